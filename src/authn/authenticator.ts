@@ -1,0 +1,48 @@
+// What every verifier is: a name, a kind, and one method. An unavailable dependency is thrown (503), never a refusal or a pass.
+import type { Credential } from './credential.ts';
+import type { Principal } from './principal.ts';
+
+/** Why a credential was refused; a closed list, used as a metric label and in the log. */
+export type RefusalReason =
+  | 'format'
+  | 'algorithm'
+  | 'signature'
+  | 'unknown_key'
+  | 'token_type'
+  | 'issuer'
+  | 'audience'
+  | 'expired'
+  | 'not_yet_valid'
+  | 'claims'
+  | 'sender_constraint'
+  | 'unknown'
+  | 'network'
+  | 'sunset'
+  | 'untrusted'
+  | 'revoked'
+  | 'purpose'
+  | 'identity';
+
+export type Verification =
+  | {
+      readonly verified: true;
+      readonly principal: Principal;
+      readonly responseHeaders?: Readonly<Record<string, string>>;
+    }
+  | { readonly verified: false; readonly reason: RefusalReason };
+
+export interface VerificationContext {
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** The client's address as the gateway believes it. */
+  readonly clientAddress: string;
+  /** The resource identifier of the route: the default audience of tokens. */
+  readonly resource: string;
+}
+
+export interface Authenticator {
+  readonly name: string;
+  readonly kind: 'jwt' | 'mtls' | 'apiKey';
+  /** Verifies one credential of its own kind. Throws GatewayError `idp_unavailable` when a dependency is down. */
+  verify(credential: Credential, context: VerificationContext): Verification | Promise<Verification>;
+}

@@ -1,0 +1,24 @@
+// What a client presents to prove who it is. Lives only between `collectCredentials` and `authenticate`.
+import type { X509Certificate } from 'node:crypto';
+
+/** A client certificate as the TLS layer handed it over; not yet judged. */
+export interface PeerCertificate {
+  readonly certificate: X509Certificate;
+  /** Further certificates that the client sent, in its order. */
+  readonly chain: readonly X509Certificate[];
+  /** What the TLS layer found wrong at the handshake, such as `CERT_HAS_EXPIRED`; undefined when nothing. */
+  readonly authorizationError: string | undefined;
+}
+
+export type Credential =
+  | { readonly kind: 'access-token'; readonly token: string }
+  | { readonly kind: 'api-key'; readonly key: string; readonly header: string }
+  | { readonly kind: 'client-certificate'; readonly peer: PeerCertificate };
+
+/** At most one of each; a token beside a key never gets this far. */
+export interface Credentials {
+  readonly certificate: PeerCertificate | undefined;
+  /** The value behind `Bearer`, or a key from its own header (then `header` names it). */
+  readonly bearer: string | undefined;
+  readonly apiKey: { readonly key: string; readonly header: string } | undefined;
+}

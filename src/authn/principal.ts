@@ -1,0 +1,40 @@
+// Who is calling, once every presented credential has been verified. Holds no secret.
+
+export type PrincipalKind = 'oauth' | 'api-key' | 'mtls';
+
+/** One verified credential's owner. */
+export interface Principal {
+  readonly kind: PrincipalKind;
+  /** The authenticator that verified it. */
+  readonly authenticator: string;
+  /** The token's `iss`, or the authenticator's name for keys and certificates. */
+  readonly issuer: string;
+  readonly subject: string;
+  /** Absent when a token names no client. */
+  readonly clientId: string | undefined;
+  /** `jti`, key id or certificate fingerprint. */
+  readonly credentialId: string | undefined;
+  /** What this credential grants; `undefined` grants nothing and limits nothing (a certificate entry without scopes). */
+  readonly scopes: readonly string[] | undefined;
+  /** The configured further claims by their configured names; `tenant` is one of them. */
+  readonly claims: Readonly<Record<string, unknown>>;
+  /** Milliseconds since 1970; undefined when the credential does not expire by itself. */
+  readonly expiresAt: number | undefined;
+}
+
+export type AuthMethod = 'mtls' | 'oauth' | 'api-key' | 'mtls+oauth' | 'mtls+api-key';
+
+/** The outcome of `authenticate`: the acting principal and what stands beside it. */
+export interface Caller {
+  /** The token or key when there is one, else the certificate. */
+  readonly principal: Principal;
+  /** The certificate recorded beside a token or key. */
+  readonly certificate: Principal | undefined;
+  readonly method: AuthMethod;
+  /** Intersection of what the credentials grant. */
+  readonly scopes: readonly string[];
+  /** Names of the authenticators whose credential verified. */
+  readonly authenticatedBy: readonly string[];
+  /** Headers for the response, such as `Deprecation` and `Sunset` on a key's last months; undefined when none. */
+  readonly responseHeaders: Readonly<Record<string, string>> | undefined;
+}

@@ -1,0 +1,71 @@
+// The one error that a client may see: a stable code, its status, a public message, and a private cause for the log.
+
+/** Every stable code with the HTTP status it is answered with. Clients and auditors script against these words. */
+export const statusOfCode = {
+  bad_request: 400,
+  bad_path: 400,
+  duplicate_header: 400,
+  ambiguous_credentials: 400,
+  invalid_json: 400,
+  invalid_jsonrpc: 400,
+  header_mismatch: 400,
+  credentials_required: 401,
+  invalid_token: 401,
+  invalid_api_key: 401,
+  invalid_certificate: 401,
+  insufficient_scope: 403,
+  denied: 403,
+  condition_error: 403,
+  origin_denied: 403,
+  not_found: 404,
+  session_not_found: 404,
+  method_not_allowed: 405,
+  request_timeout: 408,
+  body_too_large: 413,
+  url_too_long: 414,
+  unsupported_media_type: 415,
+  expectation_failed: 417,
+  bad_host: 421,
+  upgrade_refused: 426,
+  rate_limited: 429,
+  headers_too_large: 431,
+  internal_error: 500,
+  not_implemented: 501,
+  bad_upstream: 502,
+  idp_unavailable: 503,
+  audit_unavailable: 503,
+  overloaded: 503,
+  upstream_timeout: 504,
+} as const;
+
+export type ErrorCode = keyof typeof statusOfCode;
+
+export interface GatewayErrorDetails {
+  /** Why, in one word of a closed list; goes to metrics and the operator's log, never to the client. */
+  readonly reason?: string;
+  /** The scopes that would help, for `insufficient_scope`. */
+  readonly missingScopes?: readonly string[];
+  /** Further response headers, such as `Allow` or `Retry-After`. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What really happened; logged, never sent. */
+  readonly cause?: unknown;
+}
+
+/** A refusal or failure with a named outcome. `message` is public: it says what is wrong and what to do, and echoes no input. */
+export class GatewayError extends Error {
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly reason: string | undefined;
+  readonly missingScopes: readonly string[];
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(code: ErrorCode, message: string, details: GatewayErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'GatewayError';
+    this.code = code;
+    this.status = statusOfCode[code];
+    this.reason = details.reason;
+    this.missingScopes = details.missingScopes ?? [];
+    this.headers = details.headers ?? {};
+  }
+}

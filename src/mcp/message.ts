@@ -1,0 +1,23 @@
+// One JSON-RPC message as the gateway understands it, and the bytes it was read from.
+
+export type McpTargetKind = 'tool' | 'resource' | 'prompt';
+export interface McpTarget {
+  readonly kind: McpTargetKind;
+  /** Tool or prompt name, or resource URI, exactly as in the message. */
+  readonly name: string;
+}
+
+export interface McpMessage {
+  readonly kind: 'request' | 'notification' | 'response';
+  /** Absent in notifications. */
+  readonly id: string | number | null | undefined;
+  /** Absent in responses. */
+  readonly method: string | undefined;
+  readonly target: McpTarget | undefined;
+  /** The meta-tool the target was reached through. */
+  readonly via: string | undefined;
+  /** The arguments of a tool or prompt call, parsed on first use; undefined when the call has none. */
+  args(): unknown;
+  /** What was read and what is forwarded: the same bytes. */
+  readonly bytes: Buffer;
+}

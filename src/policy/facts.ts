@@ -1,0 +1,16 @@
+// Everything a decision may look at. Built once per request; `decide` reads nothing else.
+import type { Caller } from '../authn/principal.ts';
+import type { McpMessage } from '../mcp/message.ts';
+
+export interface Facts {
+  /** The route's name. */
+  readonly route: string;
+  readonly http: { readonly method: string; readonly path: string };
+  readonly client: { readonly address: string };
+  /** Undefined on routes with `authenticate: none`. */
+  readonly caller: Caller | undefined;
+  /** Undefined on path routes, and for GET and DELETE on an MCP route. */
+  readonly message: McpMessage | undefined;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+}
