@@ -22,3 +22,12 @@ export interface Credentials {
   readonly bearer: string | undefined;
   readonly apiKey: { readonly key: string; readonly header: string } | undefined;
 }
+
+/** What the audit record tells of one presented credential, verified or not. */
+export interface CredentialRecord {
+  readonly kind: Credential['kind'];
+  /** Whose it is; undefined when nobody owns it. */
+  readonly authenticator: string | undefined;
+  /** `jti`, key id or fingerprint, once verified. */
+  readonly id: string | undefined;
+}

@@ -1,0 +1,83 @@
+// The record of one request: the only mutable thing on the path. Opened when the head was read, closed exactly once.
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { CredentialRecord } from '../authn/credential.ts';
+import type { Caller } from '../authn/principal.ts';
+import type { GatewayError } from '../errors.ts';
+import type { McpMessage } from '../mcp/message.ts';
+import type { Decision } from '../policy/decision.ts';
+
+/** What the HTTP room needs to know of the matched route. */
+export interface RouteView {
+  readonly name: string;
+  /** MCP routes answer POST errors as JSON-RPC. */
+  readonly mcp: { readonly denials: 'rpc' | 'http' } | undefined;
+  /** The challenge without error parameters, or undefined where no credential is asked for. */
+  readonly challenge:
+    | { readonly scope: readonly string[]; readonly metadataUrl: string | undefined; readonly resource: string }
+    | undefined;
+}
+
+/** `S` is the configuration snapshot that the request uses to its end, `R` its compiled route. */
+export interface Exchange<S = unknown, R extends RouteView = RouteView> {
+  readonly id: string;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  /** Monotonic milliseconds, for durations. */
+  readonly startedMs: number;
+  readonly snapshot: S;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly method: string;
+  readonly clientAddress: string;
+  /** Without the query; empty until the target was found to be in plain form. */
+  path: string;
+  query: string;
+  route: R | undefined;
+  caller: Caller | undefined;
+  /** What was presented, verified or not, for the record of a refused request. */
+  readonly credentials: CredentialRecord[];
+  message: McpMessage | undefined;
+  decision: Decision | undefined;
+  /** Set once the `decided` record is on disk: from then on a `completed` record is owed. */
+  decided: boolean;
+  /** The refusal or failure that ended the request. */
+  error: GatewayError | undefined;
+  upstreamStatus: number | undefined;
+  bytes: number;
+  outcome: 'completed' | 'refused' | 'aborted' | 'failed' | undefined;
+  /** The completion record was written or is being written. */
+  closed: boolean;
+}
+
+export function openExchange<S, R extends RouteView>(
+  snapshot: S,
+  request: IncomingMessage,
+  response: ServerResponse,
+  clientAddress: string,
+  nowMs: number,
+): Exchange<S, R> {
+  return {
+    id: randomUUID(),
+    startedAt: nowMs,
+    startedMs: performance.now(),
+    snapshot,
+    request,
+    response,
+    method: request.method ?? '',
+    clientAddress,
+    path: '',
+    query: '',
+    route: undefined,
+    caller: undefined,
+    credentials: [],
+    message: undefined,
+    decision: undefined,
+    decided: false,
+    error: undefined,
+    upstreamStatus: undefined,
+    bytes: 0,
+    outcome: undefined,
+    closed: false,
+  };
+}

@@ -1,0 +1,44 @@
+// DNS-rebinding defence: the Host and Origin a request may carry. Both are compared with the configuration, never used for anything else.
+import { GatewayError } from '../errors.ts';
+
+const hostForm = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$/;
+const loopbackNames = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+export interface HostPolicy {
+  /** Throws `bad_host` unless the Host is publicUrl's, a configured one, or on loopback a loopback name. */
+  checkHost(host: string): void;
+  /** Throws `origin_denied` for a present Origin that is neither publicUrl's nor configured. `null` never passes. */
+  checkOrigin(origin: string | undefined): void;
+}
+
+/** An entry without a port stands for the name on any port. */
+export function compileHostPolicy(options: {
+  publicUrl: string;
+  allowedHosts: readonly string[];
+  allowedOrigins: readonly string[];
+  onLoopback: boolean;
+}): HostPolicy {
+  const hosts = new Set(options.allowedHosts.map((host) => host.toLowerCase()));
+  hosts.add(new URL(options.publicUrl).hostname.toLowerCase());
+  if (options.onLoopback) for (const name of loopbackNames) hosts.add(name);
+  const origins = new Set([options.publicUrl, ...options.allowedOrigins].map((url) => new URL(url).origin));
+  return {
+    checkHost(host) {
+      const lowered = host.toLowerCase();
+      if (hosts.has(lowered)) return;
+      const match = hostForm.exec(lowered);
+      if (match?.[2] !== undefined && Number(match[2]) <= 65_535 && hosts.has(match[1]!)) return;
+      throw new GatewayError('bad_host', 'This host name is not served here. Use the public URL of the gateway.');
+    },
+    checkOrigin(origin) {
+      if (origin === undefined || origins.has(origin)) return;
+      throw new GatewayError('origin_denied', 'Pages of this origin may not call this gateway.');
+    },
+  };
+}
+
+/** True for the addresses that only this machine can reach. */
+export function isLoopbackAddress(host: string): boolean {
+  const bare = host.startsWith('[') ? host.slice(1, -1) : host;
+  return bare === 'localhost' || bare === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(bare);
+}

@@ -1,0 +1,64 @@
+// What Node's parser lets through and this gateway does not: old protocols, odd framing, duplicate headers, foreign hosts and origins.
+import type { IncomingMessage } from 'node:http';
+import { GatewayError } from '../errors.ts';
+
+const maxHeaders = 200;
+/** At most one of each, equal or not; `mcp-*` too. Credential headers are `collectCredentials`' business. */
+const singleHeaders = new Set([
+  'host',
+  'content-length',
+  'content-type',
+  'content-encoding',
+  'origin',
+  'transfer-encoding',
+  'last-event-id',
+  'accept-encoding',
+  'x-forwarded-for',
+  'forwarded',
+]);
+
+/** Refuses requests whose framing or headers two parsers could read differently. One pass over the raw headers. */
+export function checkFraming(request: IncomingMessage): void {
+  if (request.httpVersionMajor !== 1 || (request.httpVersion !== '1.1' && request.httpVersion !== '1.0')) {
+    throw new GatewayError('bad_request', 'Only HTTP/1.1 and HTTP/1.0 are understood here.');
+  }
+  checkDuplicates(request.rawHeaders);
+  const { headers } = request;
+  if (headers.host === undefined || headers.host === '') {
+    throw new GatewayError('bad_request', 'The Host header is missing.');
+  }
+  if (headers.upgrade !== undefined) {
+    throw new GatewayError('upgrade_refused', 'This gateway does not switch protocols. Send plain HTTP/1.1.', {
+      headers: { upgrade: 'HTTP/1.1', connection: 'Upgrade, close' },
+    });
+  }
+  const coding = headers['transfer-encoding'];
+  if (coding !== undefined) {
+    if (coding.toLowerCase() !== 'chunked') {
+      throw new GatewayError('not_implemented', 'The only transfer coding understood here is chunked.');
+    }
+    if (request.httpVersion === '1.0') throw new GatewayError('bad_request', 'HTTP/1.0 has no transfer codings.');
+  }
+  if ((request.method === 'GET' || request.method === 'HEAD') && hasBody(request)) {
+    throw new GatewayError('bad_request', 'A GET or HEAD request has no body here.');
+  }
+}
+
+/** True when the head announces a body of at least one byte, or of unknown length. */
+export function hasBody(request: IncomingMessage): boolean {
+  const length = request.headers['content-length'];
+  return request.headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
+}
+
+function checkDuplicates(rawHeaders: readonly string[]): void {
+  if (rawHeaders.length > maxHeaders * 2) {
+    throw new GatewayError('headers_too_large', `More than ${maxHeaders} headers.`);
+  }
+  const seen: string[] = [];
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!.toLowerCase();
+    if (!singleHeaders.has(name) && !name.startsWith('mcp-')) continue;
+    if (seen.includes(name)) throw new GatewayError('duplicate_header', 'A header that may stand once was sent twice.');
+    seen.push(name);
+  }
+}

@@ -1,0 +1,129 @@
+// The public socket: TLS from the loaded files, limits that can change while it runs, and what a client certificate looked like.
+import type { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { PeerCertificate } from '../authn/credential.ts';
+import type { ServerConfig } from '../config/schema.ts';
+
+const headersTimeoutMs = 10_000;
+const keepAliveTimeoutMs = 75_000;
+/** Descriptors kept back for files, the admin listener and upstream connections beyond one a client. */
+const reservedDescriptors = 64;
+
+export type Files = ReadonlyMap<string, Buffer>;
+
+/** Creates the server, not yet listening. Throws when certificate, key, CA or CRL cannot be used. */
+export function createListener(config: ServerConfig, files: Files, handler: RequestListener): Server {
+  const options: ServerOptions = {
+    maxHeaderSize: config.limits.headerBytes,
+    headersTimeout: Math.min(headersTimeoutMs, config.limits.receiveTimeout),
+    requestTimeout: config.limits.receiveTimeout,
+    connectionsCheckingInterval: 1000,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    requireHostHeader: false,
+    insecureHTTPParser: false,
+  };
+  const server =
+    config.tls === undefined
+      ? createHttpServer(options, handler)
+      : (createHttpsServer(
+          {
+            ...options,
+            ...secureContext(config.tls, files),
+            ALPNProtocols: ['http/1.1'],
+            ...clientCertificatePolicy(config.tls),
+          },
+          handler,
+        ) as Server);
+  server.maxHeadersCount = 0;
+  server.timeout = 0;
+  applyLimits(server, config);
+  return server;
+}
+
+/** Applies a reloaded configuration to a running server: new handshakes and connections use it, old session tickets die. */
+export function updateListener(server: Server, config: ServerConfig, files: Files): void {
+  if (config.tls !== undefined) {
+    const https = server as HttpsServer;
+    https.setSecureContext(secureContext(config.tls, files));
+    // Read by Node at each handshake; a test holds it to that.
+    Object.assign(https, clientCertificatePolicy(config.tls));
+  }
+  applyLimits(server, config);
+}
+
+/** The certificate of the connection, read once per connection; undefined without TLS or without a certificate. */
+export function createPeerCertificateReader(): (socket: Socket) => PeerCertificate | undefined {
+  const known = new WeakMap<Socket, { peer: PeerCertificate | undefined }>();
+  return (socket) => {
+    if (!(socket instanceof TLSSocket)) return undefined;
+    const found = known.get(socket);
+    if (found !== undefined) return found.peer;
+    const peer = readPeerCertificate(socket);
+    known.set(socket, { peer });
+    return peer;
+  };
+}
+
+function readPeerCertificate(socket: TLSSocket): PeerCertificate | undefined {
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) return undefined;
+  const chain: X509Certificate[] = [];
+  for (let next = certificate.issuerCertificate; next !== undefined && chain.length < 8; next = next.issuerCertificate)
+    chain.push(next);
+  const problem: unknown = socket.authorizationError;
+  return {
+    certificate,
+    chain,
+    authorizationError: problem ? String(problem instanceof Error ? problem.message : problem) : undefined,
+  };
+}
+
+type TlsConfig = NonNullable<ServerConfig['tls']>;
+
+function secureContext(tls: TlsConfig, files: Files) {
+  const withClients = tls.clientCertificates !== 'off';
+  return {
+    cert: required(files, tls.certFile),
+    key: required(files, tls.keyFile),
+    minVersion: tls.minVersion,
+    // Never left undefined while certificates are asked for: Node would fall back to the public roots.
+    ca: withClients ? required(files, tls.clientCaFile) : [],
+    ...(withClients && tls.clientCrlFile !== undefined && { crl: required(files, tls.clientCrlFile) }),
+  };
+}
+
+function clientCertificatePolicy(tls: TlsConfig): { requestCert: boolean; rejectUnauthorized: boolean } {
+  return { requestCert: tls.clientCertificates !== 'off', rejectUnauthorized: tls.clientCertificates === 'required' };
+}
+
+function required(files: Files, path: string | undefined): Buffer {
+  const content = path === undefined ? undefined : files.get(path);
+  if (content === undefined || content.length === 0)
+    throw new Error(`TLS file ${path ?? '(none given)'} is missing or empty`);
+  return content;
+}
+
+function applyLimits(server: Server, config: ServerConfig): void {
+  server.requestTimeout = config.limits.receiveTimeout;
+  server.headersTimeout = Math.min(headersTimeoutMs, config.limits.receiveTimeout);
+  server.maxConnections = Math.min(config.limits.connections, connectionCeiling());
+}
+
+/** A request may need a descriptor on both sides; beyond this the process would run out of them. */
+export function connectionCeiling(): number {
+  const limit = descriptorLimit();
+  return Math.max(16, Math.floor((limit - reservedDescriptors) / 2));
+}
+
+function descriptorLimit(): number {
+  try {
+    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
+    return soft === undefined ? 4096 : Number(soft);
+  } catch {
+    return 4096;
+  }
+}

@@ -1,0 +1,60 @@
+// Which route a request belongs to: exact path or prefix at a segment boundary, first match wins.
+import { GatewayError } from '../errors.ts';
+
+/** What the matcher needs of a route; the gateway's compiled routes have more. */
+export interface RoutePattern {
+  readonly name: string;
+  /** `/mcp` or `/api/*`. */
+  readonly path: string;
+  /** Undefined: every method. HEAD follows GET. */
+  readonly methods: ReadonlySet<string> | undefined;
+}
+
+export type RouteMatch<R> = { readonly route: R } | { readonly allow: readonly string[] } | undefined;
+
+interface Entry<R> {
+  readonly route: R;
+  readonly exact: string;
+  readonly below: string | undefined;
+}
+
+/** Compiles the routes in their order. The returned function yields the route, or the methods that would match, or nothing. */
+export function compileRoutes<R extends RoutePattern>(
+  routes: readonly R[],
+): (method: string, path: string) => RouteMatch<R> {
+  const entries: Entry<R>[] = routes.map((route) => {
+    const prefix = route.path.endsWith('/*');
+    const exact = withoutTrailingSlash(prefix ? route.path.slice(0, -2) || '/' : route.path);
+    return { route, exact, below: prefix ? (exact === '/' ? '/' : `${exact}/`) : undefined };
+  });
+  return (method, rawPath) => {
+    const path = withoutTrailingSlash(rawPath);
+    let allow: Set<string> | undefined;
+    for (const entry of entries) {
+      if (path !== entry.exact && (entry.below === undefined || !path.startsWith(entry.below))) continue;
+      if (acceptsMethod(entry.route, method)) return { route: entry.route };
+      allow = new Set([...(allow ?? []), ...(entry.route.methods ?? [])]);
+    }
+    if (allow === undefined) return undefined;
+    if (allow.has('GET')) allow.add('HEAD');
+    return { allow: [...allow].sort() };
+  };
+}
+
+/** The route of a match, or the refusal it stands for: 404 or 405 with `Allow`. */
+export function requireRoute<R>(match: RouteMatch<R>): R {
+  if (match === undefined) throw new GatewayError('not_found', 'There is nothing at this path.');
+  if ('route' in match) return match.route;
+  throw new GatewayError('method_not_allowed', 'This path does not answer this method. See the Allow header.', {
+    headers: { allow: match.allow.join(', ') },
+  });
+}
+
+function acceptsMethod(route: RoutePattern, method: string): boolean {
+  if (route.methods === undefined) return true;
+  return route.methods.has(method) || (method === 'HEAD' && route.methods.has('GET'));
+}
+
+function withoutTrailingSlash(path: string): string {
+  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
+}

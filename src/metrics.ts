@@ -1,0 +1,138 @@
+// Every metric of the gateway, declared and registered in one expression. Labels come from the configuration or from closed lists.
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Exchange } from './http/exchange.ts';
+
+const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+const validationBuckets = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
+
+/** State that is read when somebody scrapes, instead of being written on each change. */
+export interface MetricsSource {
+  keySets(): Iterable<{ issuer: string; ageSeconds: number | undefined }>;
+  certificateExpiries(): Iterable<{ certificate: string; expiresAtSeconds: number }>;
+  apiKeyExpiries(): Iterable<{ key: string; expiresAtSeconds: number }>;
+}
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+export function createMetrics(version: string) {
+  const registry = new Registry();
+  const registers = [registry];
+  const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
+    new Counter({ name: `portcullis_${name}`, help, labelNames, registers });
+  const gauge = <L extends string>(name: string, help: string, labelNames: L[]) =>
+    new Gauge({ name: `portcullis_${name}`, help, labelNames, registers });
+  const histogram = <L extends string>(name: string, help: string, labelNames: L[], buckets: number[]) =>
+    new Histogram({ name: `portcullis_${name}`, help, labelNames, buckets, registers });
+
+  const requests = counter('requests_total', 'Requests by route, outcome and status', ['route', 'outcome', 'status']);
+  const requestDuration = histogram(
+    'request_duration_seconds',
+    'From the head read to the response closed',
+    ['route'],
+    latencyBuckets,
+  );
+  const upstreamDuration = histogram(
+    'upstream_request_duration_seconds',
+    'From dispatch to the first byte of the answer',
+    ['upstream'],
+    latencyBuckets,
+  );
+  const authentications = counter('authentications_total', 'Credentials verified, refused or not verifiable', [
+    'authenticator',
+    'result',
+    'reason',
+  ]);
+  const validation = histogram(
+    'token_validation_seconds',
+    'Verification of one credential',
+    ['authenticator'],
+    validationBuckets,
+  );
+  const decisions = counter('decisions_total', 'Policy decisions', ['route', 'decision', 'reason']);
+  const toolCalls = counter('tool_calls_total', 'Calls of tools that the rules name; others as "other"', [
+    'route',
+    'tool',
+    'outcome',
+  ]);
+  const activeStreams = gauge('active_streams', 'Event streams that are open', ['route']);
+  const auditRecords = counter('audit_records_total', 'Audit records written', ['sink']);
+  const auditFailures = counter('audit_write_failures_total', 'Audit records that a sink did not take', ['sink']);
+  const keySetAge = gauge('key_set_age_seconds', 'Age of the key set in use', ['issuer']);
+  const keySetFailures = counter('key_set_refresh_failures_total', 'Fetches of a key set that failed', ['issuer']);
+  const certificateExpiry = gauge(
+    'certificate_expiry_timestamp_seconds',
+    'End of validity of a configured certificate',
+    ['certificate'],
+  );
+  const apiKeyExpiry = gauge('api_key_expiry_timestamp_seconds', 'Expiry of an API key', ['key']);
+  const apiKeyRequests = counter('api_key_requests_total', 'Requests authenticated by an API key', ['key']);
+  const conditionErrors = counter('condition_errors_total', 'CEL conditions that failed and denied the call', [
+    'route',
+    'rule',
+  ]);
+  const configuration = gauge('config_info', 'The live configuration', ['hash']);
+  const reloadSuccess = gauge(
+    'config_last_reload_success',
+    '1 when the last reload was taken, 0 when it was refused',
+    [],
+  );
+  const build = gauge('build_info', 'Version of the gateway and of Node', ['version', 'node']);
+
+  build.set({ version, node: process.versions.node }, 1);
+  collectDefaultMetrics({ register: registry });
+
+  /** One finished exchange, allowed or not. */
+  function requestFinished(exchange: Exchange, status: number | undefined, toolLabel: string | undefined): void {
+    const route = exchange.route?.name ?? 'none';
+    const outcome = exchange.outcome ?? 'failed';
+    requests.inc({ route, outcome, status: status === undefined ? 'none' : String(status) });
+    requestDuration.observe({ route }, (performance.now() - exchange.startedMs) / 1000);
+    if (toolLabel !== undefined) toolCalls.inc({ route, tool: toolLabel, outcome });
+    const { decision } = exchange;
+    if (decision !== undefined) {
+      decisions.inc({
+        route,
+        decision: decision.allow ? 'allow' : 'deny',
+        reason: decision.allow ? 'allowed' : decision.reason,
+      });
+      if (!decision.allow && decision.reason === 'condition_error')
+        conditionErrors.inc({ route, rule: decision.rule ?? 'none' });
+    }
+    const { caller } = exchange;
+    if (caller?.principal.kind === 'api-key') apiKeyRequests.inc({ key: caller.principal.credentialId ?? 'none' });
+  }
+
+  /** The text that Prometheus reads. State of `source` is read now. */
+  async function scrape(source: MetricsSource): Promise<string> {
+    for (const each of [keySetAge, certificateExpiry, apiKeyExpiry]) each.reset();
+    for (const { issuer, ageSeconds } of source.keySets())
+      if (ageSeconds !== undefined) keySetAge.set({ issuer }, ageSeconds);
+    for (const { certificate, expiresAtSeconds } of source.certificateExpiries())
+      certificateExpiry.set({ certificate }, expiresAtSeconds);
+    for (const { key, expiresAtSeconds } of source.apiKeyExpiries()) apiKeyExpiry.set({ key }, expiresAtSeconds);
+    return registry.metrics();
+  }
+
+  return {
+    contentType: registry.contentType,
+    scrape,
+    requestFinished,
+    upstreamResponded: (upstream: string, seconds: number) => upstreamDuration.observe({ upstream }, seconds),
+    credentialJudged(authenticator: string, result: string, reason: string, seconds: number): void {
+      authentications.inc({ authenticator, result, reason });
+      validation.observe({ authenticator }, seconds);
+    },
+    streamOpened: (route: string) => activeStreams.inc({ route }),
+    streamClosed: (route: string) => activeStreams.dec({ route }),
+    auditWritten: (sink: string) => auditRecords.inc({ sink }),
+    auditFailed: (sink: string) => auditFailures.inc({ sink }),
+    keySetRefreshFailed: (issuer: string) => keySetFailures.inc({ issuer }),
+    connectionRefused: (reason: string) => requests.inc({ route: 'none', outcome: 'refused', status: reason }),
+    configurationLoaded(hash: string): void {
+      configuration.reset();
+      configuration.set({ hash }, 1);
+      reloadSuccess.set(1);
+    },
+    configurationRefused: () => reloadSuccess.set(0),
+  };
+}

@@ -1,0 +1,33 @@
+// Address ranges: one reading of CIDR notation for proxies, keys and rules.
+import { BlockList, isIP } from 'node:net';
+
+/** Reports whether an address lies in one of the ranges. IPv4-mapped IPv6 addresses count as IPv4. */
+export type NetworkMatcher = (address: string) => boolean;
+
+/** Compiles addresses and CIDR ranges. Throws an Error that names the first range that is neither. */
+export function compileNetworks(ranges: readonly string[]): NetworkMatcher {
+  const list = new BlockList();
+  for (const range of ranges) addRange(list, range);
+  return (address) => {
+    const plain = plainAddress(address);
+    const family = isIP(plain);
+    return family !== 0 && list.check(plain, family === 6 ? 'ipv6' : 'ipv4');
+  };
+}
+
+/** The IPv4 address inside an IPv4-mapped IPv6 address, as dual-stack sockets report it; else the address as it is. */
+export function plainAddress(address: string): string {
+  const tail = address.startsWith('::ffff:') ? address.slice(7) : '';
+  return isIP(tail) === 4 ? tail : address;
+}
+
+function addRange(list: BlockList, range: string): void {
+  const [address = '', bits, ...rest] = range.split('/');
+  const family = isIP(address);
+  const width = bits === undefined ? (family === 6 ? 128 : 32) : Number(bits);
+  const wellFormed = family !== 0 && rest.length === 0 && (bits === undefined || /^\d{1,3}$/.test(bits));
+  if (!wellFormed || width > (family === 6 ? 128 : 32)) {
+    throw new Error(`"${range}" is not an address or a range such as 10.0.0.0/8`);
+  }
+  list.addSubnet(address, width, family === 6 ? 'ipv6' : 'ipv4');
+}
