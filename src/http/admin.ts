@@ -1,0 +1,31 @@
+// The admin listener: metrics, liveness, readiness and status for operators. No secrets, no policy, never the public socket.
+import fastify, { type FastifyInstance } from 'fastify';
+
+export interface AdminOptions {
+  metricsContentType: string;
+  scrape(): Promise<string>;
+  /** Why the gateway is not ready, in sentences; empty when it is. */
+  notReady(): readonly string[];
+  /** What `/status` tells. */
+  status(): Record<string, unknown>;
+}
+
+/** Builds the admin server; it does not listen yet. */
+export function createAdmin(options: AdminOptions): FastifyInstance {
+  const app = fastify({ logger: false, forceCloseConnections: true });
+  app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'));
+  app.get('/readyz', (_request, reply) => {
+    const reasons = options.notReady();
+    if (reasons.length === 0) return reply.type('text/plain').send('ready\n');
+    return reply
+      .code(503)
+      .type('text/plain')
+      .send(`not ready\n${reasons.map((reason) => `- ${reason}\n`).join('')}`);
+  });
+  app.get('/status', (_request, reply) => reply.send(options.status()));
+  app.get('/metrics', async (_request, reply) => reply.type(options.metricsContentType).send(await options.scrape()));
+  app.setErrorHandler((_error, _request, reply) =>
+    reply.code(503).type('text/plain').send('not available right now\n'),
+  );
+  return app;
+}
