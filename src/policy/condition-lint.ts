@@ -1,6 +1,6 @@
 // What is likely wrong in a condition that compiles: fields that may be absent, and arithmetic that JSON numbers do not have.
 import type { ASTNode } from '@marcbachmann/cel-js';
-import { parseCondition } from './condition.ts';
+import { parseCondition } from './condition-expression.ts';
 import { operands } from './condition-syntax.ts';
 
 /**
@@ -9,7 +9,7 @@ import { operands } from './condition-syntax.ts';
  */
 export function unguardedFields(source: string): string[] {
   const found = new Set<string>();
-  collect(parseCondition(source), new Set(), found);
+  collect(parseCondition(source).ast, new Set(), found);
   return [...found];
 }
 
@@ -29,7 +29,7 @@ export function conditionWarnings(source: string): string[] {
     }
     for (const part of operands(node)) visit(part);
   };
-  visit(parseCondition(source));
+  visit(parseCondition(source).ast);
   return [...found];
 }
 

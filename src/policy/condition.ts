@@ -1,13 +1,9 @@
 // CEL conditions: compiled when the file is loaded, bounded when they run, and an error in one is never an answer.
-import {
-  type ASTNode,
-  TypeError as CelTypeError,
-  Environment,
-  EvaluationError,
-  ParseError,
-} from '@marcbachmann/cel-js';
-import { checkSyntax, hasLoop } from './condition-syntax.ts';
+import { parseCondition } from './condition-expression.ts';
+import { hasLoop } from './condition-syntax.ts';
 import type { Facts } from './facts.ts';
+
+export { conditionWarnings, unguardedFields } from './condition-lint.ts';
 
 /** What a condition sees. `args` is read from the message when a condition first asks for it. */
 export interface ConditionVariables {
@@ -24,23 +20,13 @@ export type Condition = (variables: ConditionVariables) => boolean;
 /** Lists and maps in the arguments may hold this many values together where a condition iterates; beyond, it errors. */
 export const maxIteratedValues = 10_000;
 
-const environment = new Environment({
-  homogeneousAggregateLiterals: false,
-  limits: { maxAstNodes: 1000, maxDepth: 32, maxListElements: 256, maxMapEntries: 64, maxCallArguments: 8 },
-})
-  .registerVariable('principal', 'map')
-  .registerVariable('args', 'map')
-  .registerVariable('tool', 'string')
-  .registerVariable('route', 'string')
-  .registerVariable('request', 'map');
-
 /**
  * Compiles a condition. Throws an Error whose message can be shown beside the place in the file: syntax, unknown variables and functions,
  * wrong types, a result that is not a boolean, or a shape whose cost the caller of a tool could blow up.
  */
 export function compileCondition(source: string): Condition {
-  const { expression, ast } = parse(source);
-  const iterates = hasLoop(ast);
+  const expression = parseCondition(source);
+  const iterates = hasLoop(expression.ast);
   return (variables) => {
     if (iterates && countValues(variables.args, 0) > maxIteratedValues)
       throw new Error('too many values to iterate over');
@@ -48,11 +34,6 @@ export function compileCondition(source: string): Condition {
     if (typeof result !== 'boolean') throw new Error('the condition is neither true nor false');
     return result;
   };
-}
-
-/** The syntax tree of a valid condition. Throws as `compileCondition` does. */
-export function parseCondition(source: string): ASTNode {
-  return parse(source).ast;
 }
 
 /** What the facts of a request look like to a condition. */
@@ -76,27 +57,6 @@ const anonymous = { kind: 'none', scopes: [], claims: {} };
 function principalVariable({ principal, scopes }: NonNullable<Facts['caller']>): Record<string, unknown> {
   const { kind, issuer, subject, clientId, claims } = principal;
   return { kind, issuer, subject, clientId, scopes, claims };
-}
-
-function parse(source: string) {
-  try {
-    const expression = environment.parse(source);
-    checkSyntax(expression.ast);
-    const { valid, type, error } = expression.check();
-    if (!valid) throw error;
-    if (type !== 'bool' && type !== 'dyn') throw new Error(`the condition yields ${type}, not true or false`);
-    return { expression, ast: expression.ast };
-  } catch (error) {
-    throw new Error(publicMessage(error), { cause: error });
-  }
-}
-
-function publicMessage(error: unknown): string {
-  if (error instanceof ParseError || error instanceof CelTypeError || error instanceof EvaluationError) {
-    const at = error.range === undefined ? '' : ` at character ${error.range.start + 1}`;
-    return `${error.summary}${at}`;
-  }
-  return error instanceof Error ? error.message : 'the condition cannot be read';
 }
 
 /** Counts no further than it must. */
