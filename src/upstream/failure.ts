@@ -1,0 +1,95 @@
+// What can go wrong on the way to an upstream, as a closed list, and what a client is told of each.
+import { GatewayError } from '../errors.ts';
+
+/** Why forwarding failed; a metric label and a word in the log. */
+export type UpstreamFailure =
+  | 'connect'
+  | 'connect_timeout'
+  | 'tls'
+  | 'first_byte_timeout'
+  | 'idle_timeout'
+  | 'reset'
+  | 'protocol'
+  | 'headers_too_large'
+  | 'status'
+  | 'informational'
+  | 'credential'
+  | 'descriptors'
+  | 'closed'
+  | 'unknown';
+
+const failureOfCode: Readonly<Record<string, UpstreamFailure>> = {
+  ECONNREFUSED: 'connect',
+  EHOSTUNREACH: 'connect',
+  ENETUNREACH: 'connect',
+  EHOSTDOWN: 'connect',
+  ENOTFOUND: 'connect',
+  EAI_AGAIN: 'connect',
+  ETIMEDOUT: 'connect_timeout',
+  UND_ERR_CONNECT_TIMEOUT: 'connect_timeout',
+  UND_ERR_HEADERS_TIMEOUT: 'first_byte_timeout',
+  UND_ERR_BODY_TIMEOUT: 'idle_timeout',
+  UND_ERR_HEADERS_OVERFLOW: 'headers_too_large',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'protocol',
+  UND_ERR_SOCKET: 'reset',
+  ECONNRESET: 'reset',
+  EPIPE: 'reset',
+  ECONNABORTED: 'reset',
+  EMFILE: 'descriptors',
+  ENFILE: 'descriptors',
+  ENOBUFS: 'descriptors',
+  EADDRNOTAVAIL: 'descriptors',
+  UND_ERR_CLOSED: 'closed',
+  UND_ERR_DESTROYED: 'closed',
+};
+const tlsCode =
+  /^(?:ERR_TLS_|ERR_SSL_|EPROTO$|CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_(?:CA|PURPOSE)|PATH_LENGTH_|HOSTNAME_MISMATCH|ERROR_IN_CERT)/;
+/** undici says these by message only. */
+const protocolMessages: ReadonlySet<string> = new Set(['bad response', 'bad upgrade']);
+
+/** The name of whatever undici, Node or OpenSSL reported. */
+export function upstreamFailure(cause: unknown): UpstreamFailure {
+  if (!(cause instanceof Error)) return 'unknown';
+  const code = (cause as NodeJS.ErrnoException).code ?? '';
+  if (code === 'UND_ERR_SOCKET' && protocolMessages.has(cause.message)) return 'protocol';
+  const known = failureOfCode[code];
+  if (known !== undefined) return known;
+  if (code.startsWith('HPE_')) return 'protocol';
+  return tlsCode.test(code) ? 'tls' : 'unknown';
+}
+
+/** The error for a failure before the response head was sent. Its message names no address and no cause. */
+export function upstreamError(reason: UpstreamFailure, cause: unknown): GatewayError {
+  switch (reason) {
+    case 'connect_timeout':
+    case 'first_byte_timeout':
+    case 'idle_timeout':
+      return new GatewayError(
+        'upstream_timeout',
+        'The server behind this gateway did not answer in time. Try again later.',
+        {
+          reason,
+          cause,
+        },
+      );
+    case 'descriptors':
+      return new GatewayError('overloaded', 'This gateway has no connection left. Try again later.', {
+        reason,
+        headers: { 'retry-after': '1' },
+        cause,
+      });
+    case 'connect':
+    case 'reset':
+    case 'closed':
+      return new GatewayError('bad_upstream', 'The server behind this gateway could not be reached. Try again later.', {
+        reason,
+        cause,
+      });
+    default:
+      return new GatewayError(
+        'bad_upstream',
+        'The server behind this gateway gave no usable answer. Its operator has to look into it.',
+        { reason, cause },
+      );
+  }
+}

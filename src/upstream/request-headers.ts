@@ -1,0 +1,179 @@
+// What the upstream is told: the client's headers without anything that could pass for ours, then the verified identity.
+import type { Caller } from '../authn/principal.ts';
+import type { Config, McpConfig, UpstreamConfig } from '../config/schema.ts';
+import { addConnectionOptions, commonSpellings, foldHeaderName, hopByHopHeaders } from './header-names.ts';
+import { compileIdentityHeaders, type IdentityFact, identityHeaderNames } from './identity-headers.ts';
+
+export interface RequestHeadersInput {
+  /** As Node read them: name, value, name, value. */
+  readonly rawHeaders: readonly string[];
+  /** Undefined on routes with `authenticate: none`. */
+  readonly caller: Caller | undefined;
+  readonly requestId: string;
+  /** The client's address as the gateway believes it. */
+  readonly clientAddress: string;
+}
+
+/** Names and values in turn, without Host and Content-Length, which the connection adds itself. Throws `denied` for an identity that no header can express. */
+export type ShapeRequestHeaders = (input: RequestHeadersInput) => string[];
+
+/** Folded names. RFC 9110 §7.6.1, config.md "Identity headers", and what frames the message. */
+const neverForwarded: readonly string[] = [
+  ...hopByHopHeaders,
+  'host',
+  'content-length',
+  'expect',
+  'authorization',
+  'proxy-authorization',
+  'proxy-authenticate',
+  'cookie',
+  'cookie2',
+  'dpop',
+  'forwarded',
+  'x-forwarded',
+  'x-real-ip',
+  'x-http-method',
+  'x-http-method-override',
+  'x-method-override',
+  'x-request-id',
+];
+const neverForwardedPrefixes = ['x-forwarded-', 'x-auth-', 'x-original-', 'x-rewrite-', 'client-cert'];
+const neverForwardedSuffix = 'remote-user';
+
+/** What MCP defines; the `mcp-` family is judged by its prefix. */
+const mcpHeaders = ['accept', 'content-type', 'last-event-id', 'traceparent', 'tracestate', 'user-agent'];
+/** Compressed answers could not be filtered or read, so no MCP route asks for them. */
+const mcpNeverForwarded = ['accept-encoding'];
+const mcpFamily = /^mcp-(?:param-.+|[a-z0-9-]+)$/;
+
+/** Names seeded into the table of decisions, so that ordinary requests never fold a name. */
+const commonHeaders = [
+  ...mcpHeaders,
+  ...neverForwarded,
+  'accept-encoding',
+  'accept-language',
+  'cache-control',
+  'content-encoding',
+  'if-none-match',
+  'mcp-method',
+  'mcp-name',
+  'mcp-protocol-version',
+  'mcp-session-id',
+  'origin',
+  'pragma',
+  'priority',
+  'referer',
+  'sec-fetch-dest',
+  'sec-fetch-mode',
+  'sec-fetch-site',
+  'x-api-key',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+];
+
+/**
+ * Compiles strip-then-set for one route. `mcp` is the route's section, undefined on path routes.
+ * Throws an Error when a configured name collides with one that the gateway drops or needs itself.
+ */
+export function compileRequestHeaders(
+  config: Config,
+  upstream: UpstreamConfig,
+  mcp: McpConfig | undefined,
+): ShapeRequestHeaders {
+  const forwards = compileDecisions(configuredNames(config), mcp);
+  const identity = compileIdentityHeaders(upstream.identity.headers);
+  const origin = new URL(config.server.publicUrl);
+  const fixed = ['x-forwarded-proto', origin.protocol.slice(0, -1), 'x-forwarded-host', origin.host];
+  if (upstream.authorization !== undefined) fixed.push('authorization', upstream.authorization);
+  if (mcp !== undefined) fixed.push('accept-encoding', 'identity');
+
+  return (input) => {
+    const headers = strip(input.rawHeaders, forwards);
+    headers.push('x-forwarded-for', input.clientAddress, ...fixed);
+    identity(headers, input.caller, input.requestId);
+    return headers;
+  };
+}
+
+function strip(rawHeaders: readonly string[], forwards: (name: string) => boolean): string[] {
+  let listed: readonly string[] = [];
+  const kept: string[] = [];
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!;
+    if (forwards(name)) kept.push(name, rawHeaders[index + 1]!);
+    else if (name.length === 10 && name.toLowerCase() === 'connection') {
+      listed = addConnectionOptions(rawHeaders[index + 1]!, listed);
+    }
+  }
+  return listed.length === 0 ? kept : withoutListed(kept, listed);
+}
+
+/** Runs before anything of ours is set: Connection can name our headers, but only the client's own disappear. */
+function withoutListed(kept: readonly string[], listed: readonly string[]): string[] {
+  const names = new Set(listed);
+  const left: string[] = [];
+  for (let index = 0; index < kept.length; index += 2) {
+    if (!names.has(foldHeaderName(kept[index]!))) left.push(kept[index]!, kept[index + 1]!);
+  }
+  return left;
+}
+
+/** Common names come from a table made at load; others are folded each time, so that hostile names never fill a cache. */
+function compileDecisions(configured: readonly string[], mcp: McpConfig | undefined): (name: string) => boolean {
+  const dropped = new Set([...neverForwarded, ...configured.map(foldHeaderName)]);
+  const judge = mcp === undefined ? (name: string) => !isDropped(name, dropped) : compileAllowList(mcp, dropped);
+  const known = new Map<string, boolean>();
+  for (const name of [...commonHeaders, ...configured, ...(mcp?.forwardHeaders ?? [])]) {
+    for (const spelling of commonSpellings(name)) known.set(spelling, judge(spelling));
+  }
+  return (name) => known.get(name) ?? judge(name);
+}
+
+function isDropped(name: string, dropped: ReadonlySet<string>): boolean {
+  const folded = foldHeaderName(name);
+  return (
+    dropped.has(folded) ||
+    folded.endsWith(neverForwardedSuffix) ||
+    neverForwardedPrefixes.some((prefix) => folded.startsWith(prefix))
+  );
+}
+
+/** Matched as written and never folded: `mcp_session_id` would pass for Mcp-Session-Id behind our back. */
+function compileAllowList(mcp: McpConfig, dropped: ReadonlySet<string>): (name: string) => boolean {
+  for (const name of mcp.forwardHeaders) {
+    if (isDropped(name, dropped) || mcpNeverForwarded.includes(foldHeaderName(name))) {
+      throw new Error(`forwardHeaders: "${name}" is never forwarded`);
+    }
+  }
+  const allowed = new Set([...mcpHeaders, ...mcp.forwardHeaders]);
+  return (name) => {
+    const lower = name.toLowerCase();
+    return (allowed.has(lower) || mcpFamily.test(lower)) && !isDropped(name, dropped);
+  };
+}
+
+/** Key and identity headers of the whole configuration: what one upstream trusts, no route of another may carry. */
+function configuredNames(config: Config): readonly string[] {
+  const names: string[] = [];
+  for (const authenticator of Object.values(config.authenticators)) {
+    if (authenticator.type === 'apiKey') names.push(authenticator.header);
+  }
+  for (const [name, { identity }] of Object.entries(config.upstreams)) {
+    for (const header of identityHeaderNames(identity.headers)) names.push(checkIdentityHeader(name, header));
+  }
+  return names;
+}
+
+function checkIdentityHeader(upstream: string, [fact, header]: readonly [IdentityFact, string]): string {
+  const folded = foldHeaderName(header);
+  const ownUse =
+    folded !== 'x-request-id' &&
+    (neverForwarded.includes(folded) || ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'].includes(folded));
+  if (ownUse || mcpHeaders.includes(folded) || folded.startsWith('mcp-') || folded.startsWith('content-')) {
+    throw new Error(
+      `upstreams.${upstream}.identity.headers.${fact}: "${header}" has a meaning of its own; choose another name`,
+    );
+  }
+  return header;
+}

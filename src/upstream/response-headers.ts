@@ -1,0 +1,110 @@
+// What the client is told of the upstream's head: everything but what belongs to the hop, to the gateway's origin or to its own credential.
+import { addConnectionOptions, commonSpellings, foldHeaderName, hopByHopHeaders } from './header-names.ts';
+
+export interface ResponseHead {
+  /** Names and values in turn, ready for `writeHead`. */
+  readonly headers: string[];
+  /** What the upstream announced; undefined when it did not. */
+  readonly contentLength: number | undefined;
+  /** The answer is an event stream (`text/event-stream`). */
+  readonly eventStream: boolean;
+}
+
+/**
+ * Never relayed. Cookies: the gateway forwards none, so one could only burden or confuse other upstreams on this origin.
+ * Challenges, CORS, transport policy and site data are the gateway's to state; product names are nobody's business.
+ */
+const dropped: ReadonlySet<string> = new Set([
+  ...hopByHopHeaders,
+  'www-authenticate',
+  'proxy-authenticate',
+  'proxy-authentication-info',
+  'authentication-info',
+  'set-cookie',
+  'set-cookie2',
+  'clear-site-data',
+  'server',
+  'x-powered-by',
+  'alt-svc',
+  'strict-transport-security',
+  'client-cert',
+  'client-cert-chain',
+]);
+const droppedPrefix = 'access-control-';
+
+const commonHeaders = [
+  ...dropped,
+  'cache-control',
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'date',
+  'etag',
+  'expires',
+  'last-modified',
+  'location',
+  'mcp-protocol-version',
+  'mcp-session-id',
+  'retry-after',
+  'vary',
+  'x-accel-buffering',
+  'x-request-id',
+];
+/** By spelling: the lower-case name of what is relayed, or undefined for what is not. */
+const known = new Map<string, string | undefined>(
+  commonHeaders.flatMap((name) => commonSpellings(name).map((spelling) => [spelling, judge(spelling)] as const)),
+);
+
+/**
+ * Filters the upstream's raw head. `extraHeaders` (lower-case names) are the gateway's and replace the upstream's own of that name.
+ * Values pass as the bytes they were; a character that no header may hold makes `writeHead` throw, which is a bad upstream.
+ */
+export function relayResponseHeaders(
+  rawHeaders: readonly Buffer[],
+  status: number,
+  extraHeaders: Readonly<Record<string, string>> | undefined,
+): ResponseHead {
+  const headers: string[] = [];
+  let contentLength: number | undefined;
+  let eventStream = false;
+  let listed: readonly string[] = [];
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const spelling = rawHeaders[index]!.toString('latin1');
+    const name = known.has(spelling) ? known.get(spelling) : judge(spelling);
+    const value = rawHeaders[index + 1]!.toString('latin1');
+    if (name === undefined) {
+      if (spelling.length === 10 && spelling.toLowerCase() === 'connection')
+        listed = addConnectionOptions(value, listed);
+      continue;
+    }
+    if (extraHeaders !== undefined && Object.hasOwn(extraHeaders, name)) continue;
+    if (name === 'content-length') {
+      if (status === 204) continue;
+      contentLength = Number(value);
+    } else if (name === 'content-type') eventStream = isEventStream(value);
+    headers.push(spelling, value);
+  }
+  const left = listed.length === 0 ? headers : withoutListed(headers, listed);
+  for (const name in extraHeaders) left.push(name, extraHeaders[name]!);
+  return { headers: left, contentLength, eventStream };
+}
+
+function judge(spelling: string): string | undefined {
+  const name = spelling.toLowerCase();
+  return dropped.has(name) || name.startsWith(droppedPrefix) ? undefined : name;
+}
+
+/** Content-Length frames the message, so not even Connection takes it away. */
+function withoutListed(headers: readonly string[], listed: readonly string[]): string[] {
+  const names = new Set(listed);
+  names.delete('content-length');
+  const left: string[] = [];
+  for (let index = 0; index < headers.length; index += 2) {
+    if (!names.has(foldHeaderName(headers[index]!))) left.push(headers[index]!, headers[index + 1]!);
+  }
+  return left;
+}
+
+function isEventStream(contentType: string): boolean {
+  return contentType.length >= 17 && contentType.slice(0, 17).toLowerCase() === 'text/event-stream';
+}

@@ -1,0 +1,105 @@
+// One upstream of one configuration snapshot: where it is, how it is verified, and its pool of kept-alive connections.
+import { X509Certificate } from 'node:crypto';
+import { createSecureContext, type SecureContext } from 'node:tls';
+import { type Dispatcher, Pool } from 'undici';
+import type { UpstreamConfig } from '../config/schema.ts';
+
+export interface Upstream {
+  readonly name: string;
+  /** Scheme, host and port. */
+  readonly origin: string;
+  /** Stands before every forwarded path; empty or `/…` without a trailing slash. */
+  readonly basePath: string;
+  /** What the upstream gets as Host. */
+  readonly host: string;
+  readonly timeouts: UpstreamConfig['timeouts'];
+  readonly dispatcher: Dispatcher;
+  /**
+   * Lets what is in flight end, then closes the connections. To be called when no exchange of the snapshot can begin a request any more:
+   * what is forwarded later is refused as `bad_upstream`.
+   */
+  close(): Promise<void>;
+}
+
+/** As large as the request heads that the gateway itself takes by default. */
+const maxResponseHeaderBytes = 32_768;
+/** Shorter than the 5 s after which uvicorn and Node close an idle connection; a `Keep-Alive` hint of the upstream counts instead. */
+const keepAliveMs = 4000;
+const maxKeepAliveMs = 60_000;
+
+/**
+ * Prepares an upstream; nothing is connected yet. `files` is the content of every file the configuration names.
+ * HTTPS is always verified, against `caFile` or else the public roots, whatever the process environment says; HTTP/1.1 only.
+ * Throws an Error that names the key when the URL or a file cannot be used.
+ */
+export function createUpstream(name: string, config: UpstreamConfig, files: ReadonlyMap<string, Buffer>): Upstream {
+  const url = parseUpstreamUrl(name, config.url);
+  const secureContext = url.protocol === 'https:' ? createContext(name, config.tls, files) : undefined;
+  const serverName = config.tls?.serverName;
+  const pool = new Pool(url.origin, {
+    connect: {
+      timeout: config.timeouts.connect,
+      ...(secureContext !== undefined && { secureContext, rejectUnauthorized: true }),
+      ...(serverName !== undefined && { servername: serverName }),
+    },
+    allowH2: false,
+    pipelining: 1,
+    maxHeaderSize: maxResponseHeaderBytes,
+    maxResponseSize: -1,
+    headersTimeout: config.timeouts.firstByte,
+    bodyTimeout: config.timeouts.idle,
+    keepAliveTimeout: keepAliveMs,
+    keepAliveMaxTimeout: maxKeepAliveMs,
+  });
+  return {
+    name,
+    origin: url.origin,
+    basePath: url.pathname.replace(/\/+$/, ''),
+    host: url.host,
+    timeouts: config.timeouts,
+    dispatcher: pool,
+    close: () => pool.close(),
+  };
+}
+
+function parseUpstreamUrl(name: string, text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || url.search !== '' || url.username !== '' || url.password !== '') {
+    throw new Error(`upstreams.${name}.url: expected an http(s) URL without a query or credentials`);
+  }
+  return url;
+}
+
+function createContext(name: string, tls: UpstreamConfig['tls'], files: ReadonlyMap<string, Buffer>): SecureContext {
+  const read = (key: 'caFile' | 'certFile' | 'keyFile'): Buffer | undefined => {
+    const path = tls?.[key];
+    if (path === undefined) return undefined;
+    const content = files.get(path);
+    if (content === undefined) throw new Error(`upstreams.${name}.tls.${key}: ${path} was not read`);
+    return content;
+  };
+  const [ca, cert, key] = [read('caFile'), read('certFile'), read('keyFile')];
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new Error(`upstreams.${name}.tls: certFile and keyFile belong together`);
+  }
+  if (ca !== undefined) checkCertificates(`upstreams.${name}.tls.caFile`, ca);
+  try {
+    return createSecureContext({
+      minVersion: 'TLSv1.2',
+      ...(ca !== undefined && { ca }),
+      ...(cert !== undefined && { cert }),
+      ...(key !== undefined && { key }),
+    });
+  } catch (cause) {
+    throw new Error(`upstreams.${name}.tls: the certificate and the key cannot be used together`, { cause });
+  }
+}
+
+/** OpenSSL takes a CA file without a certificate in silence. */
+function checkCertificates(key: string, pem: Buffer): void {
+  try {
+    new X509Certificate(pem);
+  } catch (cause) {
+    throw new Error(`${key}: holds no certificate`, { cause });
+  }
+}
