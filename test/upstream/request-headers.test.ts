@@ -1,0 +1,227 @@
+import fc from 'fast-check';
+import t from 'tap';
+import type { Caller } from '../../src/authn/principal.ts';
+import { foldHeaderName } from '../../src/upstream/header-names.ts';
+import { encodeHeaderValue } from '../../src/upstream/identity-headers.ts';
+import { compileRequestHeaders } from '../../src/upstream/request-headers.ts';
+import { agentCaller, configOf } from '../support/forwarder.ts';
+
+const url = 'http://127.0.0.1:5008';
+const ours = [
+  ['x-forwarded-proto', 'https'],
+  ['x-forwarded-host', 'mcp.example.com'],
+  ['x-forwarded-for', '192.0.2.7'],
+  ['x-forwarded-user', 'agent@clients'],
+  ['x-forwarded-client-id', 'ai_agent_prod'],
+  ['x-forwarded-scopes', 'dashboards:read queries:execute'],
+  ['x-forwarded-auth-method', 'oauth'],
+  ['x-forwarded-issuer', 'https://example.auth0.com/'],
+  ['x-forwarded-tenant', 'acme'],
+  ['x-request-id', 'request-1'],
+] as const;
+
+type ShapeOptions = Parameters<typeof configOf>[1] & { readonly caller?: Caller | undefined };
+
+function shape(rawHeaders: readonly string[], options: ShapeOptions = {}): readonly (readonly [string, string])[] {
+  const config = configOf(url, options);
+  const compiled = compileRequestHeaders(config, config.upstreams.up!, config.routes[0]?.mcp);
+  const caller = 'caller' in options ? options.caller : agentCaller;
+  const flat = compiled({ rawHeaders, caller, requestId: 'request-1', clientAddress: '192.0.2.7' });
+  return flat.flatMap((name, index) => (index % 2 === 0 ? [[name, flat[index + 1]!] as const] : []));
+}
+
+const sorted = (headers: readonly (readonly [string, string])[]): string[] => headers.map((h) => h.join(': ')).sort();
+
+t.test('a path route gets the client headers that are nobody else’s, then the identity', (t) => {
+  const kept = ['Accept-Encoding', 'gzip', 'X-Custom', 'a', 'X-Custom', 'b', 'Content-Type', 'text/csv'];
+  const shaped = shape(['Host', 'evil', ...kept, 'Content-Length', '3', 'Expect', '100-continue']);
+  t.same(
+    sorted(shaped),
+    sorted([['Accept-Encoding', 'gzip'], ['X-Custom', 'a'], ['X-Custom', 'b'], ['Content-Type', 'text/csv'], ...ours]),
+  );
+  t.end();
+});
+
+t.test('an MCP route gets only what MCP defines, and asks for no compression', (t) => {
+  const passing = [
+    ['Accept', 'application/json, text/event-stream'],
+    ['content-type', 'application/json'],
+    ['Mcp-Session-Id', 's'],
+    ['MCP-Protocol-Version', '2025-11-25'],
+    ['mcp-param-user_id', '7'],
+    ['Last-Event-ID', 'e'],
+    ['traceparent', '00-1-2-01'],
+    ['tracestate', 'a=b'],
+    ['User-Agent', 'client/1'],
+    ['x-wanted', 'yes'],
+  ] as const;
+  const dropped = [
+    'Accept-Encoding',
+    'gzip',
+    'X-Custom',
+    'a',
+    'Origin',
+    'https://a',
+    'mcp_session_id',
+    'other',
+    'Accept.',
+    'x',
+  ];
+  const shaped = shape([...passing.flat(), ...dropped], { mcp: { forwardHeaders: ['X-Wanted'] } });
+  t.same(sorted(shaped), sorted([...passing, ...ours, ['accept-encoding', 'identity']]));
+  t.end();
+});
+
+t.test('no credential, forwarded header or method override of the client goes on (H3, X1)', (t) => {
+  const names = [
+    'Authorization',
+    'Proxy-Authorization',
+    'Cookie',
+    'DPoP',
+    'X-Api-Key',
+    'X-Partner-Key',
+    'Forwarded',
+    'X-Forwarded',
+    'X-Forwarded-For',
+    'X-Forwarded-Client-Cert',
+    'X-Forwarded-Uri',
+    'X-Forwarded-Prefix',
+    'X-Real-IP',
+    'X-Original-URL',
+    'X-Rewrite-URL',
+    'X-HTTP-Method-Override',
+    'X-HTTP-Method',
+    'X-Method-Override',
+    'Client-Cert',
+    'Client-Cert-Chain',
+    'Remote-User',
+    'X-Remote-User',
+    'X-Auth-Request-Email',
+    'X-Request-Id',
+    'X-Whoami',
+    'TE',
+    'Trailer',
+    'Upgrade',
+    'Keep-Alive',
+    'Proxy-Connection',
+    'Transfer-Encoding',
+    'HTTP2-Settings',
+  ];
+  const more = {
+    authenticators: {
+      keys: { type: 'apiKey', keys: [] },
+      partner: { type: 'apiKey', header: 'X-Partner-Key', prefix: 'pk_', keys: [] },
+    },
+    upstreams: {
+      up: { url },
+      other: { url, identity: { headers: { subject: 'x-whoami' } } },
+    },
+  };
+  t.same(
+    sorted(
+      shape(
+        names.flatMap((name) => [name, 'evil']),
+        { more },
+      ),
+    ),
+    sorted(ours),
+  );
+  t.end();
+});
+
+t.test('identity headers are the defaults, exactly those of a map, or none', (t) => {
+  const fixed = ours.slice(0, 3);
+  const mapped = shape([], { upstream: { identity: { headers: { subject: 'X-Who', requestId: 'x-trace' } } } });
+  t.same(sorted(mapped), sorted([...fixed, ['x-who', 'agent@clients'], ['x-trace', 'request-1']]));
+  t.same(sorted(shape([], { upstream: { identity: { headers: false } } })), sorted(fixed));
+  t.same(sorted(shape([], { caller: undefined })), sorted([...fixed, ['x-request-id', 'request-1']]));
+  t.end();
+});
+
+t.test('a fact that the caller does not have is left out', (t) => {
+  const principal = { ...agentCaller.principal, clientId: undefined, claims: { tenant: ['a', 'b'] } };
+  const names = shape([], { caller: { ...agentCaller, principal } }).map(([name]) => name);
+  t.notOk(names.includes('x-forwarded-client-id'));
+  t.notOk(names.includes('x-forwarded-tenant'), 'a list names no single tenant');
+  t.end();
+});
+
+t.test('the upstream’s fixed authorization replaces the client’s', (t) => {
+  const shaped = shape(['Authorization', 'Bearer client'], { upstream: { authorization: 'Bearer ours' } });
+  t.same(
+    shaped.filter(([name]) => /^authorization$/i.test(name)),
+    [['authorization', 'Bearer ours']],
+  );
+  t.end();
+});
+
+t.test('configured names that the gateway drops or needs itself are refused at load', (t) => {
+  for (const header of [
+    'authorization',
+    'cookie',
+    'X_Forwarded_User',
+    'accept-encoding',
+    'x-auth-token',
+    'remote-user',
+    'te',
+  ]) {
+    t.throws(() => shape([], { mcp: { forwardHeaders: [header] } }), /is never forwarded/, header);
+  }
+  for (const header of [
+    'content-type',
+    'Content_Length',
+    'host',
+    'authorization',
+    'x-forwarded-for',
+    'mcp-name',
+    'connection',
+  ]) {
+    const upstream = { identity: { headers: { subject: header } } };
+    t.throws(() => shape([], { upstream }), /upstreams\.up\.identity\.headers\.subject: ".*" has a meaning/, header);
+  }
+  t.end();
+});
+
+t.test('no spelling of an identity header that a client sends ever arrives (property)', (t) => {
+  const protectedNames = [
+    ...ours.map(([name]) => name),
+    'authorization',
+    'cookie',
+    'remote-user',
+    'x-auth-user',
+    'client-cert',
+    'x-who',
+  ];
+  const separator = fc.constantFrom('-', '_', '.', '~', '+');
+  const spelling = fc
+    .tuple(fc.constantFrom(...protectedNames), fc.infiniteStream(separator), fc.infiniteStream(fc.boolean()))
+    .map(([name, separators, upper]) =>
+      [...name].map((c) => (c === '-' ? separators.next().value! : upper.next().value ? c.toUpperCase() : c)).join(''),
+    );
+  const more = { upstreams: { up: { url }, other: { url, identity: { headers: { subject: 'x-who' } } } } };
+  fc.assert(
+    fc.property(spelling, fc.boolean(), (name, mcp) => {
+      const shaped = shape([name, 'evil', 'Connection', name], { more, ...(mcp && { mcp: {} }) });
+      const same = shaped.filter(([other]) => foldHeaderName(other) === foldHeaderName(name));
+      return (
+        same.every(([, value]) => value !== 'evil') &&
+        same.length === ours.filter(([own]) => own === foldHeaderName(name)).length
+      );
+    }),
+    { numRuns: 500 },
+  );
+  t.end();
+});
+
+t.test('encoded values are printable ASCII, and decoding gives the value back (property)', (t) => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'grapheme' }), (value) => {
+      const encoded = encodeHeaderValue(value);
+      return /^[\x20-\x7e]*$/.test(encoded) && encoded.trim() === encoded && decodeURIComponent(encoded) === value;
+    }),
+  );
+  t.equal(encodeHeaderValue('Ünï 100%\r\nx: y'), '%C3%9Cn%C3%AF 100%25%0D%0Ax: y');
+  t.equal(encodeHeaderValue(' a b '), '%20a b%20');
+  t.throws(() => encodeHeaderValue('\ud800'), { code: 'denied', reason: 'identity' });
+  t.end();
+});

@@ -1,0 +1,92 @@
+import t from 'tap';
+import { relayResponseHeaders } from '../../src/upstream/response-headers.ts';
+
+function relay(headers: readonly string[], status = 200, extraHeaders?: Readonly<Record<string, string>>) {
+  const raw = headers.map((text) => Buffer.from(text, 'latin1'));
+  return relayResponseHeaders(raw, status, extraHeaders);
+}
+
+t.test('what the answer says about itself is relayed as it was spelt', (t) => {
+  const headers = [
+    'Content-Type',
+    'application/json',
+    'Content-Length',
+    '2',
+    'ETag',
+    '"a"',
+    'Mcp-Session-Id',
+    's',
+    'Location',
+    '/x',
+    'X-Accel-Buffering',
+    'no',
+    'X-Latin',
+    'é',
+  ];
+  t.same(relay(headers), { headers, contentLength: 2, eventStream: false });
+  t.end();
+});
+
+t.test('what belongs to the hop, to the gateway’s origin or to its credential is not', (t) => {
+  const names = [
+    'Connection',
+    'Keep-Alive',
+    'Transfer-Encoding',
+    'Trailer',
+    'Upgrade',
+    'Proxy-Connection',
+    'TE',
+    'WWW-Authenticate',
+    'Proxy-Authenticate',
+    'Proxy-Authentication-Info',
+    'Authentication-Info',
+    'Set-Cookie',
+    'Set-Cookie2',
+    'Clear-Site-Data',
+    'Server',
+    'X-Powered-By',
+    'Alt-Svc',
+    'Strict-Transport-Security',
+    'Access-Control-Allow-Origin',
+    'access-control-expose-headers',
+    'Client-Cert',
+    'CLIENT-CERT-CHAIN',
+  ];
+  t.same(relay(names.flatMap((name) => [name, 'x'])).headers, []);
+  t.end();
+});
+
+t.test('headers that Connection names go with it, but never the length', (t) => {
+  const { headers } = relay([
+    'X-A',
+    '1',
+    'Connection',
+    'close, X-A',
+    'Content-Length',
+    '2',
+    'connection',
+    'content-length, x_b',
+    'X-B',
+    '2',
+    'X-C',
+    '3',
+  ]);
+  t.same(headers, ['Content-Length', '2', 'X-C', '3']);
+  t.end();
+});
+
+t.test('the gateway’s own headers replace the upstream’s', (t) => {
+  const { headers } = relay(['X-Request-ID', 'forged', 'Vary', 'a'], 200, {
+    'x-request-id': 'ours',
+    deprecation: '@1',
+  });
+  t.same(headers, ['Vary', 'a', 'x-request-id', 'ours', 'deprecation', '@1']);
+  t.end();
+});
+
+t.test('a 204 has no length, and an event stream is known in any case and with parameters', (t) => {
+  t.same(relay(['content-length', '0'], 204), { headers: [], contentLength: undefined, eventStream: false });
+  t.ok(relay(['Content-Type', 'Text/Event-Stream; charset=utf-8']).eventStream);
+  t.notOk(relay(['Content-Type', 'text/event']).eventStream);
+  t.end();
+});
