@@ -1,0 +1,67 @@
+// Reads the files that a configuration names: once each, regular files only, bounded.
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+
+const maxFileBytes = 16 * 1024 * 1024;
+
+export interface FileReader {
+  /** The content by absolute path. Throws an Error with a public message. */
+  read(path: string): Promise<Buffer>;
+  /** Everything read so far. */
+  readonly files: ReadonlyMap<string, Buffer>;
+}
+
+/** Each path is read once, however often it is named: all of a snapshot sees the same bytes. */
+export function createFileReader(): FileReader {
+  const files = new Map<string, Buffer>();
+  const reads = new Map<string, Promise<Buffer>>();
+  return {
+    files,
+    read(path) {
+      let pending = reads.get(path);
+      if (pending === undefined) {
+        pending = readRegularFile(path, maxFileBytes).then((content) => {
+          files.set(path, content);
+          return content;
+        });
+        reads.set(path, pending);
+      }
+      return pending;
+    },
+  };
+}
+
+/** Reads a whole regular file of at most `maxBytes`. Throws an Error with a public message. */
+export async function readRegularFile(path: string, maxBytes: number): Promise<Buffer> {
+  try {
+    // Non-blocking: opening a pipe without a writer would otherwise wait for ever.
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const stat = await handle.stat();
+      if (!stat.isFile()) throw new Error('it is not a regular file');
+      if (stat.size > maxBytes) throw new Error(`it is larger than ${maxBytes / 1024 / 1024} MiB`);
+      const content = await handle.readFile();
+      if (content.length > maxBytes) throw new Error(`it is larger than ${maxBytes / 1024 / 1024} MiB`);
+      return content;
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw new Error(publicReason(error as NodeJS.ErrnoException));
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  ENOTDIR: 'there is no such file',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EISDIR: 'it is not a regular file',
+  ELOOP: 'too many symbolic links',
+  ERR_INVALID_ARG_VALUE: 'it is not a file name',
+};
+
+/** The system's own message would repeat the path. */
+function publicReason(error: NodeJS.ErrnoException): string {
+  return error.code === undefined ? error.message : (reasons[error.code] ?? error.code);
+}

@@ -1,0 +1,105 @@
+// `keysFile` of API key authenticators: a YAML list of keys, merged into `keys`, with problems placed in that file.
+import { dirname, join, relative } from 'node:path';
+import { z } from 'zod';
+import type { FileReader } from './files.ts';
+import { interpolate } from './interpolate.ts';
+import { type LocatedYaml, parseLocatedYaml } from './located-yaml.ts';
+import { ConfigError, type Path } from './problem.ts';
+import { type Draft, type Findings, redact, type Where } from './review.ts';
+import { salvage } from './salvage.ts';
+import { type ApiKeyEntry, apiKeyEntry } from './schema.ts';
+import { shapeProblems } from './shape.ts';
+
+const keyList = z.array(apiKeyEntry);
+
+export interface KeysFileOptions {
+  readonly env: NodeJS.ProcessEnv;
+  /** The folder of the configuration, absolute. */
+  readonly folder: string;
+  /** The same folder as the operator named it; problems name the keys file from there. */
+  readonly named: string;
+  readonly reader: FileReader;
+}
+
+/** Where the key at an index of an authenticator's merged `keys` stands. */
+export type PlaceOfKey = (authenticator: string, index: number) => Where;
+
+export interface MergedKeys {
+  readonly draft: Draft;
+  readonly placeOf: PlaceOfKey;
+  readonly variables: ReadonlyMap<string, string>;
+}
+
+/** Reads every keys file that could be read as a file; the reader knows which. Problems go to `findings`. */
+export async function readKeysFiles(draft: Draft, options: KeysFileOptions, findings: Findings): Promise<MergedKeys> {
+  const authenticators = { ...draft.authenticators };
+  const fromFile = new Map<
+    string,
+    { readonly document: LocatedYaml; readonly paths: readonly Path[]; readonly after: number }
+  >();
+  const variables = new Map<string, string>();
+  for (const [name, config] of Object.entries(authenticators)) {
+    if (config.type !== 'apiKey' || config.keysFile === undefined) continue;
+    const content = options.reader.files.get(config.keysFile);
+    if (content === undefined) continue;
+    const list = await readKeysFile(config.keysFile, content, options, findings);
+    if (list === undefined) continue;
+    const own = config.keys ?? [];
+    for (const [variable, value] of list.variables) variables.set(variable, value);
+    fromFile.set(name, { document: list.document, paths: list.paths, after: own.length });
+    authenticators[name] = { ...config, keys: [...own, ...list.keys] };
+  }
+  return {
+    draft: draft.authenticators === undefined ? draft : { ...draft, authenticators },
+    variables,
+    placeOf(name, index) {
+      const file = fromFile.get(name);
+      if (file === undefined || index < file.after) return ['authenticators', name, 'keys', index];
+      return { document: file.document, path: file.paths[index - file.after] ?? [] };
+    },
+  };
+}
+
+async function readKeysFile(
+  path: string,
+  content: Buffer,
+  options: KeysFileOptions,
+  findings: Findings,
+): Promise<
+  | {
+      readonly document: LocatedYaml;
+      readonly keys: readonly ApiKeyEntry[];
+      readonly paths: readonly Path[];
+      readonly variables: ReadonlyMap<string, string>;
+    }
+  | undefined
+> {
+  const document = parse(join(options.named, relative(options.folder, path)), content, findings);
+  if (document === undefined) return undefined;
+  findings.problems.push(...document.problems);
+  const filled = await interpolate(document.value, {
+    env: options.env,
+    folder: dirname(path),
+    reader: options.reader,
+    report: (where, message) => findings.problems.push(document.problem(where, message)),
+  });
+  const result = keyList.safeParse(filled.tree);
+  if (!result.success) {
+    for (const { path: where, message, at } of shapeProblems(result.error, filled.tree, keyList)) {
+      findings.problems.push(document.problem(where, redact(message, filled.secrets), at));
+    }
+  }
+  const rest = salvage(keyList, filled.tree);
+  const keys = rest.value ?? [];
+  return { document, keys, paths: keys.map((_, index) => rest.originalPath([index])), variables: filled.variables };
+}
+
+function parse(file: string, content: Buffer, findings: Findings): LocatedYaml | undefined {
+  try {
+    return parseLocatedYaml(file, content);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    findings.problems.push(...error.problems);
+    return undefined;
+  }
+}

@@ -1,0 +1,154 @@
+// The configuration file, read whole: located YAML, values put in, shape, files, checks across keys. All problems at once.
+import { createHash } from 'node:crypto';
+import { dirname, relative, resolve } from 'node:path';
+import type { z } from 'zod';
+import { runChecks } from './checks.ts';
+import { createFileReader, type FileReader, readRegularFile } from './files.ts';
+import { interpolate } from './interpolate.ts';
+import { readKeysFiles } from './keys-file.ts';
+import { separateLaterKeys } from './later.ts';
+import { type LocatedYaml, parseLocatedYaml } from './located-yaml.ts';
+import { readNamedFiles, withAbsolutePaths } from './named-files.ts';
+import { ConfigError, type Path, type Problem } from './problem.ts';
+import { createReporter, type Draft, type Findings, redact } from './review.ts';
+import { salvage } from './salvage.ts';
+import { type Config, fileSchema, withResources } from './schema.ts';
+import { shapeProblems } from './shape.ts';
+import { isObject, valueAt } from './tree.ts';
+
+export { ConfigError, formatProblem, type Problem } from './problem.ts';
+
+const maxConfigBytes = 1024 * 1024;
+const partialSchema = fileSchema.partial();
+
+/** One immutable reading of the configuration. Nothing else reads the files it names. */
+export interface LoadedConfig {
+  /** Absolute path of the YAML file. */
+  readonly file: string;
+  /** Names, routes' resources and defaults filled in; paths absolute; keys of `keysFile` merged into `keys`. */
+  readonly config: Config;
+  /** SHA-256 in hex over the YAML bytes, the named files and digests of the environment variables used. */
+  readonly hash: string;
+  /** The content of every named file by its absolute path. */
+  readonly files: ReadonlyMap<string, Buffer>;
+  readonly warnings: readonly Problem[];
+}
+
+export interface LoadOptions {
+  readonly env: NodeJS.ProcessEnv;
+  /** Milliseconds since 1970, for warnings about what has expired. */
+  readonly now?: () => number;
+}
+
+/** Loads and checks the file. Throws a ConfigError with every problem; after a YAML syntax error with that one. */
+export async function loadConfig(file: string, options: LoadOptions): Promise<LoadedConfig> {
+  const absolute = resolve(file);
+  const folder = dirname(absolute);
+  const content = await readConfigFile(file, absolute);
+  const document = parseLocatedYaml(file, content);
+  const findings: Findings = { problems: [...document.problems], warnings: [] };
+  const add = (path: Path, message: string, at?: 'key' | 'value') =>
+    findings.problems.push(document.problem(path, message, at));
+
+  const later = separateLaterKeys(document.value);
+  for (const { path, message } of later.found) add(path, message, 'key');
+  const reader = createFileReader();
+  const unresolved: Path[] = [];
+  const filled = await interpolate(later.tree, {
+    env: options.env,
+    folder,
+    reader,
+    report(path, message) {
+      unresolved.push(path);
+      add(path, message);
+    },
+  });
+  const tree = withAbsolutePaths(filled.tree, folder);
+  await readNamedFiles(tree, reader, (path, reason) => add(path, reason));
+
+  const shape = fileSchema.safeParse(tree);
+  if (!shape.success) {
+    for (const { path, message, at } of shapeProblems(shape.error, tree, fileSchema)) {
+      if (!unresolved.some((each) => samePath(each, path))) add(path, redact(message, filled.secrets), at);
+    }
+  }
+  const rest = salvage(partialSchema, tree);
+  const draft = completed(rest.value ?? {});
+  const damaged = [...rest.removed, ...later.left, ...unresolved];
+  const reporter = createReporter(
+    { document, secrets: filled.secrets, damaged, originalPath: rest.originalPath },
+    findings,
+  );
+  const keys = await readKeysFiles(draft, { env: options.env, folder, named: dirname(file), reader }, findings);
+  runChecks(
+    {
+      ...reporter,
+      draft: keys.draft,
+      files: reader.files,
+      declared: { authenticators: keysAt(document, 'authenticators'), upstreams: keysAt(document, 'upstreams') },
+      now: (options.now ?? Date.now)(),
+      isWritten: (path) => valueAt(document.value, rest.originalPath(path)) !== undefined,
+    },
+    keys.placeOf,
+  );
+
+  const { problems, warnings } = findings;
+  if (problems.length > 0) throw new ConfigError(inOrder(problems), { warnings: inOrder(warnings) });
+  const variables = new Map([...filled.variables, ...keys.variables]);
+  return {
+    file: absolute,
+    config: keys.draft as Config,
+    hash: hashOf(content, reader, variables, folder),
+    files: reader.files,
+    warnings: inOrder(warnings),
+  };
+}
+
+async function readConfigFile(file: string, absolute: string): Promise<Buffer> {
+  try {
+    return await readRegularFile(absolute, maxConfigBytes);
+  } catch (error) {
+    const message = `cannot read the file: ${(error as Error).message}`;
+    throw new ConfigError([{ file, line: 1, column: 1, path: '', message }], { unreadable: true });
+  }
+}
+
+function completed(rest: z.output<typeof partialSchema>): Draft {
+  const { routes, ...others } = rest;
+  const draft = routes && rest.server ? { ...others, routes: withResources({ server: rest.server, routes }) } : others;
+  // Sections that are left out are absent, never undefined: JSON has no such value.
+  return draft as Draft;
+}
+
+function keysAt(document: LocatedYaml, section: string): readonly string[] {
+  const value = valueAt(document.value, [section]);
+  return isObject(value) ? Object.keys(value) : [];
+}
+
+function samePath(a: Path, b: Path): boolean {
+  return a.length === b.length && a.every((step, index) => step === b[index]);
+}
+
+/** By place, the configuration before other files, and each once. */
+function inOrder(problems: readonly Problem[]): Problem[] {
+  const first = problems[0]?.file;
+  const unique = new Map(problems.map((each) => [JSON.stringify(each), each]));
+  return [...unique.values()].sort(
+    (a, b) =>
+      Number(a.file !== first) - Number(b.file !== first) ||
+      a.file.localeCompare(b.file) ||
+      a.line - b.line ||
+      a.column - b.column,
+  );
+}
+
+/** Independent of where the folder lies; secrets enter as digests only. */
+function hashOf(content: Buffer, reader: FileReader, variables: ReadonlyMap<string, string>, folder: string): string {
+  const digest = (value: string | Buffer) => createHash('sha256').update(value).digest('hex');
+  const parts = [
+    ['config', digest(content)],
+    ...[...reader.files].map(([path, bytes]) => [`file:${relative(folder, path)}`, digest(bytes)]).sort(),
+    ...[...variables].map(([name, value]) => [`env:${name}`, digest(value)]).sort(),
+  ];
+  return digest(JSON.stringify(parts));
+}

@@ -1,0 +1,56 @@
+// What can be wrong with a configuration, and where: `gateway.yaml:12:7 routes[0].authenticate: …`.
+
+/** Keys and indices from the root of a file to a value. */
+export type Path = readonly (string | number)[];
+
+export interface Problem {
+  /** The file as it was named by the operator. */
+  readonly file: string;
+  /** Counted from 1. */
+  readonly line: number;
+  /** Counted from 1. */
+  readonly column: number;
+  /** `routes[0].authenticate`; empty for the file as a whole. */
+  readonly path: string;
+  /** What is wrong and what to do. Never shows a value that came from the environment or from a file. */
+  readonly message: string;
+}
+
+/** Everything that is wrong with a configuration, at once. */
+export class ConfigError extends Error {
+  readonly problems: readonly Problem[];
+  /** What is doubtful besides; shown with the problems. */
+  readonly warnings: readonly Problem[];
+  /** True when the file itself could not be read: a mistake in the command, not in the configuration. */
+  readonly unreadable: boolean;
+
+  constructor(problems: readonly Problem[], details: { warnings?: readonly Problem[]; unreadable?: boolean } = {}) {
+    super(problems.map(formatProblem).join('\n'));
+    this.name = 'ConfigError';
+    this.problems = problems;
+    this.warnings = details.warnings ?? [];
+    this.unreadable = details.unreadable ?? false;
+  }
+}
+
+/** One line for people and editors: file, line, column, path and message. */
+export function formatProblem(problem: Problem): string {
+  const path = problem.path === '' ? '' : ` ${problem.path}:`;
+  return `${problem.file}:${problem.line}:${problem.column}${path} ${problem.message}`;
+}
+
+/** `routes[0].mcp.rules[2].allow`; keys that are no plain words are quoted. */
+export function formatPath(path: Path): string {
+  let text = '';
+  for (const step of path) {
+    if (typeof step === 'number') text += `[${step}]`;
+    else if (!/^[A-Za-z0-9_-]+$/.test(step)) text += `[${JSON.stringify(step)}]`;
+    else text += text === '' ? step : `.${step}`;
+  }
+  return text;
+}
+
+/** True when `path` is `ancestor` or lies below it. */
+export function isWithin(path: Path, ancestor: Path): boolean {
+  return ancestor.length <= path.length && ancestor.every((step, index) => path[index] === step);
+}

@@ -1,0 +1,121 @@
+// The shape of `routes`: who may come in where, and the rules for what they may do there.
+import { z } from 'zod';
+import {
+  authenticatorName,
+  claimValue,
+  condition,
+  globs,
+  headerName,
+  httpUrl,
+  method,
+  name,
+  networks,
+  routePath,
+  scopes,
+  text,
+} from './schema-values.ts';
+
+/** What a rule looks at to find out whether it governs a call; all that are present must match. */
+const selectors = {
+  clients: z.array(text).min(1).optional().describe('Client ids, or authenticator/client-id.'),
+  claims: z.record(text, z.array(claimValue).min(1)).optional().describe('Accepted values of configured claims.'),
+  networks: networks.optional().describe('Addresses of the client.'),
+  when: condition.optional().describe('A CEL condition, evaluated last.'),
+};
+const mcpSelector = z.strictObject({
+  tools: globs.optional().describe('Tool names; * is any run of characters.'),
+  resources: globs.optional().describe('Resource URIs; * is any run of characters.'),
+  prompts: globs.optional().describe('Prompt names; * is any run of characters.'),
+  methods: globs.optional().describe('Other MCP methods; * is any run of characters.'),
+  ...selectors,
+});
+const pathSelector = z.strictObject({
+  methods: z.array(method).min(1).optional().describe('HTTP methods.'),
+  paths: z.array(routePath).min(1).optional().describe("Paths within the route's path."),
+  ...selectors,
+});
+const requirement = z.strictObject({
+  scopes: scopes.optional().describe('All of these scopes.'),
+  anyScope: scopes.min(1).optional().describe('At least one of these scopes.'),
+  authenticatedBy: z
+    .array(authenticatorName)
+    .min(1)
+    .optional()
+    .describe('A credential of each of these authenticators.'),
+  when: condition.optional().describe('A CEL condition that must hold.'),
+});
+
+const ruleOf = <T extends z.ZodType>(selector: T) =>
+  z.strictObject({
+    name: z.string().min(1).max(128).optional().describe('Names the rule in records; default its position.'),
+    allow: selector.optional().describe('Which calls this rule allows.'),
+    deny: selector.optional().describe('Which calls this rule denies.'),
+    require: requirement.optional().describe('What the rule then demands; unmet, the call is denied.'),
+  });
+export const mcpRule = ruleOf(mcpSelector);
+export const pathRule = ruleOf(pathSelector);
+
+const jsonPointers = z.array(
+  z.string().regex(/^(\/([^~/]|~[01])*)+$/, 'expected a JSON pointer such as /request/limit'),
+);
+export const mcp = z.strictObject({
+  challengeScopes: scopes
+    .optional()
+    .describe('Scopes of the first challenge and the metadata; default those of the rules.'),
+  lists: z.literal('usable').default('usable').describe('What lists show.'),
+  denials: z
+    .enum(['rpc', 'http'])
+    .default('rpc')
+    .describe('A denied tool call is a JSON-RPC error with status 200 (rpc) or 403 (http).'),
+  forwardHeaders: z.array(headerName).default([]).describe('Request headers forwarded besides those of MCP.'),
+  audit: z
+    .strictObject({
+      arguments: z
+        .union([z.enum(['none', 'digest', 'full']), z.record(text, jsonPointers)])
+        .default('digest')
+        .describe('What of the arguments is recorded: none, digest, full, or JSON pointers per tool.'),
+    })
+    .prefault({})
+    .describe('What the audit records of calls hold.'),
+  rules: z.array(mcpRule).default([]).describe('The first rule that matches a call governs it; none: denied.'),
+});
+
+/** An alternative: one authenticator, or several that must all be there. */
+const alternative = z.union([authenticatorName, z.strictObject({ allOf: z.array(authenticatorName).min(1) })]);
+export const authenticate = z.union([
+  z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'expected the name of an authenticator, or none'),
+  z.strictObject({
+    anyOf: z.array(alternative).min(1).optional().describe('The first alternative that is all there counts.'),
+    allOf: z.array(authenticatorName).min(1).optional().describe('All of these authenticators.'),
+    optional: z.array(authenticatorName).optional().describe('Credentials that may come besides.'),
+  }),
+]);
+
+export const route = z
+  .strictObject({
+    name: name.optional().describe('Names the route in records and metrics; default its path.'),
+    path: routePath.describe('An exact path, or one with /* for it and everything below.'),
+    methods: z.array(method).min(1).optional().describe('HTTP methods; default all. HEAD follows GET.'),
+    upstream: name.optional().describe('Where its requests go.'),
+    resource: httpUrl
+      .refine((url) => !url.includes('?'), 'expected a URL without a query')
+      .optional()
+      .describe('The resource identifier, the default audience of tokens; default publicUrl and path.'),
+    authenticate: authenticate.describe('Which credentials are needed: a name, none, or anyOf / allOf / optional.'),
+    certificateFor: z
+      .array(text)
+      .optional()
+      .describe('Clients whose tokens and keys need the certificate of the same client beside them.'),
+    scopes: scopes.optional().describe('Short for one rule that demands these scopes.'),
+    rules: z.array(pathRule).optional().describe('The first rule that matches a request governs it; none: denied.'),
+    mcp: mcp.optional().describe('Makes this an MCP route: messages are read and judged.'),
+    respond: z
+      .strictObject({
+        status: z.int().min(200).max(599).default(200).describe('The status.'),
+        json: z.json().optional().describe('A JSON body.'),
+        text: z.string().optional().describe('A text body.'),
+      })
+      .optional()
+      .describe('A fixed answer instead of an upstream.'),
+  })
+  .transform((value) => ({ ...value, name: value.name ?? value.path }));

@@ -1,0 +1,82 @@
+// The shape of `server`, `admin` and `audit`.
+import { z } from 'zod';
+import { address, filePath, networks, origin, text, timeout } from './schema-values.ts';
+import { duration, size } from './units.ts';
+
+const positive = (bytes: number) => bytes > 0;
+const positiveSize = size.refine(positive, 'expected a size above zero');
+
+const tlsServer = z.strictObject({
+  certFile: filePath.describe('PEM file: the server certificate and its intermediates.'),
+  keyFile: filePath.describe('PEM file: its private key, not encrypted.'),
+  clientCertificates: z
+    .enum(['off', 'optional', 'required'])
+    .default('off')
+    .describe('Whether clients are asked for a certificate, and refused in the handshake without one.'),
+  clientCaFile: filePath.optional().describe('PEM file: the authorities that client certificates must come from.'),
+  clientCrlFile: filePath.optional().describe('PEM file: revocation lists of those authorities.'),
+  minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2').describe('The oldest TLS version accepted.'),
+});
+
+const serverLimits = z.strictObject({
+  bodyBytes: positiveSize.prefault('1MiB').describe('The largest request body.'),
+  headerBytes: positiveSize.prefault('32KiB').describe('The largest request head.'),
+  urlBytes: positiveSize.prefault('8KiB').describe('The longest request target.'),
+  connections: z.int().min(1).max(1_000_000).default(10_000).describe('Client connections at the same time.'),
+  receiveTimeout: timeout
+    .prefault('30s')
+    .describe('How long a whole request may take to arrive; its answer may take longer.'),
+});
+
+export const server = z.strictObject({
+  listen: address.describe('host:port of the public listener.'),
+  publicUrl: origin.describe('What clients type. Metadata, challenges and audiences are made from it.'),
+  allowedHosts: z.array(text).default([]).describe('Further Host values; other hosts are answered 421.'),
+  allowedOrigins: z.array(origin).default([]).describe('Further web origins whose pages may call.'),
+  tls: tlsServer.optional().describe('TLS of the public listener. Without it plain HTTP, on loopback only.'),
+  plaintext: z.boolean().default(false).describe('Accept plain HTTP beyond loopback; something else must encrypt.'),
+  trustedProxies: networks.default([]).describe('Peers whose X-Forwarded-For and Forwarded are believed.'),
+  limits: serverLimits.prefault({}).describe('Bounds of what a client may send.'),
+  workers: z.literal(1).default(1).describe('Processes; one in this version.'),
+  drainTimeout: duration
+    .refine((ms) => ms <= 86_400_000, 'expected at most 1d')
+    .prefault('30s')
+    .describe('How long requests and streams may go on after SIGTERM.'),
+});
+
+export const admin = z.strictObject({
+  listen: address
+    .default('127.0.0.1:9090')
+    .describe('host:port of metrics, health and status; never the public listener.'),
+});
+
+const sinkCommon = {
+  required: z.boolean().default(true).describe('Whether a failure of this sink counts.'),
+};
+export const fileSink = z.strictObject({
+  type: z.literal('file'),
+  path: filePath.describe('The file; rotated files stand beside it.'),
+  rotateAt: positiveSize.prefault('100MiB').describe('The size at which a new file is begun.'),
+  keepFor: duration
+    .refine((ms) => ms > 0, 'expected a duration above zero')
+    .prefault('365d')
+    .describe('How long rotated files are kept.'),
+  fsync: z
+    .enum(['interval', 'always', 'never'])
+    .default('interval')
+    .describe('When records are forced to the disk: each second, each record, or by the system.'),
+  ...sinkCommon,
+});
+const stdoutSink = z.strictObject({ type: z.literal('stdout'), ...sinkCommon });
+
+export const audit = z.strictObject({
+  sinks: z
+    .array(z.discriminatedUnion('type', [fileSink, stdoutSink]))
+    .min(1)
+    .describe('Where records go.'),
+  timeout: timeout.prefault('2s').describe('A sink that takes longer has failed.'),
+  onFailure: z
+    .enum(['refuse', 'continue'])
+    .default('refuse')
+    .describe('What happens to requests while a required sink fails.'),
+});
