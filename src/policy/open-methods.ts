@@ -1,0 +1,27 @@
+// The MCP messages that every authenticated caller may send where no rule says otherwise.
+import type { Facts } from './facts.ts';
+
+/** By exact name; lists are filtered on their way back. */
+const openMethods: ReadonlySet<string> = new Set([
+  'initialize',
+  'notifications/initialized',
+  'notifications/cancelled',
+  'notifications/progress',
+  'notifications/roots/list_changed',
+  'ping',
+  'server/discover',
+  'logging/setLevel',
+  'tools/list',
+  'resources/list',
+  'resources/templates/list',
+  'prompts/list',
+]);
+
+/** The verbs of the transport that carry no message: opening a stream and ending a session. */
+const openVerbs: ReadonlySet<string> = new Set(['GET', 'DELETE']);
+
+/** Reports whether a request on an MCP route needs no rule. Client responses belong to a stream that is already theirs. */
+export function isOpen({ message, http }: Facts): boolean {
+  if (message === undefined) return openVerbs.has(http.method);
+  return message.method === undefined ? message.kind === 'response' : openMethods.has(message.method);
+}
