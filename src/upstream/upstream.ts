@@ -30,10 +30,10 @@ const maxKeepAliveMs = 60_000;
 /**
  * Prepares an upstream; nothing is connected yet. `files` is the content of every file the configuration names.
  * HTTPS is always verified, against `caFile` or else the public roots, whatever the process environment says; HTTP/1.1 only.
- * Throws an Error that names the key when the URL or a file cannot be used.
+ * Throws an Error that names the key when a file cannot be used.
  */
 export function createUpstream(name: string, config: UpstreamConfig, files: ReadonlyMap<string, Buffer>): Upstream {
-  const url = parseUpstreamUrl(name, config.url);
+  const url = new URL(config.url);
   const secureContext = url.protocol === 'https:' ? createContext(name, config.tls, files) : undefined;
   const serverName = config.tls?.serverName;
   const pool = new Pool(url.origin, {
@@ -51,6 +51,7 @@ export function createUpstream(name: string, config: UpstreamConfig, files: Read
     keepAliveTimeout: keepAliveMs,
     keepAliveMaxTimeout: maxKeepAliveMs,
   });
+  let closed: Promise<void> | undefined;
   return {
     name,
     origin: url.origin,
@@ -58,16 +59,11 @@ export function createUpstream(name: string, config: UpstreamConfig, files: Read
     host: url.host,
     timeouts: config.timeouts,
     dispatcher: pool,
-    close: () => pool.close(),
+    close() {
+      closed ??= pool.close();
+      return closed;
+    },
   };
-}
-
-function parseUpstreamUrl(name: string, text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || url.search !== '' || url.username !== '' || url.password !== '') {
-    throw new Error(`upstreams.${name}.url: expected an http(s) URL without a query or credentials`);
-  }
-  return url;
 }
 
 function createContext(name: string, tls: UpstreamConfig['tls'], files: ReadonlyMap<string, Buffer>): SecureContext {

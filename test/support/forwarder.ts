@@ -50,13 +50,19 @@ export interface Forwarder {
   /** What `forward` gave or threw, in order of their ends. */
   readonly results: readonly (ForwardResult | GatewayError)[];
   readonly settled: (count: number) => Promise<void>;
+  /** Cuts every client connection, as vanished clients would. */
+  readonly dropClients: () => void;
   readonly close: () => Promise<void>;
 }
 
-/** Forwards every request to the configuration's upstream `up` as `caller`; an error is answered with its status and code. */
+/** Forwards every request to the configuration's upstream `up` as `caller`; an error is answered with its status and code. `closeFirst` has the client gone before. */
 export async function startForwarder(
   config: Config,
-  options: ForwardOptions & { readonly caller?: Caller; readonly files?: ReadonlyMap<string, Buffer> } = {},
+  options: ForwardOptions & {
+    readonly caller?: Caller;
+    readonly files?: ReadonlyMap<string, Buffer>;
+    readonly closeFirst?: boolean;
+  } = {},
 ): Promise<Forwarder> {
   const upstreamConfig = config.upstreams.up!;
   const upstream = createUpstream('up', upstreamConfig, options.files ?? new Map());
@@ -77,6 +83,7 @@ export async function startForwarder(
       clientAddress: '192.0.2.7',
     });
     const { method = '', url = '' } = request;
+    if (options.closeFirst) response.destroy();
     try {
       settle(await forward(upstream, { method, path: url, headers, body: Buffer.concat(chunks) }, response, options));
     } catch (error) {
@@ -94,6 +101,7 @@ export async function startForwarder(
     results,
     settled: (count) =>
       results.length >= count ? Promise.resolve() : new Promise((resolve) => waiting.push({ count, resolve })),
+    dropClients: () => server.closeAllConnections(),
     close: async () => {
       const closed = once(server, 'close');
       server.close();

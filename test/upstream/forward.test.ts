@@ -1,0 +1,252 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import t, { type Test } from 'tap';
+import type { ForwardOptions, ForwardResult } from '../../src/upstream/forward.ts';
+import { createUpstream } from '../../src/upstream/upstream.ts';
+import { ask, configOf, open, startForwarder } from '../support/forwarder.ts';
+import { faults, type RawReply, type Reply, startRawUpstream, startUpstream } from '../support/upstream.ts';
+
+type Options = ForwardOptions & {
+  readonly path?: string;
+  readonly upstream?: object;
+  readonly mcp?: object;
+  readonly closeFirst?: boolean;
+};
+
+async function behind(t: Test, reply: Reply | undefined, options: Options = {}) {
+  const upstream = await startUpstream(reply && { reply });
+  const forwarder = await startForwarder(configOf(upstream.url + (options.path ?? ''), options), options);
+  t.teardown(async () => {
+    await forwarder.close();
+    await upstream.close();
+  });
+  return { upstream, forwarder };
+}
+
+async function behindRaw(t: Test, reply: RawReply, options: Options = {}) {
+  const upstream = await startRawUpstream(reply);
+  const forwarder = await startForwarder(configOf(upstream.url, options), options);
+  t.teardown(async () => {
+    await forwarder.close();
+    await upstream.close();
+  });
+  return { upstream, forwarder };
+}
+
+t.test(
+  'the upstream receives exactly the judged bytes, path and Host, and the client exactly its answer',
+  async (t) => {
+    const payload = randomBytes(300_000);
+    const { upstream, forwarder } = await behind(
+      t,
+      (request, response) => {
+        response.writeHead(201, 'Made', { 'content-type': 'application/octet-stream' });
+        response.end(request.body);
+      },
+      { path: '/base/' },
+    );
+    const answer = await ask(forwarder.port, { method: 'POST', path: '/mcp?a=%20b', body: payload });
+    t.equal(answer.status, 201);
+    t.equal(digest(answer.body), digest(payload));
+    const [request] = upstream.requests;
+    t.match(request, { method: 'POST', url: '/base/mcp?a=%20b' });
+    t.equal(digest(request!.body), digest(payload));
+    t.same(request!.header('host'), [`127.0.0.1:${upstream.port}`]);
+    t.same(request!.header('content-length'), ['300000']);
+    t.same(request!.header('x-forwarded-user'), ['agent@clients']);
+    t.match(forwarder.results, [{ status: 201, bytes: 300_000, outcome: 'completed', failure: undefined }]);
+    t.ok((forwarder.results[0] as ForwardResult).firstByteMs! > 0);
+  },
+);
+
+t.test('connections are kept alive and used again', async (t) => {
+  const { upstream, forwarder } = await behind(t, undefined);
+  for (let index = 0; index < 5; index += 1) await ask(forwarder.port, { method: 'POST', body: '{}' });
+  t.equal(upstream.requests.length, 5);
+  t.equal(upstream.connections(), 1);
+});
+
+t.test('HEAD, 204, 304 and an empty POST have no body and end cleanly', async (t) => {
+  const { upstream, forwarder } = await behind(t, (request, response) => {
+    const status = Number(request.url.slice(1));
+    response.writeHead(status, status === 200 ? { 'content-length': 7 } : { etag: '"a"' });
+    response.end(request.method === 'HEAD' || status !== 200 ? undefined : 'content');
+  });
+  const head = await ask(forwarder.port, { method: 'HEAD', path: '/200' });
+  t.match(head, { status: 200, headers: { 'content-length': '7' }, complete: true });
+  t.match(await ask(forwarder.port, { path: '/204' }), { status: 204, complete: true });
+  t.match(await ask(forwarder.port, { path: '/304' }), { status: 304, headers: { etag: '"a"' }, complete: true });
+  t.match(await ask(forwarder.port, { method: 'POST', path: '/200' }), { status: 200, complete: true });
+  t.same(upstream.requests[3]!.header('content-length'), ['0']);
+  t.same(
+    forwarder.results.map((result) => (result as ForwardResult).bytes),
+    [0, 0, 0, 7],
+  );
+});
+
+t.test('redirects are relayed and never followed', async (t) => {
+  const { upstream, forwarder } = await behind(t, (_request, response) => {
+    response.writeHead(302, { location: 'http://169.254.169.254/latest/meta-data/' }).end();
+  });
+  const answer = await ask(forwarder.port);
+  t.match(answer, { status: 302, headers: { location: 'http://169.254.169.254/latest/meta-data/' } });
+  t.equal(upstream.requests.length, 1);
+});
+
+t.test('events of a stream arrive one by one, the head before the first of them', async (t) => {
+  const gate = Promise.withResolvers<void>();
+  const next = Promise.withResolvers<void>();
+  const seen: unknown[] = [];
+  const { forwarder } = await behind(
+    t,
+    async (_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' });
+      response.flushHeaders();
+      await gate.promise;
+      response.write('id: 1\ndata: one\n\n');
+      await next.promise;
+      response.end(': bye\n\n');
+    },
+    { extraHeaders: { 'x-request-id': 'r' }, onResponseStart: (...args) => seen.push(args) },
+  );
+  const answer = await open(forwarder.port);
+  t.match(answer.headers, { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no', 'x-request-id': 'r' });
+  t.same(seen, [[200, true]]);
+  gate.resolve();
+  t.equal(String((await once(answer, 'data'))[0]), 'id: 1\ndata: one\n\n');
+  next.resolve();
+  t.equal(String((await once(answer, 'data'))[0]), ': bye\n\n');
+  await forwarder.settled(1);
+  t.match(forwarder.results, [{ outcome: 'completed', bytes: 24 }]);
+});
+
+t.test('a client that leaves ends the upstream’s request at once', async (t) => {
+  const { upstream, forwarder } = await behind(t, (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write('data: one\n\n');
+  });
+  const answer = await open(forwarder.port);
+  await once(answer, 'data');
+  answer.destroy();
+  await forwarder.settled(1);
+  t.match(forwarder.results, [{ status: 200, bytes: 11, outcome: 'aborted', failure: undefined }]);
+  await until(() => upstream.requests[0]!.aborted);
+});
+
+t.test('a client that leaves before the answer has begun leaves no request behind', async (t) => {
+  const { upstream, forwarder } = await behindRaw(t, faults.silent);
+  const leaving = open(forwarder.port, { method: 'POST', body: '{}' });
+  leaving.catch(() => {});
+  await upstream.received(1);
+  // The server side of the client's connection, cut as a vanished client would.
+  forwarder.dropClients();
+  await forwarder.settled(1);
+  t.match(forwarder.results, [{ status: undefined, outcome: 'aborted' }]);
+  await until(() => upstream.requests[0]!.aborted);
+  t.equal(upstream.requests.length, 1);
+  await t.rejects(leaving);
+});
+
+t.test('a client that does not read holds the upstream back instead of filling memory (S3)', async (t) => {
+  let written = 0;
+  const total = 64 * 1024 * 1024;
+  const { forwarder } = await behind(t, async (_request, response) => {
+    response.writeHead(200);
+    const chunk = Buffer.alloc(65_536);
+    while (written < total && !response.destroyed) {
+      written += chunk.length;
+      if (!response.write(chunk)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+    }
+    response.end();
+  });
+  const answer = await open(forwarder.port);
+  let before = -1;
+  while (before !== written || written === 0) {
+    before = written;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  t.ok(written < total / 2, `${written} bytes are somewhere on the way`);
+  let received = 0;
+  for await (const chunk of answer) received += chunk.length;
+  t.equal(received, total, 'and all of it arrives once it reads');
+});
+
+t.test('a client that takes nothing for the idle timeout is cut off', async (t) => {
+  const { upstream, forwarder } = await behind(
+    t,
+    (_request, response) => {
+      response.writeHead(200);
+      response.write(Buffer.alloc(64 * 1024 * 1024));
+    },
+    { upstream: { timeouts: { idle: '200ms' } } },
+  );
+  const answer = await open(forwarder.port);
+  answer.on('error', () => {});
+  await forwarder.settled(1);
+  t.match(forwarder.results, [{ outcome: 'aborted' }]);
+  await until(() => upstream.requests[0]!.aborted);
+  answer.destroy();
+});
+
+t.test('an early answer to a large body is relayed', async (t) => {
+  const early = createServer((request, response) => {
+    response.writeHead(413, { 'content-type': 'text/plain' }).end('too large');
+    request.resume();
+  });
+  early.listen(0, '127.0.0.1');
+  await once(early, 'listening');
+  const before = await startForwarder(configOf(`http://127.0.0.1:${(early.address() as AddressInfo).port}`));
+  t.teardown(async () => {
+    await before.close();
+    early.close();
+  });
+  const answer = await ask(before.port, { method: 'POST', body: Buffer.alloc(8_000_000) });
+  t.match(answer, { status: 413, complete: true });
+  t.equal(String(answer.body), 'too large');
+});
+
+t.test('a closing upstream lets its requests end and takes no more', async (t) => {
+  const gate = Promise.withResolvers<void>();
+  const { forwarder, upstream } = await behind(t, async (_request, response) => {
+    await gate.promise;
+    response.end('late');
+  });
+  const answer = ask(forwarder.port);
+  await upstream.received(1);
+  const closed = forwarder.upstream.close();
+  t.match(await ask(forwarder.port), { status: 502, headers: { 'x-code': 'bad_upstream' } });
+  gate.resolve();
+  t.equal(String((await answer).body), 'late');
+  await closed;
+  t.match(forwarder.results[0], { reason: 'closed' });
+  t.equal(upstream.requests.length, 1);
+});
+
+t.test('a response that was closed before is not forwarded for', async (t) => {
+  const { forwarder, upstream } = await behind(t, undefined, { closeFirst: true });
+  await t.rejects(ask(forwarder.port));
+  await forwarder.settled(1);
+  t.match(forwarder.results, [{ status: undefined, bytes: 0, outcome: 'aborted' }]);
+  t.equal(upstream.connections(), 0);
+});
+
+t.test('an unusable file is refused when the upstream is made', (t) => {
+  const make = (upstream: object, files = new Map<string, Buffer>()) =>
+    createUpstream('up', configOf('https://127.0.0.1:1', { upstream }).upstreams.up!, files);
+  const garbage = new Map([['/x', Buffer.from('garbage')]]);
+  t.throws(() => make({ tls: { caFile: '/x' } }), /tls\.caFile: \/x was not read/);
+  t.throws(() => make({ tls: { caFile: '/x' } }, garbage), /tls\.caFile: holds no certificate/);
+  t.throws(() => make({ tls: { certFile: '/x' } }, garbage), /belong together/);
+  t.throws(() => make({ tls: { certFile: '/x', keyFile: '/x' } }, garbage), /cannot be used together/);
+  t.end();
+});
+
+function digest(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
