@@ -55,9 +55,13 @@ export interface AuditEvent {
   readonly policy: string;
 }
 
-/** Where records go. `write` resolves when every required sink has the record, and throws `audit_unavailable` otherwise. */
+/** Where records go. */
 export interface AuditLog {
-  write(event: AuditEvent): Promise<void>;
+  /**
+   * Resolves when every required sink has the record, rejects with `audit_unavailable` otherwise. The promise may be
+   * ignored. `later` is for records that nobody waits for: they may wait a few milliseconds to travel with others.
+   */
+  write(event: AuditEvent, urgency?: 'now' | 'later'): Promise<void>;
   /** False from a required sink's failure until it works again. */
   healthy(): boolean;
   /** Flushes and closes every sink. */

@@ -1,0 +1,64 @@
+// The hash chain: what makes a deleted, altered or reordered line show. Pure.
+import { hash } from 'node:crypto';
+
+/** The last link: its sequence number and the hash that the next line states as `prev`. */
+export interface ChainHead {
+  readonly seq: number;
+  readonly hash: string;
+}
+
+/** Before the first line. */
+export const genesis: ChainHead = { seq: 0, hash: '0'.repeat(64) };
+
+/** Chains encoded events (`encodeEvent`) behind `head`: the text of their lines, each with its newline, and the new head. */
+export function chainLines(
+  head: ChainHead,
+  bodies: readonly string[],
+): { readonly lines: string; readonly head: ChainHead } {
+  let { seq, hash: prev } = head;
+  let lines = '';
+  for (const body of bodies) {
+    seq += 1;
+    const linked = `{"seq":${seq},${body},"prev":"${prev}"`;
+    prev = hash('sha256', linked, 'hex');
+    lines += `${linked},"hash":"${prev}"}\n`;
+  }
+  return { lines, head: { seq, hash: prev } };
+}
+
+/** One line as read back. `intact` says whether its hash is that of its own text; the neighbours are the caller's to compare. */
+export interface Link {
+  readonly seq: number;
+  readonly prev: string;
+  readonly hash: string;
+  readonly intact: boolean;
+  readonly record: Readonly<Record<string, unknown>>;
+}
+
+const tail = /,"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}$/;
+const tailBytes = `,"prev":"","hash":""}`.length + 128;
+const hashBytes = `,"hash":""}`.length + 64;
+
+/** Reads a line (without its newline) by its bytes; undefined when it is no audit line at all. */
+export function parseLink(line: Buffer): Link | undefined {
+  const end = tail.exec(line.toString('latin1', Math.max(line.length - tailBytes, 0)));
+  if (end?.[1] === undefined || end[2] === undefined) return undefined;
+  const record = parseObject(line.toString('utf8'));
+  if (record === undefined) return undefined;
+  const { seq } = record;
+  if (typeof seq !== 'number' || !Number.isSafeInteger(seq) || seq < 1) return undefined;
+  if (record.prev !== end[1] || record.hash !== end[2]) return undefined;
+  const intact = hash('sha256', line.subarray(0, line.length - hashBytes), 'hex') === end[2];
+  return { seq, prev: end[1], hash: end[2], intact, record };
+}
+
+function parseObject(json: string): Record<string, unknown> | undefined {
+  try {
+    const parsed: unknown = JSON.parse(json);
+    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)
+      ? (parsed as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

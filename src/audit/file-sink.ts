@@ -1,0 +1,311 @@
+// Audit lines in a file: opened for append, locked, chained over restarts and rotations, cut back after a failed write.
+import fs from 'node:fs';
+import { mkdir, open, rename, stat, truncate, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { FileSinkConfig } from '../config/schema.ts';
+import type { Log } from '../log.ts';
+import { type ChainHead, chainLines, genesis } from './chain.ts';
+import type { AuditEvent } from './event.ts';
+import { acquireLock, type FileLock } from './lock.ts';
+import { describeForDeletion, lastHead, listRotated, rotatedName } from './rotation.ts';
+import type { SinkTarget } from './sink.ts';
+import { findUnfinished, inspectTail } from './tail.ts';
+
+/** The calls on the path of a record; an argument, so that tests can make a disk slow or broken. */
+export type FileCalls = Pick<typeof fs, 'write' | 'fdatasync' | 'ftruncate'>;
+
+export type FileTargetConfig = Pick<FileSinkConfig, 'path' | 'rotateAt' | 'keepFor' | 'fsync'>;
+
+export interface FileTargetRuntime {
+  /** Encodes a record of the log's own: what was repaired, rotated away, found unfinished. */
+  readonly record: (event: Partial<AuditEvent>) => string;
+  readonly now: () => number;
+  readonly log: Log;
+  readonly files?: FileCalls;
+}
+
+export interface FileTarget extends SinkTarget {
+  /** Takes over another `rotateAt`, `keepFor` and `fsync`; the path stays. */
+  configure(config: FileTargetConfig): void;
+}
+
+/** How far back a start looks for requests without an outcome. */
+const lookBackBytes = 64 * 1024 * 1024;
+const retentionEveryMs = 3_600_000;
+const rotationRetryMs = 60_000;
+/** After these the file itself is sound: it is cut back and kept open. */
+const outOfSpace = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+
+interface OpenFile {
+  readonly fd: number;
+  readonly inode: number;
+}
+
+export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetRuntime): FileTarget {
+  const { record, now, log, files = fs } = runtime;
+  const { path } = initial;
+  let config = initial;
+  let lock: FileLock | undefined;
+  let file: OpenFile | undefined;
+  let head: ChainHead | undefined;
+  /** Bytes in the file: where the next line begins. */
+  let size = 0;
+  /** The file that `head` and `size` speak of; 0 when there is none yet. */
+  let inode = 0;
+  /** Records of our own that go before the next ones. */
+  let owed: string[] = [];
+  let unsynced = false;
+  let syncing: Promise<void> | undefined;
+  let syncError: unknown;
+  let rotationRetryAt = 0;
+  let retentionDueAt = 0;
+
+  async function openTarget(): Promise<void> {
+    await mkdir(dirname(path), { recursive: true, mode: 0o750 });
+    lock ??= await acquireLock(path);
+    if (head === undefined) await start();
+    else await reopen();
+    await write([]);
+  }
+
+  async function start(): Promise<void> {
+    const rotated = await listRotated(path);
+    const opened = await adopt();
+    const newest = rotated.at(-1);
+    head = opened.head ?? (newest === undefined ? undefined : await lastHead(newest.path)) ?? genesis;
+    const unfinished = await findUnfinished([...rotated.map((each) => each.path), path], lookBackBytes);
+    for (const { id, route, seq } of unfinished) {
+      owed.push(
+        record({ id, stage: 'completed', route, outcome: 'unknown', reason: 'restart', detail: { decided: seq } }),
+      );
+    }
+  }
+
+  /** Opens what is at the path, repairing its end. */
+  async function adopt(): Promise<{ head: ChainHead | undefined }> {
+    const found = await stat(path).catch(ignoreMissing);
+    if (found !== undefined && !found.isFile()) throw new Error(`${path} is not a regular file`);
+    const tail = found === undefined ? undefined : await inspectTail(path);
+    if (tail?.torn !== undefined) {
+      await truncate(path, tail.keepBytes);
+      log.warn({ path, bytes: tail.torn.bytes }, 'audit file: a torn last line was cut');
+      const { bytes, sha256, text } = tail.torn;
+      owed.push(record({ reason: 'repaired', detail: { repaired: bytes, at: tail.keepBytes, sha256, text } }));
+    }
+    await openAt(tail?.keepBytes ?? 0);
+    if (tail?.unterminated === true) await writeAll(Buffer.from('\n'));
+    return { head: tail?.head };
+  }
+
+  /**
+   * After a failure, or when an outsider has renamed, cut or deleted the file. The chain goes on from the last line that
+   * reached the file, which may be further than the last write that was known to succeed, and never from an earlier one.
+   */
+  async function reopen(): Promise<void> {
+    const known = inode;
+    const { head: found } = await adopt();
+    if (known === 0) return;
+    if (known !== inode) {
+      log.warn({ path }, 'audit file was renamed or deleted by someone else; continuing in a new one');
+      owed.push(record({ reason: 'file_replaced', detail: { lastSeq: head?.seq ?? 0 } }));
+    } else if ((found?.seq ?? 0) < (head?.seq ?? 0)) {
+      log.warn({ path }, 'audit file was cut by someone else');
+      owed.push(record({ reason: 'file_shrunk', detail: { lastSeq: head?.seq ?? 0, found: found?.seq ?? 0 } }));
+    } else {
+      head = found;
+    }
+  }
+
+  async function openAt(length: number): Promise<void> {
+    const fd = await openForAppend(path);
+    inode = (await promised<fs.Stats>((done) => fs.fstat(fd, done))).ino;
+    file = { fd, inode };
+    size = length;
+  }
+
+  async function write(bodies: readonly string[]): Promise<void> {
+    if (file === undefined) await reopen();
+    if (size >= config.rotateAt && now() >= rotationRetryAt) await rotate();
+    const all = owed.length === 0 ? bodies : [...owed, ...bodies];
+    if (all.length === 0) return;
+    const chained = chainLines(head ?? genesis, all);
+    const buffer = Buffer.from(chained.lines);
+    const before = size;
+    try {
+      await writeAll(buffer);
+      if (config.fsync === 'always') await promised<void>((done) => files.fdatasync(fdOf(file), done));
+    } catch (error) {
+      await cutBack(before, error);
+      throw error;
+    }
+    head = chained.head;
+    owed = [];
+    unsynced = config.fsync !== 'always';
+  }
+
+  async function writeAll(buffer: Buffer): Promise<void> {
+    let from = 0;
+    while (from < buffer.length) {
+      const written = await promised<number>((done) =>
+        files.write(fdOf(file), buffer, from, buffer.length - from, null, done),
+      );
+      if (written === 0) throw new Error(`${path}: nothing was written`);
+      from += written;
+      size += written;
+    }
+  }
+
+  /** A write that failed may have left a part. Where the file cannot simply be cut, opening it again repairs its end. */
+  async function cutBack(before: number, error: unknown): Promise<void> {
+    if (!outOfSpace.has(String(codeOf(error)))) return abandon();
+    if (size === before) return;
+    try {
+      await promised<void>((done) => files.ftruncate(fdOf(file), before, done));
+      size = before;
+    } catch {
+      await abandon();
+    }
+  }
+
+  /** Gives the descriptor up; the next write opens the file again. */
+  async function abandon(): Promise<void> {
+    const given = file;
+    file = undefined;
+    await syncing;
+    if (given !== undefined && (await stillOurs(given)))
+      await promised<void>((done) => fs.close(given.fd, done)).catch(ignore);
+  }
+
+  /** Renames the full file and goes on in a new one. When that cannot be, the full one is written on. */
+  async function rotate(): Promise<void> {
+    const full = file;
+    const name = rotatedName(path, now(), head?.seq ?? 0);
+    try {
+      await rename(path, name);
+    } catch (error) {
+      rotationRetryAt = now() + rotationRetryMs;
+      log.error({ path, err: error }, 'audit file cannot be rotated; writing on');
+      return;
+    }
+    file = undefined;
+    inode = 0;
+    size = 0;
+    retentionDueAt = 0;
+    await syncing;
+    syncing = sync(full, true);
+    await openAt(0);
+  }
+
+  async function tick(): Promise<void> {
+    try {
+      await checkIdentity();
+      if (syncError !== undefined) throw syncError;
+      if (config.fsync === 'interval' && unsynced && syncing === undefined) {
+        unsynced = false;
+        syncing = sync(file, false);
+      }
+      await write([]);
+      if (now() >= retentionDueAt) await deleteExpired();
+    } catch (error) {
+      syncError = undefined;
+      await abandon();
+      throw error;
+    }
+  }
+
+  async function checkIdentity(): Promise<void> {
+    if (file === undefined) return;
+    const found = await stat(path).catch(ignoreMissing);
+    const ours = await stillOurs(file);
+    if (ours && found?.ino === file.inode && found.size === size) return;
+    await abandon();
+    await mkdir(dirname(path), { recursive: true, mode: 0o750 });
+    await reopen();
+  }
+
+  /** False when the descriptor was closed, or closed and given to something else. */
+  async function stillOurs(of: OpenFile): Promise<boolean> {
+    const found = await promised<fs.Stats>((done) => fs.fstat(of.fd, done)).catch(ignore);
+    return found?.ino === of.inode;
+  }
+
+  async function sync(of: OpenFile | undefined, close: boolean): Promise<void> {
+    if (of === undefined) return;
+    try {
+      if (config.fsync !== 'never') await promised<void>((done) => files.fdatasync(of.fd, done));
+    } catch (error) {
+      syncError = error;
+    } finally {
+      syncing = undefined;
+      if (close) await promised<void>((done) => fs.close(of.fd, done)).catch(ignore);
+    }
+  }
+
+  /** The record of what goes is written first; when it cannot be, nothing is deleted. */
+  async function deleteExpired(): Promise<void> {
+    retentionDueAt = now() + retentionEveryMs;
+    const rotated = await listRotated(path);
+    const kept = rotated.findIndex((each) => each.rotatedAt > now() - config.keepFor);
+    const expired = kept === -1 ? rotated : rotated.slice(0, kept);
+    for (const { path: old } of expired) {
+      await write([record({ reason: 'retention', detail: { deleted: await describeForDeletion(old) } })]);
+      await unlink(old);
+    }
+  }
+
+  async function close(): Promise<void> {
+    await syncing;
+    await sync(file, true);
+    file = undefined;
+    await lock?.release();
+    lock = undefined;
+  }
+
+  return {
+    open: openTarget,
+    write,
+    tick,
+    close,
+    configure: (next) => {
+      config = next;
+    },
+  };
+}
+
+async function openForAppend(path: string): Promise<number> {
+  const created = !fs.existsSync(path);
+  const fd = await promised<number>((done) => fs.open(path, 'a', 0o600, done));
+  // A new name lasts over a power loss only when its directory is written out too.
+  if (created) await syncDirectory(dirname(path)).catch(ignore);
+  return fd;
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+function fdOf(file: OpenFile | undefined): number {
+  if (file === undefined) throw new Error('the audit file is not open');
+  return file.fd;
+}
+
+function promised<T>(call: (done: (error: NodeJS.ErrnoException | null, result?: T) => void) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    call((error, result) => (error === null || error === undefined ? resolve(result as T) : reject(error)));
+  });
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (codeOf(error) !== 'ENOENT') throw error;
+}
+
+function ignore(): undefined {}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}

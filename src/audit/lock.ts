@@ -1,0 +1,117 @@
+// One process a file: a lock file beside it that names its holder, and dies with it.
+import { readFile, readlink, stat, unlink, utimes, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface FileLock {
+  release(): Promise<void>;
+}
+
+const heartbeatMs = 1000;
+
+interface Holder {
+  readonly pid: number;
+  readonly host: string;
+  /** Boot and pid namespace: where `pid` means something. Empty where the system does not tell. */
+  readonly space: string;
+  /** When the process started, in the system's own ticks, so that a pid used again is not taken for it. */
+  readonly started: string;
+}
+
+/**
+ * Takes `<path>.lock`. A holder in our pid namespace is asked for by its pid and start; for any other (another container on
+ * the same volume) the lock file must not change for `watchMs`. Throws an error that names the holder while it lives.
+ */
+export async function acquireLock(path: string, watchMs = 3000): Promise<FileLock> {
+  const lockPath = `${path}.lock`;
+  const self = await identify(process.pid);
+  const content = JSON.stringify(self);
+  for (let tries = 0; !(await create(lockPath, content)); tries += 1) {
+    const holder = await readHolder(lockPath);
+    if (tries > 2 || (await lives(holder, self, lockPath, watchMs))) {
+      const who = holder === undefined ? 'another process' : `process ${holder.pid} on ${holder.host}`;
+      throw new Error(`${path} is being written by ${who} (${lockPath}); each process needs a file of its own`);
+    }
+    await unlink(lockPath).catch(ignoreMissing);
+  }
+  const heartbeat = setInterval(() => {
+    const now = new Date();
+    // When the lock file has been removed, it is put back.
+    utimes(lockPath, now, now)
+      .catch(() => create(lockPath, content))
+      .catch(() => {});
+  }, heartbeatMs);
+  heartbeat.unref();
+  return {
+    async release() {
+      clearInterval(heartbeat);
+      await unlink(lockPath).catch(ignoreMissing);
+    },
+  };
+}
+
+async function create(lockPath: string, content: string): Promise<boolean> {
+  try {
+    await writeFile(lockPath, content, { flag: 'wx', mode: 0o600 });
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    if (codeOf(error) === 'ENOSPC') await unlink(lockPath).catch(ignoreMissing);
+    throw error;
+  }
+}
+
+async function lives(holder: Holder | undefined, self: Holder, lockPath: string, watchMs: number): Promise<boolean> {
+  if (holder !== undefined && holder.host === self.host && holder.space === self.space) {
+    if (!isRunning(holder.pid)) return false;
+    return (await identify(holder.pid)).started === holder.started;
+  }
+  const before = await modified(lockPath);
+  await delay(watchMs);
+  return (await modified(lockPath)) !== before;
+}
+
+async function identify(pid: number): Promise<Holder> {
+  const boot = await read('/proc/sys/kernel/random/boot_id');
+  const namespace = await readlink('/proc/self/ns/pid').catch(() => '');
+  const status = await read(`/proc/${pid}/stat`);
+  // Field 22, counted behind the command, which stands in parentheses and may itself hold spaces and parentheses.
+  const started = status.slice(status.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  return { pid, host: hostname(), space: `${boot.trim()} ${namespace}`, started };
+}
+
+async function readHolder(lockPath: string): Promise<Holder | undefined> {
+  try {
+    const { pid, host, space, started } = JSON.parse(await read(lockPath));
+    return typeof pid === 'number'
+      ? { pid, host: String(host), space: String(space), started: String(started) }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function modified(lockPath: string): Promise<bigint | undefined> {
+  return (await stat(lockPath, { bigint: true }).catch(() => undefined))?.mtimeNs;
+}
+
+async function read(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch(() => '');
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return codeOf(error) === 'EPERM';
+  }
+}
+
+function ignoreMissing(error: unknown): void {
+  if (codeOf(error) !== 'ENOENT') throw error;
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}

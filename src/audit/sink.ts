@@ -1,0 +1,274 @@
+// Group commit: the lines that arrive while one write is in flight go out together in the next. The same for every sink.
+import { GatewayError } from '../errors.ts';
+import type { Log } from '../log.ts';
+
+/** What a sink writes to. The sink calls one method at a time and waits for it, so a target never overlaps with itself. */
+export interface SinkTarget {
+  /** Opens it, continuing what is there. Called again after a failure until it succeeds. */
+  open(): Promise<void>;
+  /** Chains and writes the bodies as whole lines, all or none; a failed write leaves nothing behind and the chain where it was. */
+  write(bodies: readonly string[]): Promise<void>;
+  /** Housekeeping, about once a second; throws when the target turns out to be broken. */
+  tick(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Called with the number of records; `sink` is the sink's name. */
+export interface AuditObserver {
+  written(sink: string, records: number): void;
+  failed(sink: string, records: number): void;
+}
+
+export interface SinkOptions {
+  /** Its type, as metrics name it. */
+  readonly name: string;
+  /** What tells it from others of its type, for the operator. */
+  readonly label: string;
+  readonly target: SinkTarget;
+  readonly timeoutMs: number;
+  /** How often the target's housekeeping runs, and a failed target is tried again. */
+  readonly tickMs: number;
+  /** Text that a recovered target receives first: how many records it missed and since when. */
+  readonly recoveryRecord: (missed: number, since: number) => string;
+  readonly now: () => number;
+  readonly log: Log;
+  readonly observe: AuditObserver | undefined;
+}
+
+/** `now` starts a write; `later` waits a few milliseconds for one to travel with. */
+export type Urgency = 'now' | 'later';
+
+export interface Sink {
+  readonly name: string;
+  /**
+   * Resolves when the line is written; rejects with `audit_unavailable` when it is not written in time. Lines are written
+   * in the order of the calls. The promise is shared by all lines of one write, and may be ignored.
+   */
+  append(body: string, urgency?: Urgency): Promise<void>;
+  healthy(): boolean;
+  setTimeoutMs(timeoutMs: number): void;
+  /** Writes what is queued, bounded by the timeout, and closes the target. */
+  close(): Promise<void>;
+}
+
+interface Batch {
+  readonly bodies: string[];
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: GatewayError) => void;
+  readonly timer: NodeJS.Timeout;
+  length: number;
+  expired: boolean;
+}
+
+/** In UTF-16 units. One write hashes at most this much, so that the event loop is not held up. */
+const maxBatchLength = 1024 * 1024;
+/** How long a line that nobody waits for may wait for company. */
+const lingerMs = 5;
+const maxQueueLength = 16 * 1024 * 1024;
+
+/** Starts a sink over a target that `open` has already been tried on; `openError` is what that ended in. */
+export function createSink(options: SinkOptions, openError?: unknown): Sink {
+  const { name, target, now, log, observe } = options;
+  let { timeoutMs } = options;
+  let queue: Batch[] = [];
+  let queueLength = 0;
+  let current: Batch | undefined;
+  let running = false;
+  let busy = false;
+  /** The call into the target that is out has outlived somebody's timeout. */
+  let stuck = false;
+  let tickDue = false;
+  let lingering: NodeJS.Timeout | undefined;
+  let closing = false;
+  let whenIdle: (() => void) | undefined;
+  let opened = openError === undefined;
+  let failure: { readonly since: number; missed: number } | undefined;
+
+  if (openError !== undefined) fail(openError);
+  const ticker = setInterval(() => {
+    tickDue = true;
+    if (!running) void run();
+  }, options.tickMs);
+  ticker.unref();
+
+  function append(body: string, urgency: Urgency = 'now'): Promise<void> {
+    if (closing) return refused('the audit log is closed');
+    if (stuck) return refused('an earlier write has not returned');
+    if (queueLength + body.length > maxQueueLength) return refused('the queue is full');
+    let batch = queue.at(-1);
+    if (batch === undefined || batch.length >= maxBatchLength) {
+      batch = newBatch();
+      queue.push(batch);
+    }
+    batch.bodies.push(body);
+    batch.length += body.length;
+    queueLength += body.length;
+    if (!running) {
+      if (urgency === 'now') start();
+      else lingering ??= setTimeout(start, lingerMs);
+    }
+    return batch.promise;
+  }
+
+  /** At the end of this turn of the event loop, so that what arrived in it travels together. */
+  function start(): void {
+    if (running) return;
+    running = true;
+    setImmediate(run);
+  }
+
+  function newBatch(): Batch {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    promise.catch(ignore);
+    const timer = setTimeout(() => expire(batch), timeoutMs);
+    const batch: Batch = { bodies: [], promise, resolve, reject, timer, length: 0, expired: false };
+    return batch;
+  }
+
+  async function run(): Promise<void> {
+    running = true;
+    clearTimeout(lingering);
+    lingering = undefined;
+    while (true) {
+      if (tickDue) {
+        tickDue = false;
+        await attempt(housekeep);
+        continue;
+      }
+      current = queue.shift();
+      if (current === undefined) break;
+      queueLength -= current.length;
+      const { bodies } = current;
+      const error = await attempt(() => deliver(bodies));
+      settle(current, error);
+      current = undefined;
+    }
+    running = false;
+    whenIdle?.();
+  }
+
+  /** One call into the target. Yields what it threw, undefined when it went well. */
+  async function attempt(call: () => Promise<void>): Promise<unknown> {
+    busy = true;
+    try {
+      await call();
+      return undefined;
+    } catch (error) {
+      fail(error);
+      return error ?? new Error('unknown');
+    } finally {
+      busy = false;
+      if (stuck) tickDue = true;
+      stuck = false;
+    }
+  }
+
+  async function housekeep(): Promise<void> {
+    if (failure === undefined) await target.tick();
+    else await deliver([]);
+  }
+
+  /** After a failure the first thing written is the record of what was missed. */
+  async function deliver(bodies: readonly string[]): Promise<void> {
+    if (!opened) {
+      await target.open();
+      opened = true;
+    }
+    if (failure === undefined) return target.write(bodies);
+    const told = failure.missed;
+    await target.write([options.recoveryRecord(told, failure.since), ...bodies]);
+    log.warn({ sink: options.label, missed: told }, 'audit sink works again');
+    failure = failure.missed > told ? { since: failure.since, missed: failure.missed - told } : undefined;
+  }
+
+  function settle(batch: Batch, error: unknown): void {
+    clearTimeout(batch.timer);
+    if (batch.expired) return;
+    if (error === undefined) {
+      observe?.written(name, batch.bodies.length);
+      batch.resolve();
+    } else {
+      miss(batch.bodies.length);
+      batch.reject(unavailable(error));
+    }
+  }
+
+  /** Nothing that waits behind a call that does not return will be written in time either. */
+  function expire(late: Batch): void {
+    const batches = current === undefined ? queue : [current, ...queue];
+    if (!batches.includes(late)) return;
+    stuck = busy;
+    queue = [];
+    queueLength = 0;
+    const error = new Error(`no answer within ${timeoutMs} ms`);
+    const refusal = unavailable(error);
+    fail(error);
+    for (const batch of batches) {
+      if (batch.expired) continue;
+      batch.expired = true;
+      clearTimeout(batch.timer);
+      miss(batch.bodies.length);
+      batch.reject(refusal);
+    }
+  }
+
+  function refused(why: string): Promise<void> {
+    const error = new Error(why);
+    if (!closing) fail(error);
+    miss(1);
+    const promise = Promise.reject(unavailable(error));
+    promise.catch(ignore);
+    return promise;
+  }
+
+  function fail(error: unknown): void {
+    if (failure !== undefined) return;
+    failure = { since: now(), missed: 0 };
+    log.error({ sink: options.label, err: error }, 'audit sink failed; trying again until it works');
+  }
+
+  function miss(records: number): void {
+    observe?.failed(name, records);
+    if (failure !== undefined) failure.missed += records;
+  }
+
+  async function close(): Promise<void> {
+    if (closing) return;
+    closing = true;
+    clearInterval(ticker);
+    if (queue.length > 0) start();
+    if (running) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      whenIdle = resolve;
+      const timer = setTimeout(resolve, timeoutMs);
+      await promise;
+      clearTimeout(timer);
+    }
+    if (!busy) await target.close();
+  }
+
+  return {
+    name,
+    append,
+    healthy: () => failure === undefined,
+    setTimeoutMs: (next) => {
+      timeoutMs = next;
+    },
+    close,
+  };
+}
+
+function unavailable(cause: unknown): GatewayError {
+  return new GatewayError(
+    'audit_unavailable',
+    'The request could not be recorded, so it was not carried out. Try again later.',
+    {
+      reason: 'audit',
+      cause,
+      headers: { 'retry-after': '1' },
+    },
+  );
+}
+
+function ignore(): void {}
