@@ -51,15 +51,16 @@ const protocolMessages: ReadonlySet<string> = new Set(['bad response', 'bad upgr
 export function upstreamFailure(cause: unknown): UpstreamFailure {
   if (!(cause instanceof Error)) return 'unknown';
   const code = (cause as NodeJS.ErrnoException).code ?? '';
+  if (cause.name === 'HTTPParserError') return 'protocol';
   if (code === 'UND_ERR_SOCKET' && protocolMessages.has(cause.message)) return 'protocol';
   const known = failureOfCode[code];
   if (known !== undefined) return known;
-  if (code.startsWith('HPE_')) return 'protocol';
   return tlsCode.test(code) ? 'tls' : 'unknown';
 }
 
 /** The error for a failure before the response head was sent. Its message names no address and no cause. */
-export function upstreamError(reason: UpstreamFailure, cause: unknown): GatewayError {
+export function upstreamError(reason: UpstreamFailure, thrown: unknown): GatewayError {
+  const cause = withoutAnswer(thrown);
   switch (reason) {
     case 'connect_timeout':
     case 'first_byte_timeout':
@@ -92,4 +93,9 @@ export function upstreamError(reason: UpstreamFailure, cause: unknown): GatewayE
         { reason, cause },
       );
   }
+}
+
+/** undici's parser error carries the bytes it stumbled over, and those are not for the log. */
+function withoutAnswer(thrown: unknown): unknown {
+  return thrown instanceof Error && thrown.name === 'HTTPParserError' ? new Error(thrown.message) : thrown;
 }

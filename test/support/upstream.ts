@@ -42,9 +42,9 @@ export const replyOk: Reply = (_request, response) => {
   response.end(body);
 };
 
-/** A well-behaved server on a free loopback port; `tls` makes it HTTPS. Close it in `t.teardown`. */
+/** A well-behaved server on a loopback port, a free one by default; `tls` makes it HTTPS. Close it in `t.teardown`. */
 export async function startUpstream(
-  options: { readonly reply?: Reply; readonly tls?: TlsOptions } = {},
+  options: { readonly reply?: Reply; readonly tls?: TlsOptions; readonly port?: number } = {},
 ): Promise<TestUpstream> {
   const reply = options.reply ?? replyOk;
   const recorder = createRecorder();
@@ -62,7 +62,7 @@ export async function startUpstream(
   server.on('request', (incoming, response) => {
     listener(incoming, response).catch(() => response.destroy());
   });
-  return listen(server, options.tls !== undefined, recorder);
+  return listen(server, options.tls !== undefined, recorder, options.port);
 }
 
 /** A server that reads each request and then does what the script says with the bare socket. */
@@ -183,14 +183,14 @@ function commonName(socket: Socket): string | undefined {
   return Array.isArray(name) ? name[0] : name;
 }
 
-async function listen(server: Server, secure: boolean, recorder: Recorder): Promise<TestUpstream> {
+async function listen(server: Server, secure: boolean, recorder: Recorder, fixedPort = 0): Promise<TestUpstream> {
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     recorder.connections += 1;
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(fixedPort, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   return {
