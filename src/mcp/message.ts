@@ -18,6 +18,8 @@ export interface McpMessage {
   readonly via: string | undefined;
   /** The arguments of a tool or prompt call, parsed on first use; undefined when the call has none. */
   args(): unknown;
+  /** The bytes of those arguments within the message; undefined when the call has none. */
+  readonly argumentBytes: Buffer | undefined;
   /** What was read and what is forwarded: the same bytes. */
   readonly bytes: Buffer;
 }

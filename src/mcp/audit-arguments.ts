@@ -1,0 +1,53 @@
+// What the audit record says of a call's arguments: nothing, their digest, selected values, or all of them.
+import { hash } from 'node:crypto';
+import type { McpMessage } from './message.ts';
+
+/** JSON pointers (RFC 6901) are given for each tool by its exact name. */
+export type ArgumentsMode = 'none' | 'digest' | 'full' | Readonly<Record<string, readonly string[]>>;
+
+/** Beyond this the record holds the digest and the length instead. */
+export const maxRecordedBytes = 64 * 1024;
+
+/**
+ * Undefined where there are no arguments or the mode is `none`; `sha256:` and hex digits for `digest`, and for a tool that has no pointers; the
+ * values by their pointers, absent ones left out; or the arguments themselves.
+ */
+export function auditArguments(mode: ArgumentsMode, message: McpMessage): unknown {
+  const bytes = message.argumentBytes;
+  if (bytes === undefined || mode === 'none') return undefined;
+  if (mode === 'digest') return digestOf(bytes);
+  if (mode === 'full') return bytes.length > maxRecordedBytes ? summaryOf(bytes) : message.args();
+  const name = message.target?.name ?? '';
+  const pointers = Object.hasOwn(mode, name) ? mode[name] : undefined;
+  if (pointers === undefined) return digestOf(bytes);
+  const selected = selectValues(message.args(), pointers);
+  const fits = bytes.length <= maxRecordedBytes || Buffer.byteLength(JSON.stringify(selected)) <= maxRecordedBytes;
+  return fits ? selected : summaryOf(bytes);
+}
+
+function digestOf(bytes: Buffer): string {
+  return `sha256:${hash('sha256', bytes, 'hex')}`;
+}
+
+function summaryOf(bytes: Buffer): { digest: string; bytes: number } {
+  return { digest: digestOf(bytes), bytes: bytes.length };
+}
+
+function selectValues(args: unknown, pointers: readonly string[]): Record<string, unknown> {
+  const selected: Record<string, unknown> = {};
+  for (const pointer of pointers) {
+    const value = valueAt(args, pointer);
+    if (value !== undefined) selected[pointer] = value;
+  }
+  return selected;
+}
+
+function valueAt(args: unknown, pointer: string): unknown {
+  let value = args;
+  for (const token of pointer.slice(1).split('/')) {
+    const key = token.replaceAll('~1', '/').replaceAll('~0', '~');
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
+    value = (value as Record<string, unknown>)[key];
+  }
+  return value;
+}

@@ -1,0 +1,87 @@
+// The shape of a JSON-RPC 2.0 message as MCP uses it: which members are read, and typed access to the bytes of each.
+import { GatewayError } from '../errors.ts';
+import { type Member, type Shape, scanJson, textOf } from './scanner.ts';
+
+const slotNames = [
+  'jsonrpc',
+  'id',
+  'method',
+  'params',
+  'result',
+  'error',
+  'params.name',
+  'params.uri',
+  'params.arguments',
+  'params.ref',
+  'params._meta',
+  'params.ref.type',
+  'params.ref.name',
+  'params.ref.uri',
+] as const;
+export type Slot = (typeof slotNames)[number];
+
+const slotNumbers = Object.fromEntries(slotNames.map((name, index) => [name, index])) as Record<Slot, number>;
+
+/** The envelope is closed; `params` belong to the method and may hold what the gateway does not know. */
+const envelope = shapeOf('', true);
+
+function shapeOf(prefix: string, closed: boolean): Shape {
+  const members = new Map<string, Member>();
+  for (const slot of slotNames) {
+    const name = slot.slice(prefix.length);
+    if (!slot.startsWith(prefix) || name === '' || name.includes('.')) continue;
+    const inner = slotNames.some((other) => other.startsWith(`${slot}.`));
+    const number = slotNumbers[slot];
+    members.set(name, inner ? { slot: number, shape: shapeOf(`${slot}.`, false) } : { slot: number });
+  }
+  return { closed, members };
+}
+
+/** A scanned message: spans into its bytes, nothing built. */
+export interface Envelope {
+  readonly bytes: Buffer;
+  readonly spans: readonly number[];
+}
+
+/** Scans the body. Throws GatewayError `invalid_json`, or `invalid_jsonrpc` when it is an array (a batch) or no object. */
+export function readEnvelope(bytes: Buffer): Envelope {
+  const spans = scanJson(bytes, envelope, slotNames.length);
+  const first = bytes.find((byte) => byte > 0x20);
+  if (first === 0x5b) throw invalidRpc('Batches are not accepted: send one message for each request.', 'batch');
+  if (first !== 0x7b) throw invalidRpc('The body is not a JSON-RPC message.', 'not_an_object');
+  return { bytes, spans };
+}
+
+export function has({ spans }: Envelope, slot: Slot): boolean {
+  return spans[2 * slotNumbers[slot]] !== -1;
+}
+
+/** The value as it was sent; undefined when it is absent. */
+export function bytesOf({ bytes, spans }: Envelope, slot: Slot): Buffer | undefined {
+  const at = 2 * slotNumbers[slot];
+  return spans[at] === -1 ? undefined : bytes.subarray(spans[at], spans[at + 1]);
+}
+
+/** A string's text; undefined when the member is absent or no string. */
+export function stringOf({ bytes, spans }: Envelope, slot: Slot): string | undefined {
+  const start = spans[2 * slotNumbers[slot]]!;
+  return start !== -1 && bytes[start] === 0x22
+    ? textOf(bytes, start + 1, spans[2 * slotNumbers[slot] + 1]! - 1)
+    : undefined;
+}
+
+export function isObject({ bytes, spans }: Envelope, slot: Slot): boolean {
+  const start = spans[2 * slotNumbers[slot]]!;
+  return start !== -1 && bytes[start] === 0x7b;
+}
+
+/** A value of another kind than an object, array or string; undefined when it is one of those or absent. */
+export function scalarOf(message: Envelope, slot: Slot): number | boolean | null | undefined {
+  const raw = bytesOf(message, slot);
+  if (raw === undefined || raw[0] === 0x22 || raw[0] === 0x7b || raw[0] === 0x5b) return undefined;
+  return JSON.parse(raw.toString('latin1')) as number | boolean | null;
+}
+
+export function invalidRpc(message: string, reason: string): GatewayError {
+  return new GatewayError('invalid_jsonrpc', message, { reason });
+}

@@ -1,0 +1,18 @@
+// A gateway error as the JSON-RPC error response that every refused POST on an MCP route is answered with.
+import type { GatewayError } from '../errors.ts';
+
+/** MCP 2026-07-28 reserves this code for headers that contradict the body. */
+const headerMismatch = -32020;
+
+/** `id` is that of the request, where one was read. The error's `code` is the HTTP status it stands for, `data.code` the stable code. */
+export function jsonRpcError(id: string | number | null | undefined, error: GatewayError): string {
+  return JSON.stringify({
+    jsonrpc: '2.0',
+    id: id ?? null,
+    error: {
+      code: error.code === 'header_mismatch' ? headerMismatch : error.status,
+      message: error.message,
+      data: { code: error.code },
+    },
+  });
+}

@@ -1,0 +1,93 @@
+// Body → message: strict enough that whoever reads the same bytes behind the gateway cannot understand something else.
+import { bytesOf, type Envelope, has, invalidRpc, isObject, readEnvelope, scalarOf, stringOf } from './envelope.ts';
+import type { McpMessage, McpTarget } from './message.ts';
+import { isNotificationName, methodsWithArguments, targetPlaces } from './methods.ts';
+
+/**
+ * Reads one JSON-RPC 2.0 message. Batches, unknown members of the envelope, null ids of requests, ids beyond the safe integers, positional `params`,
+ * requests without an id, and calls that do not name their target as MCP says are refused.
+ * Throws GatewayError `invalid_json` or `invalid_jsonrpc`.
+ */
+export function readMessage(bytes: Buffer): McpMessage {
+  const envelope = readEnvelope(bytes);
+  if (stringOf(envelope, 'jsonrpc') !== '2.0') throw invalidRpc('`jsonrpc` must be "2.0".', 'version');
+  return has(envelope, 'method') ? readCall(envelope) : readResponse(envelope);
+}
+
+function readCall(envelope: Envelope): McpMessage {
+  const method = stringOf(envelope, 'method');
+  if (method === undefined) throw invalidRpc('`method` must be a string.', 'method');
+  if (has(envelope, 'result') || has(envelope, 'error')) {
+    throw invalidRpc('A message has either a method or a result.', 'members');
+  }
+  if (has(envelope, 'params') && !isObject(envelope, 'params'))
+    throw invalidRpc('`params` must be an object.', 'params');
+  const id = readId(envelope);
+  const kind = isNotificationName(method) ? 'notification' : 'request';
+  if (kind === 'notification' && id !== undefined) throw invalidRpc('A notification has no id.', 'id');
+  if (kind === 'request' && (id === undefined || id === null)) throw invalidRpc('A request needs an id.', 'id');
+  const target = readTarget(envelope, method);
+  return messageOf(envelope, { kind, id, method, target, withArguments: methodsWithArguments.has(method) });
+}
+
+function readResponse(envelope: Envelope): McpMessage {
+  if (has(envelope, 'params') || has(envelope, 'result') === has(envelope, 'error')) {
+    throw invalidRpc('A message has a method, a result or an error.', 'members');
+  }
+  const id = readId(envelope);
+  // JSON-RPC 2.0 §5: an error may answer a message whose id could not be read.
+  if (id === undefined || (id === null && !has(envelope, 'error')))
+    throw invalidRpc('A response needs the id of its request.', 'id');
+  return messageOf(envelope, { kind: 'response', id, method: undefined, target: undefined, withArguments: false });
+}
+
+interface Reading extends Pick<McpMessage, 'kind' | 'id' | 'method' | 'target'> {
+  readonly withArguments: boolean;
+}
+
+function messageOf(envelope: Envelope, { kind, id, method, target, withArguments }: Reading): McpMessage {
+  if (withArguments && has(envelope, 'params.arguments') && !isObject(envelope, 'params.arguments')) {
+    throw invalidRpc('`params.arguments` must be an object.', 'arguments');
+  }
+  const raw = withArguments ? bytesOf(envelope, 'params.arguments') : undefined;
+  let parsed: unknown;
+  return {
+    kind,
+    id,
+    method,
+    target,
+    via: undefined,
+    args: () => {
+      if (raw !== undefined) parsed ??= JSON.parse(raw.toString('utf8'));
+      return parsed;
+    },
+    argumentBytes: raw,
+    bytes: envelope.bytes,
+  };
+}
+
+/** An integer that a JavaScript number cannot hold would come back changed in an error. */
+function readId(envelope: Envelope): string | number | null | undefined {
+  if (!has(envelope, 'id')) return undefined;
+  const id = stringOf(envelope, 'id') ?? scalarOf(envelope, 'id');
+  if (id === null || typeof id === 'string' || (typeof id === 'number' && Number.isSafeInteger(id))) return id;
+  throw invalidRpc('`id` must be a string or a whole number.', 'id');
+}
+
+function readTarget(envelope: Envelope, method: string): McpTarget | undefined {
+  const place = targetPlaces.get(method);
+  if (place === undefined) return undefined;
+  if (place.kind === 'reference') return readReference(envelope);
+  const name = stringOf(envelope, `params.${place.member}`);
+  if (name === undefined) throw invalidRpc(`\`params.${place.member}\` must be a string.`, 'target');
+  return { kind: place.kind, name };
+}
+
+function readReference(envelope: Envelope): McpTarget {
+  const type = stringOf(envelope, 'params.ref.type');
+  const prompt = type === 'ref/prompt' ? stringOf(envelope, 'params.ref.name') : undefined;
+  if (prompt !== undefined) return { kind: 'prompt', name: prompt };
+  const resource = type === 'ref/resource' ? stringOf(envelope, 'params.ref.uri') : undefined;
+  if (resource !== undefined) return { kind: 'resource', name: resource };
+  throw invalidRpc('`params.ref` must be a reference to a prompt or a resource.', 'target');
+}

@@ -1,0 +1,300 @@
+// Reads JSON strictly, once, without building it: validates every byte and notes where the members that matter begin and end.
+import { isUtf8 } from 'node:buffer';
+import { GatewayError } from '../errors.ts';
+
+/**
+ * The members of an object that are noted. Other spellings of their names, which some readers take for the same name, are refused:
+ * another case, or characters that fold to ASCII. A closed shape has no other members at all.
+ */
+export interface Shape {
+  readonly closed: boolean;
+  readonly members: ReadonlyMap<string, Member>;
+}
+
+export interface Member {
+  /** Where its place is noted: `spans[2 * slot]` is its first byte, `spans[2 * slot + 1]` the byte after its last; −1 when absent. */
+  readonly slot: number;
+  /** What to note within, where the value is an object. */
+  readonly shape?: Shape;
+}
+
+export const maxDepth = 64;
+export const maxKeys = 10_000;
+
+interface Scan {
+  readonly bytes: Buffer;
+  readonly spans: number[];
+  /** Bounds of the keys seen so far in the objects being read, innermost last. */
+  readonly keyBounds: number[];
+  keys: number;
+  /** Whether the string read last has escapes. */
+  escaped: boolean;
+}
+
+/**
+ * Scans a whole document: UTF-8 without a byte order mark, exactly the grammar of RFC 8259, no lone surrogates, finite numbers, no name twice in
+ * an object however it is written, at most 64 levels and 10,000 names. Time is linear in its length. Whatever it accepts, `JSON.parse` reads alike.
+ * Yields the spans of the shape's members. Throws GatewayError `invalid_json`, or `invalid_jsonrpc` for names (reasons `duplicate_key`,
+ * `member_spelling`, `unknown_member`).
+ */
+export function scanJson(bytes: Buffer, shape: Shape, slots: number): readonly number[] {
+  if (!isUtf8(bytes)) throw invalid('utf8');
+  const scan: Scan = { bytes, spans: new Array<number>(2 * slots).fill(-1), keyBounds: [], keys: 0, escaped: false };
+  const end = skipSpace(bytes, scanValue(scan, skipSpace(bytes, 0), 0, shape));
+  if (end !== bytes.length) throw invalid('trailing_bytes');
+  return scan.spans;
+}
+
+const zero = 0x30;
+const quote = 0x22;
+const backslash = 0x5c;
+const comma = 0x2c;
+const colon = 0x3a;
+const minus = 0x2d;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+const openBracket = 0x5b;
+const closeBracket = 0x5d;
+
+/** Bytes that end the plain run of a string: the quote, the backslash and the controls. */
+const special = new Uint8Array(256).fill(1, 0, 0x20);
+special[quote] = 1;
+special[backslash] = 1;
+
+const space = new Uint8Array(256);
+for (const byte of [0x20, 0x09, 0x0a, 0x0d]) space[byte] = 1;
+
+const literals: ReadonlyMap<number, Buffer> = new Map(
+  ['true', 'false', 'null'].map((text) => [text.charCodeAt(0), Buffer.from(text)]),
+);
+
+function scanValue(scan: Scan, start: number, depth: number, shape: Shape | undefined): number {
+  const { bytes } = scan;
+  const first = bytes[start];
+  if (first === quote) return scanString(scan, start + 1);
+  if (first === openBrace) return scanObject(scan, start, depth + 1, shape);
+  if (first === openBracket) return scanArray(scan, start, depth + 1);
+  if (first === undefined) throw invalid(start === 0 ? 'empty' : 'truncated');
+  if (first === minus || isDigit(first)) return scanNumber(bytes, start);
+  return scanLiteral(bytes, start, first);
+}
+
+function scanLiteral(bytes: Buffer, start: number, first: number): number {
+  const literal = literals.get(first);
+  if (literal === undefined) throw invalid('syntax');
+  for (let i = 1; i < literal.length; i++) if (bytes[start + i] !== literal[i]) throw invalid('syntax');
+  return start + literal.length;
+}
+
+function scanArray(scan: Scan, start: number, depth: number): number {
+  if (depth > maxDepth) throw invalid('depth');
+  const { bytes } = scan;
+  let at = skipSpace(bytes, start + 1);
+  if (bytes[at] === closeBracket) return at + 1;
+  for (;;) {
+    at = skipSpace(bytes, scanValue(scan, at, depth, undefined));
+    if (bytes[at] === closeBracket) return at + 1;
+    if (bytes[at] !== comma) throw invalid('syntax');
+    at = skipSpace(bytes, at + 1);
+  }
+}
+
+function scanObject(scan: Scan, start: number, depth: number, shape: Shape | undefined): number {
+  if (depth > maxDepth) throw invalid('depth');
+  const { bytes, keyBounds, spans } = scan;
+  const base = keyBounds.length;
+  let names: Set<string> | undefined;
+  let at = skipSpace(bytes, start + 1);
+  if (bytes[at] === closeBrace) return at + 1;
+  for (;;) {
+    if (bytes[at] !== quote) throw invalid('syntax');
+    const keyStart = at + 1;
+    scan.escaped = false;
+    at = scanString(scan, keyStart);
+    const keyEnd = at - 1;
+    if (++scan.keys > maxKeys) throw invalid('keys');
+    names = noteKey(scan, base, names, keyStart, keyEnd);
+    const member = shape && memberOf(shape, textOf(bytes, keyStart, keyEnd));
+    at = skipSpace(bytes, at);
+    if (bytes[at] !== colon) throw invalid('syntax');
+    const valueStart = skipSpace(bytes, at + 1);
+    at = scanValue(scan, valueStart, depth, member?.shape);
+    if (member !== undefined) {
+      spans[2 * member.slot] = valueStart;
+      spans[2 * member.slot + 1] = at;
+    }
+    at = skipSpace(bytes, at);
+    if (bytes[at] === closeBrace) break;
+    if (bytes[at] !== comma) throw invalid('syntax');
+    at = skipSpace(bytes, at + 1);
+  }
+  keyBounds.length = base;
+  return at + 1;
+}
+
+/** So few names are compared byte by byte; more of them, or names with escapes, go into a set. */
+const comparedNames = 8;
+
+/** Notes a name of the object whose bounds begin at `base`. Throws when it was there before. */
+function noteKey(
+  scan: Scan,
+  base: number,
+  names: Set<string> | undefined,
+  start: number,
+  end: number,
+): Set<string> | undefined {
+  const { bytes, keyBounds, escaped } = scan;
+  if (names === undefined && !escaped && keyBounds.length - base < 2 * comparedNames) {
+    for (let i = base; i < keyBounds.length; i += 2) {
+      if (sameBytes(bytes, keyBounds[i]!, keyBounds[i + 1]!, start, end)) throw duplicateKey();
+    }
+    keyBounds.push(start, end);
+    return undefined;
+  }
+  const all = names ?? new Set<string>();
+  if (names === undefined) {
+    for (let i = base; i < keyBounds.length; i += 2) all.add(hashable(textOf(bytes, keyBounds[i]!, keyBounds[i + 1]!)));
+  }
+  const before = all.size;
+  all.add(hashable(textOf(bytes, start, end)));
+  if (all.size === before) throw duplicateKey();
+  return all;
+}
+
+/** A leading letter keeps names such as "1234" from hashing as array indices, whose hash an attacker can foresee. */
+function hashable(name: string): string {
+  return `k${name}`;
+}
+
+function sameBytes(bytes: Buffer, start: number, end: number, otherStart: number, otherEnd: number): boolean {
+  if (end - start !== otherEnd - otherStart) return false;
+  for (let i = 0; i < end - start; i++) if (bytes[start + i] !== bytes[otherStart + i]) return false;
+  return true;
+}
+
+/** The text of a string that was scanned, from its bounds within the quotes. */
+export function textOf(bytes: Buffer, start: number, end: number): string {
+  const raw = bytes.toString('utf8', start, end);
+  return raw.includes('\\') ? (JSON.parse(`"${raw}"`) as string) : raw;
+}
+
+function memberOf(shape: Shape, name: string): Member | undefined {
+  const member = shape.members.get(name);
+  if (member !== undefined) return member;
+  if (shape.members.has(fold(name))) {
+    throw new GatewayError('invalid_jsonrpc', 'A member of the message is misspelt: names are case-sensitive.', {
+      reason: 'member_spelling',
+    });
+  }
+  if (shape.closed) {
+    throw new GatewayError('invalid_jsonrpc', 'The message has a member that JSON-RPC 2.0 does not know.', {
+      reason: 'unknown_member',
+    });
+  }
+  return undefined;
+}
+
+/** As the most lenient reader would compare names: upper-casing first maps the long s to `s`, and NFKC full-width letters to ASCII. */
+function fold(name: string): string {
+  return name.normalize('NFKC').toUpperCase().toLowerCase();
+}
+
+/** From the byte after the opening quote to the byte after the closing one. */
+function scanString(scan: Scan, start: number): number {
+  const { bytes } = scan;
+  const length = bytes.length;
+  let at = start;
+  for (;;) {
+    while (at < length && special[bytes[at]!] === 0) at++;
+    if (at >= length) throw invalid('truncated');
+    const byte = bytes[at];
+    if (byte === quote) return at + 1;
+    if (byte !== backslash) throw invalid('control');
+    scan.escaped = true;
+    at = scanEscape(bytes, at + 1);
+  }
+}
+
+const shortEscapes = new Set([...'"\\/bfnrt'].map((letter) => letter.charCodeAt(0)));
+
+/** From the byte after the backslash. A surrogate must be the first of a pair of escapes. */
+function scanEscape(bytes: Buffer, at: number): number {
+  const byte = bytes[at];
+  if (byte === undefined) throw invalid('truncated');
+  if (byte !== 0x75) {
+    if (!shortEscapes.has(byte)) throw invalid('escape');
+    return at + 1;
+  }
+  const unit = hexUnit(bytes, at + 1);
+  if (unit < 0xd800 || unit > 0xdfff) return at + 5;
+  const paired = unit < 0xdc00 && bytes[at + 5] === backslash && bytes[at + 6] === 0x75;
+  const low = paired ? hexUnit(bytes, at + 7) : 0;
+  if (low < 0xdc00 || low > 0xdfff) throw invalid('surrogate');
+  return at + 11;
+}
+
+function hexUnit(bytes: Buffer, at: number): number {
+  let unit = 0;
+  for (let i = at; i < at + 4; i++) unit = unit * 16 + hexDigit(bytes[i]);
+  return unit;
+}
+
+function hexDigit(byte: number | undefined): number {
+  if (byte !== undefined) {
+    if (isDigit(byte)) return byte - zero;
+    const letter = byte | 0x20;
+    if (letter >= 0x61 && letter <= 0x66) return letter - 0x57;
+  }
+  throw invalid('escape');
+}
+
+/** Digits without an exponent stay finite up to this length. */
+const surelyFiniteDigits = 300;
+
+function scanNumber(bytes: Buffer, start: number): number {
+  let at = bytes[start] === minus ? start + 1 : start;
+  if (bytes[at] === zero) at++;
+  else at = scanDigits(bytes, at);
+  if (bytes[at] === 0x2e) at = scanDigits(bytes, at + 1);
+  const exponent = bytes[at] === 0x65 || bytes[at] === 0x45;
+  if (exponent) {
+    const sign = bytes[at + 1];
+    at = scanDigits(bytes, sign === 0x2b || sign === minus ? at + 2 : at + 1);
+  }
+  if ((exponent || at - start > surelyFiniteDigits) && !Number.isFinite(Number(bytes.toString('latin1', start, at)))) {
+    throw invalid('number_range');
+  }
+  return at;
+}
+
+/** At least one. */
+function scanDigits(bytes: Buffer, start: number): number {
+  let at = start;
+  while (isDigit(bytes[at] ?? 0)) at++;
+  if (at === start) throw invalid('syntax');
+  return at;
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= zero && byte <= 0x39;
+}
+
+function skipSpace(bytes: Buffer, start: number): number {
+  let at = start;
+  while (at < bytes.length && space[bytes[at]!] === 1) at++;
+  return at;
+}
+
+function invalid(reason: string): GatewayError {
+  return new GatewayError(
+    'invalid_json',
+    'The body is not JSON as this gateway reads it: strict UTF-8 and RFC 8259, at most 64 levels and 10,000 names.',
+    {
+      reason,
+    },
+  );
+}
+
+function duplicateKey(): GatewayError {
+  return new GatewayError('invalid_jsonrpc', 'A name occurs twice in one object.', { reason: 'duplicate_key' });
+}
