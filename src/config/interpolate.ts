@@ -54,7 +54,7 @@ function lookUp(
   if (body?.startsWith('file:') && body.length > 5) return contents.get(body.slice(5))!;
   const name = /^env:([A-Za-z_][A-Za-z0-9_]*)$/.exec(body ?? '')?.[1];
   if (name === undefined) {
-    return new Error('only ${env:NAME} and ${file:path} are interpolated; write $${ for a literal ${');
+    return new Error(`only \${env:NAME} and \${file:path} are interpolated; write $\${ for a literal \${`);
   }
   const value = Object.hasOwn(env, name) ? env[name] : undefined;
   return value ?? new Error(`the environment variable ${name} is not set`);

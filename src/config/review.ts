@@ -24,6 +24,8 @@ export interface Review {
   warn(where: Where, message: string): void;
   /** A value in quotes; what the environment or a file put in is never shown. */
   show(value: string): string;
+  /** A message of a library that may repeat a value. */
+  redact(message: string): string;
 }
 
 export interface ReviewOptions {
@@ -44,7 +46,7 @@ export interface Findings {
 export function createReporter(
   options: ReviewOptions,
   findings: Findings,
-): Pick<Review, 'error' | 'warn' | 'show' | 'isWhole'> {
+): Pick<Review, 'error' | 'warn' | 'show' | 'redact' | 'isWhole'> {
   const { document, damaged, originalPath } = options;
   const isDamaged = (path: Path) => damaged.some((each) => isWithin(each, path) || isWithin(path, each));
   const show = createShow(options.secrets);
@@ -55,6 +57,7 @@ export function createReporter(
   };
   return {
     show,
+    redact: (message) => redact(message, options.secrets),
     isWhole: (path) => !isDamaged(path),
     error(where, message) {
       const problem = place(where, message);

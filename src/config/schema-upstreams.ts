@@ -45,7 +45,7 @@ export const upstream = z.strictObject({
   authorization: text
     .regex(/^[\x20-\x7e]+$/, 'expected printable ASCII')
     .optional()
-    .describe('A fixed Authorization header, such as Bearer ${env:UPSTREAM_BEARER}; default none.'),
+    .describe('A fixed Authorization header, best interpolated; default none.'),
   timeouts: z
     .strictObject({
       connect: timeout.prefault('5s').describe('To a connection.'),

@@ -1,0 +1,13 @@
+#!/usr/bin/env node
+// argv → command. Nothing is imported before the Node version is known, so that an old one ends with one clear line.
+
+const major = Number(process.versions.node.split('.')[0]);
+if (major < 22) {
+  process.stderr.write(`portcullis: needs Node.js 24.17 or later (or 22.23); this is ${process.versions.node}\n`);
+  process.exitCode = 2;
+} else {
+  const { runProgram } = await import('./cli/program.ts');
+  await runProgram(process.argv);
+}
+
+export {};
