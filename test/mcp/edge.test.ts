@@ -1,0 +1,117 @@
+// What stands around a message: its media type, the error it is answered with, and what the audit says of its arguments.
+import { createHash } from 'node:crypto';
+import t from 'tap';
+import { GatewayError } from '../../src/errors.ts';
+import { type ArgumentsMode, auditArguments, maxRecordedBytes } from '../../src/mcp/audit-arguments.ts';
+import { jsonRpcError } from '../../src/mcp/json-rpc-error.ts';
+import { checkMediaType, isMcpMediaType } from '../../src/mcp/media-type.ts';
+import { readMessage } from '../../src/mcp/read-message.ts';
+
+t.test('only application/json in UTF-8 is accepted', (t) => {
+  for (const type of [
+    'application/json',
+    'application/json;charset=utf-8',
+    'application/json; charset=UTF-8',
+    'application/json; charset="utf-8"',
+  ]) {
+    t.ok(isMcpMediaType(type), type);
+    checkMediaType({ 'content-type': type, 'content-encoding': 'identity' });
+  }
+  const others = [
+    undefined,
+    '',
+    'text/plain',
+    'application/json;x',
+    'application/json;',
+    'application/json; charset=utf-16',
+    'application/json; charset=utf-8; charset=utf-16',
+    'application/json; boundary=x',
+    'application/json\t; charset=utf-8',
+    'application/json;\tcharset=utf-8',
+    ' application/json',
+    '\tapplication/json',
+    'Application/JSON',
+    'application/jsonp',
+    'application/json, text/plain',
+    'application/json\u00a0',
+    'application/json-patch+json',
+    'multipart/form-data; boundary=application/json',
+    'application/x-www-form-urlencoded',
+  ];
+  for (const type of others) {
+    t.notOk(isMcpMediaType(type), JSON.stringify(type));
+    t.throws(() => checkMediaType({ 'content-type': type }), {
+      code: 'unsupported_media_type',
+      status: 415,
+      reason: 'content_type',
+    });
+  }
+  for (const encoding of ['gzip', 'br', 'deflate', 'identity, gzip', '', 'zstd']) {
+    t.throws(() => checkMediaType({ 'content-type': 'application/json', 'content-encoding': encoding }), {
+      code: 'unsupported_media_type',
+      reason: 'content_encoding',
+    });
+  }
+  t.end();
+});
+
+t.test('an error is answered as JSON-RPC with the status as its code', (t) => {
+  const denied = new GatewayError('insufficient_scope', 'Needs the scope queries:execute.', {
+    cause: new Error('secret'),
+    reason: 'r',
+  });
+  t.equal(
+    jsonRpcError('a"b', denied),
+    '{"jsonrpc":"2.0","id":"a\\"b","error":{"code":403,"message":"Needs the scope queries:execute.","data":{"code":"insufficient_scope"}}}',
+  );
+  t.equal(JSON.parse(jsonRpcError(undefined, denied)).id, null, 'no id when none is known');
+  t.equal(JSON.parse(jsonRpcError(0, denied)).id, 0);
+  t.equal(JSON.parse(jsonRpcError(1, new GatewayError('header_mismatch', 'm'))).error.code, -32020);
+  t.end();
+});
+
+t.test('the audit gets as much of the arguments as the mode says', (t) => {
+  const raw = '{"request": {"sql":"SELECT 1","limit":10,"a/b":{"~":[1,2]}},"token":"secret"}';
+  const message = callOf('execute_sql', raw);
+  const digest = `sha256:${createHash('sha256').update(raw).digest('hex')}`;
+  const cases: [ArgumentsMode, unknown][] = [
+    ['none', undefined],
+    ['digest', digest],
+    ['full', JSON.parse(raw)],
+    [
+      { execute_sql: ['/request/limit', '/request/a~1b/~0/1', '/absent', '/request/sql/length'] },
+      { '/request/limit': 10, '/request/a~1b/~0/1': 2 },
+    ],
+    [{ other: ['/token'] }, digest],
+    [{ execute_sql: [] }, {}],
+  ];
+  for (const [mode, expected] of cases) t.strictSame(auditArguments(mode, message), expected, JSON.stringify(mode));
+  t.strictSame(
+    auditArguments({ x: ['/a'] }, callOf('toString', '{}')),
+    `sha256:${createHash('sha256').update('{}').digest('hex')}`,
+  );
+  for (const mode of ['none', 'digest', 'full', { ping: ['/a'] }] as ArgumentsMode[]) {
+    t.equal(
+      auditArguments(mode, readMessage(Buffer.from('{"jsonrpc":"2.0","id":1,"method":"ping"}'))),
+      undefined,
+      'no arguments, no entry',
+    );
+  }
+  t.end();
+});
+
+t.test('arguments beyond 64 KiB are recorded as digest and length', (t) => {
+  const raw = JSON.stringify({ sql: 'x'.repeat(maxRecordedBytes), limit: 1 });
+  const message = callOf('a', raw);
+  const summary = { digest: `sha256:${createHash('sha256').update(raw).digest('hex')}`, bytes: raw.length };
+  t.strictSame(auditArguments('full', message), summary);
+  t.strictSame(auditArguments({ a: ['/sql'] }, message), summary);
+  t.strictSame(auditArguments({ a: ['/limit'] }, message), { '/limit': 1 }, 'a small selection of them is small');
+  t.end();
+});
+
+function callOf(name: string, args: string) {
+  return readMessage(
+    Buffer.from(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"${name}","arguments":${args}}}`),
+  );
+}
