@@ -1,0 +1,152 @@
+// Checks the chain over the files of one audit log, oldest to newest, and says where it breaks first.
+import { realpath } from 'node:fs/promises';
+import { genesis, parseLink } from './chain.ts';
+import { maxLineBytes, readLines } from './lines.ts';
+
+export interface ChainBreak {
+  readonly file: string;
+  /** Counted from 1. */
+  readonly line: number;
+  readonly reason: string;
+}
+
+export interface ChainReport {
+  readonly valid: boolean;
+  /** The files in the order of the chain. */
+  readonly files: readonly string[];
+  /** Records that hold together, up to the break when there is one. */
+  readonly records: number;
+  readonly firstSeq: number | undefined;
+  readonly lastSeq: number | undefined;
+  /** Hash of the last good line. Kept elsewhere, it later proves that nothing was cut off the end. */
+  readonly lastHash: string | undefined;
+  /** The first break; undefined when the chain holds. */
+  readonly break: ChainBreak | undefined;
+  readonly notes: readonly string[];
+}
+
+interface Walk {
+  readonly files: string[];
+  readonly notes: string[];
+  records: number;
+  firstSeq: number | undefined;
+  seq: number;
+  hash: string;
+  /** Where the given files begin, when that is not the chain's beginning: to be covered by a retention record. */
+  uncovered: { readonly seq: number; readonly prev: string; readonly at: ChainBreak } | undefined;
+}
+
+/**
+ * Verifies files given in any order. Every line must be an audit line with the hash of its own text, follow its
+ * predecessor's `seq` and state its hash as `prev`; the first must begin the chain, or follow what a retention record in
+ * these files says was deleted. A torn last line of the newest file is a note. Lines missing from the end cannot show.
+ * Throws when a file cannot be read.
+ */
+export async function verifyChain(paths: readonly string[]): Promise<ChainReport> {
+  const files = await sortByChain(paths);
+  const walk: Walk = {
+    files,
+    notes: [],
+    records: 0,
+    firstSeq: undefined,
+    seq: 0,
+    hash: genesis.hash,
+    uncovered: undefined,
+  };
+  for (const file of files) {
+    const broken = await walkFile(walk, file, file === files.at(-1));
+    if (broken !== undefined) return report(walk, broken);
+  }
+  return report(walk, walk.uncovered?.at);
+}
+
+async function walkFile(walk: Walk, file: string, newest: boolean): Promise<ChainBreak | undefined> {
+  let line = 0;
+  for await (const { bytes, terminated } of readLines(file)) {
+    line += 1;
+    if (!terminated && newest && bytes.length <= maxLineBytes && parseLink(bytes) === undefined) {
+      walk.notes.push(`${file}:${line}: the last line is torn (${bytes.length} bytes); the next start repairs it`);
+      return undefined;
+    }
+    const reason = takeLine(walk, file, line, bytes);
+    if (reason !== undefined) return { file, line, reason };
+  }
+  return undefined;
+}
+
+/** Adds a line to the walk, or says why it does not belong. */
+function takeLine(walk: Walk, file: string, line: number, bytes: Buffer): string | undefined {
+  const link = parseLink(bytes);
+  if (link === undefined) return 'not an audit record';
+  if (!link.intact) return 'the record was altered: its hash is not that of its text';
+  if (walk.firstSeq === undefined) {
+    walk.firstSeq = link.seq;
+    if (link.seq !== 1 || link.prev !== genesis.hash) {
+      const reason = `begins at seq ${link.seq}: earlier records are missing and no retention record covers them`;
+      walk.uncovered = { seq: link.seq, prev: link.prev, at: { file, line, reason } };
+    }
+  } else {
+    const reason = compare(walk, link.seq, link.prev);
+    if (reason !== undefined) return reason;
+  }
+  if (walk.uncovered !== undefined && covers(link.record, walk.uncovered)) {
+    walk.notes.push(`records up to seq ${walk.uncovered.seq - 1} were deleted by retention, as seq ${link.seq} states`);
+    walk.uncovered = undefined;
+  }
+  walk.seq = link.seq;
+  walk.hash = link.hash;
+  walk.records += 1;
+  return undefined;
+}
+
+function compare(walk: Walk, seq: number, prev: string): string | undefined {
+  if (seq === 1 && prev === genesis.hash) return `the chain starts again: seq 1 after seq ${walk.seq}`;
+  if (seq > walk.seq + 1) return `records are missing: seq ${seq} after seq ${walk.seq}`;
+  if (seq <= walk.seq) return `records are repeated or out of order: seq ${seq} after seq ${walk.seq}`;
+  return prev === walk.hash ? undefined : 'prev is not the hash of the record before';
+}
+
+/** Whether a retention record states the deletion of what ends right before the first record. */
+function covers(record: Readonly<Record<string, unknown>>, start: { seq: number; prev: string }): boolean {
+  if (record.stage !== 'config' || record.reason !== 'retention') return false;
+  const deleted = objectOf(objectOf(record.detail)?.deleted);
+  return deleted?.lastSeq === start.seq - 1 && deleted.lastHash === start.prev;
+}
+
+/** By the first record's `seq`; files that begin with none go last, where their line is reported. */
+async function sortByChain(paths: readonly string[]): Promise<string[]> {
+  const seen = new Set<string>();
+  const starts: { path: string; seq: number }[] = [];
+  for (const path of paths) {
+    const real = await realpath(path);
+    if (seen.has(real)) continue;
+    seen.add(real);
+    let seq: number | undefined;
+    for await (const { bytes } of readLines(path)) {
+      seq = parseLink(bytes)?.seq ?? Number.MAX_SAFE_INTEGER;
+      break;
+    }
+    // An empty file, right after a rotation, has nothing to say.
+    if (seq !== undefined) starts.push({ path, seq });
+  }
+  return starts.sort((one, other) => one.seq - other.seq).map(({ path }) => path);
+}
+
+function report(walk: Walk, broken: ChainBreak | undefined): ChainReport {
+  const { files, notes, records, firstSeq } = walk;
+  const any = records > 0;
+  return {
+    valid: broken === undefined,
+    files,
+    records,
+    firstSeq,
+    lastSeq: any ? walk.seq : undefined,
+    lastHash: any ? walk.hash : undefined,
+    break: broken,
+    notes,
+  };
+}
+
+function objectOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+}

@@ -1,0 +1,37 @@
+// `portcullis audit`: what an auditor does with the files, offline.
+import { Command } from 'commander';
+import { type ChainReport, verifyChain } from '../audit/verify.ts';
+import { type CommandOutput, misuseExitsWith2 } from './output.ts';
+
+/** Exit code 0: the chain holds; 1: it is broken; 2: a file cannot be read. */
+export function auditCommand(output: CommandOutput = process): Command {
+  const verify = misuseExitsWith2(new Command('verify'))
+    .description('check the hash chain over the files of one audit log, rotated ones included, in any order')
+    .argument('<files...>', 'audit files')
+    .option('--json', 'print the result as JSON')
+    .action(async (files: string[], options: { json?: boolean }) => {
+      const report = await verifyChain(files).catch((error: unknown) => {
+        output.stderr.write(`portcullis: ${error instanceof Error ? error.message : String(error)}\n`);
+      });
+      if (report === undefined) {
+        output.exitCode = 2;
+        return;
+      }
+      output.stdout.write(options.json === true ? `${JSON.stringify(report)}\n` : describe(report));
+      output.exitCode = report.valid ? 0 : 1;
+    });
+  return misuseExitsWith2(new Command('audit')).description('work with audit files').addCommand(verify);
+}
+
+function describe(report: ChainReport): string {
+  const lines = report.notes.map((note) => `note: ${note}`);
+  if (report.break === undefined) {
+    const span = report.records === 0 ? '' : `, seq ${report.firstSeq} to ${report.lastSeq}`;
+    lines.push(`valid: ${report.records} records in ${report.files.length} file(s)${span}`);
+    if (report.lastHash !== undefined) lines.push(`last hash: ${report.lastHash}`);
+  } else {
+    const { file, line, reason } = report.break;
+    lines.push(`BROKEN at ${file}:${line}: ${reason}`, `${report.records} record(s) before it hold together`);
+  }
+  return `${lines.join('\n')}\n`;
+}
