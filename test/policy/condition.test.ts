@@ -1,0 +1,176 @@
+// Conditions: what they may say, what they yield, and what they cannot cost.
+import t from 'tap';
+import {
+  type ConditionVariables,
+  compileCondition,
+  conditionWarnings,
+  maxIteratedValues,
+  unguardedFields,
+} from '../../src/policy/condition.ts';
+
+function variables(args: unknown): ConditionVariables {
+  return {
+    principal: {
+      kind: 'oauth',
+      issuer: 'i',
+      subject: 'alice',
+      clientId: undefined,
+      scopes: ['a', 'b'],
+      claims: { prefixes: ['dev_', 'test_'], tenant: 'acme' },
+    },
+    args,
+    tool: 'execute_sql',
+    route: 'superset-mcp',
+    request: { method: 'POST', path: '/mcp', address: '192.0.2.1' },
+  };
+}
+
+function evaluate(source: string, args: unknown = {}): boolean | 'error' {
+  const condition = compileCondition(source);
+  try {
+    return condition(variables(args));
+  } catch {
+    return 'error';
+  }
+}
+
+t.test('what is true, false and an error', (t) => {
+  const cases: [string, unknown, boolean | 'error'][] = [
+    ['args.limit <= 1000', { limit: 1000 }, true],
+    ['args.limit <= 1000', { limit: 1000.5 }, false],
+    ['args.limit <= 1000', { limit: '5' }, 'error'],
+    ['args.limit <= 1000', {}, 'error'],
+    ['args.limit == 5', { limit: 5 }, true],
+    ['args.id in [1, 2]', { id: 2 }, true],
+    ["args.format in ['json', 'csv']", { format: 'xml' }, false],
+    ['has(args.request) && has(args.request.limit) && args.request.limit < 10', {}, false],
+    ['has(args.request.limit)', {}, 'error'],
+    ['args.x == 1 || !has(args.x)', {}, true],
+    ['args.flag', { flag: true }, true],
+    ['args.flag', { flag: 'true' }, 'error'],
+    ['args.flag', { flag: null }, 'error'],
+    ['args.x == null', { x: null }, true],
+    ["args['a b'] == 1", { 'a b': 1 }, true],
+    ["args.sql.startsWith('SELECT ') && !args.sql.contains(';')", { sql: 'SELECT 1' }, true],
+    ["args.sql.startsWith('SELECT ') && !args.sql.contains(';')", { sql: 'SELECT 1; DROP' }, false],
+    ['size(args.ids) <= 2', { ids: [1, 2, 3] }, false],
+    ['args.ids.all(id, id > 0)', { ids: [1, 2] }, true],
+    ['args.ids.all(id, id > 0)', { ids: 'no list' }, 'error'],
+    ['args.filters.exists(f, f.col == "salary")', { filters: [{ col: 'name' }, { col: 'salary' }] }, true],
+    ['principal.claims.prefixes.exists(p, args.schema.startsWith(p))', { schema: 'dev_alice' }, true],
+    ['principal.claims.prefixes.exists(p, args.schema.startsWith(p))', { schema: 'prod' }, false],
+    ["'a' in principal.scopes && principal.kind == 'oauth' && principal.claims.tenant == 'acme'", {}, true],
+    ['has(principal.clientId)', {}, false],
+    ["principal.clientId == 'x'", {}, 'error'],
+    [
+      "tool == 'execute_sql' && route == 'superset-mcp' && request.method == 'POST' && request.path == '/mcp' && request.address == '192.0.2.1'",
+      {},
+      true,
+    ],
+    ['int(args.n) + 1 == 3', { n: 2 }, true],
+    ['args.n + 1 == 3', { n: 2 }, 'error'],
+    ["timestamp(args.from) >= timestamp('2026-01-01T00:00:00Z')", { from: '2026-06-01T00:00:00Z' }, true],
+  ];
+  for (const [source, args, expected] of cases)
+    t.equal(evaluate(source, args), expected, `${source} of ${JSON.stringify(args)}`);
+  t.end();
+});
+
+t.test('arguments named like what every object has are ordinary names or an error, never an answer', (t) => {
+  const hostile = [
+    '{"__proto__":{"x":1}}',
+    '{"__proto__":null}',
+    '{"toString":1}',
+    '{"hasOwnProperty":1}',
+    '{"valueOf":{"x":1}}',
+  ];
+  for (const json of hostile) {
+    t.equal(evaluate('has(args.x)', JSON.parse(json)), false, json);
+    t.equal(evaluate('args.x == 1', JSON.parse(json)), 'error', json);
+    t.equal(evaluate('has(args.constructor) || has(args.length)', JSON.parse(json)), false, json);
+  }
+  for (const json of [
+    '{"constructor":1,"x":1}',
+    '{"constructor":null,"x":1}',
+    '{"constructor":{"name":"Map"},"x":1}',
+  ]) {
+    t.equal(evaluate('args.x == 1', JSON.parse(json)), 'error', json);
+    t.equal(evaluate('has(args.r) && args.r.x == 1', { r: JSON.parse(json) }), 'error', `${json} deeper`);
+  }
+  t.end();
+});
+
+t.test('what cannot be used is refused when it is compiled, with a reason', (t) => {
+  const refused: [string, RegExp][] = [
+    ['args.x ==', /Unexpected token.*character 10/],
+    ['', /Unexpected/],
+    ['user.name == 1', /Unknown variable: user/],
+    ['1 + 1', /yields int, not true or false/],
+    ["'yes'", /yields string/],
+    ['tool == 1', /no such overload/],
+    ["args.s.matches('^(a+)+$')", /matches\(\) is not available/],
+    ["duration(args.s) == duration('1s')", /duration\(\) is not available/],
+    ['cel.bind(a, args, a.x == 1)', /bind\(\) is not available/],
+    ['bytes(args.s).json() == args', /json\(\) is not available/],
+    ['args.toString() == 1', /toString\(\) is not available/],
+    ['args.a.exists(x, x.b.exists(y, y == 1))', /must not stand inside another/],
+    ['args.a.all(x, x in args.a)', /must not read args in its body/],
+    ["args.s.split(',').exists(x, x == 'a')", /must not run over the parts of split/],
+    ['args.a.exists(args, args == 1)', /must not reuse the name args/],
+    ['args.a.exists(principal, true)', /must not reuse the name principal/],
+    ['args.a.exists(1, true)', /name of a variable|iteration variable/],
+    ['args.s.contains(args.t)', /contains\(\) must not search for a value that comes from args/],
+    ['args.a.exists(x, x.contains(x))', /must not search for a value that comes from args/],
+    ['args.a.join(args.s) == tool', /join\(\) must not search/],
+    [`${'('.repeat(100)}true${')'.repeat(100)}`, /maxDepth/],
+  ];
+  for (const [source, message] of refused) t.throws(() => compileCondition(source), { message }, source);
+  t.doesNotThrow(() => compileCondition('args.x'), 'a field may turn out to be a boolean');
+  t.end();
+});
+
+t.test('iterating is bounded by the number of values in the arguments', (t) => {
+  const list = (length: number) => ({ ids: Array.from({ length }, (_, index) => index) });
+  t.equal(evaluate('args.ids.all(id, id >= 0)', list(maxIteratedValues - 2)), true);
+  t.equal(evaluate('args.ids.all(id, id >= 0)', list(maxIteratedValues)), 'error');
+  t.equal(
+    evaluate('args.small.all(id, id >= 0)', { small: [1], ...list(maxIteratedValues) }),
+    'error',
+    'wherever they are',
+  );
+  t.equal(evaluate('size(args.ids) > 1', list(500_000)), true, 'what does not iterate is not bounded by it');
+  t.end();
+});
+
+t.test('fields that may be absent are found', (t) => {
+  const cases: [string, string[]][] = [
+    ['has(args.request) && has(args.request.limit) && args.request.limit <= 1000', []],
+    ['args.request.limit <= 1000', ['args.request.limit', 'args.request']],
+    ['has(args.request.limit) && args.request.limit <= 1000', ['args.request']],
+    ['args.x == 1 && has(args.x)', []],
+    ['!has(args.x) || args.x == 1', []],
+    ['has(args.x) || args.x == 1', ['args.x']],
+    ['has(args.x) ? args.x == 1 : args.y == 1', ['args.y']],
+    ['!(has(args.x) && has(args.y)) || args.x == args.y', []],
+    ['(has(args.x) || has(args.y)) && args.x == 1', ['args.x']],
+    ["'x' in args && args['x'] == 1", []],
+    ["args['x'] == 1", ['args.x']],
+    ['principal.claims.tenant == "acme"', ['principal.claims.tenant']],
+    ['principal.clientId == "a"', ['principal.clientId']],
+    ['principal.subject == "a" && request.path == "/" && "a" in principal.scopes', []],
+    ['has(args.ids) && args.ids.all(x, x.id == 1)', ['x.id']],
+    ['has(args.ids) && args.ids.all(x, has(x.id) && x.id == 1)', []],
+    ['size(args.ids) > args.limit', ['args.ids', 'args.limit']],
+  ];
+  for (const [source, fields] of cases) t.same(unguardedFields(source), fields, source);
+  t.throws(() => unguardedFields('args.'), Error, 'what does not compile has no fields');
+  t.end();
+});
+
+t.test('arithmetic that JSON numbers do not have is warned of', (t) => {
+  t.match(conditionWarnings('has(args.n) && args.n + 1 > 2'), [/"\+" between args.n and 1 always errs.*int\(args.n\)/]);
+  t.match(conditionWarnings('10 % args.n == 0'), [/"%" between args.n and 10/]);
+  for (const source of ['args.n > 1', 'int(args.n) + 1 > 2', 'size(args.l) + 1 > 2', 'args.n + 1.0 > 2.0'])
+    t.same(conditionWarnings(source), [], source);
+  t.end();
+});
