@@ -36,6 +36,8 @@ const rotationRetryMs = 60_000;
 /** After these the file itself is sound: it is cut back and kept open. */
 const outOfSpace = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
+const noInode = -1;
+
 interface OpenFile {
   readonly fd: number;
   readonly inode: number;
@@ -103,6 +105,7 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
    */
   async function reopen(): Promise<void> {
     const known = inode;
+    await mkdir(dirname(path), { recursive: true, mode: 0o750 });
     const { head: found } = await adopt();
     if (known === 0) return;
     if (known !== inode) {
@@ -219,7 +222,8 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
     const ours = await stillOurs(file);
     if (ours && found?.ino === file.inode && found.size === size) return;
     await abandon();
-    await mkdir(dirname(path), { recursive: true, mode: 0o750 });
+    // A deleted file's number may be given to the new one.
+    if (found?.ino !== inode) inode = noInode;
     await reopen();
   }
 

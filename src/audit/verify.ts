@@ -14,7 +14,7 @@ export interface ChainReport {
   readonly valid: boolean;
   /** The files in the order of the chain. */
   readonly files: readonly string[];
-  /** Records that hold together, up to the break when there is one. */
+  /** Records that hold together, up to the first that does not fit. */
   readonly records: number;
   readonly firstSeq: number | undefined;
   readonly lastSeq: number | undefined;
@@ -133,6 +133,8 @@ async function sortByChain(paths: readonly string[]): Promise<string[]> {
 }
 
 function report(walk: Walk, broken: ChainBreak | undefined): ChainReport {
+  const start = walk.uncovered?.at;
+  if (start !== undefined && start !== broken) walk.notes.push(`${start.file}:${start.line}: ${start.reason}`);
   const { files, notes, records, firstSeq } = walk;
   const any = records > 0;
   return {

@@ -31,7 +31,7 @@ function describe(report: ChainReport): string {
     if (report.lastHash !== undefined) lines.push(`last hash: ${report.lastHash}`);
   } else {
     const { file, line, reason } = report.break;
-    lines.push(`BROKEN at ${file}:${line}: ${reason}`, `${report.records} record(s) before it hold together`);
+    lines.push(`BROKEN at ${file}:${line}: ${reason}`, `${report.records} record(s) hold together`);
   }
   return `${lines.join('\n')}\n`;
 }

@@ -1,0 +1,68 @@
+// What the audit tests share: events, a log over files in a directory of its own, and reading back what was written.
+import fs from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { AuditEvent } from '../../src/audit/event.ts';
+import { type AuditRuntime, createAuditLog, type SinkConfig } from '../../src/audit/log.ts';
+import { verifyChain } from '../../src/audit/verify.ts';
+import type { AuditConfig } from '../../src/config/schema.ts';
+import { createLog } from '../../src/log.ts';
+
+export const dayMs = 86_400_000;
+export const someTime = Date.UTC(2026, 10, 23, 5, 45);
+
+export function eventOf(id: string, more: Partial<AuditEvent> = {}): AuditEvent {
+  return { id, time: someTime, stage: 'completed', policy: 'p1', ...more };
+}
+
+export function fileSink(path: string, more: Partial<Extract<SinkConfig, { type: 'file' }>> = {}): SinkConfig {
+  return { type: 'file', path, rotateAt: 2 ** 30, keepFor: 365 * dayMs, fsync: 'never', required: true, ...more };
+}
+
+export function configOf(sinks: SinkConfig[], more: Partial<AuditConfig> = {}): AuditConfig {
+  return { sinks, timeout: 5000, onFailure: 'refuse', ...more };
+}
+
+export const silent = createLog({ level: 'silent' });
+
+export function openLog(config: AuditConfig, more: Partial<AuditRuntime> = {}) {
+  return createAuditLog(config, {
+    instance: 'test',
+    policy: () => 'p1',
+    log: silent,
+    now: () => someTime,
+    tickMs: 10,
+    ...more,
+  });
+}
+
+export type Line = Readonly<Record<string, unknown>> & { seq: number; id: string; stage: string };
+
+export function linesOf(path: string): Line[] {
+  const text = fs.readFileSync(path, 'utf8');
+  if (text !== '' && !text.endsWith('\n')) throw new Error(`${path} ends in a torn line`);
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line));
+}
+
+/** The ids of the records about requests, leaving out the log's own. */
+export function requestIds(path: string): string[] {
+  return linesOf(path)
+    .filter((line) => line.stage !== 'config')
+    .map((line) => line.id);
+}
+
+/** What is wrong with the chain; undefined when it holds. */
+export async function breakOf(...paths: string[]): Promise<string | undefined> {
+  return (await verifyChain(paths)).break?.reason;
+}
+
+/** Waits until a condition holds; fails after ten seconds. */
+export async function until(what: string, holds: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 2000; tries += 1) {
+    if (holds()) return;
+    await delay(5);
+  }
+  throw new Error(`never happened: ${what}`);
+}
