@@ -162,15 +162,19 @@ function checkRequirement(review: Review, route: RouteConfig, { require }: RuleC
   });
 }
 
+/** What the compiler says repeats parts of the condition. */
 function checkCondition(review: Review, source: string | undefined, at: Path): void {
   if (source === undefined) return;
+  const hidden = review.isInterpolated(source);
   try {
     compileCondition(source);
-    for (const field of unguardedFields(source)) {
-      review.warn(at, `${field} may be absent, and then the call is denied; guard it with has(${field})`);
-    }
-    for (const warning of conditionWarnings(source)) review.warn(at, warning);
   } catch (error) {
-    review.error(at, review.redact((error as Error).message));
+    review.error(at, hidden ? 'the condition cannot be compiled' : (error as Error).message);
+    return;
   }
+  if (hidden) return;
+  for (const field of unguardedFields(source)) {
+    review.warn(at, `${field} may be absent, and then the call is denied; guard it with has(${field})`);
+  }
+  for (const warning of conditionWarnings(source)) review.warn(at, warning);
 }

@@ -5,7 +5,7 @@ import type { FileReader } from './files.ts';
 import { interpolate } from './interpolate.ts';
 import { type LocatedYaml, parseLocatedYaml } from './located-yaml.ts';
 import { ConfigError, type Path } from './problem.ts';
-import { type Draft, type Findings, redact, type Where } from './review.ts';
+import type { Draft, Findings, Where } from './review.ts';
 import { salvage } from './salvage.ts';
 import { type ApiKeyEntry, apiKeyEntry } from './schema.ts';
 import { shapeProblems } from './shape.ts';
@@ -86,7 +86,7 @@ async function readKeysFile(
   const result = keyList.safeParse(filled.tree);
   if (!result.success) {
     for (const { path: where, message, at } of shapeProblems(result.error, filled.tree, keyList)) {
-      findings.problems.push(document.problem(where, redact(message, filled.secrets), at));
+      findings.problems.push(document.problem(where, message, at));
     }
   }
   const rest = salvage(keyList, filled.tree);

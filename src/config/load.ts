@@ -10,7 +10,7 @@ import { separateLaterKeys } from './later.ts';
 import { type LocatedYaml, parseLocatedYaml } from './located-yaml.ts';
 import { readNamedFiles, withAbsolutePaths } from './named-files.ts';
 import { ConfigError, type Path, type Problem } from './problem.ts';
-import { createReporter, type Draft, type Findings, redact } from './review.ts';
+import { createReporter, type Draft, type Findings } from './review.ts';
 import { salvage } from './salvage.ts';
 import { type Config, fileSchema, withResources } from './schema.ts';
 import { shapeProblems } from './shape.ts';
@@ -69,7 +69,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
   const shape = fileSchema.safeParse(tree);
   if (!shape.success) {
     for (const { path, message, at } of shapeProblems(shape.error, tree, fileSchema)) {
-      if (!unresolved.some((each) => samePath(each, path))) add(path, redact(message, filled.secrets), at);
+      if (!unresolved.some((each) => samePath(each, path))) add(path, message, at);
     }
   }
   const rest = salvage(partialSchema, tree);

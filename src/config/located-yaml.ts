@@ -82,7 +82,11 @@ function convert(root: Node, targets: Targets, report: Report): unknown {
       report(path.slice(0, maxDepth), 'nested too deeply');
       return undefined;
     }
-    if (isAlias(node)) return toValue(targets.get(node), path, true);
+    if (isAlias(node)) {
+      const target = targets.get(node);
+      if (target === undefined) report(path, 'the alias stands for nothing: no anchor of its name comes before it');
+      return target && toValue(target, path, true);
+    }
     if ((isScalar(node) || isMap(node) || isSeq(node)) && node.tag !== undefined && !plainTags.has(node.tag)) {
       report(path, 'YAML tags are not understood here');
       return undefined;

@@ -24,8 +24,8 @@ export interface Review {
   warn(where: Where, message: string): void;
   /** A value in quotes; what the environment or a file put in is never shown. */
   show(value: string): string;
-  /** A message of a library that may repeat a value. */
-  redact(message: string): string;
+  /** Whether something was put into the value, so that no message may repeat it. */
+  isInterpolated(value: string): boolean;
 }
 
 export interface ReviewOptions {
@@ -46,18 +46,18 @@ export interface Findings {
 export function createReporter(
   options: ReviewOptions,
   findings: Findings,
-): Pick<Review, 'error' | 'warn' | 'show' | 'redact' | 'isWhole'> {
+): Pick<Review, 'error' | 'warn' | 'show' | 'isInterpolated' | 'isWhole'> {
   const { document, damaged, originalPath } = options;
   const isDamaged = (path: Path) => damaged.some((each) => isWithin(each, path) || isWithin(path, each));
-  const show = createShow(options.secrets);
+  const isInterpolated = (value: string) => options.secrets.some((secret) => value.includes(secret));
   const place = (where: Where, message: string): Problem | undefined => {
     if ('document' in where) return where.document.problem(where.path, message);
     const path = originalPath(where);
     return isDamaged(path) ? undefined : document.problem(path, message);
   };
   return {
-    show,
-    redact: (message) => redact(message, options.secrets),
+    show: (value) => (isInterpolated(value) ? 'the interpolated value' : JSON.stringify(shorten(value))),
+    isInterpolated,
     isWhole: (path) => !isDamaged(path),
     error(where, message) {
       const problem = place(where, message);
@@ -69,17 +69,6 @@ export function createReporter(
       if (problem !== undefined) findings.warnings.push(problem);
     },
   };
-}
-
-/** Quotes values for messages, unless something secret was put into them. */
-export function createShow(secrets: readonly string[]): (value: string) => string {
-  return (value) =>
-    secrets.some((secret) => value.includes(secret)) ? 'the interpolated value' : JSON.stringify(shorten(value));
-}
-
-/** What a library says about a value may repeat it. */
-export function redact(message: string, secrets: readonly string[]): string {
-  return secrets.reduce((text, secret) => text.replaceAll(secret, '***'), message);
 }
 
 function shorten(value: string): string {

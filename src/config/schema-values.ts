@@ -11,7 +11,7 @@ export const name = z.string().regex(/^[A-Za-z0-9_./*-]{1,128}$/, 'expected a na
 /** Stands before `/` in qualified client ids and beside the words `none` and `default`, so it is narrower than other names. */
 export const authenticatorName = z
   .string()
-  .regex(/^[A-Za-z0-9_.-]{1,64}$/, 'expected a name of letters, digits and _ . -')
+  .regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: 'expected a name of letters, digits and _ . -', abort: true })
   .refine((text) => text !== 'none' && text !== 'default', 'this word has a meaning of its own; take another name');
 
 export const headerName = z
@@ -30,13 +30,19 @@ export const filePath = text;
 
 export const address = z
   .string()
-  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+):\d{1,5}$/, 'expected host:port, such as 127.0.0.1:8443')
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+):\d{1,5}$/, {
+    error: 'expected host:port, such as 127.0.0.1:8443',
+    abort: true,
+  })
   .refine((value) => Number(value.slice(value.lastIndexOf(':') + 1)) <= 65_535, 'a port is at most 65535');
 
 export const httpUrl = z
   .string()
-  .regex(/^https?:\/\/[^\s#\\]+$/, 'expected an http(s) URL without a fragment')
-  .refine((url) => URL.canParse(url) && new URL(url).username === '', 'expected an http(s) URL without a user name');
+  .regex(/^https?:\/\/[^\s#\\]+$/, { error: 'expected an http(s) URL without a fragment', abort: true })
+  .refine((url) => URL.canParse(url) && new URL(url).username === '', {
+    error: 'expected an http(s) URL without a user name',
+    abort: true,
+  });
 
 /** Yields the URL without a trailing slash. */
 export const origin = httpUrl
@@ -50,12 +56,15 @@ export const networks = z.array(z.string().refine(isRange, 'expected an address 
 
 export const method = z
   .string()
-  .regex(/^[A-Z]{3,16}$/, 'expected an upper-case HTTP method')
+  .regex(/^[A-Z]{3,16}$/, { error: 'expected an upper-case HTTP method', abort: true })
   .refine((value) => value !== 'CONNECT' && value !== 'TRACE', 'CONNECT and TRACE are never served');
 
 export const routePath = z
   .string()
-  .regex(/^\/(?:[A-Za-z0-9\-._~!$&'()+,=:@/]|%[0-9A-F]{2})*(?:\*)?$/, 'expected a path such as /mcp or /api/*')
+  .regex(/^\/(?:[A-Za-z0-9\-._~!$&'()+,=:@/]|%[0-9A-F]{2})*(?:\*)?$/, {
+    error: 'expected a path such as /mcp or /api/*',
+    abort: true,
+  })
   .refine((path) => !path.includes('*') || path.endsWith('/*'), '* may only stand as the last segment');
 
 export const globs = z.array(text).min(1);

@@ -67,10 +67,10 @@ function messageOf(issue: Issue, value: unknown): string {
       if (missing) return required;
       return issue.message.startsWith('Invalid input') ? `expected ${kindOf(issue.expected)}` : issue.message;
     case 'invalid_value':
-      return missing ? required : oneOf(issue.values.map(String), value);
+      return missing ? required : oneOf(issue.values, value);
     case 'invalid_union':
       if (missing) return required;
-      return 'options' in issue && issue.options ? oneOf(issue.options.map(String), value) : kindsOf(issue);
+      return 'options' in issue && issue.options ? oneOf(issue.options, value) : kindsOf(issue);
     case 'invalid_key':
       return issue.issues[0]?.message ?? 'is not a key that may stand here';
     case 'too_small':
@@ -88,9 +88,9 @@ function messageOf(issue: Issue, value: unknown): string {
 }
 
 /** The accepted words, and the nearest; the word that was found is not repeated. */
-function oneOf(words: readonly string[], value: unknown): string {
-  const near = typeof value === 'string' ? suggestion(value, words) : '';
-  const list = words.map((word) => `"${word}"`).join(', ');
+function oneOf(words: readonly unknown[], value: unknown): string {
+  const near = typeof value === 'string' ? suggestion(value, words.map(String)) : '';
+  const list = words.map((word) => JSON.stringify(word)).join(', ');
   return `expected ${words.length > 1 ? 'one of ' : ''}${list}${near}`;
 }
 
