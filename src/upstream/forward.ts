@@ -1,6 +1,7 @@
 // Sends the judged request and streams the answer back as it comes: no buffering, no redirects followed, no clean end to a cut answer.
 import type { ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
+import type { Connection } from './connections.ts';
 import { type UpstreamFailure, upstreamError, upstreamFailure } from './failure.ts';
 import { relayResponseHeaders } from './response-headers.ts';
 import type { Upstream } from './upstream.ts';
@@ -112,19 +113,20 @@ export function forward(
 function send(passage: Passage): void {
   const { upstream, request } = passage;
   passage.attempts += 1;
-  upstream.dispatcher.dispatch(
+  const connection = upstream.connections.take();
+  connection.dispatch(
     {
       path: upstream.basePath + request.path,
       method: request.method as Dispatcher.HttpMethod,
       headers: request.headers,
       body: request.body,
     },
-    createHandler(passage),
+    createHandler(passage, connection),
   );
 }
 
 /** undici's raw handler interface: it hands over headers as bytes and costs no controller and no header object per request. */
-function createHandler(passage: Passage): Dispatcher.DispatchHandler {
+function createHandler(passage: Passage, connection: Connection): Dispatcher.DispatchHandler {
   return {
     onConnect(abort) {
       passage.abort = abort;
@@ -137,11 +139,15 @@ function createHandler(passage: Passage): Dispatcher.DispatchHandler {
     },
     onData: (chunk) => onBody(passage, chunk),
     onComplete() {
+      passage.upstream.connections.give(connection);
       if (passage.ended) return;
       passage.ended = true;
       passage.response.end();
     },
-    onError: (cause) => onFailure(passage, upstreamFailure(cause), cause),
+    onError(cause) {
+      passage.upstream.connections.give(connection);
+      onFailure(passage, upstreamFailure(cause), cause);
+    },
   };
 }
 

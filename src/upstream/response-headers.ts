@@ -56,7 +56,7 @@ const known = new Map<string, string | undefined>(
 );
 
 /**
- * Filters the upstream's raw head. `extraHeaders` (lower-case names) are the gateway's and replace the upstream's own of that name.
+ * Filters the upstream's raw head. `extraHeaders` (lower-case names) are the gateway's and replace the upstream's own of that name; `vary` is added to.
  * Values pass as the bytes they were; a character that no header may hold makes `writeHead` throw, which is a bad upstream.
  */
 export function relayResponseHeaders(
@@ -77,7 +77,7 @@ export function relayResponseHeaders(
         listed = addConnectionOptions(value, listed);
       continue;
     }
-    if (extraHeaders !== undefined && Object.hasOwn(extraHeaders, name)) continue;
+    if (extraHeaders !== undefined && name !== 'vary' && Object.hasOwn(extraHeaders, name)) continue;
     if (name === 'content-length') {
       if (status === 204) continue;
       contentLength = Number(value);

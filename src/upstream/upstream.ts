@@ -1,8 +1,8 @@
 // One upstream of one configuration snapshot: where it is, how it is verified, and its pool of kept-alive connections.
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { type Dispatcher, Pool } from 'undici';
 import type { UpstreamConfig } from '../config/schema.ts';
+import { type Connections, createConnections } from './connections.ts';
 
 export interface Upstream {
   readonly name: string;
@@ -13,11 +13,8 @@ export interface Upstream {
   /** What the upstream gets as Host. */
   readonly host: string;
   readonly timeouts: UpstreamConfig['timeouts'];
-  readonly dispatcher: Dispatcher;
-  /**
-   * Lets what is in flight end, then closes the connections. To be called when no exchange of the snapshot can begin a request any more:
-   * what is forwarded later is refused as `bad_upstream`.
-   */
+  readonly connections: Connections;
+  /** Lets what is in flight end, and closes every connection after it. Requests that come later still pass, on connections of their own. */
   close(): Promise<void>;
 }
 
@@ -36,33 +33,32 @@ export function createUpstream(name: string, config: UpstreamConfig, files: Read
   const url = new URL(config.url);
   const secureContext = url.protocol === 'https:' ? createContext(name, config.tls, files) : undefined;
   const serverName = config.tls?.serverName;
-  const pool = new Pool(url.origin, {
-    connect: {
+  const connections = createConnections(
+    url.origin,
+    {
+      allowH2: false,
+      pipelining: 1,
+      maxHeaderSize: maxResponseHeaderBytes,
+      maxResponseSize: -1,
+      headersTimeout: config.timeouts.firstByte,
+      bodyTimeout: config.timeouts.idle,
+      keepAliveTimeout: keepAliveMs,
+      keepAliveMaxTimeout: maxKeepAliveMs,
+    },
+    {
       timeout: config.timeouts.connect,
       ...(secureContext !== undefined && { secureContext, rejectUnauthorized: true }),
       ...(serverName !== undefined && { servername: serverName }),
     },
-    allowH2: false,
-    pipelining: 1,
-    maxHeaderSize: maxResponseHeaderBytes,
-    maxResponseSize: -1,
-    headersTimeout: config.timeouts.firstByte,
-    bodyTimeout: config.timeouts.idle,
-    keepAliveTimeout: keepAliveMs,
-    keepAliveMaxTimeout: maxKeepAliveMs,
-  });
-  let closed: Promise<void> | undefined;
+  );
   return {
     name,
     origin: url.origin,
     basePath: url.pathname.replace(/\/+$/, ''),
     host: url.host,
     timeouts: config.timeouts,
-    dispatcher: pool,
-    close() {
-      closed ??= pool.close();
-      return closed;
-    },
+    connections,
+    close: connections.close,
   };
 }
 

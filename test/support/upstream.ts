@@ -27,6 +27,8 @@ export interface TestUpstream {
   readonly requests: readonly RecordedRequest[];
   /** TCP connections accepted so far. */
   readonly connections: () => number;
+  /** TCP connections open now. */
+  readonly openConnections: () => number;
   /** Resolves once `count` requests have arrived. */
   readonly received: (count: number) => Promise<void>;
   readonly close: () => Promise<void>;
@@ -198,6 +200,7 @@ async function listen(server: Server, secure: boolean, recorder: Recorder, fixed
     port,
     requests: recorder.requests,
     connections: () => recorder.connections,
+    openConnections: () => sockets.size,
     received: recorder.received,
     close: async () => {
       if (!server.listening) return;
