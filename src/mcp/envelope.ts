@@ -1,6 +1,7 @@
 // The shape of a JSON-RPC 2.0 message as MCP uses it: which members are read, and typed access to the bytes of each.
 import { GatewayError } from '../errors.ts';
-import { type Member, type Shape, scanJson, textOf } from './scanner.ts';
+import { textOf } from './json-token.ts';
+import { type Member, type Shape, scanJson } from './scanner.ts';
 
 const slotNames = [
   'jsonrpc',

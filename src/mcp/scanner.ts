@@ -1,6 +1,18 @@
 // Reads JSON strictly, once, without building it: validates every byte and notes where the members that matter begin and end.
 import { isUtf8 } from 'node:buffer';
 import { GatewayError } from '../errors.ts';
+import {
+  invalid,
+  isDigit,
+  minus,
+  quote,
+  type StringScan,
+  scanLiteral,
+  scanNumber,
+  scanString,
+  skipSpace,
+  textOf,
+} from './json-token.ts';
 
 /**
  * The members of an object that are noted. Other spellings of their names, which some readers take for the same name, are refused:
@@ -21,14 +33,11 @@ export interface Member {
 export const maxDepth = 64;
 export const maxKeys = 10_000;
 
-interface Scan {
-  readonly bytes: Buffer;
+interface Scan extends StringScan {
   readonly spans: number[];
   /** Bounds of the keys seen so far in the objects being read, innermost last. */
   readonly keyBounds: number[];
   keys: number;
-  /** Whether the string read last has escapes. */
-  escaped: boolean;
 }
 
 /**
@@ -45,28 +54,12 @@ export function scanJson(bytes: Buffer, shape: Shape, slots: number): readonly n
   return scan.spans;
 }
 
-const zero = 0x30;
-const quote = 0x22;
-const backslash = 0x5c;
 const comma = 0x2c;
 const colon = 0x3a;
-const minus = 0x2d;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
 const openBracket = 0x5b;
 const closeBracket = 0x5d;
-
-/** Bytes that end the plain run of a string: the quote, the backslash and the controls. */
-const special = new Uint8Array(256).fill(1, 0, 0x20);
-special[quote] = 1;
-special[backslash] = 1;
-
-const space = new Uint8Array(256);
-for (const byte of [0x20, 0x09, 0x0a, 0x0d]) space[byte] = 1;
-
-const literals: ReadonlyMap<number, Buffer> = new Map(
-  ['true', 'false', 'null'].map((text) => [text.charCodeAt(0), Buffer.from(text)]),
-);
 
 function scanValue(scan: Scan, start: number, depth: number, shape: Shape | undefined): number {
   const { bytes } = scan;
@@ -77,13 +70,6 @@ function scanValue(scan: Scan, start: number, depth: number, shape: Shape | unde
   if (first === undefined) throw invalid(start === 0 ? 'empty' : 'truncated');
   if (first === minus || isDigit(first)) return scanNumber(bytes, start);
   return scanLiteral(bytes, start, first);
-}
-
-function scanLiteral(bytes: Buffer, start: number, first: number): number {
-  const literal = literals.get(first);
-  if (literal === undefined) throw invalid('syntax');
-  for (let i = 1; i < literal.length; i++) if (bytes[start + i] !== literal[i]) throw invalid('syntax');
-  return start + literal.length;
 }
 
 function scanArray(scan: Scan, start: number, depth: number): number {
@@ -172,12 +158,6 @@ function sameBytes(bytes: Buffer, start: number, end: number, otherStart: number
   return true;
 }
 
-/** The text of a string that was scanned, from its bounds within the quotes. */
-export function textOf(bytes: Buffer, start: number, end: number): string {
-  const raw = bytes.toString('utf8', start, end);
-  return raw.includes('\\') ? (JSON.parse(`"${raw}"`) as string) : raw;
-}
-
 function memberOf(shape: Shape, name: string): Member | undefined {
   const member = shape.members.get(name);
   if (member !== undefined) return member;
@@ -197,102 +177,6 @@ function memberOf(shape: Shape, name: string): Member | undefined {
 /** As the most lenient reader would compare names: upper-casing first maps the long s to `s`, and NFKC full-width letters to ASCII. */
 function fold(name: string): string {
   return name.normalize('NFKC').toUpperCase().toLowerCase();
-}
-
-/** From the byte after the opening quote to the byte after the closing one. */
-function scanString(scan: Scan, start: number): number {
-  const { bytes } = scan;
-  const length = bytes.length;
-  let at = start;
-  for (;;) {
-    while (at < length && special[bytes[at]!] === 0) at++;
-    if (at >= length) throw invalid('truncated');
-    const byte = bytes[at];
-    if (byte === quote) return at + 1;
-    if (byte !== backslash) throw invalid('control');
-    scan.escaped = true;
-    at = scanEscape(bytes, at + 1);
-  }
-}
-
-const shortEscapes = new Set([...'"\\/bfnrt'].map((letter) => letter.charCodeAt(0)));
-
-/** From the byte after the backslash. A surrogate must be the first of a pair of escapes. */
-function scanEscape(bytes: Buffer, at: number): number {
-  const byte = bytes[at];
-  if (byte === undefined) throw invalid('truncated');
-  if (byte !== 0x75) {
-    if (!shortEscapes.has(byte)) throw invalid('escape');
-    return at + 1;
-  }
-  const unit = hexUnit(bytes, at + 1);
-  if (unit < 0xd800 || unit > 0xdfff) return at + 5;
-  const paired = unit < 0xdc00 && bytes[at + 5] === backslash && bytes[at + 6] === 0x75;
-  const low = paired ? hexUnit(bytes, at + 7) : 0;
-  if (low < 0xdc00 || low > 0xdfff) throw invalid('surrogate');
-  return at + 11;
-}
-
-function hexUnit(bytes: Buffer, at: number): number {
-  let unit = 0;
-  for (let i = at; i < at + 4; i++) unit = unit * 16 + hexDigit(bytes[i]);
-  return unit;
-}
-
-function hexDigit(byte: number | undefined): number {
-  if (byte !== undefined) {
-    if (isDigit(byte)) return byte - zero;
-    const letter = byte | 0x20;
-    if (letter >= 0x61 && letter <= 0x66) return letter - 0x57;
-  }
-  throw invalid('escape');
-}
-
-/** Digits without an exponent stay finite up to this length. */
-const surelyFiniteDigits = 300;
-
-function scanNumber(bytes: Buffer, start: number): number {
-  let at = bytes[start] === minus ? start + 1 : start;
-  if (bytes[at] === zero) at++;
-  else at = scanDigits(bytes, at);
-  if (bytes[at] === 0x2e) at = scanDigits(bytes, at + 1);
-  const exponent = bytes[at] === 0x65 || bytes[at] === 0x45;
-  if (exponent) {
-    const sign = bytes[at + 1];
-    at = scanDigits(bytes, sign === 0x2b || sign === minus ? at + 2 : at + 1);
-  }
-  if ((exponent || at - start > surelyFiniteDigits) && !Number.isFinite(Number(bytes.toString('latin1', start, at)))) {
-    throw invalid('number_range');
-  }
-  return at;
-}
-
-/** At least one. */
-function scanDigits(bytes: Buffer, start: number): number {
-  let at = start;
-  while (isDigit(bytes[at] ?? 0)) at++;
-  if (at === start) throw invalid('syntax');
-  return at;
-}
-
-function isDigit(byte: number): boolean {
-  return byte >= zero && byte <= 0x39;
-}
-
-function skipSpace(bytes: Buffer, start: number): number {
-  let at = start;
-  while (at < bytes.length && space[bytes[at]!] === 1) at++;
-  return at;
-}
-
-function invalid(reason: string): GatewayError {
-  return new GatewayError(
-    'invalid_json',
-    'The body is not JSON as this gateway reads it: strict UTF-8 and RFC 8259, at most 64 levels and 10,000 names.',
-    {
-      reason,
-    },
-  );
 }
 
 function duplicateKey(): GatewayError {

@@ -1,0 +1,134 @@
+// The tokens of JSON, byte by byte: strings, numbers and literals exactly as RFC 8259 writes them. Offsets in, offsets out.
+import { GatewayError } from '../errors.ts';
+
+/** What is being read, and whether the string read last has escapes. */
+export interface StringScan {
+  readonly bytes: Buffer;
+  escaped: boolean;
+}
+
+const zero = 0x30;
+export const quote = 0x22;
+const backslash = 0x5c;
+export const minus = 0x2d;
+
+/** Bytes that end the plain run of a string: the quote, the backslash and the controls. */
+const special = new Uint8Array(256).fill(1, 0, 0x20);
+special[quote] = 1;
+special[backslash] = 1;
+
+const space = new Uint8Array(256);
+for (const byte of [0x20, 0x09, 0x0a, 0x0d]) space[byte] = 1;
+
+const literals: ReadonlyMap<number, Buffer> = new Map(
+  ['true', 'false', 'null'].map((text) => [text.charCodeAt(0), Buffer.from(text)]),
+);
+
+export function scanLiteral(bytes: Buffer, start: number, first: number): number {
+  const literal = literals.get(first);
+  if (literal === undefined) throw invalid('syntax');
+  for (let i = 1; i < literal.length; i++) if (bytes[start + i] !== literal[i]) throw invalid('syntax');
+  return start + literal.length;
+}
+
+/** The text of a string that was scanned, from its bounds within the quotes. */
+export function textOf(bytes: Buffer, start: number, end: number): string {
+  const raw = bytes.toString('utf8', start, end);
+  return raw.includes('\\') ? (JSON.parse(`"${raw}"`) as string) : raw;
+}
+
+/** From the byte after the opening quote to the byte after the closing one. */
+export function scanString(scan: StringScan, start: number): number {
+  const { bytes } = scan;
+  const length = bytes.length;
+  let at = start;
+  for (;;) {
+    while (at < length && special[bytes[at]!] === 0) at++;
+    if (at >= length) throw invalid('truncated');
+    const byte = bytes[at];
+    if (byte === quote) return at + 1;
+    if (byte !== backslash) throw invalid('control');
+    scan.escaped = true;
+    at = scanEscape(bytes, at + 1);
+  }
+}
+
+const shortEscapes = new Set([...'"\\/bfnrt'].map((letter) => letter.charCodeAt(0)));
+
+/** From the byte after the backslash. A surrogate must be the first of a pair of escapes. */
+function scanEscape(bytes: Buffer, at: number): number {
+  const byte = bytes[at];
+  if (byte === undefined) throw invalid('truncated');
+  if (byte !== 0x75) {
+    if (!shortEscapes.has(byte)) throw invalid('escape');
+    return at + 1;
+  }
+  const unit = hexUnit(bytes, at + 1);
+  if (unit < 0xd800 || unit > 0xdfff) return at + 5;
+  const paired = unit < 0xdc00 && bytes[at + 5] === backslash && bytes[at + 6] === 0x75;
+  const low = paired ? hexUnit(bytes, at + 7) : 0;
+  if (low < 0xdc00 || low > 0xdfff) throw invalid('surrogate');
+  return at + 11;
+}
+
+function hexUnit(bytes: Buffer, at: number): number {
+  let unit = 0;
+  for (let i = at; i < at + 4; i++) unit = unit * 16 + hexDigit(bytes[i]);
+  return unit;
+}
+
+function hexDigit(byte: number | undefined): number {
+  if (byte !== undefined) {
+    if (isDigit(byte)) return byte - zero;
+    const letter = byte | 0x20;
+    if (letter >= 0x61 && letter <= 0x66) return letter - 0x57;
+  }
+  throw invalid('escape');
+}
+
+/** Digits without an exponent stay finite up to this length. */
+const surelyFiniteDigits = 300;
+
+export function scanNumber(bytes: Buffer, start: number): number {
+  let at = bytes[start] === minus ? start + 1 : start;
+  if (bytes[at] === zero) at++;
+  else at = scanDigits(bytes, at);
+  if (bytes[at] === 0x2e) at = scanDigits(bytes, at + 1);
+  const exponent = bytes[at] === 0x65 || bytes[at] === 0x45;
+  if (exponent) {
+    const sign = bytes[at + 1];
+    at = scanDigits(bytes, sign === 0x2b || sign === minus ? at + 2 : at + 1);
+  }
+  if ((exponent || at - start > surelyFiniteDigits) && !Number.isFinite(Number(bytes.toString('latin1', start, at)))) {
+    throw invalid('number_range');
+  }
+  return at;
+}
+
+/** At least one. */
+function scanDigits(bytes: Buffer, start: number): number {
+  let at = start;
+  while (isDigit(bytes[at] ?? 0)) at++;
+  if (at === start) throw invalid('syntax');
+  return at;
+}
+
+export function isDigit(byte: number): boolean {
+  return byte >= zero && byte <= 0x39;
+}
+
+export function skipSpace(bytes: Buffer, start: number): number {
+  let at = start;
+  while (at < bytes.length && space[bytes[at]!] === 1) at++;
+  return at;
+}
+
+export function invalid(reason: string): GatewayError {
+  return new GatewayError(
+    'invalid_json',
+    'The body is not JSON as this gateway reads it: strict UTF-8 and RFC 8259, at most 64 levels and 10,000 names.',
+    {
+      reason,
+    },
+  );
+}
