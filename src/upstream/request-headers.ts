@@ -2,7 +2,7 @@
 import type { Caller } from '../authn/principal.ts';
 import type { Config, McpConfig, UpstreamConfig } from '../config/schema.ts';
 import { addConnectionOptions, commonSpellings, foldHeaderName, hopByHopHeaders } from './header-names.ts';
-import { compileIdentityHeaders, type IdentityFact, identityHeaderNames } from './identity-headers.ts';
+import { compileIdentityHeaders, identityHeaderNames } from './identity-headers.ts';
 
 export interface RequestHeadersInput {
   /** As Node read them: name, value, name, value. */
@@ -74,7 +74,7 @@ const commonHeaders = [
 
 /**
  * Compiles strip-then-set for one route. `mcp` is the route's section, undefined on path routes.
- * Throws an Error when a configured name collides with one that the gateway drops or needs itself.
+ * Throws an Error when `forwardHeaders` names a header that is always dropped.
  */
 export function compileRequestHeaders(
   config: Config,
@@ -159,21 +159,8 @@ function configuredNames(config: Config): readonly string[] {
   for (const authenticator of Object.values(config.authenticators)) {
     if (authenticator.type === 'apiKey') names.push(authenticator.header);
   }
-  for (const [name, { identity }] of Object.entries(config.upstreams)) {
-    for (const header of identityHeaderNames(identity.headers)) names.push(checkIdentityHeader(name, header));
+  for (const { identity } of Object.values(config.upstreams)) {
+    for (const [, header] of identityHeaderNames(identity.headers)) names.push(header);
   }
   return names;
-}
-
-function checkIdentityHeader(upstream: string, [fact, header]: readonly [IdentityFact, string]): string {
-  const folded = foldHeaderName(header);
-  const ownUse =
-    folded !== 'x-request-id' &&
-    (neverForwarded.includes(folded) || ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host'].includes(folded));
-  if (ownUse || mcpHeaders.includes(folded) || folded.startsWith('mcp-') || folded.startsWith('content-')) {
-    throw new Error(
-      `upstreams.${upstream}.identity.headers.${fact}: "${header}" has a meaning of its own; choose another name`,
-    );
-  }
-  return header;
 }
