@@ -21,15 +21,19 @@ export type RefusalReason =
   | 'untrusted'
   | 'revoked'
   | 'purpose'
-  | 'identity';
+  | 'identity'
+  /** An Authorization scheme that nobody reads. */
+  | 'scheme'
+  /** Verified, but the route does not name its authenticator. */
+  | 'not_accepted';
 
-export type Verification =
-  | {
-      readonly verified: true;
-      readonly principal: Principal;
-      readonly responseHeaders?: Readonly<Record<string, string>>;
-    }
-  | { readonly verified: false; readonly reason: RefusalReason };
+export interface Verified {
+  readonly verified: true;
+  readonly principal: Principal;
+  readonly responseHeaders?: Readonly<Record<string, string>> | undefined;
+}
+
+export type Verification = Verified | { readonly verified: false; readonly reason: RefusalReason };
 
 export interface VerificationContext {
   /** Milliseconds since 1970. */
@@ -45,4 +49,10 @@ export interface Authenticator {
   readonly kind: 'jwt' | 'mtls' | 'apiKey';
   /** Verifies one credential of its own kind. Throws GatewayError `idp_unavailable` when a dependency is down. */
   verify(credential: Credential, context: VerificationContext): Verification | Promise<Verification>;
+}
+
+/** A verifier of certificates answers at once. */
+export interface CertificateVerifier extends Authenticator {
+  readonly kind: 'mtls';
+  verify(credential: Credential, context: VerificationContext): Verification;
 }

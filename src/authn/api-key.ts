@@ -1,0 +1,102 @@
+// Verifies API keys by their hashes, and announces the end of keys (RFC 9745, RFC 8594).
+import { hash, timingSafeEqual } from 'node:crypto';
+import type { ApiKeyAuthenticatorConfig, ApiKeyEntry } from '../config/schema.ts';
+import { compileNetworks, type NetworkMatcher } from '../networks.ts';
+import type { Authenticator, RefusalReason, Verification, Verified } from './authenticator.ts';
+import { capScopes } from './scopes.ts';
+
+interface CompiledKey {
+  readonly digest: Buffer;
+  readonly notBefore: number;
+  /** The first instant refused. */
+  readonly expires: number;
+  readonly networks: NetworkMatcher | undefined;
+  readonly verified: Verified;
+  /** The same with the headers that announce the end. */
+  readonly announced: Verified;
+}
+
+/** Creates the verifier. Throws an Error when a hash is malformed or stands for two keys. */
+export function createApiKeyAuthenticator(name: string, config: ApiKeyAuthenticatorConfig): Authenticator {
+  const cap = config.maxScopes && new Set(config.maxScopes);
+  const keys = new Map<string, CompiledKey>();
+  for (const entry of config.keys ?? []) {
+    const digest = digestOf(entry);
+    if (keys.has(digest)) throw new Error(`authenticators.${name}: key "${entry.id}" has the hash of another key`);
+    keys.set(digest, compileKey(name, config, entry, digest, cap));
+  }
+  const sunset = config.sunset ?? Number.POSITIVE_INFINITY;
+  // Without a date of deprecation the sunset is announced at once: keys with an end should never end without notice.
+  const announcedFrom = config.deprecation ?? (config.sunset === undefined ? Number.POSITIVE_INFINITY : 0);
+
+  return {
+    name,
+    kind: 'apiKey',
+    verify(credential, { now, clientAddress }) {
+      if (credential.kind !== 'api-key' || !credential.key.startsWith(config.prefix)) return refused('format');
+      if (credential.header !== config.header && credential.header !== 'authorization') return refused('format');
+      const digest = hash('sha256', credential.key, 'hex');
+      const key = keys.get(digest);
+      if (key === undefined || !timingSafeEqual(key.digest, Buffer.from(digest, 'hex'))) return refused('unknown');
+      if (now >= sunset) return refused('sunset');
+      if (now < key.notBefore) return refused('not_yet_valid');
+      if (now >= key.expires) return refused('expired');
+      if (key.networks?.(clientAddress) === false) return refused('network');
+      return now >= announcedFrom ? key.announced : key.verified;
+    },
+  };
+}
+
+function digestOf(entry: ApiKeyEntry): string {
+  const digits = /^sha256:([0-9a-f]{64})$/i.exec(entry.hash)?.[1];
+  if (digits === undefined) throw new Error(`key "${entry.id}": the hash is not sha256: and 64 hex digits`);
+  return digits.toLowerCase();
+}
+
+function compileKey(
+  authenticator: string,
+  config: ApiKeyAuthenticatorConfig,
+  entry: ApiKeyEntry,
+  digest: string,
+  cap: ReadonlySet<string> | undefined,
+): CompiledKey {
+  const expires = Math.min(entry.expires ?? Number.POSITIVE_INFINITY, config.sunset ?? Number.POSITIVE_INFINITY);
+  const verified: Verified = {
+    verified: true,
+    principal: {
+      kind: 'api-key',
+      authenticator,
+      issuer: authenticator,
+      subject: entry.clientId,
+      clientId: entry.clientId,
+      credentialId: entry.id,
+      scopes: capScopes(entry.scopes, cap),
+      claims: {},
+      expiresAt: Number.isFinite(expires) ? expires : undefined,
+    },
+  };
+  return {
+    digest: Buffer.from(digest, 'hex'),
+    notBefore: entry.notBefore ?? Number.NEGATIVE_INFINITY,
+    expires,
+    networks: entry.networks && compileNetworks(entry.networks),
+    verified,
+    announced: { ...verified, responseHeaders: announcement(config) },
+  };
+}
+
+/** Deprecation is a structured date (RFC 9745 §2.1), Sunset an HTTP date (RFC 8594 §3). */
+function announcement(config: ApiKeyAuthenticatorConfig): Readonly<Record<string, string>> {
+  const { deprecation, sunset, migrationGuide } = config;
+  return {
+    ...(deprecation !== undefined && { Deprecation: `@${Math.floor(deprecation / 1000)}` }),
+    ...(sunset !== undefined && { Sunset: new Date(sunset).toUTCString() }),
+    ...(migrationGuide !== undefined && {
+      Link: `<${migrationGuide}>; rel="${deprecation === undefined ? 'sunset' : 'deprecation'}"`,
+    }),
+  };
+}
+
+function refused(reason: RefusalReason): Verification {
+  return { verified: false, reason };
+}

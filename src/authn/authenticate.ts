@@ -1,0 +1,217 @@
+// Who is calling: every presented credential is verified, and together they must be what the route demands.
+import { GatewayError } from '../errors.ts';
+import type { Authenticator, RefusalReason, Verification, VerificationContext, Verified } from './authenticator.ts';
+import type { AuthenticatorSet } from './create.ts';
+import type { Credential, CredentialRecord, Credentials } from './credential.ts';
+import { findOwner, presentedCredential } from './owner.ts';
+import type { AuthenticatePlan } from './plan.ts';
+import type { AuthMethod, Caller } from './principal.ts';
+import { credentialRefused } from './refusal.ts';
+import { intersectScopes } from './scopes.ts';
+
+export { type AuthenticatePlan, authenticatorNamesOf, compileAuthenticate } from './plan.ts';
+
+export interface AuthenticationContext extends VerificationContext {
+  /** Filled with what was presented, also when `authenticate` throws. */
+  readonly seen: CredentialRecord[];
+}
+
+/**
+ * Authenticates one request; undefined on a route with `authenticate: none`. Throws GatewayError: `credentials_required`, `invalid_certificate`,
+ * `invalid_token`, `invalid_api_key` (each with a `reason` for the operator), `denied` when the certificate is another client's,
+ * `idp_unavailable`. Answers at once unless a signature must be checked.
+ */
+export function authenticate(
+  credentials: Credentials,
+  plan: AuthenticatePlan,
+  authenticators: AuthenticatorSet,
+  context: AuthenticationContext,
+): Caller | undefined | Promise<Caller> {
+  if (plan.kind === 'none') return undefined;
+  const presented = presentedCredential(credentials, authenticators.owners);
+  const certificate = verifyCertificate(credentials, presented, plan, authenticators, context);
+  if (presented === undefined) return admit(plan, undefined, certificate);
+  const verified = verifyPresented(presented, authenticators, context);
+  return verified instanceof Promise
+    ? verified.then((each) => admit(plan, each, certificate))
+    : admit(plan, verified, certificate);
+}
+
+function verifyCertificate(
+  credentials: Credentials,
+  presented: Credential | undefined,
+  plan: AuthenticatePlan,
+  authenticators: AuthenticatorSet,
+  context: AuthenticationContext,
+): Verified | undefined {
+  if (credentials.certificate === undefined) return undefined;
+  const credential: Credential = { kind: 'client-certificate', peer: credentials.certificate };
+  const startedMs = performance.now();
+  const result = askVerifiers(credential, plan, authenticators, context);
+  const { verification, name } = result;
+  authenticators.observe.credentialJudged(
+    name ?? 'none',
+    verification.verified ? 'verified' : 'refused',
+    verification.verified ? 'none' : verification.reason,
+    secondsSince(startedMs),
+  );
+  record(context, credential, verification.verified ? name : undefined, verification);
+  if (verification.verified) return verification;
+  if (presented !== undefined) record(context, presented, undefined, undefined);
+  throw credentialRefused('client-certificate', verification.reason);
+}
+
+/** The first that verifies it. If none does, the one that came closest says why: `identity` is said of trusted certificates only. */
+function askVerifiers(
+  credential: Credential,
+  plan: AuthenticatePlan,
+  authenticators: AuthenticatorSet,
+  context: AuthenticationContext,
+): { readonly verification: Verification; readonly name: string | undefined } {
+  let reason: RefusalReason | undefined;
+  for (const name of plan.certificateVerifiers) {
+    const verification = authenticators.certificateVerifiers.get(name)?.verify(credential, context);
+    if (verification?.verified) return { verification, name };
+    if (verification !== undefined && (reason === undefined || verification.reason === 'identity')) {
+      reason = verification.reason;
+    }
+  }
+  return { verification: { verified: false, reason: reason ?? 'unknown' }, name: plan.certificateVerifiers[0] };
+}
+
+function verifyPresented(
+  credential: Credential,
+  authenticators: AuthenticatorSet,
+  context: AuthenticationContext,
+): Verified | Promise<Verified> {
+  const startedMs = performance.now();
+  if (credential.kind === 'access-token') {
+    const known = authenticators.tokens.get(credential.token, context.resource, context.now);
+    if (known !== undefined)
+      return settle(credential, known.principal.authenticator, known, startedMs, authenticators, context);
+  }
+  const ownership = findOwner(credential, authenticators.owners);
+  if (ownership.owner === undefined) {
+    authenticators.observe.credentialJudged('none', 'refused', ownership.reason, secondsSince(startedMs));
+    record(context, credential, undefined, undefined);
+    throw credentialRefused('access-token', ownership.reason);
+  }
+  const { name } = ownership.owner;
+  const verification = ask(ownership.owner, credential, startedMs, authenticators, context);
+  return verification instanceof Promise
+    ? verification.then(
+        (each) => settle(credential, name, each, startedMs, authenticators, context),
+        (error: unknown) => unavailable(error, credential, name, startedMs, authenticators, context),
+      )
+    : settle(credential, name, verification, startedMs, authenticators, context);
+}
+
+function ask(
+  owner: Authenticator,
+  credential: Credential,
+  startedMs: number,
+  authenticators: AuthenticatorSet,
+  context: AuthenticationContext,
+): Verification | Promise<Verification> {
+  try {
+    return owner.verify(credential, context);
+  } catch (error) {
+    return unavailable(error, credential, owner.name, startedMs, authenticators, context);
+  }
+}
+
+function settle(
+  credential: Credential,
+  name: string,
+  verification: Verification,
+  startedMs: number,
+  authenticators: AuthenticatorSet,
+  context: AuthenticationContext,
+): Verified {
+  const { observe } = authenticators;
+  record(context, credential, name, verification);
+  if (verification.verified) {
+    observe.credentialJudged(name, 'verified', 'none', secondsSince(startedMs));
+    return verification;
+  }
+  observe.credentialJudged(name, 'refused', verification.reason, secondsSince(startedMs));
+  throw credentialRefused(credential.kind, verification.reason);
+}
+
+function unavailable(
+  error: unknown,
+  credential: Credential,
+  name: string,
+  startedMs: number,
+  authenticators: AuthenticatorSet,
+  context: AuthenticationContext,
+): never {
+  authenticators.observe.credentialJudged(name, 'unavailable', 'key_set', secondsSince(startedMs));
+  record(context, credential, name, undefined);
+  throw error;
+}
+
+/** Steps 4 to 6: named by the route, enough for it, and of one client. */
+function admit(plan: AuthenticatePlan, token: Verified | undefined, certificate: Verified | undefined): Caller {
+  const tokenOwner = token?.principal.authenticator;
+  const certificateOwner = certificate?.principal.authenticator;
+  if (token !== undefined && !plan.named.has(tokenOwner!)) {
+    throw credentialRefused(token.principal.kind === 'api-key' ? 'api-key' : 'access-token', 'not_accepted');
+  }
+  const principal = token?.principal ?? certificate?.principal;
+  const satisfied = plan.alternatives.some((members) =>
+    members.every((name) => name === tokenOwner || name === certificateOwner),
+  );
+  if (principal === undefined || !satisfied) throw required(plan.demand);
+  if (token !== undefined) checkSameClient(plan, token, certificate);
+  return {
+    principal,
+    certificate: token === undefined ? undefined : certificate?.principal,
+    method: methodOf(token, certificate),
+    scopes: intersectScopes(token?.principal.scopes, certificate?.principal.scopes),
+    authenticatedBy: [tokenOwner, certificateOwner].filter((name) => name !== undefined),
+    responseHeaders: token?.responseHeaders,
+  };
+}
+
+/** A certificate beside a token or key must be the same client's, and must be there for the clients of `certificateFor`. */
+function checkSameClient(plan: AuthenticatePlan, token: Verified, certificate: Verified | undefined): void {
+  const { authenticator, clientId } = token.principal;
+  if (certificate !== undefined) {
+    if (certificate.principal.clientId === clientId) return;
+    throw new GatewayError('denied', 'The client certificate is that of another client than the token or key.', {
+      reason: 'client_mismatch',
+    });
+  }
+  if (clientId === undefined) return;
+  if (plan.certificateFor.has(clientId) || plan.certificateFor.has(`${authenticator}/${clientId}`)) {
+    throw required('the client certificate of this client beside its token or key', 'certificate');
+  }
+}
+
+function required(what: string, reason?: string): GatewayError {
+  const demand = what === '' ? 'credentials that this gateway accepts' : what;
+  return new GatewayError('credentials_required', `Authentication is required: present ${demand}.`, {
+    ...(reason !== undefined && { reason }),
+  });
+}
+
+function methodOf(token: Verified | undefined, certificate: Verified | undefined): AuthMethod {
+  if (token === undefined) return 'mtls';
+  const method = token.principal.kind === 'api-key' ? 'api-key' : 'oauth';
+  return certificate === undefined ? method : `mtls+${method}`;
+}
+
+function record(
+  context: AuthenticationContext,
+  credential: Credential,
+  authenticator: string | undefined,
+  verification: Verification | undefined,
+): void {
+  const id = verification?.verified ? verification.principal.credentialId : undefined;
+  context.seen.push({ kind: credential.kind, authenticator, id });
+}
+
+function secondsSince(startedMs: number): number {
+  return (performance.now() - startedMs) / 1000;
+}

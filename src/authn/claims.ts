@@ -1,0 +1,130 @@
+// What a token whose signature is good must say, and the principal that it makes (RFC 9068 §4, RFC 7519 §4.1). Pure.
+import type { RefusalReason } from './authenticator.ts';
+import type { Principal } from './principal.ts';
+import { capScopes } from './scopes.ts';
+
+export interface ClaimRules {
+  readonly authenticator: string;
+  readonly issuer: string;
+  readonly scopeClaims: readonly string[];
+  readonly clientIdClaims: readonly string[];
+  /** Our name to the token's. */
+  readonly claims: Readonly<Record<string, string>>;
+  readonly maxScopes: ReadonlySet<string> | undefined;
+  readonly clockToleranceSeconds: number;
+}
+
+export type ClaimsJudgement = { readonly principal: Principal } | { readonly refused: RefusalReason };
+
+type Claims = Readonly<Record<string, unknown>>;
+
+/** The end of the year 9999: what lies behind it is no time but a mistake. */
+const maxNumericDate = 253_402_300_799;
+const maxIdentifierLength = 512;
+/** RFC 6749 §3.3. */
+const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
+const control = /\p{Cc}|[\u2028\u2029]/u;
+
+/** Judges claims for one of `audiences` at `nowMs`. The signature is the caller's business. */
+export function judgeClaims(
+  claims: Claims,
+  rules: ClaimRules,
+  audiences: readonly string[],
+  nowMs: number,
+): ClaimsJudgement {
+  if (claims.iss !== rules.issuer) return { refused: 'issuer' };
+  if (!isFor(claims.aud, audiences)) return { refused: 'audience' };
+  const time = judgeTimes(claims, rules.clockToleranceSeconds, nowMs / 1000);
+  if (time !== undefined) return { refused: time };
+  if (present(claims, 'cnf')) return { refused: 'sender_constraint' };
+  // OpenID Connect Core §3.1.3.6 and §3.3.2.11: only ID tokens have these.
+  if (present(claims, 'at_hash') || present(claims, 'c_hash')) return { refused: 'token_type' };
+  return describe(claims, rules);
+}
+
+function isFor(audience: unknown, accepted: readonly string[]): boolean {
+  const named: readonly unknown[] = Array.isArray(audience) ? audience : [audience];
+  return (
+    named.every((each) => typeof each === 'string') &&
+    named.some((each) => (accepted as readonly unknown[]).includes(each))
+  );
+}
+
+function judgeTimes(claims: Claims, tolerance: number, now: number): RefusalReason | undefined {
+  const { exp, nbf, iat } = claims;
+  if (!isNumericDate(exp)) return 'claims';
+  if (now >= exp + tolerance) return 'expired';
+  for (const start of [nbf, iat]) {
+    if (start === undefined) continue;
+    if (!isNumericDate(start)) return 'claims';
+    if (start > now + tolerance) return 'not_yet_valid';
+  }
+  return undefined;
+}
+
+function describe(claims: Claims, rules: ClaimRules): ClaimsJudgement {
+  const clientClaim = rules.clientIdClaims.find((name) => present(claims, name));
+  const clientId = clientClaim === undefined ? undefined : claims[clientClaim];
+  const { sub, jti } = claims;
+  const subject = sub === undefined ? clientId : sub;
+  const scopes = scopesOf(claims, rules.scopeClaims);
+  const wellFormed = isIdentifier(subject) && isOptional(clientId) && isOptional(jti) && scopes !== undefined;
+  if (!wellFormed) return { refused: 'claims' };
+  return {
+    principal: {
+      kind: 'oauth',
+      authenticator: rules.authenticator,
+      issuer: rules.issuer,
+      subject,
+      clientId,
+      credentialId: jti,
+      scopes: capScopes(scopes, rules.maxScopes),
+      claims: furtherClaims(claims, rules.claims),
+      expiresAt: (claims.exp as number) * 1000,
+    },
+  };
+}
+
+/** The union of all scope claims; undefined when one of them is malformed. */
+function scopesOf(claims: Claims, names: readonly string[]): string[] | undefined {
+  const union = new Set<string>();
+  for (const name of names) {
+    if (!present(claims, name)) continue;
+    const value = claims[name];
+    const list: unknown = typeof value === 'string' ? (value === '' ? [] : value.split(' ')) : value;
+    if (!Array.isArray(list)) return undefined;
+    for (const scope of list) {
+      if (typeof scope !== 'string' || !scopeToken.test(scope)) return undefined;
+      union.add(scope);
+    }
+  }
+  return [...union];
+}
+
+function furtherClaims(claims: Claims, names: Readonly<Record<string, string>>): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    Object.entries(names).flatMap(([ours, theirs]) => (present(claims, theirs) ? [[ours, claims[theirs]]] : [])),
+  );
+}
+
+function present(claims: Claims, name: string): boolean {
+  return Object.hasOwn(claims, name);
+}
+
+function isNumericDate(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value <= maxNumericDate;
+}
+
+function isIdentifier(value: unknown): value is string {
+  return (
+    typeof value === 'string' &&
+    value.length > 0 &&
+    value.length <= maxIdentifierLength &&
+    value.isWellFormed() &&
+    !control.test(value)
+  );
+}
+
+function isOptional(value: unknown): value is string | undefined {
+  return value === undefined || isIdentifier(value);
+}

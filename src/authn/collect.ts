@@ -1,0 +1,97 @@
+// Takes the credentials out of a request head: at most one token or key, in one place, in plain form.
+import { GatewayError } from '../errors.ts';
+import type { Credentials, PeerCertificate } from './credential.ts';
+import { credentialRefused } from './refusal.ts';
+
+export interface CredentialSources {
+  /** Names and values in turn, as received: only here a second header of the same name can be seen. */
+  readonly rawHeaders: readonly string[];
+  /** What stands behind `?`, still encoded; empty when nothing does. */
+  readonly query: string;
+  readonly peer: PeerCertificate | undefined;
+  /** Lower-case names of the headers of all apiKey authenticators. */
+  readonly keyHeaders: ReadonlySet<string>;
+}
+
+const maxCredentialLength = 8192;
+/** RFC 9110 §11.4: a scheme, one space, the rest. */
+const authorizationForm = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?: (.*))?$/;
+/** RFC 6750 §2.1: b64token. */
+const bearerForm = /^[A-Za-z0-9\-._~+/]+=*$/;
+const keyForm = /^[\x21-\x7e]+$/;
+
+/**
+ * Collects what the caller presents. Throws GatewayError: `duplicate_header`, `bad_request` (malformed, or a credential in the query),
+ * `ambiguous_credentials` (a token together with a key, or two keys), `invalid_token` (a scheme other than Bearer).
+ */
+export function collectCredentials(sources: CredentialSources): Credentials {
+  const { rawHeaders, keyHeaders } = sources;
+  let authorization: string | undefined;
+  let apiKey: Credentials['apiKey'];
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!.toLowerCase();
+    if (name === 'authorization') {
+      if (authorization !== undefined) throw duplicate(name);
+      authorization = rawHeaders[index + 1]!;
+    } else if (keyHeaders.has(name)) {
+      if (apiKey !== undefined) throw apiKey.header === name ? duplicate(name) : ambiguous();
+      apiKey = { key: rawHeaders[index + 1]!, header: name };
+    }
+  }
+  if (authorization !== undefined && apiKey !== undefined) throw ambiguous();
+  if (sources.query !== '') refuseCredentialInQuery(sources.query, keyHeaders);
+  if (apiKey !== undefined) checkKey(apiKey.key);
+  const bearer = authorization === undefined ? undefined : bearerOf(authorization);
+  return { certificate: sources.peer, bearer, apiKey };
+}
+
+function bearerOf(authorization: string): string {
+  const [, scheme, token] = authorizationForm.exec(authorization) ?? [];
+  if (scheme === undefined) throw malformed('The Authorization header is malformed: send "Bearer" and one token.');
+  if (scheme.toLowerCase() !== 'bearer') throw credentialRefused('access-token', 'scheme');
+  if (token === undefined || !bearerForm.test(token)) {
+    throw malformed('The Authorization header is malformed: send "Bearer", one space and one token.');
+  }
+  if (token.length > maxCredentialLength) throw malformed('The token in the Authorization header is too long.');
+  return token;
+}
+
+function checkKey(key: string): void {
+  if (!keyForm.test(key)) throw malformed('The API key header is malformed: send the key and nothing else.');
+  if (key.length > maxCredentialLength) throw malformed('The API key is too long.');
+}
+
+/** RFC 6750 §2.3 is not offered: URLs end in logs, histories and referrers. */
+function refuseCredentialInQuery(query: string, keyHeaders: ReadonlySet<string>): void {
+  for (const pair of query.split(/[&;]/)) {
+    const end = pair.indexOf('=');
+    const name = decode(end === -1 ? pair : pair.slice(0, end));
+    if (name === 'access_token' || keyHeaders.has(name.toLowerCase())) {
+      throw malformed(
+        'Credentials are not accepted in the query: send the token in the Authorization header.',
+        'query',
+      );
+    }
+  }
+}
+
+function decode(text: string): string {
+  return text
+    .replaceAll('+', ' ')
+    .replace(/%([0-9A-Fa-f]{2})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
+}
+
+function duplicate(name: string): GatewayError {
+  return new GatewayError('duplicate_header', `Send the ${name} header once.`);
+}
+
+function ambiguous(): GatewayError {
+  return new GatewayError(
+    'ambiguous_credentials',
+    'Send either an access token or one API key, not several credentials at once.',
+  );
+}
+
+function malformed(message: string, reason = 'format'): GatewayError {
+  return new GatewayError('bad_request', message, { reason });
+}

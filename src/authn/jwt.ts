@@ -1,0 +1,100 @@
+// Verifies access tokens in JWT form (RFC 9068, RFC 8725) with the keys of their issuer.
+import { compactVerify } from 'jose';
+import type { JwtAuthenticatorConfig } from '../config/schema.ts';
+import type { Authenticator, RefusalReason, Verification } from './authenticator.ts';
+import { type ClaimRules, judgeClaims } from './claims.ts';
+import type { KeySet } from './key-set.ts';
+import { type CompactToken, parseCompactToken } from './token.ts';
+import type { TokenCache } from './token-cache.ts';
+import type { VerificationKey } from './verification-key.ts';
+
+/** Headers that change what the rest means; none of them belongs on an access token. Keys or addresses in a header are never looked at. */
+const refusedHeaders = ['crit', 'b64', 'zip', 'enc', 'cty'];
+const maxKidLength = 256;
+
+interface TokenHeader {
+  readonly algorithm: string;
+  readonly kid: string | undefined;
+}
+
+/** Creates the verifier of one issuer's tokens. Verified ones go into `cache`. */
+export function createJwtAuthenticator(
+  name: string,
+  config: JwtAuthenticatorConfig,
+  keySet: KeySet,
+  cache: TokenCache,
+): Authenticator {
+  const algorithms = new Set<string>(config.algorithms);
+  const tokenTypes = new Set(config.tokenTypes.map(mediaType));
+  const audiences = config.audience === undefined ? undefined : [config.audience].flat();
+  const rules: ClaimRules = {
+    authenticator: name,
+    issuer: config.issuer,
+    scopeClaims: config.scopeClaims,
+    clientIdClaims: config.clientIdClaims,
+    claims: config.claims,
+    maxScopes: config.maxScopes && new Set(config.maxScopes),
+    clockToleranceSeconds: config.clockTolerance / 1000,
+  };
+
+  async function verifyToken(
+    token: CompactToken,
+    header: TokenHeader,
+    resource: string,
+    now: number,
+  ): Promise<Verification> {
+    // Read first: keys that change meanwhile make the cached token one that is verified again.
+    const generation = keySet.generation();
+    const key = await keySet.resolve(header.kid, header.algorithm);
+    if (key === undefined) return refused('unknown_key');
+    if (!(await hasValidSignature(token.text, key, header.algorithm))) return refused('signature');
+    const judgement = judgeClaims(token.claims, rules, audiences ?? [resource], now);
+    if ('refused' in judgement) return refused(judgement.refused);
+    const verified = { verified: true, principal: judgement.principal } as const;
+    if (generation !== undefined) cache.set(token.text, resource, verified, keySet, generation);
+    return verified;
+  }
+
+  return {
+    name,
+    kind: 'jwt',
+    verify(credential, { resource, now }) {
+      const token = credential.kind === 'access-token' ? parseCompactToken(credential.token) : undefined;
+      if (token === undefined) return refused('format');
+      const header = judgeHeader(token.header, algorithms, tokenTypes);
+      return typeof header === 'string' ? refused(header) : verifyToken(token, header, resource, now);
+    },
+  };
+}
+
+function judgeHeader(
+  header: CompactToken['header'],
+  algorithms: ReadonlySet<string>,
+  tokenTypes: ReadonlySet<string>,
+): TokenHeader | RefusalReason {
+  const { alg, typ, kid } = header;
+  if (refusedHeaders.some((name) => Object.hasOwn(header, name))) return 'format';
+  if (typeof alg !== 'string' || !algorithms.has(alg)) return 'algorithm';
+  if (typeof typ !== 'string' || !tokenTypes.has(mediaType(typ))) return 'token_type';
+  if (kid !== undefined && (typeof kid !== 'string' || kid.length > maxKidLength)) return 'format';
+  return { algorithm: alg, kid };
+}
+
+/** RFC 7515 §4.1.9: case does not matter, and `application/` may be left out where no other slash stands. */
+function mediaType(typ: string): string {
+  const lower = typ.toLowerCase();
+  return lower.includes('/') ? lower : `application/${lower}`;
+}
+
+async function hasValidSignature(token: string, key: VerificationKey, algorithm: string): Promise<boolean> {
+  try {
+    await compactVerify(token, key.key, { algorithms: [algorithm] });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function refused(reason: RefusalReason): Verification {
+  return { verified: false, reason };
+}

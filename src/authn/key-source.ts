@@ -1,0 +1,116 @@
+// Fetches an issuer's keys: discovery (RFC 8414 §3, OpenID Connect Discovery §4), bounded in time and size, no redirects.
+import { Agent, request } from 'undici';
+
+export interface KeySource {
+  /** Fetches the key set document. `rediscover` asks the metadata anew even where the address of the keys is known. */
+  fetch(rediscover: boolean): Promise<unknown>;
+  close(): void;
+}
+
+export interface KeySourceOptions {
+  readonly issuer: string;
+  /** Undefined: discovered from the issuer. */
+  readonly jwksUri: string | undefined;
+  /** Plain HTTP is accepted beyond loopback, for the issuer and for what its metadata names. */
+  readonly insecure: boolean;
+}
+
+const maxBodyBytes = 512 * 1024;
+const totalTimeoutMs = 5000;
+const loopbackHosts = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Creates the source; nothing is fetched yet. */
+export function createKeySource(options: KeySourceOptions): KeySource {
+  const agent = new Agent({
+    connect: { timeout: totalTimeoutMs, rejectUnauthorized: true },
+    headersTimeout: totalTimeoutMs,
+    bodyTimeout: totalTimeoutMs,
+    allowH2: false,
+  });
+  let discovered: string | undefined;
+
+  async function locate(signal: AbortSignal, rediscover: boolean): Promise<string> {
+    if (options.jwksUri !== undefined) return options.jwksUri;
+    if (rediscover || discovered === undefined) discovered = await discover(agent, options, signal);
+    return discovered;
+  }
+
+  return {
+    async fetch(rediscover) {
+      const signal = AbortSignal.timeout(totalTimeoutMs);
+      const location = await locate(signal, rediscover);
+      try {
+        return await fetchJson(agent, location, signal);
+      } catch (error) {
+        discovered = undefined;
+        throw error;
+      }
+    },
+    close: () => void agent.destroy().catch(() => {}),
+  };
+}
+
+/** The addresses where an issuer's metadata may be, in the order they are tried. */
+export function metadataAddresses(issuer: string): string[] {
+  const { origin, pathname } = new URL(issuer);
+  const path = pathname.replace(/\/$/, '');
+  return [
+    `${origin}/.well-known/oauth-authorization-server${path}`,
+    `${origin}${path}/.well-known/openid-configuration`,
+  ];
+}
+
+async function discover(agent: Agent, options: KeySourceOptions, signal: AbortSignal): Promise<string> {
+  const failures: unknown[] = [];
+  for (const address of metadataAddresses(options.issuer)) {
+    try {
+      return keysAddress(await fetchJson(agent, address, signal), options);
+    } catch (error) {
+      failures.push(error);
+      if (signal.aborted) break;
+    }
+  }
+  throw new AggregateError(
+    failures,
+    `no usable metadata: ${failures.map((each) => (each as Error).message).join('; ')}`,
+  );
+}
+
+function keysAddress(metadata: unknown, options: KeySourceOptions): string {
+  const { issuer, jwks_uri: address } = (metadata ?? {}) as Record<string, unknown>;
+  if (issuer !== options.issuer) throw new Error('the metadata is that of another issuer');
+  if (typeof address !== 'string' || !URL.canParse(address)) throw new Error('the metadata has no jwks_uri');
+  const { protocol, hostname } = new URL(address);
+  // An issuer on HTTPS may not send the gateway to a plain, internal address.
+  const plainIssuer = new URL(options.issuer).protocol === 'http:';
+  const acceptable =
+    protocol === 'https:' ||
+    (protocol === 'http:' && (options.insecure || (plainIssuer && loopbackHosts.test(hostname))));
+  if (!acceptable) throw new Error('the metadata names a jwks_uri without TLS');
+  return address;
+}
+
+async function fetchJson(agent: Agent, address: string, signal: AbortSignal): Promise<unknown> {
+  const { statusCode, headers, body } = await request(address, {
+    dispatcher: agent,
+    signal,
+    headers: { accept: 'application/json, application/jwk-set+json' },
+  });
+  // Ending a body early is an error of the stream, and no other one.
+  body.on('error', () => {});
+  try {
+    if (statusCode !== 200) throw new Error(`${address} answered ${statusCode}`);
+    if (headers['content-encoding'] !== undefined) throw new Error(`${address} answered in a content coding`);
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > maxBodyBytes) throw new Error(`${address} answered with more than ${maxBodyBytes / 1024} KiB`);
+      chunks.push(chunk);
+    }
+    return JSON.parse(utf8.decode(Buffer.concat(chunks)));
+  } finally {
+    body.destroy();
+  }
+}

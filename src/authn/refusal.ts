@@ -1,0 +1,37 @@
+// What a refused caller is told: one text for each code, the same for every reason behind it.
+import { GatewayError } from '../errors.ts';
+import type { RefusalReason } from './authenticator.ts';
+import type { Credential } from './credential.ts';
+
+/** How long a client should wait before it comes back when an issuer cannot be reached. */
+const retryAfterSeconds = '10';
+
+const refusals = {
+  'access-token': {
+    code: 'invalid_token',
+    message: 'The access token is not accepted here. Obtain a new one for this resource from its authorization server.',
+  },
+  'api-key': {
+    code: 'invalid_api_key',
+    message: 'The API key is not accepted here. Ask the operator of this gateway for a valid one.',
+  },
+  'client-certificate': {
+    code: 'invalid_certificate',
+    message: 'The client certificate is not accepted here. Present one that this gateway allows, or none.',
+  },
+} as const satisfies Record<Credential['kind'], unknown>;
+
+/** 401 for a credential that was presented and is not good enough. `reason` stays with the operator. */
+export function credentialRefused(kind: Credential['kind'], reason: RefusalReason): GatewayError {
+  const { code, message } = refusals[kind];
+  return new GatewayError(code, message, { reason });
+}
+
+/** 503 while nobody can tell whether a token is good. */
+export function issuerUnavailable(cause: unknown): GatewayError {
+  return new GatewayError(
+    'idp_unavailable',
+    'Access tokens cannot be verified at the moment because the keys of their issuer are not at hand. Try again shortly.',
+    { reason: 'key_set', headers: { 'Retry-After': retryAfterSeconds }, cause },
+  );
+}
