@@ -7,9 +7,9 @@ const validationBuckets = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01,
 
 /** State that is read when somebody scrapes, instead of being written on each change. */
 export interface MetricsSource {
-  keySets(): Iterable<{ issuer: string; ageSeconds: number | undefined }>;
-  certificateExpiries(): Iterable<{ certificate: string; expiresAtSeconds: number }>;
-  apiKeyExpiries(): Iterable<{ key: string; expiresAtSeconds: number }>;
+  readonly keySets: readonly { readonly issuer: string; ageSeconds(): number | undefined }[];
+  readonly certificates: readonly { readonly name: string; readonly expiresAtSeconds: number }[];
+  readonly apiKeys: readonly { readonly name: string; readonly expiresAtSeconds: number }[];
 }
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -105,11 +105,13 @@ export function createMetrics(version: string) {
   /** The text that Prometheus reads. State of `source` is read now. */
   async function scrape(source: MetricsSource): Promise<string> {
     for (const each of [keySetAge, certificateExpiry, apiKeyExpiry]) each.reset();
-    for (const { issuer, ageSeconds } of source.keySets())
-      if (ageSeconds !== undefined) keySetAge.set({ issuer }, ageSeconds);
-    for (const { certificate, expiresAtSeconds } of source.certificateExpiries())
-      certificateExpiry.set({ certificate }, expiresAtSeconds);
-    for (const { key, expiresAtSeconds } of source.apiKeyExpiries()) apiKeyExpiry.set({ key }, expiresAtSeconds);
+    for (const keySet of source.keySets) {
+      const age = keySet.ageSeconds();
+      if (age !== undefined) keySetAge.set({ issuer: keySet.issuer }, age);
+    }
+    for (const { name, expiresAtSeconds } of source.certificates)
+      certificateExpiry.set({ certificate: name }, expiresAtSeconds);
+    for (const { name, expiresAtSeconds } of source.apiKeys) apiKeyExpiry.set({ key: name }, expiresAtSeconds);
     return registry.metrics();
   }
 
@@ -124,8 +126,8 @@ export function createMetrics(version: string) {
     },
     streamOpened: (route: string) => activeStreams.inc({ route }),
     streamClosed: (route: string) => activeStreams.dec({ route }),
-    auditWritten: (sink: string) => auditRecords.inc({ sink }),
-    auditFailed: (sink: string) => auditFailures.inc({ sink }),
+    auditWritten: (sink: string, records: number) => auditRecords.inc({ sink }, records),
+    auditFailed: (sink: string, records: number) => auditFailures.inc({ sink }, records),
     keySetRefreshFailed: (issuer: string) => keySetFailures.inc({ issuer }),
     connectionRefused: (reason: string) => requests.inc({ route: 'none', outcome: 'refused', status: reason }),
     configurationLoaded(hash: string): void {

@@ -10,6 +10,7 @@ import type { Decision } from '../policy/decision.ts';
 /** What the HTTP room needs to know of the matched route. */
 export interface RouteView {
   readonly name: string;
+  readonly upstreamName: string | undefined;
   /** MCP routes answer POST errors as JSON-RPC. */
   readonly mcp: { readonly denials: 'rpc' | 'http' } | undefined;
   /** The challenge without error parameters, or undefined where no credential is asked for. */
@@ -39,6 +40,8 @@ export interface Exchange<S = unknown, R extends RouteView = RouteView> {
   readonly credentials: CredentialRecord[];
   message: McpMessage | undefined;
   decision: Decision | undefined;
+  /** What `mcp.audit.arguments` lets the record tell of the call's arguments. */
+  auditArguments: unknown;
   /** Set once the `decided` record is on disk: from then on a `completed` record is owed. */
   decided: boolean;
   /** The refusal or failure that ended the request. */
@@ -46,6 +49,10 @@ export interface Exchange<S = unknown, R extends RouteView = RouteView> {
   upstreamStatus: number | undefined;
   bytes: number;
   outcome: 'completed' | 'refused' | 'aborted' | 'failed' | undefined;
+  /** An Origin that was checked and may read the answer. */
+  origin: string | undefined;
+  /** How many of its two ends have come: the path's and the response's. */
+  ends: number;
   /** The completion record was written or is being written. */
   closed: boolean;
 }
@@ -73,11 +80,14 @@ export function openExchange<S, R extends RouteView>(
     credentials: [],
     message: undefined,
     decision: undefined,
+    auditArguments: undefined,
     decided: false,
     error: undefined,
     upstreamStatus: undefined,
     bytes: 0,
     outcome: undefined,
+    origin: undefined,
+    ends: 0,
     closed: false,
   };
 }

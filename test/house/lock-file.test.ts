@@ -26,7 +26,9 @@ t.test('no locked version is below its floor', (t) => {
     const versions = versionsOf(name);
     t.ok(versions.length > 0, `${name} is in the lock file`);
     for (const version of versions) {
-      const otherLine = floors.some(([other, line]) => other === name && line !== floor && majorOf(line) === majorOf(version));
+      const otherLine = floors.some(
+        ([other, line]) => other === name && line !== floor && majorOf(line) === majorOf(version),
+      );
       if (!otherLine) t.ok(atLeast(version, floor), `${name} ${version} is at least ${floor}: ${why}`);
     }
   }

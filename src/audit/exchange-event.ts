@@ -1,0 +1,93 @@
+// From the record of one request to its audit records: what was decided before forwarding, and how it ended.
+import type { Principal } from '../authn/principal.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { AuditEvent, AuditPrincipal } from './event.ts';
+
+/** Everything known once the decision is made; written before anything is forwarded. */
+export function decidedEvent(exchange: Exchange, policy: string, nowMs: number): AuditEvent {
+  return { ...common(exchange, policy, nowMs), stage: 'decided' };
+}
+
+/** How the request ended. For a refused one it is the only record, written before the answer with the status it will have. */
+export function completedEvent(
+  exchange: Exchange,
+  policy: string,
+  nowMs: number,
+  status: number | undefined,
+): AuditEvent {
+  return {
+    ...common(exchange, policy, nowMs),
+    stage: 'completed',
+    status,
+    bytes: exchange.bytes,
+    durationMs: Math.round((performance.now() - exchange.startedMs) * 1000) / 1000,
+    outcome: exchange.outcome,
+  };
+}
+
+/** A connection that ended before a request could be read from it: a refused certificate, a head that is not HTTP. */
+export function connectionEvent(of: {
+  id: string;
+  address: string;
+  reason: string;
+  status: number | undefined;
+  policy: string;
+  nowMs: number;
+}): AuditEvent {
+  return {
+    id: of.id,
+    time: of.nowMs,
+    stage: 'completed',
+    client: { address: of.address },
+    decision: 'deny',
+    reason: of.reason,
+    status: of.status,
+    outcome: 'refused',
+    policy: of.policy,
+  };
+}
+
+function common(exchange: Exchange, policy: string, nowMs: number): Omit<AuditEvent, 'stage'> {
+  const { caller, decision, error, message, route } = exchange;
+  return {
+    id: exchange.id,
+    time: nowMs,
+    route: route?.name,
+    client: { address: exchange.clientAddress, userAgent: exchange.request.headers['user-agent'] },
+    principal: caller && recordOf(caller.principal),
+    credentials: exchange.credentials.length > 0 ? exchange.credentials : undefined,
+    http: { method: exchange.method, path: exchange.path },
+    mcp: message && {
+      method: message.method,
+      tool: message.target?.kind === 'tool' ? message.target.name : undefined,
+      via: message.via,
+      target: message.target?.kind === 'tool' ? undefined : message.target?.name,
+      arguments: exchange.auditArguments,
+    },
+    scopes: decision && {
+      granted: caller?.scopes ?? [],
+      required: decision.requiredScopes,
+      missing: decision.allow ? [] : decision.missingScopes,
+    },
+    decision: exchange.decided || error === undefined ? 'allow' : 'deny',
+    rule: decision?.rule,
+    reason: error?.code,
+    upstream:
+      exchange.decided && route?.upstreamName !== undefined
+        ? { name: route.upstreamName, status: exchange.upstreamStatus }
+        : undefined,
+    policy,
+  };
+}
+
+function recordOf(principal: Principal): AuditPrincipal {
+  const { tenant } = principal.claims;
+  return {
+    kind: principal.kind,
+    issuer: principal.issuer,
+    subject: principal.subject,
+    clientId: principal.clientId,
+    credentialId: principal.credentialId,
+    tenant: typeof tenant === 'string' ? tenant : undefined,
+  };
+}

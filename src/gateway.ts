@@ -1,0 +1,257 @@
+// The path of one request, readable from top to bottom: `handle`. Every throw ends in `refuse`, every end in `complete`.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { AuditLog } from './audit/event.ts';
+import { completedEvent, decidedEvent } from './audit/exchange-event.ts';
+import { authenticate } from './authn/authenticate.ts';
+import { collectCredentials } from './authn/collect.ts';
+import type { PeerCertificate } from './authn/credential.ts';
+import type { GatewayError } from './errors.ts';
+import { readBody } from './http/body.ts';
+import { corsHeaders, isPreflight, preflightHeaders } from './http/cors.ts';
+import { type Exchange as AnyExchange, openExchange } from './http/exchange.ts';
+import { checkFraming } from './http/limits.ts';
+import { parseTarget } from './http/path.ts';
+import { statusOfError, toGatewayError, writeError } from './http/respond.ts';
+import { type RouteMatch, requireRoute } from './http/route.ts';
+import type { Log } from './log.ts';
+import { auditArguments } from './mcp/audit-arguments.ts';
+import { jsonRpcError } from './mcp/json-rpc-error.ts';
+import { checkMediaType } from './mcp/media-type.ts';
+import { readMessage } from './mcp/read-message.ts';
+import type { Metrics } from './metrics.ts';
+import { decide } from './policy/decide.ts';
+import { denial } from './policy/denial.ts';
+import type { Route, Snapshot } from './snapshot.ts';
+import { forward } from './upstream/forward.ts';
+
+export type Exchange = AnyExchange<Snapshot, Route>;
+
+/** What all requests share. `snapshot` is replaced as a whole by a reload. */
+export interface Runtime {
+  snapshot: Snapshot;
+  draining: boolean;
+  readonly now: () => number;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly audit: AuditLog;
+  readonly peerCertificate: (socket: Socket) => PeerCertificate | undefined;
+  /** Requests that have begun and not ended, by their connection. */
+  readonly open: Map<Socket, Exchange>;
+}
+
+async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
+  const match = identifyRoute(exchange);
+  checkLimits(exchange);
+  const route = requireRoute(match);
+  if (isPreflight(exchange.method, exchange.request.headers)) return answerPreflight(exchange, route);
+  await identifyCaller(exchange, route, runtime);
+  const body = await readBody(exchange.request, exchange.response, exchange.snapshot.config.server.limits.bodyBytes);
+  if (route.mcp !== undefined && exchange.method === 'POST') inspect(exchange, route.mcp, body);
+  const decision = decide(factsOf(exchange, route, runtime), route.policy);
+  exchange.decision = decision;
+  if (!decision.allow) throw denial(decision);
+  await runtime.audit.write(decidedEvent(exchange, exchange.snapshot.hash, runtime.now()));
+  exchange.decided = true;
+  if (route.upstream === undefined) return answerItself(exchange, route, runtime);
+  await forwardTo(route.upstream, exchange, route, body, runtime);
+}
+
+/** Takes one request from Fastify. Never rejects, whatever happens on the path. */
+export function takeRequest(request: IncomingMessage, response: ServerResponse, runtime: Runtime): void {
+  const exchange = open(request, response, runtime);
+  handle(exchange, runtime)
+    .catch((thrown: unknown) => refuse(toGatewayError(thrown), exchange, runtime))
+    .finally(() => end(exchange, runtime));
+}
+
+/** Refuses a request that the framework did not let through to `takeRequest`. Never rejects. */
+export function refuseRequest(
+  error: GatewayError,
+  request: IncomingMessage,
+  response: ServerResponse,
+  runtime: Runtime,
+): void {
+  const exchange = open(request, response, runtime);
+  refuse(error, exchange, runtime).finally(() => end(exchange, runtime));
+}
+
+function open(request: IncomingMessage, response: ServerResponse, runtime: Runtime): Exchange {
+  const { snapshot } = runtime;
+  const address = snapshot.clientAddress(request.socket.remoteAddress ?? '', request.headers);
+  const exchange = openExchange<Snapshot, Route>(snapshot, request, response, address, runtime.now());
+  runtime.open.set(request.socket, exchange);
+  response.once('close', () => end(exchange, runtime));
+  return exchange;
+}
+
+/** Runs when the path has ended and when the response has closed; the later of the two completes the exchange. */
+function end(exchange: Exchange, runtime: Runtime): void {
+  exchange.ends += 1;
+  if (exchange.ends < 2) return;
+  const { socket } = exchange.request;
+  if (runtime.open.get(socket) === exchange) runtime.open.delete(socket);
+  if (exchange.closed) return;
+  complete(exchange, runtime, exchange.response.headersSent ? exchange.response.statusCode : undefined).catch(
+    (cause: unknown) => {
+      runtime.log.error(
+        { id: exchange.id, err: cause },
+        'the completion record of a forwarded request could not be written',
+      );
+    },
+  );
+}
+
+/** The one place where a request ends: its metrics and its completion record, exactly once. */
+function complete(exchange: Exchange, runtime: Runtime, status: number | undefined): Promise<void> {
+  exchange.closed = true;
+  exchange.outcome ??= exchange.response.writableFinished ? 'completed' : 'aborted';
+  const target = exchange.message?.target;
+  const tool =
+    target?.kind === 'tool' ? (exchange.route!.knownTools.has(target.name) ? target.name : 'other') : undefined;
+  runtime.metrics.requestFinished(exchange, status, tool);
+  return runtime.audit.write(completedEvent(exchange, exchange.snapshot.hash, runtime.now(), status));
+}
+
+/** Every refusal and failure: recorded first, then answered. What was never decided has only this one record. */
+export async function refuse(error: GatewayError, exchange: Exchange, runtime: Runtime): Promise<void> {
+  if (exchange.error !== undefined) return;
+  if (error.status >= 500)
+    runtime.log.warn({ id: exchange.id, code: error.code, reason: error.reason, err: error.cause }, error.message);
+  exchange.error = error;
+  if (exchange.decided) exchange.outcome = 'failed';
+  else {
+    exchange.outcome = exchange.response.destroyed ? 'aborted' : 'refused';
+    try {
+      await complete(exchange, runtime, exchange.response.destroyed ? undefined : statusOfError(exchange, error));
+    } catch (unwritten) {
+      exchange.error = toGatewayError(unwritten);
+    }
+  }
+  writeError(exchange, exchange.error, jsonRpcError, responseHeaders(exchange, runtime));
+}
+
+function identifyRoute(exchange: Exchange): RouteMatch<Route> {
+  const { config, match } = exchange.snapshot;
+  const target = parseTarget(exchange.request.url ?? '', config.server.limits.urlBytes);
+  exchange.path = target.path;
+  exchange.query = target.query;
+  const found = match(exchange.method, target.path);
+  if (found !== undefined && 'route' in found) exchange.route = found.route;
+  return found;
+}
+
+function checkLimits(exchange: Exchange): void {
+  const { request, route, snapshot } = exchange;
+  checkFraming(request);
+  if (route?.respond === undefined) snapshot.hosts.checkHost(request.headers.host!);
+  if (route?.anyOrigin === true) return;
+  snapshot.hosts.checkOrigin(request.headers.origin);
+  exchange.origin = request.headers.origin;
+}
+
+async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime): Promise<void> {
+  if (route.plan.kind === 'none') return;
+  const { request, snapshot } = exchange;
+  const credentials = collectCredentials({
+    rawHeaders: request.rawHeaders,
+    query: exchange.query,
+    peer: runtime.peerCertificate(request.socket),
+    keyHeaders: snapshot.keyHeaders,
+  });
+  exchange.caller = await authenticate(credentials, route.plan, snapshot.authenticators, {
+    now: runtime.now(),
+    clientAddress: exchange.clientAddress,
+    resource: route.resource,
+    seen: exchange.credentials,
+  });
+}
+
+function inspect(exchange: Exchange, mcp: NonNullable<Route['mcp']>, body: Buffer): void {
+  checkMediaType(exchange.request.headers);
+  exchange.message = readMessage(body);
+  exchange.auditArguments = auditArguments(mcp.audit.arguments, exchange.message);
+}
+
+function factsOf(exchange: Exchange, route: Route, runtime: Runtime) {
+  return {
+    route: route.name,
+    http: exchange,
+    client: { address: exchange.clientAddress },
+    caller: exchange.caller,
+    message: exchange.message,
+    now: runtime.now(),
+  };
+}
+
+async function forwardTo(
+  { target, shapeRequest }: NonNullable<Route['upstream']>,
+  exchange: Exchange,
+  route: Route,
+  body: Buffer,
+  runtime: Runtime,
+): Promise<void> {
+  const { request, response } = exchange;
+  let streaming = false;
+  try {
+    const result = await forward(
+      target,
+      {
+        method: exchange.method,
+        path: exchange.query === '' ? exchange.path : `${exchange.path}?${exchange.query}`,
+        headers: shapeRequest({
+          rawHeaders: request.rawHeaders,
+          caller: exchange.caller,
+          requestId: exchange.id,
+          clientAddress: exchange.clientAddress,
+        }),
+        body: body.length === 0 ? null : body,
+      },
+      response,
+      {
+        extraHeaders: responseHeaders(exchange, runtime),
+        onResponseStart(status, eventStream) {
+          exchange.upstreamStatus = status;
+          streaming = eventStream;
+          if (eventStream) runtime.metrics.streamOpened(route.name);
+        },
+      },
+    );
+    exchange.bytes = result.bytes;
+    exchange.outcome = result.outcome;
+    if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
+    if (result.failure !== undefined)
+      runtime.log.warn(
+        { id: exchange.id, upstream: target.name, reason: result.failure },
+        'the upstream broke off its answer',
+      );
+  } finally {
+    if (streaming) runtime.metrics.streamClosed(route.name);
+  }
+}
+
+function answerItself(exchange: Exchange, route: Route, runtime: Runtime): void {
+  const { status, headers, body } = route.respond!;
+  exchange.bytes = exchange.method === 'HEAD' ? 0 : Buffer.byteLength(body);
+  exchange.response.writeHead(status, {
+    ...responseHeaders(exchange, runtime),
+    ...headers,
+    'content-length': String(Buffer.byteLength(body)),
+  });
+  exchange.response.end(exchange.method === 'HEAD' ? undefined : body);
+}
+
+function answerPreflight(exchange: Exchange, route: Route): void {
+  const { origin, response, snapshot } = exchange;
+  const methods = [...(route.methods ?? ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'])];
+  response.writeHead(204, preflightHeaders(origin ?? '*', methods, snapshot.keyHeaders));
+  response.end();
+}
+
+/** Headers of every answer, refusals too. */
+function responseHeaders({ id, caller, origin }: Exchange, runtime: Runtime): Record<string, string> {
+  const headers: Record<string, string> = { 'x-request-id': id, ...caller?.responseHeaders };
+  if (origin !== undefined) Object.assign(headers, corsHeaders(origin));
+  if (runtime.draining) headers.connection = 'close';
+  return headers;
+}

@@ -1,0 +1,233 @@
+// The running gateway: both listeners around `takeRequest`, replacement of the snapshot while it runs, drain and stop.
+import { randomUUID } from 'node:crypto';
+import type { Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { FastifyInstance } from 'fastify';
+import type { AuditEvent } from './audit/event.ts';
+import { connectionEvent } from './audit/exchange-event.ts';
+import { createAuditLog } from './audit/log.ts';
+import { closeUnusedKeySets } from './authn/create.ts';
+import type { KeySet } from './authn/key-set.ts';
+import { apiKeyExpiries, certificateExpiries } from './config/expiries.ts';
+import type { LoadedConfig } from './config/load.ts';
+import { type Runtime, refuse, refuseRequest, takeRequest } from './gateway.ts';
+import { createAdmin } from './http/admin.ts';
+import { drain } from './http/drain.ts';
+import { createFront } from './http/front.ts';
+import { createListener, createPeerCertificateReader, updateListener } from './http/listener.ts';
+import type { Log } from './log.ts';
+import { createMetrics } from './metrics.ts';
+import { plainAddress } from './networks.ts';
+import { closeUpstreams, compileSnapshot } from './snapshot.ts';
+
+export interface GatewayOptions {
+  readonly loaded: LoadedConfig;
+  readonly log: Log;
+  readonly version: string;
+  /** Milliseconds since 1970; the system clock by default. */
+  readonly now?: () => number;
+}
+
+export interface Gateway {
+  /** What is really listened on, ports included. */
+  readonly publicAddress: AddressInfo;
+  readonly adminAddress: AddressInfo;
+  /** Replaces the snapshot by what `load` yields. A failure leaves the old one in force and is recorded; it is never thrown. */
+  reload(load: () => Promise<LoadedConfig>): Promise<void>;
+  /** Not ready at once, serves on with `Connection: close`, then stops; open streams end when `drainTimeout` has passed. */
+  drain(): Promise<void>;
+  /** Stops at once: connections are cut, their records are written. */
+  close(): Promise<void>;
+}
+
+/** How long a draining gateway goes on accepting connections that were on their way when it was told to stop. */
+const lameDuckMs = 5000;
+
+/** Opens the audit log, compiles the snapshot and listens. Throws an Error that says in one line what cannot be used. */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const { log } = options;
+  const now = options.now ?? Date.now;
+  const metrics = createMetrics(options.version);
+  let loaded = options.loaded;
+  const keySets = new Map<string, KeySet>();
+  const authnRuntime = { keySets, log, now, observe: metrics };
+  const audit = await createAuditLog(loaded.config.audit, {
+    instance: randomUUID(),
+    policy: () => loaded.hash,
+    log,
+    now,
+    observe: { written: metrics.auditWritten, failed: metrics.auditFailed },
+  });
+  const runtime: Runtime = {
+    snapshot: compileSnapshot(loaded, authnRuntime, undefined),
+    draining: false,
+    now,
+    log,
+    metrics,
+    audit,
+    peerCertificate: createPeerCertificateReader(),
+    open: new Map(),
+  };
+  const { app, server } = await openFront(runtime, loaded);
+  const admin = createAdmin({
+    metricsContentType: metrics.contentType,
+    scrape: () =>
+      metrics.scrape({
+        keySets: [...keySets.values()],
+        certificates: certificateExpiries(loaded),
+        apiKeys: apiKeyExpiries(loaded),
+      }),
+    notReady: () => reasonsNotReady(runtime, keySets.values()),
+    status: () => ({
+      version: options.version,
+      policy: loaded.hash,
+      draining: runtime.draining,
+      openRequests: runtime.open.size,
+      auditHealthy: audit.healthy(),
+    }),
+  });
+  await listen(admin, loaded.config.admin.listen);
+  await listen(app, loaded.config.server.listen);
+  metrics.configurationLoaded(loaded.hash);
+  await audit.write(configEvent(loaded.hash, { event: 'started', version: options.version }, now()));
+
+  let reloading: Promise<void> = Promise.resolve();
+  async function replace(load: () => Promise<LoadedConfig>): Promise<void> {
+    try {
+      const next = await load();
+      refuseRestartOnly(loaded, next);
+      const snapshot = compileSnapshot(next, authnRuntime, runtime.snapshot);
+      await audit.reconfigure(next.config.audit);
+      updateListener(server, next.config.server, next.files);
+      const previous = runtime.snapshot;
+      runtime.snapshot = snapshot;
+      loaded = next;
+      metrics.configurationLoaded(next.hash);
+      log.info({ policy: next.hash }, 'configuration reloaded');
+      await audit.write(configEvent(next.hash, { event: 'reloaded', previous: previous.hash }, now()));
+      closeUnusedKeySets(keySets, [snapshot.authenticators]);
+      // Not awaited: an open stream may keep an old connection for hours.
+      closeUpstreams(previous, snapshot).catch((cause: unknown) =>
+        log.warn({ err: cause }, 'an old upstream connection did not close'),
+      );
+    } catch (cause) {
+      metrics.configurationRefused();
+      const message = cause instanceof Error ? cause.message : String(cause);
+      log.error(`configuration not reloaded, the old one stays in force: ${message}`);
+      await audit.write(configEvent(loaded.hash, { event: 'reload refused', problem: message }, now()));
+    }
+  }
+
+  async function stop(): Promise<void> {
+    server.closeAllConnections();
+    await app.close();
+    await pathsEnded(runtime);
+    await admin.close();
+    closeUnusedKeySets(keySets, []);
+    await closeUpstreams(runtime.snapshot, undefined);
+    await audit.close();
+  }
+
+  return {
+    publicAddress: server.address() as AddressInfo,
+    adminAddress: admin.server.address() as AddressInfo,
+    reload(load) {
+      reloading = reloading
+        .then(() => replace(load))
+        .catch((cause: unknown) => log.error({ err: cause }, 'the reload could not be recorded'));
+      return reloading;
+    },
+    async drain() {
+      runtime.draining = true;
+      await drain(server, {
+        drainTimeoutMs: loaded.config.server.drainTimeout,
+        lameDuckMs,
+        openRequests: () => runtime.open.size,
+      });
+      await stop();
+    },
+    close: stop,
+  };
+}
+
+async function openFront(runtime: Runtime, loaded: LoadedConfig): Promise<{ app: FastifyInstance; server: Server }> {
+  const app = await createFront({
+    createServer: (listener) => createListener(loaded.config.server, loaded.files, listener),
+    handle: (request, response) => takeRequest(request, response, runtime),
+    refuse: (error, request, response) => refuseRequest(error, request, response, runtime),
+    connectionBroke(error, socket) {
+      const exchange = runtime.open.get(socket);
+      if (exchange === undefined) {
+        recordConnection(runtime, socket, error.code, error.status);
+        return false;
+      }
+      void refuse(error, exchange, runtime);
+      return true;
+    },
+  });
+  const server = app.server as Server;
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) =>
+    onHandshakeFailure(runtime, error, socket),
+  );
+  server.on('drop', () => runtime.metrics.connectionRefused('overloaded'));
+  server.on('error', (error) => runtime.log.error({ err: error }, 'the public listener reported an error'));
+  return { app, server };
+}
+
+/** A refused client certificate has its record; scanners and broken handshakes only count. */
+function onHandshakeFailure(runtime: Runtime, error: NodeJS.ErrnoException, socket: Socket): void {
+  const problem = socket instanceof TLSSocket ? socket.authorizationError : undefined;
+  const aboutCertificate = Boolean(problem) || /CERTIFICATE|CERT_/.test(error.code ?? '');
+  if (aboutCertificate) recordConnection(runtime, socket, 'invalid_certificate', undefined);
+  else runtime.metrics.connectionRefused('tls_handshake');
+  socket.destroy();
+}
+
+function recordConnection(runtime: Runtime, socket: Socket, reason: string, status: number | undefined): void {
+  runtime.metrics.connectionRefused(reason);
+  const event = connectionEvent({
+    id: randomUUID(),
+    address: plainAddress(socket.remoteAddress ?? ''),
+    reason,
+    status,
+    policy: runtime.snapshot.hash,
+    nowMs: runtime.now(),
+  });
+  runtime.audit
+    .write(event)
+    .catch((cause: unknown) => runtime.log.error({ err: cause }, 'a refused connection could not be recorded'));
+}
+
+async function listen(app: FastifyInstance, address: string): Promise<void> {
+  const colon = address.lastIndexOf(':');
+  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
+  await app.listen({ host, port: Number(address.slice(colon + 1)), listenTextResolver: () => '' });
+}
+
+function reasonsNotReady(runtime: Runtime, keySets: Iterable<KeySet>): string[] {
+  const reasons: string[] = [];
+  if (runtime.draining) reasons.push('draining: the process was told to stop');
+  if (!runtime.audit.healthy()) reasons.push('audit: a required sink does not take records');
+  for (const keySet of keySets)
+    if (!keySet.ready()) reasons.push(`issuer ${keySet.issuer}: no keys yet, or they are too old`);
+  return reasons;
+}
+
+/** What sockets are bound to cannot be changed under them. */
+function refuseRestartOnly(current: LoadedConfig, next: LoadedConfig): void {
+  const changed = [
+    current.config.server.listen !== next.config.server.listen && 'server.listen',
+    current.config.admin.listen !== next.config.admin.listen && 'admin.listen',
+    (current.config.server.tls === undefined) !== (next.config.server.tls === undefined) && 'server.tls (on or off)',
+  ].filter((key) => key !== false);
+  if (changed.length > 0) throw new Error(`${changed.join(' and ')} cannot change while the gateway runs; restart it`);
+}
+
+function configEvent(policy: string, detail: Record<string, unknown>, nowMs: number): AuditEvent {
+  return { id: randomUUID(), time: nowMs, stage: 'config', detail, policy };
+}
+
+async function pathsEnded(runtime: Runtime): Promise<void> {
+  while (runtime.open.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+}

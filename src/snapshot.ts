@@ -1,0 +1,205 @@
+// One immutable compilation of the configuration. A request uses the snapshot it began with to its end.
+import { type AuthenticatePlan, compileAuthenticate } from './authn/authenticate.ts';
+import { type AuthenticatorRuntime, type AuthenticatorSet, createAuthenticators } from './authn/create.ts';
+import { alternativesOf } from './config/alternatives.ts';
+import type { LoadedConfig } from './config/load.ts';
+import type { Config, RouteConfig } from './config/schema.ts';
+import { compileClientAddress, type ForwardingHeaders } from './http/client-address.ts';
+import type { RouteView } from './http/exchange.ts';
+import { compileHostPolicy, type HostPolicy, isLoopbackAddress } from './http/host.ts';
+import { metadataUrlOf, protectedResourceMetadata } from './http/metadata.ts';
+import { compileRoutes, type RouteMatch, type RoutePattern } from './http/route.ts';
+import { compileMcpRules, compilePathRules, type Policy, scopesOf } from './policy/compile.ts';
+import { compileRequestHeaders, type ShapeRequestHeaders } from './upstream/request-headers.ts';
+import { createUpstream, type Upstream } from './upstream/upstream.ts';
+
+/** What an MCP route does with the messages of its callers. */
+export type McpRoute = NonNullable<RouteConfig['mcp']>;
+
+export interface Route extends RoutePattern, RouteView {
+  readonly mcp: McpRoute | undefined;
+  readonly resource: string;
+  readonly plan: AuthenticatePlan;
+  readonly policy: Policy;
+  /** Undefined where the gateway answers by itself. */
+  readonly upstream: { readonly target: Upstream; readonly shapeRequest: ShapeRequestHeaders } | undefined;
+  readonly respond:
+    | { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string }
+    | undefined;
+  /** A public document that every page may read. */
+  readonly anyOrigin: boolean;
+  /** Tools that may be a metric label. */
+  readonly knownTools: ReadonlySet<string>;
+}
+
+export interface Snapshot {
+  readonly hash: string;
+  readonly config: Config;
+  readonly match: (method: string, path: string) => RouteMatch<Route>;
+  readonly hosts: HostPolicy;
+  readonly clientAddress: (peer: string, headers: ForwardingHeaders) => string;
+  readonly authenticators: AuthenticatorSet;
+  readonly upstreams: ReadonlyMap<string, PooledUpstream>;
+  /** The headers that API keys may come in. */
+  readonly keyHeaders: ReadonlySet<string>;
+}
+
+interface PooledUpstream {
+  /** Equal keys mean that a reload can go on with the same connections. */
+  readonly key: string;
+  readonly target: Upstream;
+}
+
+const mcpMethods = ['GET', 'POST', 'DELETE'];
+
+/** Compiles a loaded configuration; what it shares unchanged with `previous` (connections, key sets) is carried over. Throws when it cannot be used. */
+export function compileSnapshot(
+  loaded: LoadedConfig,
+  runtime: AuthenticatorRuntime,
+  previous: Snapshot | undefined,
+): Snapshot {
+  const { config } = loaded;
+  const authenticators = createAuthenticators(loaded, runtime);
+  const upstreams = openUpstreams(loaded, previous);
+  const routes = config.routes.map((route) => compileRoute(route, config, upstreams));
+  return {
+    hash: loaded.hash,
+    config,
+    match: compileRoutes([...metadataRoutes(routes, config), ...routes]),
+    hosts: compileHostPolicy({ ...config.server, onLoopback: isLoopbackAddress(hostOf(config.server.listen)) }),
+    clientAddress: compileClientAddress(config.server.trustedProxies),
+    authenticators,
+    upstreams,
+    keyHeaders: new Set(
+      Object.values(config.authenticators).flatMap((each) => (each.type === 'apiKey' ? [each.header] : [])),
+    ),
+  };
+}
+
+/** Closes, once their requests have ended, the connections that `next` does not go on with. */
+export async function closeUpstreams(previous: Snapshot, next: Snapshot | undefined): Promise<void> {
+  const kept = new Set([...(next?.upstreams.values() ?? [])].map((upstream) => upstream.target));
+  await Promise.all(
+    [...previous.upstreams.values()].filter(({ target }) => !kept.has(target)).map(({ target }) => target.close()),
+  );
+}
+
+/** The host part of `host:port`, brackets of an IPv6 address included. */
+export function hostOf(listen: string): string {
+  return listen.slice(0, listen.lastIndexOf(':'));
+}
+
+function openUpstreams(loaded: LoadedConfig, previous: Snapshot | undefined): ReadonlyMap<string, PooledUpstream> {
+  const opened = new Map<string, PooledUpstream>();
+  for (const [name, config] of Object.entries(loaded.config.upstreams)) {
+    const files = [config.tls?.caFile, config.tls?.certFile, config.tls?.keyFile].map(
+      (path) => path && loaded.files.get(path)?.toString('base64'),
+    );
+    const key = JSON.stringify([config.url, config.tls, config.timeouts, files]);
+    const known = previous?.upstreams.get(name);
+    opened.set(name, known?.key === key ? known : { key, target: createUpstream(name, config, loaded.files) });
+  }
+  return opened;
+}
+
+function compileRoute(route: RouteConfig, config: Config, upstreams: ReadonlyMap<string, PooledUpstream>): Route {
+  const { resource } = route;
+  const plan = compileAuthenticate(route, config);
+  const names = { authenticators: Object.keys(config.authenticators) };
+  const policy = route.mcp === undefined ? compilePathRules(route, names) : compileMcpRules(route.mcp.rules, names);
+  const methods = route.methods ?? (route.mcp === undefined ? undefined : mcpMethods);
+  return {
+    name: route.name ?? route.path,
+    path: route.path,
+    methods: methods && new Set(methods),
+    mcp: route.mcp,
+    resource,
+    plan,
+    policy,
+    upstreamName: route.upstream,
+    upstream: route.upstream === undefined ? undefined : compileUpstream(route, config, upstreams),
+    respond: route.respond && compileResponse(route.respond),
+    challenge: challengeOf(route, config, resource, route.mcp?.challengeScopes ?? scopesOf(policy)),
+    anyOrigin: false,
+    knownTools: policy.toolNames,
+  };
+}
+
+function compileUpstream(
+  route: RouteConfig,
+  config: Config,
+  upstreams: ReadonlyMap<string, PooledUpstream>,
+): Route['upstream'] {
+  const pooled = upstreams.get(route.upstream!);
+  const upstream = config.upstreams[route.upstream!];
+  if (pooled === undefined || upstream === undefined)
+    throw new Error(`route ${route.path}: unknown upstream "${route.upstream}"`);
+  return { target: pooled.target, shapeRequest: compileRequestHeaders(config, upstream, route.mcp) };
+}
+
+function challengeOf(
+  route: RouteConfig,
+  config: Config,
+  resource: string,
+  scope: readonly string[],
+): Route['challenge'] {
+  if (route.authenticate === 'none') return undefined;
+  const takesTokens = issuersOf(route, config).length > 0;
+  return { scope, resource, metadataUrl: takesTokens ? metadataUrlOf(resource).href : undefined };
+}
+
+/** One document for each route that takes OAuth tokens, at the path form of RFC 9728 §3.1. */
+function metadataRoutes(routes: readonly Route[], config: Config): Route[] {
+  return routes.flatMap((route, index) => {
+    const issuers = issuersOf(config.routes[index]!, config);
+    if (issuers.length === 0) return [];
+    const document = protectedResourceMetadata({
+      resource: route.resource,
+      authorizationServers: issuers,
+      scopes: route.challenge?.scope ?? [],
+    });
+    return [
+      {
+        name: 'protected-resource-metadata',
+        path: metadataUrlOf(route.resource).pathname,
+        methods: new Set(['GET', 'OPTIONS']),
+        mcp: undefined,
+        resource: route.resource,
+        plan: compileAuthenticate({ authenticate: 'none' }, config),
+        policy: compilePathRules({}, { authenticators: [] }),
+        upstreamName: undefined,
+        upstream: undefined,
+        respond: {
+          ...compileResponse({ status: 200, json: document as never }),
+          headers: {
+            'content-type': 'application/json',
+            'access-control-allow-origin': '*',
+            'cache-control': 'max-age=300',
+          },
+        },
+        challenge: undefined,
+        anyOrigin: true,
+        knownTools: new Set<string>(),
+      },
+    ];
+  });
+}
+
+function issuersOf(route: RouteConfig, config: Config): string[] {
+  const { required, optional } = alternativesOf(route.authenticate, []);
+  const names = new Set([...required.flatMap(({ members }) => members), ...optional].map(({ name }) => name));
+  return [...names].flatMap((name) => {
+    const authenticator = config.authenticators[name];
+    return authenticator?.type === 'jwt' ? [authenticator.issuer] : [];
+  });
+}
+
+function compileResponse(respond: NonNullable<RouteConfig['respond']>): NonNullable<Route['respond']> {
+  const json = respond.json !== undefined;
+  const body = json ? JSON.stringify(respond.json) : (respond.text ?? '');
+  return {
+    status: respond.status,
+    headers: { 'content-type': json ? 'application/json' : 'text/plain; charset=utf-8' },
+    body,
+  };
+}

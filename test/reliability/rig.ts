@@ -1,0 +1,196 @@
+// A gateway as a process of its own, an upstream that remembers every request id it saw, and clients that count what failed.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Pool } from 'undici';
+
+export interface Rig {
+  readonly directory: string;
+  readonly configFile: string;
+  readonly publicUrl: string;
+  readonly adminUrl: string;
+  /** Request ids in the order in which they reached the upstream. */
+  readonly seen: string[];
+  /** Writes the configuration; `rules` is the YAML of the route's rules. */
+  configure(rules: string): Promise<void>;
+  /** Writes something that is not a configuration. */
+  breakConfiguration(): Promise<void>;
+  start(): Promise<ChildProcess>;
+  /** Sends calls from `connections` clients until `signal` is aborted; the answers go to `onAnswer`. */
+  load(options: LoadOptions): Promise<LoadResult>;
+  auditFiles(): Promise<string[]>;
+  close(): Promise<void>;
+}
+
+export interface LoadOptions {
+  readonly connections: number;
+  readonly signal: AbortSignal;
+  readonly body?: string;
+  /** Ends a client at an answer that announces the end of its connection. */
+  readonly stopWhenClosing?: boolean;
+}
+
+export interface LoadResult {
+  readonly answered: Map<number, number>;
+  readonly failures: unknown[];
+}
+
+export const allowedCall = JSON.stringify({
+  jsonrpc: '2.0',
+  id: 1,
+  method: 'tools/call',
+  params: { name: 'list_dashboards', arguments: { request: {} } },
+});
+export const allowRules = `
+        - name: lists
+          allow: {tools: [list_dashboards]}
+          require: {scopes: [dashboards:read]}`;
+
+export async function createRig(): Promise<Rig> {
+  const directory = await mkdtemp(join(tmpdir(), 'portcullis-reliability-'));
+  const configFile = join(directory, 'gateway.yaml');
+  const key = `sk_${randomBytes(32).toString('base64url')}`;
+  const seen: string[] = [];
+  const upstream = createServer((request, response) => {
+    seen.push(String(request.headers['x-request-id']));
+    request.resume().on('end', () => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end('{"jsonrpc":"2.0","id":1,"result":{"content":[]}}');
+    });
+  });
+  const [upstreamPort, port, adminPort] = [await listen(upstream), await freePort(), await freePort()];
+  const publicUrl = `http://127.0.0.1:${port}`;
+  const configure = (rules: string) =>
+    writeFile(
+      configFile,
+      `version: 1
+server: {listen: "127.0.0.1:${port}", publicUrl: "${publicUrl}", drainTimeout: 4s}
+admin: {listen: "127.0.0.1:${adminPort}"}
+authenticators:
+  keys:
+    type: apiKey
+    sunset: 2099-01-01
+    keys: [{id: k1, hash: "sha256:${createHash('sha256').update(key).digest('hex')}", clientId: reporting_tool, scopes: [dashboards:read]}]
+upstreams: {demo: {url: "http://127.0.0.1:${upstreamPort}"}}
+routes:
+  - path: /mcp
+    upstream: demo
+    authenticate: keys
+    mcp:
+      rules:${rules}
+audit: {sinks: [{type: file, path: audit.jsonl, rotateAt: 1MiB}]}
+`,
+    );
+  await configure(allowRules);
+  const children = new Set<ChildProcess>();
+  return {
+    directory,
+    configFile,
+    publicUrl,
+    adminUrl: `http://127.0.0.1:${adminPort}`,
+    seen,
+    configure,
+    breakConfiguration: () => writeFile(configFile, 'version: 1\nserver: {listen: nowhere\n'),
+    async start() {
+      const child = spawn(process.execPath, ['dist/main.js', 'serve', '-c', configFile, '--log-level', 'error'], {
+        stdio: ['ignore', 'ignore', 'inherit'],
+      });
+      children.add(child);
+      child.once('exit', () => children.delete(child));
+      await ready(`http://127.0.0.1:${adminPort}/readyz`, child);
+      return child;
+    },
+    load: (options) => load(publicUrl, key, options),
+    async auditFiles() {
+      const names = await readdir(directory);
+      return names.filter((name) => /^audit.*\.jsonl$/.test(name)).map((name) => join(directory, name));
+    },
+    async close() {
+      for (const child of children) {
+        child.kill('SIGKILL');
+        await once(child, 'exit');
+      }
+      upstream.closeAllConnections();
+      await new Promise((resolve) => upstream.close(resolve));
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The ids of all `decided` records, and the number of all records. */
+export async function decidedIds(files: readonly string[]): Promise<{ ids: Set<string>; records: number }> {
+  const ids = new Set<string>();
+  let records = 0;
+  for (const file of files) {
+    for (const line of (await readFile(file, 'utf8')).split('\n')) {
+      if (line === '') continue;
+      const record = JSON.parse(line) as { id: string; stage: string };
+      records += 1;
+      if (record.stage === 'decided') ids.add(record.id);
+    }
+  }
+  return { ids, records };
+}
+
+async function load(publicUrl: string, key: string, options: LoadOptions): Promise<LoadResult> {
+  const pool = new Pool(publicUrl, { connections: options.connections, pipelining: 1 });
+  const answered = new Map<number, number>();
+  const failures: unknown[] = [];
+  const client = async (): Promise<void> => {
+    while (!options.signal.aborted) {
+      try {
+        const response = await pool.request({
+          method: 'POST',
+          path: '/mcp',
+          headers: {
+            authorization: `Bearer ${key}`,
+            'content-type': 'application/json',
+            accept: 'application/json, text/event-stream',
+          },
+          body: options.body ?? allowedCall,
+        });
+        await response.body.dump();
+        answered.set(response.statusCode, (answered.get(response.statusCode) ?? 0) + 1);
+        if (options.stopWhenClosing === true && response.headers.connection === 'close') return;
+      } catch (cause) {
+        failures.push(cause);
+        if (failures.length > 1000) return;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: options.connections }, client));
+  await pool.destroy();
+  return { answered, failures };
+}
+
+async function ready(url: string, child: ChildProcess): Promise<void> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    if (child.exitCode !== null) throw new Error(`the gateway ended with ${child.exitCode}`);
+    const status = await fetch(url).then(
+      (response) => response.status,
+      () => 0,
+    );
+    if (status === 200) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error('the gateway did not become ready');
+}
+
+async function listen(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  const port = await listen(server);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}

@@ -1,0 +1,95 @@
+// A real gateway on port 0 for tests: its configuration, its clients, and what its audit file says.
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { AuditEvent } from '../../src/audit/event.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { createLog } from '../../src/log.ts';
+import { type Gateway, startGateway } from '../../src/service.ts';
+
+export interface TestGateway {
+  readonly gateway: Gateway;
+  readonly port: number;
+  readonly adminPort: number;
+  readonly directory: string;
+  /** Rewrites the file and reloads it. */
+  reload(yaml: string): Promise<void>;
+  /** Writes a file that the configuration names. */
+  write(name: string, content: string): Promise<void>;
+  /** All audit records so far that are about requests, oldest first. */
+  records(): Promise<AuditRecord[]>;
+  /** Waits until a record matches; fails after five seconds. */
+  record(matches: (record: AuditRecord) => boolean): Promise<AuditRecord>;
+  metrics(): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** One line of the audit file. */
+export type AuditRecord = Omit<AuditEvent, 'time'> & {
+  readonly seq: number;
+  readonly time: string;
+  readonly instance: string;
+  readonly prev: string;
+  readonly hash: string;
+};
+
+export interface TestGatewayOptions {
+  /** The YAML; `audit:` is added when it is not there. Listen on port 0. */
+  readonly yaml: string;
+  /** Files beside it, by name. */
+  readonly files?: Readonly<Record<string, string>>;
+  readonly now?: () => number;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+const defaultAudit = '\naudit: {sinks: [{type: file, path: audit.jsonl, fsync: never}]}\n';
+
+export async function startTestGateway(options: TestGatewayOptions): Promise<TestGateway> {
+  const directory = await mkdtemp(join(tmpdir(), 'portcullis-test-'));
+  const file = join(directory, 'gateway.yaml');
+  const env = options.env ?? {};
+  const complete = (yaml: string): string => (/^audit:/m.test(yaml) ? yaml : yaml + defaultAudit);
+  await Promise.all(
+    Object.entries(options.files ?? {}).map(([name, content]) => writeFile(join(directory, name), content)),
+  );
+  await writeFile(file, complete(options.yaml));
+  const gateway = await startGateway({
+    loaded: await loadConfig(file, { env }),
+    log: createLog({ level: process.env.TEST_LOG ?? 'silent' }),
+    version: 'test',
+    ...(options.now !== undefined && { now: options.now }),
+  });
+  const adminPort = gateway.adminAddress.port;
+  async function records(): Promise<AuditRecord[]> {
+    const text = await readFile(join(directory, 'audit.jsonl'), 'utf8');
+    return text
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as AuditRecord);
+  }
+  return {
+    gateway,
+    port: gateway.publicAddress.port,
+    adminPort,
+    directory,
+    records,
+    async reload(yaml) {
+      await writeFile(file, complete(yaml));
+      await gateway.reload(() => loadConfig(file, { env }));
+    },
+    write: (name, content) => writeFile(join(directory, name), content),
+    async record(matches) {
+      for (let attempt = 0; attempt < 500; attempt++) {
+        const found = (await records()).find(matches);
+        if (found !== undefined) return found;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      throw new Error('no such audit record came');
+    },
+    metrics: async () => (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text(),
+    async close() {
+      await gateway.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
