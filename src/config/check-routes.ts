@@ -67,7 +67,7 @@ function checkAnswer(review: Review, route: RouteConfig, path: Path): void {
 /** What would be written down and then not hold. */
 function checkEnforceable(review: Review, route: RouteConfig, path: Path): void {
   const { authenticate, scopes, rules, mcp } = route;
-  if (scopes !== undefined && rules !== undefined) {
+  if (mcp === undefined && scopes !== undefined && rules !== undefined) {
     review.error([...path, 'scopes'], 'is short for one rule; it cannot stand beside rules');
   }
   if (mcp !== undefined && scopes !== undefined) review.error([...path, 'scopes'], 'belongs into mcp.rules here');

@@ -9,7 +9,7 @@ import { authenticatorNamed } from './check-authenticate.ts';
 import { formatPath, type Path } from './problem.ts';
 import type { Review } from './review.ts';
 import type { McpRuleConfig, PathRuleConfig, RouteConfig, RuleConfig } from './schema.ts';
-import { suggestion } from './suggest.ts';
+import { nearest, suggestion } from './suggest.ts';
 
 type PathSelector = NonNullable<PathRuleConfig['allow']>;
 type McpSelector = NonNullable<McpRuleConfig['allow']>;
@@ -101,11 +101,11 @@ function checkClients(review: Review, route: RouteConfig, clients: readonly stri
   }
   const acting = actingAuthenticators(alternativesOf(route.authenticate, []), review.draft.authenticators ?? {});
   clients.forEach((entry, index) => {
-    const { authenticator, clientId } = parseClientEntry(entry, review.declared.authenticators);
+    const { authenticator } = parseClientEntry(entry, review.declared.authenticators);
     const where = [...at, index];
     if (authenticator === undefined) {
       if (acting.length < 2) return;
-      const example = review.show(`${nearestOf(entry, acting)}/${clientId.slice(clientId.indexOf('/') + 1)}`);
+      const example = review.show(qualified(entry, acting));
       review.error(where, `several authenticators can name clients on this route; write which, such as ${example}`);
     } else if (!acting.includes(authenticator)) {
       review.error(where, `can never match: authenticator ${review.show(authenticator)} names no client on this route`);
@@ -113,10 +113,11 @@ function checkClients(review: Review, route: RouteConfig, clients: readonly stri
   });
 }
 
-/** A misspelt qualifier suggests the authenticator that was meant. */
-function nearestOf(entry: string, acting: readonly string[]): string {
-  const qualifier = entry.includes('/') ? entry.slice(0, entry.indexOf('/')) : '';
-  return acting.find((name) => suggestion(qualifier, [name]) !== '') ?? acting[0] ?? '';
+/** How an entry could be written: with the authenticator that its misspelt qualifier is near to, else with the first. */
+function qualified(entry: string, acting: readonly string[]): string {
+  const slash = entry.indexOf('/');
+  const meant = slash === -1 ? undefined : nearest(entry.slice(0, slash), acting);
+  return meant === undefined ? `${acting[0]}/${entry}` : meant + entry.slice(slash);
 }
 
 /** Only tokens carry claims, and of these only the configured ones are kept. */

@@ -12,7 +12,7 @@ import { admin, audit, type fileSink, server } from './schema-server.ts';
 import { upstream } from './schema-upstreams.ts';
 import { authenticatorName, name } from './schema-values.ts';
 
-export { apiKeyEntry } from './schema-authenticators.ts';
+export { apiKeyEntry, authenticator } from './schema-authenticators.ts';
 export { type IdentityFact, identityHeaderDefaults } from './schema-upstreams.ts';
 
 /** The file as it is written, without what follows from several keys together. */

@@ -127,7 +127,10 @@ function knownKeys(schema: unknown, path: Path): string[] {
       return branches(named ?? node.additionalProperties);
     });
   }
-  return nodes.flatMap((node) => (isObject(node.properties) ? Object.keys(node.properties) : []));
+  return nodes.flatMap(({ properties, propertyNames }) => {
+    const enumerated = isObject(propertyNames) && Array.isArray(propertyNames.enum) ? propertyNames.enum : [];
+    return [...(isObject(properties) ? Object.keys(properties) : []), ...enumerated.map(String)];
+  });
 }
 
 function branches(node: unknown): Record<string, unknown>[] {

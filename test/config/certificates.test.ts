@@ -1,0 +1,235 @@
+import { createHash } from 'node:crypto';
+import t from 'tap';
+import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { fileOf, lineAt, linesOf, now } from './support.ts';
+
+const validity = { notBefore: new Date('2026-01-01'), notAfter: new Date('2028-01-01') };
+const clients = await createCertificateAuthority({ commonName: 'Clients', ...validity });
+const partner = await createCertificateAuthority({ commonName: 'Partner', ...validity });
+const server = await clients.issue({ commonName: 'gateway', dnsNames: ['mcp.example.com'], server: true, ...validity });
+const other = await clients.issue({ commonName: 'other', server: true, ...validity });
+const ended = { notBefore: new Date('2026-01-01'), notAfter: new Date('2026-06-01') };
+const expired = await clients.issue({ commonName: 'gateway', server: true, ...ended });
+
+const nextUpdate = new Date(now + 86_400_000);
+const files = {
+  'tls.crt': server.certificatePem,
+  'tls.key': server.keyPem,
+  'other.key': other.keyPem,
+  'expired.crt': expired.certificatePem,
+  'expired.key': expired.keyPem,
+  'ca.crt': clients.certificatePem,
+  'both.crt': `${clients.certificatePem}\n${partner.certificatePem}`,
+  'partner.crt': partner.certificatePem,
+  'old-ca.crt': (await createCertificateAuthority({ commonName: 'Old', ...ended })).certificatePem,
+  'mixed.crt': clients.certificatePem + server.certificatePem,
+  'ca.crl': await clients.revoke([], { nextUpdate }),
+  'both.crl': (await clients.revoke([], { nextUpdate })) + (await partner.revoke([], { nextUpdate })),
+  'old.crl': await clients.revoke([], { nextUpdate: new Date('2026-10-31') }),
+  'empty.crt': '',
+  'garbage.crt': 'garbage',
+  'broken.crt': clients.certificatePem.replace(/[A-Za-z0-9+/]{64}/, 'A'.repeat(64)),
+  'broken.crl': '-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n',
+};
+
+const mtls = '{corp: {type: mtls, allow: [{commonName: a, clientId: a}]}}';
+const withTls = (tls: string, authenticators = mtls, authenticate = 'corp') =>
+  fileOf({
+    server: `{listen: "0.0.0.0:8443", publicUrl: https://mcp.example.com, tls: {certFile: tls.crt, keyFile: tls.key, ${tls}}}`,
+    authenticators,
+    routes: `[{path: /api, upstream: superset, authenticate: ${authenticate}, scopes: []}]`,
+  });
+
+t.test('client certificates are verified against named authorities, or the file is refused', async (t) => {
+  const jwt = '{corp: {type: jwt, issuer: https://a.example}}';
+  const cases: [string, string, ...[string, string][]][] = [
+    ['off', withTls('clientCertificates: off', jwt)],
+    ['optional', withTls('clientCertificates: optional, clientCaFile: ca.crt')],
+    [
+      'required, with revocation lists',
+      withTls('clientCertificates: required, clientCaFile: both.crt, clientCrlFile: both.crl'),
+    ],
+    [
+      'no authority named',
+      withTls('clientCertificates: optional'),
+      [
+        'clientCertificates: ‸',
+        'server.tls.clientCertificates: needs clientCaFile: client certificates are never verified against public authorities',
+      ],
+    ],
+    ...['none', 'empty', 'garbage', 'broken', 'tls', 'mixed', 'folder'].map(
+      (name): [string, string, [string, string]] => [
+        name,
+        withTls(`clientCertificates: optional, clientCaFile: ${name}.crt`),
+        [
+          'clientCaFile: ‸',
+          `server.tls.clientCaFile: ${
+            {
+              none: 'cannot read the file: there is no such file',
+              empty: 'the file holds no PEM certificate',
+              garbage: 'the file holds no PEM certificate',
+              broken: 'the file holds a certificate that cannot be read',
+              tls: 'the file holds no CA certificate',
+              mixed: 'the file holds a certificate that is no CA',
+              folder: 'cannot read the file: it is not a regular file',
+            }[name]
+          }`,
+        ],
+      ],
+    ),
+    [
+      'authorities that are not asked',
+      withTls('clientCaFile: ca.crt, clientCrlFile: ca.crl', jwt),
+      ['clientCaFile: ‸', 'warning: server.tls.clientCaFile: is not used while clientCertificates is off'],
+      ['clientCrlFile: ‸', 'warning: server.tls.clientCrlFile: is not used while clientCertificates is off'],
+    ],
+    [
+      'an authority that has ended',
+      withTls('clientCertificates: optional, clientCaFile: old-ca.crt'),
+      [
+        'clientCaFile: ‸',
+        'warning: server.tls.clientCaFile: the CA certificate "O=Portcullis development, CN=Old" expired on 2026-06-01',
+      ],
+    ],
+    [
+      'a revocation list that has ended',
+      withTls('clientCertificates: optional, clientCaFile: ca.crt, clientCrlFile: old.crl'),
+      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: the revocation list expired on 2026-10-31'],
+    ],
+    [
+      'a revocation list of one authority of two',
+      withTls('clientCertificates: optional, clientCaFile: both.crt, clientCrlFile: ca.crl'),
+      [
+        'clientCrlFile: ‸',
+        'server.tls.clientCrlFile: the file holds no revocation list of the authority "O=Portcullis development, CN=Partner"; its clients would all be refused',
+      ],
+    ],
+    [
+      'no revocation list',
+      withTls('clientCertificates: optional, clientCaFile: ca.crt, clientCrlFile: ca.crt'),
+      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: the file holds no PEM revocation list'],
+    ],
+    [
+      'a revocation list that is broken',
+      withTls('clientCertificates: optional, clientCaFile: ca.crt, clientCrlFile: broken.crl'),
+      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: the file holds a revocation list that cannot be read'],
+    ],
+    [
+      "an authenticator's own authority that is not trusted",
+      withTls(
+        'clientCertificates: optional, clientCaFile: ca.crt',
+        mtls.replace('mtls,', 'mtls, caFile: partner.crt,'),
+      ),
+      ['caFile: ‸partner', 'authenticators.corp.caFile: holds a CA that is not in server.tls.clientCaFile'],
+    ],
+    [
+      "an authenticator's own authority",
+      withTls(
+        'clientCertificates: optional, clientCaFile: both.crt',
+        mtls.replace('mtls,', 'mtls, caFile: partner.crt,'),
+      ),
+    ],
+    [
+      'an entry behind one of the same identity',
+      withTls(
+        'clientCertificates: optional, clientCaFile: ca.crt',
+        '{corp: {type: mtls, allow: [{commonName: a, clientId: a}, {dnsName: a, clientId: a}, {commonName: a, clientId: b}]}}',
+      ),
+      [
+        '‸{commonName: a, clientId: b}',
+        'warning: authenticators.corp.allow[2]: can never match: allow[0] has the same commonName',
+      ],
+    ],
+  ];
+  for (const [name, yaml, ...expected] of cases) {
+    const folder = t.testdir({ 'folder.crt': {} });
+    const lines = expected.map(([mark, rest]) =>
+      rest.startsWith('warning: ') ? `warning: ${lineAt(yaml, mark, rest.slice(9))}` : lineAt(yaml, mark, rest),
+    );
+    t.same(await linesOf(folder, yaml, { files }), lines, name);
+  }
+});
+
+t.test('certificateFor needs an entry of the same client', async (t) => {
+  const yaml = fileOf({
+    server:
+      '{listen: "0.0.0.0:8443", publicUrl: https://mcp.example.com, tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: optional, clientCaFile: ca.crt}}',
+    authenticators:
+      '{corp: {type: jwt, issuer: https://a.example}, workloads: {type: mtls, allow: [{commonName: a, clientId: ai_agent_prod}]}}',
+    routes:
+      '[{path: /api, upstream: superset, authenticate: corp, certificateFor: [ai_agent_prod, ai_agent_prd], scopes: []}]',
+  });
+  t.same(await linesOf(t.testdir(), yaml, { files }), [
+    lineAt(
+      yaml,
+      '‸ai_agent_prd',
+      'routes[0].certificateFor[1]: no mtls entry has the clientId "ai_agent_prd" (did you mean "ai_agent_prod"?)',
+    ),
+  ]);
+});
+
+t.test('certificate and key belong together, here and towards the upstream', async (t) => {
+  const pairs: [string, string, string, ...[string, string][]][] = [
+    ['a pair', 'tls.crt', 'tls.key'],
+    [
+      'the key of another',
+      'tls.crt',
+      'other.key',
+      ['keyFile: ‸', 'keyFile: is not the key of the first certificate in certFile'],
+    ],
+    [
+      'a certificate for a key',
+      'tls.crt',
+      'tls.crt',
+      ['keyFile: ‸', 'keyFile: the file holds no PEM private key, or an encrypted one'],
+    ],
+    ['a key for a certificate', 'tls.key', 'tls.key', ['certFile: ‸', 'certFile: the file holds no PEM certificate']],
+    [
+      'a certificate that has ended',
+      'expired.crt',
+      'expired.key',
+      ['certFile: ‸', 'warning: certFile: the certificate expired on 2026-06-01'],
+    ],
+  ];
+  for (const [name, cert, key, ...expected] of pairs) {
+    for (const section of ['server.tls', 'upstreams.superset.tls']) {
+      const pair = `tls: {certFile: ${cert}, keyFile: ${key}}`;
+      const yaml = section.startsWith('server')
+        ? fileOf({ server: `{listen: "0.0.0.0:8443", publicUrl: https://mcp.example.com, ${pair}}` })
+        : fileOf({ upstreams: `{superset: {url: https://s.example, ${pair}}}` });
+      const lines = expected.map(([mark, rest]) =>
+        rest.startsWith('warning: ')
+          ? `warning: ${lineAt(yaml, mark, `${section}.${rest.slice(9)}`)}`
+          : lineAt(yaml, mark, `${section}.${rest}`),
+      );
+      t.same(await linesOf(t.testdir(), yaml, { files }), lines, `${name} in ${section}`);
+    }
+  }
+  const half = fileOf({
+    upstreams: '{superset: {url: https://s.example, tls: {certFile: tls.crt, caFile: garbage.crt}}}',
+  });
+  t.same(await linesOf(t.testdir(), half, { files }), [
+    lineAt(half, 'tls: ‸{', 'upstreams.superset.tls: certFile and keyFile belong together'),
+    lineAt(half, 'caFile: ‸', 'upstreams.superset.tls.caFile: the file holds no PEM certificate'),
+  ]);
+});
+
+t.test('a listener with TLS has an https address and nothing in clear', async (t) => {
+  const yaml = fileOf({
+    server:
+      '{listen: "0.0.0.0:8443", publicUrl: "http://mcp.example.com", plaintext: true, tls: {certFile: tls.crt, keyFile: tls.key}}',
+  });
+  t.same(await linesOf(t.testdir(), yaml, { files }), [
+    lineAt(yaml, 'publicUrl: ‸', 'server.publicUrl: must begin with https, since this listener speaks TLS'),
+    lineAt(yaml, 'plaintext: ‸', 'server.plaintext: must not be true beside tls'),
+  ]);
+});
+
+t.test('a fingerprint is taken in any case', async (t) => {
+  const digits = createHash('sha256').update('x').digest('hex');
+  const yaml = withTls(
+    'clientCertificates: optional, clientCaFile: ca.crt',
+    `{corp: {type: mtls, allow: [{fingerprint: "sha256:${digits.toUpperCase()}", clientId: a}]}}`,
+  );
+  t.same(await linesOf(t.testdir(), yaml, { files }), []);
+});

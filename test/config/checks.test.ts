@@ -1,0 +1,720 @@
+import t, { type Test } from 'tap';
+import { fileOf, lineAt, linesOf, type Parts } from './support.ts';
+
+const hash = 'sha256:9a0364b9e99bb480dd25e1f0284c8555fa1d2c7e1b3c4d5e6f708192a3b4c5d6';
+const otherHash = `${hash.slice(0, -1)}7`;
+const key = (more: string, id = 'k1', digest = hash) =>
+  `{id: ${id}, hash: "${digest}", clientId: c, scopes: [], ${more}}`;
+const keys = (...entries: string[]) => `{corp: {type: apiKey, keys: [${entries.join(', ')}]}}`;
+const jwt = (more: string) => `{corp: {type: jwt, issuer: https://idp.example.com/, ${more}}}`;
+const three =
+  '{corp: {type: jwt, issuer: https://a.example/, claims: {tenant: org_id}}, legacy: {type: apiKey, keys: []}, partner: {type: jwt, issuer: https://b.example/}}';
+const route = (more: string) => `[{path: /api, upstream: superset, ${more}}]`;
+const rules = (list: string) => route(`authenticate: corp, rules: [${list}]`);
+const mcp = (list: string) => route(`authenticate: corp, mcp: {rules: [${list}]}`);
+
+/** Parts of the file; then where each line is expected and what it says. `warning: ` begins warnings of an otherwise valid file. */
+type Case = readonly [name: string, parts: Parts, ...expected: (readonly [mark: string, rest: string])[]];
+
+async function hold(t: Test, cases: readonly Case[]): Promise<void> {
+  for (const [name, parts, ...expected] of cases) {
+    const yaml = fileOf(parts);
+    const lines = expected.map(([mark, rest]) =>
+      rest.startsWith('warning: ') ? `warning: ${lineAt(yaml, mark, rest.slice(9))}` : lineAt(yaml, mark, rest),
+    );
+    t.same(await linesOf(t.testdir(), yaml), lines, name);
+  }
+}
+
+t.test('addresses: plain HTTP stays on loopback, and operators have their own', (t) =>
+  hold(t, [
+    [
+      'plain HTTP for everybody',
+      { server: '{listen: "0.0.0.0:8443", publicUrl: https://a.example}' },
+      [
+        'listen: ‸"0.0.0.0',
+        'server.listen: plain HTTP is served on loopback only; add tls, or plaintext: true where something else encrypts',
+      ],
+    ],
+    [
+      'plain HTTP where it is wanted',
+      { server: '{listen: "0.0.0.0:8443", publicUrl: https://a.example, plaintext: true}' },
+    ],
+    ['IPv6 loopback', { server: '{listen: "[::1]:8443", publicUrl: "http://localhost:8443"}' }],
+    [
+      'a port that does not exist',
+      { server: '{listen: "127.0.0.1:70000", publicUrl: https://a.example}' },
+      ['listen: ‸"127.0.0.1:70000', 'server.listen: a port is at most 65535'],
+    ],
+    [
+      'one address for both listeners',
+      { admin: '{listen: "127.0.0.1:8443"}' },
+      ['admin: {listen: ‸', 'admin.listen: server.listen and admin.listen must not be the same address'],
+    ],
+    [
+      'one port on all addresses',
+      { admin: '{listen: "0.0.0.0:8443"}' },
+      ['admin: {listen: ‸', 'admin.listen: server.listen and admin.listen must not be the same address'],
+    ],
+    [
+      'the default of the other listener',
+      { server: '{listen: "127.0.0.1:9090", publicUrl: https://a.example}', admin: '{}' },
+      ['server: {listen: ‸', 'server.listen: server.listen and admin.listen must not be the same address'],
+    ],
+    [
+      'free ports',
+      { server: '{listen: "127.0.0.1:0", publicUrl: https://a.example}', admin: '{listen: "127.0.0.1:0"}' },
+    ],
+    [
+      'metrics for everybody',
+      { admin: '{listen: "0.0.0.0:9090"}' },
+      [
+        'admin: {listen: ‸',
+        'warning: admin.listen: metrics and status can be reached from everywhere; listen on one address',
+      ],
+    ],
+    [
+      'ranges and origins that are none',
+      {
+        server:
+          '{listen: "127.0.0.1:1", publicUrl: https://a.example, trustedProxies: [10.0.0.0/33, nowhere], allowedOrigins: [https://b.example/page, "null"]}',
+      },
+      ['trustedProxies: [‸10', 'server.trustedProxies[0]: expected an address or a range such as 10.0.0.0/8'],
+      [', ‸nowhere', 'server.trustedProxies[1]: expected an address or a range such as 10.0.0.0/8'],
+      [
+        '[‸https://b.example/page',
+        'server.allowedOrigins[0]: expected scheme, host and port only, such as https://mcp.example.com',
+      ],
+      ['‸"null"', 'server.allowedOrigins[1]: expected an http(s) URL without a fragment'],
+    ],
+  ]),
+);
+
+t.test('upstreams: encrypted or near, with a credential of their own and headers that mean one thing', (t) =>
+  hold(t, [
+    [
+      'plain HTTP over a network',
+      { upstreams: '{superset: {url: "http://superset:8088"}}' },
+      ['url: ‸"http', 'upstreams.superset.url: plain http is accepted on loopback only; use https, or insecure: true'],
+    ],
+    ['plain HTTP where it is wanted', { upstreams: '{superset: {url: "http://superset:8088", insecure: true}}' }],
+    ['plain HTTP on loopback names', { upstreams: '{superset: {url: "http://[::1]:8088/base"}}' }],
+    [
+      'TLS for plain HTTP',
+      { upstreams: '{superset: {url: "http://localhost:8088", tls: {serverName: x}}}' },
+      ['tls: ‸{serverName', 'upstreams.superset.tls: needs an https url'],
+    ],
+    [
+      'user names and queries in the address',
+      { upstreams: '{superset: {url: "https://a:b@s.example"}, t: {url: "https://s.example/?x"}}' },
+      ['superset: {url: ‸', 'upstreams.superset.url: expected an http(s) URL without a user name'],
+      [', t: {url: ‸', 'upstreams.t.url: expected a URL without a query'],
+    ],
+    [
+      'a line break in the authorization',
+      { upstreams: '{superset: {url: "http://localhost:1", authorization: "Bearer a\\nb"}}' },
+      ['authorization: ‸', 'upstreams.superset.authorization: expected printable ASCII'],
+    ],
+    [
+      'identity headers of the protocol, and two facts in one',
+      {
+        upstreams:
+          '{superset: {url: "http://localhost:1", identity: {headers: {subject: Authorization, clientId: x-user, scopes: X_User, issuer: mcp-name, tenant: content-length}}}}',
+      },
+      [
+        'subject: ‸',
+        'upstreams.superset.identity.headers.subject: "authorization" is a header of HTTP, MCP or the gateway itself',
+      ],
+      ['scopes: ‸X', 'upstreams.superset.identity.headers.scopes: "x_user" carries clientId already'],
+      [
+        'issuer: ‸mcp-name',
+        'upstreams.superset.identity.headers.issuer: "mcp-name" is a header of HTTP, MCP or the gateway itself',
+      ],
+      [
+        'tenant: ‸',
+        'upstreams.superset.identity.headers.tenant: "content-length" is a header of HTTP, MCP or the gateway itself',
+      ],
+    ],
+    [
+      'a fact that is none',
+      { upstreams: '{superset: {url: "http://localhost:1", identity: {headers: {subjct: x-user}}}}' },
+      ['‸subjct', 'upstreams.superset.identity.headers.subjct: unknown key "subjct" (did you mean "subject"?)'],
+    ],
+    [
+      'an upstream and an authenticator that nobody uses',
+      {
+        upstreams: '{superset: {url: "http://localhost:1"}, spare: {url: "http://localhost:2"}}',
+        authenticators: '{corp: {type: jwt, issuer: https://a.example}, spare: {type: jwt, issuer: https://b.example}}',
+      },
+      ['spare: ‸{type', 'warning: authenticators.spare: is not used by any route'],
+      ['spare: ‸{url', 'warning: upstreams.spare: is not used by any route'],
+    ],
+  ]),
+);
+
+t.test('issuers: one authenticator each, encrypted, for the resources that are there', (t) =>
+  hold(t, [
+    [
+      'an issuer twice',
+      {
+        authenticators:
+          '{corp: {type: jwt, issuer: https://a.example/}, again: {type: jwt, issuer: https://a.example/}}',
+        routes: route('authenticate: {anyOf: [corp, again]}'),
+      },
+      ['again: {type: jwt, issuer: ‸', 'authenticators.again.issuer: is the issuer of authenticator "corp" already'],
+    ],
+    [
+      'issuers that differ in a slash',
+      {
+        authenticators:
+          '{corp: {type: jwt, issuer: https://a.example/}, again: {type: jwt, issuer: https://a.example}}',
+        routes: route('authenticate: {anyOf: [corp, again]}'),
+      },
+    ],
+    [
+      'plain HTTP over a network',
+      { authenticators: '{corp: {type: jwt, issuer: "http://idp.example", jwksUri: "http://keys.example/jwks"}}' },
+      [
+        'issuer: ‸',
+        'authenticators.corp.issuer: plain http is accepted on loopback only; use https, or insecure: true',
+      ],
+      [
+        'jwksUri: ‸',
+        'authenticators.corp.jwksUri: plain http is accepted on loopback only; use https, or insecure: true',
+      ],
+    ],
+    ['plain HTTP on loopback', { authenticators: '{corp: {type: jwt, issuer: "http://127.0.0.1:9000"}}' }],
+    [
+      'an issuer with a query',
+      { authenticators: '{corp: {type: jwt, issuer: "https://a.example/?x"}}' },
+      ['issuer: ‸', 'authenticators.corp.issuer: must not have a query (RFC 8414 §2)'],
+    ],
+    [
+      'keys that are stale before they are refreshed',
+      { authenticators: jwt('keySet: {refresh: 1h, maxStale: 1m}') },
+      ['maxStale: ‸', 'authenticators.corp.keySet.maxStale: must not be shorter than refresh'],
+    ],
+    [
+      'clocks that may differ by more than minutes, and a timer that would overflow',
+      { authenticators: jwt('clockTolerance: 1h, keySet: {refresh: 40d, maxStale: 50d}') },
+      ['clockTolerance: ‸', 'authenticators.corp.clockTolerance: expected at most 5m'],
+      ['refresh: ‸', 'authenticators.corp.keySet.refresh: expected at most 24d'],
+    ],
+    [
+      'an audience that a route is not in',
+      { authenticators: jwt('audience: [https://mcp.example.com/other]') },
+      [
+        'audience: ‸',
+        'authenticators.corp.audience: does not hold "https://mcp.example.com/api", the resource of route "/api"',
+      ],
+    ],
+    [
+      'an audience that names the resource given to the route',
+      {
+        authenticators: jwt('audience: https://other.example/api'),
+        routes: route('authenticate: corp, resource: https://other.example/api'),
+      },
+    ],
+    [
+      'an audience held against an optional authenticator too',
+      {
+        authenticators: `{corp: {type: jwt, issuer: https://a.example, audience: x}, legacy: {type: apiKey, keys: []}}`,
+        routes: route('authenticate: {anyOf: [legacy], optional: [corp]}'),
+      },
+      [
+        'audience: ‸',
+        'authenticators.corp.audience: does not hold "https://mcp.example.com/api", the resource of route "/api"',
+      ],
+    ],
+  ]),
+);
+
+t.test('API keys: real hashes, each once, with an end', (t) => {
+  const placeholder = 'is a placeholder; `portcullis keys new` makes a key and its hash';
+  const malformed = 'expected sha256: and 64 hex digits; `portcullis keys new` makes a key and its hash';
+  const single = (digest: string, message: string): Case => [
+    digest,
+    { authenticators: keys(key('expires: 2027-01-01', 'k1', digest)) },
+    ['hash: ‸', `authenticators.corp.keys[0].hash: ${message}`],
+  ];
+  return hold(t, [
+    single(`sha256:${'0'.repeat(64)}`, placeholder),
+    single(`sha256:${'ab'.repeat(32)}`, placeholder),
+    single(`sha256:${'DEADBEEF'.repeat(8)}`, placeholder),
+    single(`sha256:${'0123456789abcdef'.repeat(4)}`, placeholder),
+    single('sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', placeholder),
+    single('sha256:057ba03d6c44104863dc7361fe4578965d1887360f90a0895882e58a6248fc86', placeholder),
+    single('sha256:<64 hex digits>', malformed),
+    single(hash.slice(0, -1), malformed),
+    single(hash.slice('sha256:'.length), malformed),
+    single(hash.replace('sha256', 'sha512'), malformed),
+    ['a key that ends', { authenticators: keys(key('expires: 2027-01-01')) }],
+    [
+      'a key without an end',
+      { authenticators: keys(key('')) },
+      ['keys: [‸{', 'authenticators.corp.keys[0]: key "k1" needs expires, or its authenticator a sunset'],
+    ],
+    [
+      'a key that ends with all others',
+      { authenticators: `{corp: {type: apiKey, sunset: 2027-03-01, keys: [${key('')}]}}` },
+    ],
+    [
+      'a key that ends before it begins',
+      { authenticators: keys(key('notBefore: 2027-01-01, expires: 2027-01-01')) },
+      ['expires: ‸', 'authenticators.corp.keys[0].expires: must be after notBefore'],
+    ],
+    [
+      'a key that has ended',
+      { authenticators: keys(key('expires: 2026-11-01')) },
+      ['expires: ‸', 'warning: authenticators.corp.keys[0].expires: key "k1" has expired'],
+    ],
+    [
+      'an id and a hash twice, over all authenticators',
+      {
+        authenticators: `{corp: {type: apiKey, keys: [${key('expires: 2027-01-01')}]}, more: {type: apiKey, prefix: pk_, header: x-more, keys: [${key('expires: 2027-01-02', 'k1', otherHash)}, ${key('expires: 2027-01-03', 'k3')}]}}`,
+        routes: route('authenticate: {anyOf: [corp, more]}'),
+      },
+      ['x-more, keys: [{id: ‸', 'authenticators.more.keys[0].id: key "k1" is there already'],
+      ['id: k3, hash: ‸', 'authenticators.more.keys[1].hash: is the hash of key "k1" already'],
+    ],
+    [
+      'networks and dates that are none',
+      { authenticators: keys(key('expires: 2027-02-30, notBefore: tomorrow, networks: [10.0.0.0/8/8]')) },
+      [
+        'expires: ‸',
+        'authenticators.corp.keys[0].expires: expected a date such as 2026-12-31 or an instant such as 2026-12-31T12:00:00Z',
+      ],
+      [
+        'notBefore: ‸',
+        'authenticators.corp.keys[0].notBefore: expected a date such as 2026-12-31 or an instant such as 2026-12-31T12:00:00Z',
+      ],
+      ['networks: [‸', 'authenticators.corp.keys[0].networks[0]: expected an address or a range such as 10.0.0.0/8'],
+    ],
+    [
+      'no keys at all',
+      { authenticators: '{corp: {type: apiKey}}' },
+      ['corp: ‸{', 'authenticators.corp: needs keys or keysFile'],
+    ],
+    [
+      'a sunset before its announcement',
+      { authenticators: '{corp: {type: apiKey, deprecation: 2027-01-02, sunset: 2027-01-01, keys: []}}' },
+      ['sunset: ‸', 'authenticators.corp.sunset: must not be before deprecation (RFC 9745 §4)'],
+    ],
+    [
+      'a sunset that has passed',
+      { authenticators: '{corp: {type: apiKey, sunset: 2026-11-01, keys: []}}' },
+      ['sunset: ‸', 'warning: authenticators.corp.sunset: has passed: every key of this authenticator is refused'],
+    ],
+    [
+      'prefixes and headers that do not tell whose a key is',
+      {
+        authenticators:
+          '{corp: {type: apiKey, keys: []}, more: {type: apiKey, prefix: sk_live_, keys: []}, jwt: {type: apiKey, prefix: eyJ, header: Authorization, keys: []}}',
+        routes: route('authenticate: {anyOf: [corp, more, jwt]}'),
+      },
+      ['more: ‸{', 'authenticators.more: header "x-api-key" is that of authenticator "corp" already'],
+      [
+        'prefix: ‸sk_live_',
+        'authenticators.more.prefix: prefix "sk_live_" cannot be told from that of authenticator "corp"',
+      ],
+      ['prefix: ‸eyJ', 'authenticators.jwt.prefix: looks like the start of every JWT'],
+      ['header: ‸Auth', 'authenticators.jwt.header: "authorization" has a meaning of its own; take another header'],
+    ],
+    [
+      'a key in the place of an identity',
+      {
+        authenticators: '{corp: {type: apiKey, header: x_user, keys: []}}',
+        upstreams: '{superset: {url: "http://localhost:1", identity: {headers: {subject: x-user}}}}',
+      },
+      ['header: ‸', 'authenticators.corp.header: "x_user" is an identity header of an upstream'],
+    ],
+  ]);
+});
+
+t.test('routes: one answer each, reachable, with nothing that cannot be enforced', (t) =>
+  hold(t, [
+    [
+      'names that are not there',
+      { routes: '[{path: /api, upstream: supersett, authenticate: crop}]' },
+      ['upstream: ‸', 'routes[0].upstream: unknown upstream "supersett" (did you mean "superset"?)'],
+      ['authenticate: ‸', 'routes[0].authenticate: unknown authenticator "crop" (did you mean "corp"?)'],
+    ],
+    [
+      'two answers, or none',
+      { routes: '[{path: /a, authenticate: corp}, {path: /b, authenticate: corp, upstream: superset, respond: {}}]' },
+      ['[‸{path: /a', 'routes[0]: needs either upstream or respond'],
+      ['‸{path: /b', 'routes[1]: needs either upstream or respond'],
+    ],
+    [
+      'bodies that contradict',
+      {
+        routes:
+          '[{path: /a, authenticate: none, respond: {json: 1, text: x}}, {path: /b, authenticate: none, respond: {status: 204, text: x}}]',
+      },
+      ['‸{json', 'routes[0].respond: has either json or text'],
+      ['‸{status', 'routes[1].respond: an answer with status 204 has no body'],
+    ],
+    [
+      'one name for two',
+      {
+        routes:
+          '[{path: /a, name: x, upstream: superset, authenticate: corp}, {path: /b, name: x, upstream: superset, authenticate: corp}]',
+      },
+      ['/b, name: ‸', 'routes[1].name: "x" is the name of routes[0] already'],
+    ],
+    [
+      'one path for two, without names',
+      {
+        routes:
+          '[{path: /a, methods: [GET], upstream: superset, authenticate: corp}, {path: /a, methods: [POST], upstream: superset, authenticate: corp}]',
+      },
+      [', ‸{path: /a, methods: [POST]', 'routes[1]: needs a name, since routes[0] is named "/a" too'],
+    ],
+    [
+      'paths that no request can have, or that are taken',
+      {
+        routes:
+          '[{path: /a/../b, upstream: superset, authenticate: corp}, {path: /a//b, upstream: superset, authenticate: corp}, {path: /a%2Fb, upstream: superset, authenticate: corp}, {path: /.well-known/jwks.json, upstream: superset, authenticate: corp}, {path: /.well-known/oauth-protected-resource/mcp, upstream: superset, authenticate: corp}]',
+      },
+      ...['/a/../b', '/a//b', '/a%2Fb'].map(
+        (path, index) =>
+          [
+            `path: ‸${path}`,
+            `routes[${index}].path: can never match: such paths are refused (dot segments, empty segments, encoded separators)`,
+          ] as const,
+      ),
+      ['path: ‸/.well-known/jwks', 'routes[3].path: is served by the gateway itself'],
+      ['path: ‸/.well-known/oauth', 'routes[4].path: is served by the gateway itself'],
+    ],
+    [
+      'globs in the middle, and methods that are none',
+      { routes: '[{path: /a/*/b, methods: [get, CONNECT], upstream: superset, authenticate: corp}]' },
+      ['path: ‸/a/*', 'routes[0].path: expected a path such as /mcp or /api/*'],
+      ['[‸get', 'routes[0].methods[0]: expected an upper-case HTTP method'],
+      ['‸CONNECT', 'routes[0].methods[1]: CONNECT and TRACE are never served'],
+    ],
+    [
+      'a route behind a wider one',
+      {
+        routes:
+          '[{path: /api/*, name: all, upstream: superset, authenticate: corp}, {path: /api/x, upstream: superset, authenticate: corp}, {path: /apix, upstream: superset, authenticate: corp}]',
+      },
+      ['path: ‸/api/x', 'warning: routes[1].path: can never match: routes[0] "all" comes first and covers it'],
+    ],
+    [
+      'a route behind one with the same methods; another has one more',
+      {
+        routes:
+          '[{path: /a, name: one, methods: [GET], upstream: superset, authenticate: corp}, {path: /a, name: two, methods: [HEAD], upstream: superset, authenticate: corp}, {path: /a, name: three, methods: [GET, PUT], upstream: superset, authenticate: corp}]',
+      },
+      [
+        ', {path: ‸/a, name: two',
+        'warning: routes[1].path: can never match: routes[0] "one" comes first and covers it',
+      ],
+    ],
+    [
+      'scopes beside rules, and beside nobody who could have them',
+      {
+        routes:
+          '[{path: /a, upstream: superset, authenticate: corp, scopes: [a], rules: []}, {path: /b, upstream: superset, authenticate: none, scopes: [b], certificateFor: [x]}]',
+      },
+      ['scopes: ‸[a]', 'routes[0].scopes: is short for one rule; it cannot stand beside rules'],
+      ['scopes: ‸[b]', 'routes[1].scopes: cannot be enforced with authenticate: none'],
+      ['certificateFor: ‸', 'routes[1].certificateFor: cannot be enforced with authenticate: none'],
+    ],
+    [
+      'MCP without callers, with rules elsewhere, with methods it does not have',
+      {
+        routes:
+          '[{path: /a, upstream: superset, authenticate: none, mcp: {rules: [{allow: {tools: [x]}}]}}, {path: /b, upstream: superset, authenticate: corp, scopes: [a], rules: [], methods: [PUT], mcp: {rules: [{allow: {tools: [x]}}]}}, {path: /c, authenticate: corp, respond: {}, mcp: {rules: [{allow: {tools: [x]}}]}}]',
+      },
+      ['none, mcp: ‸', 'routes[0].mcp: needs callers that are authenticated'],
+      ['scopes: ‸[a]', 'routes[1].scopes: belongs into mcp.rules here'],
+      ['rules: ‸[]', 'routes[1].rules: belong into mcp.rules here'],
+      ['methods: ‸', 'routes[1].methods: must hold POST, in which MCP messages come'],
+      ['methods: [‸', 'routes[1].methods[0]: is no method of MCP, which has POST, GET and DELETE'],
+      ['{}, mcp: ‸', 'routes[2].mcp: has no meaning beside respond'],
+    ],
+    [
+      'what MCP routes do not forward, and what they do not do yet',
+      {
+        routes: route(
+          'authenticate: corp, mcp: {forwardHeaders: [Cookie, x-forwarded-user, x-remote-user, x-trace], lists: usable}',
+        ),
+      },
+      ['[‸Cookie', 'routes[0].mcp.forwardHeaders[0]: "cookie" is never taken over from a client'],
+      ['‸x-forwarded-user', 'routes[0].mcp.forwardHeaders[1]: "x-forwarded-user" is never taken over from a client'],
+      ['‸x-remote-user', 'routes[0].mcp.forwardHeaders[2]: "x-remote-user" is never taken over from a client'],
+    ],
+    [
+      'MCP without rules, and lists that are asked for',
+      { routes: route('authenticate: corp, mcp: {lists: usable}') },
+      ['mcp: ‸', 'warning: routes[0].mcp: has no rules: every call of a tool, resource or prompt is denied'],
+      [
+        'lists: ‸',
+        'warning: routes[0].mcp.lists: lists pass unfiltered in this version; calls are judged by the rules all the same',
+      ],
+    ],
+  ]),
+);
+
+t.test('authenticate: alternatives that exist, can be met and can be told apart', (t) => {
+  const advice = 'use optional, certificateFor or a rule with authenticatedBy';
+  const on = (form: string): Parts => ({ authenticators: three, routes: route(`authenticate: ${form}, scopes: []`) });
+  return hold(t, [
+    ['any of several', on('{anyOf: [corp, legacy, partner]}')],
+    [
+      'neither form',
+      on('{optional: [corp, legacy, partner]}'),
+      ['authenticate: ‸', 'routes[0].authenticate: needs either anyOf or allOf'],
+    ],
+    [
+      'both forms',
+      on('{anyOf: [corp, partner], allOf: [legacy]}'),
+      ['authenticate: ‸', 'routes[0].authenticate: needs either anyOf or allOf'],
+    ],
+    [
+      'one twice',
+      on('{anyOf: [corp, legacy, partner, corp]}'),
+      ['partner, ‸corp]', 'routes[0].authenticate.anyOf[3]: is the same as anyOf[0]'],
+    ],
+    [
+      'two tokens in one request',
+      on('{anyOf: [{allOf: [corp, partner]}, {allOf: [legacy, corp]}]}'),
+      ['[‸{allOf: [corp', 'routes[0].authenticate.anyOf[0]: can never be met: a request carries one token or key'],
+      ['‸{allOf: [legacy', 'routes[0].authenticate.anyOf[1]: can never be met: a request carries one token or key'],
+    ],
+    [
+      'a certificate where none is asked for',
+      {
+        authenticators:
+          '{corp: {type: jwt, issuer: https://a.example}, cert: {type: mtls, allow: [{commonName: a, clientId: a}]}}',
+        routes:
+          '[{path: /api, upstream: superset, authenticate: {anyOf: [corp], optional: [cert, cert, corp, crt]}, certificateFor: [a], scopes: []}]',
+      },
+      [
+        'optional: [‸cert',
+        'routes[0].authenticate.optional[0]: "cert" verifies client certificates, but server.tls.clientCertificates is off',
+      ],
+      [
+        'cert, ‸cert',
+        'routes[0].authenticate.optional[1]: "cert" verifies client certificates, but server.tls.clientCertificates is off',
+      ],
+      ['cert, ‸cert', 'routes[0].authenticate.optional[1]: names an authenticator twice'],
+      ['‸corp, crt', 'routes[0].authenticate.optional[2]: "corp" is an alternative already'],
+      ['‸crt', 'routes[0].authenticate.optional[3]: unknown authenticator "crt" (did you mean "cert"?)'],
+      ['certificateFor: ‸', 'routes[0].certificateFor: cannot be met: server.tls.clientCertificates is off'],
+    ],
+    [
+      'an alternative that contains another, in either order',
+      {
+        authenticators: three.replace('{corp', '{cert: {type: mtls, allow: [{commonName: a, clientId: a}]}, corp'),
+        routes: route(
+          'authenticate: {anyOf: [corp, {allOf: [corp, cert]}, {allOf: [legacy, cert]}, legacy, partner]}, scopes: []',
+        ),
+      },
+      ['‸{allOf: [corp', `routes[0].authenticate.anyOf[1]: contains anyOf[0]; ${advice}`],
+      [
+        '[corp, ‸cert',
+        'routes[0].authenticate.anyOf[1].allOf[1]: "cert" verifies client certificates, but server.tls.clientCertificates is off',
+      ],
+      [
+        '[legacy, ‸cert',
+        'routes[0].authenticate.anyOf[2].allOf[1]: "cert" verifies client certificates, but server.tls.clientCertificates is off',
+      ],
+      [']}, ‸legacy', `routes[0].authenticate.anyOf[3]: is contained in anyOf[2]; ${advice}`],
+    ],
+    [
+      'an identity that is none, or two',
+      {
+        authenticators:
+          '{corp: {type: mtls, allow: [{clientId: a}, {commonName: x, uri: "spiffe://x", clientId: a}, {dnsName: "*.example", clientId: a}, {uri: x, clientId: a}, {fingerprint: x, clientId: a}]}}',
+        routes: route('authenticate: corp, scopes: []'),
+      },
+      ['[‸{clientId', 'authenticators.corp.allow[0]: needs exactly one of commonName, dnsName, uri, fingerprint'],
+      ['‸{commonName: x', 'authenticators.corp.allow[1]: needs exactly one of commonName, dnsName, uri, fingerprint'],
+      ['dnsName: ‸', 'authenticators.corp.allow[2].dnsName: is compared as a whole; * stands for nothing here'],
+      ['{uri: ‸x', 'authenticators.corp.allow[3].uri: expected a URI'],
+      ['fingerprint: ‸', 'authenticators.corp.allow[4].fingerprint: expected sha256: and 64 hex digits'],
+      [
+        'authenticate: ‸',
+        'routes[0].authenticate: "corp" verifies client certificates, but server.tls.clientCertificates is off',
+      ],
+    ],
+  ]);
+});
+
+t.test('rules: one effect, selectors that can match, demands that can be met', (t) =>
+  hold(t, [
+    [
+      'both effects, none, and a deny that demands',
+      {
+        routes: rules(
+          '{allow: {}, deny: {methods: [GET]}}, {require: {}}, {deny: {methods: [PUT]}, require: {scopes: [a]}}, {deny: {}}',
+        ),
+      },
+      ['[‸{allow: {}', 'routes[0].rules[0]: needs either allow or deny'],
+      ['‸{require: {}}', 'routes[0].rules[1]: needs either allow or deny'],
+      ['require: ‸{scopes', 'routes[0].rules[2].require: belongs to allow; a deny demands nothing'],
+      ['deny: ‸{}', 'routes[0].rules[3].deny: needs a selector; what no rule allows is denied anyway'],
+    ],
+    [
+      'an MCP rule for whatever there is',
+      {
+        routes: mcp(
+          '{allow: {clients: [admin]}}, {deny: {networks: [10.0.0.0/8]}}, {allow: {tools: [a], methods: [ping]}}',
+        ),
+      },
+      ['allow: ‸{clients', 'routes[0].mcp.rules[0].allow: needs a target: tools, resources, prompts or methods'],
+      [
+        'allow: ‸{tools',
+        'routes[0].mcp.rules[2].allow: methods: "ping" is no method of the tools, resources or prompts beside it; give it a rule of its own',
+      ],
+    ],
+    [
+      'keys of the other kind of rule',
+      { routes: rules('{allow: {tools: [a]}}, {allow: {method: [GET]}}') },
+      ['‸tools', 'routes[0].rules[0].allow.tools: unknown key "tools"'],
+      ['‸method', 'routes[0].rules[1].allow.method: unknown key "method" (did you mean "methods"?)'],
+    ],
+    [
+      'paths and methods outside the route',
+      {
+        routes:
+          '[{path: /api/*, methods: [GET], upstream: superset, authenticate: corp, rules: [{allow: {paths: [/api/x/*, /other, /api], methods: [HEAD, POST]}}]}]',
+      },
+      ['‸/other', 'routes[0].rules[0].allow.paths[1]: can never match: it is not within the route\'s path "/api/*"'],
+      ['‸POST', "routes[0].rules[0].allow.methods[1]: can never match: it is not among the route's methods"],
+    ],
+    [
+      'two rules of one name',
+      { routes: rules('{name: a, allow: {methods: [GET]}}, {name: a, allow: {methods: [PUT]}}') },
+      [', {name: ‸a', 'routes[0].rules[1].name: "a" is the name of rules[0] already'],
+    ],
+    [
+      'a rule behind a wider one',
+      {
+        routes: mcp('{name: all, allow: {tools: ["get_*"]}}, {allow: {tools: [get_chart]}}, {allow: {tools: [list]}}'),
+      },
+      [
+        '‸{allow: {tools: [get_chart]}}',
+        'warning: routes[0].mcp.rules[1]: can never match: rules[0] "all" comes first and covers it',
+      ],
+    ],
+    [
+      'conditions that do not compile, in every place',
+      { routes: mcp('{allow: {tools: [a], when: "args.x =="}, require: {when: "nobody == 1"}}') },
+      ['[a], when: ‸', 'routes[0].mcp.rules[0].allow.when: Unexpected token: EOF at character 10'],
+      ['{when: ‸', 'routes[0].mcp.rules[0].require.when: Unknown variable: nobody at character 1'],
+    ],
+    [
+      'conditions on fields that may be absent',
+      {
+        routes: mcp(
+          '{allow: {tools: [a], when: "args.x == 1"}}, {allow: {tools: [b], when: "has(args.x) && args.x == 1"}}',
+        ),
+      },
+      [
+        '[a], when: ‸',
+        'warning: routes[0].mcp.rules[0].allow.when: args.x may be absent, and then the call is denied; guard it with has(args.x)',
+      ],
+    ],
+    [
+      'clients where several authenticators can name them',
+      {
+        authenticators: three,
+        routes: route(
+          'authenticate: {anyOf: [corp, legacy], optional: [partner]}, rules: [{allow: {clients: [ai, legcy/x, corp/y, partner/z, "https://c.example/id"]}}]',
+        ),
+      },
+      [
+        '[‸ai',
+        'routes[0].rules[0].allow.clients[0]: several authenticators can name clients on this route; write which, such as "corp/ai"',
+      ],
+      [
+        '‸legcy',
+        'routes[0].rules[0].allow.clients[1]: several authenticators can name clients on this route; write which, such as "legacy/x"',
+      ],
+      [
+        '‸"https://c.example/id"',
+        'routes[0].rules[0].allow.clients[4]: several authenticators can name clients on this route; write which, such as "corp/https://c.example/id"',
+      ],
+    ],
+    [
+      'clients of an authenticator that the route does not name',
+      {
+        authenticators: three,
+        routes:
+          '[{path: /api, upstream: superset, authenticate: corp, rules: [{allow: {clients: [ai, legacy/x]}}]}, {path: /b, upstream: superset, authenticate: {anyOf: [legacy, partner]}}]',
+      },
+      [
+        '‸legacy/x',
+        'routes[0].rules[0].allow.clients[1]: can never match: authenticator "legacy" names no client on this route',
+      ],
+    ],
+    [
+      'claims that are not kept, authenticators that are not named',
+      {
+        authenticators: three,
+        routes:
+          '[{path: /api, upstream: superset, authenticate: corp, rules: [{allow: {claims: {tenant: [a], tennant: [a]}}, require: {authenticatedBy: [corp, legacy, lgacy]}}]}, {path: /b, upstream: superset, authenticate: {anyOf: [legacy, partner]}}]',
+      },
+      [
+        'tennant: ‸',
+        'routes[0].rules[0].allow.claims.tennant: no authenticator of this route has the claim "tennant" in its claims (did you mean "tenant"?)',
+      ],
+      [
+        '[corp, ‸legacy',
+        'routes[0].rules[0].require.authenticatedBy[1]: can never be met: routes[0].authenticate does not name "legacy"; add it to optional',
+      ],
+      [
+        '‸lgacy',
+        'routes[0].rules[0].require.authenticatedBy[2]: unknown authenticator "lgacy" (did you mean "legacy"?)',
+      ],
+    ],
+    [
+      'demands on nobody',
+      {
+        authenticators: '{}',
+        routes: route(
+          'authenticate: none, rules: [{allow: {methods: [GET], clients: [a], claims: {b: [c]}}, require: {scopes: [d], anyScope: [e], authenticatedBy: [f]}}]',
+        ),
+      },
+      ['clients: ‸', 'routes[0].rules[0].allow.clients: cannot be enforced with authenticate: none'],
+      ['claims: ‸', 'routes[0].rules[0].allow.claims: cannot be enforced with authenticate: none'],
+      ['scopes: ‸', 'routes[0].rules[0].require.scopes: can never be met with authenticate: none'],
+      ['anyScope: ‸', 'routes[0].rules[0].require.anyScope: can never be met with authenticate: none'],
+      ['authenticatedBy: ‸', 'routes[0].rules[0].require.authenticatedBy: can never be met with authenticate: none'],
+    ],
+  ]),
+);
+
+t.test('audit: each place once, nothing overwritten, and a word where no record is required', (t) =>
+  hold(t, [
+    [
+      'a file and the standard output twice',
+      { audit: '{sinks: [{type: stdout}, {type: file, path: a}, {type: file, path: ./a}, {type: stdout}]}' },
+      ['‸{type: file, path: ./a}', 'audit.sinks[2]: writes to the same place as sinks[1]'],
+      [', ‸{type: stdout}', 'audit.sinks[3]: writes to the same place as sinks[0]'],
+    ],
+    [
+      'records over a secret',
+      {
+        upstreams: '{superset: {url: "http://localhost:1", authorization: "${file:gateway.yaml}"}}',
+        audit: '{sinks: [{type: file, path: gateway.yaml}]}',
+      },
+      ['authorization: ‸', 'upstreams.superset.authorization: expected printable ASCII'],
+      ['path: ‸gateway.yaml', 'audit.sinks[0].path: is a file that this configuration reads; records would destroy it'],
+    ],
+    [
+      'no sink that counts',
+      { audit: '{sinks: [{type: stdout, required: false}]}' },
+      ['sinks: ‸', 'warning: audit.sinks: no sink is required: requests go on while no record can be written'],
+    ],
+    [
+      'a sink that never fails',
+      { audit: '{sinks: [{type: stdout}], timeout: 0s}' },
+      ['timeout: ‸', 'audit.timeout: expected a duration above zero'],
+    ],
+  ]),
+);

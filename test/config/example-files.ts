@@ -1,0 +1,22 @@
+// The files that gateway.example.yaml names, made for the occasion.
+import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { now } from './support.ts';
+
+/** Contents by the names that the example gives them. */
+export async function exampleFiles(): Promise<Record<string, string>> {
+  const validity = { notBefore: new Date(now - 86_400_000), notAfter: new Date(now + 86_400_000) };
+  const clients = await createCertificateAuthority({ commonName: 'Clients', ...validity });
+  const internal = await createCertificateAuthority({ commonName: 'Internal', ...validity });
+  const server = await internal.issue({ commonName: 'mcp.example.com', server: true, ...validity });
+  const gateway = await internal.issue({ commonName: 'gateway', ...validity });
+  return {
+    'tls/tls.crt': server.certificatePem,
+    'tls/tls.key': server.keyPem,
+    'tls/clients-ca.crt': clients.certificatePem,
+    'tls/clients.crl': await clients.revoke([], { nextUpdate: validity.notAfter }),
+    'tls/superset-ca.crt': internal.certificatePem,
+    'tls/gateway.crt': gateway.certificatePem,
+    'tls/gateway.key': gateway.keyPem,
+    'secrets/superset-api': 'a-token-of-the-gateway\n',
+  };
+}

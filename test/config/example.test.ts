@@ -1,0 +1,87 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { configJsonSchema } from '../../src/config/json-schema.ts';
+import { isObject } from '../../src/config/tree.ts';
+import { exampleFiles } from './example-files.ts';
+import { loadText } from './support.ts';
+
+const root = join(import.meta.dirname, '../..');
+const example = readFileSync(join(root, 'gateway.example.yaml'), 'utf8');
+
+t.test('the example is valid, tells of its one gap, and says what the scenario says', async (t) => {
+  const { config, warnings, files } = await loadText(t.testdir(), example, { files: await exampleFiles() });
+  t.same(
+    warnings.map(({ path, message }) => `${path}: ${message}`),
+    ['routes[0].mcp.lists: lists pass unfiltered in this version; calls are judged by the rules all the same'],
+  );
+  t.equal(files.size, 8);
+  t.match(
+    config.routes.map(({ name, path, methods }) => [name, path, methods]),
+    [
+      ['superset-mcp', '/mcp', undefined],
+      ['dashboards', '/api/dashboards/*', ['GET']],
+      ['queries', '/api/queries', ['POST']],
+      ['exports', '/api/exports/*', undefined],
+      ['health', '/health', undefined],
+    ],
+  );
+  t.match(config.authenticators['legacy-keys'], { keys: [{ clientId: 'reporting_tool' }] });
+  t.equal(config.upstreams['superset-api']?.authorization, 'Bearer a-token-of-the-gateway');
+});
+
+t.test('every default of the example that is called one is the default', async (t) => {
+  const folder = t.testdir();
+  const files = await exampleFiles();
+  const { config } = await loadText(folder, example, { files });
+  const shortened = example
+    .split('\n')
+    .filter(
+      (line) =>
+        !/^ +(?!- |type|path|keys|url)\w+: [^#]+# (all )?default$|^ +(?!- |type|path|keys|url)\w+: [^#]+# default;/.test(
+          line,
+        ),
+    )
+    .join('\n');
+  t.not(shortened.length, example.length);
+  t.same((await loadText(folder, shortened, { files })).config, config);
+});
+
+t.test('every key of the schema is in the example or left out for a reason', (t) => {
+  const reasons: Record<string, string> = {
+    dnsName: 'an alternative of commonName',
+    fingerprint: 'an alternative of commonName',
+    keysFile: 'an alternative of keys',
+    text: 'an alternative of json',
+    email: 'a claim',
+  };
+  for (const key of keysOf(configJsonSchema())) {
+    if (!(key in reasons)) t.match(example, new RegExp(`(^|[\\s{,-])${key}:`, 'm'), key);
+  }
+  t.end();
+});
+
+t.test('every key of the schema is in the reference', (t) => {
+  const reference = readFileSync(join(root, 'docs/configuration.md'), 'utf8');
+  for (const key of keysOf(configJsonSchema())) t.ok(reference.includes(`\`${key}\``), key);
+  t.end();
+});
+
+t.test('gateway.schema.json is what the schema command prints', (t) => {
+  const committed: unknown = JSON.parse(readFileSync(join(root, 'gateway.schema.json'), 'utf8'));
+  t.same(committed, configJsonSchema(), 'run npm run schema');
+  t.end();
+});
+
+/** Every property name in a JSON Schema. */
+function keysOf(schema: unknown): Set<string> {
+  const keys = new Set<string>();
+  const visit = (node: unknown): void => {
+    if (Array.isArray(node)) node.forEach(visit);
+    if (!isObject(node)) return;
+    if (isObject(node.properties)) for (const key of Object.keys(node.properties)) keys.add(key);
+    Object.values(node).forEach(visit);
+  };
+  visit(schema);
+  return keys;
+}
