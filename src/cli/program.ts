@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../config/load.ts';
 import { auditCommand } from './audit.ts';
 import { checkCommand } from './check.ts';
+import { devCommand } from './dev.ts';
 import { keysCommand } from './keys.ts';
 import { schemaCommand } from './schema.ts';
 import { packageVersion, serveCommand } from './serve.ts';
@@ -12,7 +13,14 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   const program = new Command('portcullis')
     .description('An authenticating gateway in front of MCP servers')
     .version(packageVersion());
-  for (const command of [serveCommand(), checkCommand(), keysCommand(), auditCommand(), schemaCommand()]) {
+  for (const command of [
+    serveCommand(),
+    checkCommand(),
+    devCommand(),
+    keysCommand(),
+    auditCommand(),
+    schemaCommand(),
+  ]) {
     program.addCommand(command);
   }
   throwInsteadOfExit(program);

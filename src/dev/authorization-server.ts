@@ -25,6 +25,8 @@ export interface ConfidentialClient {
   readonly clientId: string;
   readonly clientSecret: string;
   readonly scopes: readonly string[];
+  /** Default: the server's. */
+  readonly accessTokenLifetimeSeconds?: number;
 }
 
 export interface AuthorizationServer {
@@ -62,6 +64,9 @@ function requestHandler(provider: Provider, options: AuthorizationServerOptions)
 
 function configuration(options: AuthorizationServerOptions, InvalidTarget: new (description?: string) => Error) {
   const lifetimeSeconds = options.accessTokenLifetimeSeconds ?? 3600;
+  const lifetimes = new Map(options.clients.map((client) => [client.clientId, client.accessTokenLifetimeSeconds]));
+  const resourceLifetime = (_context: unknown, token: { resourceServer?: { accessTokenTTL: number } }) =>
+    token.resourceServer?.accessTokenTTL ?? lifetimeSeconds;
   const scope = options.scopes.join(' ');
   return {
     adapter: createAdapters(),
@@ -97,21 +102,21 @@ function configuration(options: AuthorizationServerOptions, InvalidTarget: new (
         enabled: true,
         defaultResource: () => options.resources[0],
         useGrantedResource: () => true,
-        getResourceServerInfo: (_context: unknown, resource: string) => {
+        getResourceServerInfo: (_context: unknown, resource: string, client: Client) => {
           if (!options.resources.includes(resource)) throw new InvalidTarget();
           return {
             scope,
             audience: resource,
             accessTokenFormat: 'jwt',
-            accessTokenTTL: lifetimeSeconds,
+            accessTokenTTL: lifetimes.get(client.clientId) ?? lifetimeSeconds,
             jwt: { sign: { alg: 'ES256' } },
           };
         },
       },
     },
     ttl: {
-      AccessToken: lifetimeSeconds,
-      ClientCredentials: lifetimeSeconds,
+      AccessToken: resourceLifetime,
+      ClientCredentials: resourceLifetime,
       AuthorizationCode: 60,
       IdToken: 3600,
       Interaction: 3600,

@@ -1,0 +1,75 @@
+// `portcullis dev`: the whole product on loopback with no set-up, and lines to try it out with. Ctrl-C stops all of it.
+import { Command, InvalidArgumentError } from 'commander';
+import { createLog } from '../log.ts';
+import { runGateway } from './serve.ts';
+
+interface DevOptions {
+  readonly upstream?: string;
+  readonly directory?: string;
+  readonly port?: number;
+  readonly adminPort?: number;
+  readonly issuerPort?: number;
+  readonly upstreamPort?: number;
+  readonly logLevel: string;
+}
+
+/** Exit code 0 after Ctrl-C; 1 with one line on stderr when something cannot be started. */
+export function devCommand(): Command {
+  return new Command('dev')
+    .description('run everything on loopback: certificates, authorization server, demo Superset, gateway')
+    .option('--upstream <url>', 'stand in front of this MCP endpoint instead of the demo Superset')
+    .option('--directory <path>', 'keep the files there (default: a temporary directory, removed at the end)')
+    .option('--port <number>', 'port of the gateway (usually 8443; 0: any)', parsePort)
+    .option('--admin-port <number>', 'port of metrics and health (usually 9090)', parsePort)
+    .option('--issuer-port <number>', 'port of the authorization server (usually 9400)', parsePort)
+    .option('--upstream-port <number>', 'port of the demo Superset (usually 5008)', parsePort)
+    .option('--log-level <level>', "level of the gateway's log on stderr: debug, info, warn or error", 'warn')
+    .action(runDevelopment);
+}
+
+async function runDevelopment(options: DevOptions): Promise<void> {
+  // Loaded here and not above: no other command should pay for them, and production leaves their packages out.
+  const { startDevelopmentEnvironment } = await import('../dev/environment.ts');
+  const { instructions } = await import('../dev/instructions.ts');
+  const { instructionsText } = await import('../dev/instructions-text.ts');
+  const { clientConfigurations } = await import('../dev/client-configurations.ts');
+  const log = createLog({ level: options.logLevel });
+  const stopped = stopSignal();
+  const environment = await startDevelopmentEnvironment({
+    upstream: options.upstream,
+    directory: options.directory,
+    ports: {
+      gateway: options.port,
+      admin: options.adminPort,
+      issuer: options.issuerPort,
+      upstream: options.upstreamPort,
+    },
+    startGateway: (configFile) => runGateway({ configFile, log }),
+  });
+  const program = [process.execPath, ...process.argv.slice(1, 2)];
+  const colour = process.stdout.isTTY && process.env.NO_COLOR === undefined;
+  process.stdout.write(
+    instructionsText(instructions({ ...environment, program }), clientConfigurations(environment), colour),
+  );
+  await stopped;
+  await environment.close();
+  process.exit(0);
+}
+
+/** Resolves at the first SIGINT or SIGTERM, also one that comes while things start; a second one ends the process at once. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => {
+        resolve();
+        process.once(signal, () => process.exit(1));
+      });
+    }
+  });
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (!/^\d{1,5}$/.test(text) || port > 65_535) throw new InvalidArgumentError('Expected a port from 0 to 65535.');
+  return port;
+}

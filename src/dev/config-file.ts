@@ -1,0 +1,201 @@
+// The gateway configuration that `portcullis dev` writes: the scenario of the README, over loopback.
+
+export interface DevelopmentPolicy {
+  /** Path of the MCP route. */
+  readonly mcpPath: string;
+  /** Origin of the upstream; its path is that of the route. */
+  readonly upstreamOrigin: string;
+  /** Plain HTTP to another host: has to be said in the file. */
+  readonly upstreamInsecure: boolean;
+  readonly scopes: Readonly<Record<DevelopmentClient, readonly string[]>>;
+  /** What a first challenge asks for. */
+  readonly challengeScopes: readonly string[];
+  /** YAML of the list below `rules:`. */
+  readonly rules: string;
+  /** YAML of further routes. */
+  readonly routes: string;
+}
+
+export type DevelopmentClient = 'ai_agent_prod' | 'analytics_frontend' | 'reporting_tool';
+
+export interface ConfigFileFacts {
+  readonly gatewayPort: number;
+  readonly adminPort: number;
+  readonly issuer: string;
+  readonly apiKeyHash: string;
+  /** `YYYY-MM-DD`. */
+  readonly deprecation: string;
+  readonly sunset: string;
+  readonly policy: DevelopmentPolicy;
+}
+
+/** First line of the file; `portcullis dev` overwrites no other. */
+export const configFileMark = '# Written by `portcullis dev`, and written again at its next start.';
+
+/** The whole file. Paths are relative to it. */
+export function configFile(facts: ConfigFileFacts): string {
+  const { policy } = facts;
+  return `${configFileMark}
+version: 1
+
+server:
+  listen: 127.0.0.1:${facts.gatewayPort}
+  publicUrl: https://localhost:${facts.gatewayPort}
+  allowedOrigins: [http://localhost:6274]   # the MCP inspector
+  tls:
+    certFile: pki/server.crt
+    keyFile: pki/server.key
+    clientCertificates: optional
+    clientCaFile: pki/ca.crt
+    clientCrlFile: pki/clients.crl
+  drainTimeout: 1s
+
+admin: {listen: "127.0.0.1:${facts.adminPort}"}
+
+authenticators:
+  dev-oauth:
+    type: jwt
+    issuer: ${facts.issuer}
+    clockTolerance: 0s
+  certificates:
+    type: mtls
+    allow:
+      - {commonName: client-ai-agent-1, clientId: ai_agent_prod}
+  legacy-keys:
+    type: apiKey
+    deprecation: ${facts.deprecation}
+    sunset: ${facts.sunset}
+    migrationGuide: https://example.com/from-keys-to-oauth
+    keys:
+      - id: reporting-tool-1
+        hash: ${facts.apiKeyHash}
+        clientId: reporting_tool
+        scopes: ${flow(policy.scopes.reporting_tool)}
+
+upstreams:
+  superset:
+    url: ${policy.upstreamOrigin}${policy.upstreamInsecure ? '\n    insecure: true   # plain HTTP over a network: never in production' : ''}
+
+routes:
+  - name: superset-mcp
+    path: ${policy.mcpPath}
+    upstream: superset
+    authenticate: {anyOf: [dev-oauth, legacy-keys], optional: [certificates]}
+    mcp:
+      denials: http   # 403 for a denied call, so that curl shows it; the default answers 200 with an error that a model can read
+      challengeScopes: ${flow(policy.challengeScopes)}
+      rules:
+${indent(policy.rules, 8)}${indent(policy.routes, 2)}
+  - name: health
+    path: /health
+    authenticate: none
+    respond: {status: 200, json: {status: healthy}}
+
+audit:
+  sinks:
+    - {type: file, path: audit.jsonl}
+`;
+}
+
+/** Superset's tools under the five scopes of the scenario. */
+export function supersetPolicy(upstreamOrigin: string): DevelopmentPolicy {
+  return {
+    mcpPath: '/mcp',
+    upstreamOrigin,
+    upstreamInsecure: false,
+    scopes: {
+      ai_agent_prod: ['dashboards:read', 'queries:execute'],
+      analytics_frontend: ['dashboards:read'],
+      reporting_tool: ['dashboards:read', 'queries:read', 'exports:create'],
+    },
+    challengeScopes: ['dashboards:read'],
+    rules: supersetRules,
+    routes: supersetRoutes,
+  };
+}
+
+const supersetRules = `- {name: no deletion, deny: {tools: ["delete_*"]}}
+- {name: liveness, allow: {tools: [health_check]}}
+- name: chart rows
+  allow: {tools: [get_chart_data], when: "has(args.request) && (!has(args.request.format) || args.request.format == 'json')"}
+  require: {scopes: ["dashboards:read"]}
+- name: chart export
+  allow: {tools: [get_chart_data]}
+  require: {scopes: ["exports:create"]}
+- name: viewing
+  allow:
+    tools: [get_instance_info, get_schema, list_dashboards, get_dashboard_info, list_charts, get_chart_info, get_chart_preview,
+      get_chart_type_schema, generate_explore_link]
+  require: {scopes: ["dashboards:read"]}
+- name: editing
+  allow: {tools: [generate_dashboard, add_chart_to_existing_dashboard, generate_chart, update_chart, update_chart_preview]}
+  require: {scopes: ["dashboards:write"]}
+- name: data catalogue
+  allow: {tools: [list_datasets, get_dataset_info, list_databases, get_database_info, open_sql_lab_with_context]}
+  require: {scopes: ["queries:read"]}
+- name: sql
+  allow: {tools: [execute_sql, create_virtual_dataset, save_sql_query]}
+  require: {scopes: ["queries:execute"]}
+- name: resources
+  allow: {resources: ["instance://metadata", "chart://configs"]}
+  require: {scopes: ["dashboards:read"]}
+- {name: prompts, allow: {prompts: [quickstart, create_chart_guided]}}
+`;
+
+const supersetRoutes = `
+- name: dashboards
+  path: /api/dashboards/*
+  methods: [GET]
+  upstream: superset
+  authenticate: dev-oauth
+  scopes: ["dashboards:read"]
+- name: queries   # defence in depth: a token and the client's own certificate
+  path: /api/queries
+  methods: [POST]
+  upstream: superset
+  authenticate: {allOf: [dev-oauth, certificates]}
+  scopes: ["queries:execute"]
+- name: exports
+  path: /api/exports
+  methods: [POST]
+  upstream: superset
+  authenticate: {anyOf: [dev-oauth, legacy-keys]}
+  scopes: ["exports:create"]
+`;
+
+/**
+ * For a server whose tools are unknown: tools that are named like reading need `tools:read`, all others `tools:call`.
+ * The agent may do both, the frontend and the reporting tool only read.
+ */
+export function generalPolicy(upstream: URL): DevelopmentPolicy {
+  const isLoopback = ['localhost', '127.0.0.1', '[::1]'].includes(upstream.hostname);
+  return {
+    mcpPath: upstream.pathname === '/' ? '/mcp' : upstream.pathname.replace(/\/$/, ''),
+    upstreamOrigin: upstream.origin,
+    upstreamInsecure: upstream.protocol === 'http:' && !isLoopback,
+    scopes: {
+      ai_agent_prod: ['tools:read', 'tools:call'],
+      analytics_frontend: ['tools:read'],
+      reporting_tool: ['tools:read'],
+    },
+    challengeScopes: ['tools:read', 'tools:call'],
+    rules: `- name: reading
+  allow: {tools: ["get_*", "list_*", "search_*", "read_*", "find_*", "describe_*"]}
+  require: {scopes: ["tools:read"]}
+- name: everything else
+  allow: {tools: ["*"]}
+  require: {scopes: ["tools:call"]}
+- {name: resources, allow: {resources: ["*"]}, require: {scopes: ["tools:read"]}}
+- {name: prompts, allow: {prompts: ["*"]}, require: {scopes: ["tools:read"]}}
+`,
+    routes: '',
+  };
+}
+
+function flow(items: readonly string[]): string {
+  return JSON.stringify(items);
+}
+
+function indent(text: string, columns: number): string {
+  return text.replace(/^(?=.)/gm, ' '.repeat(columns));
+}

@@ -1,0 +1,209 @@
+// Everything on loopback with no set-up: certificates, configuration, authorization server, demo upstream and the gateway.
+import { hash, randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { startAuthorizationServer } from './authorization-server.ts';
+import {
+  configFile,
+  configFileMark,
+  type DevelopmentClient,
+  type DevelopmentPolicy,
+  generalPolicy,
+  supersetPolicy,
+} from './config-file.ts';
+import { createCertificateAuthority, type IssuedCertificate } from './pki.ts';
+import { choosePort, type PortChoice } from './ports.ts';
+import { startDemoSuperset } from './superset/server.ts';
+
+export interface EnvironmentOptions {
+  /** MCP endpoint to stand in front of; default: the demo Superset. */
+  readonly upstream?: string | undefined;
+  /** Where the files go and stay; default: a temporary directory that `close` removes. */
+  readonly directory?: string | undefined;
+  /** 0 takes a free one; absent the usual one, or a free one where that is taken. */
+  readonly ports?: Partial<Record<PortName, number | undefined>> | undefined;
+  readonly startGateway: (configFile: string) => Promise<{ close(): Promise<void> }>;
+  readonly now?: () => number;
+}
+
+export type PortName = 'gateway' | 'admin' | 'issuer' | 'upstream';
+
+export interface DevelopmentEnvironment {
+  readonly directory: string;
+  readonly configFile: string;
+  readonly auditFile: string;
+  readonly caFile: string;
+  /** `https://localhost:<port>`. */
+  readonly publicUrl: string;
+  readonly mcpUrl: string;
+  readonly adminUrl: string;
+  readonly issuer: string;
+  readonly upstreamUrl: string;
+  readonly isDemo: boolean;
+  readonly policy: DevelopmentPolicy;
+  readonly clientSecrets: Readonly<Record<OAuthClient, string>>;
+  readonly apiKey: string;
+  readonly notes: readonly string[];
+  /** Stops all of it, in the order in which requests pass, and removes a temporary directory. */
+  close(): Promise<void>;
+}
+
+/** `short_lived` gets tokens of one second, to see one expire. */
+export type OAuthClient = Exclude<DevelopmentClient, 'reporting_tool'> | 'short_lived';
+
+const usualPorts = { gateway: 8443, admin: 9090, issuer: 9400, upstream: 5008 } as const;
+const dayMs = 86_400_000;
+const supersetScopes = ['dashboards:read', 'dashboards:write', 'queries:read', 'queries:execute', 'exports:create'];
+
+/** Starts everything, or nothing: what had started before a failure is stopped again. Throws errors of one line. */
+export async function startDevelopmentEnvironment(options: EnvironmentOptions): Promise<DevelopmentEnvironment> {
+  const closers: (() => Promise<void>)[] = [];
+  const close = async () => {
+    for (const closer of closers.splice(0).reverse()) await closer();
+  };
+  try {
+    return { ...(await start(options, closers)), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function start(
+  options: EnvironmentOptions,
+  closers: (() => Promise<void>)[],
+): Promise<Omit<DevelopmentEnvironment, 'close'>> {
+  const given = options.upstream === undefined ? undefined : parseUpstream(options.upstream);
+  const ports = await choosePorts(options.ports ?? {}, given === undefined);
+  const directory = await prepareDirectory(options.directory, closers);
+  const demo = given === undefined ? await startDemoSuperset({ port: ports.upstream.port }) : undefined;
+  if (demo !== undefined) closers.push(demo.close);
+  const policy = given === undefined ? supersetPolicy(demo?.url ?? '') : generalPolicy(given);
+  const publicUrl = `https://localhost:${ports.gateway.port}`;
+  const mcpUrl = `${publicUrl}${policy.mcpPath}`;
+  const clientSecrets = {
+    ai_agent_prod: randomSecret(),
+    analytics_frontend: randomSecret(),
+    short_lived: randomSecret(),
+  };
+  const authorizationServer = await startAuthorizationServer({
+    port: ports.issuer.port,
+    resources: [mcpUrl, ...['dashboards', 'queries', 'exports'].map((name) => `${publicUrl}/api/${name}`)],
+    scopes: given === undefined ? supersetScopes : policy.challengeScopes,
+    clients: [
+      { clientId: 'ai_agent_prod', scopes: policy.scopes.ai_agent_prod },
+      { clientId: 'analytics_frontend', scopes: policy.scopes.analytics_frontend },
+      { clientId: 'short_lived', scopes: policy.scopes.analytics_frontend, accessTokenLifetimeSeconds: 1 },
+    ].map((client) => ({ ...client, clientSecret: clientSecrets[client.clientId as OAuthClient] })),
+  });
+  closers.push(authorizationServer.close);
+  const apiKey = `sk_${randomSecret()}`;
+  const today = options.now?.() ?? Date.now();
+  const file = join(directory, 'gateway.yaml');
+  await writeCertificates(join(directory, 'pki'));
+  const text = configFile({
+    gatewayPort: ports.gateway.port,
+    adminPort: ports.admin.port,
+    issuer: authorizationServer.issuer,
+    apiKeyHash: `sha256:${hash('sha256', apiKey, 'hex')}`,
+    deprecation: day(today - 7 * dayMs),
+    sunset: day(today + 90 * dayMs),
+    policy,
+  });
+  await writeFile(file, text, { mode: 0o600 });
+  const gateway = await options.startGateway(file);
+  closers.push(gateway.close);
+  return {
+    directory,
+    configFile: file,
+    auditFile: join(directory, 'audit.jsonl'),
+    caFile: join(directory, 'pki', 'ca.crt'),
+    publicUrl,
+    mcpUrl,
+    adminUrl: `http://127.0.0.1:${ports.admin.port}`,
+    issuer: authorizationServer.issuer,
+    upstreamUrl: demo === undefined ? (options.upstream ?? '') : `${demo.url}/mcp`,
+    isDemo: demo !== undefined,
+    policy,
+    clientSecrets,
+    apiKey,
+    notes: notesOf(ports, policy),
+  };
+}
+
+function parseUpstream(text: string): URL {
+  const url = URL.parse(text);
+  if (url === null || !['http:', 'https:'].includes(url.protocol)) {
+    throw new Error(`--upstream must be the http(s) URL of an MCP endpoint, such as http://127.0.0.1:3000/mcp`);
+  }
+  if (url.search !== '' || url.hash !== '' || url.username !== '' || url.password !== '') {
+    throw new Error('--upstream must be a URL without query, fragment and credentials');
+  }
+  return url;
+}
+
+async function choosePorts(
+  wanted: Partial<Record<PortName, number | undefined>>,
+  withUpstream: boolean,
+): Promise<Record<PortName, PortChoice>> {
+  return {
+    gateway: await choosePort('gateway', '--port', usualPorts.gateway, wanted.gateway),
+    admin: await choosePort('admin listener', '--admin-port', usualPorts.admin, wanted.admin),
+    issuer: await choosePort('authorization server', '--issuer-port', usualPorts.issuer, wanted.issuer),
+    upstream: withUpstream
+      ? await choosePort('demo Superset', '--upstream-port', usualPorts.upstream, wanted.upstream)
+      : { port: 0 },
+  };
+}
+
+function notesOf(ports: Record<PortName, PortChoice>, policy: DevelopmentPolicy): string[] {
+  const notes = Object.values(ports).flatMap(({ note }) => note ?? []);
+  if (policy.upstreamInsecure) notes.push(`the upstream ${policy.upstreamOrigin} is reached over plain HTTP`);
+  return notes;
+}
+
+async function prepareDirectory(wanted: string | undefined, closers: (() => Promise<void>)[]): Promise<string> {
+  if (wanted === undefined) {
+    const directory = await mkdtemp(join(tmpdir(), 'portcullis-dev-'));
+    closers.push(() => rm(directory, { recursive: true, force: true }));
+    return directory;
+  }
+  const directory = resolve(wanted);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const existing = await readFile(join(directory, 'gateway.yaml'), 'utf8').catch(() => configFileMark);
+  if (!existing.startsWith(configFileMark)) {
+    throw new Error(`${directory} holds a gateway.yaml of its own; choose another --directory`);
+  }
+  return directory;
+}
+
+/** The server's certificate, and clients' of every kind that the printed lines show. */
+async function writeCertificates(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const authority = await createCertificateAuthority();
+  const other = await createCertificateAuthority({ commonName: 'Another development CA' });
+  const server = { commonName: 'localhost', dnsNames: ['localhost'], ips: ['127.0.0.1', '::1'], server: true };
+  const revoked = await authority.issue({ commonName: 'client-ai-agent-1' });
+  const issued: Record<string, IssuedCertificate> = {
+    server: await authority.issue(server),
+    'client-ai-agent-1': await authority.issue({ commonName: 'client-ai-agent-1' }),
+    'client-unlisted': await authority.issue({ commonName: 'client-unlisted' }),
+    'client-revoked': revoked,
+    'client-other-ca': await other.issue({ commonName: 'client-ai-agent-1' }),
+  };
+  await writeFile(join(directory, 'ca.crt'), authority.certificatePem);
+  await writeFile(join(directory, 'clients.crl'), await authority.revoke([revoked.serialNumber]));
+  for (const [name, { certificatePem, keyPem }] of Object.entries(issued)) {
+    await writeFile(join(directory, `${name}.crt`), certificatePem);
+    await writeFile(join(directory, `${name}.key`), keyPem, { mode: 0o600 });
+  }
+}
+
+function randomSecret(): string {
+  return randomBytes(32).toString('base64url');
+}
+
+function day(timeMs: number): string {
+  return new Date(timeMs).toISOString().slice(0, 10);
+}
