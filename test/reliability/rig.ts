@@ -97,7 +97,7 @@ audit: {sinks: [{type: file, path: audit.jsonl, rotateAt: 1MiB}]}
     configure,
     breakConfiguration: () => writeFile(configFile, 'version: 1\nserver: {listen: nowhere\n'),
     async start() {
-      const child = spawn(process.execPath, ['dist/main.js', 'serve', '-c', configFile, '--log-level', 'error'], {
+      const child = spawn(process.execPath, ['dist/main.js', 'serve', '-c', configFile, '--log-level', 'fatal'], {
         stdio: ['ignore', 'ignore', 'inherit'],
       });
       children.add(child);
