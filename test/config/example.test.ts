@@ -30,21 +30,14 @@ t.test('the example is valid, tells of its one gap, and says what the scenario s
   t.equal(config.upstreams['superset-api']?.authorization, 'Bearer a-token-of-the-gateway');
 });
 
-t.test('every default of the example that is called one is the default', async (t) => {
+t.test('what the example calls a default can be left out', async (t) => {
   const folder = t.testdir();
   const files = await exampleFiles();
   const { config } = await loadText(folder, example, { files });
-  const shortened = example
-    .split('\n')
-    .filter(
-      (line) =>
-        !/^ +(?!- |type|path|keys|url)\w+: [^#]+# (all )?default$|^ +(?!- |type|path|keys|url)\w+: [^#]+# default;/.test(
-          line,
-        ),
-    )
-    .join('\n');
-  t.not(shortened.length, example.length);
-  t.same((await loadText(folder, shortened, { files })).config, config);
+  const lines = example.split('\n');
+  const shortened = lines.filter((line) => !/^ *\w+: [^#]+# default(;|$)/.test(line));
+  t.ok(lines.length - shortened.length > 25, `${lines.length - shortened.length} lines left out`);
+  t.same((await loadText(folder, shortened.join('\n'), { files })).config, config);
 });
 
 t.test('every key of the schema is in the example or left out for a reason', (t) => {
