@@ -43,15 +43,13 @@ export function createJwtAuthenticator(
     resource: string,
     now: number,
   ): Promise<Verification> {
-    // Read first: keys that change meanwhile make the cached token one that is verified again.
-    const generation = keySet.generation();
-    const key = await keySet.resolve(header.kid, header.algorithm);
-    if (key === undefined) return refused('unknown_key');
-    if (!(await hasValidSignature(token.text, key, header.algorithm))) return refused('signature');
+    const found = await keySet.resolve(header.kid, header.algorithm);
+    if (found === undefined) return refused('unknown_key');
+    if (!(await hasValidSignature(token.text, found.key, header.algorithm))) return refused('signature');
     const judgement = judgeClaims(token.claims, rules, audiences ?? [resource], now);
     if ('refused' in judgement) return refused(judgement.refused);
     const verified = { verified: true, principal: judgement.principal } as const;
-    if (generation !== undefined) cache.set(token.text, resource, verified, keySet, generation);
+    cache.set(token.text, resource, verified, keySet, found.generation);
     return verified;
   }
 

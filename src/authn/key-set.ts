@@ -6,16 +6,19 @@ import { createKeySource } from './key-source.ts';
 import { issuerUnavailable } from './refusal.ts';
 import { parseKeySet, type VerificationKey } from './verification-key.ts';
 
+export interface ResolvedKey {
+  readonly key: VerificationKey;
+  /** Of the set that the key is from. */
+  readonly generation: number;
+}
+
 export interface KeySet {
   readonly issuer: string;
   /**
    * The key for a token's `kid` and `alg`; undefined when the issuer has none. Asks the issuer at most once in 10 s, whatever comes.
    * Throws `idp_unavailable` when there is no set that is recent enough.
    */
-  resolve(
-    kid: string | undefined,
-    algorithm: string,
-  ): VerificationKey | undefined | Promise<VerificationKey | undefined>;
+  resolve(kid: string | undefined, algorithm: string): ResolvedKey | undefined | Promise<ResolvedKey | undefined>;
   /** Changes whenever the keys change; undefined while there is no set that is recent enough. */
   generation(): number | undefined;
   ready(): boolean;
@@ -116,7 +119,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
 
   function resolve(kid: string | undefined, algorithm: string) {
     const known = usable();
-    const key = known && findKey(known.keys, kid, algorithm);
+    const key = known && findKey(known, kid, algorithm);
     if (key !== undefined && now() - known!.fetchedAt > refreshMs && !coolingDown()) void refresh(true);
     if (key !== undefined) return key;
     if (inFlight === undefined && coolingDown()) {
@@ -126,11 +129,11 @@ export function createKeySet(options: KeySetOptions): KeySet {
     return resolveAfterRefresh(kid, algorithm);
   }
 
-  async function resolveAfterRefresh(kid: string | undefined, algorithm: string): Promise<VerificationKey | undefined> {
+  async function resolveAfterRefresh(kid: string | undefined, algorithm: string): Promise<ResolvedKey | undefined> {
     await refresh(current === undefined);
     const known = usable();
     if (known === undefined) throw issuerUnavailable(lastFailure);
-    return findKey(known.keys, kid, algorithm);
+    return findKey(known, kid, algorithm);
   }
 
   void refresh(true);
@@ -149,14 +152,11 @@ export function createKeySet(options: KeySetOptions): KeySet {
 }
 
 /** The one key that fits. Without a `kid` there must be only one: nothing is tried out. */
-function findKey(
-  keys: readonly VerificationKey[],
-  kid: string | undefined,
-  algorithm: string,
-): VerificationKey | undefined {
-  const fitting = keys.filter((key) => (kid === undefined || key.kid === kid) && key.algorithms.has(algorithm));
+function findKey(set: CurrentSet, kid: string | undefined, algorithm: string): ResolvedKey | undefined {
+  const fitting = set.keys.filter((key) => (kid === undefined || key.kid === kid) && key.algorithms.has(algorithm));
   const [first] = fitting;
-  return fitting.every((key) => key.thumbprint === first?.thumbprint) ? first : undefined;
+  if (first === undefined || fitting.some((key) => key.thumbprint !== first.thumbprint)) return undefined;
+  return { key: first, generation: set.generation };
 }
 
 function fingerprintOf(keys: readonly VerificationKey[]): string {

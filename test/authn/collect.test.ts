@@ -1,0 +1,142 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { type CredentialSources, collectCredentials } from '../../src/authn/collect.ts';
+import { GatewayError } from '../../src/errors.ts';
+
+const keyHeaders = new Set(['x-api-key', 'x-legacy-key']);
+
+function collect(rawHeaders: readonly string[], query = '') {
+  return collectCredentials({ rawHeaders, query, peer: undefined, keyHeaders });
+}
+
+/** Status and code of the refusal, or `taken`. */
+function outcome(sources: Pick<CredentialSources, 'rawHeaders'> & { query?: string }): string {
+  try {
+    collect(sources.rawHeaders, sources.query);
+    return 'taken';
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    return `${error.status} ${error.code}`;
+  }
+}
+
+t.test('a token, a key or nothing is taken as it stands', (t) => {
+  t.same(collect([]), { certificate: undefined, bearer: undefined, apiKey: undefined });
+  for (const scheme of ['Bearer', 'bearer', 'BEARER', 'bEaReR']) {
+    t.equal(collect(['Host', 'x', 'Authorization', `${scheme} a.b-c_d~e+f/g==`]).bearer, 'a.b-c_d~e+f/g==', scheme);
+  }
+  t.same(collect(['X-API-Key', 'sk_1']).apiKey, { key: 'sk_1', header: 'x-api-key' });
+  t.same(collect(['X-Legacy-KEY', 'sk_1']).apiKey, { key: 'sk_1', header: 'x-legacy-key' });
+  t.equal(collect(['Authorization', `Bearer ${'a'.repeat(8192)}`]).bearer?.length, 8192);
+  t.equal(collect(['Proxy-Authorization', 'Bearer a', 'Authorization', 'Bearer b']).bearer, 'b');
+  t.end();
+});
+
+t.test('what is malformed, double or ambiguous is refused before anybody is asked', (t) => {
+  const table: [string, string[]][] = [
+    ['400 duplicate_header', ['Authorization', 'Bearer a', 'Authorization', 'Bearer b']],
+    ['400 duplicate_header', ['Authorization', 'Bearer a', 'authorization', 'Bearer a']],
+    ['400 duplicate_header', ['authorization', '', 'AUTHORIZATION', 'Bearer a']],
+    ['400 duplicate_header', ['x-api-key', 'sk_1', 'X-Api-Key', 'sk_1']],
+    ['400 ambiguous_credentials', ['x-api-key', 'sk_1', 'x-legacy-key', 'sk_2']],
+    ['400 ambiguous_credentials', ['Authorization', 'Bearer a', 'x-api-key', 'sk_1']],
+    ['400 ambiguous_credentials', ['x-api-key', 'sk_1', 'Authorization', 'Bearer sk_1']],
+    ['400 ambiguous_credentials', ['x-api-key', '', 'Authorization', 'Bearer a']],
+    ['400 bad_request', ['Authorization', '']],
+    ['400 bad_request', ['Authorization', ' Bearer a']],
+    ['400 bad_request', ['Authorization', 'Bearer']],
+    ['400 bad_request', ['Authorization', 'Bearer ']],
+    ['400 bad_request', ['Authorization', 'Bearer  a']],
+    ['400 bad_request', ['Authorization', 'Bearer\ta']],
+    ['400 bad_request', ['Authorization', 'Bearer a ']],
+    ['400 bad_request', ['Authorization', 'Bearer a\t']],
+    ['400 bad_request', ['Authorization', 'Bearer a\n']],
+    ['400 bad_request', ['Authorization', 'Bearer a, Bearer b']],
+    ['400 bad_request', ['Authorization', 'Bearer a,b']],
+    ['400 bad_request', ['Authorization', 'Bearer a b']],
+    ['400 bad_request', ['Authorization', 'Bearer a=b']],
+    ['400 bad_request', ['Authorization', 'Bearer "a"']],
+    ['400 bad_request', ['Authorization', 'Bearer ä']],
+    ['400 bad_request', ['Authorization', `Bearer ${'a'.repeat(8193)}`]],
+    ['400 bad_request', ['x-api-key', '']],
+    ['400 bad_request', ['x-api-key', 'sk_1 sk_2']],
+    ['400 bad_request', ['x-api-key', 'sk_1\t']],
+    ['400 bad_request', ['x-api-key', 'sk_ä']],
+    ['400 bad_request', ['x-api-key', 'a'.repeat(8193)]],
+    ['401 invalid_token', ['Authorization', 'Basic YTpi']],
+    ['401 invalid_token', ['Authorization', 'DPoP a.b.c']],
+    ['401 invalid_token', ['Authorization', 'Digest username="a", realm="b"']],
+    ['401 invalid_token', ['Authorization', 'Negotiate']],
+    ['401 invalid_token', ['Authorization', 'Bearer1 a']],
+  ];
+  for (const [expected, rawHeaders] of table)
+    t.equal(outcome({ rawHeaders }), expected, JSON.stringify(rawHeaders).slice(0, 80));
+  t.end();
+});
+
+t.test('a credential in the query is refused in every spelling, also beside a good header', (t) => {
+  const refused = [
+    'access_token=a',
+    'access_token',
+    'a=b&access_token=c',
+    'a=b;access_token=c',
+    '%61ccess_token=a',
+    'access%5ftoken=a',
+    'access%5Ftoken=a',
+    '%61%63%63%65%73%73%5f%74%6f%6b%65%6e=a',
+    'x-api-key=sk_1',
+    'X-API-KEY=sk_1',
+    'x%2dapi%2dkey=sk_1',
+    'access_token=%zz',
+  ];
+  for (const query of refused) {
+    t.equal(outcome({ rawHeaders: [], query }), '400 bad_request', query);
+    t.equal(outcome({ rawHeaders: ['Authorization', 'Bearer a'], query }), '400 bad_request', query);
+  }
+  for (const query of ['a=access_token', 'Access_Token=a', 'access_token2=a', '%', 'a=%zz', '&&=', 'xaccess_token=1']) {
+    t.equal(outcome({ rawHeaders: ['Authorization', 'Bearer a'], query }), 'taken', query);
+  }
+  t.end();
+});
+
+t.test('no refusal repeats what was sent', (t) => {
+  const secret = 'sk_canary';
+  const heads = [
+    ['Authorization', `Bearer ${secret} x`],
+    ['Authorization', `Basic ${secret}`],
+    ['x-api-key', `${secret} `],
+    ['x-api-key', secret, 'x-api-key', secret],
+  ];
+  for (const rawHeaders of heads) {
+    try {
+      collect(rawHeaders);
+      t.fail('it was taken');
+    } catch (error) {
+      const { message, headers, reason } = error as GatewayError;
+      t.notOk(JSON.stringify([message, headers, reason]).includes(secret), message);
+    }
+  }
+  t.end();
+});
+
+t.test('whatever stands in the head, there is one credential or a named refusal', (t) => {
+  const name = fc.constantFrom('authorization', 'Authorization', 'x-api-key', 'X-Legacy-Key', 'accept');
+  const value = fc.oneof(
+    fc.string(),
+    fc.string().map((text) => `Bearer ${text}`),
+    fc.constant('Bearer abc'),
+  );
+  const check = () =>
+    fc.assert(
+      fc.property(fc.array(fc.tuple(name, value), { maxLength: 4 }), fc.string(), (headers, query) => {
+        try {
+          const found = collect(headers.flat(), query);
+          return found.bearer === undefined || (found.apiKey === undefined && /^[\w.~+/-]+=*$/.test(found.bearer));
+        } catch (error) {
+          return error instanceof GatewayError && [400, 401].includes(error.status);
+        }
+      }),
+    );
+  t.doesNotThrow(check);
+  t.end();
+});

@@ -1,0 +1,90 @@
+// What the tests of authentication share: a clock that stands still, an observer that remembers, a configuration in a few words.
+import { X509Certificate } from 'node:crypto';
+import { pino } from 'pino';
+import type { Test } from 'tap';
+import type { VerificationContext } from '../../src/authn/authenticator.ts';
+import { type AuthenticatorRuntime, type AuthenticatorSet, createAuthenticators } from '../../src/authn/create.ts';
+import type { PeerCertificate } from '../../src/authn/credential.ts';
+import type { AuthenticatorConfig, Config } from '../../src/config/schema.ts';
+import { authenticator } from '../../src/config/schema-authenticators.ts';
+
+export const resource = 'https://mcp.example.com/mcp';
+
+export interface Judgement {
+  readonly authenticator: string;
+  readonly result: string;
+  readonly reason: string;
+}
+
+export interface TestRuntime extends AuthenticatorRuntime {
+  /** Milliseconds since 1970; stands still until it is moved. */
+  clock: number;
+  readonly judgements: Judgement[];
+  refreshFailures: number;
+}
+
+/** A runtime whose key sets are closed when the test ends. */
+export function createRuntime(t: Test, clock: number = Date.now()): TestRuntime {
+  const judgements: Judgement[] = [];
+  const runtime: TestRuntime = {
+    clock,
+    judgements,
+    refreshFailures: 0,
+    keySets: new Map(),
+    log: pino({ level: 'silent' }),
+    now: () => runtime.clock,
+    observe: {
+      credentialJudged: (authenticator, result, reason) => void judgements.push({ authenticator, result, reason }),
+      keySetRefreshFailed: () => void runtime.refreshFailures++,
+    },
+  };
+  t.teardown(() => {
+    for (const keySet of runtime.keySets.values()) keySet.close();
+  });
+  return runtime;
+}
+
+/** Authenticators as the configuration file writes them, defaults filled in. */
+export function parseAuthenticators(written: Readonly<Record<string, unknown>>): Record<string, AuthenticatorConfig> {
+  return Object.fromEntries(Object.entries(written).map(([name, value]) => [name, authenticator.parse(value)]));
+}
+
+export interface TestFiles {
+  readonly ca?: string;
+  readonly crl?: string;
+  readonly others?: Readonly<Record<string, string>>;
+}
+
+/** The authenticators of a snapshot; `ca` makes the listener ask for client certificates. */
+export function createSet(
+  written: Readonly<Record<string, unknown>>,
+  runtime: AuthenticatorRuntime,
+  files: TestFiles = {},
+): AuthenticatorSet {
+  const content = { ...files.others, 'clients-ca.crt': files.ca, 'clients.crl': files.crl };
+  const tls = {
+    certFile: 'tls.crt',
+    keyFile: 'tls.key',
+    clientCertificates: files.ca === undefined ? 'off' : 'optional',
+    clientCaFile: 'clients-ca.crt',
+    clientCrlFile: files.crl === undefined ? undefined : 'clients.crl',
+  };
+  const config = { authenticators: parseAuthenticators(written), server: { tls } } as unknown as Config;
+  const present = Object.entries(content).flatMap(([name, text]) =>
+    text === undefined ? [] : [[name, Buffer.from(text)] as const],
+  );
+  return createAuthenticators({ config, files: new Map(present) }, runtime);
+}
+
+export function contextAt(runtime: TestRuntime, clientAddress = '192.0.2.1'): VerificationContext {
+  return { now: runtime.clock, clientAddress, resource };
+}
+
+/** A certificate as the TLS layer hands it over when it found nothing wrong. */
+export function peerOf(pem: string, chain: readonly string[] = [], authorizationError?: string): PeerCertificate {
+  return {
+    certificate: new X509Certificate(pem),
+    chain: chain.map((each) => new X509Certificate(each)),
+    authorizationError,
+  };
+}
