@@ -36,8 +36,8 @@ export interface Runtime {
   readonly metrics: Metrics;
   readonly audit: AuditLog;
   readonly peerCertificate: (socket: Socket) => PeerCertificate | undefined;
-  /** Requests that have begun and not ended, by their connection. */
-  readonly open: Map<Socket, Exchange>;
+  /** Requests that have begun and not ended. */
+  readonly open: Set<Exchange>;
 }
 
 async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
@@ -80,55 +80,57 @@ function open(request: IncomingMessage, response: ServerResponse, runtime: Runti
   const { snapshot } = runtime;
   const address = snapshot.clientAddress(request.socket.remoteAddress ?? '', request.headers);
   const exchange = openExchange<Snapshot, Route>(snapshot, request, response, address, runtime.now());
-  runtime.open.set(request.socket, exchange);
+  runtime.open.add(exchange);
   response.once('close', () => end(exchange, runtime));
   return exchange;
 }
 
-/** Runs when the path has ended and when the response has closed; the later of the two completes the exchange. */
+/** Runs when the path has ended and when the response has closed; the later of the two ends the exchange. */
 function end(exchange: Exchange, runtime: Runtime): void {
   exchange.ends += 1;
   if (exchange.ends < 2) return;
-  const { socket } = exchange.request;
-  if (runtime.open.get(socket) === exchange) runtime.open.delete(socket);
-  if (exchange.closed) return;
-  complete(exchange, runtime, exchange.response.headersSent ? exchange.response.statusCode : undefined).catch(
-    (cause: unknown) => {
-      runtime.log.error(
-        { id: exchange.id, err: cause },
-        'the completion record of a forwarded request could not be written',
-      );
-    },
-  );
+  runtime.open.delete(exchange);
+  if (exchange.recorded) return;
+  exchange.outcome ??= exchange.response.writableFinished ? 'completed' : 'aborted';
+  const status = exchange.response.headersSent ? exchange.response.statusCode : undefined;
+  count(exchange, runtime, status);
+  record(exchange, runtime, status).catch((cause: unknown) => {
+    runtime.log.error({ id: exchange.id, err: cause }, 'the completion record of a request could not be written');
+  });
 }
 
-/** The one place where a request ends: its metrics and its completion record, exactly once. */
-function complete(exchange: Exchange, runtime: Runtime, status: number | undefined): Promise<void> {
-  exchange.closed = true;
-  exchange.outcome ??= exchange.response.writableFinished ? 'completed' : 'aborted';
-  const target = exchange.message?.target;
-  const tool =
-    target?.kind === 'tool' ? (exchange.route!.knownTools.has(target.name) ? target.name : 'other') : undefined;
-  runtime.metrics.requestFinished(exchange, status, tool);
+/** Every refusal and failure. What was not decided has one record, written before the answer; without it the answer is that it could not be. */
+export async function refuse(error: GatewayError, exchange: Exchange, runtime: Runtime): Promise<void> {
+  if (exchange.error !== undefined) return;
+  exchange.error = error;
+  if (error.status >= 500) {
+    runtime.log.warn({ id: exchange.id, code: error.code, reason: error.reason, err: error.cause }, error.message);
+  }
+  if (exchange.decided) exchange.outcome = 'failed';
+  else {
+    const gone = exchange.response.destroyed;
+    exchange.outcome = gone ? 'aborted' : 'refused';
+    await record(exchange, runtime, gone ? undefined : statusOfError(exchange, error)).catch((unwritten: unknown) => {
+      exchange.error = toGatewayError(unwritten);
+    });
+    count(exchange, runtime, gone ? undefined : statusOfError(exchange, exchange.error));
+  }
+  writeError(exchange, exchange.error, jsonRpcError, responseHeaders(exchange, runtime));
+}
+
+function record(exchange: Exchange, runtime: Runtime, status: number | undefined): Promise<void> {
+  exchange.recorded = true;
   return runtime.audit.write(completedEvent(exchange, exchange.snapshot.hash, runtime.now(), status));
 }
 
-/** Every refusal and failure: recorded first, then answered. What was never decided has only this one record. */
-export async function refuse(error: GatewayError, exchange: Exchange, runtime: Runtime): Promise<void> {
-  if (exchange.error !== undefined) return;
-  if (error.status >= 500)
-    runtime.log.warn({ id: exchange.id, code: error.code, reason: error.reason, err: error.cause }, error.message);
-  exchange.error = error;
-  if (exchange.decided) exchange.outcome = 'failed';
-  else {
-    exchange.outcome = exchange.response.destroyed ? 'aborted' : 'refused';
-    try {
-      await complete(exchange, runtime, exchange.response.destroyed ? undefined : statusOfError(exchange, error));
-    } catch (unwritten) {
-      exchange.error = toGatewayError(unwritten);
-    }
-  }
-  writeError(exchange, exchange.error, jsonRpcError, responseHeaders(exchange, runtime));
+function count(exchange: Exchange, runtime: Runtime, status: number | undefined): void {
+  const target = exchange.message?.target;
+  const known = target?.kind === 'tool' && exchange.route?.knownTools.has(target.name);
+  runtime.metrics.requestFinished(
+    exchange,
+    status,
+    target?.kind === 'tool' ? (known ? target.name : 'other') : undefined,
+  );
 }
 
 function identifyRoute(exchange: Exchange): RouteMatch<Route> {

@@ -67,7 +67,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     metrics,
     audit,
     peerCertificate: createPeerCertificateReader(),
-    open: new Map(),
+    open: new Set(),
   };
   const { app, server } = await openFront(runtime, loaded);
   const admin = createAdmin({
@@ -157,7 +157,7 @@ async function openFront(runtime: Runtime, loaded: LoadedConfig): Promise<{ app:
     handle: (request, response) => takeRequest(request, response, runtime),
     refuse: (error, request, response) => refuseRequest(error, request, response, runtime),
     connectionBroke(error, socket) {
-      const exchange = runtime.open.get(socket);
+      const exchange = [...runtime.open].findLast(({ request }) => request.socket === socket);
       if (exchange === undefined) {
         recordConnection(runtime, socket, error.code, error.status);
         return false;

@@ -54,7 +54,7 @@ export interface Exchange<S = unknown, R extends RouteView = RouteView> {
   /** How many of its two ends have come: the path's and the response's. */
   ends: number;
   /** The completion record was written or is being written. */
-  closed: boolean;
+  recorded: boolean;
 }
 
 export function openExchange<S, R extends RouteView>(
@@ -88,6 +88,6 @@ export function openExchange<S, R extends RouteView>(
     outcome: undefined,
     origin: undefined,
     ends: 0,
-    closed: false,
+    recorded: false,
   };
 }

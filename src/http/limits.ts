@@ -12,9 +12,6 @@ const singleHeaders = new Set([
   'origin',
   'transfer-encoding',
   'last-event-id',
-  'accept-encoding',
-  'x-forwarded-for',
-  'forwarded',
 ]);
 
 /** Refuses requests whose framing or headers two parsers could read differently. One pass over the raw headers. */

@@ -108,6 +108,8 @@ function required(files: Files, path: string | undefined): Buffer {
 }
 
 function applyLimits(server: Server, config: ServerConfig): void {
+  // Read by Node for each new connection, though its types do not name it.
+  Object.assign(server, { maxHeaderSize: config.limits.headerBytes });
   server.requestTimeout = config.limits.receiveTimeout;
   server.headersTimeout = Math.min(headersTimeoutMs, config.limits.receiveTimeout);
   server.maxConnections = Math.min(config.limits.connections, connectionCeiling());
