@@ -1,17 +1,24 @@
 // Warnings about what is configured and never used.
 import { alternativesOf, namesIn } from './alternatives.ts';
+import type { Path } from './problem.ts';
 import type { Review } from './review.ts';
 
 export function checkUse(review: Review): void {
-  const routes = review.draft.routes ?? [];
-  const authenticators = new Set(routes.flatMap((route) => namesIn(alternativesOf(route.authenticate, []))));
-  const certificates = routes.some((route) => (route.certificateFor ?? []).length > 0);
-  for (const [name, { type }] of Object.entries(review.draft.authenticators ?? {})) {
-    if (authenticators.has(name) || (type === 'mtls' && certificates)) continue;
-    review.warn(['authenticators', name], 'is not used by any route');
-  }
-  const upstreams = new Set(routes.map(({ upstream }) => upstream));
-  for (const name of Object.keys(review.draft.upstreams ?? {})) {
-    if (!upstreams.has(name)) review.warn(['upstreams', name], 'is not used by any route');
+  const { routes = [], authenticators = {} } = review.draft;
+  const named = routes.flatMap((route) => namesIn(alternativesOf(route.authenticate, [])));
+  const asksForCertificates = routes.some((route) => (route.certificateFor ?? []).length > 0);
+  const idle = Object.keys(authenticators).filter(
+    (name) => authenticators[name]?.type === 'mtls' && asksForCertificates,
+  );
+  warnOfUnused(review, ['authenticators'], review.declared.authenticators, [...named, ...idle]);
+  const targets = routes.flatMap(({ upstream }) => upstream ?? []);
+  warnOfUnused(review, ['upstreams'], review.declared.upstreams, targets);
+}
+
+/** A name that is used and not there is probably one of those that seem unused. */
+function warnOfUnused(review: Review, path: Path, declared: readonly string[], used: readonly string[]): void {
+  if (used.some((name) => name !== 'none' && !declared.includes(name))) return;
+  for (const name of declared) {
+    if (!used.includes(name)) review.warn([...path, name], 'is not used by any route');
   }
 }

@@ -54,6 +54,16 @@ t.test('every key of the schema is in the example or left out for a reason', (t)
   t.end();
 });
 
+t.test('the first file of the reference is valid as it stands', async (t) => {
+  const reference = readFileSync(join(root, 'docs/configuration.md'), 'utf8');
+  const first = /```yaml\n([\s\S]*?)```/.exec(reference)?.[1] ?? '';
+  const files = await exampleFiles();
+  const { warnings } = await loadText(t.testdir(), first, {
+    files: { 'tls.crt': files['tls/tls.crt']!, 'tls.key': files['tls/tls.key']! },
+  });
+  t.same(warnings, []);
+});
+
 t.test('every key of the schema is in the reference', (t) => {
   const reference = readFileSync(join(root, 'docs/configuration.md'), 'utf8');
   for (const key of keysOf(configJsonSchema())) t.ok(reference.includes(`\`${key}\``), key);
