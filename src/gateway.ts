@@ -160,6 +160,7 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
     query: exchange.query,
     peer: runtime.peerCertificate(request.socket),
     keyHeaders: snapshot.keyHeaders,
+    seen: exchange.credentials,
   });
   exchange.caller = await authenticate(credentials, route.plan, snapshot.authenticators, {
     now: runtime.now(),

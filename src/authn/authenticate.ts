@@ -29,9 +29,10 @@ export function authenticate(
 ): Caller | undefined | Promise<Caller> {
   if (plan.kind === 'none') return undefined;
   const presented = presentedCredential(credentials, authenticators.owners);
+  const judge = presented && judgeOf(presented, credentials, authenticators, context);
   const certificate = verifyCertificate(credentials, presented, plan, authenticators, context);
-  if (presented === undefined) return admit(plan, undefined, certificate);
-  const verified = verifyPresented(presented, authenticators, context);
+  if (presented === undefined || judge === undefined) return admit(plan, undefined, certificate);
+  const verified = verifyPresented(presented, judge, authenticators, context);
   return verified instanceof Promise
     ? verified.then((each) => admit(plan, each, certificate))
     : admit(plan, verified, certificate);
@@ -79,31 +80,44 @@ function askVerifiers(
   return { verification: { verified: false, reason: reason ?? 'unknown' }, name: plan.certificateVerifiers[0] };
 }
 
+/** A token that was verified before, or else whose the credential is. Nobody's is refused before any credential is verified. */
+function judgeOf(
+  presented: Credential,
+  { certificate }: Credentials,
+  authenticators: AuthenticatorSet,
+  context: AuthenticationContext,
+): Verified | Authenticator {
+  const startedMs = performance.now();
+  if (presented.kind === 'access-token') {
+    const known = authenticators.tokens.get(presented.token, context.resource, context.now);
+    if (known !== undefined) return known;
+  }
+  const ownership = findOwner(presented, authenticators.owners);
+  if (ownership.owner !== undefined) return ownership.owner;
+  authenticators.observe.credentialJudged('none', 'refused', ownership.reason, secondsSince(startedMs));
+  if (certificate !== undefined) {
+    record(context, { kind: 'client-certificate', peer: certificate }, undefined, undefined);
+  }
+  record(context, presented, undefined, undefined);
+  throw credentialRefused('access-token', ownership.reason);
+}
+
 function verifyPresented(
   credential: Credential,
+  judge: Verified | Authenticator,
   authenticators: AuthenticatorSet,
   context: AuthenticationContext,
 ): Verified | Promise<Verified> {
   const startedMs = performance.now();
-  if (credential.kind === 'access-token') {
-    const known = authenticators.tokens.get(credential.token, context.resource, context.now);
-    if (known !== undefined)
-      return settle(credential, known.principal.authenticator, known, startedMs, authenticators, context);
-  }
-  const ownership = findOwner(credential, authenticators.owners);
-  if (ownership.owner === undefined) {
-    authenticators.observe.credentialJudged('none', 'refused', ownership.reason, secondsSince(startedMs));
-    record(context, credential, undefined, undefined);
-    throw credentialRefused('access-token', ownership.reason);
-  }
-  const { name } = ownership.owner;
-  const verification = ask(ownership.owner, credential, startedMs, authenticators, context);
+  if ('verified' in judge)
+    return settle(credential, judge.principal.authenticator, judge, startedMs, authenticators, context);
+  const verification = ask(judge, credential, startedMs, authenticators, context);
   return verification instanceof Promise
     ? verification.then(
-        (each) => settle(credential, name, each, startedMs, authenticators, context),
-        (error: unknown) => unavailable(error, credential, name, startedMs, authenticators, context),
+        (each) => settle(credential, judge.name, each, startedMs, authenticators, context),
+        (error: unknown) => unavailable(error, credential, judge.name, startedMs, authenticators, context),
       )
-    : settle(credential, name, verification, startedMs, authenticators, context);
+    : settle(credential, judge.name, verification, startedMs, authenticators, context);
 }
 
 function ask(

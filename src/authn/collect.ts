@@ -1,6 +1,6 @@
 // Takes the credentials out of a request head: at most one token or key, in one place, in plain form.
 import { GatewayError } from '../errors.ts';
-import type { Credentials, PeerCertificate } from './credential.ts';
+import type { CredentialRecord, Credentials, PeerCertificate } from './credential.ts';
 import { credentialRefused } from './refusal.ts';
 
 export interface CredentialSources {
@@ -11,6 +11,8 @@ export interface CredentialSources {
   readonly peer: PeerCertificate | undefined;
   /** Lower-case names of the headers of all apiKey authenticators. */
   readonly keyHeaders: ReadonlySet<string>;
+  /** Filled with what was presented when that is ambiguous, for the record: nobody is asked about it any more. */
+  readonly seen?: CredentialRecord[] | undefined;
 }
 
 const maxCredentialLength = 8192;
@@ -34,11 +36,12 @@ export function collectCredentials(sources: CredentialSources): Credentials {
       if (authorization !== undefined) throw duplicate(name);
       authorization = rawHeaders[index + 1]!;
     } else if (keyHeaders.has(name)) {
-      if (apiKey !== undefined) throw apiKey.header === name ? duplicate(name) : ambiguous();
+      if (apiKey !== undefined)
+        throw apiKey.header === name ? duplicate(name) : ambiguous(sources, 'api-key', 'api-key');
       apiKey = { key: rawHeaders[index + 1]!, header: name };
     }
   }
-  if (authorization !== undefined && apiKey !== undefined) throw ambiguous();
+  if (authorization !== undefined && apiKey !== undefined) throw ambiguous(sources, 'access-token', 'api-key');
   if (sources.query !== '') refuseCredentialInQuery(sources.query, keyHeaders);
   if (apiKey !== undefined) checkKey(apiKey.key);
   const bearer = authorization === undefined ? undefined : bearerOf(authorization);
@@ -85,7 +88,9 @@ function duplicate(name: string): GatewayError {
   return new GatewayError('duplicate_header', `Send the ${name} header once.`);
 }
 
-function ambiguous(): GatewayError {
+function ambiguous({ peer, seen }: CredentialSources, ...kinds: CredentialRecord['kind'][]): GatewayError {
+  const present = peer === undefined ? kinds : ['client-certificate' as const, ...kinds];
+  seen?.push(...present.map((kind) => ({ kind, authenticator: undefined, id: undefined })));
   return new GatewayError(
     'ambiguous_credentials',
     'Send either an access token or one API key, not several credentials at once.',

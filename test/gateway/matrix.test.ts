@@ -1,0 +1,283 @@
+// Every combination of token, certificate and key on every form of `authenticate`: status, code, challenge, silence of the upstream, record.
+import { createHash, randomBytes } from 'node:crypto';
+import t, { type Test } from 'tap';
+import { createTestCertificates, fingerprintOf } from '../support/certificates.ts';
+import { type ClientAnswer, createClient } from '../support/client.ts';
+import { type AuditRecord, startTestGateway } from '../support/gateway.ts';
+import { createFakeIssuer } from '../support/issuer.ts';
+import { startUpstream } from '../support/upstream.ts';
+import {
+  type CertificateState,
+  challengeOf,
+  clients,
+  combinations,
+  type Expectation,
+  expect,
+  type Listed,
+  type MatrixRoute,
+  neededScope,
+  type Presented,
+  routes,
+} from './matrix-oracle.ts';
+
+interface Cell {
+  readonly route: MatrixRoute;
+  readonly presented: Presented;
+  readonly expected: Expectation;
+  readonly answer: ClientAnswer;
+}
+
+const hashOf = (key: string) => `sha256:${createHash('sha256').update(key).digest('hex')}`;
+const newKey = () => `sk_${randomBytes(32).toString('base64url')}`;
+
+const upstream = await startUpstream();
+const issuer = await createFakeIssuer();
+const certificates = await createTestCertificates();
+const keys = { good: newKey(), expired: newKey() };
+const hourAgo = Math.floor(Date.now() / 1000) - 3600;
+const aud = routes.map(({ name }) => `https://mcp.example.com/${name}`);
+const tokens: Readonly<Partial<Record<Presented['token'], string>>> = {
+  good: await issuer.token({ aud, jti: 'token-good' }),
+  expired: await issuer.token({ aud, iat: hourAgo - 300, exp: hourAgo }),
+  'wrong-audience': await issuer.token({ aud: 'https://mcp.example.com/another' }),
+  'wrong-issuer': await issuer.token({ aud, iss: `${issuer.issuer}/` }),
+  'under-scoped': await issuer.token({ aud, jti: 'token-under-scoped', scope: 'queries:execute' }),
+};
+const gateway = await startTestGateway({
+  files: certificates.files,
+  yaml: `
+version: 1
+server:
+  listen: 127.0.0.1:0
+  publicUrl: https://mcp.example.com
+  tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: optional, clientCaFile: clients-ca.crt}
+admin: {listen: "127.0.0.1:0"}
+authenticators:
+  corp: {type: jwt, issuer: "${issuer.issuer}"}
+  workloads:
+    type: mtls
+    allow:
+      - {commonName: client-ai-agent-1, clientId: ai_agent_prod, scopes: [dashboards:read, queries:execute]}
+      - {commonName: client-reporting-1, clientId: reporting_tool}
+  keys:
+    type: apiKey
+    keys:
+      - {id: key-good, hash: "${hashOf(keys.good)}", clientId: reporting_tool, scopes: [dashboards:read, queries:read, exports:create], expires: 2099-01-01}
+      - {id: key-expired, hash: "${hashOf(keys.expired)}", clientId: reporting_tool, scopes: [dashboards:read], expires: 2020-01-01}
+upstreams: {superset: {url: "${upstream.url}"}}
+routes:
+${routes.map(routeYaml).join('\n')}
+`,
+});
+t.teardown(async () => {
+  await gateway.close();
+  await issuer.close();
+  await upstream.close();
+});
+
+function routeYaml({ name, authenticate, certificateFor }: MatrixRoute): string {
+  return `  - {name: ${name}, path: /${name}, upstream: superset, authenticate: ${authenticate}${
+    certificateFor === undefined ? '' : `, certificateFor: [${certificateFor}]`
+  }${authenticate === 'none' ? '' : `, scopes: [${neededScope}]`}}`;
+}
+
+const certificateOf = {
+  no: undefined,
+  good: certificates.agent,
+  'other-client': certificates.reporting,
+  unlisted: certificates.unlisted,
+  'other-authority': certificates.otherAuthority,
+} as const satisfies Record<CertificateState, unknown>;
+
+function credentialHeaders({ token, key, keyPlace }: Presented): Record<string, string> {
+  const headers: Record<string, string> = {};
+  if (token !== 'no') headers.authorization = `Bearer ${tokens[token]}`;
+  if (key !== 'no' && keyPlace === 'header') headers['x-api-key'] = keys[key];
+  if (key !== 'no' && keyPlace === 'bearer') headers.authorization = `Bearer ${keys[key]}`;
+  return headers;
+}
+
+/** Sends every cell over the few connections of its certificate. */
+async function sendAll(): Promise<Cell[]> {
+  const cells: Promise<Cell>[] = [];
+  const opened = new Map<CertificateState, ReturnType<typeof createClient>>();
+  for (const presented of combinations()) {
+    const client =
+      opened.get(presented.certificate) ??
+      createClient({
+        port: gateway.port,
+        ca: certificates.authority.certificatePem,
+        certificate: certificateOf[presented.certificate],
+        connections: 4,
+      });
+    opened.set(presented.certificate, client);
+    for (const route of routes) {
+      const request = { path: `/${route.name}`, headers: credentialHeaders(presented) };
+      cells.push(
+        client.send(request).then((answer) => ({ route, presented, expected: expect(route, presented), answer })),
+      );
+    }
+  }
+  const answered = await Promise.all(cells);
+  for (const client of opened.values()) client.close();
+  return answered;
+}
+
+const cells = await sendAll();
+const nameOf = ({ route, presented }: Cell) =>
+  `${route.name}: token ${presented.token}, certificate ${presented.certificate}, key ${presented.key} in ${presented.keyPlace}`;
+
+/** One assertion over all cells, which shows those that are wrong. */
+function every(t: Test, actual: (cell: Cell) => unknown, wanted: (cell: Cell) => unknown, about: string): void {
+  const wrong = cells.flatMap((cell) => {
+    const [found, expected] = [actual(cell), wanted(cell)];
+    return JSON.stringify(found) === JSON.stringify(expected) ? [] : [{ cell: nameOf(cell), found, expected }];
+  });
+  t.same(wrong.slice(0, 10), [], `${about}, in ${cells.length} cells`);
+}
+
+t.test('status and stable code', async (t) => {
+  t.ok(cells.length >= 1000, 'the matrix is whole');
+  every(
+    t,
+    ({ answer }) => [answer.status, answer.status === 200 ? undefined : JSON.parse(answer.text).code],
+    ({ expected }) => [expected.status, expected.code],
+    'status and code',
+  );
+});
+
+t.test('the challenge is that of the route and the denial, to the byte', async (t) => {
+  every(
+    t,
+    ({ answer }) => answer.headers['www-authenticate'],
+    ({ route, expected }) => challengeOf(route, expected),
+    'the challenge',
+  );
+});
+
+t.test('the same denial has the same body whatever was wrong with the credential, and is not stored', async (t) => {
+  const bodies = new Map<string, string>();
+  every(
+    t,
+    ({ route, presented, answer, expected }) => {
+      if (expected.code === undefined) return true;
+      // Of two demands that can be unmet, the message names the one that is.
+      const bare = presented.token === 'no' && presented.key === 'no';
+      const denial = `${route.name} ${expected.code} ${expected.code === 'credentials_required' && bare}`;
+      const first = bodies.get(denial) ?? answer.text;
+      bodies.set(denial, first);
+      const kind = answer.headers['content-type'] === 'application/problem+json';
+      return kind && answer.headers['cache-control'] === 'no-store' && answer.text === first;
+    },
+    () => true,
+    'refusals of one kind look alike',
+  );
+});
+
+t.test('the upstream saw what was allowed, once each, and nothing else', async (t) => {
+  const allowed = cells.filter(({ expected }) => expected.status === 200);
+  t.same(
+    upstream.requests.map((request) => `${request.url} ${request.header('x-request-id').join()}`).sort(),
+    allowed.map(({ route, answer }) => `/${route.name} ${answer.id}`).sort(),
+  );
+  t.ok(upstream.requests.every((request) => request.header('authorization').length === 0));
+  t.ok(upstream.requests.every((request) => request.header('x-api-key').length === 0));
+});
+
+t.test('the records say what was presented, who it was, and why not', async (t) => {
+  await gateway.record(({ stage, id }) => stage === 'completed' && id === cells.at(-1)?.answer.id);
+  const byId = Map.groupBy(await gateway.records(), ({ id }) => id);
+  const recordsOf = ({ answer }: Cell): AuditRecord[] => byId.get(answer.id) ?? [];
+  every(
+    t,
+    (cell) => recordsOf(cell).map(({ stage, outcome }) => [stage, outcome]),
+    ({ expected }) =>
+      expected.code === undefined
+        ? [
+            ['decided', undefined],
+            ['completed', 'completed'],
+          ]
+        : [['completed', 'refused']],
+    'two records where it was allowed, one where it was refused',
+  );
+  every(
+    t,
+    (cell) => {
+      const { route, decision, reason, status, credentials, principal, scopes } = recordsOf(cell).at(-1)!;
+      return { route, decision, reason, status, credentials, principal, granted: scopes?.granted };
+    },
+    ({ route, presented, expected }) => ({
+      route: route.name,
+      decision: expected.code === undefined ? 'allow' : 'deny',
+      reason: expected.code,
+      status: expected.status,
+      credentials:
+        expected.credentials.length === 0
+          ? undefined
+          : expected.credentials.map((listed) => credentialRecord(listed, presented)),
+      principal: expected.principal && principalRecord(expected.principal, presented),
+      granted: route.alternatives === undefined ? [] : expected.granted,
+    }),
+    'route, decision, reason, status, credentials, principal, granted scopes',
+  );
+  const all = JSON.stringify([...byId.values()]);
+  for (const secret of [...Object.values(tokens), ...Object.values(keys)]) t.notOk(all.includes(secret), 'no secret');
+});
+
+t.test('the metrics count each refusal and each allowance on its route', async (t) => {
+  const metrics = await gateway.metrics();
+  for (const route of routes) {
+    const statuses = Map.groupBy(
+      cells.filter((cell) => cell.route === route),
+      ({ expected }) =>
+        `outcome="${expected.code === undefined ? 'completed' : 'refused'}",status="${expected.status}"`,
+    );
+    for (const [labels, counted] of statuses) {
+      t.match(metrics, `portcullis_requests_total{route="${route.name}",${labels}} ${counted.length}\n`);
+    }
+  }
+});
+
+function credentialRecord([kind, standing]: Listed, presented: Presented) {
+  const kinds = { token: 'access-token', certificate: 'client-certificate', key: 'api-key' };
+  const authenticators = { token: 'corp', certificate: 'workloads', key: 'keys' };
+  const ids = { token: `token-${presented.token}`, certificate: fingerprint(presented), key: `key-${presented.key}` };
+  return {
+    kind: kinds[kind],
+    authenticator: standing === 'unknown' ? undefined : authenticators[kind],
+    id: standing === 'verified' ? ids[kind] : undefined,
+  };
+}
+
+function principalRecord(kind: 'token' | 'certificate' | 'key', presented: Presented) {
+  switch (kind) {
+    case 'token':
+      return {
+        kind: 'oauth',
+        issuer: issuer.issuer,
+        ...subjectAndClient(clients.token),
+        credentialId: `token-${presented.token}`,
+      };
+    case 'key':
+      return { kind: 'api-key', issuer: 'keys', ...subjectAndClient(clients.key), credentialId: 'key-good' };
+    case 'certificate': {
+      const good = presented.certificate === 'good';
+      return {
+        kind: 'mtls',
+        issuer: 'workloads',
+        subject: good ? 'client-ai-agent-1' : 'client-reporting-1',
+        clientId: good ? 'ai_agent_prod' : 'reporting_tool',
+        credentialId: fingerprint(presented),
+      };
+    }
+  }
+}
+
+function subjectAndClient({ subject, clientId }: { subject: string; clientId: string }) {
+  return { subject, clientId };
+}
+
+function fingerprint({ certificate }: Presented): string | undefined {
+  const issued = certificateOf[certificate];
+  return issued && fingerprintOf(issued);
+}

@@ -1,0 +1,96 @@
+// An HTTPS client for tests: connections kept alive, one certificate, and answers as they came over the wire.
+import { once } from 'node:events';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { Agent, request as sendRequest } from 'node:https';
+import type { IssuedCertificate } from '../../src/dev/pki.ts';
+
+export interface ClientRequest {
+  readonly method?: string;
+  readonly path?: string;
+  /** Over `Host: mcp.example.com`; a list sends a header several times. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  readonly body?: string | Buffer;
+}
+
+export interface ClientAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+  /** The `x-request-id`, which is the id of the audit records. */
+  readonly id: string;
+}
+
+export interface TestClient {
+  send(request: ClientRequest): Promise<ClientAnswer>;
+  /** A call of a tool on an MCP route: POST with the headers that MCP asks for. `body` may be a message or raw bytes. */
+  post(body: unknown, request?: ClientRequest): Promise<ClientAnswer>;
+  close(): void;
+}
+
+export interface ClientOptions {
+  readonly port: number;
+  /** Of the server certificate. */
+  readonly ca: string;
+  readonly certificate?: IssuedCertificate | undefined;
+  /** Connections at once; default 1, so that requests follow each other on the same one. */
+  readonly connections?: number;
+}
+
+export const publicHost = 'mcp.example.com';
+
+export function createClient(options: ClientOptions): TestClient {
+  const { certificate, connections = 1, ...target } = options;
+  const agent = new Agent({
+    keepAlive: true,
+    maxSockets: connections,
+    servername: publicHost,
+    ca: target.ca,
+    ...(certificate !== undefined && { cert: certificate.certificatePem, key: certificate.keyPem }),
+  });
+  async function send({ method = 'GET', path = '/', headers = {}, body }: ClientRequest): Promise<ClientAnswer> {
+    const outgoing = sendRequest({
+      agent,
+      host: '127.0.0.1',
+      port: target.port,
+      method,
+      path,
+      headers: {
+        host: publicHost,
+        ...(body !== undefined && { 'content-length': Buffer.byteLength(body) }),
+        ...(headers as Record<string, string | string[]>),
+      },
+    });
+    outgoing.end(body);
+    const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+    const chunks: Buffer[] = [];
+    for await (const chunk of response) chunks.push(chunk);
+    const id = response.headers['x-request-id'];
+    return {
+      status: response.statusCode ?? 0,
+      headers: response.headers,
+      text: Buffer.concat(chunks).toString(),
+      id: typeof id === 'string' ? id : '',
+    };
+  }
+  return {
+    send,
+    post: (message, request = {}) =>
+      send({
+        method: 'POST',
+        path: '/mcp',
+        body: typeof message === 'string' || Buffer.isBuffer(message) ? message : JSON.stringify(message),
+        ...request,
+        headers: {
+          'content-type': 'application/json',
+          accept: 'application/json, text/event-stream',
+          ...request.headers,
+        },
+      }),
+    close: () => agent.destroy(),
+  };
+}
+
+/** A `tools/call` message. */
+export function toolCall(name: string, args: unknown = {}, id: string | number = 1): object {
+  return { jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: args } };
+}
