@@ -59,6 +59,8 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
   let unsynced = false;
   let syncing: Promise<void> | undefined;
   let syncError: unknown;
+  /** After a failed fsync the next write is only good when a fsync of it is. */
+  let syncOwed = false;
   let rotationRetryAt = 0;
   let retentionDueAt = 0;
 
@@ -136,13 +138,14 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
     const before = size;
     try {
       await writeAll(buffer);
-      if (config.fsync === 'always') await promised<void>((done) => files.fdatasync(fdOf(file), done));
+      if (config.fsync === 'always' || syncOwed) await promised<void>((done) => files.fdatasync(fdOf(file), done));
     } catch (error) {
       await cutBack(before, error);
       throw error;
     }
     head = chained.head;
     owed = [];
+    syncOwed = false;
     unsynced = config.fsync !== 'always';
   }
 
@@ -239,6 +242,7 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
       if (config.fsync !== 'never') await promised<void>((done) => files.fdatasync(of.fd, done));
     } catch (error) {
       syncError = error;
+      syncOwed = true;
     } finally {
       syncing = undefined;
       if (close) await promised<void>((done) => fs.close(of.fd, done)).catch(ignore);

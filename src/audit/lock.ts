@@ -75,8 +75,10 @@ async function identify(pid: number): Promise<Holder> {
   const boot = await read('/proc/sys/kernel/random/boot_id');
   const namespace = await readlink('/proc/self/ns/pid').catch(() => '');
   const status = await read(`/proc/${pid}/stat`);
-  // Field 22, counted behind the command, which stands in parentheses and may itself hold spaces and parentheses.
-  const started = status.slice(status.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  // Fields 3 and 22, counted behind the command, which stands in parentheses and may itself hold spaces and parentheses.
+  const fields = status.slice(status.lastIndexOf(')') + 2).split(' ');
+  const dead = fields[0] === 'Z' || fields[0] === 'X';
+  const started = dead ? 'dead' : (fields[19] ?? '');
   return { pid, host: hostname(), space: `${boot.trim()} ${namespace}`, started };
 }
 

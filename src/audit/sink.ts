@@ -165,8 +165,8 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
   }
 
   async function housekeep(): Promise<void> {
-    if (failure === undefined) await target.tick();
-    else await deliver([]);
+    if (opened) await target.tick();
+    if (failure !== undefined) await deliver([]);
   }
 
   /** After a failure the first thing written is the record of what was missed. */

@@ -1,0 +1,315 @@
+// Sinks that fail: what each kind of broken disk means for the requests, and how the log recovers by itself.
+import fs from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { FileCalls } from '../../src/audit/file-sink.ts';
+import type { AuditConfig } from '../../src/config/schema.ts';
+import { breakOf, configOf, eventOf, fileSink, linesOf, openLog, requestIds, until } from './support.ts';
+
+type Write = (fd: number, buffer: Buffer, offset: number, length: number, position: null, done: Done) => void;
+type Done = (error: NodeJS.ErrnoException | null, written?: number) => void;
+
+/** The real calls, with writing replaced. */
+function calls(write: Write, more: Partial<FileCalls> = {}): FileCalls {
+  return { fdatasync: fs.fdatasync, ftruncate: fs.ftruncate, write: write as unknown as typeof fs.write, ...more };
+}
+
+const failing = (code: string) => Object.assign(new Error(`${code}: injected`), { code });
+
+function counting() {
+  const counts = { written: 0, failed: 0 };
+  const observe = {
+    written: (_sink: string, records: number) => {
+      counts.written += records;
+    },
+    failed: (_sink: string, records: number) => {
+      counts.failed += records;
+    },
+  };
+  return { counts, observe };
+}
+
+t.test('a full disk: recorded is exactly what was acknowledged, and it recovers without traffic', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  let room = Number.POSITIVE_INFINITY;
+  const files = calls((fd, buffer, offset, length, position, done) => {
+    const taken = Math.min(length, room);
+    if (taken === 0) return done(failing('ENOSPC'));
+    fs.write(fd, buffer, offset, taken, position, (error, written) => {
+      room -= written;
+      done(error, written);
+    });
+  });
+  const { counts, observe } = counting();
+  const log = await openLog(configOf([fileSink(path)]), { files, observe });
+  const acknowledged: string[] = [];
+  let refused = 0;
+  const writeSome = (from: number, to: number) =>
+    Promise.all(
+      Array.from({ length: to - from }, async (_, index) => {
+        const id = `r${from + index}`;
+        await log.write(eventOf(id, { stage: 'decided' })).then(
+          () => acknowledged.push(id),
+          (error) => {
+            refused += 1;
+            t.match(error, { code: 'audit_unavailable', status: 503, headers: { 'retry-after': '1' } });
+          },
+        );
+      }),
+    );
+  await writeSome(0, 50);
+  t.equal(refused, 0);
+  room = 1000;
+  await writeSome(50, 60);
+  t.equal(refused, 10);
+  t.equal(log.healthy(), false);
+  for (let id = 60; id < 70; id += 1) await writeSome(id, id + 1);
+  t.strictSame(requestIds(path).sort(), acknowledged.toSorted());
+  room = Number.POSITIVE_INFINITY;
+  await until('healthy again', () => log.healthy());
+  await writeSome(70, 80);
+  await log.close();
+  t.strictSame(requestIds(path).sort(), acknowledged.toSorted());
+  t.equal(acknowledged.length + refused, 80);
+  t.strictSame(counts, { written: acknowledged.length, failed: refused });
+  const recovered = linesOf(path).find((line) => line.reason === 'recovered');
+  t.match(recovered, { stage: 'config', detail: { sink: path, missed: refused, since: /^2026-/ } });
+  t.equal(await breakOf(path), undefined);
+});
+
+t.test('an I/O error, a read-only disk, a stale handle: refused, opened again, recovered', async (t) => {
+  for (const code of ['EIO', 'EROFS', 'ESTALE', 'EPIPE']) {
+    const path = join(t.testdir({}), 'audit.jsonl');
+    let broken = false;
+    const files = calls((fd, buffer, offset, length, position, done) => {
+      if (!broken) return fs.write(fd, buffer, offset, length, position, done);
+      // Half a line reaches the disk before the error does.
+      fs.write(fd, buffer, offset, 100, position, () => done(failing(code)));
+    });
+    const log = await openLog(configOf([fileSink(path)]), { files });
+    await log.write(eventOf('r1'));
+    broken = true;
+    await t.rejects(log.write(eventOf('r2')), { code: 'audit_unavailable' });
+    await t.rejects(log.write(eventOf('r3')), { code: 'audit_unavailable' });
+    t.equal(log.healthy(), false);
+    broken = false;
+    await until('healthy again', () => log.healthy());
+    await log.write(eventOf('r4'));
+    await log.close();
+    t.strictSame(requestIds(path), ['r1', 'r4'], code);
+    t.equal(await breakOf(path), undefined, code);
+  }
+});
+
+t.test('a descriptor that was closed, or given to another file, is noticed', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  let descriptor = -1;
+  const files = calls((fd, buffer, offset, length, position, done) => {
+    descriptor = fd;
+    fs.write(fd, buffer, offset, length, position, done);
+  });
+  const log = await openLog(configOf([fileSink(path)]), { files });
+  await log.write(eventOf('r1'));
+  const first = descriptor;
+  fs.closeSync(first);
+  await log.write(eventOf('r2')).catch(() => {});
+  await until('it writes again', () => log.healthy());
+  await log.write(eventOf('r3'));
+  await log.close();
+  t.match(requestIds(path).join(), /^r1,(r2,)?r3$/);
+  t.equal(await breakOf(path), undefined);
+});
+
+t.test('a write that does not return fails its callers in time, and those after it at once', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  let release: (() => void) | undefined;
+  let hang = false;
+  const files = calls((fd, buffer, offset, length, position, done) => {
+    const go = () => fs.write(fd, buffer, offset, length, position, done);
+    if (hang) release = go;
+    else go();
+  });
+  const { counts, observe } = counting();
+  const log = await openLog(configOf([fileSink(path)], { timeout: 60 }), { files, observe });
+  await log.write(eventOf('r1'));
+  hang = true;
+  const stuck = log.write(eventOf('r2'));
+  await until('the write is out', () => release !== undefined);
+  const queued = log.write(eventOf('r3'));
+  await t.rejects(stuck, { code: 'audit_unavailable' });
+  await t.rejects(queued, { code: 'audit_unavailable' });
+  t.equal(log.healthy(), false);
+  const began = performance.now();
+  for (let index = 0; index < 50; index += 1) await t.rejects(log.write(eventOf('r4')), { code: 'audit_unavailable' });
+  t.ok(performance.now() - began < 50 * 60, 'nobody waits for a timeout of their own');
+  hang = false;
+  release?.();
+  await until('healthy again', () => log.healthy());
+  await log.write(eventOf('r5'));
+  await log.close();
+  t.strictSame(requestIds(path), ['r1', 'r2', 'r5'], 'what arrived late is in the file, and the chain knows');
+  t.equal(linesOf(path).find((line) => line.reason === 'recovered')?.seq, 3);
+  t.equal(counts.failed, 52);
+  t.equal(await breakOf(path), undefined);
+});
+
+t.test('a slow disk makes batches, not failures; a stingy one writes on where it stopped', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  let writes = 0;
+  const slow = calls((fd, buffer, offset, length, position, done) => {
+    writes += 1;
+    setTimeout(() => fs.write(fd, buffer, offset, length, position, done), 50);
+  });
+  const log = await openLog(configOf([fileSink(path)]), { files: slow });
+  const first = log.write(eventOf('r0'));
+  await until('it is being written', () => writes === 1);
+  await Promise.all([first, ...Array.from({ length: 500 }, (_, index) => log.write(eventOf(`r${index + 1}`)))]);
+  t.equal(writes, 2, 'all that came meanwhile went out together');
+  await log.close();
+  t.strictSame(
+    requestIds(path),
+    Array.from({ length: 501 }, (_, index) => `r${index}`),
+    'in the order of the calls',
+  );
+
+  const stingy = calls((fd, buffer, offset, length, position, done) => {
+    fs.write(fd, buffer, offset, Math.min(length, 7), position, done);
+  });
+  const again = await openLog(configOf([fileSink(path)]), { files: stingy });
+  await again.write(eventOf('last'));
+  await again.close();
+  t.equal(requestIds(path).at(-1), 'last');
+  t.equal(await breakOf(path), undefined);
+});
+
+t.test('the queue is bounded', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  let release = () => {};
+  const files = calls((fd, buffer, offset, length, position, done) => {
+    release = () => fs.write(fd, buffer, offset, length, position, done);
+  });
+  const log = await openLog(configOf([fileSink(path)], { timeout: 60_000 }), { files });
+  const big = eventOf('r', { mcp: { arguments: 'x'.repeat(64_000) } });
+  const results = Array.from({ length: 400 }, () =>
+    log.write(big).then(
+      () => true,
+      () => false,
+    ),
+  );
+  let pumping = true;
+  void (async () => {
+    while (pumping) {
+      release();
+      release = () => {};
+      await new Promise(setImmediate);
+    }
+  })();
+  const kept = (await Promise.all(results)).filter((result) => result).length;
+  pumping = false;
+  t.ok(kept > 200 && kept < 280, `${kept} of 400 records of 64 KB fitted in`);
+  const closed = log.close();
+  const pump = setInterval(() => release(), 1);
+  await closed;
+  clearInterval(pump);
+  t.equal(requestIds(path).length, kept);
+});
+
+t.test('fsync always: a record counts only when it is on the disk', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  let broken = false;
+  let syncs = 0;
+  const fdatasync = ((fd: number, done: fs.NoParamCallback) => {
+    syncs += 1;
+    if (broken) done(failing('EIO'));
+    else fs.fdatasync(fd, done);
+  }) as typeof fs.fdatasync;
+  const files = { ...calls(fs.write as unknown as Write), fdatasync };
+  const log = await openLog(configOf([fileSink(path, { fsync: 'always' })]), { files });
+  await log.write(eventOf('r1'));
+  t.equal(syncs, 1);
+  broken = true;
+  await t.rejects(log.write(eventOf('r2')), { code: 'audit_unavailable' });
+  broken = false;
+  await until('healthy again', () => log.healthy());
+  await log.write(eventOf('r3'));
+  await log.close();
+  t.match(requestIds(path).join(), /^r1,(r2,)?r3$/);
+  t.equal(await breakOf(path), undefined);
+});
+
+t.test('fsync interval: a disk that stops syncing is a failure until a sync works again', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  let broken = false;
+  let syncs = 0;
+  const fdatasync = ((fd: number, done: fs.NoParamCallback) => {
+    syncs += 1;
+    if (broken) done(failing('EIO'));
+    else fs.fdatasync(fd, done);
+  }) as typeof fs.fdatasync;
+  const files = { ...calls(fs.write as unknown as Write), fdatasync };
+  const log = await openLog(configOf([fileSink(path, { fsync: 'interval' })]), { files });
+  await log.write(eventOf('r1'));
+  await until('it was synced in the background', () => syncs > 0);
+  broken = true;
+  await log.write(eventOf('r2')).catch(() => {});
+  await until('unhealthy', () => !log.healthy());
+  const tried = syncs;
+  await until('it keeps trying', () => syncs > tried + 3);
+  t.equal(log.healthy(), false);
+  await t.rejects(log.write(eventOf('r3')), { code: 'audit_unavailable' });
+  broken = false;
+  await until('healthy again', () => log.healthy());
+  await log.close();
+  t.equal(await breakOf(path), undefined);
+});
+
+t.test('onFailure: continue lets requests pass and counts what is missing', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  let broken = true;
+  const files = calls((fd, buffer, offset, length, position, done) => {
+    if (broken) done(failing('ENOSPC'));
+    else fs.write(fd, buffer, offset, length, position, done);
+  });
+  const { counts, observe } = counting();
+  const log = await openLog(configOf([fileSink(path)], { onFailure: 'continue' }), { files, observe });
+  for (const id of ['r1', 'r2', 'r3']) await log.write(eventOf(id));
+  t.equal(counts.failed, 3);
+  t.equal(log.healthy(), false);
+  broken = false;
+  await until('healthy again', () => log.healthy());
+  await log.close();
+  t.match(linesOf(path), [{ seq: 1, reason: 'recovered', detail: { missed: 3 } }]);
+});
+
+t.test('an optional sink that fails holds nothing up, is tried again, and a required one has it all', async (t) => {
+  const dir = t.testdir({ obstacle: 'a file where a directory should be' });
+  const required = join(dir, 'audit.jsonl');
+  const optional = join(dir, 'obstacle', 'copy.jsonl');
+  const config: AuditConfig = configOf([fileSink(required), fileSink(optional, { required: false })]);
+  const log = await openLog(config);
+  await log.write(eventOf('r1'));
+  t.equal(log.healthy(), true);
+  fs.rmSync(join(dir, 'obstacle'));
+  await until('the copy is there', () => fs.existsSync(optional) && linesOf(optional).length > 0);
+  await log.write(eventOf('r2'));
+  await log.close();
+  t.strictSame(requestIds(required), ['r1', 'r2']);
+  t.match(linesOf(optional), [
+    { seq: 1, reason: 'recovered', detail: { missed: 1 } },
+    { seq: 2, id: 'r2' },
+  ]);
+  t.equal(await breakOf(required), undefined);
+  t.equal(await breakOf(optional), undefined, 'each file verifies by itself');
+});
+
+t.test('a promise nobody looks at never becomes an unhandled rejection', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  const files = calls((_fd, _buffer, _offset, _length, _position, done) => done(failing('EIO')));
+  const log = await openLog(configOf([fileSink(path), fileSink(`${path}2`)]), { files });
+  void log.write(eventOf('r1'));
+  void log.write(eventOf('r2'), 'later');
+  await log.close();
+  void log.write(eventOf('r3'));
+  await new Promise(setImmediate);
+  t.pass('still alive');
+});
