@@ -82,10 +82,10 @@ function configuration(options: AuthorizationServerOptions, InvalidTarget: new (
       response_types: [],
       redirect_uris: [],
     })),
+    // Refresh tokens go to clients that ask for offline_access: one that has a refresh token may use it where it should step up.
     scopes: ['openid', 'offline_access', ...options.scopes],
     clientBasedCORS: () => true,
     pkce: { required: () => true },
-    issueRefreshToken: async (_context: unknown, client: Client) => client.grantTypeAllowed('refresh_token'),
     findAccount: (_context: unknown, accountId: string) => ({ accountId, claims: () => ({ sub: accountId }) }),
     interactions: { url: (_context: unknown, interaction: { uid: string }) => `/interaction/${interaction.uid}` },
     renderError: (context: { type: string; body: string }, out: Record<string, unknown>) => {
@@ -141,9 +141,11 @@ function createAdapters() {
       find,
       findByUid: async (uid: string) => [...store.values()].find((payload) => payload.uid === uid),
       findByUserCode: async () => undefined,
-      upsert: async (id: string, payload: AdapterPayload, expiresInSeconds?: number) => {
+      upsert: async (id: string, { scope, ...payload }: AdapterPayload, expiresInSeconds?: number) => {
         const ttl = expiresInSeconds === undefined ? {} : { ttl: Math.max(1, expiresInSeconds * 1000) };
-        store.set(`${model}:${id}`, payload, ttl);
+        // MCP clients register with the scope of their first challenge, which must not bar them from stepping up later.
+        const kept = model === 'Client' || scope === undefined ? payload : { scope, ...payload };
+        store.set(`${model}:${id}`, kept, ttl);
       },
       consume: async (id: string) => {
         const payload = await find(id);

@@ -18,12 +18,12 @@ declare module 'oidc-provider' {
   export interface Client {
     readonly clientId: string;
     readonly clientName?: string;
-    grantTypeAllowed(grantType: string): boolean;
   }
 
   export interface AdapterPayload {
     readonly grantId?: string;
     readonly uid?: string;
+    readonly scope?: string;
     consumed?: number;
   }
 

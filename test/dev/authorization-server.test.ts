@@ -9,6 +9,7 @@ import {
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, type JWTPayload, jwtVerify } from 'jose';
 import t from 'tap';
 import { startAuthorizationServer } from '../../src/dev/authorization-server.ts';
+import { approve } from './browser.ts';
 
 const resource = 'https://localhost:8443/mcp';
 const other = 'https://localhost:8443/api/dashboards';
@@ -36,27 +37,6 @@ async function verified(token: string, audience: string): Promise<JWTPayload> {
   const keySet = createRemoteJWKSet(new URL(`${server.issuer}/jwks`));
   const { payload } = await jwtVerify(token, keySet, { issuer: server.issuer, audience, typ: 'at+jwt' });
   return payload;
-}
-
-/** What the person's browser does: follows redirects with cookies and presses the button; returns where the client is called back. */
-async function approve(authorizationUrl: URL): Promise<URL> {
-  const cookies = new Map<string, string>();
-  let url = authorizationUrl;
-  for (let step = 0; step < 8; step++) {
-    const isPage = url.pathname.startsWith('/interaction/');
-    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
-    const shown = isPage ? await (await fetch(url, { headers: { cookie } })).text() : '';
-    if (isPage && !/Approve as analyst/.test(shown)) throw new Error(`no button on the page: ${shown}`);
-    if (/<b>/.test(shown)) throw new Error('the client name is not escaped');
-    const response = await fetch(url, { method: isPage ? 'POST' : 'GET', headers: { cookie }, redirect: 'manual' });
-    for (const line of response.headers.getSetCookie()) {
-      const [, name, value] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
-      if (name !== undefined && value !== undefined) cookies.set(name, value);
-    }
-    url = new URL(response.headers.get('location') ?? '', server.issuer);
-    if (url.origin !== server.issuer) return url;
-  }
-  throw new Error('too many redirects');
 }
 
 t.test('client credentials give an RFC 9068 token with the audience, scopes and client asked for', async (t) => {
@@ -101,7 +81,7 @@ t.test('an MCP client discovers, registers itself, is approved by a person, and 
   const { authorizationUrl, codeVerifier } = await startAuthorization(server.issuer, {
     ...common,
     redirectUrl,
-    scope: 'dashboards:read offline_access',
+    scope: 'dashboards:read',
     state: 'state-1',
   });
   const callback = await approve(authorizationUrl);
@@ -115,7 +95,7 @@ t.test('an MCP client discovers, registers itself, is approved by a person, and 
   const again = await startAuthorization(server.issuer, {
     ...common,
     redirectUrl,
-    scope: 'dashboards:read',
+    scope: 'dashboards:read queries:execute offline_access',
     state: 's',
   });
   const code = (await approve(again.authorizationUrl)).searchParams.get('code') ?? '';
@@ -124,7 +104,7 @@ t.test('an MCP client discovers, registers itself, is approved by a person, and 
     authorizationCode: code,
     codeVerifier: again.codeVerifier,
   });
-  t.match(await verified(tokens.access_token, resource), { sub: 'analyst', scope: 'dashboards:read' });
+  t.match(await verified(tokens.access_token, resource), { sub: 'analyst', scope: 'dashboards:read queries:execute' });
   t.not(codeVerifier, again.codeVerifier);
   const refreshed = await refreshAuthorization(server.issuer, {
     ...common,

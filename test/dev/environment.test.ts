@@ -6,15 +6,24 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
+import type { OAuthClientProvider } from '@modelcontextprotocol/sdk/client/auth.js';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import type { OAuthClientInformationMixed, OAuthTokens } from '@modelcontextprotocol/sdk/shared/auth.js';
+import type { FetchLike } from '@modelcontextprotocol/sdk/shared/transport.js';
+import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import t, { type Test } from 'tap';
+import { Agent, fetch as undiciFetch } from 'undici';
 import { runGateway } from '../../src/cli/serve.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { clientConfigurations } from '../../src/dev/client-configurations.ts';
 import { type DevelopmentEnvironment, startDevelopmentEnvironment } from '../../src/dev/environment.ts';
 import { instructions, quote, type Step } from '../../src/dev/instructions.ts';
 import { instructionsText } from '../../src/dev/instructions-text.ts';
+import { loadOptionalPackage } from '../../src/dev/optional-package.ts';
 import { startDemoSuperset } from '../../src/dev/superset/server.ts';
 import { createLog } from '../../src/log.ts';
+import { approve } from './browser.ts';
 
 const anyPorts = { gateway: 0, admin: 0, issuer: 0, upstream: 0 };
 const log = createLog({ level: 'silent' });
@@ -70,6 +79,83 @@ t.test('every printed line, pasted as it is, does what it says', async (t) => {
   await environment.close();
   t.notOk(existsSync(environment.directory), 'the temporary directory is gone');
   for (const url of [environment.issuer, environment.adminUrl, environment.upstreamUrl]) await t.rejects(fetch(url));
+});
+
+t.test(
+  'an MCP client that knows only the URL is led to the log-in, steps up, and is itself at the upstream',
+  async (t) => {
+    const environment = await startDevelopmentEnvironment({ ports: anyPorts, startGateway });
+    t.teardown(() => environment.close());
+    const dispatcher = new Agent({ connect: { ca: await readFile(environment.caFile, 'utf8') } });
+    t.teardown(() => dispatcher.close());
+    const trusting = ((url: string | URL, init?: object) =>
+      undiciFetch(url, { ...init, dispatcher })) as unknown as FetchLike;
+    const login = createLogin();
+    const connect = async () => {
+      const client = new Client({ name: 'test', version: '1' });
+      const options = { authProvider: login.provider, fetch: trusting };
+      const transport = new StreamableHTTPClientTransport(new URL(environment.mcpUrl), options);
+      return { client, transport, start: () => client.connect(transport as Parameters<typeof client.connect>[0]) };
+    };
+    const first = await connect();
+    await t.rejects(first.start(), { message: 'Unauthorized' });
+    t.equal(login.asked[0]?.origin, environment.issuer);
+    t.equal(login.asked[0]?.searchParams.get('scope'), 'dashboards:read');
+    t.equal(login.asked[0]?.searchParams.get('resource'), environment.mcpUrl);
+    await first.transport.finishAuth((await approve(login.asked[0]!)).searchParams.get('code') ?? '');
+
+    const second = await connect();
+    await second.start();
+    const facts = (await second.client.callTool({
+      name: 'get_instance_info',
+      arguments: { request: {} },
+    })) as CallToolResult;
+    t.match(JSON.stringify(facts.content), /\\"username\\":\\"analyst\\"/);
+    const statement = { name: 'execute_sql', arguments: { request: { database_id: 1, sql: 'SELECT 1 AS one' } } };
+    await t.rejects(second.client.callTool(statement), { message: 'Unauthorized' });
+    t.equal(login.asked[1]?.searchParams.get('scope'), 'queries:execute', 'the challenge names what is missing');
+    await second.transport.finishAuth((await approve(login.asked[1]!)).searchParams.get('code') ?? '');
+    const answer = (await second.client.callTool(statement)) as CallToolResult;
+    t.match(JSON.stringify(answer.content), /one/);
+    await second.client.close();
+  },
+);
+
+/** What an MCP client keeps of its log-in, and the addresses it would have opened in a browser. */
+function createLogin() {
+  const asked: URL[] = [];
+  const kept: { client?: OAuthClientInformationMixed; tokens?: OAuthTokens; verifier?: string } = {};
+  const provider: OAuthClientProvider = {
+    redirectUrl: 'http://localhost:33418/callback',
+    clientMetadata: {
+      client_name: 'Test client',
+      redirect_uris: ['http://localhost:33418/callback'],
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+      token_endpoint_auth_method: 'none',
+    },
+    clientInformation: () => kept.client,
+    saveClientInformation: (client) => void Object.assign(kept, { client }),
+    tokens: () => kept.tokens,
+    saveTokens: (tokens) => void Object.assign(kept, { tokens }),
+    redirectToAuthorization: (url) => void asked.push(url),
+    saveCodeVerifier: (verifier) => void Object.assign(kept, { verifier }),
+    codeVerifier: () => kept.verifier ?? '',
+  };
+  return { asked, provider };
+}
+
+t.test('a package that was left out is named in one line', async (t) => {
+  const missing = Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' });
+  await t.rejects(
+    loadOptionalPackage('oidc-provider', () => Promise.reject(missing)),
+    { message: 'portcullis dev needs the package oidc-provider, which is not installed: npm install oidc-provider' },
+  );
+  const other = new Error('broken');
+  await t.rejects(
+    loadOptionalPackage('oidc-provider', () => Promise.reject(other)),
+    other,
+  );
 });
 
 t.test('the configuration is accepted without a warning and opens nothing beyond loopback', async (t) => {
