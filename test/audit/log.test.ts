@@ -1,0 +1,95 @@
+// Several sinks, their order, and going over to another configuration while records are written.
+import fs from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { breakOf, configOf, dayMs, eventOf, fileSink, linesOf, openLog, requestIds, until } from './support.ts';
+
+t.test('every required sink has each record, in the order of the calls, in a chain of its own', async (t) => {
+  const directory = t.testdir({});
+  const [one, two] = [join(directory, 'one.jsonl'), join(directory, 'two.jsonl')];
+  const log = await openLog(configOf([fileSink(one), fileSink(two)]));
+  const ids = Array.from({ length: 3000 }, (_, index) => `r${index}`);
+  await Promise.all(ids.map((id, index) => log.write(eventOf(id), index % 3 === 0 ? 'later' : 'now')));
+  await log.write(eventOf('alone'), 'later');
+  await log.close();
+  for (const path of [one, two]) {
+    t.strictSame(requestIds(path), [...ids, 'alone']);
+    t.equal(await breakOf(path), undefined);
+  }
+});
+
+t.test('closing writes out what nobody waited for', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  const log = await openLog(configOf([fileSink(path)]));
+  void log.write(eventOf('r1'), 'later');
+  void log.write(eventOf('r2'));
+  await log.close();
+  await log.close();
+  t.strictSame(requestIds(path), ['r1', 'r2']);
+});
+
+t.test('a new configuration opens what is new first, keeps what stays, and closes what goes', async (t) => {
+  const directory = t.testdir({});
+  const [stays, goes, comes] = ['stays', 'goes', 'comes'].map((name) => join(directory, `${name}.jsonl`)) as [
+    string,
+    string,
+    string,
+  ];
+  const log = await openLog(configOf([fileSink(stays), fileSink(goes)]));
+  await log.write(eventOf('r1'));
+  const pending = Array.from({ length: 100 }, (_, index) => log.write(eventOf(`p${index}`)));
+  await log.reconfigure(configOf([fileSink(comes), fileSink(stays)]));
+  await Promise.all(pending);
+  await log.write(eventOf('r2'));
+  t.notOk(fs.existsSync(`${goes}.lock`));
+  await log.close();
+  await t.rejects(log.reconfigure(configOf([fileSink(stays)])), { message: /closed/ });
+  t.equal(requestIds(stays).length, 102);
+  t.equal(requestIds(goes).length, 101);
+  t.strictSame(requestIds(comes), ['r2']);
+  t.equal(linesOf(stays).at(-1)?.seq, 102, 'the chain was not begun again');
+  for (const path of [stays, goes, comes]) t.equal(await breakOf(path), undefined);
+});
+
+t.test('a sink that cannot be opened leaves the old configuration whole', async (t) => {
+  const directory = t.testdir({ obstacle: 'x' });
+  const [old, fresh] = [join(directory, 'old.jsonl'), join(directory, 'fresh.jsonl')];
+  const log = await openLog(configOf([fileSink(old)]));
+  const bad = configOf([fileSink(fresh), fileSink(join(directory, 'obstacle', 'audit.jsonl'))]);
+  await t.rejects(log.reconfigure(bad), { message: /^audit: .*obstacle/ });
+  await log.write(eventOf('r1'));
+  t.equal(log.healthy(), true);
+  t.notOk(fs.existsSync(`${fresh}.lock`), 'what had been opened is closed');
+  await log.close();
+  t.strictSame(requestIds(old), ['r1']);
+});
+
+t.test('new limits of a file apply without opening it again', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  const log = await openLog(configOf([fileSink(path)]));
+  await log.write(eventOf('r1'));
+  await log.reconfigure(configOf([fileSink(path, { rotateAt: 100, keepFor: dayMs })], { onFailure: 'continue' }));
+  await log.write(eventOf('r2'));
+  await log.close();
+  t.strictSame(requestIds(path), ['r2'], 'r1 was rotated away');
+  t.equal(linesOf(path)[0]?.seq, 2);
+});
+
+t.test('a sink made optional no longer decides about health or requests', async (t) => {
+  const directory = t.testdir({ logs: {} });
+  const path = join(directory, 'logs', 'audit.jsonl');
+  const files = {
+    write: ((_fd: number, ...rest: unknown[]) => {
+      (rest.at(-1) as (error: Error) => void)(Object.assign(new Error('full'), { code: 'ENOSPC' }));
+    }) as unknown as typeof fs.write,
+    fdatasync: fs.fdatasync,
+    ftruncate: fs.ftruncate,
+  };
+  const log = await openLog(configOf([fileSink(path)]), { files });
+  await t.rejects(log.write(eventOf('r1')), { code: 'audit_unavailable' });
+  t.equal(log.healthy(), false);
+  await log.reconfigure(configOf([fileSink(path, { required: false })]));
+  await log.write(eventOf('r2'));
+  await until('health does not ask it', () => log.healthy());
+  await log.close();
+});

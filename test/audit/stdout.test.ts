@@ -1,0 +1,132 @@
+// The stdout sink over real pipes: slow readers, readers that went away, and lines that are never torn.
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { breakOf, configOf, eventOf, openLog, until } from './support.ts';
+
+const config = configOf([{ type: 'stdout', required: true }], { timeout: 60 });
+
+function pipe(directory: string) {
+  const path = join(directory, 'fifo');
+  execFileSync('mkfifo', [path]);
+  const { O_RDONLY, O_WRONLY, O_NONBLOCK } = fs.constants;
+  const reader = fs.openSync(path, O_RDONLY | O_NONBLOCK);
+  const writer = fs.openSync(path, O_WRONLY);
+  let text = '';
+  return {
+    reader,
+    writer,
+    /** Takes what is in the pipe; all that was ever read. */
+    read(): string {
+      const buffer = Buffer.alloc(1 << 20);
+      try {
+        for (let count = 1; count > 0; ) {
+          count = fs.readSync(reader, buffer);
+          text += buffer.toString('utf8', 0, count);
+        }
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      }
+      return text;
+    },
+  };
+}
+
+async function chainOf(directory: string, text: string) {
+  const path = join(directory, 'captured.jsonl');
+  fs.writeFileSync(path, text);
+  const lines: { seq: number; id: string; reason?: string }[] = text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line));
+  return { lines, broken: await breakOf(path) };
+}
+
+t.test('every line goes to the reader, in a chain that begins with the process', async (t) => {
+  const directory = t.testdir({});
+  const { reader, writer, read } = pipe(directory);
+  const log = await openLog(config, { stdoutFd: writer });
+  await Promise.all(['r1', 'r2', 'r3'].map((id) => log.write(eventOf(id))));
+  await log.close();
+  const { lines, broken } = await chainOf(directory, read());
+  t.match(lines, [
+    { seq: 1, id: 'r1' },
+    { seq: 2, id: 'r2' },
+    { seq: 3, id: 'r3' },
+  ]);
+  t.equal(broken, undefined);
+  t.ok(fs.fstatSync(writer).isFIFO(), 'the descriptor itself stays open');
+  fs.closeSync(reader);
+  fs.closeSync(writer);
+});
+
+t.test(
+  'a reader that does not read fails the requests in time; when it reads again no line is torn or lost',
+  async (t) => {
+    const directory = t.testdir({});
+    const { reader, writer, read } = pipe(directory);
+    const log = await openLog(config, { stdoutFd: writer });
+    const acknowledged: string[] = [];
+    const big = { arguments: 'x'.repeat(10_000) };
+    let refused = 0;
+    for (let index = 0; refused < 3; index += 1) {
+      await log.write(eventOf(`r${index}`, { mcp: big })).then(
+        () => acknowledged.push(`r${index}`),
+        (error) => {
+          refused += 1;
+          t.match(error, { code: 'audit_unavailable', status: 503 });
+        },
+      );
+    }
+    t.ok(acknowledged.length > 3, 'the pipe took some');
+    t.equal(log.healthy(), false);
+    await until('healthy again', () => {
+      read();
+      return log.healthy();
+    });
+    await log.write(eventOf('last'));
+    acknowledged.push('last');
+    await log.close();
+    const { lines, broken } = await chainOf(directory, read());
+    const ids = lines.map((line) => line.id);
+    t.strictSame(
+      acknowledged.filter((id) => !ids.includes(id)),
+      [],
+    );
+    t.ok(lines.some((line) => line.reason === 'recovered'));
+    t.equal(broken, undefined);
+    fs.closeSync(reader);
+    fs.closeSync(writer);
+  },
+);
+
+t.test('a reader that went away is a refusal, never the end of the process', async (t) => {
+  const { reader, writer } = pipe(t.testdir({}));
+  const log = await openLog(config, { stdoutFd: writer });
+  await log.write(eventOf('r1'));
+  fs.closeSync(reader);
+  await t.rejects(log.write(eventOf('r2')), { code: 'audit_unavailable', cause: { code: 'EPIPE' } });
+  t.equal(log.healthy(), false);
+  await log.close();
+  fs.closeSync(writer);
+});
+
+t.test('a full device refuses; an ordinary file behind stdout is written', async (t) => {
+  const full = fs.openSync('/dev/full', 'w');
+  const refusing = await openLog(config, { stdoutFd: full });
+  await t.rejects(refusing.write(eventOf('r1')), { code: 'audit_unavailable', cause: { code: 'ENOSPC' } });
+  await refusing.close();
+  fs.closeSync(full);
+
+  const directory = t.testdir({});
+  const path = join(directory, 'out');
+  const file = fs.openSync(path, 'w');
+  const log = await openLog(config, { stdoutFd: file });
+  await log.write(eventOf('r1'));
+  await log.close();
+  fs.closeSync(file);
+  const { lines, broken } = await chainOf(directory, fs.readFileSync(path, 'utf8'));
+  t.match(lines, [{ seq: 1, id: 'r1' }]);
+  t.equal(broken, undefined);
+});
