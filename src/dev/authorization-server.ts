@@ -62,26 +62,21 @@ function requestHandler(provider: Provider, options: AuthorizationServerOptions)
   };
 }
 
+interface ResourceToken {
+  readonly resourceServer?: { readonly accessTokenTTL: number };
+}
+
 function configuration(options: AuthorizationServerOptions, InvalidTarget: new (description?: string) => Error) {
   const lifetimeSeconds = options.accessTokenLifetimeSeconds ?? 3600;
-  const lifetimes = new Map(options.clients.map((client) => [client.clientId, client.accessTokenLifetimeSeconds]));
-  const resourceLifetime = (_context: unknown, token: { resourceServer?: { accessTokenTTL: number } }) =>
+  const tokenLifetime = (_context: unknown, token: ResourceToken) =>
     token.resourceServer?.accessTokenTTL ?? lifetimeSeconds;
-  const scope = options.scopes.join(' ');
   return {
     adapter: createAdapters(),
     jwks: { keys: [signingKey()] },
     cookies: { keys: [randomBytes(32).toString('base64url')] },
     // `native` allows what MCP clients register: loopback redirects on any port, private schemes and https.
     clientDefaults: { application_type: 'native', id_token_signed_response_alg: 'ES256' },
-    clients: options.clients.map(({ clientId, clientSecret, scopes }) => ({
-      client_id: clientId,
-      client_secret: clientSecret,
-      scope: scopes.join(' '),
-      grant_types: ['client_credentials'],
-      response_types: [],
-      redirect_uris: [],
-    })),
+    clients: options.clients.map(clientMetadata),
     // Refresh tokens go to clients that ask for offline_access: one that has a refresh token may use it where it should step up.
     scopes: ['openid', 'offline_access', ...options.scopes],
     clientBasedCORS: () => true,
@@ -98,31 +93,52 @@ function configuration(options: AuthorizationServerOptions, InvalidTarget: new (
       registration: { enabled: true },
       revocation: { enabled: true, allowedPolicy: () => true },
       rpInitiatedLogout: { enabled: false },
-      resourceIndicators: {
-        enabled: true,
-        defaultResource: () => options.resources[0],
-        useGrantedResource: () => true,
-        getResourceServerInfo: (_context: unknown, resource: string, client: Client) => {
-          if (!options.resources.includes(resource)) throw new InvalidTarget();
-          return {
-            scope,
-            audience: resource,
-            accessTokenFormat: 'jwt',
-            accessTokenTTL: lifetimes.get(client.clientId) ?? lifetimeSeconds,
-            jwt: { sign: { alg: 'ES256' } },
-          };
-        },
-      },
+      resourceIndicators: resourceIndicators(options, InvalidTarget, lifetimeSeconds),
     },
     ttl: {
-      AccessToken: resourceLifetime,
-      ClientCredentials: resourceLifetime,
+      AccessToken: tokenLifetime,
+      ClientCredentials: tokenLifetime,
       AuthorizationCode: 60,
       IdToken: 3600,
       Interaction: 3600,
       Grant: monthSeconds,
       RefreshToken: monthSeconds,
       Session: monthSeconds,
+    },
+  };
+}
+
+function clientMetadata({ clientId, clientSecret, scopes }: ConfidentialClient) {
+  return {
+    client_id: clientId,
+    client_secret: clientSecret,
+    scope: scopes.join(' '),
+    grant_types: ['client_credentials'],
+    response_types: [],
+    redirect_uris: [],
+  };
+}
+
+/** RFC 8707: one audience a token, and RFC 9068 tokens for it. */
+function resourceIndicators(
+  options: AuthorizationServerOptions,
+  InvalidTarget: new (description?: string) => Error,
+  lifetimeSeconds: number,
+) {
+  const lifetimes = new Map(options.clients.map((client) => [client.clientId, client.accessTokenLifetimeSeconds]));
+  return {
+    enabled: true,
+    defaultResource: () => options.resources[0],
+    useGrantedResource: () => true,
+    getResourceServerInfo: (_context: unknown, resource: string, client: Client) => {
+      if (!options.resources.includes(resource)) throw new InvalidTarget();
+      return {
+        scope: options.scopes.join(' '),
+        audience: resource,
+        accessTokenFormat: 'jwt',
+        accessTokenTTL: lifetimes.get(client.clientId) ?? lifetimeSeconds,
+        jwt: { sign: { alg: 'ES256' } },
+      };
     },
   };
 }

@@ -8,6 +8,8 @@ export interface DevelopmentPolicy {
   /** Plain HTTP to another host: has to be said in the file. */
   readonly upstreamInsecure: boolean;
   readonly scopes: Readonly<Record<DevelopmentClient, readonly string[]>>;
+  /** Every scope that the authorization server knows. */
+  readonly allScopes: readonly string[];
   /** What a first challenge asks for. */
   readonly challengeScopes: readonly string[];
   /** YAML of the list below `rules:`. */
@@ -108,6 +110,7 @@ export function supersetPolicy(upstreamOrigin: string): DevelopmentPolicy {
       analytics_frontend: ['dashboards:read'],
       reporting_tool: ['dashboards:read', 'queries:read', 'exports:create'],
     },
+    allScopes: ['dashboards:read', 'dashboards:write', 'queries:read', 'queries:execute', 'exports:create'],
     challengeScopes: ['dashboards:read'],
     rules: supersetRules,
     routes: supersetRoutes,
@@ -178,6 +181,7 @@ export function generalPolicy(upstream: URL): DevelopmentPolicy {
       analytics_frontend: ['tools:read'],
       reporting_tool: ['tools:read'],
     },
+    allScopes: ['tools:read', 'tools:call'],
     challengeScopes: ['tools:read', 'tools:call'],
     rules: `- name: reading
   allow: {tools: ["get_*", "list_*", "search_*", "read_*", "find_*", "describe_*"]}

@@ -3,7 +3,7 @@ import { hash, randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { startAuthorizationServer } from './authorization-server.ts';
+import { type AuthorizationServer, startAuthorizationServer } from './authorization-server.ts';
 import {
   configFile,
   configFileMark,
@@ -54,7 +54,6 @@ export type OAuthClient = Exclude<DevelopmentClient, 'reporting_tool'> | 'short_
 
 const usualPorts = { gateway: 8443, admin: 9090, issuer: 9400, upstream: 5008 } as const;
 const dayMs = 86_400_000;
-const supersetScopes = ['dashboards:read', 'dashboards:write', 'queries:read', 'queries:execute', 'exports:create'];
 
 /** Starts everything, or nothing: what had started before a failure is stopped again. Throws errors of one line. */
 export async function startDevelopmentEnvironment(options: EnvironmentOptions): Promise<DevelopmentEnvironment> {
@@ -80,56 +79,78 @@ async function start(
   const demo = given === undefined ? await startDemoSuperset({ port: ports.upstream.port }) : undefined;
   if (demo !== undefined) closers.push(demo.close);
   const policy = given === undefined ? supersetPolicy(demo?.url ?? '') : generalPolicy(given);
-  const publicUrl = `https://localhost:${ports.gateway.port}`;
-  const mcpUrl = `${publicUrl}${policy.mcpPath}`;
   const clientSecrets = {
     ai_agent_prod: randomSecret(),
     analytics_frontend: randomSecret(),
     short_lived: randomSecret(),
   };
-  const authorizationServer = await startAuthorizationServer({
-    port: ports.issuer.port,
-    resources: [mcpUrl, ...['dashboards', 'queries', 'exports'].map((name) => `${publicUrl}/api/${name}`)],
-    scopes: given === undefined ? supersetScopes : policy.challengeScopes,
-    clients: [
-      { clientId: 'ai_agent_prod', scopes: policy.scopes.ai_agent_prod },
-      { clientId: 'analytics_frontend', scopes: policy.scopes.analytics_frontend },
-      { clientId: 'short_lived', scopes: policy.scopes.analytics_frontend, accessTokenLifetimeSeconds: 1 },
-    ].map((client) => ({ ...client, clientSecret: clientSecrets[client.clientId as OAuthClient] })),
-  });
-  closers.push(authorizationServer.close);
-  const apiKey = `sk_${randomSecret()}`;
-  const today = options.now?.() ?? Date.now();
-  const file = join(directory, 'gateway.yaml');
-  await writeCertificates(join(directory, 'pki'));
-  const text = configFile({
-    gatewayPort: ports.gateway.port,
-    adminPort: ports.admin.port,
-    issuer: authorizationServer.issuer,
-    apiKeyHash: `sha256:${hash('sha256', apiKey, 'hex')}`,
-    deprecation: day(today - 7 * dayMs),
-    sunset: day(today + 90 * dayMs),
-    policy,
-  });
-  await writeFile(file, text, { mode: 0o600 });
-  const gateway = await options.startGateway(file);
-  closers.push(gateway.close);
-  return {
+  const publicUrl = `https://localhost:${ports.gateway.port}`;
+  const mcpUrl = `${publicUrl}${policy.mcpPath}`;
+  const resources = ['dashboards', 'queries', 'exports'].map((name) => `${publicUrl}/api/${name}`);
+  const issuer = await startIssuer(ports.issuer.port, [mcpUrl, ...resources], policy, clientSecrets);
+  closers.push(issuer.close);
+  const facts = {
     directory,
-    configFile: file,
+    configFile: join(directory, 'gateway.yaml'),
     auditFile: join(directory, 'audit.jsonl'),
     caFile: join(directory, 'pki', 'ca.crt'),
     publicUrl,
     mcpUrl,
     adminUrl: `http://127.0.0.1:${ports.admin.port}`,
-    issuer: authorizationServer.issuer,
+    issuer: issuer.issuer,
     upstreamUrl: demo === undefined ? (options.upstream ?? '') : `${demo.url}/mcp`,
     isDemo: demo !== undefined,
     policy,
     clientSecrets,
-    apiKey,
+    apiKey: `sk_${randomSecret()}`,
     notes: notesOf(ports, policy),
   };
+  await writeCertificates(join(directory, 'pki'));
+  await writeConfigFile(facts, ports, options.now?.() ?? Date.now());
+  const gateway = await options.startGateway(facts.configFile);
+  closers.push(gateway.close);
+  return facts;
+}
+
+function startIssuer(
+  port: number,
+  resources: readonly [string, ...string[]],
+  policy: DevelopmentPolicy,
+  secrets: Readonly<Record<OAuthClient, string>>,
+): Promise<AuthorizationServer> {
+  const { ai_agent_prod: agentScopes, analytics_frontend: frontendScopes } = policy.scopes;
+  return startAuthorizationServer({
+    port,
+    resources,
+    scopes: policy.allScopes,
+    clients: [
+      { clientId: 'ai_agent_prod', clientSecret: secrets.ai_agent_prod, scopes: agentScopes },
+      { clientId: 'analytics_frontend', clientSecret: secrets.analytics_frontend, scopes: frontendScopes },
+      {
+        clientId: 'short_lived',
+        clientSecret: secrets.short_lived,
+        scopes: frontendScopes,
+        accessTokenLifetimeSeconds: 1,
+      },
+    ],
+  });
+}
+
+async function writeConfigFile(
+  facts: Pick<DevelopmentEnvironment, 'configFile' | 'issuer' | 'apiKey' | 'policy'>,
+  ports: Record<PortName, PortChoice>,
+  now: number,
+): Promise<void> {
+  const text = configFile({
+    gatewayPort: ports.gateway.port,
+    adminPort: ports.admin.port,
+    issuer: facts.issuer,
+    apiKeyHash: `sha256:${hash('sha256', facts.apiKey, 'hex')}`,
+    deprecation: day(now - 7 * dayMs),
+    sunset: day(now + 90 * dayMs),
+    policy: facts.policy,
+  });
+  await writeFile(facts.configFile, text, { mode: 0o600 });
 }
 
 function parseUpstream(text: string): URL {
