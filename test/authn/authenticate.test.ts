@@ -1,0 +1,435 @@
+import { hash } from 'node:crypto';
+import t from 'tap';
+import { authenticate, authenticatorNamesOf, compileAuthenticate } from '../../src/authn/authenticate.ts';
+import { type AuthenticatorSet, closeUnusedKeySets } from '../../src/authn/create.ts';
+import type { CredentialRecord, Credentials } from '../../src/authn/credential.ts';
+import type { Caller } from '../../src/authn/principal.ts';
+import type { AuthenticateConfig } from '../../src/config/schema.ts';
+import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { GatewayError } from '../../src/errors.ts';
+import { createFakeIssuer } from '../support/issuer.ts';
+import { contextAt, createRuntime, createSet, parseAuthenticators, peerOf } from './fixture.ts';
+
+const key = 'sk_reporting';
+const expiredKey = 'sk_expired';
+const hashOf = (text: string) => `sha256:${hash('sha256', text, 'hex')}`;
+
+const authority = await createCertificateAuthority();
+const otherAuthority = await createCertificateAuthority();
+const issuer = await createFakeIssuer();
+const partnerIssuer = await createFakeIssuer();
+t.teardown(() => Promise.all([issuer.close(), partnerIssuer.close()]));
+
+const agent = await authority.issue({ commonName: 'client-ai-agent-1' });
+const narrow = await authority.issue({ commonName: 'client-ai-agent-2' });
+const reporting = await authority.issue({ commonName: 'client-reporting' });
+const unlisted = await authority.issue({ commonName: 'stranger' });
+const foreign = await otherAuthority.issue({ commonName: 'client-ai-agent-1' });
+const second = await authority.issue({ uris: ['spiffe://example.com/second'] });
+
+const written = {
+  corp: { type: 'jwt', issuer: issuer.issuer },
+  partner: { type: 'jwt', issuer: partnerIssuer.issuer },
+  workloads: {
+    type: 'mtls',
+    allow: [
+      { commonName: 'client-ai-agent-1', clientId: 'ai_agent_prod' },
+      { commonName: 'client-ai-agent-2', clientId: 'ai_agent_prod', scopes: ['dashboards:read', 'exports:create'] },
+      { commonName: 'client-reporting', clientId: 'reporting_tool', scopes: ['dashboards:read'] },
+    ],
+  },
+  mesh: { type: 'mtls', allow: [{ uri: 'spiffe://example.com/second', clientId: 'second', scopes: ['queries:read'] }] },
+  keys: {
+    type: 'apiKey',
+    sunset: '2100-01-01',
+    keys: [
+      { id: 'key-1', hash: hashOf(key), clientId: 'reporting_tool', scopes: ['dashboards:read', 'queries:read'] },
+      { id: 'key-2', hash: hashOf(expiredKey), clientId: 'reporting_tool', scopes: [], expires: '2020-01-01' },
+    ],
+  },
+  'partner-keys': {
+    type: 'apiKey',
+    header: 'x-partner-key',
+    prefix: 'sk_partner_',
+    keys: [
+      {
+        id: 'key-3',
+        hash: hashOf('sk_partner_1'),
+        clientId: 'partner',
+        scopes: ['dashboards:read'],
+        expires: '2100-01-01',
+      },
+    ],
+  },
+};
+
+const runtime = createRuntime(t);
+const set = createSet(written, runtime, { ca: authority.certificatePem });
+const config = { authenticators: parseAuthenticators(written) };
+
+const tokens = {
+  good: await issuer.token(),
+  narrow: await issuer.token({ scope: 'dashboards:read' }),
+  expired: await issuer.token({ exp: 1000 }),
+  'wrong audience': await issuer.token({ aud: 'x' }),
+  partner: await partnerIssuer.token(),
+  'unknown issuer': await issuer.token({ iss: 'https://elsewhere.example/' }),
+  'other client': await issuer.token({ client_id: 'analytics_frontend' }),
+  'no client': await issuer.token({ client_id: undefined }),
+  opaque: 'opaque',
+};
+const certificates = {
+  agent: peerOf(agent.certificatePem),
+  narrow: peerOf(narrow.certificatePem),
+  reporting: peerOf(reporting.certificatePem),
+  unlisted: peerOf(unlisted.certificatePem),
+  foreign: peerOf(foreign.certificatePem),
+  refused: peerOf(agent.certificatePem, [], 'CERT_HAS_EXPIRED'),
+  second: peerOf(second.certificatePem),
+};
+const keys = { good: key, expired: expiredKey, unknown: 'sk_unknown', 'of nobody': 'pk_1', partner: 'sk_partner_1' };
+
+interface Presented {
+  readonly token?: keyof typeof tokens;
+  readonly key?: keyof typeof keys;
+  readonly certificate?: keyof typeof certificates;
+  readonly keyHeader?: string;
+  readonly asBearer?: boolean;
+}
+
+interface Route {
+  readonly authenticate: AuthenticateConfig;
+  readonly certificateFor?: readonly string[];
+}
+
+function credentialsOf(presented: Presented): Credentials {
+  const given = presented.key && keys[presented.key];
+  const bearer = presented.token ? tokens[presented.token] : presented.asBearer ? given : undefined;
+  return {
+    certificate: presented.certificate && certificates[presented.certificate],
+    bearer,
+    apiKey:
+      given !== undefined && bearer === undefined
+        ? { key: given, header: presented.keyHeader ?? 'x-api-key' }
+        : undefined,
+  };
+}
+
+async function ask(
+  route: Route,
+  presented: Presented,
+  authenticators: AuthenticatorSet = set,
+): Promise<{
+  caller: Caller | undefined;
+  refusal: string | undefined;
+  error: GatewayError | undefined;
+  seen: CredentialRecord[];
+}> {
+  const plan = compileAuthenticate(route, config);
+  const seen: CredentialRecord[] = [];
+  try {
+    const caller = await authenticate(credentialsOf(presented), plan, authenticators, { ...contextAt(runtime), seen });
+    return { caller, refusal: undefined, error: undefined, seen };
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    const refusal = `${error.status} ${error.code}${error.reason === undefined ? '' : ` ${error.reason}`}`;
+    return { caller: undefined, refusal, error, seen };
+  }
+}
+
+/** `oauth:corp` and the scopes, or the refusal. */
+async function outcome(route: Route, presented: Presented): Promise<string> {
+  const { caller, refusal } = await ask(route, presented);
+  if (refusal !== undefined) return refusal;
+  return caller === undefined ? 'open' : `${caller.method} ${caller.principal.clientId} [${caller.scopes.join(' ')}]`;
+}
+
+const none = '401 credentials_required';
+const agentToken = 'oauth ai_agent_prod [dashboards:read queries:execute]';
+const both = 'mtls+oauth ai_agent_prod [dashboards:read queries:execute]';
+
+t.test('each form of authenticate against each combination of credentials', async (t) => {
+  const anyOf: Route = { authenticate: { anyOf: ['corp', 'keys'] } };
+  const allOf: Route = { authenticate: { allOf: ['corp', 'workloads'] } };
+  const mixed: Route = { authenticate: { anyOf: [{ allOf: ['corp', 'workloads'] }, 'keys'] } };
+  const token: Route = { authenticate: 'corp' };
+  const certificate: Route = { authenticate: 'workloads' };
+  const optional: Route = { authenticate: { anyOf: ['corp', 'keys'], optional: ['workloads'] } };
+  const onlyOptional: Route = { authenticate: { optional: ['corp'] } };
+  const anyAndAll: Route = { authenticate: { anyOf: ['corp', 'keys'], allOf: ['workloads'] } };
+  const open: Route = { authenticate: 'none' };
+  const reportingKey = 'api-key reporting_tool [dashboards:read queries:read]';
+
+  const table: [Route, Presented, string][] = [
+    [open, {}, 'open'],
+    [open, { token: 'expired', certificate: 'foreign' }, 'open'],
+    [open, { key: 'unknown' }, 'open'],
+
+    [token, {}, none],
+    [token, { token: 'good' }, agentToken],
+    [token, { token: 'narrow' }, 'oauth ai_agent_prod [dashboards:read]'],
+    [token, { token: 'expired' }, '401 invalid_token expired'],
+    [token, { token: 'wrong audience' }, '401 invalid_token audience'],
+    [token, { token: 'unknown issuer' }, '401 invalid_token issuer'],
+    [token, { token: 'opaque' }, '401 invalid_token format'],
+    [token, { token: 'partner' }, '401 invalid_token not_accepted'],
+    [token, { key: 'good' }, '401 invalid_api_key not_accepted'],
+    [token, { key: 'good', asBearer: true }, '401 invalid_api_key not_accepted'],
+    [token, { key: 'expired' }, '401 invalid_api_key expired'],
+    [token, { key: 'of nobody' }, '401 invalid_token unknown'],
+    [token, { certificate: 'agent' }, none],
+    [token, { certificate: 'unlisted' }, '401 invalid_certificate identity'],
+    [token, { certificate: 'foreign' }, '401 invalid_certificate untrusted'],
+    [token, { certificate: 'refused' }, '401 invalid_certificate expired'],
+    [token, { token: 'good', certificate: 'agent' }, both],
+    [token, { token: 'good', certificate: 'narrow' }, 'mtls+oauth ai_agent_prod [dashboards:read]'],
+    [token, { token: 'good', certificate: 'unlisted' }, '401 invalid_certificate identity'],
+    [token, { token: 'good', certificate: 'foreign' }, '401 invalid_certificate untrusted'],
+    [token, { token: 'expired', certificate: 'foreign' }, '401 invalid_certificate untrusted'],
+    [token, { token: 'expired', certificate: 'agent' }, '401 invalid_token expired'],
+    [token, { token: 'good', certificate: 'reporting' }, '403 denied client_mismatch'],
+    [token, { token: 'no client', certificate: 'agent' }, '403 denied client_mismatch'],
+    [token, { token: 'no client' }, 'oauth undefined [dashboards:read queries:execute]'],
+
+    [certificate, {}, none],
+    [certificate, { certificate: 'agent' }, 'mtls ai_agent_prod []'],
+    [certificate, { certificate: 'narrow' }, 'mtls ai_agent_prod [dashboards:read exports:create]'],
+    [certificate, { certificate: 'unlisted' }, '401 invalid_certificate identity'],
+    [certificate, { certificate: 'foreign' }, '401 invalid_certificate untrusted'],
+    [certificate, { certificate: 'second' }, none],
+    [certificate, { token: 'good' }, '401 invalid_token not_accepted'],
+    [certificate, { token: 'good', certificate: 'agent' }, '401 invalid_token not_accepted'],
+    [certificate, { token: 'expired', certificate: 'agent' }, '401 invalid_token expired'],
+    [certificate, { key: 'good', certificate: 'reporting' }, '401 invalid_api_key not_accepted'],
+    [certificate, { key: 'unknown', certificate: 'agent' }, '401 invalid_api_key unknown'],
+
+    [anyOf, {}, none],
+    [anyOf, { token: 'good' }, agentToken],
+    [anyOf, { key: 'good' }, reportingKey],
+    [anyOf, { key: 'good', asBearer: true }, reportingKey],
+    [anyOf, { key: 'expired' }, '401 invalid_api_key expired'],
+    [anyOf, { key: 'unknown' }, '401 invalid_api_key unknown'],
+    [anyOf, { key: 'unknown', asBearer: true }, '401 invalid_api_key unknown'],
+    [anyOf, { key: 'good', keyHeader: 'x-partner-key' }, '401 invalid_api_key format'],
+    [anyOf, { key: 'partner' }, '401 invalid_api_key format'],
+    [anyOf, { key: 'partner', keyHeader: 'x-partner-key' }, '401 invalid_api_key not_accepted'],
+    [anyOf, { certificate: 'agent' }, none],
+    [anyOf, { key: 'good', certificate: 'reporting' }, 'mtls+api-key reporting_tool [dashboards:read]'],
+    [anyOf, { key: 'good', certificate: 'agent' }, '403 denied client_mismatch'],
+    [anyOf, { key: 'good', certificate: 'foreign' }, '401 invalid_certificate untrusted'],
+
+    [allOf, {}, none],
+    [allOf, { token: 'good' }, none],
+    [allOf, { certificate: 'agent' }, none],
+    [allOf, { token: 'good', certificate: 'agent' }, both],
+    [allOf, { token: 'good', certificate: 'narrow' }, 'mtls+oauth ai_agent_prod [dashboards:read]'],
+    [allOf, { token: 'good', certificate: 'reporting' }, '403 denied client_mismatch'],
+    [allOf, { token: 'good', certificate: 'unlisted' }, '401 invalid_certificate identity'],
+    [allOf, { token: 'good', certificate: 'second' }, none],
+    [allOf, { token: 'expired', certificate: 'agent' }, '401 invalid_token expired'],
+    [allOf, { key: 'good', certificate: 'reporting' }, '401 invalid_api_key not_accepted'],
+
+    [mixed, { token: 'good' }, none],
+    [mixed, { token: 'good', certificate: 'agent' }, both],
+    [mixed, { key: 'good' }, reportingKey],
+    [mixed, { key: 'good', certificate: 'agent' }, '403 denied client_mismatch'],
+
+    [optional, {}, none],
+    [optional, { certificate: 'agent' }, none],
+    [optional, { token: 'good' }, agentToken],
+    [optional, { token: 'good', certificate: 'agent' }, both],
+    [optional, { token: 'good', certificate: 'foreign' }, '401 invalid_certificate untrusted'],
+
+    [anyAndAll, { token: 'good' }, none],
+    [anyAndAll, { token: 'good', certificate: 'agent' }, both],
+    [anyAndAll, { key: 'good', certificate: 'reporting' }, 'mtls+api-key reporting_tool [dashboards:read]'],
+
+    [onlyOptional, {}, none],
+    [onlyOptional, { token: 'good' }, none],
+  ];
+  for (const [route, presented, expected] of table) {
+    t.equal(await outcome(route, presented), expected, JSON.stringify([route.authenticate, presented]));
+  }
+});
+
+t.test('certificateFor demands a certificate beside the tokens and keys of its clients only', async (t) => {
+  const route: Route = {
+    authenticate: { anyOf: ['corp', 'keys'] },
+    certificateFor: ['ai_agent_prod', 'keys/reporting_tool'],
+  };
+  const required = '401 credentials_required certificate';
+  t.equal(await outcome(route, { token: 'good' }), required);
+  t.equal(await outcome(route, { token: 'good', certificate: 'agent' }), both);
+  t.equal(await outcome(route, { token: 'good', certificate: 'reporting' }), '403 denied client_mismatch');
+  t.equal(await outcome(route, { key: 'good' }), required);
+  t.equal(
+    await outcome(route, { key: 'good', certificate: 'reporting' }),
+    'mtls+api-key reporting_tool [dashboards:read]',
+  );
+  t.match(await outcome(route, { token: 'other client' }), /^oauth analytics_frontend/);
+  const qualified: Route = { ...route, certificateFor: ['partner/ai_agent_prod'] };
+  t.equal(await outcome(qualified, { token: 'good' }), agentToken, 'the client of another issuer is not meant');
+});
+
+t.test('a certificate goes to the verifiers that the route names, then to the others', async (t) => {
+  t.match((await ask({ authenticate: 'mesh' }, { certificate: 'second' })).caller, {
+    method: 'mtls',
+    principal: { kind: 'mtls', authenticator: 'mesh', issuer: 'mesh', subject: 'spiffe://example.com/second' },
+    certificate: undefined,
+    scopes: ['queries:read'],
+  });
+  const plan = compileAuthenticate({ authenticate: { allOf: ['corp', 'mesh'] } }, config);
+  t.same(plan.certificateVerifiers, ['mesh', 'workloads']);
+  const { caller } = await ask({ authenticate: 'corp' }, { token: 'good', certificate: 'agent' });
+  t.same(caller?.authenticatedBy, ['corp', 'workloads'], 'an idle certificate is recorded');
+  t.match(caller?.certificate, { authenticator: 'workloads', subject: 'client-ai-agent-1' });
+});
+
+t.test('what was presented is known afterwards, also of a refused request', async (t) => {
+  const id = (await ask({ authenticate: 'workloads' }, { certificate: 'agent' })).seen[0]?.id;
+  t.match(id, /^sha256:[0-9a-f]{64}$/);
+  const table: [Route, Presented, CredentialRecord[]][] = [
+    [{ authenticate: 'none' }, { key: 'good' }, []],
+    [{ authenticate: 'corp' }, {}, []],
+    [{ authenticate: 'keys' }, { key: 'good' }, [{ kind: 'api-key', authenticator: 'keys', id: 'key-1' }]],
+    [{ authenticate: 'corp' }, { key: 'good' }, [{ kind: 'api-key', authenticator: 'keys', id: 'key-1' }]],
+    [{ authenticate: 'keys' }, { key: 'expired' }, [{ kind: 'api-key', authenticator: 'keys', id: undefined }]],
+    [
+      { authenticate: 'corp' },
+      { token: 'opaque' },
+      [{ kind: 'access-token', authenticator: undefined, id: undefined }],
+    ],
+    [
+      { authenticate: 'corp' },
+      { token: 'expired', certificate: 'agent' },
+      [
+        { kind: 'client-certificate', authenticator: 'workloads', id },
+        { kind: 'access-token', authenticator: 'corp', id: undefined },
+      ],
+    ],
+    [
+      { authenticate: 'corp' },
+      { token: 'good', certificate: 'foreign' },
+      [
+        { kind: 'client-certificate', authenticator: undefined, id: undefined },
+        { kind: 'access-token', authenticator: undefined, id: undefined },
+      ],
+    ],
+  ];
+  for (const [route, presented, expected] of table)
+    t.same((await ask(route, presented)).seen, expected, JSON.stringify(presented));
+});
+
+t.test('every judgement is observed once, under names of the configuration', async (t) => {
+  const judged = async (presented: Presented) => {
+    runtime.judgements.length = 0;
+    await ask({ authenticate: 'corp' }, presented);
+    return runtime.judgements.map((each) => `${each.authenticator} ${each.result} ${each.reason}`);
+  };
+  t.same(await judged({ token: 'good' }), ['corp verified none']);
+  t.same(await judged({ token: 'good', certificate: 'agent' }), ['workloads verified none', 'corp verified none']);
+  t.same(await judged({ token: 'expired' }), ['corp refused expired']);
+  t.same(await judged({ token: 'unknown issuer' }), ['none refused issuer']);
+  t.same(await judged({ certificate: 'unlisted' }), ['workloads refused identity']);
+  t.same(await judged({ key: 'of nobody' }), ['none refused unknown']);
+  t.same(await judged({}), []);
+});
+
+t.test('refusals say what to do, the same for each reason, and repeat nothing', async (t) => {
+  const route: Route = { authenticate: { anyOf: ['keys', { allOf: ['corp', 'workloads'] }] } };
+  t.equal(
+    (await ask(route, {})).error?.message,
+    'Authentication is required: present an API key, or an access token and a client certificate.',
+  );
+  const messages = await Promise.all(
+    (['expired', 'unknown'] as const).map(async (each) => (await ask(route, { key: each })).error?.message),
+  );
+  t.equal(new Set(messages).size, 1);
+  for (const presented of [{ token: 'expired' }, { key: 'unknown' }, { certificate: 'unlisted' }] as Presented[]) {
+    const { error } = await ask(route, presented);
+    t.notMatch(JSON.stringify([error?.message, error?.headers]), /sk_|eyJ|stranger|corp|workloads|expired/);
+  }
+});
+
+t.test('an issuer that cannot be reached is 503, also beside a good certificate, and nobody is let in', async (t) => {
+  const down = await createFakeIssuer();
+  t.teardown(() => down.close());
+  down.fault = 'down';
+  const cold = createRuntime(t);
+  const isolated = createSet({ ...written, corp: { type: 'jwt', issuer: down.issuer } }, cold, {
+    ca: authority.certificatePem,
+  });
+  const plan = compileAuthenticate({ authenticate: 'corp' }, config);
+  const seen: CredentialRecord[] = [];
+  const credentials = { bearer: await down.token(), apiKey: undefined, certificate: certificates.agent };
+  for (let count = 0; count < 2; count++) {
+    const attempt = async () => authenticate(credentials, plan, isolated, { ...contextAt(cold), seen });
+    await t.rejects(attempt(), { status: 503, code: 'idp_unavailable' });
+  }
+  t.match(seen[1], { kind: 'access-token', authenticator: 'corp', id: undefined });
+  t.match(cold.judgements.at(-1), { authenticator: 'corp', result: 'unavailable' });
+  t.notOk(isolated.keySets.every((keySet) => keySet.ready()));
+  const elsewhere = { bearer: undefined, apiKey: { key, header: 'x-api-key' }, certificate: undefined };
+  const keyPlan = compileAuthenticate({ authenticate: 'keys' }, config);
+  t.match(await authenticate(elsewhere, keyPlan, isolated, { ...contextAt(cold), seen }), { method: 'api-key' });
+});
+
+t.test('a reload goes on with the key sets it has, and forgets verified tokens', async (t) => {
+  const reloading = createRuntime(t);
+  const before = createSet(written, reloading, { ca: authority.certificatePem });
+  const plan = compileAuthenticate({ authenticate: 'corp' }, config);
+  const present = (authenticators: AuthenticatorSet) =>
+    authenticate(credentialsOf({ token: 'good' }), plan, authenticators, { ...contextAt(reloading), seen: [] });
+  await present(before);
+  t.notOk(present(before) instanceof Promise);
+  const fetches = issuer.requests.keys;
+  const { partner, ...rest } = written;
+  const after = createSet({ ...rest, corp: { ...written.corp, maxScopes: ['dashboards:read'] } }, reloading, {
+    ca: authority.certificatePem,
+  });
+  t.equal(after.keySets[0], before.keySets[0], 'the same key set');
+  const pending = present(after);
+  t.ok(pending instanceof Promise, 'verified anew');
+  t.match(await pending, { scopes: ['dashboards:read'] });
+  t.equal(issuer.requests.keys, fetches);
+  t.equal(reloading.keySets.size, 2);
+  closeUnusedKeySets(reloading.keySets, [after, before]);
+  t.equal(reloading.keySets.size, 2);
+  closeUnusedKeySets(reloading.keySets, [after]);
+  t.equal(reloading.keySets.size, 1);
+  t.equal(partner.type, 'jwt');
+});
+
+t.test('a cached token is verified again when the keys of its issuer change', async (t) => {
+  const rotating = await createFakeIssuer();
+  t.teardown(() => rotating.close());
+  const own = createRuntime(t);
+  const authenticators = createSet({ corp: { type: 'jwt', issuer: rotating.issuer } }, own);
+  const plan = compileAuthenticate({ authenticate: 'corp' }, config);
+  const present = (bearer: string) =>
+    authenticate({ bearer, apiKey: undefined, certificate: undefined }, plan, authenticators, {
+      ...contextAt(own),
+      seen: [],
+    });
+  const old = await rotating.token();
+  await present(old);
+  t.notOk(present(old) instanceof Promise);
+  rotating.rotate();
+  own.clock += 10_000;
+  t.match(await present(await rotating.token()), { method: 'oauth' });
+  await t.rejects(async () => present(old), { code: 'invalid_token', reason: 'unknown_key' });
+});
+
+t.test('plans name what routes name', (t) => {
+  t.same(authenticatorNamesOf('none'), []);
+  t.same(authenticatorNamesOf('corp'), ['corp']);
+  t.same(authenticatorNamesOf({ anyOf: ['corp', { allOf: ['corp', 'workloads'] }], optional: ['mesh', 'corp'] }), [
+    'corp',
+    'workloads',
+    'mesh',
+  ]);
+  t.equal(compileAuthenticate({ authenticate: 'none' }, config).kind, 'none');
+  t.equal(compileAuthenticate({ authenticate: 'corp' }, config).kind, 'required');
+  t.throws(() => compileAuthenticate({ authenticate: 'toString' }, config), /unknown authenticator/);
+  t.end();
+});

@@ -1,0 +1,408 @@
+import 'reflect-metadata';
+import { createHash, X509Certificate } from 'node:crypto';
+import * as x509 from '@peculiar/x509';
+import fc from 'fast-check';
+import t from 'tap';
+import type { Verification } from '../../src/authn/authenticator.ts';
+import { createCertificateReader, parseCertificate } from '../../src/authn/certificate.ts';
+import { readDerElements } from '../../src/authn/der.ts';
+import { createMtlsAuthenticator } from '../../src/authn/mtls.ts';
+import { createTrustStore } from '../../src/authn/trust-store.ts';
+import type { MtlsAuthenticatorConfig } from '../../src/config/schema.ts';
+import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { createCertificate, createRevocationList, type SubjectName, type TestCertificate } from './certificates.ts';
+import { contextAt, createRuntime, createSet, parseAuthenticators, peerOf } from './fixture.ts';
+
+const day = 86_400_000;
+const { clientAuth, serverAuth } = x509.ExtendedKeyUsage;
+const { digitalSignature, keyEncipherment, keyCertSign, cRLSign } = x509.KeyUsageFlags;
+const root = await createCertificate({ name: [{ CN: [{ utf8String: 'root' }] }], ca: true });
+const foreign = await createCertificate({ name: [{ CN: [{ utf8String: 'foreign' }] }], ca: true });
+
+/** `trusted`, or why not. */
+function judge(
+  leaf: TestCertificate | string,
+  options: { chain?: readonly TestCertificate[]; ca?: string; crl?: string; now?: number; error?: string } = {},
+): string {
+  const now = options.now ?? Date.now();
+  const store = createTrustStore({
+    caPem: options.ca ?? root.pem,
+    crlPem: options.crl,
+    now: () => Date.now(),
+    read: createCertificateReader(),
+  });
+  const chain = (options.chain ?? []).map((each) => each.pem);
+  const trust = store.evaluate(peerOf(typeof leaf === 'string' ? leaf : leaf.pem, chain, options.error), now);
+  return trust.trusted ? 'trusted' : trust.reason;
+}
+
+function identify(leaf: string | TestCertificate, allow: readonly unknown[], ca = root.pem): Verification {
+  const parsed = parseAuthenticators({ workloads: { type: 'mtls', allow } });
+  const store = createTrustStore({ caPem: ca, now: Date.now, read: createCertificateReader() });
+  const authenticator = createMtlsAuthenticator('workloads', parsed.workloads as MtlsAuthenticatorConfig, store);
+  const peer = peerOf(typeof leaf === 'string' ? leaf : leaf.pem);
+  const context = { now: Date.now(), clientAddress: '192.0.2.1', resource: 'https://mcp.example.com/mcp' };
+  return authenticator.verify({ kind: 'client-certificate', peer }, context);
+}
+
+t.test('the first entry that matches names the client', async (t) => {
+  const authority = await createCertificateAuthority();
+  const issued = await authority.issue({
+    commonName: 'client-ai-agent-1',
+    dnsNames: ['agent.internal', 'second.internal'],
+    uris: ['spiffe://example.com/agent'],
+  });
+  const fingerprint = `sha256:${createHash('sha256').update(new X509Certificate(issued.certificatePem).raw).digest('hex')}`;
+  const clientId = 'ai_agent_prod';
+  const table: [Record<string, unknown>, string | undefined][] = [
+    [{ commonName: 'client-ai-agent-1' }, 'client-ai-agent-1'],
+    [{ dnsName: 'agent.internal' }, 'agent.internal'],
+    [{ dnsName: 'second.internal' }, 'second.internal'],
+    [{ uri: 'spiffe://example.com/agent' }, 'spiffe://example.com/agent'],
+    [{ fingerprint }, fingerprint],
+    [{ fingerprint: fingerprint.toUpperCase().replace('SHA256', 'sha256') }, fingerprint],
+    [{ commonName: 'client-ai-agent-1', uri: 'spiffe://example.com/agent' }, 'spiffe://example.com/agent'],
+    [{ commonName: 'client-ai-agent-1', uri: 'spiffe://example.com/other' }, undefined],
+    [{ commonName: 'Client-AI-Agent-1' }, undefined],
+    [{ commonName: 'client-ai-agent' }, undefined],
+    [{ commonName: '*' }, undefined],
+    [{ commonName: 'agent.internal' }, undefined],
+    [{ dnsName: 'client-ai-agent-1' }, undefined],
+    [{ dnsName: 'AGENT.internal' }, undefined],
+    [{ dnsName: '*.internal' }, undefined],
+    [{ uri: 'spiffe://example.com/agent/' }, undefined],
+    [{ uri: 'spiffe://EXAMPLE.com/agent' }, undefined],
+    [{ fingerprint: `sha256:${'0'.repeat(64)}` }, undefined],
+  ];
+  for (const [entry, subject] of table) {
+    const verification = identify(
+      issued.certificatePem,
+      [
+        { commonName: 'nobody', clientId: 'x' },
+        { ...entry, clientId },
+      ],
+      authority.certificatePem,
+    );
+    if (subject === undefined) t.match(verification, { verified: false, reason: 'identity' }, JSON.stringify(entry));
+    else
+      t.match(
+        verification,
+        { verified: true, principal: { subject, clientId, credentialId: fingerprint } },
+        JSON.stringify(entry),
+      );
+  }
+  const two = [
+    { dnsName: 'agent.internal', clientId: 'first', scopes: ['a'] },
+    { commonName: 'client-ai-agent-1', clientId: 'second' },
+  ];
+  t.match(identify(issued.certificatePem, two, authority.certificatePem), {
+    principal: { kind: 'mtls', issuer: 'workloads', clientId: 'first', scopes: ['a'] },
+  });
+});
+
+t.test('a common name counts when there is exactly one, and character by character', async (t) => {
+  const allow = [{ commonName: 'alice', clientId: 'alice' }];
+  const names: [string, SubjectName, boolean][] = [
+    ['UTF-8', [{ CN: [{ utf8String: 'alice' }] }], true],
+    ['printable', [{ CN: [{ printableString: 'alice' }] }], true],
+    ['BMP', [{ CN: [{ bmpString: 'alice' }] }], true],
+    ['none', [{ O: [{ utf8String: 'alice' }] }], false],
+    ['empty', [{ CN: [{ utf8String: '' }] }], false],
+    ['two in two RDNs', [{ CN: [{ utf8String: 'alice' }] }, { CN: [{ utf8String: 'bob' }] }], false],
+    ['two in one RDN', [{ CN: [{ utf8String: 'alice' }, { utf8String: 'bob' }] }], false],
+    ['the same twice', [{ CN: [{ utf8String: 'alice' }] }, { CN: [{ utf8String: 'alice' }] }], false],
+    ['the second one', [{ CN: [{ utf8String: 'bob' }] }, { CN: [{ utf8String: 'alice' }] }], false],
+    ['a NUL', [{ CN: [{ utf8String: 'alice\0' }] }], false],
+    ['a NUL inside', [{ CN: [{ utf8String: 'alice\0.evil' }] }], false],
+    ['the syntax of names', [{ CN: [{ utf8String: 'alice,CN=bob' }] }], false],
+    ['in an organisation', [{ O: [{ utf8String: 'x,CN=alice' }] }], false],
+    ['capitals', [{ CN: [{ utf8String: 'Alice' }] }], false],
+    ['a space', [{ CN: [{ utf8String: 'alice ' }] }], false],
+    ['a look-alike', [{ CN: [{ utf8String: '\u0430lice' }] }], false],
+    ['64 KiB', [{ CN: [{ utf8String: 'a'.repeat(65_536) }] }], false],
+  ];
+  for (const [what, name, expected] of names) {
+    const verification = identify(await createCertificate({ issuer: root, name }), allow);
+    if (expected) t.match(verification, { verified: true, principal: { subject: 'alice' } }, what);
+    else t.match(verification, { verified: false, reason: 'identity' }, what);
+  }
+  const umlaut = await createCertificate({ issuer: root, name: [{ CN: [{ bmpString: 'b\u00e4d' }] }] });
+  t.match(identify(umlaut, [{ commonName: 'b\u00e4d', clientId: 'x' }]), { verified: true });
+  t.match(identify(umlaut, [{ commonName: 'ba\u0308d', clientId: 'x' }]), { verified: false });
+});
+
+t.test('alternative names are read from the bytes, whatever stands beside them', async (t) => {
+  const withNames = (hex: string) =>
+    createCertificate({ issuer: root, extensions: [new x509.Extension('2.5.29.17', false, Buffer.from(hex, 'hex'))] });
+  const dns = (text: string) => `82${text.length.toString(16).padStart(2, '0')}${Buffer.from(text).toString('hex')}`;
+  const sequence = (content: string) => `30${(content.length / 2).toString(16).padStart(2, '0')}${content}`;
+  const otherName = 'a00a06032a0304a0030c0178';
+  const allow = [{ dnsName: 'a.test', clientId: 'x' }];
+  t.match(identify(await withNames(sequence(otherName + dns('a.test'))), allow), { verified: true });
+  t.match(identify(await withNames(sequence(dns('a.test\0.evil'))), allow), { verified: false, reason: 'identity' });
+  t.match(identify(await withNames(sequence(dns('*.test'))), allow), { verified: false, reason: 'identity' });
+  t.match(identify(await withNames(sequence(`8606${Buffer.from('a.test').toString('hex')}`)), allow), {
+    verified: false,
+  });
+  for (const damaged of [`${sequence(dns('a.test'))}00`, '3005820661', '3003820661', '0403616263']) {
+    t.match(identify(await withNames(damaged), allow), { verified: false, reason: 'format' }, damaged);
+  }
+  const twice = new x509.Extension('2.5.29.17', false, Buffer.from(sequence(dns('a.test')), 'hex'));
+  const doubled = await createCertificate({ issuer: root, extensions: [twice, twice] });
+  t.match(identify(doubled, allow), { verified: false, reason: 'format' });
+});
+
+t.test('trust ends where a certificate is foreign, out of date, for another purpose or weak', async (t) => {
+  const good = await createCertificate({ issuer: root });
+  t.equal(judge(good), 'trusted');
+  t.equal(judge(good, { ca: foreign.pem }), 'untrusted');
+  t.equal(judge(await createCertificate()), 'untrusted', 'self-signed');
+  const impostor = await createCertificate({ name: [{ CN: [{ utf8String: 'root' }] }], ca: true });
+  t.equal(judge(await createCertificate({ issuer: impostor })), 'untrusted', 'an authority of the same name');
+  t.equal(judge(await createCertificate({ issuer: root, notAfter: new Date(Date.now() - day / 2) })), 'expired');
+  t.equal(judge(await createCertificate({ issuer: root, notBefore: new Date(Date.now() + day) })), 'not_yet_valid');
+  t.equal(judge(await createCertificate({ issuer: root, extendedKeyUsage: [clientAuth] })), 'trusted');
+  t.equal(judge(await createCertificate({ issuer: root, extendedKeyUsage: [serverAuth, clientAuth] })), 'trusted');
+  t.equal(judge(await createCertificate({ issuer: root, extendedKeyUsage: ['2.5.29.37.0'] })), 'trusted');
+  t.equal(judge(await createCertificate({ issuer: root, extendedKeyUsage: [serverAuth] })), 'purpose');
+  t.equal(judge(await createCertificate({ issuer: root, extendedKeyUsage: ['1.2.3.4'] })), 'purpose');
+  t.equal(judge(await createCertificate({ issuer: root, keyUsage: digitalSignature })), 'trusted');
+  t.equal(judge(await createCertificate({ issuer: root, keyUsage: keyEncipherment })), 'purpose');
+  t.equal(judge(await createCertificate({ issuer: root, hash: 'SHA-1' })), 'algorithm');
+  t.equal(judge(await createCertificate({ issuer: root, rsaBits: 1024 })), 'algorithm');
+  t.equal(judge(await createCertificate({ issuer: root, rsaBits: 2048, hash: 'SHA-384' })), 'trusted');
+  const critical = new x509.Extension('1.2.3.4.5', true, Buffer.from('0500', 'hex'));
+  t.equal(judge(await createCertificate({ issuer: root, extensions: [critical] })), 'untrusted');
+  const weakRoot = await createCertificate({ ca: true, rsaBits: 1024 });
+  t.equal(judge(await createCertificate({ issuer: weakRoot }), { ca: weakRoot.pem }), 'algorithm');
+  const oldRoot = await createCertificate({ ca: true, notAfter: new Date(Date.now() - day / 2) });
+  t.equal(judge(await createCertificate({ issuer: oldRoot }), { ca: oldRoot.pem }), 'expired');
+  const mismatched = await createCertificate({ issuer: root, ca: true });
+  t.equal(judge(mismatched), 'trusted', 'what it may issue does not matter for what it is');
+});
+
+t.test('what the handshake found wrong is never overruled', async (t) => {
+  const good = await createCertificate({ issuer: root });
+  const table: [string, string][] = [
+    ['CERT_HAS_EXPIRED', 'expired'],
+    ['CERT_NOT_YET_VALID', 'not_yet_valid'],
+    ['CERT_REVOKED', 'revoked'],
+    ['INVALID_PURPOSE', 'purpose'],
+    ['CA_MD_TOO_WEAK', 'algorithm'],
+    ['UNABLE_TO_GET_ISSUER_CERT', 'untrusted'],
+    ['CRL_HAS_EXPIRED', 'untrusted'],
+    ['PERMITTED_VIOLATION', 'untrusted'],
+    ['something new', 'untrusted'],
+  ];
+  for (const [error, reason] of table) t.equal(judge(good, { error }), reason, error);
+});
+
+t.test('chains go through authorities only, are bounded, and hold as long as each element does', async (t) => {
+  const nameOf = (text: string): SubjectName => [{ CN: [{ utf8String: text }] }];
+  const middle = await createCertificate({
+    issuer: root,
+    name: nameOf('middle'),
+    ca: true,
+    pathLength: 0,
+    keyUsage: keyCertSign | cRLSign,
+  });
+  const leaf = await createCertificate({ issuer: middle });
+  t.equal(judge(leaf, { chain: [middle] }), 'trusted');
+  t.equal(judge(leaf, { chain: [foreign, middle, foreign] }), 'trusted', 'in any order');
+  t.equal(judge(leaf), 'untrusted', 'without the intermediate');
+  t.equal(judge(leaf, { ca: middle.pem }), 'trusted', 'an intermediate may be the anchor');
+  const low = await createCertificate({ issuer: middle, name: nameOf('low'), ca: true });
+  t.equal(
+    judge(await createCertificate({ issuer: low }), { chain: [low, middle] }),
+    'untrusted',
+    'longer than pathLength',
+  );
+  const client = await createCertificate({ issuer: root, name: nameOf('client') });
+  t.equal(
+    judge(await createCertificate({ issuer: client }), { chain: [client] }),
+    'untrusted',
+    'a client is no authority',
+  );
+  const noCa = await createCertificate({ issuer: root, name: nameOf('no-ca'), ca: false });
+  t.equal(judge(await createCertificate({ issuer: noCa }), { chain: [noCa] }), 'untrusted');
+  const noSign = await createCertificate({ issuer: root, name: nameOf('no-sign'), ca: true, keyUsage: cRLSign });
+  t.equal(judge(await createCertificate({ issuer: noSign }), { chain: [noSign] }), 'untrusted');
+  const serversOnly = await createCertificate({
+    issuer: root,
+    name: nameOf('servers'),
+    ca: true,
+    extendedKeyUsage: [serverAuth],
+  });
+  t.equal(judge(await createCertificate({ issuer: serversOnly }), { chain: [serversOnly] }), 'purpose');
+  const weak = await createCertificate({ issuer: root, name: nameOf('weak'), ca: true, hash: 'SHA-1' });
+  t.equal(judge(await createCertificate({ issuer: weak }), { chain: [weak] }), 'algorithm');
+  const ending = await createCertificate({
+    issuer: root,
+    name: nameOf('ending'),
+    ca: true,
+    notAfter: new Date(Date.now() + day),
+  });
+  const below = await createCertificate({ issuer: ending });
+  t.equal(judge(below, { chain: [ending] }), 'trusted');
+  t.equal(judge(below, { chain: [ending], now: Date.now() + 2 * day }), 'expired');
+  const renewed = await createCertificate({ issuer: root, name: nameOf('ending'), ca: true, keys: ending.keys });
+  t.equal(judge(below, { chain: [ending, renewed], now: Date.now() + 2 * day }), 'trusted', 'another path still holds');
+
+  let last = root;
+  const long: TestCertificate[] = [];
+  for (let depth = 0; depth < 12; depth++) {
+    last = await createCertificate({ issuer: last, name: nameOf(`level ${depth}`), ca: true });
+    long.push(last);
+  }
+  t.equal(judge(await createCertificate({ issuer: last }), { chain: long }), 'untrusted', 'twelve intermediates');
+  const circle = await Promise.all(
+    Array.from({ length: 8 }, () =>
+      createCertificate({ issuer: foreign, name: nameOf('foreign'), ca: true, keys: foreign.keys }),
+    ),
+  );
+  t.equal(
+    judge(await createCertificate({ issuer: foreign }), { chain: circle }),
+    'untrusted',
+    'authorities in a circle',
+  );
+});
+
+t.test('the same connection is judged anew at each request', async (t) => {
+  const leaf = await createCertificate({ issuer: root, notAfter: new Date(Date.now() + day) });
+  const crl = await createRevocationList({ issuer: root, nextUpdate: new Date(Date.now() + day / 2) });
+  const read = createCertificateReader();
+  const store = createTrustStore({ caPem: root.pem, now: Date.now, read });
+  const listed = createTrustStore({ caPem: root.pem, crlPem: crl, now: Date.now, read });
+  const peer = peerOf(leaf.pem);
+  t.match(store.evaluate(peer, Date.now()), { trusted: true });
+  t.match(store.evaluate(peer, Date.now() + 2 * day), { trusted: false, reason: 'expired' });
+  t.match(store.evaluate(peer, Date.now()), { trusted: true });
+  t.match(listed.evaluate(peer, Date.now()), { trusted: true });
+  t.match(
+    listed.evaluate(peer, Date.now() + 0.75 * day),
+    { trusted: false, reason: 'untrusted' },
+    'the list is overdue',
+  );
+  const revoking = await createRevocationList({ issuer: root, serialNumbers: [leaf.certificate.serialNumber] });
+  const reloaded = createTrustStore({ caPem: root.pem, crlPem: revoking, now: Date.now, read });
+  t.match(reloaded.evaluate(peer, Date.now()), { trusted: false, reason: 'revoked' });
+  const otherCa = createTrustStore({ caPem: foreign.pem, now: Date.now, read });
+  t.match(otherCa.evaluate(peer, Date.now()), { trusted: false, reason: 'untrusted' });
+});
+
+t.test('a session that is resumed without its intermediates keeps the path that was found', async (t) => {
+  const middle = await createCertificate({ issuer: root, name: [{ CN: [{ utf8String: 'middle' }] }], ca: true });
+  const leaf = await createCertificate({ issuer: middle });
+  const store = createTrustStore({ caPem: root.pem, now: Date.now, read: createCertificateReader() });
+  t.match(store.evaluate(peerOf(leaf.pem), Date.now()), { trusted: false });
+  t.match(store.evaluate(peerOf(leaf.pem, [middle.pem]), Date.now()), { trusted: true });
+  t.match(store.evaluate(peerOf(leaf.pem), Date.now()), { trusted: true });
+});
+
+t.test('revocation lists revoke by issuer and serial number, and their absence is no permission', async (t) => {
+  const leaf = await createCertificate({ issuer: root });
+  const serialNumbers = [leaf.certificate.serialNumber];
+  const twin = await createCertificate({ issuer: foreign });
+  const ca = `${root.pem}\n${foreign.pem}`;
+  const empty = await createRevocationList({ issuer: root });
+  t.equal(judge(leaf, { crl: empty }), 'trusted');
+  t.equal(judge(leaf, { crl: await createRevocationList({ issuer: root, serialNumbers }) }), 'revoked');
+  t.equal(
+    judge(leaf, { crl: `${empty}\n${await createRevocationList({ issuer: root, serialNumbers })}` }),
+    'revoked',
+    'in either of two',
+  );
+  t.equal(judge(twin, { ca, crl: empty }), 'untrusted', 'no list of its issuer');
+  const foreignList = await createRevocationList({ issuer: foreign, serialNumbers });
+  t.equal(judge(leaf, { ca, crl: `${empty}\n${foreignList}` }), 'trusted', 'the number of another issuer');
+  const middle = await createCertificate({ issuer: root, name: [{ CN: [{ utf8String: 'middle' }] }], ca: true });
+  const below = await createCertificate({ issuer: middle });
+  const middleList = await createRevocationList({ issuer: middle });
+  t.equal(judge(below, { chain: [middle], crl: `${empty}\n${middleList}` }), 'trusted');
+  t.equal(judge(below, { chain: [middle], crl: empty }), 'untrusted', 'no list of the intermediate');
+  const revoked = await createRevocationList({ issuer: root, serialNumbers: [middle.certificate.serialNumber] });
+  t.equal(judge(below, { chain: [middle], crl: `${revoked}\n${middleList}` }), 'revoked', 'the intermediate');
+  const forged = await createRevocationList({ issuer: middle, signer: foreign });
+  t.equal(
+    judge(below, { chain: [middle], crl: `${empty}\n${forged}` }),
+    'untrusted',
+    'a list that the intermediate did not sign',
+  );
+});
+
+t.test('lists and authorities that cannot be used are refused when they are loaded', async (t) => {
+  const open = (caPem: string | Buffer, crlPem?: string | Buffer) => () =>
+    createTrustStore({ caPem, crlPem, now: Date.now, read: createCertificateReader() });
+  const leaf = await createCertificate({ issuer: root });
+  t.throws(open(''), /no PEM block/);
+  t.throws(open(Buffer.alloc(0)), /no PEM block/);
+  t.throws(open('garbage'), /no PEM block/);
+  t.throws(open(leaf.pem), /not that of a certificate authority/);
+  t.throws(open(`${root.pem}\n${leaf.pem}`), /not that of a certificate authority/);
+  t.throws(open(root.pem.replace('-----END', '----END')), /damaged/);
+  t.throws(open(root.pem.slice(0, 200)), /damaged/);
+  t.throws(open(root.pem.replace(/M/g, 'A')));
+  t.throws(open('-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n'), /PRIVATE KEY/);
+  t.doesNotThrow(open(`# our root\n${root.pem}\n\n${foreign.pem}`));
+  const list = (options: Omit<Parameters<typeof createRevocationList>[0], 'issuer'>) =>
+    createRevocationList({ issuer: root, ...options });
+  t.throws(open(root.pem, ''), /no PEM block/);
+  t.throws(open(root.pem, 'garbage'), /no PEM block/);
+  t.throws(open(root.pem, root.pem), /"CERTIFICATE"/);
+  t.throws(open(root.pem, await list({ nextUpdate: new Date(Date.now() - 1000) })), /expired/);
+  t.throws(open(root.pem, await list({ nextUpdate: undefined })), /no nextUpdate/);
+  t.throws(open(root.pem, await list({ thisUpdate: new Date(Date.now() + day) })), /not valid yet/);
+  t.throws(open(root.pem, await list({ signer: foreign })), /not signed by the authority/);
+  t.throws(open(root.pem, await list({ hash: 'SHA-1' })), /SHA-1/);
+  const partial = new x509.Extension('2.5.29.28', true, Buffer.from('3003810101', 'hex'));
+  const delta = new x509.Extension('2.5.29.27', true, Buffer.from('020101', 'hex'));
+  for (const extension of [partial, delta])
+    t.throws(open(root.pem, await list({ extensions: [extension] })), /partial or indirect/);
+  const rsa = await createCertificate({ ca: true, rsaBits: 2048 });
+  t.doesNotThrow(open(rsa.pem, await createRevocationList({ issuer: rsa })));
+});
+
+t.test('an authenticator with a caFile takes certificates of that authority only', async (t) => {
+  const runtime = createRuntime(t);
+  const partner = { type: 'mtls', caFile: 'partner.crt', allow: [{ commonName: 'test', clientId: 'partner' }] };
+  const ours = { type: 'mtls', allow: [{ commonName: 'test', clientId: 'ours' }] };
+  const ca = `${root.pem}\n${foreign.pem}`;
+  const set = createSet({ partner, ours }, runtime, { ca, others: { 'partner.crt': foreign.pem } });
+  const verify = (name: string, leaf: TestCertificate) =>
+    set.certificateVerifiers
+      .get(name)
+      ?.verify({ kind: 'client-certificate', peer: peerOf(leaf.pem) }, contextAt(runtime));
+  const fromRoot = await createCertificate({ issuer: root });
+  const fromForeign = await createCertificate({ issuer: foreign });
+  t.match(verify('partner', fromForeign), { verified: true });
+  t.match(verify('partner', fromRoot), { verified: false, reason: 'untrusted' });
+  t.match(verify('ours', fromRoot), { verified: true });
+  t.throws(
+    () => createSet({ partner }, runtime, { ca: root.pem, others: { 'partner.crt': foreign.pem } }),
+    /not one of those/,
+  );
+  t.throws(() => createSet({ partner }, runtime, { ca: root.pem }), /missing or empty/);
+  t.throws(() => createSet({ ours }, runtime, { ca: '' }), /missing or empty/);
+  const off = createSet({ ours }, runtime);
+  const peer = peerOf(fromRoot.pem);
+  t.match(off.certificateVerifiers.get('ours')?.verify({ kind: 'client-certificate', peer }, contextAt(runtime)), {
+    verified: false,
+  });
+});
+
+t.test('any bytes are read as DER or refused, and never beyond their end', (t) => {
+  const check = () =>
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
+        try {
+          const elements = readDerElements(bytes);
+          return elements.reduce((total, { whole }) => total + whole.length, 0) === bytes.length;
+        } catch (error) {
+          return error instanceof Error;
+        }
+      }),
+    );
+  t.doesNotThrow(check);
+  t.equal(parseCertificate({ raw: Buffer.from('3000', 'hex') } as X509Certificate), undefined);
+  t.end();
+});
