@@ -39,11 +39,6 @@ export function alternativesOf(config: AuthenticateConfig, base: Path): Alternat
   };
 }
 
-/** Every authenticator that is named, optional ones included. */
-export function namesIn({ required, optional }: Alternatives): string[] {
-  return [...required.flatMap(({ members }) => members), ...optional].map(({ name }) => name);
-}
-
 /**
  * The authenticators whose principal may act on the route, and so name the client: a token or key goes before a certificate, which acts
  * only where it is all that an alternative asks for.

@@ -1,4 +1,5 @@
 // Checks of a route's `authenticate` and `certificateFor`: names that exist, alternatives that can be told apart and met.
+import { parseClientEntry } from '../policy/select-clients.ts';
 import { type Alternative, type Alternatives, alternativesOf, type NamedAuthenticator } from './alternatives.ts';
 import type { Path } from './problem.ts';
 import type { Review } from './review.ts';
@@ -105,9 +106,10 @@ function checkCertificateFor(review: Review, clients: readonly string[], { requi
   const known = Object.values(review.draft.authenticators ?? {}).flatMap((config) =>
     config.type === 'mtls' ? config.allow.map(({ clientId }) => clientId) : [],
   );
-  clients.forEach((client, index) => {
-    if (known.includes(client)) return;
-    const message = `no mtls entry has the clientId ${review.show(client)}${suggestion(client, new Set(known))}`;
+  clients.forEach((entry, index) => {
+    const { clientId } = parseClientEntry(entry, review.declared.authenticators);
+    if (known.includes(clientId)) return;
+    const message = `no mtls entry has the clientId ${review.show(clientId)}${suggestion(clientId, new Set(known))}`;
     review.error([...path, index], message);
   });
 }

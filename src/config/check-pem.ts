@@ -1,6 +1,10 @@
 // Checks of the certificates, keys and revocation lists that the file names.
-import type { X509Certificate } from 'node:crypto';
-import { parseCertificates, parsePrivateKey, parseRevocationLists, subjectOf } from './pem.ts';
+import { X509Certificate } from 'node:crypto';
+import { createCertificateReader, type ParsedCertificate, parseCertificate } from '../authn/certificate.ts';
+import { parsePem } from '../authn/pem.ts';
+import { parseRevocationList, type RevocationList } from '../authn/revocation-list.ts';
+import { createTrustStore } from '../authn/trust-store.ts';
+import { parseCertificates, parsePrivateKey } from './pem.ts';
 import type { Path } from './problem.ts';
 import type { Review } from './review.ts';
 
@@ -23,49 +27,61 @@ export function checkKeyPair(review: Review, base: Path, certFile?: string, keyF
   }
 }
 
-/** Authorities only: a listed leaf would be trusted for itself, and a file without any for nobody or, worse, everybody. */
-export function authoritiesAt(review: Review, path: Path, file: string | undefined): X509Certificate[] | undefined {
-  const certificates = certificatesAt(review, path, file);
-  if (certificates === undefined) return undefined;
-  if (!certificates.some((certificate) => certificate.ca)) {
-    review.error(path, 'the file holds no CA certificate');
-    return undefined;
+/** The authorities that client certificates are held against, as the verifier itself reads them. */
+export function authoritiesAt(review: Review, path: Path, file: string | undefined): ParsedCertificate[] | undefined {
+  const authorities = readAt(review, path, file, (content) => {
+    const parsed = parsePem(content.toString(), 'CERTIFICATE').map(readCertificate);
+    createTrustStore({ caPem: content, now: () => review.now, read: createCertificateReader() });
+    return parsed;
+  });
+  for (const authority of authorities ?? []) {
+    if (authority.notAfter > review.now) continue;
+    review.warn(path, `the authority ${review.show(nameOf(authority))} expired on ${day(authority.notAfter)}`);
   }
-  if (certificates.some((certificate) => !certificate.ca)) {
-    review.error(path, 'the file holds a certificate that is no CA');
-    return undefined;
-  }
-  for (const certificate of certificates) {
-    const ends = certificate.validToDate.getTime();
-    if (ends <= review.now)
-      review.warn(path, `the CA certificate ${review.show(subjectOf(certificate))} expired on ${day(ends)}`);
-  }
-  return certificates;
+  return authorities;
 }
 
-/** An expired list would refuse every client of its authority, and so would an authority without a list. */
+function readCertificate(der: Buffer): ParsedCertificate {
+  try {
+    const parsed = parseCertificate(new X509Certificate(der));
+    if (parsed !== undefined) return parsed;
+  } catch {
+    // OpenSSL's words are for programmers.
+  }
+  throw new Error('a certificate in it cannot be read');
+}
+
+/** Lists that the verifier can use, one of every authority: its clients would all be refused without. */
 export function checkRevocationLists(
   review: Review,
   path: Path,
-  file: string | undefined,
-  authorities: readonly X509Certificate[] | undefined,
+  tls: { readonly clientCaFile?: string | undefined; readonly clientCrlFile?: string | undefined },
+  authorities: readonly ParsedCertificate[] | undefined,
 ): void {
-  const lists = readAt(review, path, file, parseRevocationLists);
+  const caPem = tls.clientCaFile === undefined ? undefined : review.files.get(tls.clientCaFile);
+  const lists = readAt(review, path, tls.clientCrlFile, (content) => {
+    const parsed = parsePem(content.toString(), 'X509 CRL').map(readRevocationList);
+    if (caPem !== undefined && authorities !== undefined) {
+      createTrustStore({ caPem, crlPem: content, now: () => review.now, read: createCertificateReader() });
+    }
+    return parsed;
+  });
   if (lists === undefined) return;
-  for (const { nextUpdate } of lists) {
-    if (nextUpdate !== undefined && nextUpdate <= review.now) {
-      review.error(path, `the revocation list expired on ${day(nextUpdate)}`);
-    }
-  }
-  const issuers = new Set(lists.map((list) => list.issuer));
+  const issuers = new Set(lists.map(({ issuerDer }) => issuerDer));
   for (const authority of authorities ?? []) {
-    const subject = subjectOf(authority);
-    if (!issuers.has(subject)) {
-      review.error(
-        path,
-        `the file holds no revocation list of the authority ${review.show(subject)}; its clients would all be refused`,
-      );
-    }
+    if (issuers.has(authority.subjectDer)) continue;
+    const name = review.show(nameOf(authority));
+    review.error(path, `there is no revocation list of the authority ${name} in it; its clients would all be refused`);
+  }
+}
+
+/** The parser's own refusals name the list; what else comes out of it is about bytes. */
+function readRevocationList(der: Buffer): RevocationList {
+  try {
+    return parseRevocationList(der);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new Error(message.startsWith('the revocation list') ? message : 'a revocation list in it cannot be read');
   }
 }
 
@@ -79,6 +95,10 @@ function readAt<T>(review: Review, path: Path, file: string | undefined, parse: 
     review.error(path, (error as Error).message);
     return undefined;
   }
+}
+
+function nameOf(authority: ParsedCertificate): string {
+  return authority.native.subject.replaceAll('\n', ', ');
 }
 
 function day(ms: number): string {

@@ -1,7 +1,7 @@
 // Checks of `routes`: one answer each, nothing that cannot be enforced, no route behind a wider one.
+import { authenticatorNamesOf } from '../authn/plan.ts';
 import { isPlainPath } from '../http/path.ts';
 import { pathCovers } from '../policy/select-path.ts';
-import { alternativesOf, namesIn } from './alternatives.ts';
 import { checkAuthenticate } from './check-authenticate.ts';
 import { checkRules } from './check-rules.ts';
 import { foldHeaderName, isIdentityHeader, isProtocolHeader } from './header-names.ts';
@@ -134,7 +134,7 @@ function checkAudiences(review: Review, routes: readonly RouteConfig[]): void {
   for (const [name, config] of Object.entries(review.draft.authenticators ?? {})) {
     if (config.type !== 'jwt' || config.audience === undefined) continue;
     const accepted = [config.audience].flat();
-    const users = routes.filter((route) => namesIn(alternativesOf(route.authenticate, [])).includes(name));
+    const users = routes.filter((route) => authenticatorNamesOf(route.authenticate).includes(name));
     for (const route of users) {
       if (accepted.includes(route.resource)) continue;
       const resource = `${review.show(route.resource)}, the resource of route ${review.show(route.name)}`;

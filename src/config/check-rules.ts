@@ -1,10 +1,11 @@
 // Checks of rules: one effect each, conditions that compile, clients and authenticators that can be meant, no rule behind a wider one.
+import { authenticatorNamesOf } from '../authn/plan.ts';
 import { compileMcpRules } from '../policy/compile.ts';
 import { compileCondition, conditionWarnings, unguardedFields } from '../policy/condition.ts';
 import { parseClientEntry } from '../policy/select-clients.ts';
 import { pathCovers } from '../policy/select-path.ts';
 import { shadowedRules } from '../policy/shadowed.ts';
-import { actingAuthenticators, alternativesOf, namesIn } from './alternatives.ts';
+import { actingAuthenticators, alternativesOf } from './alternatives.ts';
 import { authenticatorNamed } from './check-authenticate.ts';
 import { formatPath, type Path } from './problem.ts';
 import type { Review } from './review.ts';
@@ -127,7 +128,7 @@ function checkClaims(review: Review, route: RouteConfig, claims: PathSelector['c
     review.error(at, 'cannot be enforced with authenticate: none');
     return;
   }
-  const names = namesIn(alternativesOf(route.authenticate, []));
+  const names = authenticatorNamesOf(route.authenticate);
   const configs = names.map((name) => authenticatorNamed(review, name));
   if (configs.includes(undefined)) return;
   const known = configs.flatMap((config) => (config?.type === 'jwt' ? Object.keys(config.claims) : []));
@@ -150,7 +151,7 @@ function checkRequirement(review: Review, route: RouteConfig, { require }: RuleC
     }
     return;
   }
-  const names = namesIn(alternativesOf(route.authenticate, []));
+  const names = authenticatorNamesOf(route.authenticate);
   require.authenticatedBy?.forEach((name, index) => {
     if (names.includes(name)) return;
     const unknown = !review.declared.authenticators.includes(name);

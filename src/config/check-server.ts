@@ -39,7 +39,7 @@ function checkTls(review: Review, server: ServerConfig, tls: TlsConfig): void {
   }
   checkKeyPair(review, path, tls.certFile, tls.keyFile);
   const authorities = authoritiesAt(review, [...path, 'clientCaFile'], tls.clientCaFile);
-  checkRevocationLists(review, [...path, 'clientCrlFile'], tls.clientCrlFile, authorities);
+  checkRevocationLists(review, [...path, 'clientCrlFile'], tls, authorities);
   if (tls.clientCertificates !== 'off' && tls.clientCaFile === undefined) {
     review.error(
       [...path, 'clientCertificates'],

@@ -1,11 +1,11 @@
 // Warnings about what is configured and never used.
-import { alternativesOf, namesIn } from './alternatives.ts';
+import { authenticatorNamesOf } from '../authn/plan.ts';
 import type { Path } from './problem.ts';
 import type { Review } from './review.ts';
 
 export function checkUse(review: Review): void {
   const { routes = [], authenticators = {} } = review.draft;
-  const named = routes.flatMap((route) => namesIn(alternativesOf(route.authenticate, [])));
+  const named = routes.flatMap((route) => authenticatorNamesOf(route.authenticate));
   const asksForCertificates = routes.some((route) => (route.certificateFor ?? []).length > 0);
   const idle = Object.keys(authenticators).filter(
     (name) => authenticators[name]?.type === 'mtls' && asksForCertificates,

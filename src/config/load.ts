@@ -4,13 +4,13 @@ import { dirname, relative, resolve } from 'node:path';
 import type { z } from 'zod';
 import { runChecks } from './checks.ts';
 import { createFileReader, type FileReader, readRegularFile } from './files.ts';
-import { interpolate } from './interpolate.ts';
+import { type Interpolated, interpolate } from './interpolate.ts';
 import { readKeysFiles } from './keys-file.ts';
 import { separateLaterKeys } from './later.ts';
 import { type LocatedYaml, parseLocatedYaml } from './located-yaml.ts';
 import { readNamedFiles, withAbsolutePaths } from './named-files.ts';
 import { ConfigError, type Path, type Problem } from './problem.ts';
-import { createReporter, type Draft, type Findings } from './review.ts';
+import { createReporter, type Draft, type Findings, type Review, type ReviewOptions } from './review.ts';
 import { salvage } from './salvage.ts';
 import { type Config, fileSchema, withResources } from './schema.ts';
 import { shapeProblems } from './shape.ts';
@@ -47,60 +47,74 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
   const content = await readConfigFile(file, absolute);
   const document = parseLocatedYaml(file, content);
   const findings: Findings = { problems: [...document.problems], warnings: [] };
-  const add = (path: Path, message: string, at?: 'key' | 'value') =>
-    findings.problems.push(document.problem(path, message, at));
-
-  const later = separateLaterKeys(document.value);
-  for (const { path, message } of later.found) add(path, message, 'key');
   const reader = createFileReader();
-  const unresolved: Path[] = [];
-  const filled = await interpolate(later.tree, {
-    env: options.env,
-    folder,
-    reader,
-    report(path, message) {
-      unresolved.push(path);
-      add(path, message);
-    },
-  });
-  const tree = withAbsolutePaths(filled.tree, folder);
-  await readNamedFiles(tree, reader, (path, reason) => add(path, reason));
 
-  const shape = fileSchema.safeParse(tree);
-  if (!shape.success) {
-    for (const { path, message, at } of shapeProblems(shape.error, tree, fileSchema)) {
-      if (!unresolved.some((each) => samePath(each, path))) add(path, message, at);
-    }
-  }
-  const rest = salvage(partialSchema, tree);
-  const draft = completed(rest.value ?? {});
-  const damaged = [...rest.removed, ...later.left, ...unresolved];
-  const reporter = createReporter(
-    { document, secrets: filled.secrets, damaged, originalPath: rest.originalPath },
-    findings,
-  );
-  const keys = await readKeysFiles(draft, { env: options.env, folder, named: dirname(file), reader }, findings);
-  runChecks(
-    {
-      ...reporter,
-      draft: keys.draft,
-      files: reader.files,
-      declared: { authenticators: keysAt(document, 'authenticators'), upstreams: keysAt(document, 'upstreams') },
-      now: (options.now ?? Date.now)(),
-      isWritten: (path) => valueAt(document.value, rest.originalPath(path)) !== undefined,
-    },
-    keys.placeOf,
-  );
+  const values = await readValues(document, findings, { env: options.env, folder, reader });
+  const parsed = parseShape(values, document, findings);
+  const keysOptions = { env: options.env, folder, named: dirname(file), reader };
+  const keys = await readKeysFiles(parsed.draft, keysOptions, findings);
+  const review: Review = {
+    ...createReporter({ ...parsed, document, secrets: values.secrets }, findings),
+    draft: keys.draft,
+    files: reader.files,
+    declared: { authenticators: keysAt(document, 'authenticators'), upstreams: keysAt(document, 'upstreams') },
+    now: (options.now ?? Date.now)(),
+    isWritten: (path) => valueAt(document.value, parsed.originalPath(path)) !== undefined,
+  };
+  runChecks(review, keys.placeOf);
 
   const { problems, warnings } = findings;
   if (problems.length > 0) throw new ConfigError(inOrder(problems), { warnings: inOrder(warnings) });
-  const variables = new Map([...filled.variables, ...keys.variables]);
   return {
     file: absolute,
     config: keys.draft as Config,
-    hash: hashOf(content, reader, variables, folder),
+    hash: hashOf(content, reader, new Map([...values.variables, ...keys.variables]), folder),
     files: reader.files,
     warnings: inOrder(warnings),
+  };
+}
+
+interface Values extends Interpolated {
+  /** Paths of what could not be put in, or belongs to a later version. */
+  readonly missing: readonly Path[];
+}
+
+/** The document with everything put in, its paths absolute and the files it names read. */
+async function readValues(
+  document: LocatedYaml,
+  findings: Findings,
+  options: { readonly env: NodeJS.ProcessEnv; readonly folder: string; readonly reader: FileReader },
+): Promise<Values> {
+  const later = separateLaterKeys(document.value);
+  findings.problems.push(...later.found.map(({ path, message }) => document.problem(path, message, 'key')));
+  const missing = [...later.left];
+  const filled = await interpolate(later.tree, {
+    ...options,
+    report(path, message) {
+      missing.push(path);
+      findings.problems.push(document.problem(path, message));
+    },
+  });
+  const tree = withAbsolutePaths(filled.tree, options.folder);
+  await readNamedFiles(tree, options.reader, (path, reason) => findings.problems.push(document.problem(path, reason)));
+  return { ...filled, tree, missing };
+}
+
+interface ParsedShape extends Pick<ReviewOptions, 'damaged' | 'originalPath'> {
+  readonly draft: Draft;
+}
+
+/** The typed configuration, or what the schema leaves of it. A value that could not be put in is not judged as well. */
+function parseShape({ tree, missing }: Values, document: LocatedYaml, findings: Findings): ParsedShape {
+  const shape = fileSchema.safeParse(tree);
+  for (const { path, message, at } of shape.success ? [] : shapeProblems(shape.error, tree, fileSchema)) {
+    if (!missing.some((each) => samePath(each, path))) findings.problems.push(document.problem(path, message, at));
+  }
+  const rest = salvage(partialSchema, tree);
+  return {
+    draft: completed(rest.value ?? {}),
+    damaged: [...rest.removed, ...missing],
+    originalPath: rest.originalPath,
   };
 }
 

@@ -1,6 +1,6 @@
 // The shape of `server`, `admin` and `audit`.
 import { z } from 'zod';
-import { address, filePath, networks, origin, text, timeout } from './schema-values.ts';
+import { address, filePath, host, networks, origin, timeout } from './schema-values.ts';
 import { duration, size } from './units.ts';
 
 const positive = (bytes: number) => bytes > 0;
@@ -31,7 +31,7 @@ const serverLimits = z.strictObject({
 export const server = z.strictObject({
   listen: address.describe('host:port of the public listener.'),
   publicUrl: origin.describe('What clients type. Metadata, challenges and audiences are made from it.'),
-  allowedHosts: z.array(text).default([]).describe('Further Host values; other hosts are answered 421.'),
+  allowedHosts: z.array(host).default([]).describe('Further Host values; other hosts are answered 421.'),
   allowedOrigins: z.array(origin).default([]).describe('Further web origins whose pages may call.'),
   tls: tlsServer.optional().describe('TLS of the public listener. Without it plain HTTP, on loopback only.'),
   plaintext: z.boolean().default(false).describe('Accept plain HTTP beyond loopback; something else must encrypt.'),

@@ -36,6 +36,10 @@ export const address = z
   })
   .refine((value) => Number(value.slice(value.lastIndexOf(':') + 1)) <= 65_535, 'a port is at most 65535');
 
+export const host = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/, 'expected a host name, with a port or without');
+
 export const httpUrl = z
   .string()
   .regex(/^https?:\/\/[^\s#\\]+$/, { error: 'expected an http(s) URL without a fragment', abort: true })

@@ -11,7 +11,7 @@ const other = await clients.issue({ commonName: 'other', server: true, ...validi
 const ended = { notBefore: new Date('2026-01-01'), notAfter: new Date('2026-06-01') };
 const expired = await clients.issue({ commonName: 'gateway', server: true, ...ended });
 
-const nextUpdate = new Date(now + 86_400_000);
+const nextUpdate = new Date(now + 1_800_000);
 const files = {
   'tls.crt': server.certificatePem,
   'tls.key': server.keyPem,
@@ -66,11 +66,11 @@ t.test('client certificates are verified against named authorities, or the file 
           `server.tls.clientCaFile: ${
             {
               none: 'cannot read the file: there is no such file',
-              empty: 'the file holds no PEM certificate',
-              garbage: 'the file holds no PEM certificate',
-              broken: 'the file holds a certificate that cannot be read',
-              tls: 'the file holds no CA certificate',
-              mixed: 'the file holds a certificate that is no CA',
+              empty: 'there is no PEM block "CERTIFICATE" in it',
+              garbage: 'there is no PEM block "CERTIFICATE" in it',
+              broken: 'a certificate in it cannot be read',
+              tls: 'a certificate in it is not that of a certificate authority',
+              mixed: 'a certificate in it is not that of a certificate authority',
               folder: 'cannot read the file: it is not a regular file',
             }[name]
           }`,
@@ -88,31 +88,31 @@ t.test('client certificates are verified against named authorities, or the file 
       withTls('clientCertificates: optional, clientCaFile: old-ca.crt'),
       [
         'clientCaFile: ‸',
-        'warning: server.tls.clientCaFile: the CA certificate "O=Portcullis development, CN=Old" expired on 2026-06-01',
+        'warning: server.tls.clientCaFile: the authority "O=Portcullis development, CN=Old" expired on 2026-06-01',
       ],
     ],
     [
       'a revocation list that has ended',
       withTls('clientCertificates: optional, clientCaFile: ca.crt, clientCrlFile: old.crl'),
-      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: the revocation list expired on 2026-10-31'],
+      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: the revocation list has expired: its next update is overdue'],
     ],
     [
       'a revocation list of one authority of two',
       withTls('clientCertificates: optional, clientCaFile: both.crt, clientCrlFile: ca.crl'),
       [
         'clientCrlFile: ‸',
-        'server.tls.clientCrlFile: the file holds no revocation list of the authority "O=Portcullis development, CN=Partner"; its clients would all be refused',
+        'server.tls.clientCrlFile: there is no revocation list of the authority "O=Portcullis development, CN=Partner" in it; its clients would all be refused',
       ],
     ],
     [
       'no revocation list',
       withTls('clientCertificates: optional, clientCaFile: ca.crt, clientCrlFile: ca.crt'),
-      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: the file holds no PEM revocation list'],
+      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: a PEM block in it is "CERTIFICATE", and not "X509 CRL"'],
     ],
     [
       'a revocation list that is broken',
       withTls('clientCertificates: optional, clientCaFile: ca.crt, clientCrlFile: broken.crl'),
-      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: the file holds a revocation list that cannot be read'],
+      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: a revocation list in it cannot be read'],
     ],
     [
       "an authenticator's own authority that is not trusted",
@@ -120,7 +120,7 @@ t.test('client certificates are verified against named authorities, or the file 
         'clientCertificates: optional, clientCaFile: ca.crt',
         mtls.replace('mtls,', 'mtls, caFile: partner.crt,'),
       ),
-      ['caFile: ‸partner', 'authenticators.corp.caFile: holds a CA that is not in server.tls.clientCaFile'],
+      ['caFile: ‸partner', 'authenticators.corp.caFile: holds an authority that is not in server.tls.clientCaFile'],
     ],
     [
       "an authenticator's own authority",
@@ -157,13 +157,13 @@ t.test('certificateFor needs an entry of the same client', async (t) => {
     authenticators:
       '{corp: {type: jwt, issuer: https://a.example}, workloads: {type: mtls, allow: [{commonName: a, clientId: ai_agent_prod}]}}',
     routes:
-      '[{path: /api, upstream: superset, authenticate: corp, certificateFor: [ai_agent_prod, ai_agent_prd], scopes: []}]',
+      '[{path: /api, upstream: superset, authenticate: corp, certificateFor: [ai_agent_prod, corp/ai_agent_prod, ai_agent_prd], scopes: []}]',
   });
   t.same(await linesOf(t.testdir(), yaml, { files }), [
     lineAt(
       yaml,
       '‸ai_agent_prd',
-      'routes[0].certificateFor[1]: no mtls entry has the clientId "ai_agent_prd" (did you mean "ai_agent_prod"?)',
+      'routes[0].certificateFor[2]: no mtls entry has the clientId "ai_agent_prd" (did you mean "ai_agent_prod"?)',
     ),
   ]);
 });

@@ -77,10 +77,11 @@ t.test('addresses: plain HTTP stays on loopback, and operators have their own', 
       'ranges and origins that are none',
       {
         server:
-          '{listen: "127.0.0.1:1", publicUrl: https://a.example, trustedProxies: [10.0.0.0/33, nowhere], allowedOrigins: [https://b.example/page, "null"]}',
+          '{listen: "127.0.0.1:1", publicUrl: https://a.example, trustedProxies: [10.0.0.0/33, nowhere], allowedHosts: [b.example, https://b.example], allowedOrigins: [https://b.example/page, "null"]}',
       },
       ['trustedProxies: [‸10', 'server.trustedProxies[0]: expected an address or a range such as 10.0.0.0/8'],
       [', ‸nowhere', 'server.trustedProxies[1]: expected an address or a range such as 10.0.0.0/8'],
+      ['‸https://b.example]', 'server.allowedHosts[1]: expected a host name, with a port or without'],
       [
         '[‸https://b.example/page',
         'server.allowedOrigins[0]: expected scheme, host and port only, such as https://mcp.example.com',

@@ -13,7 +13,7 @@ export async function exampleFiles(): Promise<Record<string, string>> {
     'tls/tls.crt': server.certificatePem,
     'tls/tls.key': server.keyPem,
     'tls/clients-ca.crt': clients.certificatePem,
-    'tls/clients.crl': await clients.revoke([], { nextUpdate: validity.notAfter }),
+    'tls/clients.crl': await clients.revoke([], { nextUpdate: new Date(now + 1_800_000) }),
     'tls/superset-ca.crt': internal.certificatePem,
     'tls/gateway.crt': gateway.certificatePem,
     'tls/gateway.key': gateway.keyPem,
