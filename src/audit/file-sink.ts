@@ -130,9 +130,9 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
 
   async function write(bodies: readonly string[]): Promise<void> {
     if (file === undefined) await reopen();
-    if (size >= config.rotateAt && now() >= rotationRetryAt) await rotate();
     const all = owed.length === 0 ? bodies : [...owed, ...bodies];
     if (all.length === 0) return;
+    if (size >= config.rotateAt && now() >= rotationRetryAt) await rotate();
     const chained = chainLines(head ?? genesis, all);
     const buffer = Buffer.from(chained.lines);
     const before = size;

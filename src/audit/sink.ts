@@ -26,7 +26,7 @@ export interface SinkOptions {
   readonly label: string;
   readonly target: SinkTarget;
   readonly timeoutMs: number;
-  /** How often the target's housekeeping runs, and a failed target is tried again. */
+  /** How often the target's housekeeping runs; a failed target is tried again four times as often. */
   readonly tickMs: number;
   /** Text that a recovered target receives first: how many records it missed and since when. */
   readonly recoveryRecord: (missed: number, since: number) => string;
@@ -65,6 +65,8 @@ interface Batch {
 const maxBatchLength = 1024 * 1024;
 /** How long a line that nobody waits for may wait for company. */
 const lingerMs = 5;
+/** A failed target is tried again this many times as often as a sound one is looked after. */
+const retriesPerTick = 4;
 const maxQueueLength = 16 * 1024 * 1024;
 
 /** Starts a sink over a target that `open` has already been tried on; `openError` is what that ended in. */
@@ -86,10 +88,13 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
   let failure: { readonly since: number; missed: number } | undefined;
 
   if (openError !== undefined) fail(openError);
+  let beats = 0;
   const ticker = setInterval(() => {
+    beats += 1;
+    if (failure === undefined && beats % retriesPerTick !== 0) return;
     tickDue = true;
     if (!running) void run();
-  }, options.tickMs);
+  }, options.tickMs / retriesPerTick);
   ticker.unref();
 
   function append(body: string, urgency: Urgency = 'now'): Promise<void> {

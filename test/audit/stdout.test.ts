@@ -1,5 +1,6 @@
 // The stdout sink over real pipes: slow readers, readers that went away, and lines that are never torn.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -129,4 +130,22 @@ t.test('a full device refuses; an ordinary file behind stdout is written', async
   const { lines, broken } = await chainOf(directory, fs.readFileSync(path, 'utf8'));
   t.match(lines, [{ seq: 1, id: 'r1' }]);
   t.equal(broken, undefined);
+});
+
+t.test('a socket whose other end does not read fails in time, and does not keep the process from ending', async (t) => {
+  const program = `
+    import { configOf, eventOf, openLog } from './support.ts';
+    const log = await openLog(configOf([{ type: 'stdout', required: true }], { timeout: 60 }));
+    const big = { arguments: 'x'.repeat(50_000) };
+    let refused = 0;
+    while (refused < 3) await log.write(eventOf('r', { mcp: big })).catch(() => { refused += 1; });
+    const healthy = log.healthy();
+    await log.close();
+    process.exit(healthy ? 1 : 7);`;
+  const args = ['--input-type=module', '-e', program];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], cwd: import.meta.dirname });
+  child.stdout.pause();
+  const [code] = await once(child, 'exit');
+  t.equal(code, 7);
+  child.stdout.destroy();
 });
