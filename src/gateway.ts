@@ -6,7 +6,7 @@ import { completedEvent, decidedEvent } from './audit/exchange-event.ts';
 import { authenticate } from './authn/authenticate.ts';
 import { collectCredentials } from './authn/collect.ts';
 import type { PeerCertificate } from './authn/credential.ts';
-import type { GatewayError } from './errors.ts';
+import { GatewayError } from './errors.ts';
 import { readBody } from './http/body.ts';
 import { corsHeaders, isPreflight, preflightHeaders } from './http/cors.ts';
 import { type Exchange as AnyExchange, openExchange } from './http/exchange.ts';
@@ -158,7 +158,7 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
   const credentials = collectCredentials({
     rawHeaders: request.rawHeaders,
     query: exchange.query,
-    peer: runtime.peerCertificate(request.socket),
+    peer: clientCertificate(exchange, runtime),
     keyHeaders: snapshot.keyHeaders,
     seen: exchange.credentials,
   });
@@ -167,6 +167,17 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
     clientAddress: exchange.clientAddress,
     resource: route.resource,
     seen: exchange.credentials,
+  });
+}
+
+/** The connection may be older than the snapshot: what `clientCertificates` says now counts. */
+function clientCertificate({ request, snapshot }: Exchange, runtime: Runtime): PeerCertificate | undefined {
+  const asked = snapshot.config.server.tls?.clientCertificates ?? 'off';
+  if (asked === 'off') return undefined;
+  const peer = runtime.peerCertificate(request.socket);
+  if (peer !== undefined || asked === 'optional') return peer;
+  throw new GatewayError('credentials_required', 'Authentication is required: connect with a client certificate.', {
+    headers: { connection: 'close' },
   });
 }
 

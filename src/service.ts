@@ -15,7 +15,7 @@ import { type Runtime, refuse, refuseRequest, takeRequest } from './gateway.ts';
 import { createAdmin } from './http/admin.ts';
 import { drain } from './http/drain.ts';
 import { createFront } from './http/front.ts';
-import { createListener, createPeerCertificateReader, updateListener } from './http/listener.ts';
+import { createListener, createPeerCertificateReader, peerAddress, updateListener } from './http/listener.ts';
 import type { Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { plainAddress } from './networks.ts';
@@ -188,7 +188,7 @@ function recordConnection(runtime: Runtime, socket: Socket, reason: string, stat
   runtime.metrics.connectionRefused(reason);
   const event = connectionEvent({
     id: randomUUID(),
-    address: plainAddress(socket.remoteAddress ?? ''),
+    address: plainAddress(peerAddress(socket)),
     reason,
     status,
     policy: runtime.snapshot.hash,

@@ -1,5 +1,5 @@
 // The public socket: TLS from the loaded files, limits that can change while it runs, and what a client certificate looked like.
-import type { X509Certificate } from 'node:crypto';
+import { constants, type X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
@@ -38,6 +38,8 @@ export function createListener(config: ServerConfig, files: Files, handler: Requ
           },
           handler,
         ) as Server);
+  // Asked while it is known: `peerAddress` still has it when the handshake has failed.
+  server.on('connection', (socket: Socket) => void socket.remoteAddress);
   server.maxHeadersCount = 0;
   server.timeout = 0;
   applyLimits(server, config);
@@ -53,6 +55,12 @@ export function updateListener(server: Server, config: ServerConfig, files: File
     Object.assign(https, clientCertificatePolicy(config.tls));
   }
   applyLimits(server, config);
+}
+
+/** The address of the other end. Node takes it from a connection that it ends in the handshake, but not from the TCP socket below. */
+export function peerAddress(socket: Socket): string {
+  const { _parent: below } = socket as Socket & { readonly _parent?: Socket };
+  return socket.remoteAddress ?? below?.remoteAddress ?? '';
 }
 
 /** The certificate of the connection, read once per connection; undefined without TLS or without a certificate. */
@@ -90,6 +98,8 @@ function secureContext(tls: TlsConfig, files: Files) {
     cert: required(files, tls.certFile),
     key: required(files, tls.keyFile),
     minVersion: tls.minVersion,
+    // Who the client is was read once: it must not become another on the same connection.
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     // Never left undefined while certificates are asked for: Node would fall back to the public roots.
     ca: withClients ? required(files, tls.clientCaFile) : [],
     ...(withClients && tls.clientCrlFile !== undefined && { crl: required(files, tls.clientCrlFile) }),

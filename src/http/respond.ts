@@ -8,7 +8,7 @@ import { hasBody } from './limits.ts';
 /** Renders a JSON-RPC error object; the MCP room's, given to this room as an argument. */
 export type RenderRpcError = (id: string | number | null | undefined, error: GatewayError) => string;
 
-/** After these the rest of the request cannot be trusted or is not wanted: the connection ends. */
+/** After these the rest of the request cannot be trusted or is not wanted, or the connection itself is at fault: it ends. */
 const closing = new Set<ErrorCode>([
   'bad_path',
   'body_too_large',
@@ -19,6 +19,7 @@ const closing = new Set<ErrorCode>([
   'expectation_failed',
   'upgrade_refused',
   'duplicate_header',
+  'invalid_certificate',
 ]);
 const drainableBytes = 65_536;
 

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { Agent, request as sendRequest } from 'node:https';
+import type { TLSSocket } from 'node:tls';
 import type { IssuedCertificate } from '../../src/dev/pki.ts';
 
 export interface ClientRequest {
@@ -18,6 +19,10 @@ export interface ClientAnswer {
   readonly text: string;
   /** The `x-request-id`, which is the id of the audit records. */
   readonly id: string;
+  /** The client's port of the connection: equal ports, same connection. */
+  readonly connection: number;
+  /** The connection went on with an earlier TLS session. */
+  readonly resumed: boolean;
 }
 
 export interface TestClient {
@@ -34,6 +39,7 @@ export interface ClientOptions {
   readonly certificate?: IssuedCertificate | undefined;
   /** Connections at once; default 1, so that requests follow each other on the same one. */
   readonly connections?: number;
+  readonly tlsVersion?: 'TLSv1.2' | 'TLSv1.3';
 }
 
 export const publicHost = 'mcp.example.com';
@@ -45,6 +51,7 @@ export function createClient(options: ClientOptions): TestClient {
     maxSockets: connections,
     servername: publicHost,
     ca: target.ca,
+    ...(target.tlsVersion !== undefined && { minVersion: target.tlsVersion, maxVersion: target.tlsVersion }),
     ...(certificate !== undefined && { cert: certificate.certificatePem, key: certificate.keyPem }),
   });
   async function send({ method = 'GET', path = '/', headers = {}, body }: ClientRequest): Promise<ClientAnswer> {
@@ -62,6 +69,8 @@ export function createClient(options: ClientOptions): TestClient {
     });
     outgoing.end(body);
     const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+    const { localPort } = response.socket;
+    const resumed = (response.socket as TLSSocket).isSessionReused();
     const chunks: Buffer[] = [];
     for await (const chunk of response) chunks.push(chunk);
     const id = response.headers['x-request-id'];
@@ -70,6 +79,8 @@ export function createClient(options: ClientOptions): TestClient {
       headers: response.headers,
       text: Buffer.concat(chunks).toString(),
       id: typeof id === 'string' ? id : '',
+      connection: localPort ?? 0,
+      resumed,
     };
   }
   return {
