@@ -1,0 +1,54 @@
+// The README's main command as a newcomer uses it: `npm start`, the printed lines pasted into a second shell, Ctrl-C.
+import { strict as assert } from 'node:assert';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+
+const lastLine = 'Ctrl-C stops all of it';
+const startupMs = 60_000;
+
+const gateway = spawn('npm', ['start'], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+try {
+  const printed = await textUntil(gateway, lastLine);
+  const commands = printed.slice(printed.indexOf('# Paste into'), printed.indexOf('# Client configurations'));
+  const shell = spawnSync('bash', [], { input: commands, encoding: 'utf8', timeout: 120_000 });
+  const output = shell.stdout + shell.stderr;
+  for (const expected of [
+    /HTTP\/1\.1 200 OK/,
+    /"dashboards"|dashboard_title/,
+    /HTTP\/1\.1 401 Unauthorized/,
+    /HTTP\/1\.1 403 Forbidden/,
+    /www-authenticate: Bearer error="insufficient_scope", scope="queries:execute"/,
+    /"code":"invalid_certificate"/,
+    /portcullis_decisions_total\{/,
+    /valid: \d+ records/,
+  ]) {
+    assert.match(output, expected);
+  }
+} finally {
+  const exit = once(gateway, 'exit');
+  // A terminal sends Ctrl-C to the whole foreground group.
+  process.kill(-gateway.pid!, 'SIGINT');
+  const [code, signal] = await exit;
+  assert.ok(code === 0 || signal === 'SIGINT', `npm start ended with ${code ?? signal}`);
+}
+assert.equal(
+  await fetch('http://127.0.0.1:9090/livez').then(
+    (response) => response.status,
+    () => 'closed',
+  ),
+  'closed',
+);
+console.log('smoke: npm start, every printed line pasted, Ctrl-C: ok');
+
+async function textUntil(child: ChildProcess, mark: string): Promise<string> {
+  const deadline = setTimeout(() => child.kill('SIGKILL'), startupMs);
+  let text = '';
+  for await (const chunk of child.stdout!) {
+    text += chunk;
+    if (text.includes(mark)) {
+      clearTimeout(deadline);
+      return text;
+    }
+  }
+  throw new Error(`npm start ended before it was ready:\n${text}`);
+}
