@@ -1,0 +1,62 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { parseCompactToken, peekIssuer } from '../../src/authn/token.ts';
+
+const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+t.test('whatever is read as a token is its own canonical spelling', (t) => {
+  const piece = fc.oneof(
+    fc.string(),
+    fc.base64String(),
+    fc.uint8Array().map((bytes) => Buffer.from(bytes).toString('base64url')),
+    fc.object().map(encode),
+  );
+  const check = () =>
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 4 }), (pieces) => {
+        const text = pieces.join('.');
+        const token = parseCompactToken(text);
+        if (token === undefined) return true;
+        const segments = text.split('.');
+        const canonical = segments.every((each) => Buffer.from(each, 'base64url').toString('base64url') === each);
+        return segments.length === 3 && canonical && token.text === text;
+      }),
+      { numRuns: 2000 },
+    );
+  t.doesNotThrow(check);
+  t.end();
+});
+
+t.test('every string of bytes has exactly one spelling that is taken', (t) => {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  const head = encode({ alg: 'ES256' });
+  for (const bytes of [1, 2, 3]) {
+    const signature = Buffer.alloc(bytes, 0xa5).toString('base64url');
+    const taken = [...alphabet].filter((last) => {
+      const spelling = signature.slice(0, -1) + last;
+      const same = Buffer.from(spelling, 'base64url').equals(Buffer.alloc(bytes, 0xa5));
+      return same && parseCompactToken(`${head}.${encode({})}.${spelling}`) !== undefined;
+    });
+    t.equal(taken.length, 1, `${bytes} bytes`);
+  }
+  t.equal(parseCompactToken(`${head}.${encode({})}.AAAAA`), undefined, 'a length that no bytes have');
+  t.end();
+});
+
+t.test('long hostile texts are refused as well', (t) => {
+  const texts = ['A'.repeat(8192), '.'.repeat(8192), 'A.'.repeat(4096), `${'A'.repeat(8000)}.${'A'.repeat(100)}=`];
+  for (const text of texts) t.equal(parseCompactToken(text), undefined);
+  const deep = Buffer.from('['.repeat(5000)).toString('base64url');
+  t.equal(parseCompactToken(`${deep}.${deep}.AAAA`), undefined);
+  t.end();
+});
+
+t.test('the issuer is peeked at only as text', (t) => {
+  const peek = (claims: unknown) => {
+    const token = parseCompactToken(`${encode({})}.${encode(claims)}.AAAA`);
+    return token && peekIssuer(token);
+  };
+  t.equal(peek({ iss: 'https://idp.example/' }), 'https://idp.example/');
+  for (const iss of [['https://idp.example/'], 7, null, { a: 1 }, undefined]) t.equal(peek({ iss }), undefined);
+  t.end();
+});
