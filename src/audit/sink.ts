@@ -126,7 +126,8 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
   function newBatch(): Batch {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     promise.catch(ignore);
-    const timer = setTimeout(() => expire(batch), timeoutMs);
+    // An answer that came while the event loop was held up is seen before the timeout is judged.
+    const timer = setTimeout(() => setImmediate(expire, batch), timeoutMs);
     const batch: Batch = { bodies: [], promise, resolve, reject, timer, length: 0, expired: false };
     return batch;
   }
@@ -202,7 +203,7 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
   /** Nothing that waits behind a call that does not return will be written in time either. */
   function expire(late: Batch): void {
     const batches = current === undefined ? queue : [current, ...queue];
-    if (!batches.includes(late)) return;
+    if (late.expired || !batches.includes(late)) return;
     stuck = busy;
     queue = [];
     queueLength = 0;

@@ -130,7 +130,7 @@ t.test('a write that does not return fails its callers in time, and those after 
     else go();
   });
   const { counts, observe } = counting();
-  const log = await openLog(configOf([fileSink(path)], { timeout: 60 }), { files, observe });
+  const log = await openLog(configOf([fileSink(path)], { timeout: 300 }), { files, observe });
   await log.write(eventOf('r1'));
   hang = true;
   const stuck = log.write(eventOf('r2'));
@@ -141,7 +141,7 @@ t.test('a write that does not return fails its callers in time, and those after 
   t.equal(log.healthy(), false);
   const began = performance.now();
   for (let index = 0; index < 50; index += 1) await t.rejects(log.write(eventOf('r4')), { code: 'audit_unavailable' });
-  t.ok(performance.now() - began < 50 * 60, 'nobody waits for a timeout of their own');
+  t.ok(performance.now() - began < 50 * 300, 'nobody waits for a timeout of their own');
   hang = false;
   release?.();
   await until('healthy again', () => log.healthy());

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { breakOf, configOf, eventOf, openLog, until } from './support.ts';
 
-const config = configOf([{ type: 'stdout', required: true }], { timeout: 60 });
+const config = configOf([{ type: 'stdout', required: true }]);
+const impatient = { ...config, timeout: 300 };
 
 function pipe(directory: string) {
   const path = join(directory, 'fifo');
@@ -67,7 +68,7 @@ t.test(
   async (t) => {
     const directory = t.testdir({});
     const { reader, writer, read } = pipe(directory);
-    const log = await openLog(config, { stdoutFd: writer });
+    const log = await openLog(impatient, { stdoutFd: writer });
     const acknowledged: string[] = [];
     const big = { arguments: 'x'.repeat(10_000) };
     let refused = 0;
@@ -135,7 +136,7 @@ t.test('a full device refuses; an ordinary file behind stdout is written', async
 t.test('a socket whose other end does not read fails in time, and does not keep the process from ending', async (t) => {
   const program = `
     import { configOf, eventOf, openLog } from './support.ts';
-    const log = await openLog(configOf([{ type: 'stdout', required: true }], { timeout: 60 }));
+    const log = await openLog(configOf([{ type: 'stdout', required: true }], { timeout: 300 }));
     const big = { arguments: 'x'.repeat(50_000) };
     let refused = 0;
     while (refused < 3) await log.write(eventOf('r', { mcp: big })).catch(() => { refused += 1; });
