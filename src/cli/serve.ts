@@ -1,7 +1,7 @@
 // `portcullis serve`: runs the gateway until it is told to stop; reloads when told to, or when a named file has changed.
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { loadConfig } from '../config/load.ts';
+import { formatProblem, loadConfig } from '../config/load.ts';
 import { watchFiles } from '../config/watch.ts';
 import { createLog, type Log } from '../log.ts';
 import { type Gateway, startGateway } from '../service.ts';
@@ -25,7 +25,7 @@ export async function runGateway(options: {
 }): Promise<RunningGateway> {
   const { configFile, log, env = process.env } = options;
   let loaded = await loadConfig(configFile, { env });
-  for (const warning of loaded.warnings) log.warn(warning.message);
+  for (const warning of loaded.warnings) log.warn(formatProblem(warning));
   const gateway = await startGateway({ loaded, log, version: packageVersion() });
   const load = async () => {
     const next = await loadConfig(configFile, { env });

@@ -102,8 +102,13 @@ function secureContext(tls: TlsConfig, files: Files) {
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     // Never left undefined while certificates are asked for: Node would fall back to the public roots.
     ca: withClients ? required(files, tls.clientCaFile) : [],
-    ...(withClients && tls.clientCrlFile !== undefined && { crl: required(files, tls.clientCrlFile) }),
+    ...(withClients && tls.clientCrlFile !== undefined && { crl: eachList(required(files, tls.clientCrlFile)) }),
   };
+}
+
+/** Node reads only the first list of a buffer. */
+function eachList(pem: Buffer): string[] {
+  return pem.toString('latin1').match(/-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----/g) ?? [];
 }
 
 function clientCertificatePolicy(tls: TlsConfig): { requestCert: boolean; rejectUnauthorized: boolean } {
