@@ -139,9 +139,9 @@ t.test('a write that does not return fails its callers in time, and those after 
   await t.rejects(stuck, { code: 'audit_unavailable' });
   await t.rejects(queued, { code: 'audit_unavailable' });
   t.equal(log.healthy(), false);
-  const began = performance.now();
+  await log.reconfigure(configOf([fileSink(path)], { timeout: 3_600_000 }));
+  // They would now wait for an hour, if they waited.
   for (let index = 0; index < 50; index += 1) await t.rejects(log.write(eventOf('r4')), { code: 'audit_unavailable' });
-  t.ok(performance.now() - began < 50 * 300, 'nobody waits for a timeout of their own');
   hang = false;
   release?.();
   await until('healthy again', () => log.healthy());
