@@ -1,18 +1,7 @@
 // The shape of `upstreams`: where requests go and who they say is calling.
 import { z } from 'zod';
+import { type IdentityFact, identityHeaderDefaults } from '../upstream/identity-headers.ts';
 import { filePath, headerName, httpUrl, text, timeout } from './schema-values.ts';
-
-/** The facts that `identity.headers` can carry, with the header each goes into by default. */
-export const identityHeaderDefaults = {
-  subject: 'x-forwarded-user',
-  clientId: 'x-forwarded-client-id',
-  scopes: 'x-forwarded-scopes',
-  authMethod: 'x-forwarded-auth-method',
-  issuer: 'x-forwarded-issuer',
-  tenant: 'x-forwarded-tenant',
-  requestId: 'x-request-id',
-} as const;
-export type IdentityFact = keyof typeof identityHeaderDefaults;
 
 const identityHeaders = z.partialRecord(
   z.enum(Object.keys(identityHeaderDefaults) as [IdentityFact, ...IdentityFact[]]),

@@ -13,7 +13,6 @@ import { upstream } from './schema-upstreams.ts';
 import { authenticatorName, name } from './schema-values.ts';
 
 export { apiKeyEntry, authenticator } from './schema-authenticators.ts';
-export { type IdentityFact, identityHeaderDefaults } from './schema-upstreams.ts';
 
 /** The file as it is written, without what follows from several keys together. */
 export const fileSchema = z.strictObject({
