@@ -1,8 +1,8 @@
-// An HTTPS client for tests: connections kept alive, one certificate, and answers as they came over the wire.
+// An HTTP(S) client for tests: connections kept alive, one certificate, and answers as they came over the wire.
 import { once } from 'node:events';
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import { Agent, request as sendRequest } from 'node:https';
-import type { TLSSocket } from 'node:tls';
+import { Agent as HttpAgent, type IncomingHttpHeaders, type IncomingMessage, request as sendPlainly } from 'node:http';
+import { Agent as HttpsAgent, request as sendSecurely } from 'node:https';
+import { TLSSocket } from 'node:tls';
 import type { IssuedCertificate } from '../../src/dev/pki.ts';
 
 export interface ClientRequest {
@@ -34,8 +34,8 @@ export interface TestClient {
 
 export interface ClientOptions {
   readonly port: number;
-  /** Of the server certificate. */
-  readonly ca: string;
+  /** Of the server certificate; without it plain HTTP. */
+  readonly ca?: string;
   readonly certificate?: IssuedCertificate | undefined;
   /** Connections at once; default 1, so that requests follow each other on the same one. */
   readonly connections?: number;
@@ -45,32 +45,36 @@ export interface ClientOptions {
 export const publicHost = 'mcp.example.com';
 
 export function createClient(options: ClientOptions): TestClient {
-  const { certificate, connections = 1, ...target } = options;
-  const agent = new Agent({
-    keepAlive: true,
-    maxSockets: connections,
-    servername: publicHost,
-    ca: target.ca,
-    ...(target.tlsVersion !== undefined && { minVersion: target.tlsVersion, maxVersion: target.tlsVersion }),
-    ...(certificate !== undefined && { cert: certificate.certificatePem, key: certificate.keyPem }),
-  });
+  const { port, ca, certificate, tlsVersion, connections = 1 } = options;
+  const pool = { keepAlive: true, maxSockets: connections };
+  const agent =
+    ca === undefined
+      ? new HttpAgent(pool)
+      : new HttpsAgent({
+          ...pool,
+          servername: publicHost,
+          ca,
+          ...(tlsVersion !== undefined && { minVersion: tlsVersion, maxVersion: tlsVersion }),
+          ...(certificate !== undefined && { cert: certificate.certificatePem, key: certificate.keyPem }),
+        });
+  const sendRequest = ca === undefined ? sendPlainly : sendSecurely;
   async function send({ method = 'GET', path = '/', headers = {}, body }: ClientRequest): Promise<ClientAnswer> {
     const outgoing = sendRequest({
       agent,
       host: '127.0.0.1',
-      port: target.port,
+      port,
       method,
       path,
       headers: {
         host: publicHost,
-        ...(body !== undefined && { 'content-length': Buffer.byteLength(body) }),
+        ...(body !== undefined && !('transfer-encoding' in headers) && { 'content-length': Buffer.byteLength(body) }),
         ...(headers as Record<string, string | string[]>),
       },
     });
     outgoing.end(body);
     const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
     const { localPort } = response.socket;
-    const resumed = (response.socket as TLSSocket).isSessionReused();
+    const resumed = response.socket instanceof TLSSocket && response.socket.isSessionReused();
     const chunks: Buffer[] = [];
     for await (const chunk of response) chunks.push(chunk);
     const id = response.headers['x-request-id'];
