@@ -1,7 +1,7 @@
 // The path of one request, readable from top to bottom: `handle`. Every throw ends in `refuse`, every end in `complete`.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { AuditLog } from './audit/event.ts';
+import type { AuditLog, Urgency } from './audit/event.ts';
 import { completedEvent, decidedEvent } from './audit/exchange-event.ts';
 import { authenticate } from './authn/authenticate.ts';
 import { collectCredentials } from './authn/collect.ts';
@@ -51,7 +51,10 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   const decision = decide(factsOf(exchange, route, runtime), route.policy);
   exchange.decision = decision;
   if (!decision.allow) throw denial(decision);
+  if (exchange.error !== undefined) return;
   await runtime.audit.write(decidedEvent(exchange, exchange.snapshot.hash, runtime.now()));
+  // The connection may have broken meanwhile; then it was refused, and nothing is carried out behind that record.
+  if (exchange.error !== undefined) return;
   exchange.decided = true;
   if (route.upstream === undefined) return answerItself(exchange, route, runtime);
   await forwardTo(route.upstream, exchange, route, body, runtime);
@@ -94,7 +97,7 @@ function end(exchange: Exchange, runtime: Runtime): void {
   exchange.outcome ??= exchange.response.writableFinished ? 'completed' : 'aborted';
   const status = exchange.response.headersSent ? exchange.response.statusCode : undefined;
   count(exchange, runtime, status);
-  record(exchange, runtime, status).catch((cause: unknown) => {
+  record(exchange, runtime, status, 'later').catch((cause: unknown) => {
     runtime.log.error({ id: exchange.id, err: cause }, 'the completion record of a request could not be written');
   });
 }
@@ -118,9 +121,14 @@ export async function refuse(error: GatewayError, exchange: Exchange, runtime: R
   writeError(exchange, exchange.error, jsonRpcError, responseHeaders(exchange, runtime));
 }
 
-function record(exchange: Exchange, runtime: Runtime, status: number | undefined): Promise<void> {
+function record(
+  exchange: Exchange,
+  runtime: Runtime,
+  status: number | undefined,
+  urgency: Urgency = 'now',
+): Promise<void> {
   exchange.recorded = true;
-  return runtime.audit.write(completedEvent(exchange, exchange.snapshot.hash, runtime.now(), status));
+  return runtime.audit.write(completedEvent(exchange, exchange.snapshot.hash, runtime.now(), status), urgency);
 }
 
 function count(exchange: Exchange, runtime: Runtime, status: number | undefined): void {
@@ -138,7 +146,9 @@ function identifyRoute(exchange: Exchange): RouteMatch<Route> {
   const target = parseTarget(exchange.request.url ?? '', config.server.limits.urlBytes);
   exchange.path = target.path;
   exchange.query = target.query;
-  const found = match(exchange.method, target.path);
+  const { headers } = exchange.request;
+  const asked = isPreflight(exchange.method, headers) ? headers['access-control-request-method']! : exchange.method;
+  const found = match(asked, target.path);
   if (found !== undefined && 'route' in found) exchange.route = found.route;
   return found;
 }
@@ -232,7 +242,7 @@ async function forwardTo(
       },
     );
     exchange.bytes = result.bytes;
-    exchange.outcome = result.outcome;
+    exchange.outcome ??= result.outcome;
     if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
     if (result.failure !== undefined)
       runtime.log.warn(
@@ -257,8 +267,7 @@ function answerItself(exchange: Exchange, route: Route, runtime: Runtime): void 
 
 function answerPreflight(exchange: Exchange, route: Route): void {
   const { origin, response, snapshot } = exchange;
-  const methods = [...(route.methods ?? ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'])];
-  response.writeHead(204, preflightHeaders(origin ?? '*', methods, snapshot.keyHeaders));
+  response.writeHead(204, preflightHeaders(origin ?? '*', [...route.methods], snapshot.keyHeaders));
   response.end();
 }
 

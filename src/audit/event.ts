@@ -55,13 +55,16 @@ export interface AuditEvent {
   readonly policy: string;
 }
 
+/** `later`: nobody waits for the record; it may wait a few milliseconds to travel with another. */
+export type Urgency = 'now' | 'later';
+
 /** Where records go. */
 export interface AuditLog {
   /**
    * Resolves when every required sink has the record, rejects with `audit_unavailable` otherwise. The promise may be
    * ignored. `later` is for records that nobody waits for: they may wait a few milliseconds to travel with others.
    */
-  write(event: AuditEvent, urgency?: 'now' | 'later'): Promise<void>;
+  write(event: AuditEvent, urgency?: Urgency): Promise<void>;
   /** False from a required sink's failure until it works again. */
   healthy(): boolean;
   /** Flushes and closes every sink. */

@@ -29,6 +29,8 @@ export function completedEvent(
 export function connectionEvent(of: {
   id: string;
   address: string;
+  /** Known of a tunnel that was asked for. */
+  method?: string | undefined;
   reason: string;
   status: number | undefined;
   policy: string;
@@ -39,6 +41,7 @@ export function connectionEvent(of: {
     time: of.nowMs,
     stage: 'completed',
     client: { address: of.address },
+    http: of.method === undefined ? undefined : { method: of.method, path: '' },
     decision: 'deny',
     reason: of.reason,
     status: of.status,

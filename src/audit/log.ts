@@ -4,9 +4,9 @@ import type { AuditConfig } from '../config/schema.ts';
 import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { encodeEvent } from './encode.ts';
-import type { AuditEvent, AuditLog } from './event.ts';
+import type { AuditEvent, AuditLog, Urgency } from './event.ts';
 import { createFileTarget, type FileCalls, type FileTarget } from './file-sink.ts';
-import { type AuditObserver, createSink, type Sink, type SinkTarget, type Urgency } from './sink.ts';
+import { type AuditObserver, createSink, type Sink, type SinkTarget } from './sink.ts';
 import { createStdoutTarget } from './stdout-sink.ts';
 
 export type SinkConfig = AuditConfig['sinks'][number];

@@ -1,6 +1,7 @@
 // Group commit: the lines that arrive while one write is in flight go out together in the next. The same for every sink.
 import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { Urgency } from './event.ts';
 
 /** What a sink writes to. The sink calls one method at a time and waits for it, so a target never overlaps with itself. */
 export interface SinkTarget {
@@ -34,9 +35,6 @@ export interface SinkOptions {
   readonly log: Log;
   readonly observe: AuditObserver | undefined;
 }
-
-/** `now` starts a write; `later` waits a few milliseconds for one to travel with. */
-export type Urgency = 'now' | 'later';
 
 export interface Sink {
   readonly name: string;
