@@ -3,6 +3,7 @@ import { type AuthenticatePlan, compileAuthenticate } from './authn/authenticate
 import { type AuthenticatorRuntime, type AuthenticatorSet, createAuthenticators } from './authn/create.ts';
 import { alternativesOf } from './config/alternatives.ts';
 import type { LoadedConfig } from './config/load.ts';
+import { mcpRouteMethods, pathRouteMethods } from './config/methods.ts';
 import type { Config, RouteConfig } from './config/schema.ts';
 import { compileClientAddress, type ForwardingHeaders } from './http/client-address.ts';
 import type { RouteView } from './http/exchange.ts';
@@ -17,6 +18,7 @@ import { createUpstream, type Upstream } from './upstream/upstream.ts';
 export type McpRoute = NonNullable<RouteConfig['mcp']>;
 
 export interface Route extends RoutePattern, RouteView {
+  readonly methods: ReadonlySet<string>;
   readonly mcp: McpRoute | undefined;
   readonly resource: string;
   readonly plan: AuthenticatePlan;
@@ -49,8 +51,6 @@ interface PooledUpstream {
   readonly key: string;
   readonly target: Upstream;
 }
-
-const mcpMethods = ['GET', 'POST', 'DELETE'];
 
 /** Compiles a loaded configuration; what it shares unchanged with `previous` (connections, key sets) is carried over. Throws when it cannot be used. */
 export function compileSnapshot(
@@ -107,11 +107,11 @@ function compileRoute(route: RouteConfig, config: Config, upstreams: ReadonlyMap
   const plan = compileAuthenticate(route, config);
   const names = { authenticators: Object.keys(config.authenticators) };
   const policy = route.mcp === undefined ? compilePathRules(route, names) : compileMcpRules(route.mcp.rules, names);
-  const methods = route.methods ?? (route.mcp === undefined ? undefined : mcpMethods);
+  const methods = route.methods ?? (route.mcp === undefined ? pathRouteMethods : mcpRouteMethods);
   return {
     name: route.name ?? route.path,
     path: route.path,
-    methods: methods && new Set(methods),
+    methods: new Set(methods),
     mcp: route.mcp,
     resource,
     plan,

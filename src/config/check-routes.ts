@@ -5,12 +5,12 @@ import { pathCovers } from '../policy/select-path.ts';
 import { checkAuthenticate } from './check-authenticate.ts';
 import { checkRules } from './check-rules.ts';
 import { foldHeaderName, isIdentityHeader, isProtocolHeader } from './header-names.ts';
+import { mcpRouteMethods, pathRouteMethods } from './methods.ts';
 import type { Path } from './problem.ts';
 import type { Review } from './review.ts';
 import type { RouteConfig } from './schema.ts';
 import { suggestion } from './suggest.ts';
 
-const mcpMethods = ['GET', 'POST', 'DELETE'];
 const ownPaths = ['/.well-known/oauth-protected-resource/*', '/.well-known/jwks.json'];
 
 export function checkRoutes(review: Review): void {
@@ -80,7 +80,7 @@ function checkEnforceable(review: Review, route: RouteConfig, path: Path): void 
 function checkMcp(review: Review, route: RouteConfig, mcp: NonNullable<RouteConfig['mcp']>, path: Path): void {
   const at = [...path, 'mcp'];
   route.methods?.forEach((method, index) => {
-    if (!mcpMethods.includes(method)) {
+    if (!mcpRouteMethods.includes(method)) {
       review.error([...path, 'methods', index], 'is no method of MCP, which has POST, GET and DELETE');
     }
   });
@@ -119,14 +119,13 @@ function checkShadow(review: Review, routes: readonly RouteConfig[], index: numb
   );
 }
 
-function methodsOf({ methods, mcp }: RouteConfig): readonly string[] | undefined {
-  return methods ?? (mcp === undefined ? undefined : mcpMethods);
+function methodsOf({ methods, mcp }: RouteConfig): readonly string[] {
+  return methods ?? (mcp === undefined ? pathRouteMethods : mcpRouteMethods);
 }
 
-/** No list stands for all methods; HEAD follows GET. */
-function methodsCover(wider: readonly string[] | undefined, narrower: readonly string[] | undefined): boolean {
-  if (wider === undefined) return true;
-  return narrower?.every((each) => wider.includes(each) || (each === 'HEAD' && wider.includes('GET'))) ?? false;
+/** HEAD follows GET. */
+function methodsCover(wider: readonly string[], narrower: readonly string[]): boolean {
+  return narrower.every((each) => wider.includes(each) || (each === 'HEAD' && wider.includes('GET')));
 }
 
 /** A token for a route is a token for its resource: an authenticator that accepts other audiences only would refuse every one. */

@@ -95,7 +95,11 @@ export const route = z
   .strictObject({
     name: name.optional().describe('Names the route in records and metrics; default its path.'),
     path: routePath.describe('An exact path, or one with /* for it and everything below.'),
-    methods: z.array(method).min(1).optional().describe('HTTP methods; default all. HEAD follows GET.'),
+    methods: z
+      .array(method)
+      .min(1)
+      .optional()
+      .describe('HTTP methods; default GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS. HEAD follows GET.'),
     upstream: name.optional().describe('Where its requests go.'),
     resource: httpUrl
       .refine((url) => !url.includes('?'), 'expected a URL without a query')
