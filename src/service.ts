@@ -156,10 +156,10 @@ async function openFront(runtime: Runtime, loaded: LoadedConfig): Promise<{ app:
     createServer: (listener) => createListener(loaded.config.server, loaded.files, listener),
     handle: (request, response) => takeRequest(request, response, runtime),
     refuse: (error, request, response) => refuseRequest(error, request, response, runtime),
-    connectionBroke(error, socket) {
+    connectionBroke(error, socket, method) {
       const exchange = [...runtime.open].findLast(({ request }) => request.socket === socket);
       if (exchange === undefined) {
-        recordConnection(runtime, socket, error.code, error.status);
+        recordConnection(runtime, socket, error.code, error.status, method);
         return false;
       }
       void refuse(error, exchange, runtime);
@@ -184,11 +184,18 @@ function onHandshakeFailure(runtime: Runtime, error: NodeJS.ErrnoException, sock
   socket.destroy();
 }
 
-function recordConnection(runtime: Runtime, socket: Socket, reason: string, status: number | undefined): void {
+function recordConnection(
+  runtime: Runtime,
+  socket: Socket,
+  reason: string,
+  status: number | undefined,
+  method?: string,
+): void {
   runtime.metrics.connectionRefused(reason);
   const event = connectionEvent({
     id: randomUUID(),
     address: plainAddress(peerAddress(socket)),
+    method,
     reason,
     status,
     policy: runtime.snapshot.hash,

@@ -17,7 +17,8 @@ export function readBody(
   if (!hasBody(request)) return empty;
   const announced = Number(request.headers['content-length'] ?? 0);
   if (announced > limitBytes) throw tooLarge(limitBytes);
-  if (request.headers.expect !== undefined) response.writeContinue();
+  // RFC 9110 §10.1.1: an HTTP/1.0 client would take it for the answer.
+  if (request.headers.expect !== undefined && request.httpVersion === '1.1') response.writeContinue();
   return new Promise((resolve, reject) => {
     let first: Buffer | undefined;
     let more: Buffer[] | undefined;
@@ -33,8 +34,9 @@ export function readBody(
     });
     request.on('end', () => resolve(more === undefined ? (first ?? empty) : Buffer.concat(more, length)));
     request.on('error', (cause) => reject(gone(cause)));
-    request.on('close', () => {
-      if (!request.complete) reject(gone(undefined));
+    // Not the request's: it stays open when the client half-closes in the middle of its body.
+    response.on('close', () => {
+      if (!request.readableEnded) reject(gone(undefined));
     });
   });
 }

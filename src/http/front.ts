@@ -6,6 +6,9 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { type ErrorCode, GatewayError } from '../errors.ts';
 import { problem } from './respond.ts';
 
+/** What comes next on a connection that broke cannot be told from what came before. */
+const closing = { connection: 'close' };
+
 export interface FrontOptions {
   /** Creates the listening server around Fastify's request listener. */
   createServer(listener: (request: IncomingMessage, response: ServerResponse) => void): Server;
@@ -15,9 +18,9 @@ export interface FrontOptions {
   refuse(error: GatewayError, request: IncomingMessage, response: ServerResponse): void;
   /**
    * A head that could not be parsed, or a request that broke after its head. Returns true when an open exchange of this
-   * socket took the error over; else the raw answer is written here.
+   * socket took the error over; else the raw answer is written here. `method` is known of a tunnel that was asked for.
    */
-  connectionBroke(error: GatewayError, socket: Socket): boolean;
+  connectionBroke(error: GatewayError, socket: Socket, method?: string): boolean;
 }
 
 /** Builds the door; it does not listen yet. */
@@ -38,11 +41,11 @@ export async function createFront(options: FrontOptions): Promise<FastifyInstanc
   };
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
-  // What http-proxy does not route (TRACE, PROPFIND, …) and what Fastify says of a content type is for `handle` to judge.
+  // What http-proxy does not route (TRACE, PROPFIND, …) and what Fastify says of a method or content type is for `handle` to judge.
   app.setNotFoundHandler(take);
   app.setErrorHandler((error, request, reply) => {
-    const { code } = error as { code?: unknown };
-    if (typeof code === 'string' && code.startsWith('FST_ERR_CTP')) return take(request, reply);
+    const { statusCode } = error as { statusCode?: unknown };
+    if (typeof statusCode === 'number' && statusCode < 500) return take(request, reply);
     return refuseFramework(error, request, reply, options);
   });
   await app.register(httpProxy, {
@@ -65,9 +68,9 @@ function withRawEvents(
   // Without these Node would answer 100 or 417 before the credentials were looked at, and drop CONNECT without a record.
   server.on('checkContinue', listener);
   server.on('checkExpectation', listener);
-  server.on('connect', (_request: IncomingMessage, socket: Socket) => {
-    const error = new GatewayError('method_not_allowed', 'This gateway opens no tunnels.');
-    if (!options.connectionBroke(error, socket)) writeRaw(socket, error);
+  server.on('connect', (request: IncomingMessage, socket: Socket) => {
+    const error = new GatewayError('method_not_allowed', 'This gateway opens no tunnels.', { headers: closing });
+    if (!options.connectionBroke(error, socket, request.method)) writeRaw(socket, error);
   });
   return server;
 }
@@ -89,7 +92,10 @@ function answerBrokenConnection(error: Error & { code?: string }, socket: Socket
     socket.destroy();
     return;
   }
-  const refused = new GatewayError(codeOfParserError(error.code), messageOfParserError(error.code), { cause: error });
+  const refused = new GatewayError(codeOfParserError(error.code), messageOfParserError(error.code), {
+    cause: error,
+    headers: closing,
+  });
   if (!options.connectionBroke(refused, socket)) writeRaw(socket, refused);
 }
 

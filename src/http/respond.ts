@@ -10,6 +10,7 @@ export type RenderRpcError = (id: string | number | null | undefined, error: Gat
 
 /** After these the rest of the request cannot be trusted or is not wanted, or the connection itself is at fault: it ends. */
 const closing = new Set<ErrorCode>([
+  'bad_request',
   'bad_path',
   'body_too_large',
   'headers_too_large',
