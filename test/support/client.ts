@@ -40,12 +40,14 @@ export interface ClientOptions {
   /** Connections at once; default 1, so that requests follow each other on the same one. */
   readonly connections?: number;
   readonly tlsVersion?: 'TLSv1.2' | 'TLSv1.3';
+  /** The loopback address to come from; default 127.0.0.1. */
+  readonly localAddress?: string;
 }
 
 export const publicHost = 'mcp.example.com';
 
 export function createClient(options: ClientOptions): TestClient {
-  const { port, ca, certificate, tlsVersion, connections = 1 } = options;
+  const { port, ca, certificate, tlsVersion, localAddress, connections = 1 } = options;
   const pool = { keepAlive: true, maxSockets: connections };
   const agent =
     ca === undefined
@@ -65,6 +67,7 @@ export function createClient(options: ClientOptions): TestClient {
       port,
       method,
       path,
+      ...(localAddress !== undefined && { localAddress }),
       headers: {
         host: publicHost,
         ...(body !== undefined && !('transfer-encoding' in headers) && { 'content-length': Buffer.byteLength(body) }),

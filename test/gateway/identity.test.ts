@@ -1,0 +1,424 @@
+// What the upstream is told of the caller, what no caller can tell it, and how API keys begin, are announced to end, and end.
+import { createHash, randomBytes } from 'node:crypto';
+import t, { type Test } from 'tap';
+import { createTestCertificates, fingerprintOf } from '../support/certificates.ts';
+import { type ClientAnswer, createClient, type TestClient } from '../support/client.ts';
+import { startTestGateway, type TestGateway } from '../support/gateway.ts';
+import { createFakeIssuer } from '../support/issuer.ts';
+import { type RecordedRequest, startUpstream, type TestUpstream } from '../support/upstream.ts';
+
+const hashOf = (key: string) => `sha256:${createHash('sha256').update(key).digest('hex')}`;
+const newKey = () => `sk_${randomBytes(32).toString('base64url')}`;
+const upstream = await startUpstream();
+const issuer = await createFakeIssuer();
+const certificates = await createTestCertificates();
+const key = newKey();
+const identity = await startTestGateway({
+  files: certificates.files,
+  env: { UPSTREAM_BEARER: 'Bearer fixed' },
+  yaml: `
+version: 1
+server:
+  listen: 127.0.0.1:0
+  publicUrl: https://mcp.example.com
+  tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: optional, clientCaFile: clients-ca.crt}
+admin: {listen: "127.0.0.1:0"}
+authenticators:
+  corp: {type: jwt, issuer: "${issuer.issuer}", claims: {tenant: org_id}}
+  workloads:
+    type: mtls
+    allow:
+      - {commonName: client-ai-agent-1, clientId: ai_agent_prod, scopes: [dashboards:read]}
+      - {commonName: client-reporting-1, clientId: reporting_tool}
+  keys: {type: apiKey, keys: [{id: k1, hash: "${hashOf(key)}", clientId: reporting_tool, scopes: [dashboards:read, exports:create], expires: 2099-01-01}]}
+upstreams:
+  superset: {url: "${upstream.url}"}
+  renamed: {url: "${upstream.url}", identity: {headers: {subject: x-superset-user, authMethod: x-how}}, authorization: "\${env:UPSTREAM_BEARER}"}
+  untold: {url: "${upstream.url}", identity: {headers: false}}
+routes:
+  - {path: /api, upstream: superset, authenticate: {anyOf: [corp, workloads, keys]}}
+  - {path: /renamed, upstream: renamed, authenticate: corp}
+  - {path: /untold, upstream: untold, authenticate: corp}
+  - {path: /open, upstream: superset, authenticate: none}
+  - {path: /mcp, upstream: superset, authenticate: corp, mcp: {forwardHeaders: [x-trace], rules: []}}
+`,
+});
+t.teardown(async () => {
+  await identity.close();
+  await issuer.close();
+  await upstream.close();
+});
+
+const aud = ['/api', '/renamed', '/untold', '/mcp'].map((path) => `https://mcp.example.com${path}`);
+const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+const token = bearer(await issuer.token({ aud, jti: 'token-1', org_id: 'acme' }));
+const apiKey = { 'x-api-key': key };
+const ca = certificates.authority.certificatePem;
+const open = (t: Test, options: Omit<Parameters<typeof createClient>[0], 'port'>, gateway: TestGateway = identity) => {
+  const client = createClient({ port: gateway.port, ...options });
+  t.teardown(() => client.close());
+  return client;
+};
+
+/** All headers that the upstream got, by lower-case name; a second one of a name would show as an array of two. */
+function headersOf({ rawHeaders }: RecordedRequest): Record<string, string | string[]> {
+  const all: Record<string, string | string[]> = {};
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!.toLowerCase();
+    const value = rawHeaders[index + 1]!;
+    all[name] = all[name] === undefined ? value : [all[name], value].flat();
+  }
+  return all;
+}
+
+/** What the gateway adds for every caller. */
+const always = (answer: ClientAnswer) => ({
+  host: new URL(upstream.url).host,
+  connection: 'keep-alive',
+  'x-request-id': answer.id,
+  'x-forwarded-for': '127.0.0.1',
+  'x-forwarded-proto': 'https',
+  'x-forwarded-host': 'mcp.example.com',
+});
+
+interface Kind {
+  readonly certificate?: (typeof certificates)['agent'];
+  readonly headers: Readonly<Record<string, string>>;
+  readonly told: Readonly<Record<string, string>>;
+  readonly principal: object;
+}
+
+const oauth = {
+  'x-forwarded-user': 'ai-agent',
+  'x-forwarded-client-id': 'ai_agent_prod',
+  'x-forwarded-scopes': 'dashboards:read queries:execute',
+  'x-forwarded-auth-method': 'oauth',
+  'x-forwarded-issuer': issuer.issuer,
+  'x-forwarded-tenant': 'acme',
+};
+const keyed = {
+  'x-forwarded-user': 'reporting_tool',
+  'x-forwarded-client-id': 'reporting_tool',
+  'x-forwarded-scopes': 'dashboards:read exports:create',
+  'x-forwarded-auth-method': 'api-key',
+  'x-forwarded-issuer': 'keys',
+};
+const kinds: Readonly<Record<string, Kind>> = {
+  oauth: {
+    headers: token,
+    told: oauth,
+    principal: { kind: 'oauth', issuer: issuer.issuer, subject: 'ai-agent', credentialId: 'token-1', tenant: 'acme' },
+  },
+  'api-key': { headers: apiKey, told: keyed, principal: { kind: 'api-key', issuer: 'keys', credentialId: 'k1' } },
+  'an api-key as Bearer': {
+    headers: bearer(key),
+    told: keyed,
+    principal: { kind: 'api-key', issuer: 'keys', credentialId: 'k1' },
+  },
+  mtls: {
+    certificate: certificates.agent,
+    headers: {},
+    told: {
+      'x-forwarded-user': 'client-ai-agent-1',
+      'x-forwarded-client-id': 'ai_agent_prod',
+      'x-forwarded-scopes': 'dashboards:read',
+      'x-forwarded-auth-method': 'mtls',
+      'x-forwarded-issuer': 'workloads',
+    },
+    principal: { kind: 'mtls', issuer: 'workloads', credentialId: fingerprintOf(certificates.agent) },
+  },
+  'mtls+oauth': {
+    certificate: certificates.agent,
+    headers: token,
+    told: { ...oauth, 'x-forwarded-auth-method': 'mtls+oauth', 'x-forwarded-scopes': 'dashboards:read' },
+    principal: { kind: 'oauth', subject: 'ai-agent' },
+  },
+  'mtls+api-key': {
+    certificate: certificates.reporting,
+    headers: apiKey,
+    told: { ...keyed, 'x-forwarded-auth-method': 'mtls+api-key' },
+    principal: { kind: 'api-key', credentialId: 'k1' },
+  },
+};
+
+for (const [name, { certificate, headers, told, principal }] of Object.entries(kinds)) {
+  t.test(`${name}: the upstream is told exactly this`, async (t) => {
+    const before = upstream.requests.length;
+    const answer = await open(t, { ca, certificate }).send({ path: '/api', headers });
+    t.equal(answer.status, 200);
+    t.equal(upstream.requests.length, before + 1);
+    t.same(headersOf(upstream.requests.at(-1)!), { ...always(answer), ...told });
+    t.match(await identity.record(({ id, stage }) => id === answer.id && stage === 'completed'), { principal });
+  });
+}
+
+t.test('H1-H3: whatever a caller says of itself in these headers is dropped, in every spelling', async (t) => {
+  const forged: Record<string, string | string[]> = {};
+  const names = [
+    ...Object.keys(always({ id: '' } as ClientAnswer)).filter((each) => each.startsWith('x-')),
+    ...Object.keys(oauth),
+    ...['forwarded', 'x-real-ip', 'remote-user', 'x-remote-user', 'x-auth-request-user', 'x-original-url'],
+    ...['x-rewrite-url', 'client-cert', 'client-cert-chain', 'x-http-method-override', 'x-superset-user', 'x-how'],
+    ...['x-forwarded-client-cert', 'x-forwarded-prefix', 'dpop', 'cookie', 'proxy-authorization'],
+  ];
+  for (const name of names) {
+    for (const spelling of [name, name.toUpperCase(), name.replaceAll('-', '_'), name.replaceAll('-', '.')])
+      if (spelling !== 'host') forged[spelling] = 'evil';
+    forged[name.replace('-', '_')] = ['evil', 'evil'];
+  }
+  delete forged.COOKIE;
+  const client = open(t, { ca });
+  const told: [string, Readonly<Record<string, string>>, Readonly<Record<string, string>>][] = [
+    ['/api', token, oauth],
+    ['/renamed', token, { 'x-superset-user': 'ai-agent', 'x-how': 'oauth', authorization: 'Bearer fixed' }],
+    ['/untold', token, {}],
+    ['/open', {}, {}],
+  ];
+  for (const [path, credentials, expected] of told) {
+    const answer = await client.send({ path, headers: { ...forged, ...credentials } });
+    t.equal(answer.status, 200, `${path}: ${answer.text}`);
+    const { 'x-request-id': id, ...others } = always(answer);
+    const withId = path === '/api' || path === '/open' ? { 'x-request-id': id } : {};
+    t.same(headersOf(upstream.requests.at(-1)!), { ...others, ...withId, ...expected }, path);
+  }
+});
+
+t.test('H2: Connection cannot take away what the gateway says', async (t) => {
+  const connection = 'close, x-forwarded-user, X-Forwarded-Scopes, x_request_id, x-mine, authorization';
+  const answer = await open(t, { ca }).send({
+    path: '/api',
+    headers: { ...token, connection, 'x-mine': 'a', 'x-other': 'b' },
+  });
+  t.equal(answer.status, 200);
+  t.same(headersOf(upstream.requests.at(-1)!), { ...always(answer), ...oauth, 'x-other': 'b' });
+});
+
+t.test('MCP routes forward what MCP defines and what the route names, nothing else', async (t) => {
+  const passed = {
+    'mcp-session-id': 's',
+    'last-event-id': '7',
+    traceparent: '00-1',
+    accept: 'text/event-stream',
+    'x-trace': 'y',
+  };
+  const answer = await open(t, { ca }).send({
+    path: '/mcp',
+    headers: { ...token, ...passed, 'x-other': 'b', 'accept-language': 'de', mcp_session_id: 'evil' },
+  });
+  t.equal(answer.status, 200);
+  t.same(headersOf(upstream.requests.at(-1)!), {
+    ...always(answer),
+    ...oauth,
+    ...passed,
+    'accept-encoding': 'identity',
+  });
+});
+
+t.test('a value that is not printable ASCII is percent-encoded, and absent facts leave no header', async (t) => {
+  const client = open(t, { ca });
+  const send = async (claims: object) => {
+    const answer = await client.send({ path: '/api', headers: bearer(await issuer.token({ aud, ...claims })) });
+    t.equal(answer.status, 200);
+    return headersOf(upstream.requests.at(-1)!);
+  };
+  const named = await send({ sub: 'Zoë 100% \u{1f600}', org_id: 'a b', scope: 'dashboards:read' });
+  t.equal(named['x-forwarded-user'], 'Zo%C3%AB 100%25 %F0%9F%98%80');
+  t.equal(named['x-forwarded-tenant'], 'a b');
+  const bare = await send({ client_id: undefined, scope: undefined });
+  t.notOk('x-forwarded-client-id' in bare || 'x-forwarded-tenant' in bare);
+  t.equal(bare['x-forwarded-scopes'], '');
+  const before = upstream.requests.length;
+  const broken = bearer(await issuer.token({ aud, sub: 'a\nx-forwarded-user: root' }));
+  t.equal((await client.send({ path: '/api', headers: broken })).status, 401);
+  t.equal(upstream.requests.length, before);
+});
+
+// The life of keys, by a clock that the test moves.
+
+const keys = { first: newKey(), second: newKey(), office: newKey() };
+let clock = Date.parse('2026-07-01');
+const lifeUpstream: TestUpstream = await startUpstream();
+const life = await startTestGateway({
+  now: () => clock,
+  yaml: `
+version: 1
+server: {listen: "127.0.0.1:0", publicUrl: https://mcp.example.com, trustedProxies: [127.0.0.1/32]}
+admin: {listen: "127.0.0.1:0"}
+authenticators:
+  corp: {type: jwt, issuer: "${issuer.issuer}"}
+  legacy:
+    type: apiKey
+    deprecation: 2026-12-01
+    sunset: 2027-03-01
+    migrationGuide: https://wiki.example.com/mcp-oauth
+    keys:
+      - {id: first, hash: "${hashOf(keys.first)}", clientId: reporting_tool, scopes: [dashboards:read], notBefore: 2026-06-01}
+      - {id: second, hash: "${hashOf(keys.second)}", clientId: reporting_tool, scopes: [dashboards:read], expires: 2027-01-15}
+      - {id: office, hash: "${hashOf(keys.office)}", clientId: reporting_tool, scopes: [dashboards:read], networks: [10.0.0.0/8, "2001:db8::/32"]}
+upstreams: {superset: {url: "${lifeUpstream.url}"}}
+routes:
+  - {path: /api, upstream: superset, authenticate: {anyOf: [corp, legacy]}, scopes: [dashboards:read]}
+  - {path: /more, upstream: superset, authenticate: {anyOf: [corp, legacy]}, scopes: [exports:create]}
+`,
+});
+t.teardown(async () => {
+  await life.close();
+  await lifeUpstream.close();
+});
+
+const noAnnouncement = { deprecation: undefined, sunset: undefined, link: undefined };
+const announcement = {
+  deprecation: `@${Date.parse('2026-12-01') / 1000}`,
+  sunset: 'Mon, 01 Mar 2027 00:00:00 GMT',
+  link: '<https://wiki.example.com/mcp-oauth>; rel="deprecation"',
+};
+const announced = ({ headers: { deprecation, sunset, link } }: ClientAnswer) => ({ deprecation, sunset, link });
+
+/** Sends it and asserts a refusal of the key: one body, a challenge, silence and a record. */
+async function refusesKey(
+  t: Test,
+  name: string,
+  client: TestClient,
+  headers: Record<string, string>,
+): Promise<ClientAnswer> {
+  const before = lifeUpstream.requests.length;
+  const answer = await client.send({ path: '/api', headers });
+  t.equal(answer.status, 401, name);
+  t.equal(JSON.parse(answer.text).code, 'invalid_api_key');
+  t.match(
+    answer.headers['www-authenticate'],
+    /^Bearer error="invalid_token", scope="dashboards:read", resource_metadata=/,
+  );
+  t.same(announced(answer), noAnnouncement, `${name}: no word about dates`);
+  t.equal(lifeUpstream.requests.length, before, `${name}: nothing forwarded`);
+  const record = await life.record(({ id }) => id === answer.id);
+  t.match(record, {
+    decision: 'deny',
+    reason: 'invalid_api_key',
+    credentials: [{ kind: 'api-key', authenticator: 'legacy' }],
+  });
+  t.equal(record.principal, undefined);
+  return answer;
+}
+
+t.test(
+  'a key begins at notBefore, is announced to end from the deprecation on, and ends with the sunset',
+  async (t) => {
+    const client = open(t, {}, life);
+    const first = { 'x-api-key': keys.first };
+    const at = (instant: string) => {
+      clock = Date.parse(instant);
+    };
+    const bodies = new Set<string>();
+    at('2026-05-31T23:59:59.999Z');
+    bodies.add((await refusesKey(t, 'before notBefore', client, first)).text);
+    for (const [instant, expected] of [
+      ['2026-06-01T00:00:00Z', noAnnouncement],
+      ['2026-11-30T23:59:59.999Z', noAnnouncement],
+      ['2026-12-01T00:00:00Z', announcement],
+      ['2027-02-28T23:59:59.999Z', announcement],
+    ] as const) {
+      at(instant);
+      for (const headers of [first, bearer(keys.first)]) {
+        const answer = await client.send({ path: '/api', headers });
+        t.same([answer.status, announced(answer)], [200, expected], instant);
+      }
+    }
+    const refused = await client.send({ path: '/more', headers: first });
+    t.same(
+      [refused.status, announced(refused)],
+      [403, announcement],
+      'also where the key is good and the scope is missing',
+    );
+    const migrated = await client.send({
+      path: '/api',
+      headers: bearer(await issuer.token({ aud, now: clock }, { now: clock })),
+    });
+    t.same([migrated.status, announced(migrated)], [200, noAnnouncement], 'a token hears nothing of it');
+
+    at('2027-01-14T23:59:59.999Z');
+    t.equal((await client.send({ path: '/api', headers: { 'x-api-key': keys.second } })).status, 200);
+    at('2027-01-15T00:00:00Z');
+    bodies.add((await refusesKey(t, 'expired', client, { 'x-api-key': keys.second })).text);
+    at('2027-03-01T00:00:00Z');
+    bodies.add((await refusesKey(t, 'after the sunset', client, first)).text);
+    bodies.add((await refusesKey(t, 'as Bearer', client, bearer(keys.first))).text);
+    bodies.add((await refusesKey(t, 'unknown', client, { 'x-api-key': newKey() })).text);
+    t.equal(bodies.size, 1, 'and nobody learns which it was');
+    const metrics = await life.metrics();
+    for (const [reason, count] of [
+      ['not_yet_valid', 1],
+      ['expired', 1],
+      ['sunset', 2],
+      ['unknown', 1],
+    ] as const)
+      t.match(
+        metrics,
+        `portcullis_authentications_total{authenticator="legacy",result="refused",reason="${reason}"} ${count}\n`,
+      );
+    t.match(metrics, 'portcullis_api_key_requests_total{key="first"} 9\n');
+    t.match(metrics, 'portcullis_api_key_requests_total{key="second"} 1\n');
+  },
+);
+
+t.test('a key that belongs to networks: forwarded addresses count only from a trusted proxy', async (t) => {
+  clock = Date.parse('2026-07-01');
+  const proxy = open(t, {}, life);
+  const stranger = open(t, { localAddress: '127.0.0.2' }, life);
+  const office = { 'x-api-key': keys.office };
+  const within: [Record<string, string>, string][] = [
+    [{ 'x-forwarded-for': '10.1.2.3' }, '10.1.2.3'],
+    [{ 'x-forwarded-for': '203.0.113.9, 10.1.2.3' }, '10.1.2.3'],
+    [{ 'x-forwarded-for': '10.1.2.3, 127.0.0.1' }, '10.1.2.3'],
+    [{ 'x-forwarded-for': '10.1.2.3:4711' }, '10.1.2.3'],
+    [{ 'x-forwarded-for': '::ffff:10.1.2.3' }, '10.1.2.3'],
+    [{ 'x-forwarded-for': '2001:db8::7' }, '2001:db8::7'],
+    [{ forwarded: 'for=10.1.2.3;proto=https' }, '10.1.2.3'],
+    [{ forwarded: 'for=203.0.113.9, for="[2001:db8::7]:4711"' }, '2001:db8::7'],
+  ];
+  for (const [headers, address] of within) {
+    const answer = await proxy.send({ path: '/api', headers: { ...office, ...headers } });
+    t.equal(answer.status, 200, JSON.stringify(headers));
+    t.same(lifeUpstream.requests.at(-1)?.header('x-forwarded-for'), [address], 'and only that is passed on');
+    t.same(lifeUpstream.requests.at(-1)?.header('forwarded'), []);
+    t.equal((await life.record(({ id }) => id === answer.id)).client?.address, address);
+  }
+  const outside: [TestClient, Record<string, string>, string][] = [
+    [proxy, {}, '127.0.0.1'],
+    [proxy, { 'x-forwarded-for': '203.0.113.9' }, '203.0.113.9'],
+    [proxy, { 'x-forwarded-for': '10.1.2.3, 203.0.113.9' }, '203.0.113.9'],
+    [proxy, { 'x-forwarded-for': '10.1.2.3, unknown' }, '127.0.0.1'],
+    [proxy, { 'x-forwarded-for': '' }, '127.0.0.1'],
+    [proxy, { 'x-forwarded-for': '010.1.2.3' }, '127.0.0.1'],
+    [proxy, { 'x-real-ip': '10.1.2.3' }, '127.0.0.1'],
+    [proxy, { forwarded: 'by=10.1.2.3' }, '127.0.0.1'],
+    [stranger, { 'x-forwarded-for': '10.1.2.3' }, '127.0.0.2'],
+    [stranger, { forwarded: 'for=10.1.2.3' }, '127.0.0.2'],
+  ];
+  for (const [client, headers, address] of outside) {
+    const answer = await refusesKey(t, JSON.stringify(headers), client, { ...office, ...headers });
+    t.equal((await life.record(({ id }) => id === answer.id)).client?.address, address);
+  }
+  const lines = (...addresses: string[]) => ({ ...office, 'x-forwarded-for': addresses });
+  t.equal(
+    (await proxy.send({ path: '/api', headers: lines('203.0.113.9', '10.1.2.4') })).status,
+    200,
+    'two lines are one list',
+  );
+  const last = await proxy.send({ path: '/api', headers: lines('10.1.2.3', '203.0.113.9') });
+  t.same([last.status, JSON.parse(last.text).code], [401, 'invalid_api_key'], 'whose last address counts');
+  const elsewhere = await stranger.send({
+    path: '/api',
+    headers: { 'x-api-key': keys.first, 'x-forwarded-for': '10.1.2.3' },
+  });
+  t.equal(elsewhere.status, 200);
+  t.same(
+    lifeUpstream.requests.at(-1)?.header('x-forwarded-for'),
+    ['127.0.0.2'],
+    'a stranger cannot say where it comes from',
+  );
+  t.match(
+    await life.metrics(),
+    `portcullis_authentications_total{authenticator="legacy",result="refused",reason="network"} ${outside.length + 1}\n`,
+  );
+});
