@@ -44,7 +44,7 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   const match = identifyRoute(exchange);
   checkLimits(exchange);
   const route = requireRoute(match);
-  if (isPreflight(exchange.method, exchange.request.headers)) return answerPreflight(exchange, route);
+  if (isPreflight(exchange.method, exchange.request.headers)) return answerPreflight(exchange, route, runtime);
   await identifyCaller(exchange, route, runtime);
   const body = await readBody(exchange.request, exchange.response, exchange.snapshot.config.server.limits.bodyBytes);
   if (route.mcp !== undefined && exchange.method === 'POST') inspect(exchange, route.mcp, body);
@@ -222,7 +222,7 @@ async function forwardTo(
       target,
       {
         method: exchange.method,
-        path: exchange.query === '' ? exchange.path : `${exchange.path}?${exchange.query}`,
+        path: request.url!,
         headers: shapeRequest({
           rawHeaders: request.rawHeaders,
           caller: exchange.caller,
@@ -265,9 +265,12 @@ function answerItself(exchange: Exchange, route: Route, runtime: Runtime): void 
   exchange.response.end(exchange.method === 'HEAD' ? undefined : body);
 }
 
-function answerPreflight(exchange: Exchange, route: Route): void {
+function answerPreflight(exchange: Exchange, route: Route, runtime: Runtime): void {
   const { origin, response, snapshot } = exchange;
-  response.writeHead(204, preflightHeaders(origin ?? '*', [...route.methods], snapshot.keyHeaders));
+  response.writeHead(204, {
+    ...responseHeaders(exchange, runtime),
+    ...preflightHeaders(origin ?? '*', [...route.methods], snapshot.keyHeaders),
+  });
   response.end();
 }
 
