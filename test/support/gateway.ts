@@ -20,6 +20,8 @@ export interface TestGateway {
   records(): Promise<AuditRecord[]>;
   /** Waits until a record matches; fails after five seconds. */
   record(matches: (record: AuditRecord) => boolean): Promise<AuditRecord>;
+  /** Waits until so many match, oldest first; fails after five seconds. */
+  matchingRecords(count: number, matches: (record: AuditRecord) => boolean): Promise<AuditRecord[]>;
   metrics(): Promise<string>;
   close(): Promise<void>;
 }
@@ -53,11 +55,16 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     Object.entries(options.files ?? {}).map(([name, content]) => writeFile(join(directory, name), content)),
   );
   await writeFile(file, complete(options.yaml));
-  const gateway = await startGateway({
-    loaded: await loadConfig(file, { env }),
-    log: createLog({ level: process.env.TEST_LOG ?? 'silent' }),
-    version: 'test',
-    ...(options.now !== undefined && { now: options.now }),
+  const start = async () =>
+    startGateway({
+      loaded: await loadConfig(file, { env }),
+      log: createLog({ level: process.env.TEST_LOG ?? 'silent' }),
+      version: 'test',
+      ...(options.now !== undefined && { now: options.now }),
+    });
+  const gateway = await start().catch(async (error: unknown) => {
+    await rm(directory, { recursive: true, force: true });
+    throw error;
   });
   const adminPort = gateway.adminAddress.port;
   async function records(): Promise<AuditRecord[]> {
@@ -66,6 +73,14 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       .split('\n')
       .filter(Boolean)
       .map((line) => JSON.parse(line) as AuditRecord);
+  }
+  async function matchingRecords(count: number, matches: (record: AuditRecord) => boolean): Promise<AuditRecord[]> {
+    for (let attempt = 0; attempt < 500; attempt++) {
+      const found = (await records()).filter(matches);
+      if (found.length >= count) return found;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    throw new Error(count === 1 ? 'no such audit record came' : `no ${count} such audit records came`);
   }
   return {
     gateway,
@@ -78,14 +93,8 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       await gateway.reload(() => loadConfig(file, { env }));
     },
     write: (name, content) => writeFile(join(directory, name), content),
-    async record(matches) {
-      for (let attempt = 0; attempt < 500; attempt++) {
-        const found = (await records()).find(matches);
-        if (found !== undefined) return found;
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
-      throw new Error('no such audit record came');
-    },
+    record: async (matches) => (await matchingRecords(1, matches))[0]!,
+    matchingRecords,
     metrics: async () => (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text(),
     async close() {
       await gateway.close();
