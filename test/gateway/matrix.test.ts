@@ -57,7 +57,7 @@ authenticators:
   workloads:
     type: mtls
     allow:
-      - {commonName: client-ai-agent-1, clientId: ai_agent_prod, scopes: [dashboards:read, queries:execute]}
+      - {commonName: client-ai-agent-1, clientId: ai_agent_prod, scopes: [dashboards:read]}
       - {commonName: client-reporting-1, clientId: reporting_tool}
   keys:
     type: apiKey
