@@ -1,4 +1,5 @@
 // A real gateway on port 0 for tests: its configuration, its clients, and what its audit file says.
+import { openSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,6 +43,8 @@ export interface TestGatewayOptions {
   readonly files?: Readonly<Record<string, string>>;
   readonly now?: () => number;
   readonly env?: NodeJS.ProcessEnv;
+  /** Writes everything the operator's log says into `gateway.log` beside the configuration. */
+  readonly logToFile?: boolean;
 }
 
 const defaultAudit = '\naudit: {sinks: [{type: file, path: audit.jsonl, fsync: never}]}\n';
@@ -55,10 +58,14 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     Object.entries(options.files ?? {}).map(([name, content]) => writeFile(join(directory, name), content)),
   );
   await writeFile(file, complete(options.yaml));
+  const logFd = options.logToFile === true ? openSync(join(directory, 'gateway.log'), 'a') : -1;
   const start = async () =>
     startGateway({
       loaded: await loadConfig(file, { env }),
-      log: createLog({ level: process.env.TEST_LOG ?? 'silent' }),
+      log:
+        options.logToFile === true
+          ? createLog({ level: 'trace', fd: logFd })
+          : createLog({ level: process.env.TEST_LOG ?? 'silent' }),
       version: 'test',
       ...(options.now !== undefined && { now: options.now }),
     });
