@@ -171,6 +171,7 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
     peer: clientCertificate(exchange, runtime),
     keyHeaders: snapshot.keyHeaders,
     seen: exchange.credentials,
+    observe: runtime.metrics,
   });
   exchange.caller = await authenticate(credentials, route.plan, snapshot.authenticators, {
     now: runtime.now(),

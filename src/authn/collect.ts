@@ -13,6 +13,8 @@ export interface CredentialSources {
   readonly keyHeaders: ReadonlySet<string>;
   /** Filled with what was presented when that is ambiguous, for the record: nobody is asked about it any more. */
   readonly seen?: CredentialRecord[] | undefined;
+  /** Counts what is refused here although it is a credential. */
+  readonly observe?: { credentialJudged(authenticator: string, result: string, reason: string, seconds: number): void };
 }
 
 const maxCredentialLength = 8192;
@@ -44,14 +46,17 @@ export function collectCredentials(sources: CredentialSources): Credentials {
   if (authorization !== undefined && apiKey !== undefined) throw ambiguous(sources, 'access-token', 'api-key');
   if (sources.query !== '') refuseCredentialInQuery(sources.query, keyHeaders);
   if (apiKey !== undefined) checkKey(apiKey.key);
-  const bearer = authorization === undefined ? undefined : bearerOf(authorization);
+  const bearer = authorization === undefined ? undefined : bearerOf(authorization, sources);
   return { certificate: sources.peer, bearer, apiKey };
 }
 
-function bearerOf(authorization: string): string {
+function bearerOf(authorization: string, { observe }: CredentialSources): string {
   const [, scheme, token] = authorizationForm.exec(authorization) ?? [];
   if (scheme === undefined) throw malformed('The Authorization header is malformed: send "Bearer" and one token.');
-  if (scheme.toLowerCase() !== 'bearer') throw credentialRefused('access-token', 'scheme');
+  if (scheme.toLowerCase() !== 'bearer') {
+    observe?.credentialJudged('none', 'refused', 'scheme', 0);
+    throw credentialRefused('access-token', 'scheme');
+  }
   if (token === undefined || !bearerForm.test(token)) {
     throw malformed('The Authorization header is malformed: send "Bearer", one space and one token.');
   }
