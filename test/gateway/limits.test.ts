@@ -1,0 +1,283 @@
+// Bounds of what callers can use up: time, bodies, connections, descriptors, metric series; and a process that outlives all of it.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { type ServerResponse, request as sendRequest } from 'node:http';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import t, { type Test } from 'tap';
+import { startTestGateway } from '../support/gateway.ts';
+import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
+import { startUpstream } from '../support/upstream.ts';
+import {
+  assertRefused,
+  attack,
+  host,
+  post,
+  request,
+  sceneYaml,
+  startScene,
+  toolCall,
+  withKey,
+} from './hostile-scene.ts';
+
+t.test('a request that does not arrive is 408 with a record; an answer may take its time (D1)', async (t) => {
+  const waiting: ServerResponse[] = [];
+  const upstream = await startUpstream({ reply: (_request, response) => void waiting.push(response) });
+  const scene = await startScene(t, { upstream, server: 'limits: {receiveTimeout: 300ms}' });
+  const long = await rawConnection(scene.gateway.port);
+  long.write(post(toolCall('list_dashboards')));
+  await upstream.received(1);
+  const timeout = { status: 408, code: 'request_timeout', closes: true };
+  const body = attack(scene, request('POST /api/x', ['Content-Length: 10'], '{'));
+  assertRefused(t, 'half a body', await body, { ...timeout, http: { method: 'POST', path: '/api/x' } });
+  const chunks = attack(scene, request('POST /api/x', ['Transfer-Encoding: chunked'], '5\r\nhal'));
+  assertRefused(t, 'half a chunk', await chunks, { ...timeout, http: { method: 'POST', path: '/api/x' } });
+  const head = attack(scene, `GET /api/x HTTP/1.1\r\n${host}\r\nX: `);
+  assertRefused(t, 'half a head', await head, timeout);
+  for (const response of waiting) response.end('{}');
+  t.match((await long.answers()).answers, [{ status: 200 }], 'the call from before all of this');
+  t.equal(upstream.requests.length, 1);
+  long.end();
+});
+
+t.test(
+  'a body that is too large is 413, by its length before it comes, by its chunks as soon as it shows',
+  async (t) => {
+    const scene = await startScene(t, { server: 'limits: {bodyBytes: 64KiB}' });
+    const { gateway, upstream } = scene;
+    const expected = { status: 413, code: 'body_too_large', closes: true, http: { method: 'POST', path: '/api/x' } };
+    const announced = await attack(scene, request('POST /api/x', ['Content-Length: 65537']));
+    assertRefused(t, 'announced', announced, expected);
+    const asked = await attack(scene, request('POST /api/x', ['Content-Length: 65537', 'Expect: 100-continue']));
+    assertRefused(t, 'asked for', asked, expected);
+    const chunk = `8000\r\n${'x'.repeat(0x8000)}\r\n`;
+    const chunked = await attack(
+      scene,
+      request('POST /api/x', ['Transfer-Encoding: chunked'], `${chunk}${chunk}1\r\nx\r\n`),
+    );
+    assertRefused(t, 'chunked', chunked, expected);
+    const rpc = await attack(scene, post('x'.repeat(65_537)));
+    assertRefused(t, 'on an MCP route', rpc, { ...expected, http: { method: 'POST', path: '/mcp' } });
+    const before = upstream.requests.length;
+    for (const framing of ['Content-Length: 65536', 'Transfer-Encoding: chunked']) {
+      const bytes = framing.startsWith('C') ? 'x'.repeat(65_536) : `${chunk}${chunk}0\r\n\r\n`;
+      const { answers } = await talk(gateway.port, request('POST /api/x', [framing], bytes));
+      t.match(answers, [{ status: 200 }], `just as much as is allowed: ${framing}`);
+    }
+    t.same(
+      upstream.requests.slice(before).map((each) => each.body.length),
+      [65_536, 65_536],
+    );
+    const endless = await rawConnection(gateway.port);
+    endless.write(request('POST /api/x', ['Transfer-Encoding: chunked']));
+    const pump = setInterval(() => endless.write(chunk), 1);
+    const { answers } = await endless.answers();
+    t.match(answers, [{ status: 413 }], 'who never stops sending is told, too');
+    await endless.closed();
+    clearInterval(pump);
+  },
+);
+
+t.test('what callers make up never becomes a metric series (M1)', async (t) => {
+  const { gateway } = await startScene(t);
+  const series = async () => (await gateway.metrics()).split('\n').filter((line) => line.startsWith('portcullis_'));
+  let serial = 0;
+  const made = () => `zq${(serial++).toString(36)}`;
+  const kinds = [
+    () => request(`GET /${made()}`),
+    () => request(`GET /api/${made()}?${made()}=${made()}`),
+    () => request(`POST /open/${made()}`, ['Content-Length: 0']),
+    () => request(`PROPFIND /api/${made()}`),
+    () => request('GET /api/x', [`Host: ${made()}.example`, withKey]),
+    () => request('GET /api/x', [host, withKey, `Origin: https://${made()}.example`]),
+    () => request('GET /api/x', [host, `Authorization: Bearer sk_${made()}`]),
+    () => request('GET /api/x', [host, `Authorization: Bearer ${made()}`]),
+    () => request('GET /api/x', [host, `Authorization: ${made()} x`]),
+    () => post(toolCall(made())),
+    () => post({ jsonrpc: '2.0', id: made(), method: `${made()}/call`, params: {} }),
+    () => post(toolCall('list_dashboards', { [made()]: made() }), [host, withKey, `Mcp-Session-Id: ${made()}`]),
+    () => post({ jsonrpc: '2.0', id: 1, method: 'resources/read', params: { uri: `x://${made()}` } }),
+  ];
+  const send = async (rounds: number) => {
+    for (let round = 0; round < rounds; round += 1) {
+      const bytes = kinds.map((kind) => kind()).join('');
+      const { answers } = await talk(gateway.port, bytes, kinds.length);
+      if (answers.length !== kinds.length) throw new Error('not all were answered');
+    }
+  };
+  await send(3);
+  const before = await series();
+  await Promise.all([send(100), send(100)]);
+  const after = await series();
+  t.equal(after.length, before.length, `${serial} made-up names, ${after.length} series`);
+  t.ok(after.length < 2000);
+  t.notMatch(after.join('\n'), /zq/, 'not one of them is a label');
+  const values = (label: string) =>
+    [
+      ...new Set([...after.join('\n').matchAll(new RegExp(`[{,]${label}="([^"]*)"`, 'g'))].map((match) => match[1])),
+    ].sort();
+  t.strictSame(values('route'), ['/api/*', '/mcp', '/open/*', 'none']);
+  t.strictSame(values('tool'), ['list_dashboards', 'other']);
+  t.strictSame(values('outcome'), ['completed', 'refused']);
+  t.strictSame(values('authenticator'), ['keys', 'none']);
+  t.strictSame(values('upstream'), ['up']);
+});
+
+t.test(
+  'connections beyond the limit are closed and counted, and there is room again when one leaves (D1)',
+  async (t) => {
+    const { gateway } = await startScene(t, { server: 'limits: {connections: 4}' });
+    const held = await Promise.all(Array.from({ length: 4 }, () => rawConnection(gateway.port)));
+    for (const connection of held) {
+      connection.write(request('GET /health'));
+      t.match((await connection.answers()).answers, [{ status: 200 }]);
+    }
+    for (let index = 0; index < 3; index += 1) {
+      const { closed, text } = await talk(gateway.port, request('GET /health'));
+      t.ok(closed);
+      t.equal(text, '');
+    }
+    t.match(await gateway.metrics(), 'portcullis_requests_total{route="none",outcome="refused",status="overloaded"} 3');
+    held[0]!.write(request('GET /health'));
+    t.match((await held[0]!.answers(2)).answers, [{ status: 200 }, { status: 200 }], 'those inside are served on');
+    held[3]!.end();
+    for (let served = false; !served; )
+      served = (await talk(gateway.port, request('GET /health'))).answers[0]?.status === 200;
+    for (const connection of held) connection.end();
+  },
+);
+
+interface Child {
+  readonly process: ChildProcess;
+  readonly port: number;
+  readonly adminPort: number;
+  readonly log: string[];
+}
+
+/** The command itself, from the sources, with few descriptors; SIGUSR2 makes an error that nobody catches. */
+async function startChild(t: Test, upstreamUrl: string, descriptors: number): Promise<Child> {
+  const directory = t.testdir({});
+  const file = join(directory, 'gateway.yaml');
+  const audit = 'audit: {sinks: [{type: file, path: audit.jsonl, fsync: never}]}';
+  await writeFile(file, sceneYaml(upstreamUrl, 'http://127.0.0.1:9', { audit }));
+  const planted = `process.on('SIGUSR2', () => { setImmediate(() => { throw new Error('planted') }); Promise.reject(new Error('planted too')) })`;
+  const command = `ulimit -n ${descriptors}; exec "$0" --import "$1" src/main.ts serve -c "$2"`;
+  const child = spawn(
+    'sh',
+    ['-c', command, process.execPath, `data:text/javascript,${encodeURIComponent(planted)}`, file],
+    { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env.PATH } },
+  );
+  t.teardown(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  });
+  const log: string[] = [];
+  const lines = createInterface({ input: child.stderr! });
+  const listening = new Promise<{ port: number; adminPort: number }>((resolve, reject) => {
+    lines.on('line', (line) => {
+      log.push(line);
+      if (line.includes('portcullis is listening')) resolve(JSON.parse(line));
+    });
+    child.on('exit', (code) => reject(new Error(`ended with ${code}: ${log.join('\n')}`)));
+  });
+  return { process: child, log, ...(await listening) };
+}
+
+t.test('out of descriptors, and after errors that nobody foresaw, the process serves on', async (t) => {
+  const held: ServerResponse[] = [];
+  let hold = true;
+  const upstream = await startUpstream({
+    reply: (_request, response) => {
+      if (!hold) return void response.end('{}');
+      held.push(response);
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n');
+    },
+  });
+  t.teardown(upstream.close);
+  const child = await startChild(t, upstream.url, 64);
+  const outcomes = new Map<string, number>();
+  const clients = Array.from({ length: 120 }, () => {
+    const client = sendRequest({
+      host: '127.0.0.1',
+      port: child.port,
+      path: '/open/x',
+      agent: false,
+      headers: { host: 'localhost' },
+    });
+    const settled = new Promise<void>((resolve) => {
+      const note = (what: string) => {
+        outcomes.set(what, (outcomes.get(what) ?? 0) + 1);
+        resolve();
+      };
+      client.on('response', (response) => {
+        response.on('error', () => {});
+        note(String(response.statusCode));
+      });
+      client.on('error', () => note('closed'));
+    });
+    client.end();
+    return { client, settled };
+  });
+  await Promise.all(clients.map(({ settled }) => settled));
+  const served = outcomes.get('200') ?? 0;
+  t.ok(served > 0 && served < 60, `${JSON.stringify([...outcomes])}`);
+  t.same(
+    [...outcomes.keys()].filter((each) => !['200', '503', 'closed'].includes(each)),
+    [],
+    'served, refused or closed',
+  );
+  t.equal(child.process.exitCode, null);
+  hold = false;
+  for (const response of held) response.end();
+  for (const { client } of clients) client.destroy();
+  const answersAgain = async () => {
+    for (let attempt = 0; attempt < 200; attempt += 1) {
+      const { answers } = await talk(
+        child.port,
+        rawRequest(['GET /open/x HTTP/1.1', 'Host: localhost', 'Connection: close']),
+      );
+      if (answers[0]?.status === 200) return true;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return false;
+  };
+  t.ok(await answersAgain(), 'with descriptors again, it answers again');
+
+  child.process.kill('SIGUSR2');
+  while (child.log.filter((line) => line.includes('caught at the top')).length < 2)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  t.ok(await answersAgain());
+  t.equal((await fetch(`http://127.0.0.1:${child.adminPort}/livez`)).status, 200);
+  t.ok(
+    child.log.some((line) => line.includes('planted too')) && child.log.some((line) => /"planted"/.test(line)),
+    'both are in the log',
+  );
+  child.process.kill('SIGINT');
+  const [code] = await once(child.process, 'exit');
+  t.equal(code, 0);
+});
+
+t.test('a reload changes the limits of the running listener', async (t) => {
+  const upstream = await startUpstream();
+  const yaml = sceneYaml(upstream.url, 'http://127.0.0.1:9');
+  const gateway = await startTestGateway({ yaml });
+  t.teardown(async () => {
+    await gateway.close();
+    await upstream.close();
+  });
+  const long = request(`GET /api/${'a'.repeat(200)}`);
+  t.match((await talk(gateway.port, long)).answers, [{ status: 200 }]);
+  await gateway.reload(
+    yaml.replace('publicUrl:', 'limits: {urlBytes: 100B, bodyBytes: 10B, connections: 1}\n  publicUrl:'),
+  );
+  t.match((await talk(gateway.port, long)).answers, [{ status: 414 }]);
+  const body = request('POST /api/x', ['Content-Length: 11'], 'x'.repeat(11));
+  t.match((await talk(gateway.port, body)).answers, [{ status: 413 }]);
+  const first = await rawConnection(gateway.port);
+  first.write(request('GET /health'));
+  await first.answers();
+  t.equal((await talk(gateway.port, request('GET /health'))).text, '', 'the second connection');
+  first.end();
+});
