@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { verifyChain } from '../../src/audit/verify.ts';
 import { type AuditRecord, startTestGateway, type TestGateway } from '../support/gateway.ts';
+import { apiKey, codeOf, host, post, request, sceneYaml, toolCall, withKey } from '../support/hostile-scene.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { rawRequest, talk } from '../support/raw-http.ts';
 import { startUpstream, type TestUpstream } from '../support/upstream.ts';
-import { apiKey, codeOf, host, post, request, sceneYaml, toolCall, withKey } from './hostile-scene.ts';
 
 const issuer = await createFakeIssuer();
 t.teardown(issuer.close);

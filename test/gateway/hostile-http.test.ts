@@ -1,7 +1,6 @@
 // What is sent to the public socket to be read in two ways: rows H4, H6 to H8 and P1 to P6 of the threat table, byte by byte.
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
 import {
   assertRefused,
   attack,
@@ -12,7 +11,8 @@ import {
   startScene,
   toolCall,
   withKey,
-} from './hostile-scene.ts';
+} from '../support/hostile-scene.ts';
+import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
 
 const scene = await startScene(t);
 const { gateway, upstream } = scene;

@@ -1,8 +1,6 @@
 // Forged, foreign and stolen credentials at the running gateway, and an issuer that fails: rows T1 to T5, K1 and K2 of the threat table.
 import { createHmac, createPublicKey } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { createFakeIssuer, createSigningKey, signToken } from '../support/issuer.ts';
-import { startUpstream } from '../support/upstream.ts';
 import {
   type Attack,
   apiKey,
@@ -16,7 +14,9 @@ import {
   startScene,
   toolCall,
   withKey,
-} from './hostile-scene.ts';
+} from '../support/hostile-scene.ts';
+import { createFakeIssuer, createSigningKey, signToken } from '../support/issuer.ts';
+import { startUpstream } from '../support/upstream.ts';
 
 const clock = { now: Date.now() };
 const scene = await startScene(t, { now: () => clock.now });

@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import t from 'tap';
 import { type AuditRecord, startTestGateway, type TestGateway } from '../support/gateway.ts';
+import { codeOf, host, post, sceneYaml, toolCall, withKey } from '../support/hostile-scene.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
 import { closedPort, faults, type RecordedRequest, startRawUpstream, startUpstream } from '../support/upstream.ts';
-import { codeOf, host, post, sceneYaml, toolCall, withKey } from './hostile-scene.ts';
 
 /** The fault is the last segment of the path. */
 const broken = await startRawUpstream((socket, request) => {

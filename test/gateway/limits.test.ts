@@ -7,8 +7,6 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { startTestGateway } from '../support/gateway.ts';
-import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
-import { startUpstream } from '../support/upstream.ts';
 import {
   assertRefused,
   attack,
@@ -19,7 +17,9 @@ import {
   startScene,
   toolCall,
   withKey,
-} from './hostile-scene.ts';
+} from '../support/hostile-scene.ts';
+import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
+import { startUpstream } from '../support/upstream.ts';
 
 t.test('a request that does not arrive is 408 with a record; an answer may take its time (D1)', async (t) => {
   const waiting: ServerResponse[] = [];
@@ -29,12 +29,14 @@ t.test('a request that does not arrive is 408 with a record; an answer may take 
   long.write(post(toolCall('list_dashboards')));
   await upstream.received(1);
   const timeout = { status: 408, code: 'request_timeout', closes: true };
-  const body = attack(scene, request('POST /api/x', ['Content-Length: 10'], '{'));
-  assertRefused(t, 'half a body', await body, { ...timeout, http: { method: 'POST', path: '/api/x' } });
-  const chunks = attack(scene, request('POST /api/x', ['Transfer-Encoding: chunked'], '5\r\nhal'));
-  assertRefused(t, 'half a chunk', await chunks, { ...timeout, http: { method: 'POST', path: '/api/x' } });
-  const head = attack(scene, `GET /api/x HTTP/1.1\r\n${host}\r\nX: `);
-  assertRefused(t, 'half a head', await head, timeout);
+  const [body, chunks, head] = await Promise.all([
+    attack(scene, request('POST /api/x', ['Content-Length: 10'], '{')),
+    attack(scene, request('POST /api/x', ['Transfer-Encoding: chunked'], '5\r\nhal')),
+    attack(scene, `GET /api/x HTTP/1.1\r\n${host}\r\nX: `),
+  ]);
+  assertRefused(t, 'half a body', body, { ...timeout, http: { method: 'POST', path: '/api/x' } });
+  assertRefused(t, 'half a chunk', chunks, { ...timeout, http: { method: 'POST', path: '/api/x' } });
+  assertRefused(t, 'half a head', head, timeout);
   for (const response of waiting) response.end('{}');
   t.match((await long.answers()).answers, [{ status: 200 }], 'the call from before all of this');
   t.equal(upstream.requests.length, 1);
@@ -196,7 +198,7 @@ t.test('out of descriptors, and after errors that nobody foresaw, the process se
     },
   });
   t.teardown(upstream.close);
-  const child = await startChild(t, upstream.url, 64);
+  const child = await startChild(t, upstream.url, 46);
   const outcomes = new Map<string, number>();
   const clients = Array.from({ length: 120 }, () => {
     const client = sendRequest({

@@ -1,10 +1,10 @@
 // A gateway with every kind of route, its upstream and its issuer, and what must be true of an attack that was refused.
 import { createHash } from 'node:crypto';
 import type { Test } from 'tap';
-import { type AuditRecord, startTestGateway, type TestGateway } from '../support/gateway.ts';
-import { createFakeIssuer, type FakeIssuer } from '../support/issuer.ts';
-import { type RawAnswer, type RawConversation, rawRequest, talk } from '../support/raw-http.ts';
-import { type RecordedRequest, startUpstream, type TestUpstream } from '../support/upstream.ts';
+import { type AuditRecord, startTestGateway, type TestGateway } from './gateway.ts';
+import { createFakeIssuer, type FakeIssuer } from './issuer.ts';
+import { type RawAnswer, type RawConversation, rawRequest, talk } from './raw-http.ts';
+import { type RecordedRequest, startUpstream, type TestUpstream } from './upstream.ts';
 
 /** A key of the reporting tool, with `dashboards:read`. */
 export const apiKey = `sk_${'k'.repeat(43)}`;
@@ -112,7 +112,7 @@ export interface Attack {
   readonly record: AuditRecord;
 }
 
-/** Sends bytes on a connection of their own and gathers what came of it. One at a time for each scene. */
+/** Sends bytes on a connection of their own and gathers what came of it. Several at once only where at most one has no request id. */
 export async function attack({ gateway, upstream }: Scene, bytes: string | Buffer): Promise<Attack> {
   const before = (await gateway.records()).at(-1)?.seq ?? 0;
   const seen = upstream.requests.length;
@@ -122,7 +122,9 @@ export async function attack({ gateway, upstream }: Scene, bytes: string | Buffe
   const id = answer.headers['x-request-id'];
   const record = await gateway.record(
     ({ stage, seq, ...each }) =>
-      stage === 'completed' && seq > before && (id === undefined ? each.outcome === 'refused' : each.id === id),
+      stage === 'completed' &&
+      seq > before &&
+      (id === undefined ? each.outcome === 'refused' && each.route === undefined : each.id === id),
   );
   return { conversation, answer, code: codeOf(answer), forwarded: upstream.requests.slice(seen), record };
 }

@@ -1,0 +1,50 @@
+// GHSA-2q7r-29rg-6m5h (reply-from) and its siblings in http-proxy: `%2E%2E` after a proxied prefix escapes the base path of the upstream once
+// the upstream, or the proxy itself, decodes and resolves it.
+import t from 'tap';
+import { startTestGateway } from '../support/gateway.ts';
+import { host, request } from '../support/hostile-scene.ts';
+import { talk } from '../support/raw-http.ts';
+import { startUpstream } from '../support/upstream.ts';
+
+t.test('nothing leaves the base path of an upstream', async (t) => {
+  const upstream = await startUpstream();
+  const gateway = await startTestGateway({
+    yaml: `version: 1
+server: {listen: "127.0.0.1:0", publicUrl: "https://mcp.example.com"}
+admin: {listen: "127.0.0.1:0"}
+upstreams: {up: {url: "${upstream.url}/public/v1"}}
+routes: [{path: /a/*, upstream: up, authenticate: none}]
+`,
+  });
+  t.teardown(async () => {
+    await gateway.close();
+    await upstream.close();
+  });
+  const escapes = [
+    '/a/%2E%2E/admin',
+    '/a/%2e./admin',
+    '/a/.%2e/admin',
+    '/a/../admin',
+    '/a/..%2fadmin',
+    '/a/%2e%2e%5cadmin',
+  ];
+  const more = [
+    '/a/..\\admin',
+    '/a/..;/admin',
+    '/a/%252e%252e/admin',
+    '/%61/../admin',
+    '//a/x',
+    '/a//..//admin',
+    '/a/x/%2E',
+  ];
+  for (const path of [...escapes, ...more]) {
+    const { answers } = await talk(gateway.port, request(`GET ${path}`, [host]));
+    t.match(answers, [{ status: 400, json: { code: 'bad_path' } }], path);
+  }
+  t.equal(upstream.connections(), 0);
+  await talk(gateway.port, request('GET /a/...', [host]));
+  t.same(
+    upstream.requests.map(({ url }) => url),
+    ['/public/v1/a/...'],
+  );
+});
