@@ -97,6 +97,7 @@ t.test('what cannot be recorded is not carried out, refusals included, and it me
       `${name}: before`,
     );
     served += 1;
+    await until(async () => (await recordsOf(log)).some(({ stage }) => stage === 'completed'));
     await breakIt(log);
     await until(async () => (await statusOf(gateway, '/readyz')) === 503);
     const attempts: Record<string, string> = {
