@@ -52,10 +52,11 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   exchange.decision = decision;
   if (!decision.allow) throw denial(decision);
   if (exchange.error !== undefined) return;
-  await runtime.audit.write(decidedEvent(exchange, exchange.snapshot.hash, runtime.now()));
+  const decided = decidedEvent(exchange, exchange.snapshot.hash, runtime.now());
+  await runtime.audit.write(decided);
   // The connection may have broken meanwhile; then it was refused, and nothing is carried out behind that record.
   if (exchange.error !== undefined) return;
-  exchange.decided = true;
+  exchange.decided = decided;
   if (route.upstream === undefined) return answerItself(exchange, route, runtime);
   await forwardTo(route.upstream, exchange, route, body, runtime);
 }
@@ -109,7 +110,7 @@ export async function refuse(error: GatewayError, exchange: Exchange, runtime: R
   if (error.status >= 500) {
     runtime.log.warn({ id: exchange.id, code: error.code, reason: error.reason, err: error.cause }, error.message);
   }
-  if (exchange.decided) exchange.outcome = 'failed';
+  if (exchange.decided !== undefined) exchange.outcome = 'failed';
   else {
     const gone = exchange.response.destroyed;
     exchange.outcome = gone ? 'aborted' : 'refused';

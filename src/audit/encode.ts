@@ -19,24 +19,43 @@ const untamed = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufef
  * in `…` and the original length in bytes. `,"hash"` never occurs in it, so that the first one in a line is the chain's.
  */
 export function encodeEvent(event: AuditEvent, instance: string): string {
-  const args = event.mcp?.arguments;
-  let json = stringify(shape(event, instance, args, event.detail));
-  if (json === undefined || json.length > surelyShort) {
-    json = stringify(shape(event, instance, bounded(args), bounded(event.detail))) ?? '{}';
-  }
-  if (beyondAscii.test(json)) json = json.replace(untamed, escapeUnit);
-  if (json.includes(',"hash"')) json = json.replaceAll(',"hash"', ',"\\u0068ash"');
-  return json.slice(1, -1);
+  const { id, time, stage, facts = encodeFacts(event), upstream, detail } = event;
+  const beginning = members({
+    id: field(id),
+    time: Math.abs(time) <= 8.64e15 ? new Date(time).toISOString() : null,
+    instance: field(instance),
+    stage,
+  });
+  const end = {
+    reason: field(event.reason),
+    upstream: upstream && { name: field(upstream.name), status: upstream.status },
+    status: event.status,
+    bytes: event.bytes,
+    durationMs: event.durationMs,
+    outcome: event.outcome,
+    detail: detail && bounded(detail),
+    policy: field(event.policy),
+  };
+  return facts === '' ? `${beginning},${members(end)}` : `${beginning},${facts},${members(end)}`;
 }
 
-/** The record in its field order; JSON leaves out what is undefined. */
-function shape(event: AuditEvent, instance: string, args: unknown, detail: unknown): Record<string, unknown> {
-  const { client, principal, http, mcp, scopes, upstream } = event;
+export type RequestFacts = Pick<
+  AuditEvent,
+  'route' | 'client' | 'principal' | 'credentials' | 'http' | 'mcp' | 'scopes' | 'decision' | 'rule'
+>;
+
+/** The middle of the record, from `route` to `rule`: what the records of one request have in common. Empty when there is none of it. */
+export function encodeFacts(event: RequestFacts): string {
+  const args = event.mcp?.arguments;
+  const facts = members(factsOf(event, args));
+  if (facts !== undefined && facts.length <= surelyShort) return facts;
+  return members(factsOf(event, bounded(args))) ?? '';
+}
+
+/** In the record's field order; JSON leaves out what is undefined. */
+function factsOf(event: RequestFacts, args: unknown): Record<string, unknown> {
+  const { client, principal, http, mcp, scopes } = event;
   return {
-    id: field(event.id),
-    time: Math.abs(event.time) <= 8.64e15 ? new Date(event.time).toISOString() : null,
-    instance: field(instance),
-    stage: event.stage,
     route: field(event.route),
     client: client && { address: field(client.address), userAgent: field(client.userAgent) },
     principal: principal && {
@@ -63,15 +82,16 @@ function shape(event: AuditEvent, instance: string, args: unknown, detail: unkno
     },
     decision: event.decision,
     rule: field(event.rule),
-    reason: field(event.reason),
-    upstream: upstream && { name: field(upstream.name), status: upstream.status },
-    status: event.status,
-    bytes: event.bytes,
-    durationMs: event.durationMs,
-    outcome: event.outcome,
-    detail,
-    policy: field(event.policy),
   };
+}
+
+/** The members of an object as JSON, without its braces; undefined when a value in it is no JSON. */
+function members(of: Record<string, unknown>): string | undefined {
+  let json = stringify(of);
+  if (json === undefined) return undefined;
+  if (beyondAscii.test(json)) json = json.replace(untamed, escapeUnit);
+  if (json.includes(',"hash"')) json = json.replaceAll(',"hash"', ',"\\u0068ash"');
+  return json.slice(1, -1);
 }
 
 function credential(of: NonNullable<AuditEvent['credentials']>[number]): Record<string, unknown> {

@@ -1,11 +1,14 @@
 // From the record of one request to its audit records: what was decided before forwarding, and how it ended.
 import type { Principal } from '../authn/principal.ts';
 import type { Exchange } from '../http/exchange.ts';
+import { encodeFacts, type RequestFacts } from './encode.ts';
 import type { AuditEvent, AuditPrincipal } from './event.ts';
 
 /** Everything known once the decision is made; written before anything is forwarded. */
 export function decidedEvent(exchange: Exchange, policy: string, nowMs: number): AuditEvent {
-  return { ...common(exchange, policy, nowMs), stage: 'decided' };
+  const { id, route } = exchange;
+  const upstream = route?.upstreamName === undefined ? undefined : { name: route.upstreamName };
+  return { id, time: nowMs, stage: 'decided', facts: encodeFacts(factsOf(exchange)), upstream, policy };
 }
 
 /** How the request ended. For a refused one it is the only record, written before the answer with the status it will have. */
@@ -15,13 +18,22 @@ export function completedEvent(
   nowMs: number,
   status: number | undefined,
 ): AuditEvent {
+  const { decided, id, route } = exchange;
   return {
-    ...common(exchange, policy, nowMs),
+    id,
+    time: nowMs,
     stage: 'completed',
+    facts: decided?.facts ?? encodeFacts(factsOf(exchange)),
+    reason: exchange.error?.code,
+    upstream:
+      decided !== undefined && route?.upstreamName !== undefined
+        ? { name: route.upstreamName, status: exchange.upstreamStatus }
+        : undefined,
     status,
     bytes: exchange.bytes,
     durationMs: Math.round((performance.now() - exchange.startedMs) * 1000) / 1000,
     outcome: exchange.outcome,
+    policy,
   };
 }
 
@@ -50,11 +62,9 @@ export function connectionEvent(of: {
   };
 }
 
-function common(exchange: Exchange, policy: string, nowMs: number): Omit<AuditEvent, 'stage'> {
-  const { caller, decision, error, message, route } = exchange;
+function factsOf(exchange: Exchange): RequestFacts {
+  const { caller, decision, message, route } = exchange;
   return {
-    id: exchange.id,
-    time: nowMs,
     route: route?.name,
     client: { address: exchange.clientAddress, userAgent: exchange.request.headers['user-agent'] },
     principal: caller && recordOf(caller.principal),
@@ -72,14 +82,8 @@ function common(exchange: Exchange, policy: string, nowMs: number): Omit<AuditEv
       required: decision.requiredScopes,
       missing: decision.allow ? [] : decision.missingScopes,
     },
-    decision: exchange.decided || error === undefined ? 'allow' : 'deny',
+    decision: exchange.error === undefined ? 'allow' : 'deny',
     rule: decision?.rule,
-    reason: error?.code,
-    upstream:
-      exchange.decided && route?.upstreamName !== undefined
-        ? { name: route.upstreamName, status: exchange.upstreamStatus }
-        : undefined,
-    policy,
   };
 }
 

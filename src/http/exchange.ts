@@ -1,6 +1,7 @@
 // The record of one request: the only mutable thing on the path. Opened when the head was read, closed exactly once.
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AuditEvent } from '../audit/event.ts';
 import type { CredentialRecord } from '../authn/credential.ts';
 import type { Caller } from '../authn/principal.ts';
 import type { GatewayError } from '../errors.ts';
@@ -42,8 +43,8 @@ export interface Exchange<S = unknown, R extends RouteView = RouteView> {
   decision: Decision | undefined;
   /** What `mcp.audit.arguments` lets the record tell of the call's arguments. */
   auditArguments: unknown;
-  /** Set once the `decided` record is on disk: from then on a `completed` record is owed. */
-  decided: boolean;
+  /** The `decided` record, once it is written: from then on a `completed` record is owed. */
+  decided: AuditEvent | undefined;
   /** The refusal or failure that ended the request. */
   error: GatewayError | undefined;
   upstreamStatus: number | undefined;
@@ -81,7 +82,7 @@ export function openExchange<S, R extends RouteView>(
     message: undefined,
     decision: undefined,
     auditArguments: undefined,
-    decided: false,
+    decided: undefined,
     error: undefined,
     upstreamStatus: undefined,
     bytes: 0,

@@ -19,11 +19,14 @@ export function compileHostPolicy(options: {
   onLoopback: boolean;
 }): HostPolicy {
   const hosts = new Set(options.allowedHosts.map((host) => host.toLowerCase()));
-  hosts.add(new URL(options.publicUrl).hostname.toLowerCase());
+  const { host, hostname } = new URL(options.publicUrl);
+  // With its port too, so that the usual Host is found at once.
+  hosts.add(hostname).add(host);
   if (options.onLoopback) for (const name of loopbackNames) hosts.add(name);
   const origins = new Set([options.publicUrl, ...options.allowedOrigins].map((url) => new URL(url).origin));
   return {
     checkHost(host) {
+      if (hosts.has(host)) return;
       const lowered = host.toLowerCase();
       if (hosts.has(lowered)) return;
       const match = hostForm.exec(lowered);
