@@ -1,5 +1,5 @@
 // Every metric of the gateway, declared and registered in one expression. Labels come from the configuration or from closed lists.
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, type CounterConfiguration, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Exchange } from './http/exchange.ts';
 
 const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
@@ -17,8 +17,8 @@ export type Metrics = ReturnType<typeof createMetrics>;
 export function createMetrics(version: string) {
   const registry = new Registry();
   const registers = [registry];
-  const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
-    new Counter({ name: `portcullis_${name}`, help, labelNames, registers });
+  const counter = (name: string, help: string, labelNames: string[]) =>
+    createTally({ name: `portcullis_${name}`, help, labelNames, registers });
   const gauge = <L extends string>(name: string, help: string, labelNames: L[]) =>
     new Gauge({ name: `portcullis_${name}`, help, labelNames, registers });
   const histogram = <L extends string>(name: string, help: string, labelNames: L[], buckets: number[]) =>
@@ -85,21 +85,16 @@ export function createMetrics(version: string) {
   function requestFinished(exchange: Exchange, status: number | undefined, toolLabel: string | undefined): void {
     const route = exchange.route?.name ?? 'none';
     const outcome = exchange.outcome ?? 'failed';
-    requests.inc({ route, outcome, status: status === undefined ? 'none' : String(status) });
+    requests(1, route, outcome, status === undefined ? 'none' : String(status));
     requestDuration.observe({ route }, (performance.now() - exchange.startedMs) / 1000);
-    if (toolLabel !== undefined) toolCalls.inc({ route, tool: toolLabel, outcome });
+    if (toolLabel !== undefined) toolCalls(1, route, toolLabel, outcome);
     const { decision } = exchange;
     if (decision !== undefined) {
-      decisions.inc({
-        route,
-        decision: decision.allow ? 'allow' : 'deny',
-        reason: decision.allow ? 'allowed' : decision.reason,
-      });
-      if (!decision.allow && decision.reason === 'condition_error')
-        conditionErrors.inc({ route, rule: decision.rule ?? 'none' });
+      decisions(1, route, decision.allow ? 'allow' : 'deny', decision.allow ? 'allowed' : decision.reason);
+      if (!decision.allow && decision.reason === 'condition_error') conditionErrors(1, route, decision.rule ?? 'none');
     }
     const { caller } = exchange;
-    if (caller?.principal.kind === 'api-key') apiKeyRequests.inc({ key: caller.principal.credentialId ?? 'none' });
+    if (caller?.principal.kind === 'api-key') apiKeyRequests(1, caller.principal.credentialId ?? 'none');
   }
 
   /** The text that Prometheus reads. State of `source` is read now. */
@@ -120,21 +115,48 @@ export function createMetrics(version: string) {
     scrape,
     requestFinished,
     upstreamResponded: (upstream: string, seconds: number) => upstreamDuration.observe({ upstream }, seconds),
-    credentialJudged(authenticator: string, result: string, reason: string, seconds: number): void {
-      authentications.inc({ authenticator, result, reason });
-      validation.observe({ authenticator }, seconds);
+    /** `seconds` is undefined where nothing had to be verified: the token was known. */
+    credentialJudged(authenticator: string, result: string, reason: string, seconds: number | undefined): void {
+      authentications(1, authenticator, result, reason);
+      if (seconds !== undefined) validation.observe({ authenticator }, seconds);
     },
     streamOpened: (route: string) => activeStreams.inc({ route }),
     streamClosed: (route: string) => activeStreams.dec({ route }),
-    auditWritten: (sink: string, records: number) => auditRecords.inc({ sink }, records),
-    auditFailed: (sink: string, records: number) => auditFailures.inc({ sink }, records),
-    keySetRefreshFailed: (issuer: string) => keySetFailures.inc({ issuer }),
-    connectionRefused: (reason: string) => requests.inc({ route: 'none', outcome: 'refused', status: reason }),
+    auditWritten: (sink: string, records: number) => auditRecords(records, sink),
+    auditFailed: (sink: string, records: number) => auditFailures(records, sink),
+    keySetRefreshFailed: (issuer: string) => keySetFailures(1, issuer),
+    connectionRefused: (reason: string) => requests(1, 'none', 'refused', reason),
     configurationLoaded(hash: string): void {
       configuration.reset();
       configuration.set({ hash }, 1);
       reloadSuccess.set(1);
     },
     configurationRefused: () => reloadSuccess.set(0),
+  };
+}
+
+/**
+ * A counter that prom-client is only told of when somebody scrapes: adding to it is one look-up, not a hash over labels.
+ * The returned function takes the amount and the labels' values in the order of their names.
+ */
+function createTally(options: CounterConfiguration<string>): (amount: number, ...values: string[]) => void {
+  const { labelNames = [] } = options;
+  const cells = new Map<string, { readonly labels: Record<string, string>; count: number }>();
+  new Counter({
+    ...options,
+    collect() {
+      this.reset();
+      for (const { labels, count } of cells.values()) this.inc(labels, count);
+    },
+  });
+  return (amount, ...values) => {
+    const key = values.join('\n');
+    const cell = cells.get(key);
+    if (cell !== undefined) cell.count += amount;
+    else
+      cells.set(key, {
+        labels: Object.fromEntries(values.map((value, index) => [labelNames[index]!, value])),
+        count: amount,
+      });
   };
 }

@@ -108,9 +108,9 @@ function verifyPresented(
   authenticators: AuthenticatorSet,
   context: AuthenticationContext,
 ): Verified | Promise<Verified> {
-  const startedMs = performance.now();
   if ('verified' in judge)
-    return settle(credential, judge.principal.authenticator, judge, startedMs, authenticators, context);
+    return settle(credential, judge.principal.authenticator, judge, undefined, authenticators, context);
+  const startedMs = performance.now();
   const verification = ask(judge, credential, startedMs, authenticators, context);
   return verification instanceof Promise
     ? verification.then(
@@ -138,7 +138,7 @@ function settle(
   credential: Credential,
   name: string,
   verification: Verification,
-  startedMs: number,
+  startedMs: number | undefined,
   authenticators: AuthenticatorSet,
   context: AuthenticationContext,
 ): Verified {
@@ -226,6 +226,7 @@ function record(
   context.seen.push({ kind: credential.kind, authenticator, id });
 }
 
-function secondsSince(startedMs: number): number {
-  return (performance.now() - startedMs) / 1000;
+/** Undefined where nothing was timed. */
+function secondsSince(startedMs: number | undefined): number | undefined {
+  return startedMs === undefined ? undefined : (performance.now() - startedMs) / 1000;
 }

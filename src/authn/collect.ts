@@ -14,7 +14,9 @@ export interface CredentialSources {
   /** Filled with what was presented when that is ambiguous, for the record: nobody is asked about it any more. */
   readonly seen?: CredentialRecord[] | undefined;
   /** Counts what is refused here although it is a credential. */
-  readonly observe?: { credentialJudged(authenticator: string, result: string, reason: string, seconds: number): void };
+  readonly observe?: {
+    credentialJudged(authenticator: string, result: string, reason: string, seconds: number | undefined): void;
+  };
 }
 
 const maxCredentialLength = 8192;

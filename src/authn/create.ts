@@ -12,12 +12,12 @@ import { createTokenCache, type TokenCache } from './token-cache.ts';
 import { createTrustStore, type TrustStore } from './trust-store.ts';
 
 export interface AuthenticationObserver {
-  /** `authenticator` is `none` for what nobody owns, `reason` is `none` for what verified. */
+  /** `authenticator` is `none` for what nobody owns, `reason` is `none` for what verified; no `seconds` for a token that was known. */
   credentialJudged(
     authenticator: string,
     result: 'verified' | 'refused' | 'unavailable',
     reason: string,
-    seconds: number,
+    seconds: number | undefined,
   ): void;
   keySetRefreshFailed(issuer: string): void;
 }

@@ -1,7 +1,6 @@
-// Fastify and http-proxy at the door: one raw handler for everything, and no answer of their own ever leaves.
+// Fastify at the door: every request is taken before Fastify looks at it, and no answer of its own ever leaves.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import httpProxy from '@fastify/http-proxy';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { type ErrorCode, GatewayError } from '../errors.ts';
 import { problem } from './respond.ts';
@@ -35,26 +34,10 @@ export async function createFront(options: FrontOptions): Promise<FastifyInstanc
     clientErrorHandler: (error, socket) => answerBrokenConnection(error, socket, options),
     frameworkErrors: (error, request, reply) => refuseFramework(error, request, reply, options),
   });
-  const take = (request: FastifyRequest, reply: FastifyReply): void => {
+  // Routes, methods, content types and bodies are for `handle` to judge; Fastify never gets as far as its own.
+  app.addHook('onRequest', (request, reply) => {
     reply.hijack();
     options.handle(request.raw, reply.raw);
-  };
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', (_request, _payload, done) => done(null));
-  // What http-proxy does not route (TRACE, PROPFIND, …) and what Fastify says of a method or content type is for `handle` to judge.
-  app.setNotFoundHandler(take);
-  app.setErrorHandler((error, request, reply) => {
-    const { statusCode } = error as { statusCode?: unknown };
-    if (typeof statusCode === 'number' && statusCode < 500) return take(request, reply);
-    return refuseFramework(error, request, reply, options);
-  });
-  await app.register(httpProxy, {
-    // The snapshot picks the origin; this one is never dialled.
-    upstream: 'http://portcullis.invalid',
-    proxyPayloads: false,
-    disableCache: true,
-    retryMethods: [],
-    handler: take,
   });
   await app.ready();
   return app;
