@@ -63,6 +63,9 @@ interface Batch {
 const maxBatchLength = 1024 * 1024;
 /** How long a line that nobody waits for may wait for company. */
 const lingerMs = 5;
+/** How long lines wait for company after a write of several: under load a write wakes a thread for fewer of them. */
+const gatherMs = 1;
+const severalLines = 3;
 /** A failed target is tried again this many times as often as a sound one is looked after. */
 const retriesPerTick = 4;
 const maxQueueLength = 16 * 1024 * 1024;
@@ -80,6 +83,8 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
   let stuck = false;
   let tickDue = false;
   let lingering: NodeJS.Timeout | undefined;
+  let gathering: NodeJS.Timeout | undefined;
+  let lastLines = 0;
   let closing = false;
   let whenIdle: (() => void) | undefined;
   let opened = openError === undefined;
@@ -114,11 +119,12 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
     return batch.promise;
   }
 
-  /** At the end of this turn of the event loop, so that what arrived in it travels together. */
+  /** At the end of this turn of the event loop, so that what arrived in it travels together; a moment later under load. */
   function start(): void {
     if (running) return;
     running = true;
-    setImmediate(run);
+    if (lastLines >= severalLines && !closing) gathering = setTimeout(run, gatherMs);
+    else setImmediate(run);
   }
 
   function newBatch(): Batch {
@@ -134,6 +140,7 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
     running = true;
     clearTimeout(lingering);
     lingering = undefined;
+    gathering = undefined;
     while (true) {
       if (tickDue) {
         tickDue = false;
@@ -147,8 +154,11 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
       const error = await attempt(() => deliver(bodies));
       settle(current, error);
       current = undefined;
+      lastLines = bodies.length;
+      if (lastLines >= severalLines && queue.length <= 1 && !tickDue && !closing) break;
     }
     running = false;
+    if (queue.length > 0) return start();
     whenIdle?.();
   }
 
@@ -242,6 +252,10 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
     closing = true;
     clearInterval(ticker);
     if (queue.length > 0) start();
+    if (gathering !== undefined) {
+      clearTimeout(gathering);
+      void run();
+    }
     if (running) {
       const { promise, resolve } = Promise.withResolvers<void>();
       whenIdle = resolve;
