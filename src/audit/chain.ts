@@ -10,20 +10,35 @@ export interface ChainHead {
 /** Before the first line. */
 export const genesis: ChainHead = { seq: 0, hash: '0'.repeat(64) };
 
-/** Chains encoded events (`encodeEvent`) behind `head`: the text of their lines, each with its newline, and the new head. */
+/** A UTF-16 unit is at most three bytes of UTF-8. */
+const maxUnitBytes = 3;
+/** More than what a line has beside its body: `seq`, `prev`, `hash` and the newline. */
+const frameBytes = 256;
+
+/**
+ * Chains encoded events (`encodeEvent`) behind `head`: the UTF-8 of their lines, each with its newline, and the new head.
+ * The lines are written into `scratch` when it is surely large enough, and then last until it is used again.
+ */
 export function chainLines(
   head: ChainHead,
   bodies: readonly string[],
-): { readonly lines: string; readonly head: ChainHead } {
+  scratch: Buffer = Buffer.alloc(0),
+): { readonly lines: Buffer; readonly head: ChainHead } {
+  const needed = bodies.reduce((sum, body) => sum + body.length * maxUnitBytes + frameBytes, 0);
+  const bytes = needed <= scratch.length ? scratch : Buffer.allocUnsafe(needed);
   let { seq, hash: prev } = head;
-  let lines = '';
+  let at = 0;
   for (const body of bodies) {
+    const start = at;
     seq += 1;
-    const linked = `{"seq":${seq},${body},"prev":"${prev}"`;
-    prev = hash('sha256', linked, 'hex');
-    lines += `${linked},"hash":"${prev}"}\n`;
+    // In pieces: joining them first would copy the body twice more.
+    at += bytes.write(`{"seq":${seq},`, at, 'latin1');
+    at += bytes.write(body, at, 'utf8');
+    at += bytes.write(`,"prev":"${prev}"`, at, 'latin1');
+    prev = hash('sha256', bytes.subarray(start, at), 'hex');
+    at += bytes.write(`,"hash":"${prev}"}\n`, at, 'latin1');
   }
-  return { lines, head: { seq, hash: prev } };
+  return { lines: bytes.subarray(0, at), head: { seq, hash: prev } };
 }
 
 /** One line as read back. `intact` says whether its hash is that of its own text; the neighbours are the caller's to compare. */

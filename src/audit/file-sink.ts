@@ -37,6 +37,8 @@ const rotationRetryMs = 60_000;
 const outOfSpace = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
 const noInode = -1;
+/** Room for the lines of an ordinary write. */
+const scratchBytes = 256 * 1024;
 
 interface OpenFile {
   readonly fd: number;
@@ -46,6 +48,8 @@ interface OpenFile {
 export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetRuntime): FileTarget {
   const { record, now, log, files = fs } = runtime;
   const { path } = initial;
+  /** Where lines are put together; one write at a time uses it. */
+  const scratch = Buffer.allocUnsafeSlow(scratchBytes);
   let config = initial;
   let lock: FileLock | undefined;
   let file: OpenFile | undefined;
@@ -133,11 +137,10 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
     const all = owed.length === 0 ? bodies : [...owed, ...bodies];
     if (all.length === 0) return;
     if (size >= config.rotateAt && now() >= rotationRetryAt) await rotate();
-    const chained = chainLines(head ?? genesis, all);
-    const buffer = Buffer.from(chained.lines);
+    const chained = chainLines(head ?? genesis, all, scratch);
     const before = size;
     try {
-      await writeAll(buffer);
+      await writeAll(chained.lines);
       if (config.fsync === 'always' || syncOwed) await promised<void>((done) => files.fdatasync(fdOf(file), done));
     } catch (error) {
       await cutBack(before, error);

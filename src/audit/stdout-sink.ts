@@ -40,9 +40,8 @@ export function createStdoutTarget(fd = 1): SinkTarget {
     }
     if (bodies.length === 0) return;
     const chained = chainLines(head, bodies);
-    const buffer = Buffer.from(chained.lines);
-    const { left, error } = await push(buffer);
-    if (left.length < buffer.length) {
+    const { left, error } = await push(chained.lines);
+    if (left.length < chained.lines.length) {
       head = chained.head;
       remainder = left;
     }

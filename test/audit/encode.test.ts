@@ -43,7 +43,7 @@ const full: AuditEvent = {
 };
 
 function lineOf(event: AuditEvent): string {
-  return chainLines(genesis, [encodeEvent(event, 'gw-1')]).lines;
+  return chainLines(genesis, [encodeEvent(event, 'gw-1')]).lines.toString();
 }
 
 type Written = { [K in keyof AuditEvent]-?: NonNullable<AuditEvent[K]> } & Record<'seq' | 'instance' | 'prev', unknown>;

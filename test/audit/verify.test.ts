@@ -16,7 +16,7 @@ type Testdir = (typeof t)['testdir'];
 
 function chain(from: number, to: number, head: ChainHead = genesis): { lines: string[]; head: ChainHead } {
   const chained = chainLines(head, bodies(from, to));
-  return { lines: chained.lines.split('\n').slice(0, -1), head: chained.head };
+  return { lines: chained.lines.toString().split('\n').slice(0, -1), head: chained.head };
 }
 
 /** A line changed and given a fresh hash of its own, as a careful forger would. */
@@ -54,7 +54,11 @@ t.test('lines chained in batches are the lines chained at once', (t) => {
   const first = chain(1, 2);
   const second = chain(3, 6, first.head);
   t.strictSame([...first.lines, ...second.lines], once);
-  t.strictSame(chainLines(first.head, []), { lines: '', head: first.head });
+  t.strictSame(chainLines(first.head, []), { lines: Buffer.alloc(0), head: first.head });
+  for (const scratchBytes of [100, 1_000_000]) {
+    const { lines } = chainLines(genesis, bodies(1, 6), Buffer.alloc(scratchBytes, 'x'));
+    t.equal(lines.toString(), `${once.join('\n')}\n`, `with ${scratchBytes} bytes to write in`);
+  }
   t.end();
 });
 
@@ -151,7 +155,7 @@ t.test('each kind of tampering is found, with its file and line', async (t) => {
 });
 
 t.test('a byte that is not UTF-8 in place of another is found', async (t) => {
-  const line = chainLines(genesis, [encodeEvent(eventOf('r1', { rule: '\ufffd' }), 'gw')]).lines;
+  const line = chainLines(genesis, [encodeEvent(eventOf('r1', { rule: '\ufffd' }), 'gw')]).lines.toString();
   const path = write(t, 'audit.jsonl', []);
   const bytes = Buffer.from(line.replaceAll('\\ufffd', '\ufffd'));
   const at = bytes.indexOf(Buffer.from('\ufffd'));
@@ -192,7 +196,11 @@ t.test('a beginning behind seq 1 is whole only with the retention record of exac
       'gw',
     );
   const withRecord = (record: string) =>
-    write(t, 'audit.jsonl', [chainLines(gone, [...bodies(4, 5), record]).lines.trimEnd()]);
+    write(t, 'audit.jsonl', [
+      chainLines(gone, [...bodies(4, 5), record])
+        .lines.toString()
+        .trimEnd(),
+    ]);
   t.match(await verifyChain([withRecord(retention(3, gone.hash))]), {
     valid: true,
     firstSeq: 4,
