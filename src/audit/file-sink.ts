@@ -1,10 +1,11 @@
 // Audit lines in a file: opened for append, locked, chained over restarts and rotations, cut back after a failed write.
 import fs from 'node:fs';
-import { mkdir, open, rename, stat, truncate, unlink } from 'node:fs/promises';
+import { open, rename, stat, truncate, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { FileSinkConfig } from '../config/schema.ts';
 import type { Log } from '../log.ts';
 import { type ChainHead, chainLines, genesis } from './chain.ts';
+import { createDirectory } from './directory.ts';
 import type { AuditEvent } from './event.ts';
 import { acquireLock, type FileLock } from './lock.ts';
 import { describeForDeletion, lastHead, listRotated, rotatedName } from './rotation.ts';
@@ -69,7 +70,7 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
   let retentionDueAt = 0;
 
   async function openTarget(): Promise<void> {
-    await mkdir(dirname(path), { recursive: true, mode: 0o750 });
+    await createDirectory(dirname(path));
     lock ??= await acquireLock(path);
     if (head === undefined) await start();
     else await reopen();
@@ -111,7 +112,7 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
    */
   async function reopen(): Promise<void> {
     const known = inode;
-    await mkdir(dirname(path), { recursive: true, mode: 0o750 });
+    await createDirectory(dirname(path));
     const { head: found } = await adopt();
     if (known === 0) return;
     if (known !== inode) {

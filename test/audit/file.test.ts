@@ -54,6 +54,8 @@ t.test('what stands at the path and is no audit file stops the start and stays u
   t.equal(fs.readFileSync(join(dir, 'notes'), 'utf8'), 'first\nsecond\n');
   t.equal(fs.readFileSync(join(dir, 'one'), 'utf8'), 'hello');
   await t.rejects(openLog(configOf([fileSink('/dev/null')])), { message: /is not a regular file/ });
+  // Where no directory can be made, Node's own `mkdir -p` would never return.
+  await t.rejects(openLog(configOf([fileSink('/proc/nowhere/audit.jsonl')])), { message: /ENOENT/ });
 });
 
 t.test('a last line torn at any byte is cut, recorded, and the chain goes on', async (t) => {
