@@ -52,7 +52,8 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   exchange.decision = decision;
   if (!decision.allow) throw denial(decision);
   if (exchange.error !== undefined) return;
-  const decided = decidedEvent(exchange, exchange.snapshot.hash, runtime.now());
+  const { hash, principalTexts } = exchange.snapshot;
+  const decided = decidedEvent(exchange, hash, runtime.now(), principalTexts);
   await runtime.audit.write(decided);
   // The connection may have broken meanwhile; then it was refused, and nothing is carried out behind that record.
   if (exchange.error !== undefined) return;
@@ -129,7 +130,8 @@ function record(
   urgency: Urgency = 'now',
 ): Promise<void> {
   exchange.recorded = true;
-  return runtime.audit.write(completedEvent(exchange, exchange.snapshot.hash, runtime.now(), status), urgency);
+  const { hash, principalTexts } = exchange.snapshot;
+  return runtime.audit.write(completedEvent(exchange, hash, runtime.now(), status, principalTexts), urgency);
 }
 
 function count(exchange: Exchange, runtime: Runtime, status: number | undefined): void {

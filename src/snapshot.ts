@@ -1,4 +1,5 @@
 // One immutable compilation of the configuration. A request uses the snapshot it began with to its end.
+import type { PrincipalTexts } from './audit/exchange-event.ts';
 import { type AuthenticatePlan, compileAuthenticate } from './authn/authenticate.ts';
 import { type AuthenticatorRuntime, type AuthenticatorSet, createAuthenticators } from './authn/create.ts';
 import { alternativesOf } from './config/alternatives.ts';
@@ -44,6 +45,7 @@ export interface Snapshot {
   readonly upstreams: ReadonlyMap<string, PooledUpstream>;
   /** The headers that API keys may come in. */
   readonly keyHeaders: ReadonlySet<string>;
+  readonly principalTexts: PrincipalTexts;
 }
 
 interface PooledUpstream {
@@ -70,6 +72,7 @@ export function compileSnapshot(
     clientAddress: compileClientAddress(config.server.trustedProxies),
     authenticators,
     upstreams,
+    principalTexts: new WeakMap(),
     keyHeaders: new Set(
       Object.values(config.authenticators).flatMap((each) => (each.type === 'apiKey' ? [each.header] : [])),
     ),

@@ -1,14 +1,29 @@
 // From the record of one request to its audit records: what was decided before forwarding, and how it ended.
 import type { Principal } from '../authn/principal.ts';
 import type { Exchange } from '../http/exchange.ts';
-import { encodeFacts, type RequestFacts } from './encode.ts';
+import { encodeFacts, encodePrincipal, type RequestFacts } from './encode.ts';
 import type { AuditEvent, AuditPrincipal } from './event.ts';
 
+/** The text of each principal that has a record, made once: a cached token comes with the same principal every time. */
+export type PrincipalTexts = WeakMap<Principal, string>;
+
 /** Everything known once the decision is made; written before anything is forwarded. */
-export function decidedEvent(exchange: Exchange, policy: string, nowMs: number): AuditEvent {
+export function decidedEvent(
+  exchange: Exchange,
+  policy: string,
+  nowMs: number,
+  principals: PrincipalTexts,
+): AuditEvent {
   const { id, route } = exchange;
   const upstream = route?.upstreamName === undefined ? undefined : { name: route.upstreamName };
-  return { id, time: nowMs, stage: 'decided', facts: encodeFacts(factsOf(exchange)), upstream, policy };
+  return {
+    id,
+    time: nowMs,
+    stage: 'decided',
+    facts: encodeFacts(factsOf(exchange), textOf(exchange.caller?.principal, principals)),
+    upstream,
+    policy,
+  };
 }
 
 /** How the request ended. For a refused one it is the only record, written before the answer with the status it will have. */
@@ -17,13 +32,14 @@ export function completedEvent(
   policy: string,
   nowMs: number,
   status: number | undefined,
+  principals: PrincipalTexts,
 ): AuditEvent {
   const { decided, id, route } = exchange;
   return {
     id,
     time: nowMs,
     stage: 'completed',
-    facts: decided?.facts ?? encodeFacts(factsOf(exchange)),
+    facts: decided?.facts ?? encodeFacts(factsOf(exchange), textOf(exchange.caller?.principal, principals)),
     reason: exchange.error?.code,
     upstream:
       decided !== undefined && route?.upstreamName !== undefined
@@ -67,7 +83,6 @@ function factsOf(exchange: Exchange): RequestFacts {
   return {
     route: route?.name,
     client: { address: exchange.clientAddress, userAgent: exchange.request.headers['user-agent'] },
-    principal: caller && recordOf(caller.principal),
     credentials: exchange.credentials.length > 0 ? exchange.credentials : undefined,
     http: { method: exchange.method, path: exchange.path },
     mcp: message && {
@@ -85,6 +100,16 @@ function factsOf(exchange: Exchange): RequestFacts {
     decision: exchange.error === undefined ? 'allow' : 'deny',
     rule: decision?.rule,
   };
+}
+
+function textOf(principal: Principal | undefined, principals: PrincipalTexts): string | undefined {
+  if (principal === undefined) return undefined;
+  let text = principals.get(principal);
+  if (text === undefined) {
+    text = encodePrincipal(recordOf(principal));
+    principals.set(principal, text);
+  }
+  return text;
 }
 
 function recordOf(principal: Principal): AuditPrincipal {

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { AuditConfig } from '../config/schema.ts';
 import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { encodeEvent } from './encode.ts';
+import { createInstantEncoder, encodeEvent } from './encode.ts';
 import type { AuditEvent, AuditLog, Urgency } from './event.ts';
 import { createFileTarget, type FileCalls, type FileTarget } from './file-sink.ts';
 import { type AuditObserver, createSink, type Sink, type SinkTarget } from './sink.ts';
@@ -55,6 +55,7 @@ interface State {
  */
 export async function createAuditLog(config: AuditConfig, runtime: AuditRuntime): Promise<ReconfigurableAuditLog> {
   const { instance, log, now } = runtime;
+  const encodeInstant = createInstantEncoder();
   let state = await mountAll(config, []);
   let closed = false;
 
@@ -62,7 +63,7 @@ export async function createAuditLog(config: AuditConfig, runtime: AuditRuntime)
     const { required, optional, onFailure } = state;
     let body: string;
     try {
-      body = encodeEvent(event, instance);
+      body = encodeEvent(event, instance, encodeInstant);
     } catch (error) {
       return Promise.reject(
         new GatewayError('audit_unavailable', 'The request could not be recorded.', { cause: error }),
