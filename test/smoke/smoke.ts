@@ -6,9 +6,11 @@ import { once } from 'node:events';
 const lastLine = 'Ctrl-C stops all of it';
 const startupMs = 60_000;
 
+let health = '';
 const gateway = spawn('npm', ['start'], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
 try {
   const printed = await textUntil(gateway, lastLine);
+  health = `${/http:\/\/127\.0\.0\.1:\d+(?=\/metrics)/.exec(printed)?.[0]}/livez`;
   const commands = printed.slice(printed.indexOf('# Paste into'), printed.indexOf('# Client configurations'));
   const shell = spawnSync('bash', [], { input: commands, encoding: 'utf8', timeout: 120_000 });
   const output = shell.stdout + shell.stderr;
@@ -32,7 +34,7 @@ try {
   assert.ok(code === 0 || signal === 'SIGINT', `npm start ended with ${code ?? signal}`);
 }
 assert.equal(
-  await fetch('http://127.0.0.1:9090/livez').then(
+  await fetch(health).then(
     (response) => response.status,
     () => 'closed',
   ),
