@@ -1,4 +1,4 @@
-// The path of one request, readable from top to bottom: `handle`. Every throw ends in `refuse`, every end in `complete`.
+// The path of one request, readable from top to bottom: `handle`. Every throw ends in `refuse`, every request in `end`.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { AuditLog, Urgency } from './audit/event.ts';

@@ -15,7 +15,13 @@ import { type Runtime, refuse, refuseRequest, takeRequest } from './gateway.ts';
 import { createAdmin } from './http/admin.ts';
 import { drain } from './http/drain.ts';
 import { createFront } from './http/front.ts';
-import { createListener, createPeerCertificateReader, peerAddress, updateListener } from './http/listener.ts';
+import {
+  connectionCeiling,
+  createListener,
+  createPeerCertificateReader,
+  peerAddress,
+  updateListener,
+} from './http/listener.ts';
 import type { Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { plainAddress } from './networks.ts';
@@ -89,6 +95,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   });
   await listen(admin, loaded.config.admin.listen);
   await listen(app, loaded.config.server.listen);
+  warnOfFewDescriptors(loaded, log);
   metrics.configurationLoaded(loaded.hash);
   await audit.write(configEvent(loaded.hash, { event: 'started', version: options.version }, now()));
 
@@ -219,6 +226,16 @@ function reasonsNotReady(runtime: Runtime, keySets: Iterable<KeySet>): string[] 
   for (const keySet of keySets)
     if (!keySet.ready()) reasons.push(`issuer ${keySet.issuer}: no keys yet, or they are too old`);
   return reasons;
+}
+
+function warnOfFewDescriptors({ config }: LoadedConfig, log: Log): void {
+  const { connections } = config.server.limits;
+  const possible = connectionCeiling();
+  if (possible < connections) {
+    log.warn(
+      `server.limits.connections is ${connections}, but the process may open too few files: ${possible} are accepted`,
+    );
+  }
 }
 
 /** What sockets are bound to cannot be changed under them. */

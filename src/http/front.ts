@@ -27,10 +27,8 @@ export async function createFront(options: FrontOptions): Promise<FastifyInstanc
   const app = fastify({
     serverFactory: (listener) => withRawEvents(options.createServer(listener), listener, options),
     logger: false,
-    exposeHeadRoutes: false,
     return503OnClosing: false,
     forceCloseConnections: false,
-    routerOptions: { maxParamLength: Number.MAX_SAFE_INTEGER, caseSensitive: true, ignoreTrailingSlash: false },
     clientErrorHandler: (error, socket) => answerBrokenConnection(error, socket, options),
     frameworkErrors: (error, request, reply) => refuseFramework(error, request, reply, options),
   });
