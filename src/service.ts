@@ -95,7 +95,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   });
   await listen(admin, loaded.config.admin.listen);
   await listen(app, loaded.config.server.listen);
-  warnOfFewDescriptors(loaded, log);
+  tellOfFewDescriptors(loaded, log);
   metrics.configurationLoaded(loaded.hash);
   await audit.write(configEvent(loaded.hash, { event: 'started', version: options.version }, now()));
 
@@ -228,11 +228,11 @@ function reasonsNotReady(runtime: Runtime, keySets: Iterable<KeySet>): string[] 
   return reasons;
 }
 
-function warnOfFewDescriptors({ config }: LoadedConfig, log: Log): void {
+function tellOfFewDescriptors({ config }: LoadedConfig, log: Log): void {
   const { connections } = config.server.limits;
   const possible = connectionCeiling();
   if (possible < connections) {
-    log.warn(
+    log.info(
       `server.limits.connections is ${connections}, but the process may open too few files: ${possible} are accepted`,
     );
   }
