@@ -3,7 +3,7 @@ import { hash, randomBytes } from 'node:crypto';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { stringify } from 'yaml';
 import { apiKeyEntry } from '../config/schema.ts';
-import { type CommandOutput, misuseExitsWith2 } from './output.ts';
+import type { CommandOutput } from './output.ts';
 
 export interface NewApiKey {
   /** The whole key as the client presents it. Shown once, stored nowhere. */
@@ -47,7 +47,7 @@ const dayMs = 86_400_000;
 
 /** Exit code 0: the key is printed; 2: an option makes no sense. */
 export function keysCommand(output: CommandOutput = process, now: () => number = Date.now): Command {
-  const create = misuseExitsWith2(new Command('new'))
+  const create = new Command('new')
     .description('make an API key: shown once, with its entry for the configuration')
     .requiredOption('--client-id <id>', 'the client that the key stands for', nonEmpty)
     .requiredOption('--scopes <scopes>', 'what it grants, separated by spaces or commas', parseScopes)
@@ -66,7 +66,7 @@ export function keysCommand(output: CommandOutput = process, now: () => number =
       }
       output.stdout.write(options.json === true ? `${JSON.stringify(made)}\n` : describe(made));
     });
-  return misuseExitsWith2(new Command('keys')).description('work with API keys').addCommand(create);
+  return new Command('keys').description('work with API keys').addCommand(create);
 }
 
 /** The entry is held against the configuration's own schema, so that what is printed can be pasted. */
