@@ -1,41 +1,46 @@
 // The shape of a JSON-RPC 2.0 message as MCP uses it: which members are read, and typed access to the bytes of each.
 import { GatewayError } from '../errors.ts';
 import { textOf } from './json-token.ts';
-import { type Member, type Shape, scanJson } from './scanner.ts';
+import { compileShape, type Member, type Shape, scanJson } from './scanner.ts';
 
+/** The members that are read, by their JSON pointers (RFC 6901). */
 const slotNames = [
-  'jsonrpc',
-  'id',
-  'method',
-  'params',
-  'result',
-  'error',
-  'params.name',
-  'params.uri',
-  'params.arguments',
-  'params.ref',
-  'params._meta',
-  'params.ref.type',
-  'params.ref.name',
-  'params.ref.uri',
+  '/jsonrpc',
+  '/id',
+  '/method',
+  '/params',
+  '/result',
+  '/error',
+  '/params/name',
+  '/params/uri',
+  '/params/arguments',
+  '/params/ref',
+  '/params/_meta',
+  '/params/ref/type',
+  '/params/ref/name',
+  '/params/ref/uri',
+  '/params/_meta/io.modelcontextprotocol~1protocolVersion',
 ] as const;
 export type Slot = (typeof slotNames)[number];
 
 const slotNumbers = Object.fromEntries(slotNames.map((name, index) => [name, index])) as Record<Slot, number>;
 
 /** The envelope is closed; `params` belong to the method and may hold what the gateway does not know. */
-const envelope = shapeOf('', true);
+const envelope = shapeOf('/', true);
 
 function shapeOf(prefix: string, closed: boolean): Shape {
   const members = new Map<string, Member>();
   for (const slot of slotNames) {
-    const name = slot.slice(prefix.length);
-    if (!slot.startsWith(prefix) || name === '' || name.includes('.')) continue;
-    const inner = slotNames.some((other) => other.startsWith(`${slot}.`));
+    const token = slot.slice(prefix.length);
+    if (!slot.startsWith(prefix) || token.includes('/')) continue;
+    const inner = slotNames.some((other) => other.startsWith(`${slot}/`));
     const number = slotNumbers[slot];
-    members.set(name, inner ? { slot: number, shape: shapeOf(`${slot}.`, false) } : { slot: number });
+    members.set(
+      token.replaceAll('~1', '/').replaceAll('~0', '~'),
+      inner ? { slot: number, shape: shapeOf(`${slot}/`, false) } : { slot: number },
+    );
   }
-  return { closed, members };
+  return compileShape(members, closed);
 }
 
 /** A scanned message: spans into its bytes, nothing built. */

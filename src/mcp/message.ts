@@ -13,6 +13,8 @@ export interface McpMessage {
   readonly id: string | number | null | undefined;
   /** Absent in responses. */
   readonly method: string | undefined;
+  /** The revision that the message states itself, as all do from 2026-07-28 on; undefined in a message of an older revision. */
+  readonly protocolVersion: string | undefined;
   readonly target: McpTarget | undefined;
   /** The meta-tool the target was reached through. */
   readonly via: string | undefined;

@@ -17,6 +17,22 @@ export const targetPlaces: ReadonlyMap<string, TargetPlace> = new Map<string, Ta
   ['completion/complete', { kind: 'reference' }],
 ]);
 
+export interface Listing {
+  readonly kind: 'tool' | 'resource' | 'prompt';
+  /** The member of the result that is the list. */
+  readonly member: string;
+  /** The member of each item that is called, read or asked for. */
+  readonly key: 'name' | 'uri' | 'uriTemplate';
+}
+
+/** The methods whose result lists what a caller may use, in every revision alike. */
+export const listings: ReadonlyMap<string, Listing> = new Map<string, Listing>([
+  ['tools/list', { kind: 'tool', member: 'tools', key: 'name' }],
+  ['resources/list', { kind: 'resource', member: 'resources', key: 'uri' }],
+  ['resources/templates/list', { kind: 'resource', member: 'resourceTemplates', key: 'uriTemplate' }],
+  ['prompts/list', { kind: 'prompt', member: 'prompts', key: 'name' }],
+]);
+
 /** The methods whose `params.arguments` are what conditions and audit look at. */
 export const methodsWithArguments: ReadonlySet<string> = new Set(['tools/call', 'prompts/get']);
 

@@ -10,17 +10,17 @@ import { isNotificationName, methodsWithArguments, targetPlaces } from './method
  */
 export function readMessage(bytes: Buffer): McpMessage {
   const envelope = readEnvelope(bytes);
-  if (stringOf(envelope, 'jsonrpc') !== '2.0') throw invalidRpc('`jsonrpc` must be "2.0".', 'version');
-  return has(envelope, 'method') ? readCall(envelope) : readResponse(envelope);
+  if (stringOf(envelope, '/jsonrpc') !== '2.0') throw invalidRpc('`jsonrpc` must be "2.0".', 'version');
+  return has(envelope, '/method') ? readCall(envelope) : readResponse(envelope);
 }
 
 function readCall(envelope: Envelope): McpMessage {
-  const method = stringOf(envelope, 'method');
+  const method = stringOf(envelope, '/method');
   if (method === undefined) throw invalidRpc('`method` must be a string.', 'method');
-  if (has(envelope, 'result') || has(envelope, 'error')) {
+  if (has(envelope, '/result') || has(envelope, '/error')) {
     throw invalidRpc('A message has either a method or a result.', 'members');
   }
-  if (has(envelope, 'params') && !isObject(envelope, 'params'))
+  if (has(envelope, '/params') && !isObject(envelope, '/params'))
     throw invalidRpc('`params` must be an object.', 'params');
   const id = readId(envelope);
   const kind = isNotificationName(method) ? 'notification' : 'request';
@@ -31,12 +31,12 @@ function readCall(envelope: Envelope): McpMessage {
 }
 
 function readResponse(envelope: Envelope): McpMessage {
-  if (has(envelope, 'params') || has(envelope, 'result') === has(envelope, 'error')) {
+  if (has(envelope, '/params') || has(envelope, '/result') === has(envelope, '/error')) {
     throw invalidRpc('A message has a method, a result or an error.', 'members');
   }
   const id = readId(envelope);
   // JSON-RPC 2.0 §5: an error may answer a message whose id could not be read.
-  if (id === undefined || (id === null && !has(envelope, 'error')))
+  if (id === undefined || (id === null && !has(envelope, '/error')))
     throw invalidRpc('A response needs the id of its request.', 'id');
   return messageOf(envelope, { kind: 'response', id, method: undefined, target: undefined, withArguments: false });
 }
@@ -46,15 +46,16 @@ interface Reading extends Pick<McpMessage, 'kind' | 'id' | 'method' | 'target'> 
 }
 
 function messageOf(envelope: Envelope, { kind, id, method, target, withArguments }: Reading): McpMessage {
-  if (withArguments && has(envelope, 'params.arguments') && !isObject(envelope, 'params.arguments')) {
+  if (withArguments && has(envelope, '/params/arguments') && !isObject(envelope, '/params/arguments')) {
     throw invalidRpc('`params.arguments` must be an object.', 'arguments');
   }
-  const raw = withArguments ? bytesOf(envelope, 'params.arguments') : undefined;
+  const raw = withArguments ? bytesOf(envelope, '/params/arguments') : undefined;
   let parsed: unknown;
   return {
     kind,
     id,
     method,
+    protocolVersion: readProtocolVersion(envelope),
     target,
     via: undefined,
     args: () => {
@@ -66,10 +67,19 @@ function messageOf(envelope: Envelope, { kind, id, method, target, withArguments
   };
 }
 
+/** MCP 2026-07-28, versioning: what tells the eras apart is in the body, not in a header. */
+function readProtocolVersion(envelope: Envelope): string | undefined {
+  const member = '/params/_meta/io.modelcontextprotocol~1protocolVersion';
+  if (!has(envelope, member)) return undefined;
+  const version = stringOf(envelope, member);
+  if (version === undefined) throw invalidRpc('The protocol version in `_meta` must be a string.', 'protocol_version');
+  return version;
+}
+
 /** An integer that a JavaScript number cannot hold would come back changed in an error. */
 function readId(envelope: Envelope): string | number | null | undefined {
-  if (!has(envelope, 'id')) return undefined;
-  const id = stringOf(envelope, 'id') ?? scalarOf(envelope, 'id');
+  if (!has(envelope, '/id')) return undefined;
+  const id = stringOf(envelope, '/id') ?? scalarOf(envelope, '/id');
   if (id === null || typeof id === 'string' || (typeof id === 'number' && Number.isSafeInteger(id))) return id;
   throw invalidRpc('`id` must be a string or a whole number.', 'id');
 }
@@ -78,16 +88,16 @@ function readTarget(envelope: Envelope, method: string): McpTarget | undefined {
   const place = targetPlaces.get(method);
   if (place === undefined) return undefined;
   if (place.kind === 'reference') return readReference(envelope);
-  const name = stringOf(envelope, `params.${place.member}`);
+  const name = stringOf(envelope, `/params/${place.member}`);
   if (name === undefined) throw invalidRpc(`\`params.${place.member}\` must be a string.`, 'target');
   return { kind: place.kind, name };
 }
 
 function readReference(envelope: Envelope): McpTarget {
-  const type = stringOf(envelope, 'params.ref.type');
-  const prompt = type === 'ref/prompt' ? stringOf(envelope, 'params.ref.name') : undefined;
+  const type = stringOf(envelope, '/params/ref/type');
+  const prompt = type === 'ref/prompt' ? stringOf(envelope, '/params/ref/name') : undefined;
   if (prompt !== undefined) return { kind: 'prompt', name: prompt };
-  const resource = type === 'ref/resource' ? stringOf(envelope, 'params.ref.uri') : undefined;
+  const resource = type === 'ref/resource' ? stringOf(envelope, '/params/ref/uri') : undefined;
   if (resource !== undefined) return { kind: 'resource', name: resource };
   throw invalidRpc('`params.ref` must be a reference to a prompt or a resource.', 'target');
 }

@@ -21,6 +21,8 @@ import {
 export interface Shape {
   readonly closed: boolean;
   readonly members: ReadonlyMap<string, Member>;
+  /** The names of the members, folded. */
+  readonly folded: ReadonlySet<string>;
 }
 
 export interface Member {
@@ -28,6 +30,10 @@ export interface Member {
   readonly slot: number;
   /** What to note within, where the value is an object. */
   readonly shape?: Shape;
+}
+
+export function compileShape(members: ReadonlyMap<string, Member>, closed: boolean): Shape {
+  return { closed, members, folded: new Set([...members.keys()].map(fold)) };
 }
 
 export const maxDepth = 64;
@@ -161,7 +167,7 @@ function sameBytes(bytes: Buffer, start: number, end: number, otherStart: number
 function memberOf(shape: Shape, name: string): Member | undefined {
   const member = shape.members.get(name);
   if (member !== undefined) return member;
-  if (shape.members.has(fold(name))) {
+  if (shape.folded.has(fold(name))) {
     throw new GatewayError('invalid_jsonrpc', 'A member of the message is misspelt: names are case-sensitive.', {
       reason: 'member_spelling',
     });
@@ -176,8 +182,10 @@ function memberOf(shape: Shape, name: string): Member | undefined {
 
 /** As the most lenient reader would compare names: upper-casing first maps the long s to `s`, and NFKC full-width letters to ASCII. */
 function fold(name: string): string {
-  return name.normalize('NFKC').toUpperCase().toLowerCase();
+  return asciiOnly.test(name) ? name.toLowerCase() : name.normalize('NFKC').toUpperCase().toLowerCase();
 }
+
+const asciiOnly = /^[ -~]*$/;
 
 function duplicateKey(): GatewayError {
   return new GatewayError('invalid_jsonrpc', 'A name occurs twice in one object.', { reason: 'duplicate_key' });

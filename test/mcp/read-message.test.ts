@@ -84,6 +84,36 @@ t.test('every method that is about something names it', (t) => {
   t.end();
 });
 
+t.test('the revision is read from the body alone', (t) => {
+  const version = 'io.modelcontextprotocol/protocolVersion';
+  const modern = (meta: string) => `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":${meta}}}`;
+  t.equal(read(modern(`{"${version}":"2026-07-28"}`)).protocolVersion, '2026-07-28');
+  t.equal(read(modern(`{"io.modelcontextprotocol\\/protocol\\u0056ersion":"x"}`)).protocolVersion, 'x', 'escaped');
+  for (const meta of ['{}', '{"progressToken":1}', '"2026-07-28"', `{"x":{"${version}":"2026-07-28"}}`]) {
+    t.equal(read(modern(meta)).protocolVersion, undefined, meta);
+  }
+  t.equal(read('{"jsonrpc":"2.0","id":1,"method":"ping"}').protocolVersion, undefined);
+  t.equal(
+    read(`{"jsonrpc":"2.0","method":"notifications/x","params":{"_meta":{"${version}":"2026-07-28"}}}`).protocolVersion,
+    '2026-07-28',
+    'in a notification too',
+  );
+  for (const value of ['null', '1', '["2026-07-28"]', '{}', 'true']) {
+    t.equal(refusal(modern(`{"${version}":${value}}`)), 'invalid_jsonrpc protocol_version', value);
+  }
+  for (const other of [
+    'io.modelcontextprotocol/protocolversion',
+    'IO.modelcontextprotocol/protocolVersion',
+    'io.modelcontextprotocol/protocolVer\u017fion',
+    'io.modelcontextprotocol\uff0fprotocolVersion',
+  ]) {
+    t.equal(refusal(modern(`{"${other}":"2026-07-28"}`)), 'invalid_jsonrpc member_spelling', other);
+  }
+  t.equal(refusal(modern(`{"${version}":"a","${version}":"b"}`)), 'invalid_jsonrpc duplicate_key');
+  t.equal(refusal('{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_META":{}}}'), 'invalid_jsonrpc member_spelling');
+  t.end();
+});
+
 t.test('what could be understood in two ways is refused', (t) => {
   const refused: [string, string, string][] = [
     ['the method twice', '{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}', 'duplicate_key'],

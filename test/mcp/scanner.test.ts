@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { GatewayError } from '../../src/errors.ts';
-import { maxDepth, maxKeys, type Shape, scanJson } from '../../src/mcp/scanner.ts';
+import { compileShape, maxDepth, maxKeys, scanJson } from '../../src/mcp/scanner.ts';
 
-const open: Shape = { closed: false, members: new Map([['method', { slot: 0 }]]) };
+const open = compileShape(new Map([['method', { slot: 0 }]]), false);
 
 function scan(text: string | Buffer): readonly number[] {
   return scanJson(Buffer.from(text), open, 1);
