@@ -57,25 +57,29 @@ export function compilePathRules(config: PathPolicyConfig, options: PolicyOption
   };
 }
 
-/** The order in which the selectors are tried: the cheapest and most telling first. */
-function mcpSelectors(config: McpSelectorConfig, options: SelectorOptions): (Selector | undefined)[] {
-  return [compileTarget(config, options.effect), ...sharedSelectors(config, options)];
+/** The target is tried first, then the selectors in their order: the cheapest and most telling first. */
+type Selectors = Pick<Rule, 'target' | 'selectors'>;
+
+function mcpSelectors(config: McpSelectorConfig, options: SelectorOptions): Selectors {
+  return { target: compileTarget(config, options.effect), selectors: sharedSelectors(config, options) };
 }
 
-function pathSelectors(config: PathSelectorConfig, options: SelectorOptions): (Selector | undefined)[] {
-  return [
-    config.methods && compileHttpMethods(config.methods),
-    config.paths && compilePaths(config.paths),
-    ...sharedSelectors(config, options),
-  ];
+function pathSelectors(config: PathSelectorConfig, options: SelectorOptions): Selectors {
+  const selectors = [config.methods && compileHttpMethods(config.methods), config.paths && compilePaths(config.paths)];
+  return { target: undefined, selectors: [...selectors.filter(isPresent), ...sharedSelectors(config, options)] };
 }
 
-function sharedSelectors(config: SharedSelectorConfig, options: SelectorOptions): (Selector | undefined)[] {
-  return [
+function sharedSelectors(config: SharedSelectorConfig, options: SelectorOptions): Selector[] {
+  const selectors = [
     config.clients && compileClients(config.clients, options.authenticators),
     config.claims && compileClaims(config.claims),
     config.networks && compileNetworkSelector(config.networks),
   ];
+  return selectors.filter(isPresent);
+}
+
+function isPresent(selector: Selector | undefined): selector is Selector {
+  return selector !== undefined;
 }
 
 type RuleShape<S> = Pick<McpRuleConfig, 'name' | 'require'> & { allow?: S | undefined; deny?: S | undefined };
@@ -83,7 +87,7 @@ type RuleShape<S> = Pick<McpRuleConfig, 'name' | 'require'> & { allow?: S | unde
 function compileRule<S extends { when?: string | undefined }>(
   config: RuleShape<S>,
   index: number,
-  selectorsOf: (config: S, options: SelectorOptions) => (Selector | undefined)[],
+  selectorsOf: (config: S, options: SelectorOptions) => Selectors,
   options: PolicyOptions,
 ): Rule {
   const place = `rules[${index}]`;
@@ -99,7 +103,7 @@ function compileRule<S extends { when?: string | undefined }>(
     return {
       name: config.name ?? place,
       effect,
-      selectors: selectorsOf(selected, { ...options, effect }).filter((selector) => selector !== undefined),
+      ...selectorsOf(selected, { ...options, effect }),
       when: selected.when === undefined ? undefined : compileCondition(selected.when),
       require: compileRequirement(config.require),
     };

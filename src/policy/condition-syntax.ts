@@ -51,6 +51,17 @@ export function hasLoop(node: ASTNode): boolean {
   return (node.op === 'rcall' && isLoop(node)) || operands(node).some(hasLoop);
 }
 
+/** The names of variables that stand in the condition. */
+export function namesIn(root: ASTNode): ReadonlySet<string> {
+  const names = new Set<string>();
+  const visitNames = (node: ASTNode): void => {
+    if (node.op === 'id') names.add(node.args);
+    for (const part of operands(node)) visitNames(part);
+  };
+  visitNames(root);
+  return names;
+}
+
 /** The direct parts of a node, in their order. */
 export function operands(node: ASTNode): readonly ASTNode[] {
   switch (node.op) {

@@ -1,6 +1,6 @@
 // CEL conditions: compiled when the file is loaded, bounded when they run, and an error in one is never an answer.
 import { parseCondition } from './condition-expression.ts';
-import { hasLoop } from './condition-syntax.ts';
+import { hasLoop, namesIn } from './condition-syntax.ts';
 import type { Facts } from './facts.ts';
 
 export { conditionWarnings, unguardedFields } from './condition-lint.ts';
@@ -9,13 +9,17 @@ export { conditionWarnings, unguardedFields } from './condition-lint.ts';
 export interface ConditionVariables {
   readonly principal: Readonly<Record<string, unknown>>;
   readonly args: unknown;
-  readonly tool: string;
+  readonly tool: string | undefined;
   readonly route: string;
   readonly request: { readonly method: string; readonly path: string; readonly address: string };
 }
 
 /** Yields what the expression says. Throws when it errors or its value is neither true nor false: the caller denies with `condition_error`. */
-export type Condition = (variables: ConditionVariables) => boolean;
+export interface Condition {
+  (variables: ConditionVariables): boolean;
+  /** The variables that stand in the expression. */
+  readonly names: ReadonlySet<string>;
+}
 
 /** Lists and maps in the arguments may hold this many values together where a condition iterates; beyond, it errors. */
 export const maxIteratedValues = 10_000;
@@ -27,36 +31,53 @@ export const maxIteratedValues = 10_000;
 export function compileCondition(source: string): Condition {
   const expression = parseCondition(source);
   const iterates = hasLoop(expression.ast);
-  return (variables) => {
+  const evaluate = (variables: ConditionVariables): boolean => {
     if (iterates && countValues(variables.args, 0) > maxIteratedValues)
       throw new Error('too many values to iterate over');
     const result: unknown = expression(variables);
     if (typeof result !== 'boolean') throw new Error('the condition is neither true nor false');
     return result;
   };
+  return Object.assign(evaluate, { names: namesIn(expression.ast) });
 }
 
 /** What the facts of a request look like to a condition. */
 export function conditionVariables(facts: Facts): ConditionVariables {
-  const { caller, message, http, client } = facts;
+  const { caller, message } = facts;
   let args: unknown;
   return {
-    principal: caller === undefined ? anonymous : principalVariable(caller),
+    principal: principalVariable(caller),
     get args() {
       args ??= message?.args() ?? {};
       return args;
     },
     tool: message?.target?.kind === 'tool' ? message.target.name : '',
     route: facts.route,
-    request: { method: http.method, path: http.path, address: client.address },
+    request: requestVariable(facts),
   };
+}
+
+/** The same for a call that nobody has made yet: `args` is unbound, and so is `tool` where it may be any. An expression whose value hangs on them throws. */
+export function unboundVariables(facts: Facts, tool: string | undefined): ConditionVariables {
+  return {
+    principal: principalVariable(facts.caller),
+    args: undefined,
+    tool,
+    route: facts.route,
+    request: requestVariable(facts),
+  };
+}
+
+function requestVariable({ http, client }: Facts): ConditionVariables['request'] {
+  return { method: http.method, path: http.path, address: client.address };
 }
 
 const anonymous = { kind: 'none', scopes: [], claims: {} };
 
-function principalVariable({ principal, scopes }: NonNullable<Facts['caller']>): Record<string, unknown> {
-  const { kind, issuer, subject, clientId, claims } = principal;
-  return { kind, issuer, subject, clientId, scopes, claims };
+function principalVariable(caller: Facts['caller']): Record<string, unknown> {
+  if (caller === undefined) return anonymous;
+  const { kind, issuer, subject, clientId, claims } = caller.principal;
+  return { kind, issuer, subject, clientId, scopes: caller.scopes, claims };
 }
 
 /** Counts no further than it must. */

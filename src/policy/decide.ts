@@ -16,6 +16,7 @@ export function decide(facts: Facts, policy: Policy): Decision {
   const unallowable = target?.kind === 'resource' && isDangerousUri(target.name);
   for (const rule of policy.rules) {
     if (unallowable && rule.effect === 'allow') continue;
+    if (rule.target !== undefined && !rule.target.matches(facts)) continue;
     if (!rule.selectors.every((matches) => matches(facts))) continue;
     const governs = rule.when === undefined ? true : evaluate(rule.when, facts);
     if (governs === 'error') return deny('condition_error', rule, facts);

@@ -4,9 +4,13 @@ export type Matcher = (text: string) => boolean;
 
 /** Compiles one glob. Matching walks the text once for each literal part, with no backtracking. */
 export function compileGlob(glob: string): Matcher {
-  const [prefix = '', ...rest] = glob.split('*');
+  return compileParts(glob.split('*'));
+}
+
+/** The same for literal parts with any run of characters between each two of them. */
+function compileParts([prefix = '', ...rest]: readonly string[]): Matcher {
   const suffix = rest.pop();
-  if (suffix === undefined) return (text) => text === glob;
+  if (suffix === undefined) return (text) => text === prefix;
   const inner = rest.filter((part) => part !== '');
   return (text) => {
     const end = text.length - suffix.length;
@@ -26,6 +30,33 @@ export function compileGlobs(globs: readonly string[]): Matcher {
   const literals = new Set(globs.filter((glob) => !glob.includes('*')));
   const patterns = globs.filter((glob) => glob.includes('*')).map(compileGlob);
   return (text) => literals.has(text) || patterns.some((matches) => matches(text));
+}
+
+/** How much of what a pattern stands for is matched. */
+export type Coverage = 'all' | 'some' | 'none';
+
+/**
+ * Compares globs with patterns: literal parts with any run of characters between each two of them, one part standing for itself alone.
+ * `none` is exact; what only several globs together match is `some`.
+ */
+export function compileCoverage(globs: readonly string[]): (pattern: readonly string[]) => Coverage {
+  const matches = compileGlobs(globs);
+  return (pattern) => {
+    // A `*` of the pattern, literal or not, is a character that only a `*` of a glob can match.
+    if (matches(pattern.join('*'))) return 'all';
+    return pattern.length > 1 && globs.some((glob) => overlaps(glob.split('*'), pattern)) ? 'some' : 'none';
+  };
+}
+
+/** Between two runs of any characters everything fits, so that only the ends can contradict each other. */
+function overlaps(glob: readonly string[], pattern: readonly string[]): boolean {
+  if (glob.length === 1) return compileParts(pattern)(glob[0]!);
+  const [prefix, other] = [glob[0]!, pattern[0]!];
+  const [suffix, otherSuffix] = [glob.at(-1)!, pattern.at(-1)!];
+  return (
+    (prefix.startsWith(other) || other.startsWith(prefix)) &&
+    (suffix.endsWith(otherSuffix) || otherSuffix.endsWith(suffix))
+  );
 }
 
 /** Reports whether everything that `narrower` matches is matched by `wider` too. */

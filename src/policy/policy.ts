@@ -1,15 +1,18 @@
 // A compiled policy: what `decide` walks. Built once per configuration snapshot, immutable, shared by all requests of a route.
 import type { Condition } from './condition.ts';
 import type { Requirement } from './requirement.ts';
+import type { TargetSelector } from './select-target.ts';
 import type { Effect, Selector } from './selector.ts';
 
 export interface Rule {
   /** As configured, or its place, such as `rules[2]`. */
   readonly name: string;
   readonly effect: Effect;
-  /** All must match. */
+  /** What the rule is about; undefined: everything. */
+  readonly target: TargetSelector | undefined;
+  /** Who it is about, and on path routes also what; all must match. */
   readonly selectors: readonly Selector[];
-  /** Evaluated last. */
+  /** Evaluated after the selectors. */
   readonly when: Condition | undefined;
   readonly require: Requirement;
 }

@@ -1,6 +1,7 @@
 // Selects by what an MCP message is about: `tools`, `resources`, `prompts` and `methods`.
 import type { McpTargetKind } from '../mcp/message.ts';
-import { compileGlob, compileGlobs, type Matcher } from './glob.ts';
+import { type Coverage, compileCoverage, compileGlob, compileGlobs, type Matcher } from './glob.ts';
+import type { Item } from './item.ts';
 import type { Effect, Selector } from './selector.ts';
 
 export interface TargetSelectorConfig {
@@ -8,6 +9,12 @@ export interface TargetSelectorConfig {
   readonly resources?: readonly string[] | undefined;
   readonly prompts?: readonly string[] | undefined;
   readonly methods?: readonly string[] | undefined;
+}
+
+export interface TargetSelector {
+  readonly matches: Selector;
+  /** Of the calls that an item of a list stands for, how many match. */
+  readonly covers: (item: Item) => Coverage;
 }
 
 /** The methods through which a target of each kind is reached. */
@@ -19,29 +26,54 @@ const methodsTo: Readonly<Record<McpTargetKind, readonly string[]>> = {
 
 const kindOf = { tools: 'tool', resources: 'resource', prompts: 'prompt' } as const;
 
+/** What makes an item of a list useful. */
+const useOf: Readonly<Record<McpTargetKind, string>> = {
+  tool: 'tools/call',
+  prompt: 'prompts/get',
+  resource: 'resources/read',
+};
+
+interface Names {
+  readonly matches: Matcher;
+  readonly covers: (pattern: readonly string[]) => Coverage;
+}
+
 /**
  * Compiles the target: a message matches when its tool, resource or prompt matches the globs of that kind, and its method those of `methods`
  * where both are given. Throws an Error when a `methods` glob stands beside kinds that it can never be about.
  */
-export function compileTarget(config: TargetSelectorConfig, effect: Effect): Selector | undefined {
-  const byKind = new Map<McpTargetKind, Matcher>();
+export function compileTarget(config: TargetSelectorConfig, effect: Effect): TargetSelector | undefined {
+  const byKind = new Map<McpTargetKind, Names>();
   for (const key of ['tools', 'resources', 'prompts'] as const) {
     const globs = config[key];
-    if (globs !== undefined) byKind.set(kindOf[key], compileGlobs(globs));
+    if (globs !== undefined) byKind.set(kindOf[key], { matches: compileGlobs(globs), covers: compileCoverage(globs) });
   }
   const methods = config.methods === undefined ? undefined : compileGlobs(config.methods);
-  if (byKind.size === 0) {
-    if (methods === undefined) return undefined;
-    return ({ message }) => message?.method !== undefined && methods(message.method);
-  }
+  if (byKind.size === 0) return methods && methodsAlone(methods);
   checkMethods(config.methods ?? [], [...byKind.keys()]);
-  return ({ message }) => {
-    if (message?.target === undefined || message.method === undefined) return false;
-    if (methods !== undefined && !methods(message.method)) return false;
-    const { kind, name } = message.target;
-    const matches = byKind.get(kind);
-    if (matches === undefined) return false;
-    return matches(name) || (effect === 'deny' && message.via !== undefined && matches(message.via));
+  const byVia = ({ matches }: Names, via: string | undefined): boolean =>
+    effect === 'deny' && via !== undefined && matches(via);
+  return {
+    matches({ message }) {
+      if (message?.target === undefined || message.method === undefined) return false;
+      if (methods !== undefined && !methods(message.method)) return false;
+      const { kind, name } = message.target;
+      const names = byKind.get(kind);
+      return names !== undefined && (names.matches(name) || byVia(names, message.via));
+    },
+    covers({ kind, pattern, via }) {
+      if (methods !== undefined && !methods(useOf[kind])) return 'none';
+      const names = byKind.get(kind);
+      if (names === undefined) return 'none';
+      return byVia(names, via) ? 'all' : names.covers(pattern);
+    },
+  };
+}
+
+function methodsAlone(methods: Matcher): TargetSelector {
+  return {
+    matches: ({ message }) => message?.method !== undefined && methods(message.method),
+    covers: ({ kind }) => (methods(useOf[kind]) ? 'all' : 'none'),
   };
 }
 

@@ -1,0 +1,34 @@
+// What a list shows: a tool, a prompt or a resource that could be called, or all those that one entry stands for.
+import type { McpTargetKind } from '../mcp/message.ts';
+
+export interface Item {
+  readonly kind: McpTargetKind;
+  /** Literal parts of the name, with any run of characters between each two of them; one part is the name itself. */
+  readonly pattern: readonly string[];
+  /** The meta-tool it would be called through. */
+  readonly via: string | undefined;
+}
+
+export function itemOf(kind: McpTargetKind, name: string): Item {
+  return { kind, pattern: [name], via: undefined };
+}
+
+/** Whatever could be called through a meta-tool. */
+export function anyToolThrough(via: string): Item {
+  return { kind: 'tool', pattern: ['', ''], via };
+}
+
+/**
+ * The resources that a URI template (RFC 6570) stands for, every expression taken for any run of characters, an empty one included.
+ * Undefined when its braces do not match: nothing can be read with it.
+ */
+export function templateItem(template: string): Item | undefined {
+  const pattern = template.split(/\{[^{}]*\}/);
+  if (pattern.some((part) => part.includes('{') || part.includes('}'))) return undefined;
+  return { kind: 'resource', pattern, via: undefined };
+}
+
+/** One of the names it stands for, and one that is as plain as any of them: the characters put in decide nothing. */
+export function exampleOf({ pattern }: Item): string {
+  return pattern.join('x');
+}
