@@ -93,8 +93,8 @@ function credentialOf(of: NonNullable<AuditEvent['credentials']>[number]): strin
 }
 
 function mcpOf(of: NonNullable<AuditEvent['mcp']>): string {
-  let json =
-    member('method', of.method) + member('tool', of.tool) + member('via', of.via) + member('target', of.target);
+  let json = member('method', of.method) + member('tool', of.tool) + member('via', of.via);
+  json += typeof of.target === 'object' ? `,"target":${bounded(of.target)}` : member('target', of.target);
   if (of.arguments !== undefined) json += `,"arguments":${bounded(of.arguments)}`;
   return `{${json.slice(1)}}`;
 }

@@ -35,7 +35,8 @@ export interface AuditEvent {
         readonly method?: string | undefined;
         readonly tool?: string | undefined;
         readonly via?: string | undefined;
-        readonly target?: string | undefined;
+        /** Several where a message subscribes to several. */
+        readonly target?: string | readonly string[] | undefined;
         /** As `mcp.audit.arguments` says: a digest, selected values, or the arguments' JSON. */
         readonly arguments?: unknown;
       }

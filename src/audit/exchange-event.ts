@@ -89,7 +89,7 @@ function factsOf(exchange: Exchange): RequestFacts {
       method: message.method,
       tool: message.target?.kind === 'tool' ? message.target.name : undefined,
       via: message.via,
-      target: message.target?.kind === 'tool' ? undefined : message.target?.name,
+      target: targetOf(message),
       arguments: exchange.auditArguments,
     },
     scopes: decision && {
@@ -100,6 +100,12 @@ function factsOf(exchange: Exchange): RequestFacts {
     decision: exchange.error === undefined ? 'allow' : 'deny',
     rule: decision?.rule,
   };
+}
+
+/** What a message is about besides a tool. */
+function targetOf({ target, subscribed }: NonNullable<Exchange['message']>): string | readonly string[] | undefined {
+  if (subscribed !== undefined) return subscribed.map(({ name }) => name);
+  return target?.kind === 'tool' ? undefined : target?.name;
 }
 
 function textOf(principal: Principal | undefined, principals: PrincipalTexts): string | undefined {

@@ -15,10 +15,12 @@ const slotNames = [
   '/params/uri',
   '/params/arguments',
   '/params/ref',
+  '/params/notifications',
   '/params/_meta',
   '/params/ref/type',
   '/params/ref/name',
   '/params/ref/uri',
+  '/params/notifications/resourceSubscriptions',
   '/params/_meta/io.modelcontextprotocol~1protocolVersion',
 ] as const;
 export type Slot = (typeof slotNames)[number];

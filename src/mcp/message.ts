@@ -16,6 +16,8 @@ export interface McpMessage {
   /** The revision that the message states itself, as all do from 2026-07-28 on; undefined in a message of an older revision. */
   readonly protocolVersion: string | undefined;
   readonly target: McpTarget | undefined;
+  /** The resources a `subscriptions/listen` names, each a target of its own; undefined when the message names none. */
+  readonly subscribed: readonly McpTarget[] | undefined;
   /** The meta-tool the target was reached through. */
   readonly via: string | undefined;
   /** The arguments of a tool or prompt call, parsed on first use; undefined when the call has none. */

@@ -1,21 +1,12 @@
-// The methods of MCP that are about a tool, a prompt or a resource, and where each revision's messages name it.
+// The method table of MCP, revisions 2024-11-05 to 2026-07-28: where each method names what it is about, and what its result lists.
 
-/** Where the target is named: a string member of `params`, or the reference of a completion. */
+/** Where the targets are named: a string member of `params`, the reference of a completion, or the URIs of a subscription. */
 export type TargetPlace =
   | { readonly kind: 'tool'; readonly member: 'name' }
   | { readonly kind: 'prompt'; readonly member: 'name' }
   | { readonly kind: 'resource'; readonly member: 'uri' }
-  | { readonly kind: 'reference' };
-
-/** Revisions 2024-11-05 to 2026-07-28; a method that is not here has no target and is judged by its name alone. */
-export const targetPlaces: ReadonlyMap<string, TargetPlace> = new Map<string, TargetPlace>([
-  ['tools/call', { kind: 'tool', member: 'name' }],
-  ['prompts/get', { kind: 'prompt', member: 'name' }],
-  ['resources/read', { kind: 'resource', member: 'uri' }],
-  ['resources/subscribe', { kind: 'resource', member: 'uri' }],
-  ['resources/unsubscribe', { kind: 'resource', member: 'uri' }],
-  ['completion/complete', { kind: 'reference' }],
-]);
+  | { readonly kind: 'reference' }
+  | { readonly kind: 'subscriptions' };
 
 export interface Listing {
   readonly kind: 'tool' | 'resource' | 'prompt';
@@ -25,16 +16,61 @@ export interface Listing {
   readonly key: 'name' | 'uri' | 'uriTemplate';
 }
 
-/** The methods whose result lists what a caller may use, in every revision alike. */
-export const listings: ReadonlyMap<string, Listing> = new Map<string, Listing>([
-  ['tools/list', { kind: 'tool', member: 'tools', key: 'name' }],
-  ['resources/list', { kind: 'resource', member: 'resources', key: 'uri' }],
-  ['resources/templates/list', { kind: 'resource', member: 'resourceTemplates', key: 'uriTemplate' }],
-  ['prompts/list', { kind: 'prompt', member: 'prompts', key: 'name' }],
+export interface Method {
+  /** Absent: the method is judged by its name alone. */
+  readonly target?: TargetPlace;
+  /** `params.arguments` are what conditions and audit look at. */
+  readonly arguments?: true;
+  /** From 2026-07-28 on the header Mcp-Name repeats the target. */
+  readonly mirrorsName?: true;
+  readonly listing?: Listing;
+}
+
+const byName: Method = {};
+const resource: TargetPlace = { kind: 'resource', member: 'uri' };
+
+/**
+ * What a client may send, by revision of its first appearance; nothing here changed its place or its list in a later one. Requests of servers
+ * (`sampling/createMessage`, `elicitation/create`, `roots/list`) are not in it, nor are extensions.
+ */
+const methods: ReadonlyMap<string, Method> = new Map<string, Method>([
+  // 2024-11-05
+  ['initialize', byName],
+  ['notifications/initialized', byName],
+  ['notifications/cancelled', byName],
+  ['notifications/progress', byName],
+  ['notifications/roots/list_changed', byName],
+  ['ping', byName],
+  ['logging/setLevel', byName],
+  ['tools/list', { listing: { kind: 'tool', member: 'tools', key: 'name' } }],
+  ['tools/call', { target: { kind: 'tool', member: 'name' }, arguments: true, mirrorsName: true }],
+  ['resources/list', { listing: { kind: 'resource', member: 'resources', key: 'uri' } }],
+  ['resources/templates/list', { listing: { kind: 'resource', member: 'resourceTemplates', key: 'uriTemplate' } }],
+  ['resources/read', { target: resource, mirrorsName: true }],
+  ['resources/subscribe', { target: resource }],
+  ['resources/unsubscribe', { target: resource }],
+  ['prompts/list', { listing: { kind: 'prompt', member: 'prompts', key: 'name' } }],
+  ['prompts/get', { target: { kind: 'prompt', member: 'name' }, arguments: true, mirrorsName: true }],
+  ['completion/complete', { target: { kind: 'reference' } }],
+  // 2025-11-25
+  ['tasks/get', byName],
+  ['tasks/result', byName],
+  ['tasks/list', byName],
+  ['tasks/cancel', byName],
+  // 2026-07-28
+  ['server/discover', byName],
+  ['subscriptions/listen', { target: { kind: 'subscriptions' } }],
 ]);
 
-/** The methods whose `params.arguments` are what conditions and audit look at. */
-export const methodsWithArguments: ReadonlySet<string> = new Set(['tools/call', 'prompts/get']);
+/** Undefined for a method that no revision defines for clients. */
+export function methodOf(name: string): Method | undefined {
+  return methods.get(name);
+}
+
+/** The methods whose result lists what a caller may use. */
+export const listings: ReadonlyMap<string, Listing> = new Map(
+  [...methods].flatMap(([name, { listing }]) => (listing === undefined ? [] : [[name, listing] as const])),
+);
 
 /** All notifications of all revisions begin so, and no request does. */
 export function isNotificationName(method: string): boolean {

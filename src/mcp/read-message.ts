@@ -1,7 +1,7 @@
 // Body → message: strict enough that whoever reads the same bytes behind the gateway cannot understand something else.
 import { bytesOf, type Envelope, has, invalidRpc, isObject, readEnvelope, scalarOf, stringOf } from './envelope.ts';
 import type { McpMessage, McpTarget } from './message.ts';
-import { isNotificationName, methodsWithArguments, targetPlaces } from './methods.ts';
+import { isNotificationName, methodOf, type TargetPlace } from './methods.ts';
 
 /**
  * Reads one JSON-RPC 2.0 message. Batches, unknown members of the envelope, null ids of requests, ids beyond the safe integers, positional `params`,
@@ -26,8 +26,10 @@ function readCall(envelope: Envelope): McpMessage {
   const kind = isNotificationName(method) ? 'notification' : 'request';
   if (kind === 'notification' && id !== undefined) throw invalidRpc('A notification has no id.', 'id');
   if (kind === 'request' && (id === undefined || id === null)) throw invalidRpc('A request needs an id.', 'id');
-  const target = readTarget(envelope, method);
-  return messageOf(envelope, { kind, id, method, target, withArguments: methodsWithArguments.has(method) });
+  const known = methodOf(method);
+  const target = readTarget(envelope, known?.target);
+  const subscribed = known?.target?.kind === 'subscriptions' ? readSubscriptions(envelope) : undefined;
+  return messageOf(envelope, { kind, id, method, target, subscribed }, known?.arguments === true);
 }
 
 function readResponse(envelope: Envelope): McpMessage {
@@ -38,25 +40,25 @@ function readResponse(envelope: Envelope): McpMessage {
   // JSON-RPC 2.0 §5: an error may answer a message whose id could not be read.
   if (id === undefined || (id === null && !has(envelope, '/error')))
     throw invalidRpc('A response needs the id of its request.', 'id');
-  return messageOf(envelope, { kind: 'response', id, method: undefined, target: undefined, withArguments: false });
+  const nothing = { method: undefined, target: undefined, subscribed: undefined };
+  return messageOf(envelope, { kind: 'response', id, ...nothing }, false);
 }
 
-interface Reading extends Pick<McpMessage, 'kind' | 'id' | 'method' | 'target'> {
-  readonly withArguments: boolean;
-}
+type Reading = Pick<McpMessage, 'kind' | 'id' | 'method' | 'target' | 'subscribed'>;
 
-function messageOf(envelope: Envelope, { kind, id, method, target, withArguments }: Reading): McpMessage {
+function messageOf(envelope: Envelope, reading: Reading, withArguments: boolean): McpMessage {
   if (withArguments && has(envelope, '/params/arguments') && !isObject(envelope, '/params/arguments')) {
     throw invalidRpc('`params.arguments` must be an object.', 'arguments');
   }
   const raw = withArguments ? bytesOf(envelope, '/params/arguments') : undefined;
   let parsed: unknown;
   return {
-    kind,
-    id,
-    method,
+    kind: reading.kind,
+    id: reading.id,
+    method: reading.method,
     protocolVersion: readProtocolVersion(envelope),
-    target,
+    target: reading.target,
+    subscribed: reading.subscribed,
     via: undefined,
     args: () => {
       if (raw !== undefined) parsed ??= JSON.parse(raw.toString('utf8'));
@@ -84,13 +86,32 @@ function readId(envelope: Envelope): string | number | null | undefined {
   throw invalidRpc('`id` must be a string or a whole number.', 'id');
 }
 
-function readTarget(envelope: Envelope, method: string): McpTarget | undefined {
-  const place = targetPlaces.get(method);
-  if (place === undefined) return undefined;
+function readTarget(envelope: Envelope, place: TargetPlace | undefined): McpTarget | undefined {
+  if (place === undefined || place.kind === 'subscriptions') return undefined;
   if (place.kind === 'reference') return readReference(envelope);
   const name = stringOf(envelope, `/params/${place.member}`);
   if (name === undefined) throw invalidRpc(`\`params.${place.member}\` must be a string.`, 'target');
   return { kind: place.kind, name };
+}
+
+/** More are refused: each is judged by every rule. */
+export const maxSubscriptions = 1000;
+
+/** MCP 2026-07-28, subscriptions: the other members of `notifications` are changes of lists and name nothing. */
+function readSubscriptions(envelope: Envelope): readonly McpTarget[] | undefined {
+  if (has(envelope, '/params/notifications') && !isObject(envelope, '/params/notifications')) {
+    throw invalidRpc('`params.notifications` must be an object.', 'subscriptions');
+  }
+  const raw = bytesOf(envelope, '/params/notifications/resourceSubscriptions');
+  if (raw === undefined) return undefined;
+  const uris: unknown = JSON.parse(raw.toString('utf8'));
+  if (!Array.isArray(uris) || uris.length > maxSubscriptions || !uris.every((uri) => typeof uri === 'string')) {
+    throw invalidRpc(
+      `\`params.notifications.resourceSubscriptions\` must be a list of at most ${maxSubscriptions} URIs.`,
+      'subscriptions',
+    );
+  }
+  return uris.length === 0 ? undefined : uris.map((name) => ({ kind: 'resource', name }));
 }
 
 function readReference(envelope: Envelope): McpTarget {

@@ -9,9 +9,17 @@ import { isDangerousUri } from './resource-uri.ts';
 
 /**
  * The first rule whose selectors all match governs, whatever it then demands. Where none does, the open methods of an MCP route are allowed
- * (rule `open`) and everything else is denied.
+ * (rule `open`) and everything else is denied. A message that subscribes to resources must be allowed by itself and for each of them.
  */
 export function decide(facts: Facts, policy: Policy): Decision {
+  const { message } = facts;
+  const decision = decideOne(facts, policy);
+  if (message?.subscribed === undefined) return decision;
+  const each = message.subscribed.map((target) => decideOne({ ...facts, message: { ...message, target } }, policy));
+  return allOf([decision, ...each]);
+}
+
+function decideOne(facts: Facts, policy: Policy): Decision {
   const target = facts.message?.target;
   const unallowable = target?.kind === 'resource' && isDangerousUri(target.name);
   for (const rule of policy.rules) {
@@ -23,6 +31,23 @@ export function decide(facts: Facts, policy: Policy): Decision {
     if (governs) return rule.effect === 'deny' ? deny('denied', rule, facts) : demand(rule, facts);
   }
   return policy.kind === 'mcp' && isOpen(facts) ? open : noRule;
+}
+
+/** What more scope would not cure comes first; then all missing scopes together, so that a client asks once; then the rules of all. */
+function allOf(decisions: readonly Decision[]): Decision {
+  const denials = decisions.filter((decision) => !decision.allow);
+  const final = denials.find(({ reason }) => reason !== 'insufficient_scope');
+  if (final !== undefined) return final;
+  const requiredScopes = distinct(decisions.flatMap((decision) => decision.requiredScopes));
+  const [first] = denials;
+  if (first !== undefined) {
+    return { ...first, requiredScopes, missingScopes: distinct(denials.flatMap((denied) => denied.missingScopes)) };
+  }
+  return { allow: true, rule: distinct(decisions.map(({ rule }) => rule)).join(', '), requiredScopes };
+}
+
+function distinct<T>(items: readonly T[]): T[] {
+  return [...new Set(items)];
 }
 
 const open: Decision = { allow: true, rule: 'open', requiredScopes: [] };

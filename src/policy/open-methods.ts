@@ -1,7 +1,7 @@
 // The MCP messages that every authenticated caller may send where no rule says otherwise.
 import type { Facts } from './facts.ts';
 
-/** By exact name; lists are filtered on their way back. */
+/** By exact name. Lists are filtered on their way back; what a `subscriptions/listen` subscribes to needs a rule. */
 const openMethods: ReadonlySet<string> = new Set([
   'initialize',
   'notifications/initialized',
@@ -10,6 +10,7 @@ const openMethods: ReadonlySet<string> = new Set([
   'notifications/roots/list_changed',
   'ping',
   'server/discover',
+  'subscriptions/listen',
   'logging/setLevel',
   'tools/list',
   'resources/list',
@@ -23,5 +24,6 @@ const openVerbs: ReadonlySet<string> = new Set(['GET', 'DELETE']);
 /** Reports whether a request on an MCP route needs no rule. Client responses belong to a stream that is already theirs. */
 export function isOpen({ message, http }: Facts): boolean {
   if (message === undefined) return openVerbs.has(http.method);
-  return message.method === undefined ? message.kind === 'response' : openMethods.has(message.method);
+  if (message.method === undefined) return message.kind === 'response';
+  return message.target === undefined && openMethods.has(message.method);
 }

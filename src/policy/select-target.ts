@@ -21,7 +21,13 @@ export interface TargetSelector {
 const methodsTo: Readonly<Record<McpTargetKind, readonly string[]>> = {
   tool: ['tools/call'],
   prompt: ['prompts/get', 'completion/complete'],
-  resource: ['resources/read', 'resources/subscribe', 'resources/unsubscribe', 'completion/complete'],
+  resource: [
+    'resources/read',
+    'resources/subscribe',
+    'resources/unsubscribe',
+    'subscriptions/listen',
+    'completion/complete',
+  ],
 };
 
 const kindOf = { tools: 'tool', resources: 'resource', prompts: 'prompt' } as const;
@@ -49,7 +55,7 @@ export function compileTarget(config: TargetSelectorConfig, effect: Effect): Tar
     if (globs !== undefined) byKind.set(kindOf[key], { matches: compileGlobs(globs), covers: compileCoverage(globs) });
   }
   const methods = config.methods === undefined ? undefined : compileGlobs(config.methods);
-  if (byKind.size === 0) return methods && methodsAlone(methods);
+  if (byKind.size === 0) return methods && methodsAlone(methods, effect);
   checkMethods(config.methods ?? [], [...byKind.keys()]);
   const byVia = ({ matches }: Names, via: string | undefined): boolean =>
     effect === 'deny' && via !== undefined && matches(via);
@@ -70,9 +76,13 @@ export function compileTarget(config: TargetSelectorConfig, effect: Effect): Tar
   };
 }
 
-function methodsAlone(methods: Matcher): TargetSelector {
+/** A resource that `subscriptions/listen` subscribes to is not allowed by the name of that method. */
+function methodsAlone(methods: Matcher, effect: Effect): TargetSelector {
   return {
-    matches: ({ message }) => message?.method !== undefined && methods(message.method),
+    matches({ message }) {
+      if (message?.method === undefined || !methods(message.method)) return false;
+      return effect === 'deny' || message.subscribed === undefined || message.target === undefined;
+    },
     covers: ({ kind }) => (methods(useOf[kind]) ? 'all' : 'none'),
   };
 }

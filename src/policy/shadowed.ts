@@ -51,11 +51,17 @@ function targetCovers(wider: TargetSelectorConfig, narrower: TargetSelectorConfi
       return false;
   }
   if (wider.methods === undefined) return true;
+  // The resources of a subscription are not allowed by a method's name alone.
+  if (widerKinds.length === 0 && narrower.resources !== undefined && reachesSubscriptions(narrower)) return false;
   return listCovers(
     wider.methods,
     narrower.methods ?? (narrowerKinds.length > 0 ? methodsOfKinds(narrower) : undefined),
     covers,
   );
+}
+
+function reachesSubscriptions({ methods }: TargetSelectorConfig): boolean {
+  return methods === undefined || methods.some((glob) => covers(glob, 'subscriptions/listen'));
 }
 
 /** No list stands for everything. */

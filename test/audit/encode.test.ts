@@ -66,6 +66,8 @@ t.test('the fields stand in the documented order, whatever the order in the even
   t.equal(record.seq, 1);
   t.equal(record.prev, '0'.repeat(64));
   t.strictSame(record.mcp.arguments, { request: { limit: 5 } });
+  const several = { ...full, mcp: { method: 'subscriptions/listen', target: ['a:b', 'c:"d\u2028'] } };
+  t.strictSame(recordOf(several).mcp, several.mcp, 'a subscription has several targets');
   t.end();
 });
 

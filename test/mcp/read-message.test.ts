@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { GatewayError } from '../../src/errors.ts';
 import type { McpMessage } from '../../src/mcp/message.ts';
-import { readMessage } from '../../src/mcp/read-message.ts';
+import { maxSubscriptions, readMessage } from '../../src/mcp/read-message.ts';
 
 function read(text: string): McpMessage {
   return readMessage(Buffer.from(text));
@@ -80,6 +80,42 @@ t.test('every method that is about something names it', (t) => {
       target,
       `${method} ${params}`,
     );
+  }
+  t.end();
+});
+
+t.test('a subscription names its resources', (t) => {
+  const listen = (params: string) => `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":${params}}`;
+  const uris = (notifications: string) => read(listen(`{"notifications":${notifications}}`)).subscribed;
+  t.strictSame(uris('{"resourceSubscriptions":["a:b","\\u0063:d"],"toolsListChanged":true}'), [
+    { kind: 'resource', name: 'a:b' },
+    { kind: 'resource', name: 'c:d' },
+  ]);
+  t.equal(uris('{"toolsListChanged":true}'), undefined);
+  t.equal(uris('{"resourceSubscriptions":[]}'), undefined);
+  t.equal(read(listen('{}')).subscribed, undefined, 'what is missing is for the upstream to say');
+  t.equal(
+    read(listen('{"notifications":{"resourceSubscriptions":["a:b"]}}').replace('listen', 'other')).subscribed,
+    undefined,
+  );
+  const many = (count: number) => `{"resourceSubscriptions":[${Array(count).fill('"a:b"').join()}]}`;
+  t.equal(uris(many(maxSubscriptions))?.length, maxSubscriptions);
+  for (const notifications of [
+    '[]',
+    'null',
+    '"a:b"',
+    '{"resourceSubscriptions":"a:b"}',
+    '{"resourceSubscriptions":null}',
+    '{"resourceSubscriptions":{"0":"a:b"}}',
+    '{"resourceSubscriptions":["a:b",1]}',
+    '{"resourceSubscriptions":[["a:b"]]}',
+    many(maxSubscriptions + 1),
+  ]) {
+    const text = listen(`{"notifications":${notifications}}`);
+    t.equal(refusal(text), 'invalid_jsonrpc subscriptions', notifications.slice(0, 40));
+  }
+  for (const other of ['{"Notifications":{}}', '{"notifications":{"resourcesubscriptions":["a:b"]}}']) {
+    t.equal(refusal(listen(other)), 'invalid_jsonrpc member_spelling', other);
   }
   t.end();
 });

@@ -130,6 +130,12 @@ t.test('rules behind a wider one are found', (t) => {
     ['one of two kinds', '[{allow: {tools: ["*"]}}, {allow: {tools: [a], prompts: [a]}}]', []],
     ['every method', '[{allow: {methods: ["*"]}}, {allow: {tools: [a]}}]', [{ index: 1, by: 0 }]],
     ['the method of the kind', '[{allow: {methods: ["tools/*"]}}, {deny: {tools: [a]}}]', [{ index: 1, by: 0 }]],
+    ['every method but for subscriptions', '[{allow: {methods: ["*"]}}, {allow: {resources: [a]}}]', []],
+    [
+      'every method, and reading alone',
+      '[{allow: {methods: ["*"]}}, {allow: {resources: [a], methods: [resources/read]}}]',
+      [{ index: 1, by: 0 }],
+    ],
     ['only one method of the kind', '[{allow: {methods: [resources/read]}}, {deny: {resources: [a]}}]', []],
     ['certain clients', '[{allow: {tools: [a], clients: [x]}}, {allow: {tools: [a]}}]', []],
     [

@@ -229,7 +229,8 @@ t.test('without rules every caller may do what opens a connection, and nothing e
     'resources/templates/list',
     'prompts/list',
   ];
-  for (const method of [...open, ...lists]) t.equal(verdict(policy, frontend, rpc(method)), 'allow open', method);
+  for (const method of [...open, ...lists, 'subscriptions/listen'])
+    t.equal(verdict(policy, frontend, rpc(method)), 'allow open', method);
   const response = { ...rpc('ping').message!, kind: 'response' as const, method: undefined };
   t.equal(verdict(policy, frontend, { message: response }), 'allow open', 'a response');
   for (const method of ['GET', 'DELETE']) t.equal(verdict(policy, frontend, { method }), 'allow open', method);
@@ -240,7 +241,6 @@ t.test('without rules every caller may do what opens a connection, and nothing e
     'roots/list',
     'elicitation/create',
     'tasks/get',
-    'subscriptions/listen',
     'x/unknown',
     'Initialize',
     'tools/list/',
@@ -314,6 +314,74 @@ t.test('completion and subscription follow the rule of what they are about', (t)
     ['a denied prompt', frontend, rpc('prompts/get', { name: 'internal' }), 'denied rules[0]'],
     ['its completion', frontend, prompt('internal'), 'denied rules[0]'],
   ]);
+  t.end();
+});
+
+t.test('a subscription needs every URI that it names to be allowed', (t) => {
+  const policy = mcpPolicy(`
+    - deny: {resources: ["superset://secret/*"]}
+    - {name: schema, allow: {resources: ["superset://schema/*"]}, require: {scopes: [dashboards:read]}}
+    - {name: sql, allow: {resources: ["superset://sql/*"]}, require: {scopes: [queries:read, dashboards:read]}}
+    - {name: exports, allow: {resources: ["superset://exports/*"], methods: [resources/read]}}
+    - {name: audits, allow: {resources: ["superset://audits/*"], methods: [subscriptions/listen]}}
+    - {name: rest, allow: {methods: ["*"]}}
+  `);
+  const listen = (...uris: string[]) =>
+    rpc('subscriptions/listen', { notifications: { toolsListChanged: true, resourceSubscriptions: uris } });
+  const nobody = callerOf({}, []);
+  assertTable(t, policy, [
+    ['none', nobody, listen(), 'allow rest'],
+    ['one', frontend, listen('superset://schema/a'), 'allow rest, schema'],
+    ['one that is denied', frontend, listen('superset://secret/a'), 'denied rules[0]'],
+    [
+      'a denied one behind allowed ones',
+      frontend,
+      listen('superset://schema/a', 'superset://secret/a'),
+      'denied rules[0]',
+    ],
+    ['one that only a rule for methods would reach', frontend, listen('file:///etc/passwd'), 'denied no rule'],
+    ['one that may only be read', frontend, listen('superset://exports/a'), 'denied no rule'],
+    ['one whose rule names the method', nobody, listen('superset://audits/a'), 'allow rest, audits'],
+    ['a dangerous one', frontend, listen('superset://schema/../secret/a'), 'denied no rule'],
+    [
+      'the scopes of all are asked for at once',
+      nobody,
+      listen('superset://schema/a', 'superset://sql/a'),
+      'insufficient_scope schema: dashboards:read queries:read',
+    ],
+    [
+      'only those that are missing',
+      frontend,
+      listen('superset://schema/a', 'superset://sql/a'),
+      'insufficient_scope sql: queries:read',
+    ],
+    ['but not where scope would not help', nobody, listen('superset://schema/a', 'file:///a'), 'denied no rule'],
+    [
+      'several rules',
+      reporting,
+      listen('superset://schema/a', 'superset://sql/a', 'superset://sql/b'),
+      'allow rest, schema, sql',
+    ],
+  ]);
+  t.strictSame(decide(factsOf(nobody, listen('superset://schema/a', 'superset://sql/a')), policy).requiredScopes, [
+    'dashboards:read',
+    'queries:read',
+  ]);
+  const guarded = mcpPolicy(`
+    - {name: listen, allow: {methods: [subscriptions/listen]}, require: {scopes: [queries:execute]}}
+    - {name: all, allow: {resources: ["*"]}}
+  `);
+  assertTable(t, guarded, [
+    [
+      'what the method itself demands is demanded with a URI too',
+      frontend,
+      listen('a:b'),
+      'insufficient_scope listen: queries:execute',
+    ],
+    ['and met', agent, listen('a:b'), 'allow listen, all'],
+  ]);
+  const closed = mcpPolicy('[{deny: {methods: ["subscriptions/*"]}}, {allow: {resources: ["*"]}}]');
+  assertTable(t, closed, [['a deny by method governs', agent, listen('a:b'), 'denied rules[0]']]);
   t.end();
 });
 
