@@ -14,6 +14,7 @@ export type UpstreamFailure =
   | 'status'
   | 'informational'
   | 'credential'
+  | 'unreadable'
   | 'descriptors'
   | 'closed'
   | 'unknown';

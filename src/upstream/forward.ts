@@ -1,9 +1,10 @@
 // Sends the judged request and streams the answer back as it comes: no buffering, no redirects followed, no clean end to a cut answer.
 import type { ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
+import { type BodyFilter, filteredHeaders } from './body-filter.ts';
 import type { Connection } from './connections.ts';
 import { type UpstreamFailure, upstreamError, upstreamFailure } from './failure.ts';
-import { relayResponseHeaders } from './response-headers.ts';
+import { type ResponseHead, relayResponseHeaders } from './response-headers.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface ForwardRequest {
@@ -21,6 +22,8 @@ export interface ForwardOptions {
   readonly extraHeaders?: Readonly<Record<string, string>> | undefined;
   /** Runs once, before the head goes to the client. */
   readonly onResponseStart?: ((status: number, eventStream: boolean) => void) | undefined;
+  /** Looks at the head of the answer; undefined lets the body pass as it comes. */
+  readonly filter?: ((status: number, head: ResponseHead) => BodyFilter | undefined) | undefined;
 }
 
 export interface ForwardResult {
@@ -53,6 +56,9 @@ interface Passage {
   informational: number;
   status: number | undefined;
   contentLength: number | undefined;
+  filter: BodyFilter | undefined;
+  /** Of a filtered answer, until its body is complete. */
+  heldHead: ResponseHead | undefined;
   bytes: number;
   firstByteMs: number | undefined;
   failure: UpstreamFailure | undefined;
@@ -92,6 +98,8 @@ export function forward(
       informational: 0,
       status: undefined,
       contentLength: undefined,
+      filter: undefined,
+      heldHead: undefined,
       bytes: 0,
       firstByteMs: undefined,
       failure: undefined,
@@ -141,8 +149,8 @@ function createHandler(passage: Passage, connection: Connection): Dispatcher.Dis
     onComplete() {
       passage.upstream.connections.give(connection);
       if (passage.ended) return;
-      passage.ended = true;
-      passage.response.end();
+      if (passage.filter === undefined) finish(passage, undefined);
+      else onFilteredEnd(passage, passage.filter);
     },
     onError(cause) {
       passage.upstream.connections.give(connection);
@@ -161,7 +169,6 @@ function onInformational(passage: Passage): boolean {
   return true;
 }
 
-/** A step that filters the answer (lists) belongs between this and `onBody`: the head is complete here and nothing has been sent. */
 function onHead(passage: Passage, status: number, rawHeaders: readonly Buffer[]): boolean {
   const { response, options } = passage;
   if (response.destroyed) return false;
@@ -171,30 +178,78 @@ function onHead(passage: Passage, status: number, rawHeaders: readonly Buffer[])
   if (status === 401 || status === 407) return refuse(passage, 'credential');
   passage.status = status;
   const head = relayResponseHeaders(rawHeaders, status, options.extraHeaders);
+  passage.filter = options.filter?.(status, head);
+  if (passage.filter === undefined) {
+    passage.contentLength = head.contentLength;
+    return sendHead(passage, status, head.headers, head.eventStream);
+  }
+  if (!passage.filter.whole)
+    return sendHead(passage, status, filteredHeaders(head.headers, undefined), head.eventStream);
+  passage.heldHead = head;
+  return true;
+}
+
+function sendHead(passage: Passage, status: number, headers: string[], eventStream: boolean): boolean {
+  const { response, options } = passage;
   try {
-    response.writeHead(status, head.headers);
+    response.writeHead(status, headers);
   } catch (cause) {
     return refuse(passage, 'protocol', cause);
   }
-  options.onResponseStart?.(status, head.eventStream);
-  passage.contentLength = head.contentLength;
-  if (head.eventStream) response.flushHeaders();
+  options.onResponseStart?.(status, eventStream);
+  if (eventStream) response.flushHeaders();
   return true;
 }
 
 /** False pauses the upstream until the client has taken what it was given. */
 function onBody(passage: Passage, chunk: Buffer): boolean {
-  const { response } = passage;
+  const { response, filter } = passage;
   if (response.destroyed) return false;
-  passage.bytes += chunk.length;
-  if (passage.bytes === passage.contentLength) {
-    passage.ended = true;
-    response.end(chunk);
+  if (filter !== undefined) return onFilteredBody(passage, filter, chunk);
+  if (passage.bytes + chunk.length === passage.contentLength) {
+    finish(passage, chunk);
     return true;
   }
-  if (response.write(chunk)) return true;
+  return deliver(passage, chunk);
+}
+
+function onFilteredBody(passage: Passage, filter: BodyFilter, chunk: Buffer): boolean {
+  let passed: Buffer | undefined;
+  try {
+    passed = filter.write(chunk);
+  } catch (cause) {
+    return refuse(passage, 'unreadable', cause);
+  }
+  return passed === undefined || deliver(passage, passed);
+}
+
+function onFilteredEnd(passage: Passage, filter: BodyFilter): void {
+  const { heldHead, status } = passage;
+  let last: Buffer | undefined;
+  try {
+    last = filter.end();
+  } catch (cause) {
+    onFailure(passage, 'unreadable', cause);
+    return;
+  }
+  if (heldHead !== undefined) {
+    const headers = filteredHeaders(heldHead.headers, last?.length ?? 0);
+    if (!sendHead(passage, status!, headers, heldHead.eventStream)) return;
+  }
+  finish(passage, last);
+}
+
+function deliver(passage: Passage, chunk: Buffer): boolean {
+  passage.bytes += chunk.length;
+  if (passage.response.write(chunk)) return true;
   waitForDrain(passage);
   return false;
+}
+
+function finish(passage: Passage, last: Buffer | undefined): void {
+  passage.bytes += last?.length ?? 0;
+  passage.ended = true;
+  passage.response.end(last);
 }
 
 /** A client that takes nothing for as long as an upstream may stay silent is cut off. */
@@ -222,7 +277,7 @@ function onFailure(passage: Passage, failure: UpstreamFailure, cause: unknown): 
     return;
   }
   if (passage.response.headersSent || passage.response.destroyed) {
-    passage.failure = failure;
+    passage.failure ??= failure;
     passage.response.destroy();
     return;
   }

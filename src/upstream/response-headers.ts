@@ -6,6 +6,10 @@ export interface ResponseHead {
   readonly headers: string[];
   /** What the upstream announced; undefined when it did not. */
   readonly contentLength: number | undefined;
+  /** As the upstream wrote it; several, which no reader understands alike, are joined by commas. */
+  readonly contentType: string | undefined;
+  /** Anything but `identity` hides the body from a filter. */
+  readonly contentEncoding: string | undefined;
   /** The answer is an event stream (`text/event-stream`). */
   readonly eventStream: boolean;
 }
@@ -66,7 +70,8 @@ export function relayResponseHeaders(
 ): ResponseHead {
   const headers: string[] = [];
   let contentLength: number | undefined;
-  let eventStream = false;
+  let contentType: string | undefined;
+  let contentEncoding: string | undefined;
   let listed: readonly string[] = [];
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const spelling = rawHeaders[index]!.toString('latin1');
@@ -81,12 +86,14 @@ export function relayResponseHeaders(
     if (name === 'content-length') {
       if (status === 204) continue;
       contentLength = Number(value);
-    } else if (name === 'content-type') eventStream = isEventStream(value);
+    } else if (name === 'content-type') contentType = contentType === undefined ? value : `${contentType},${value}`;
+    else if (name === 'content-encoding') contentEncoding = value;
     headers.push(spelling, value);
   }
   const left = listed.length === 0 ? headers : withoutListed(headers, listed);
   for (const name in extraHeaders) left.push(name, extraHeaders[name]!);
-  return { headers: left, contentLength, eventStream };
+  const eventStream = contentType !== undefined && isEventStream(contentType);
+  return { headers: left, contentLength, contentType, contentEncoding, eventStream };
 }
 
 function judge(spelling: string): string | undefined {

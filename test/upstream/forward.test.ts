@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -149,10 +150,10 @@ t.test('a client that leaves before the answer has begun leaves no request behin
   await t.rejects(leaving);
 });
 
-t.test('a client that does not read holds the upstream back instead of filling memory (S3)', async (t) => {
+async function readsLate(t: Test, options: Options): Promise<void> {
   let written = 0;
   const total = 64 * 1024 * 1024;
-  const { forwarder } = await behind(t, async (_request, response) => {
+  const reply: Reply = async (_request, response) => {
     response.writeHead(200);
     const chunk = Buffer.alloc(65_536);
     while (written < total && !response.destroyed) {
@@ -160,7 +161,8 @@ t.test('a client that does not read holds the upstream back instead of filling m
       if (!response.write(chunk)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
     }
     response.end();
-  });
+  };
+  const { forwarder } = await behind(t, reply, options);
   const answer = await open(forwarder.port);
   let before = -1;
   while (before !== written || written === 0) {
@@ -171,6 +173,12 @@ t.test('a client that does not read holds the upstream back instead of filling m
   let received = 0;
   for await (const chunk of answer) received += chunk.length;
   t.equal(received, total, 'and all of it arrives once it reads');
+}
+
+t.test('a client that does not read holds the upstream back instead of filling memory (S3)', async (t) => {
+  await readsLate(t, {});
+  const same = { whole: false, write: (chunk: Buffer) => chunk, end: () => undefined };
+  await readsLate(t, { filter: () => same });
 });
 
 t.test('a client that takes nothing for the idle timeout is cut off', async (t) => {
@@ -236,6 +244,101 @@ t.test('a response that was closed before is not forwarded for', async (t) => {
   t.match(forwarder.results, [{ status: undefined, bytes: 0, outcome: 'aborted' }]);
   t.equal(upstream.connections(), 0);
 });
+
+/** Removes every `x`; fails at a `!`. */
+function withoutX(whole: boolean): NonNullable<Options['filter']> {
+  return (status) => {
+    if (status === 204) return undefined;
+    const kept: Buffer[] = [];
+    const strip = (chunk: Buffer): Buffer => {
+      if (chunk.includes('!')) throw new Error('cannot be shown');
+      return Buffer.from(chunk.toString().replaceAll('x', ''));
+    };
+    return {
+      whole,
+      write(chunk) {
+        if (!whole) return chunk.length === 0 ? undefined : strip(chunk);
+        kept.push(strip(chunk));
+        return undefined;
+      },
+      end: () => (whole ? Buffer.concat(kept) : Buffer.from('.')),
+    };
+  };
+}
+
+const cached = { 'cache-control': 'public, max-age=60', etag: '"a"', 'last-modified': 'now', 'x-kept': 'y' };
+
+t.test('a filtered body has the head of what is left of it, and no cache is to keep it', async (t) => {
+  const { forwarder } = await behind(
+    t,
+    (request, response) => {
+      const status = Number(request.url.slice(1));
+      response.writeHead(status, { ...cached, ...(status === 200 && { 'content-length': 6 }) });
+      if (status === 204) response.end();
+      else response.write('axb', () => response.end('xxc'));
+    },
+    { filter: withoutX(true) },
+  );
+  const answer = await ask(forwarder.port, { path: '/200' });
+  const headers = { 'content-length': '3', 'cache-control': 'private, no-store, no-transform', 'x-kept': 'y' };
+  t.match(answer, { status: 200, headers, complete: true });
+  t.equal(answer.headers.etag, undefined);
+  t.equal(answer.headers['last-modified'], undefined);
+  t.equal(String(answer.body), 'abc');
+  const untouched = await ask(forwarder.port, { path: '/204' });
+  t.match(untouched, { status: 204, headers: { etag: '"a"', 'cache-control': 'public, max-age=60' } });
+  t.match(forwarder.results, [{ status: 200, bytes: 3, outcome: 'completed' }, { status: 204 }]);
+});
+
+t.test('a filtered stream goes on as it comes, without the length that it had', async (t) => {
+  const gate = Promise.withResolvers<void>();
+  const { forwarder } = await behind(
+    t,
+    async (_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream', 'content-length': 6 });
+      response.write('axb');
+      await gate.promise;
+      response.end('xxc');
+    },
+    { filter: withoutX(false) },
+  );
+  const stream = await open(forwarder.port);
+  t.equal(stream.headers['content-length'], undefined);
+  const [first] = (await once(stream, 'data')) as [Buffer];
+  t.equal(String(first), 'ab');
+  gate.resolve();
+  const rest: Buffer[] = [];
+  for await (const chunk of stream) rest.push(chunk);
+  t.equal(String(Buffer.concat(rest)), 'c.');
+  t.match(forwarder.results, [{ bytes: 4, outcome: 'completed' }]);
+});
+
+t.test(
+  'a filter that fails makes a bad upstream of one whose head is held back, and breaks off a stream',
+  async (t) => {
+    const gate = Promise.withResolvers<void>();
+    const reply: Reply = async (_request, response) => {
+      response.writeHead(200, cached);
+      response.write('ab');
+      await gate.promise;
+      response.end('c!');
+    };
+    const streamed = await behind(t, reply, { filter: withoutX(false) });
+    const stream = await open(streamed.forwarder.port);
+    t.equal(String(await once(stream, 'data')), 'ab');
+    gate.resolve();
+    await t.rejects(once(stream, 'end'), { code: 'ECONNRESET' });
+    await streamed.forwarder.settled(1);
+    t.match(streamed.forwarder.results, [{ bytes: 2, outcome: 'failed', failure: 'unreadable' }]);
+    const whole = await behind(t, reply, { filter: withoutX(true) });
+    t.match(await ask(whole.forwarder.port), { status: 502, headers: { 'x-code': 'bad_upstream' }, complete: true });
+    t.match(whole.forwarder.results, [{ code: 'bad_upstream', reason: 'unreadable' }]);
+    const atEnd = await behind(t, (_request, response) => void response.end('ab'), {
+      filter: () => ({ whole: true, write: () => undefined, end: () => assert.fail('cannot be shown') }),
+    });
+    t.match(await ask(atEnd.forwarder.port), { status: 502 });
+  },
+);
 
 t.test('an unusable file is refused when the upstream is made', (t) => {
   const make = (upstream: object, files = new Map<string, Buffer>()) =>
