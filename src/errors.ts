@@ -47,6 +47,8 @@ export interface GatewayErrorDetails {
   readonly missingScopes?: readonly string[];
   /** Further response headers, such as `Allow` or `Retry-After`. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** What the audit record tells besides; never sent. */
+  readonly detail?: Readonly<Record<string, unknown>>;
   /** What really happened; logged, never sent. */
   readonly cause?: unknown;
 }
@@ -58,6 +60,7 @@ export class GatewayError extends Error {
   readonly reason: string | undefined;
   readonly missingScopes: readonly string[];
   readonly headers: Readonly<Record<string, string>>;
+  readonly detail: Readonly<Record<string, unknown>> | undefined;
 
   constructor(code: ErrorCode, message: string, details: GatewayErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -67,5 +70,6 @@ export class GatewayError extends Error {
     this.reason = details.reason;
     this.missingScopes = details.missingScopes ?? [];
     this.headers = details.headers ?? {};
+    this.detail = details.detail;
   }
 }

@@ -19,11 +19,13 @@ import { auditArguments } from './mcp/audit-arguments.ts';
 import { jsonRpcError } from './mcp/json-rpc-error.ts';
 import { checkMediaType } from './mcp/media-type.ts';
 import { readMessage } from './mcp/read-message.ts';
+import { identifySession, sessionIdForClient } from './mcp/session.ts';
 import type { Metrics } from './metrics.ts';
 import { decide } from './policy/decide.ts';
 import { denial } from './policy/denial.ts';
 import type { Route, Snapshot } from './snapshot.ts';
 import { forward } from './upstream/forward.ts';
+import type { RewriteHeaders } from './upstream/response-headers.ts';
 
 export type Exchange = AnyExchange<Snapshot, Route>;
 
@@ -48,6 +50,7 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   await identifyCaller(exchange, route, runtime);
   const body = await readBody(exchange.request, exchange.response, exchange.snapshot.config.server.limits.bodyBytes);
   if (route.mcp !== undefined && exchange.method === 'POST') inspect(exchange, route.mcp, body);
+  exchange.session = sessionOf(exchange, route);
   const decision = decide(factsOf(exchange, route, runtime), route.policy);
   exchange.decision = decision;
   if (!decision.allow) throw denial(decision);
@@ -201,6 +204,28 @@ function inspect(exchange: Exchange, mcp: NonNullable<Route['mcp']>, body: Buffe
   exchange.auditArguments = auditArguments(mcp.audit.arguments, exchange.message);
 }
 
+function sessionOf({ request, message, caller }: Exchange, { sessions }: Route): Exchange['session'] {
+  if (sessions === undefined) return undefined;
+  return identifySession(sessions, { headers: request.headers, message, principal: caller?.principal });
+}
+
+/** The record of an answer that opens a session says so: it is the one that names who the session belongs to. */
+function rewritesOf(exchange: Exchange, { sessions }: Route): RewriteHeaders | undefined {
+  if (sessions === undefined) return undefined;
+  return {
+    'mcp-session-id'(upstreamId) {
+      const { sealed, isNew, mark } = sessionIdForClient(
+        sessions,
+        upstreamId,
+        exchange.session,
+        exchange.caller?.principal,
+      );
+      if (isNew) exchange.detail = { session: { id: mark } };
+      return sealed;
+    },
+  };
+}
+
 function factsOf(exchange: Exchange, route: Route, runtime: Runtime) {
   return {
     route: route.name,
@@ -230,6 +255,7 @@ async function forwardTo(
         headers: shapeRequest({
           rawHeaders: request.rawHeaders,
           caller: exchange.caller,
+          session: exchange.session,
           requestId: exchange.id,
           clientAddress: exchange.clientAddress,
         }),
@@ -238,6 +264,7 @@ async function forwardTo(
       response,
       {
         extraHeaders: responseHeaders(exchange, runtime),
+        rewriteHeaders: rewritesOf(exchange, route),
         onResponseStart(status, eventStream) {
           exchange.upstreamStatus = status;
           streaming = eventStream;

@@ -11,6 +11,8 @@ import type { RouteView } from './http/exchange.ts';
 import { compileHostPolicy, type HostPolicy, isLoopbackAddress } from './http/host.ts';
 import { metadataUrlOf, protectedResourceMetadata } from './http/metadata.ts';
 import { compileRoutes, type RouteMatch, type RoutePattern } from './http/route.ts';
+import { compileSessions, createSessionMemory, type RouteSessions, type SessionMemory } from './mcp/session.ts';
+import { parseSessionKey } from './mcp/session-key.ts';
 import { compileMcpRules, compilePathRules, type Policy, scopesOf } from './policy/compile.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from './upstream/request-headers.ts';
 import { createUpstream, type Upstream } from './upstream/upstream.ts';
@@ -21,6 +23,8 @@ export type McpRoute = NonNullable<RouteConfig['mcp']>;
 export interface Route extends RoutePattern, RouteView {
   readonly methods: ReadonlySet<string>;
   readonly mcp: McpRoute | undefined;
+  /** Of MCP routes, whose sessions belong to who opened them. */
+  readonly sessions: RouteSessions | undefined;
   readonly resource: string;
   readonly plan: AuthenticatePlan;
   readonly policy: Policy;
@@ -46,6 +50,7 @@ export interface Snapshot {
   /** The headers that API keys may come in. */
   readonly keyHeaders: ReadonlySet<string>;
   readonly principalTexts: PrincipalTexts;
+  readonly sessionMemory: SessionMemory;
 }
 
 interface PooledUpstream {
@@ -63,7 +68,11 @@ export function compileSnapshot(
   const { config } = loaded;
   const authenticators = createAuthenticators(loaded, runtime);
   const upstreams = openUpstreams(loaded, previous);
-  const routes = config.routes.map((route) => compileRoute(route, config, upstreams));
+  const sessionMemory = previous?.sessionMemory ?? createSessionMemory();
+  const routes = config.routes.map((route) => ({
+    ...compileRoute(route, config, upstreams),
+    sessions: compileRouteSessions(route, loaded, sessionMemory),
+  }));
   return {
     hash: loaded.hash,
     config,
@@ -73,6 +82,7 @@ export function compileSnapshot(
     authenticators,
     upstreams,
     principalTexts: new WeakMap(),
+    sessionMemory,
     keyHeaders: new Set(
       Object.values(config.authenticators).flatMap((each) => (each.type === 'apiKey' ? [each.header] : [])),
     ),
@@ -105,7 +115,18 @@ function openUpstreams(loaded: LoadedConfig, previous: Snapshot | undefined): Re
   return opened;
 }
 
-function compileRoute(route: RouteConfig, config: Config, upstreams: ReadonlyMap<string, PooledUpstream>): Route {
+function compileRouteSessions(route: RouteConfig, loaded: LoadedConfig, memory: SessionMemory): Route['sessions'] {
+  const upstream = loaded.config.upstreams[route.upstream ?? ''];
+  if (route.mcp === undefined || route.upstream === undefined || upstream === undefined) return undefined;
+  const keys = route.mcp.sessionKeyFiles.map((path) => parseSessionKey(loaded.files.get(path) ?? Buffer.alloc(0)));
+  return compileSessions(keys, { route: route.name, upstream: route.upstream, address: upstream.url }, memory);
+}
+
+function compileRoute(
+  route: RouteConfig,
+  config: Config,
+  upstreams: ReadonlyMap<string, PooledUpstream>,
+): Omit<Route, 'sessions'> {
   const { resource } = route;
   const plan = compileAuthenticate(route, config);
   const names = { authenticators: Object.keys(config.authenticators) };
@@ -167,6 +188,7 @@ function metadataRoutes(routes: readonly Route[], config: Config): Route[] {
         path: metadataUrlOf(route.resource).pathname,
         methods: new Set(['GET', 'OPTIONS']),
         mcp: undefined,
+        sessions: undefined,
         resource: route.resource,
         plan: compileAuthenticate({ authenticate: 'none' }, config),
         policy: compilePathRules({}, { authenticators: [] }),

@@ -52,7 +52,7 @@ export interface AuditEvent {
   readonly bytes?: number | undefined;
   readonly durationMs?: number | undefined;
   readonly outcome?: 'completed' | 'refused' | 'aborted' | 'failed' | 'unknown' | undefined;
-  /** What happened, for `config` and housekeeping records: loaded, refused, files deleted. */
+  /** What happened, for `config` and housekeeping records: loaded, refused, files deleted; and what a request's end says of its session. */
   readonly detail?: Readonly<Record<string, unknown>> | undefined;
   /** Hash of the live configuration. */
   readonly policy: string;

@@ -85,8 +85,13 @@ function readRevocationList(der: Buffer): RevocationList {
   }
 }
 
-/** A file that could not be read at all has been reported already. */
-function readAt<T>(review: Review, path: Path, file: string | undefined, parse: (content: Buffer) => T): T | undefined {
+/** What is in a named file; undefined, and reported, when it cannot be used. One that could not be read at all has been reported already. */
+export function readAt<T>(
+  review: Review,
+  path: Path,
+  file: string | undefined,
+  parse: (content: Buffer) => T,
+): T | undefined {
   const content = file === undefined ? undefined : review.files.get(file);
   if (content === undefined) return undefined;
   try {

@@ -1,8 +1,10 @@
 // Checks of `routes`: one answer each, nothing that cannot be enforced, no route behind a wider one.
 import { authenticatorNamesOf } from '../authn/plan.ts';
 import { isPlainPath } from '../http/path.ts';
+import { parseSessionKey } from '../mcp/session-key.ts';
 import { pathCovers } from '../policy/select-path.ts';
 import { checkAuthenticate } from './check-authenticate.ts';
+import { readAt } from './check-pem.ts';
 import { checkRules } from './check-rules.ts';
 import { foldHeaderName, isIdentityHeader, isProtocolHeader } from './header-names.ts';
 import { mcpRouteMethods, pathRouteMethods } from './methods.ts';
@@ -92,10 +94,19 @@ function checkMcp(review: Review, route: RouteConfig, mcp: NonNullable<RouteConf
       review.error([...at, 'forwardHeaders', index], `${review.show(header)} is never taken over from a client`);
     }
   });
+  checkSessionKeys(review, mcp.sessionKeyFiles, [...at, 'sessionKeyFiles']);
   if (mcp.rules.length === 0) review.warn(at, 'has no rules: every call of a tool, resource or prompt is denied');
   if (review.isWritten([...at, 'lists'])) {
     review.warn([...at, 'lists'], 'lists pass unfiltered in this version; calls are judged by the rules all the same');
   }
+}
+
+function checkSessionKeys(review: Review, files: readonly string[], path: Path): void {
+  const keys = files.map((file, index) => readAt(review, [...path, index], file, parseSessionKey));
+  keys.forEach((key, index) => {
+    const first = keys.findIndex((other) => key !== undefined && other?.equals(key));
+    if (first !== -1 && first < index) review.warn([...path, index], `holds the same key as sessionKeyFiles[${first}]`);
+  });
 }
 
 function isConfiguredHeader(review: Review, header: string): boolean {

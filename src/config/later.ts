@@ -40,7 +40,6 @@ const laterKeys: readonly LaterKey[] = [
   { at: 'routes.*.mcp.preset' },
   { at: 'routes.*.mcp.metaTools' },
   { at: 'routes.*.mcp.probe' },
-  { at: 'routes.*.mcp.sessionKeyFiles' },
   { at: 'routes.*.mcp.limits' },
   { at: 'routes.*.mcp.lists', only: (value) => value === 'obtainable', name: '"lists: obtainable"' },
   ...rules.map((rule) => ({ at: `${rule}.require.senderConstrained` })),

@@ -15,6 +15,7 @@ const readFiles = [
   'upstreams.*.tls.caFile',
   'upstreams.*.tls.certFile',
   'upstreams.*.tls.keyFile',
+  'routes.*.mcp.sessionKeyFiles.*',
 ];
 /** Written later, by the room that owns them. */
 const writtenFiles = ['audit.sinks.*.path'];

@@ -4,6 +4,7 @@ import {
   authenticatorName,
   claimValue,
   condition,
+  filePath,
   globs,
   headerName,
   httpUrl,
@@ -59,6 +60,11 @@ const jsonPointers = z.array(
   z.string().regex(/^(\/([^~/]|~[01])*)+$/, 'expected a JSON pointer such as /request/limit'),
 );
 export const mcp = z.strictObject({
+  sessionKeyFiles: z
+    .array(filePath)
+    .max(8)
+    .default([])
+    .describe('Keys of session ids: the first seals, all are accepted; default one of the process, kept over reloads.'),
   challengeScopes: scopes
     .optional()
     .describe('Scopes of the first challenge and the metadata; default those of the rules.'),

@@ -6,6 +6,7 @@ import type { CredentialRecord } from '../authn/credential.ts';
 import type { Caller } from '../authn/principal.ts';
 import type { GatewayError } from '../errors.ts';
 import type { McpMessage } from '../mcp/message.ts';
+import type { ClientSession } from '../mcp/session.ts';
 import type { Decision } from '../policy/decision.ts';
 
 /** What the HTTP room needs to know of the matched route. */
@@ -40,9 +41,13 @@ export interface Exchange<S = unknown, R extends RouteView = RouteView> {
   /** What was presented, verified or not, for the record of a refused request. */
   readonly credentials: CredentialRecord[];
   message: McpMessage | undefined;
+  /** The session that the request belongs to, verified. */
+  session: ClientSession | undefined;
   decision: Decision | undefined;
   /** What `mcp.audit.arguments` lets the record tell of the call's arguments. */
   auditArguments: unknown;
+  /** What the record of the end tells besides, where no refusal has a detail of its own. */
+  detail: Readonly<Record<string, unknown>> | undefined;
   /** The `decided` record, once it is written: from then on a `completed` record is owed. */
   decided: AuditEvent | undefined;
   /** The refusal or failure that ended the request. */
@@ -80,8 +85,10 @@ export function openExchange<S, R extends RouteView>(
     caller: undefined,
     credentials: [],
     message: undefined,
+    session: undefined,
     decision: undefined,
     auditArguments: undefined,
+    detail: undefined,
     decided: undefined,
     error: undefined,
     upstreamStatus: undefined,

@@ -4,7 +4,7 @@ import type { Dispatcher } from 'undici';
 import { type BodyFilter, filteredHeaders } from './body-filter.ts';
 import type { Connection } from './connections.ts';
 import { type UpstreamFailure, upstreamError, upstreamFailure } from './failure.ts';
-import { type ResponseHead, relayResponseHeaders } from './response-headers.ts';
+import { type ResponseHead, type RewriteHeaders, relayResponseHeaders } from './response-headers.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface ForwardRequest {
@@ -20,6 +20,7 @@ export interface ForwardRequest {
 export interface ForwardOptions {
   /** The gateway's own response headers by lower-case name; they replace the upstream's. */
   readonly extraHeaders?: Readonly<Record<string, string>> | undefined;
+  readonly rewriteHeaders?: RewriteHeaders | undefined;
   /** Runs once, before the head goes to the client. */
   readonly onResponseStart?: ((status: number, eventStream: boolean) => void) | undefined;
   /** Looks at the head of the answer; undefined lets the body pass as it comes. */
@@ -177,7 +178,12 @@ function onHead(passage: Passage, status: number, rawHeaders: readonly Buffer[])
   // The gateway's own credential was not good enough: the client can do nothing about that.
   if (status === 401 || status === 407) return refuse(passage, 'credential');
   passage.status = status;
-  const head = relayResponseHeaders(rawHeaders, status, options.extraHeaders);
+  let head: ResponseHead;
+  try {
+    head = relayResponseHeaders(rawHeaders, status, options.extraHeaders, options.rewriteHeaders);
+  } catch (cause) {
+    return refuse(passage, 'protocol', cause);
+  }
   passage.filter = options.filter?.(status, head);
   if (passage.filter === undefined) {
     passage.contentLength = head.contentLength;

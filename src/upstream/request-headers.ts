@@ -9,9 +9,19 @@ export interface RequestHeadersInput {
   readonly rawHeaders: readonly string[];
   /** Undefined on routes with `authenticate: none`. */
   readonly caller: Caller | undefined;
+  /** On MCP routes: what the upstream is told of the session. Undefined: nothing, whatever the client sent. */
+  readonly session: UpstreamSession | undefined;
   readonly requestId: string;
   /** The client's address as the gateway believes it. */
   readonly clientAddress: string;
+}
+
+/** A verified session. */
+export interface UpstreamSession {
+  /** The id that the upstream itself gave. */
+  readonly upstreamId: string;
+  /** Where the client goes on reading a stream of it. */
+  readonly lastEventId: string | undefined;
 }
 
 /** Names and values in turn, without Host and Content-Length, which the connection adds itself. Throws `denied` for an identity that no header can express. */
@@ -41,14 +51,17 @@ const neverForwardedPrefixes = ['x-forwarded-', 'x-auth-', 'x-original-', 'x-rew
 const neverForwardedSuffix = 'remote-user';
 
 /** What MCP defines; the `mcp-` family is judged by its prefix. */
-const mcpHeaders = ['accept', 'content-type', 'last-event-id', 'traceparent', 'tracestate', 'user-agent'];
+const mcpHeaders = ['accept', 'content-type', 'traceparent', 'tracestate', 'user-agent'];
+/** Set from a verified session, never taken over. */
+const sessionHeaders = ['mcp-session-id', 'last-event-id'];
 /** Compressed answers could not be filtered or read, so no MCP route asks for them. */
-const mcpNeverForwarded = ['accept-encoding'];
+const mcpNeverForwarded = ['accept-encoding', ...sessionHeaders];
 const mcpFamily = /^mcp-(?:param-.+|[a-z0-9-]+)$/;
 
 /** Names seeded into the table of decisions, so that ordinary requests never fold a name. */
 const commonHeaders = [
   ...mcpHeaders,
+  ...sessionHeaders,
   ...neverForwarded,
   'accept-encoding',
   'accept-language',
@@ -58,7 +71,6 @@ const commonHeaders = [
   'mcp-method',
   'mcp-name',
   'mcp-protocol-version',
-  'mcp-session-id',
   'origin',
   'pragma',
   'priority',
@@ -92,8 +104,14 @@ export function compileRequestHeaders(
     const headers = strip(input.rawHeaders, forwards);
     headers.push('x-forwarded-for', input.clientAddress, ...fixed);
     identity(headers, input.caller, input.requestId);
+    if (mcp !== undefined && input.session !== undefined) addSession(headers, input.session);
     return headers;
   };
+}
+
+function addSession(headers: string[], { upstreamId, lastEventId }: UpstreamSession): void {
+  headers.push('mcp-session-id', upstreamId);
+  if (lastEventId !== undefined) headers.push('last-event-id', lastEventId);
 }
 
 function strip(rawHeaders: readonly string[], forwards: (name: string) => boolean): string[] {
@@ -121,7 +139,8 @@ function withoutListed(kept: readonly string[], listed: readonly string[]): stri
 
 /** Common names come from a table made at load; others are folded each time, so that hostile names never fill a cache. */
 function compileDecisions(configured: readonly string[], mcp: McpConfig | undefined): (name: string) => boolean {
-  const dropped = new Set([...neverForwarded, ...configured.map(foldHeaderName)]);
+  const onMcp = mcp === undefined ? [] : mcpNeverForwarded;
+  const dropped = new Set([...neverForwarded, ...onMcp, ...configured.map(foldHeaderName)]);
   const judge = mcp === undefined ? (name: string) => !isDropped(name, dropped) : compileAllowList(mcp, dropped);
   const known = new Map<string, boolean>();
   for (const name of [...commonHeaders, ...configured, ...(mcp?.forwardHeaders ?? [])]) {
@@ -142,9 +161,7 @@ function isDropped(name: string, dropped: ReadonlySet<string>): boolean {
 /** Matched as written and never folded: `mcp_session_id` would pass for Mcp-Session-Id behind our back. */
 function compileAllowList(mcp: McpConfig, dropped: ReadonlySet<string>): (name: string) => boolean {
   for (const name of mcp.forwardHeaders) {
-    if (isDropped(name, dropped) || mcpNeverForwarded.includes(foldHeaderName(name))) {
-      throw new Error(`forwardHeaders: "${name}" is never forwarded`);
-    }
+    if (isDropped(name, dropped)) throw new Error(`forwardHeaders: "${name}" is never forwarded`);
   }
   const allowed = new Set([...mcpHeaders, ...mcp.forwardHeaders]);
   return (name) => {

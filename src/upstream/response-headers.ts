@@ -15,6 +15,11 @@ export interface ResponseHead {
 }
 
 /**
+ * For headers by lower-case name: the upstream's value as the client is to see it. A function may throw for what is no valid value.
+ */
+export type RewriteHeaders = Readonly<Record<string, (value: string) => string>>;
+
+/**
  * Never relayed. Cookies: the gateway forwards none, so one could only burden or confuse other upstreams on this origin.
  * Challenges, CORS, transport policy and site data are the gateway's to state; product names are nobody's business.
  */
@@ -61,14 +66,17 @@ const known = new Map<string, string | undefined>(
 
 /**
  * Filters the upstream's raw head. `extraHeaders` (lower-case names) are the gateway's and replace the upstream's own of that name; `vary` is added to.
- * Values pass as the bytes they were; a character that no header may hold makes `writeHead` throw, which is a bad upstream.
+ * A header of `rewriteHeaders` comes once or this throws. All other values pass as the bytes they were; a character that no header may hold
+ * makes `writeHead` throw. Both are a bad upstream.
  */
 export function relayResponseHeaders(
   rawHeaders: readonly Buffer[],
   status: number,
   extraHeaders: Readonly<Record<string, string>> | undefined,
+  rewriteHeaders?: RewriteHeaders,
 ): ResponseHead {
   const headers: string[] = [];
+  const rewritten: string[] = [];
   let contentLength: number | undefined;
   let contentType: string | undefined;
   let contentEncoding: string | undefined;
@@ -76,7 +84,7 @@ export function relayResponseHeaders(
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const spelling = rawHeaders[index]!.toString('latin1');
     const name = known.has(spelling) ? known.get(spelling) : judge(spelling);
-    const value = rawHeaders[index + 1]!.toString('latin1');
+    let value = rawHeaders[index + 1]!.toString('latin1');
     if (name === undefined) {
       if (spelling.length === 10 && spelling.toLowerCase() === 'connection')
         listed = addConnectionOptions(value, listed);
@@ -88,6 +96,11 @@ export function relayResponseHeaders(
       contentLength = Number(value);
     } else if (name === 'content-type') contentType = contentType === undefined ? value : `${contentType},${value}`;
     else if (name === 'content-encoding') contentEncoding = value;
+    if (rewriteHeaders !== undefined && Object.hasOwn(rewriteHeaders, name)) {
+      if (rewritten.includes(name)) throw new Error(`the upstream sent ${name} twice`);
+      rewritten.push(name);
+      value = rewriteHeaders[name]!(value);
+    }
     headers.push(spelling, value);
   }
   const left = listed.length === 0 ? headers : withoutListed(headers, listed);

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { fileOf, lineAt, linesOf, type Parts } from './support.ts';
 
@@ -25,6 +26,34 @@ async function hold(t: Test, cases: readonly Case[]): Promise<void> {
     t.same(await linesOf(t.testdir(), yaml), lines, name);
   }
 }
+
+t.test('session keys are random, readable and each there once', async (t) => {
+  const random = randomBytes(32);
+  const files = {
+    'a.key': random.toString('base64'),
+    'b.key': random.toString('hex'),
+    'weak.key': Buffer.alloc(32).toString('base64'),
+  };
+  const yaml = (list: string) =>
+    fileOf({
+      routes: route(`authenticate: corp, mcp: {sessionKeyFiles: [${list}], rules: [{allow: {tools: [a]}}]}`),
+    });
+  const at = 'routes[0].mcp.sessionKeyFiles';
+  t.same(await linesOf(t.testdir(), yaml('a.key'), { files }), []);
+  const bad = yaml('a.key, weak.key, none.key');
+  t.same(await linesOf(t.testdir(), bad, { files }), [
+    lineAt(
+      bad,
+      '‸weak.key',
+      `${at}[1]: holds a session key that is not random; make one with \`openssl rand -base64 32\``,
+    ),
+    lineAt(bad, '‸none.key', `${at}[2]: cannot read the file: there is no such file`),
+  ]);
+  const twice = yaml('a.key, b.key');
+  t.same(await linesOf(t.testdir(), twice, { files }), [
+    `warning: ${lineAt(twice, '‸b.key', `${at}[1]: holds the same key as sessionKeyFiles[0]`)}`,
+  ]);
+});
 
 t.test('addresses: plain HTTP stays on loopback, and operators have their own', (t) =>
   hold(t, [

@@ -1,4 +1,5 @@
 // The files that gateway.example.yaml names, made for the occasion.
+import { randomBytes } from 'node:crypto';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { now } from './support.ts';
 
@@ -18,5 +19,6 @@ export async function exampleFiles(): Promise<Record<string, string>> {
     'tls/gateway.crt': gateway.certificatePem,
     'tls/gateway.key': gateway.keyPem,
     'secrets/superset-api': 'a-token-of-the-gateway\n',
+    'secrets/sessions.key': `${randomBytes(32).toString('base64')}\n`,
   };
 }

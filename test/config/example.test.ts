@@ -15,7 +15,7 @@ t.test('the example is valid, tells of its one gap, and says what the scenario s
     warnings.map(({ path, message }) => `${path}: ${message}`),
     ['routes[0].mcp.lists: lists pass unfiltered in this version; calls are judged by the rules all the same'],
   );
-  t.equal(files.size, 8);
+  t.equal(files.size, 9);
   t.match(
     config.routes.map(({ name, path, methods }) => [name, path, methods]),
     [

@@ -189,7 +189,6 @@ t.test('keys and values of later versions are refused by name, and nothing else 
     '    senderConstraint: optional',
     '    mcp:',
     '      preset: superset',
-    '      sessionKeyFiles: []',
     '      lists: obtainable',
     '      metaTools: {}',
     '      rules: [{allow: {tools: [a], during: {}}, require: {senderConstrained: true}}]',
@@ -208,12 +207,11 @@ t.test('keys and values of later versions are refused by name, and nothing else 
     later('6:93', 'upstreams.s.identity.assertion', '"assertion"'),
     later('11:5', 'routes[0].senderConstraint', '"senderConstraint"'),
     later('13:7', 'routes[0].mcp.preset', '"preset"'),
-    later('14:7', 'routes[0].mcp.sessionKeyFiles', '"sessionKeyFiles"'),
-    later('15:7', 'routes[0].mcp.lists', '"lists: obtainable"'),
-    later('16:7', 'routes[0].mcp.metaTools', '"metaTools"'),
-    later('17:36', 'routes[0].mcp.rules[0].allow.during', '"during"'),
-    later('17:59', 'routes[0].mcp.rules[0].require.senderConstrained', '"senderConstrained"'),
-    later('18:34', 'audit.sign', '"sign"'),
+    later('14:7', 'routes[0].mcp.lists', '"lists: obtainable"'),
+    later('15:7', 'routes[0].mcp.metaTools', '"metaTools"'),
+    later('16:36', 'routes[0].mcp.rules[0].allow.during', '"during"'),
+    later('16:59', 'routes[0].mcp.rules[0].require.senderConstrained', '"senderConstrained"'),
+    later('17:34', 'audit.sign', '"sign"'),
   ]);
 });
 

@@ -195,8 +195,7 @@ t.test('H2: Connection cannot take away what the gateway says', async (t) => {
 
 t.test('MCP routes forward what MCP defines and what the route names, nothing else', async (t) => {
   const passed = {
-    'mcp-session-id': 's',
-    'last-event-id': '7',
+    'mcp-protocol-version': '2025-11-25',
     traceparent: '00-1',
     accept: 'text/event-stream',
     'x-trace': 'y',

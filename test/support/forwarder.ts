@@ -79,6 +79,7 @@ export async function startForwarder(
     const headers = shape({
       rawHeaders: request.rawHeaders,
       caller: options.caller ?? agentCaller,
+      session: undefined,
       requestId: 'request-1',
       clientAddress: '192.0.2.7',
     });

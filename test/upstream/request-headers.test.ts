@@ -3,7 +3,7 @@ import t from 'tap';
 import type { Caller } from '../../src/authn/principal.ts';
 import { foldHeaderName } from '../../src/upstream/header-names.ts';
 import { encodeHeaderValue } from '../../src/upstream/identity-headers.ts';
-import { compileRequestHeaders } from '../../src/upstream/request-headers.ts';
+import { compileRequestHeaders, type UpstreamSession } from '../../src/upstream/request-headers.ts';
 import { agentCaller, configOf } from '../support/forwarder.ts';
 
 const url = 'http://127.0.0.1:5008';
@@ -20,13 +20,17 @@ const ours = [
   ['x-request-id', 'request-1'],
 ] as const;
 
-type ShapeOptions = Parameters<typeof configOf>[1] & { readonly caller?: Caller | undefined };
+type ShapeOptions = Parameters<typeof configOf>[1] & {
+  readonly caller?: Caller | undefined;
+  readonly session?: UpstreamSession;
+};
 
 function shape(rawHeaders: readonly string[], options: ShapeOptions = {}): readonly (readonly [string, string])[] {
   const config = configOf(url, options);
   const compiled = compileRequestHeaders(config, config.upstreams.up!, config.routes[0]?.mcp);
   const caller = 'caller' in options ? options.caller : agentCaller;
-  const flat = compiled({ rawHeaders, caller, requestId: 'request-1', clientAddress: '192.0.2.7' });
+  const { session } = options;
+  const flat = compiled({ rawHeaders, caller, session, requestId: 'request-1', clientAddress: '192.0.2.7' });
   return flat.flatMap((name, index) => (index % 2 === 0 ? [[name, flat[index + 1]!] as const] : []));
 }
 
@@ -46,10 +50,8 @@ t.test('an MCP route gets only what MCP defines, and asks for no compression', (
   const passing = [
     ['Accept', 'application/json, text/event-stream'],
     ['content-type', 'application/json'],
-    ['Mcp-Session-Id', 's'],
     ['MCP-Protocol-Version', '2025-11-25'],
     ['mcp-param-user_id', '7'],
-    ['Last-Event-ID', 'e'],
     ['traceparent', '00-1-2-01'],
     ['tracestate', 'a=b'],
     ['User-Agent', 'client/1'],
@@ -62,13 +64,35 @@ t.test('an MCP route gets only what MCP defines, and asks for no compression', (
     'a',
     'Origin',
     'https://a',
+    'Mcp-Session-Id',
+    's',
     'mcp_session_id',
     'other',
+    'MCP-SESSION-ID',
+    'third',
+    'Last-Event-ID',
+    'e',
     'Accept.',
     'x',
   ];
   const shaped = shape([...passing.flat(), ...dropped], { mcp: { forwardHeaders: ['X-Wanted'] } });
   t.same(sorted(shaped), sorted([...passing, ...ours, ['accept-encoding', 'identity']]));
+  t.end();
+});
+
+t.test('the session of an MCP route is the verified one, whatever the client’s headers say', (t) => {
+  const sent = ['Mcp-Session-Id', 'forged', 'last-event-id', 'other', 'Connection', 'mcp-session-id, last-event-id'];
+  const session = { upstreamId: 'of-the-upstream', lastEventId: 'e' };
+  const expected = [
+    ['mcp-session-id', 'of-the-upstream'],
+    ['last-event-id', 'e'],
+    ['accept-encoding', 'identity'],
+    ...ours,
+  ] as const;
+  t.same(sorted(shape(sent, { mcp: {}, session })), sorted(expected));
+  const withoutEvent = shape(sent, { mcp: {}, session: { ...session, lastEventId: undefined } });
+  t.notOk(withoutEvent.some(([name]) => name === 'last-event-id'));
+  t.throws(() => shape([], { mcp: { forwardHeaders: ['mcp_session_id'] } }), /never forwarded/);
   t.end();
 });
 

@@ -93,3 +93,18 @@ t.test('a 204 has no length, and an event stream is known in any case and with p
   t.notOk(relay(['Content-Type', 'text/event']).eventStream);
   t.end();
 });
+
+t.test('a header to be rewritten comes as it is made from the upstream’s value, once, in whatever spelling', (t) => {
+  const rewrite = { 'mcp-session-id': (value: string) => `sealed.${value}` };
+  const relayed = (...headers: string[]) =>
+    relayResponseHeaders(
+      headers.map((text) => Buffer.from(text, 'latin1')),
+      200,
+      undefined,
+      rewrite,
+    ).headers;
+  t.same(relayed('MCP-SESSION-ID', 's', 'x', 'y'), ['MCP-SESSION-ID', 'sealed.s', 'x', 'y']);
+  t.same(relayed('x', 'y'), ['x', 'y']);
+  t.throws(() => relayed('Mcp-Session-Id', 's', 'mcp-session-id', 's'), /twice/);
+  t.end();
+});

@@ -1,0 +1,132 @@
+// Session ids that only their principal can use: the upstream's id behind a keyed check over endpoint, principal and id.
+import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
+
+/** Who a session belongs to. Another credential of the same three is the same principal: a refreshed token goes on with its sessions. */
+export interface SessionPrincipal {
+  readonly issuer: string;
+  readonly clientId: string | undefined;
+  readonly subject: string;
+}
+
+/** Where a session is valid. */
+export interface SessionEndpoint {
+  readonly route: string;
+  readonly upstream: string;
+}
+
+export type OpenedSeal =
+  | { readonly kind: 'opened'; readonly upstreamId: string }
+  /** Sealed by one of the keys for this endpoint, but for another principal. `mark` as `markOf` has it. */
+  | { readonly kind: 'another_principal'; readonly mark: string }
+  /** Altered, cut off, of another endpoint, of a key that is not in use, or never sealed at all: nothing tells these apart. */
+  | { readonly kind: 'not_sealed' };
+
+/**
+ * `seal` is deterministic: the same id for the same principal is the same text as long as the first key stays.
+ * A sealed id is `<check><opener>.<upstream's id>`, 65 visible ASCII characters before it:
+ * check = HMAC-SHA-256(key, "seal", route, upstream, opener, id), 240 bits of it; opener = HMAC-SHA-256(key, "opener", issuer, client id,
+ * subject), 144 bits, so that an id in the wrong hands can be told from one that was made up. Neither tells who the opener is.
+ */
+export interface SessionSeal {
+  /** Throws an Error unless the id is visible ASCII (MCP 2025-11-25, "Session Management") of at most 2048 characters. */
+  seal(upstreamId: string, principal: SessionPrincipal | undefined): string;
+  /** Compares in constant time. Never throws, whatever the text. */
+  open(sealed: string, principal: SessionPrincipal | undefined): OpenedSeal;
+}
+
+const maxIdLength = 2048;
+const checkLength = 40;
+const openerLength = 24;
+const headLength = checkLength + openerLength;
+const markLength = 16;
+const separator = '.';
+const visibleAscii = /^[\x21-\x7e]+$/;
+
+/** The first of the keys seals, all of them open. `principal` undefined: sessions of callers without a name belong to the endpoint alone. */
+export function createSessionSeal(keys: readonly KeyObject[], endpoint: SessionEndpoint): SessionSeal {
+  const sealers = keys.map((key) => createSealer(key, endpoint));
+  const [first] = sealers;
+  if (first === undefined) throw new Error('a session seal needs a key');
+  return {
+    seal(upstreamId, principal) {
+      if (!isSessionId(upstreamId)) throw new Error('the session id is no visible ASCII, or too long');
+      const opener = first.opener(principal);
+      return first.check(opener, upstreamId) + opener + separator + upstreamId;
+    },
+    open(sealed, principal) {
+      const upstreamId = sealed.slice(headLength + separator.length);
+      if (!isSessionId(upstreamId) || !visibleAscii.test(sealed) || sealed[headLength] !== separator) return notSealed;
+      const check = sealed.slice(0, checkLength);
+      const opener = sealed.slice(checkLength, headLength);
+      for (const sealer of sealers) {
+        const isOwn = equal(opener, sealer.opener(principal));
+        if (!equal(check, sealer.check(opener, upstreamId))) continue;
+        return isOwn ? { kind: 'opened', upstreamId } : { kind: 'another_principal', mark: markOf(sealed) };
+      }
+      return notSealed;
+    },
+  };
+}
+
+/** What records call a sealed id by: enough of its check to be unique, too little to use it. */
+export function markOf(sealed: string): string {
+  return sealed.slice(0, markLength);
+}
+
+const notSealed: OpenedSeal = { kind: 'not_sealed' };
+
+interface Sealer {
+  check(opener: string, upstreamId: string): string;
+  opener(principal: SessionPrincipal | undefined): string;
+}
+
+function createSealer(key: KeyObject, { route, upstream }: SessionEndpoint): Sealer {
+  const place = fields('portcullis session seal 1', route, upstream);
+  /** Made once for each principal that has a session: a cached token comes with the same principal every time. */
+  const openers = new WeakMap<SessionPrincipal, string>();
+  const makeOpener = (...principal: readonly (string | undefined)[]): string =>
+    digest(key, fields('portcullis session opener 1', ...principal)).slice(0, openerLength);
+  const nobody = makeOpener();
+  return {
+    // What stands before the id has a fixed length for each place, so nothing can move between it and the id.
+    check: (opener, upstreamId) => digest(key, place, opener, upstreamId).slice(0, checkLength),
+    opener(principal) {
+      if (principal === undefined) return nobody;
+      let opener = openers.get(principal);
+      if (opener === undefined) {
+        opener = makeOpener(principal.issuer, principal.clientId, principal.subject);
+        openers.set(principal, opener);
+      }
+      return opener;
+    },
+  };
+}
+
+/** Every text behind its length, so that no character can move from one field into the next; UTF-16, in which no two texts are the same bytes. */
+function fields(...texts: readonly (string | undefined)[]): Buffer {
+  const parts = texts.flatMap((text) => {
+    const bytes = Buffer.from(text ?? '', 'utf16le');
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(text === undefined ? absent : bytes.length);
+    return [length, bytes];
+  });
+  return Buffer.concat(parts);
+}
+
+/** No text is as long. */
+const absent = 0xffffffff;
+
+function digest(key: KeyObject, ...parts: readonly (string | Buffer)[]): string {
+  const hmac = createHmac('sha256', key);
+  for (const part of parts) hmac.update(part);
+  return hmac.digest('base64url');
+}
+
+function isSessionId(text: string): boolean {
+  return text.length <= maxIdLength && visibleAscii.test(text);
+}
+
+/** Both are ASCII of the same length. */
+function equal(given: string, made: string): boolean {
+  return timingSafeEqual(Buffer.from(given, 'latin1'), Buffer.from(made, 'latin1'));
+}
