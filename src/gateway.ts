@@ -18,6 +18,7 @@ import type { Log } from './log.ts';
 import { auditArguments } from './mcp/audit-arguments.ts';
 import { jsonRpcError } from './mcp/json-rpc-error.ts';
 import { checkMediaType } from './mcp/media-type.ts';
+import { checkMirroredHeaders } from './mcp/mirrored-headers.ts';
 import { readMessage } from './mcp/read-message.ts';
 import { identifySession, sessionIdForClient } from './mcp/session.ts';
 import type { Metrics } from './metrics.ts';
@@ -202,6 +203,7 @@ function inspect(exchange: Exchange, mcp: NonNullable<Route['mcp']>, body: Buffe
   checkMediaType(exchange.request.headers);
   exchange.message = readMessage(body);
   exchange.auditArguments = auditArguments(mcp.audit.arguments, exchange.message);
+  checkMirroredHeaders(exchange.request.headers, exchange.message);
 }
 
 function sessionOf({ request, message, caller }: Exchange, { sessions }: Route): Exchange['session'] {

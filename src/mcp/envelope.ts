@@ -13,6 +13,7 @@ const slotNames = [
   '/error',
   '/params/name',
   '/params/uri',
+  '/params/taskId',
   '/params/arguments',
   '/params/ref',
   '/params/notifications',

@@ -16,6 +16,8 @@ export interface McpMessage {
   /** The revision that the message states itself, as all do from 2026-07-28 on; undefined in a message of an older revision. */
   readonly protocolVersion: string | undefined;
   readonly target: McpTarget | undefined;
+  /** What the header Mcp-Name has to repeat, as it stands in the body; undefined where that has no such member. */
+  readonly mirroredName: string | undefined;
   /** The resources a `subscriptions/listen` names, each a target of its own; undefined when the message names none. */
   readonly subscribed: readonly McpTarget[] | undefined;
   /** The meta-tool the target was reached through. */

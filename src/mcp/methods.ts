@@ -21,17 +21,18 @@ export interface Method {
   readonly target?: TargetPlace;
   /** `params.arguments` are what conditions and audit look at. */
   readonly arguments?: true;
-  /** From 2026-07-28 on the header Mcp-Name repeats the target. */
-  readonly mirrorsName?: true;
+  /** The member of `params` that the header Mcp-Name repeats from 2026-07-28 on. */
+  readonly mirrored?: 'name' | 'uri' | 'taskId';
   readonly listing?: Listing;
 }
 
 const byName: Method = {};
+const task: Method = { mirrored: 'taskId' };
 const resource: TargetPlace = { kind: 'resource', member: 'uri' };
 
 /**
  * What a client may send, by revision of its first appearance; nothing here changed its place or its list in a later one. Requests of servers
- * (`sampling/createMessage`, `elicitation/create`, `roots/list`) are not in it, nor are extensions.
+ * (`sampling/createMessage`, `elicitation/create`, `roots/list`) are not in it.
  */
 const methods: ReadonlyMap<string, Method> = new Map<string, Method>([
   // 2024-11-05
@@ -43,21 +44,22 @@ const methods: ReadonlyMap<string, Method> = new Map<string, Method>([
   ['ping', byName],
   ['logging/setLevel', byName],
   ['tools/list', { listing: { kind: 'tool', member: 'tools', key: 'name' } }],
-  ['tools/call', { target: { kind: 'tool', member: 'name' }, arguments: true, mirrorsName: true }],
+  ['tools/call', { target: { kind: 'tool', member: 'name' }, arguments: true, mirrored: 'name' }],
   ['resources/list', { listing: { kind: 'resource', member: 'resources', key: 'uri' } }],
   ['resources/templates/list', { listing: { kind: 'resource', member: 'resourceTemplates', key: 'uriTemplate' } }],
-  ['resources/read', { target: resource, mirrorsName: true }],
+  ['resources/read', { target: resource, mirrored: 'uri' }],
   ['resources/subscribe', { target: resource }],
   ['resources/unsubscribe', { target: resource }],
   ['prompts/list', { listing: { kind: 'prompt', member: 'prompts', key: 'name' } }],
-  ['prompts/get', { target: { kind: 'prompt', member: 'name' }, arguments: true, mirrorsName: true }],
+  ['prompts/get', { target: { kind: 'prompt', member: 'name' }, arguments: true, mirrored: 'name' }],
   ['completion/complete', { target: { kind: 'reference' } }],
   // 2025-11-25
-  ['tasks/get', byName],
+  ['tasks/get', task],
   ['tasks/result', byName],
   ['tasks/list', byName],
-  ['tasks/cancel', byName],
-  // 2026-07-28
+  ['tasks/cancel', task],
+  // 2026-07-28, in which tasks are an extension
+  ['tasks/update', task],
   ['server/discover', byName],
   ['subscriptions/listen', { target: { kind: 'subscriptions' } }],
 ]);

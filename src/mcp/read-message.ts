@@ -29,7 +29,8 @@ function readCall(envelope: Envelope): McpMessage {
   const known = methodOf(method);
   const target = readTarget(envelope, known?.target);
   const subscribed = known?.target?.kind === 'subscriptions' ? readSubscriptions(envelope) : undefined;
-  return messageOf(envelope, { kind, id, method, target, subscribed }, known?.arguments === true);
+  const mirroredName = known?.mirrored && stringOf(envelope, `/params/${known.mirrored}`);
+  return messageOf(envelope, { kind, id, method, target, mirroredName, subscribed }, known?.arguments === true);
 }
 
 function readResponse(envelope: Envelope): McpMessage {
@@ -40,11 +41,11 @@ function readResponse(envelope: Envelope): McpMessage {
   // JSON-RPC 2.0 §5: an error may answer a message whose id could not be read.
   if (id === undefined || (id === null && !has(envelope, '/error')))
     throw invalidRpc('A response needs the id of its request.', 'id');
-  const nothing = { method: undefined, target: undefined, subscribed: undefined };
+  const nothing = { method: undefined, target: undefined, mirroredName: undefined, subscribed: undefined };
   return messageOf(envelope, { kind: 'response', id, ...nothing }, false);
 }
 
-type Reading = Pick<McpMessage, 'kind' | 'id' | 'method' | 'target' | 'subscribed'>;
+type Reading = Pick<McpMessage, 'kind' | 'id' | 'method' | 'target' | 'mirroredName' | 'subscribed'>;
 
 function messageOf(envelope: Envelope, reading: Reading, withArguments: boolean): McpMessage {
   if (withArguments && has(envelope, '/params/arguments') && !isObject(envelope, '/params/arguments')) {
@@ -58,6 +59,7 @@ function messageOf(envelope: Envelope, reading: Reading, withArguments: boolean)
     method: reading.method,
     protocolVersion: readProtocolVersion(envelope),
     target: reading.target,
+    mirroredName: reading.mirroredName,
     subscribed: reading.subscribed,
     via: undefined,
     args: () => {
