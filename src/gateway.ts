@@ -18,6 +18,7 @@ import type { Log } from './log.ts';
 import { auditArguments } from './mcp/audit-arguments.ts';
 import { jsonRpcError } from './mcp/json-rpc-error.ts';
 import { checkMediaType } from './mcp/media-type.ts';
+import { lookThrough, type MetaTools } from './mcp/meta-tools.ts';
 import { checkMirroredHeaders } from './mcp/mirrored-headers.ts';
 import { readMessage } from './mcp/read-message.ts';
 import { identifySession, sessionIdForClient } from './mcp/session.ts';
@@ -50,7 +51,7 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   if (isPreflight(exchange.method, exchange.request.headers)) return answerPreflight(exchange, route, runtime);
   await identifyCaller(exchange, route, runtime);
   const body = await readBody(exchange.request, exchange.response, exchange.snapshot.config.server.limits.bodyBytes);
-  if (route.mcp !== undefined && exchange.method === 'POST') inspect(exchange, route.mcp, body);
+  if (route.mcp !== undefined && exchange.method === 'POST') inspect(exchange, route.mcp, route.metaTools, body);
   exchange.session = sessionOf(exchange, route);
   const decision = decide(factsOf(exchange, route, runtime), route.policy);
   exchange.decision = decision;
@@ -199,9 +200,11 @@ function clientCertificate({ request, snapshot }: Exchange, runtime: Runtime): P
   });
 }
 
-function inspect(exchange: Exchange, mcp: NonNullable<Route['mcp']>, body: Buffer): void {
+/** The message as it was sent is noted before it is looked through, so that a refusal carries its id. */
+function inspect(exchange: Exchange, mcp: NonNullable<Route['mcp']>, metaTools: MetaTools, body: Buffer): void {
   checkMediaType(exchange.request.headers);
   exchange.message = readMessage(body);
+  exchange.message = lookThrough(exchange.message, metaTools);
   exchange.auditArguments = auditArguments(mcp.audit.arguments, exchange.message);
   checkMirroredHeaders(exchange.request.headers, exchange.message);
 }

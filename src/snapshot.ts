@@ -11,9 +11,11 @@ import type { RouteView } from './http/exchange.ts';
 import { compileHostPolicy, type HostPolicy, isLoopbackAddress } from './http/host.ts';
 import { metadataUrlOf, protectedResourceMetadata } from './http/metadata.ts';
 import { compileRoutes, type RouteMatch, type RoutePattern } from './http/route.ts';
+import { compileMetaTools, type MetaTools, noMetaTools } from './mcp/meta-tools.ts';
 import { compileSessions, createSessionMemory, type RouteSessions, type SessionMemory } from './mcp/session.ts';
 import { parseSessionKey } from './mcp/session-key.ts';
-import { compileMcpRules, compilePathRules, type Policy, scopesOf } from './policy/compile.ts';
+import { compileMcpRules, compilePathRules, type Policy, scopesOf, toolsNamedBy } from './policy/compile.ts';
+import { metaToolsOf, presetOf, rulesOf } from './policy/presets.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from './upstream/request-headers.ts';
 import { createUpstream, type Upstream } from './upstream/upstream.ts';
 
@@ -23,6 +25,8 @@ export type McpRoute = NonNullable<RouteConfig['mcp']>;
 export interface Route extends RoutePattern, RouteView {
   readonly methods: ReadonlySet<string>;
   readonly mcp: McpRoute | undefined;
+  /** Tools that are looked through; none on path routes. */
+  readonly metaTools: MetaTools;
   /** Of MCP routes, whose sessions belong to who opened them. */
   readonly sessions: RouteSessions | undefined;
   readonly resource: string;
@@ -127,25 +131,32 @@ function compileRoute(
   config: Config,
   upstreams: ReadonlyMap<string, PooledUpstream>,
 ): Omit<Route, 'sessions'> {
-  const { resource } = route;
+  const { mcp, resource } = route;
   const plan = compileAuthenticate(route, config);
   const names = { authenticators: Object.keys(config.authenticators) };
-  const policy = route.mcp === undefined ? compilePathRules(route, names) : compileMcpRules(route.mcp.rules, names);
-  const methods = route.methods ?? (route.mcp === undefined ? pathRouteMethods : mcpRouteMethods);
+  const policy = mcp === undefined ? compilePathRules(route, names) : compileMcpRules(rulesOf(mcp), names);
+  const methods = route.methods ?? (mcp === undefined ? pathRouteMethods : mcpRouteMethods);
+  const metaTools = mcp === undefined ? noMetaTools : compileMetaTools(metaToolsOf(mcp));
   return {
     name: route.name ?? route.path,
     path: route.path,
     methods: new Set(methods),
-    mcp: route.mcp,
+    mcp,
+    metaTools,
     resource,
     plan,
     policy,
     upstreamName: route.upstream,
     upstream: route.upstream === undefined ? undefined : compileUpstream(route, config, upstreams),
     respond: route.respond && compileResponse(route.respond),
-    challenge: challengeOf(route, config, resource, route.mcp?.challengeScopes ?? scopesOf(policy)),
+    challenge: challengeOf(route, config, resource, mcp?.challengeScopes ?? scopesOf(policy)),
     anyOrigin: false,
-    knownTools: policy.toolNames,
+    knownTools: new Set([
+      ...policy.toolNames,
+      ...(mcp === undefined ? [] : toolsNamedBy(presetOf(mcp).rules)),
+      ...metaTools.calls.keys(),
+      ...metaTools.searches.keys(),
+    ]),
   };
 }
 
@@ -188,6 +199,7 @@ function metadataRoutes(routes: readonly Route[], config: Config): Route[] {
         path: metadataUrlOf(route.resource).pathname,
         methods: new Set(['GET', 'OPTIONS']),
         mcp: undefined,
+        metaTools: noMetaTools,
         sessions: undefined,
         resource: route.resource,
         plan: compileAuthenticate({ authenticate: 'none' }, config),

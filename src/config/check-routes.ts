@@ -1,16 +1,18 @@
 // Checks of `routes`: one answer each, nothing that cannot be enforced, no route behind a wider one.
 import { authenticatorNamesOf } from '../authn/plan.ts';
 import { isPlainPath } from '../http/path.ts';
+import { compileMetaTools } from '../mcp/meta-tools.ts';
 import { parseSessionKey } from '../mcp/session-key.ts';
+import { rulesOf } from '../policy/presets.ts';
 import { pathCovers } from '../policy/select-path.ts';
 import { checkAuthenticate } from './check-authenticate.ts';
 import { readAt } from './check-pem.ts';
 import { checkRules } from './check-rules.ts';
-import { foldHeaderName, isIdentityHeader, isProtocolHeader } from './header-names.ts';
+import { foldHeaderName, isIdentityHeader, isPresetHeader, isProtocolHeader } from './header-names.ts';
 import { mcpRouteMethods, pathRouteMethods } from './methods.ts';
 import type { Path } from './problem.ts';
 import type { Review } from './review.ts';
-import type { RouteConfig } from './schema.ts';
+import type { McpConfig, RouteConfig } from './schema.ts';
 import { suggestion } from './suggest.ts';
 
 const ownPaths = ['/.well-known/oauth-protected-resource/*', '/.well-known/jwks.json'];
@@ -79,7 +81,7 @@ function checkEnforceable(review: Review, route: RouteConfig, path: Path): void 
   if (mcp !== undefined) review.error([...path, 'mcp'], 'needs callers that are authenticated');
 }
 
-function checkMcp(review: Review, route: RouteConfig, mcp: NonNullable<RouteConfig['mcp']>, path: Path): void {
+function checkMcp(review: Review, route: RouteConfig, mcp: McpConfig, path: Path): void {
   const at = [...path, 'mcp'];
   route.methods?.forEach((method, index) => {
     if (!mcpRouteMethods.includes(method)) {
@@ -90,12 +92,14 @@ function checkMcp(review: Review, route: RouteConfig, mcp: NonNullable<RouteConf
     review.error([...path, 'methods'], 'must hold POST, in which MCP messages come');
   }
   mcp.forwardHeaders.forEach((header, index) => {
-    if (isProtocolHeader(header) || isIdentityHeader(header) || isConfiguredHeader(review, header)) {
+    const taken = isProtocolHeader(header) || isIdentityHeader(header) || isPresetHeader(mcp, header);
+    if (taken || isConfiguredHeader(review, header)) {
       review.error([...at, 'forwardHeaders', index], `${review.show(header)} is never taken over from a client`);
     }
   });
   checkSessionKeys(review, mcp.sessionKeyFiles, [...at, 'sessionKeyFiles']);
-  if (mcp.rules.length === 0) review.warn(at, 'has no rules: every call of a tool, resource or prompt is denied');
+  checkMetaTools(review, mcp, [...at, 'metaTools']);
+  if (rulesOf(mcp).length === 0) review.warn(at, 'has no rules: every call of a tool, resource or prompt is denied');
   if (review.isWritten([...at, 'lists'])) {
     review.warn([...at, 'lists'], 'lists pass unfiltered in this version; calls are judged by the rules all the same');
   }
@@ -107,6 +111,16 @@ function checkSessionKeys(review: Review, files: readonly string[], path: Path):
     const first = keys.findIndex((other) => key !== undefined && other?.equals(key));
     if (first !== -1 && first < index) review.warn([...path, index], `holds the same key as sessionKeyFiles[${first}]`);
   });
+}
+
+function checkMetaTools(review: Review, { metaTools }: McpConfig, at: Path): void {
+  for (const [name, tool] of Object.entries(metaTools)) {
+    try {
+      compileMetaTools({ [name]: tool });
+    } catch (error) {
+      review.error([...at, name], (error as Error).message);
+    }
+  }
 }
 
 function isConfiguredHeader(review: Review, header: string): boolean {

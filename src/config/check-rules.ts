@@ -2,6 +2,7 @@
 import { authenticatorNamesOf } from '../authn/plan.ts';
 import { compileMcpRules } from '../policy/compile.ts';
 import { compileCondition, conditionWarnings, unguardedFields } from '../policy/condition.ts';
+import { metaToolsOf, presetOf } from '../policy/presets.ts';
 import { parseClientEntry } from '../policy/select-clients.ts';
 import { pathCovers } from '../policy/select-path.ts';
 import { shadowedRules } from '../policy/shadowed.ts';
@@ -9,7 +10,7 @@ import { actingAuthenticators, alternativesOf } from './alternatives.ts';
 import { authenticatorNamed } from './check-authenticate.ts';
 import { formatPath, type Path } from './problem.ts';
 import type { Review } from './review.ts';
-import type { McpRuleConfig, PathRuleConfig, RouteConfig, RuleConfig } from './schema.ts';
+import type { McpConfig, McpRuleConfig, PathRuleConfig, RouteConfig, RuleConfig } from './schema.ts';
 import { nearest, suggestion } from './suggest.ts';
 
 type PathSelector = NonNullable<PathRuleConfig['allow']>;
@@ -19,6 +20,7 @@ export function checkRules(review: Review, route: RouteConfig, base: Path): void
   const path = route.mcp === undefined ? [...base, 'rules'] : [...base, 'mcp', 'rules'];
   const rules: readonly RuleConfig[] = route.mcp?.rules ?? route.rules ?? [];
   checkNames(review, rules, path);
+  if (route.mcp !== undefined) checkPreset(review, route.mcp, path);
   rules.forEach((rule, index) => {
     const at = [...path, index];
     checkEffect(review, rule, at);
@@ -51,6 +53,23 @@ function checkNames(review: Review, rules: readonly RuleConfig[], path: Path): v
     const other = first.get(name);
     if (other === undefined) first.set(name, index);
     else review.error([...path, index, 'name'], `${review.show(name)} is the name of rules[${other}] already`);
+  });
+}
+
+/** Records tell the rules of a preset by their names. And a meta-tool is never what a call is about, but the way to it. */
+function checkPreset(review: Review, mcp: McpConfig, path: Path): void {
+  const reserved = new Set(presetOf(mcp).rules.map(({ name }) => name));
+  const metaTools = new Map(Object.entries(metaToolsOf(mcp)));
+  mcp.rules.forEach(({ name, allow }, index) => {
+    if (name !== undefined && reserved.has(name)) {
+      review.error([...path, index, 'name'], `${review.show(name)} is the name of a rule of the preset`);
+    }
+    allow?.tools?.forEach((tool, position) => {
+      const metaTool = metaTools.get(tool);
+      if (metaTool === undefined || 'results' in metaTool) return;
+      const at = [...path, index, 'allow', 'tools', position];
+      review.warn(at, `can never match: ${review.show(tool)} is looked through; name the tools that it may call`);
+    });
   });
 }
 

@@ -1,5 +1,6 @@
 // Header names that configuration may not give a second meaning to.
-import { foldHeaderName, hopByHopHeaders } from '../upstream/header-names.ts';
+import { foldHeaderName, hopByHopHeaders, presetHeaders } from '../upstream/header-names.ts';
+import type { McpConfig } from './schema.ts';
 
 const protocolHeaders = new Set(
   [
@@ -51,6 +52,11 @@ export function isIdentityHeader(name: string): boolean {
       'x-method-override',
     ].includes(folded)
   );
+}
+
+/** True for headers that the server of the route's preset believes. */
+export function isPresetHeader({ preset }: McpConfig, name: string): boolean {
+  return preset !== undefined && presetHeaders[preset.name].includes(foldHeaderName(name));
 }
 
 export { foldHeaderName };

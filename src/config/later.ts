@@ -37,8 +37,6 @@ const laterKeys: readonly LaterKey[] = [
   { at: 'routes.*.limits' },
   { at: 'routes.*.rateLimit' },
   { at: 'routes.*.rateLimits' },
-  { at: 'routes.*.mcp.preset' },
-  { at: 'routes.*.mcp.metaTools' },
   { at: 'routes.*.mcp.probe' },
   { at: 'routes.*.mcp.limits' },
   { at: 'routes.*.mcp.lists', only: (value) => value === 'obtainable', name: '"lists: obtainable"' },

@@ -56,10 +56,40 @@ const ruleOf = <T extends z.ZodType>(selector: T) =>
 export const mcpRule = ruleOf(mcpSelector);
 export const pathRule = ruleOf(pathSelector);
 
-const jsonPointers = z.array(
-  z.string().regex(/^(\/([^~/]|~[01])*)+$/, 'expected a JSON pointer such as /request/limit'),
-);
+const jsonPointer = z.string().regex(/^(\/([^~/]|~[01])*)+$/, 'expected a JSON pointer such as /request/limit');
+const jsonPointers = z.array(jsonPointer);
+
+const presetName = z.literal('superset');
+const preset = z
+  .union([
+    presetName,
+    z.strictObject({
+      name: presetName.describe('The MCP server that stands behind the route.'),
+      rules: z.boolean().default(true).describe('Whether its default rules stand after those of the route.'),
+    }),
+  ])
+  .transform((value) => (typeof value === 'string' ? { name: value, rules: true } : value));
+
+const metaTool = z.union([
+  z.strictObject({
+    name: jsonPointer.describe('Where its arguments name the tool that it calls.'),
+    arguments: jsonPointer.describe("Where its arguments hold that tool's own."),
+  }),
+  z.strictObject({
+    results: z
+      .union([z.literal(''), jsonPointer])
+      .describe('Where the payload of its result holds the list of tools; "" is the payload itself.'),
+  }),
+]);
+
 export const mcp = z.strictObject({
+  preset: preset
+    .optional()
+    .describe('Meta-tools and default rules of a well-known server: superset, or {name: superset, rules: false}.'),
+  metaTools: z
+    .record(text, metaTool)
+    .default({})
+    .describe('Tools that call or search other tools, by name; the tool that is called is the one that is judged.'),
   sessionKeyFiles: z
     .array(filePath)
     .max(8)

@@ -52,6 +52,7 @@ export type UpstreamConfig = z.output<typeof upstream>;
 export type RouteConfig = z.output<typeof route> & { resource: string };
 export type AuthenticateConfig = z.output<typeof authenticate>;
 export type McpConfig = z.output<typeof mcp>;
+export type PresetName = NonNullable<McpConfig['preset']>['name'];
 export type McpRuleConfig = z.output<typeof mcpRule>;
 export type PathRuleConfig = z.output<typeof pathRule>;
 export type RuleConfig = McpRuleConfig | PathRuleConfig;

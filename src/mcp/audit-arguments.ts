@@ -1,5 +1,6 @@
 // What the audit record says of a call's arguments: nothing, their digest, selected values, or all of them.
 import { hash } from 'node:crypto';
+import { parsePointer, valueAt } from './json-pointer.ts';
 import type { McpMessage } from './message.ts';
 
 /** JSON pointers (RFC 6901) are given for each tool by its exact name. */
@@ -36,18 +37,8 @@ function summaryOf(bytes: Buffer): { digest: string; bytes: number } {
 function selectValues(args: unknown, pointers: readonly string[]): Record<string, unknown> {
   const selected: Record<string, unknown> = {};
   for (const pointer of pointers) {
-    const value = valueAt(args, pointer);
+    const value = valueAt(args, parsePointer(pointer));
     if (value !== undefined) selected[pointer] = value;
   }
   return selected;
-}
-
-function valueAt(args: unknown, pointer: string): unknown {
-  let value = args;
-  for (const token of pointer.slice(1).split('/')) {
-    const key = token.replaceAll('~1', '/').replaceAll('~0', '~');
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
-    value = (value as Record<string, unknown>)[key];
-  }
-  return value;
 }

@@ -1,14 +1,30 @@
 // Tools that stand for other tools: one calls whatever tool its arguments name, another searches the catalogue. Which they are, and where to look.
+import { GatewayError } from '../errors.ts';
+import { parsePointer } from './json-pointer.ts';
+import { textOf } from './json-token.ts';
+import { lazyArguments } from './lazy-arguments.ts';
+import type { McpMessage } from './message.ts';
+import { compileShape, type Member, type Shape, scanJson } from './scanner.ts';
 
 /** JSON pointers (RFC 6901) into the arguments of the tool: where the name of the tool that is called stands, and where its arguments. */
-export interface CallMetaTool {
+export interface CallMetaToolConfig {
   readonly name: string;
   readonly arguments: string;
 }
 
-/** JSON pointer into the payload of the tool's result: where the array of tools stands; `""` is the payload itself. */
+/**
+ * JSON pointer into the payload of the tool's result: where the array of tools stands; `""` is the payload itself. FastMCP wraps the array in
+ * `structuredContent` (`/result`) and writes the bare array into the text: a payload that is an array is the array of tools, whatever the pointer.
+ */
 export interface SearchMetaTool {
   readonly results: string;
+}
+
+export type MetaToolConfig = CallMetaToolConfig | SearchMetaTool;
+
+export interface CallMetaTool extends CallMetaToolConfig {
+  /** All that its arguments may hold: the way to both places, and nothing beside it. */
+  readonly shape: Shape;
 }
 
 /** By the exact name of the meta-tool. */
@@ -18,18 +34,84 @@ export interface MetaTools {
   readonly searches: ReadonlyMap<string, SearchMetaTool>;
 }
 
-export type MetaToolConfig = CallMetaTool | SearchMetaTool;
-
 /** No tool is taken for another one. */
 export const noMetaTools: MetaTools = { calls: new Map(), searches: new Map() };
 
-/** Sorts configured meta-tools by what they do. */
+/** Sorts meta-tools by what they do. Throws an Error with a public message when the two places of a call lie within each other. */
 export function compileMetaTools(config: Readonly<Record<string, MetaToolConfig>>): MetaTools {
   const calls = new Map<string, CallMetaTool>();
   const searches = new Map<string, SearchMetaTool>();
   for (const [name, tool] of Object.entries(config)) {
     if ('results' in tool) searches.set(name, tool);
-    else calls.set(name, tool);
+    else calls.set(name, { ...tool, shape: shapeOf(tool) });
   }
   return { calls, searches };
+}
+
+const nameSlot = 0;
+const argumentsSlot = 1;
+
+function shapeOf(config: CallMetaToolConfig): Shape {
+  return enclose([
+    { path: parsePointer(config.name), slot: nameSlot },
+    { path: parsePointer(config.arguments), slot: argumentsSlot },
+  ]);
+}
+
+interface Place {
+  readonly path: readonly string[];
+  readonly slot: number;
+}
+
+/** The places as a shape; what lies on the way to a place has a slot after theirs. */
+function enclose(places: readonly Place[], waySlot = argumentsSlot + 1): Shape {
+  const members = new Map<string, Member>();
+  for (const [key, within] of Map.groupBy(places, ({ path }) => path[0]!)) {
+    const ends = within.filter(({ path }) => path.length === 1);
+    if (ends.length > 0 && within.length > 1) throw new Error('name and arguments must be in different places');
+    const inner = within.map(({ path, slot }) => ({ path: path.slice(1), slot }));
+    members.set(key, ends[0] ?? { slot: waySlot, shape: enclose(inner, waySlot) });
+  }
+  return compileShape(members, true);
+}
+
+/**
+ * A call of a meta-tool as the call that it stands for: `target`, `args` and `argumentBytes` are the inner tool's, `via` is the meta-tool. Any other
+ * message comes back as it is. Throws GatewayError `invalid_jsonrpc` when the arguments are not exactly a name and, possibly, arguments at their
+ * places, or when the inner tool is a meta-tool itself.
+ */
+export function lookThrough(message: McpMessage, metaTools: MetaTools): McpMessage {
+  const via = message.method === 'tools/call' ? message.target?.name : undefined;
+  const tool = via === undefined ? undefined : metaTools.calls.get(via);
+  if (via === undefined || tool === undefined) return message;
+  const bytes = message.argumentBytes ?? Buffer.from('{}');
+  const spans = scanJson(bytes, tool.shape, argumentsSlot + 2);
+  const name = stringAt(bytes, spans, nameSlot);
+  if (name === undefined)
+    throw invalid(`\`${via}\` needs the name of a tool, a string, at ${tool.name}.`, 'inner_tool');
+  if (metaTools.calls.has(name) || metaTools.searches.has(name)) {
+    throw invalid(`\`${via}\` cannot call \`${name}\`: call it directly.`, 'nested_meta_tool');
+  }
+  const inner = bytesAt(bytes, spans, argumentsSlot);
+  if (inner !== undefined && inner[0] !== openBrace) {
+    throw invalid(`\`${via}\` takes the arguments of the tool as an object at ${tool.arguments}.`, 'inner_arguments');
+  }
+  return { ...message, target: { kind: 'tool', name }, via, args: lazyArguments(inner), argumentBytes: inner };
+}
+
+const quote = 0x22;
+const openBrace = 0x7b;
+
+function bytesAt(bytes: Buffer, spans: readonly number[], slot: number): Buffer | undefined {
+  const start = spans[2 * slot]!;
+  return start === -1 ? undefined : bytes.subarray(start, spans[2 * slot + 1]);
+}
+
+function stringAt(bytes: Buffer, spans: readonly number[], slot: number): string | undefined {
+  const start = spans[2 * slot]!;
+  return start !== -1 && bytes[start] === quote ? textOf(bytes, start + 1, spans[2 * slot + 1]! - 1) : undefined;
+}
+
+function invalid(message: string, reason: string): GatewayError {
+  return new GatewayError('invalid_jsonrpc', message, { reason });
 }

@@ -1,5 +1,6 @@
 // Body → message: strict enough that whoever reads the same bytes behind the gateway cannot understand something else.
 import { bytesOf, type Envelope, has, invalidRpc, isObject, readEnvelope, scalarOf, stringOf } from './envelope.ts';
+import { lazyArguments } from './lazy-arguments.ts';
 import type { McpMessage, McpTarget } from './message.ts';
 import { isNotificationName, methodOf, type TargetPlace } from './methods.ts';
 
@@ -52,7 +53,6 @@ function messageOf(envelope: Envelope, reading: Reading, withArguments: boolean)
     throw invalidRpc('`params.arguments` must be an object.', 'arguments');
   }
   const raw = withArguments ? bytesOf(envelope, '/params/arguments') : undefined;
-  let parsed: unknown;
   return {
     kind: reading.kind,
     id: reading.id,
@@ -62,10 +62,7 @@ function messageOf(envelope: Envelope, reading: Reading, withArguments: boolean)
     mirroredName: reading.mirroredName,
     subscribed: reading.subscribed,
     via: undefined,
-    args: () => {
-      if (raw !== undefined) parsed ??= JSON.parse(raw.toString('utf8'));
-      return parsed;
-    },
+    args: lazyArguments(raw),
     argumentBytes: raw,
     bytes: envelope.bytes,
   };

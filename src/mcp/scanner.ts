@@ -173,7 +173,7 @@ function memberOf(shape: Shape, name: string): Member | undefined {
     });
   }
   if (shape.closed) {
-    throw new GatewayError('invalid_jsonrpc', 'The message has a member that JSON-RPC 2.0 does not know.', {
+    throw new GatewayError('invalid_jsonrpc', 'The message has a member that does not belong there.', {
       reason: 'unknown_member',
     });
   }

@@ -29,12 +29,17 @@ export interface PathPolicyConfig {
 
 /** Compiles the rules of an MCP route. Throws an Error with a public message that begins with the rule's place. */
 export function compileMcpRules(rules: readonly McpRuleConfig[], options: PolicyOptions): Policy {
-  const tools = rules.flatMap((rule) => [...(rule.allow?.tools ?? []), ...(rule.deny?.tools ?? [])]);
   return {
     kind: 'mcp',
     rules: rules.map((rule, index) => compileRule(rule, index, mcpSelectors, options)),
-    toolNames: new Set(tools.filter((tool) => !tool.includes('*'))),
+    toolNames: new Set(toolsNamedBy(rules)),
   };
+}
+
+/** The tools that rules name without a glob. */
+export function toolsNamedBy(rules: readonly McpRuleConfig[]): string[] {
+  const tools = rules.flatMap((rule) => [...(rule.allow?.tools ?? []), ...(rule.deny?.tools ?? [])]);
+  return tools.filter((tool) => !tool.includes('*'));
 }
 
 /**

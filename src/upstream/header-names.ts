@@ -1,4 +1,5 @@
 // Header names as the strictest reader sees them, and the names that never cross the gateway in either direction.
+import type { PresetName } from '../config/schema.ts';
 
 /**
  * The one form of all spellings that some upstream would take for the same header: lower case, and every character that is no letter or
@@ -19,6 +20,11 @@ export const hopByHopHeaders: readonly string[] = [
   'upgrade',
   'http2-settings',
 ];
+
+/** Folded names, by the preset of an MCP route: what the server would take for the gateway's word on what a caller may see. */
+export const presetHeaders: Readonly<Record<PresetName, readonly string[]>> = {
+  superset: ['x-superset-dashboard-scope'],
+};
 
 /** Adds the folded names that a Connection header lists to `listed`; what only steers the connection itself is not among them. */
 export function addConnectionOptions(value: string, listed: readonly string[]): readonly string[] {

@@ -1,7 +1,13 @@
 // What the upstream is told: the client's headers without anything that could pass for ours, then the verified identity.
 import type { Caller } from '../authn/principal.ts';
 import type { Config, McpConfig, UpstreamConfig } from '../config/schema.ts';
-import { addConnectionOptions, commonSpellings, foldHeaderName, hopByHopHeaders } from './header-names.ts';
+import {
+  addConnectionOptions,
+  commonSpellings,
+  foldHeaderName,
+  hopByHopHeaders,
+  presetHeaders,
+} from './header-names.ts';
 import { compileIdentityHeaders, identityHeaderNames } from './identity-headers.ts';
 
 export interface RequestHeadersInput {
@@ -140,7 +146,8 @@ function withoutListed(kept: readonly string[], listed: readonly string[]): stri
 /** Common names come from a table made at load; others are folded each time, so that hostile names never fill a cache. */
 function compileDecisions(configured: readonly string[], mcp: McpConfig | undefined): (name: string) => boolean {
   const onMcp = mcp === undefined ? [] : mcpNeverForwarded;
-  const dropped = new Set([...neverForwarded, ...onMcp, ...configured.map(foldHeaderName)]);
+  const ofPreset = mcp?.preset === undefined ? [] : presetHeaders[mcp.preset.name];
+  const dropped = new Set([...neverForwarded, ...onMcp, ...ofPreset, ...configured.map(foldHeaderName)]);
   const judge = mcp === undefined ? (name: string) => !isDropped(name, dropped) : compileAllowList(mcp, dropped);
   const known = new Map<string, boolean>();
   for (const name of [...commonHeaders, ...configured, ...(mcp?.forwardHeaders ?? [])]) {

@@ -477,6 +477,91 @@ t.test('routes: one answer each, reachable, with nothing that cannot be enforced
       ['‸x-remote-user', 'routes[0].mcp.forwardHeaders[2]: "x-remote-user" is never taken over from a client'],
     ],
     [
+      'the preset brings rules',
+      { routes: route('authenticate: corp, mcp: {preset: superset, forwardHeaders: [x-trace]}') },
+    ],
+    [
+      'or none of them, where they are not wanted',
+      { routes: route('authenticate: corp, mcp: {preset: {name: superset, rules: false}}') },
+      ['mcp: ‸', 'warning: routes[0].mcp: has no rules: every call of a tool, resource or prompt is denied'],
+    ],
+    [
+      'no preset of that name, no key of that name',
+      {
+        routes:
+          '[{path: /a, upstream: superset, authenticate: corp, mcp: {preset: supreset}}, {path: /b, upstream: superset, authenticate: corp, mcp: {preset: {name: superset, rule: false}}}]',
+      },
+      ['preset: ‸supreset', 'routes[0].mcp.preset: expected "superset" (did you mean "superset"?)'],
+      ['{name: superset, ‸rule', 'routes[1].mcp.preset.rule: unknown key "rule" (did you mean "rules"?)'],
+    ],
+    [
+      'what the server of a preset believes',
+      {
+        routes: route(
+          'authenticate: corp, mcp: {preset: superset, forwardHeaders: [X-Superset-Dashboard-Scope, x_superset.dashboard_scope]}',
+        ),
+      },
+      [
+        '[‸X-Superset',
+        'routes[0].mcp.forwardHeaders[0]: "x-superset-dashboard-scope" is never taken over from a client',
+      ],
+      [
+        '‸x_superset',
+        'routes[0].mcp.forwardHeaders[1]: "x_superset.dashboard_scope" is never taken over from a client',
+      ],
+    ],
+    [
+      'and without the preset it is a header like any other',
+      {
+        routes: route(
+          'authenticate: corp, mcp: {forwardHeaders: [x-superset-dashboard-scope], rules: [{allow: {tools: [a]}}]}',
+        ),
+      },
+    ],
+    [
+      'rules before those of a preset shadow them without a word, but may not take their names',
+      {
+        routes: route(
+          'authenticate: corp, mcp: {preset: superset, rules: [{name: superset:sql, allow: {tools: [execute_sql]}}, {name: mine, allow: {tools: ["*"]}}]}',
+        ),
+      },
+      ['name: ‸superset:sql', 'routes[0].mcp.rules[0].name: "superset:sql" is the name of a rule of the preset'],
+    ],
+    [
+      'a rule that shadows the preset',
+      { routes: route('authenticate: corp, mcp: {preset: superset, rules: [{allow: {tools: ["*"]}}]}') },
+    ],
+    [
+      'an allow of what is looked through',
+      {
+        routes: route(
+          'authenticate: corp, mcp: {preset: superset, metaTools: {run: {name: /a, arguments: /b}, find: {results: ""}}, rules: [{deny: {tools: [call_tool]}}, {allow: {tools: [find, run, call_tool]}}]}',
+        ),
+      },
+      [
+        'find, ‸run',
+        'warning: routes[0].mcp.rules[1].allow.tools[1]: can never match: "run" is looked through; name the tools that it may call',
+      ],
+      [
+        'run, ‸call_tool',
+        'warning: routes[0].mcp.rules[1].allow.tools[2]: can never match: "call_tool" is looked through; name the tools that it may call',
+      ],
+    ],
+    [
+      'meta-tools whose places are wrong',
+      {
+        routes: route(
+          'authenticate: corp, mcp: {preset: superset, metaTools: {a: {name: /x, arguments: /x/y}, b: {name: x, arguments: /y}, c: {name: "", arguments: /y}, d: {name: /x}, e: {results: x}, f: {results: /x, name: /y}}}',
+        ),
+      },
+      ['{a: ‸', 'routes[0].mcp.metaTools.a: name and arguments must be in different places'],
+      ['{name: ‸x,', 'routes[0].mcp.metaTools.b.name: expected a JSON pointer such as /request/limit'],
+      ['{name: ‸"",', 'routes[0].mcp.metaTools.c.name: expected a JSON pointer such as /request/limit'],
+      ['d: ‸', 'routes[0].mcp.metaTools.d.arguments: is required'],
+      ['results: ‸x}', 'routes[0].mcp.metaTools.e.results: expected a JSON pointer such as /request/limit'],
+      ['/x, ‸name', 'routes[0].mcp.metaTools.f.name: unknown key "name"'],
+    ],
+    [
       'MCP without rules, and lists that are asked for',
       { routes: route('authenticate: corp, mcp: {lists: usable}') },
       ['mcp: ‸', 'warning: routes[0].mcp: has no rules: every call of a tool, resource or prompt is denied'],

@@ -188,9 +188,7 @@ t.test('keys and values of later versions are refused by name, and nothing else 
     '    authenticate: {anyOf: [corp, opaque]}',
     '    senderConstraint: optional',
     '    mcp:',
-    '      preset: superset',
     '      lists: obtainable',
-    '      metaTools: {}',
     '      rules: [{allow: {tools: [a], during: {}}, require: {senderConstrained: true}}]',
     'audit: {sinks: [{type: stdout}], sign: {every: 60s}}',
   ].join('\n');
@@ -206,12 +204,10 @@ t.test('keys and values of later versions are refused by name, and nothing else 
     later('6:70', 'upstreams.s.limits', '"limits"'),
     later('6:93', 'upstreams.s.identity.assertion', '"assertion"'),
     later('11:5', 'routes[0].senderConstraint', '"senderConstraint"'),
-    later('13:7', 'routes[0].mcp.preset', '"preset"'),
-    later('14:7', 'routes[0].mcp.lists', '"lists: obtainable"'),
-    later('15:7', 'routes[0].mcp.metaTools', '"metaTools"'),
-    later('16:36', 'routes[0].mcp.rules[0].allow.during', '"during"'),
-    later('16:59', 'routes[0].mcp.rules[0].require.senderConstrained', '"senderConstrained"'),
-    later('17:34', 'audit.sign', '"sign"'),
+    later('13:7', 'routes[0].mcp.lists', '"lists: obtainable"'),
+    later('14:36', 'routes[0].mcp.rules[0].allow.during', '"during"'),
+    later('14:59', 'routes[0].mcp.rules[0].require.senderConstrained', '"senderConstrained"'),
+    later('15:34', 'audit.sign', '"sign"'),
   ]);
 });
 

@@ -191,6 +191,10 @@ t.test('forwardHeaders cannot bring back what is always dropped', (t) => {
   ]) {
     t.throws(() => shape([], { mcp: { forwardHeaders: [header] } }), /is never forwarded/, header);
   }
+  const dashboards = { forwardHeaders: ['x_superset-dashboard.scope'] };
+  const preset = { name: 'superset', rules: false } as const;
+  t.throws(() => shape([], { mcp: { ...dashboards, preset } }), /is never forwarded/, 'with the preset');
+  t.doesNotThrow(() => shape([], { mcp: dashboards }), 'without it');
   const more = { authenticators: { keys: { type: 'apiKey', header: 'x-partner-key', keys: [] } } };
   t.throws(() => shape([], { more, mcp: { forwardHeaders: ['x_partner_key'] } }), /is never forwarded/);
   t.end();
