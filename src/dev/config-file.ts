@@ -12,8 +12,8 @@ export interface DevelopmentPolicy {
   readonly allScopes: readonly string[];
   /** What a first challenge asks for. */
   readonly challengeScopes: readonly string[];
-  /** YAML of the list below `rules:`. */
-  readonly rules: string;
+  /** YAML of the keys below `mcp:` that say what may be called. */
+  readonly mcp: string;
   /** YAML of further routes. */
   readonly routes: string;
 }
@@ -86,8 +86,7 @@ routes:
     mcp:
       denials: http   # 403 for a denied call, so that curl shows it; the default answers 200 with an error that a model can read
       challengeScopes: ${flow(policy.challengeScopes)}
-      rules:
-${indent(policy.rules, 8)}${indent(policy.routes, 2)}
+${indent(policy.mcp, 6)}${indent(policy.routes, 2)}
   - name: health
     path: /health
     authenticate: none
@@ -112,37 +111,14 @@ export function supersetPolicy(upstreamOrigin: string): DevelopmentPolicy {
     },
     allScopes: ['dashboards:read', 'dashboards:write', 'queries:read', 'queries:execute', 'exports:create'],
     challengeScopes: ['dashboards:read'],
-    rules: supersetRules,
+    mcp: supersetMcp,
     routes: supersetRoutes,
   };
 }
 
-const supersetRules = `- {name: no deletion, deny: {tools: ["delete_*"]}}
-- {name: liveness, allow: {tools: [health_check]}}
-- name: chart rows
-  allow: {tools: [get_chart_data], when: "has(args.request) && (!has(args.request.format) || args.request.format == 'json')"}
-  require: {scopes: ["dashboards:read"]}
-- name: chart export
-  allow: {tools: [get_chart_data]}
-  require: {scopes: ["exports:create"]}
-- name: viewing
-  allow:
-    tools: [get_instance_info, get_schema, list_dashboards, get_dashboard_info, list_charts, get_chart_info, get_chart_preview,
-      get_chart_type_schema, generate_explore_link]
-  require: {scopes: ["dashboards:read"]}
-- name: editing
-  allow: {tools: [generate_dashboard, add_chart_to_existing_dashboard, generate_chart, update_chart, update_chart_preview]}
-  require: {scopes: ["dashboards:write"]}
-- name: data catalogue
-  allow: {tools: [list_datasets, get_dataset_info, list_databases, get_database_info, open_sql_lab_with_context]}
-  require: {scopes: ["queries:read"]}
-- name: sql
-  allow: {tools: [execute_sql, create_virtual_dataset, save_sql_query]}
-  require: {scopes: ["queries:execute"]}
-- name: resources
-  allow: {resources: ["instance://metadata", "chart://configs"]}
-  require: {scopes: ["dashboards:read"]}
-- {name: prompts, allow: {prompts: [quickstart, create_chart_guided]}}
+const supersetMcp = `preset: superset   # what each tool needs: dashboards:read to view, queries:execute to run SQL, exports:create for files, and so on
+rules:             # read before the rules of the preset
+  - {name: no deletion, deny: {tools: ["delete_*"]}}
 `;
 
 const supersetRoutes = `
@@ -183,14 +159,15 @@ export function generalPolicy(upstream: URL): DevelopmentPolicy {
     },
     allScopes: ['tools:read', 'tools:call'],
     challengeScopes: ['tools:read', 'tools:call'],
-    rules: `- name: reading
-  allow: {tools: ["get_*", "list_*", "search_*", "read_*", "find_*", "describe_*"]}
-  require: {scopes: ["tools:read"]}
-- name: everything else
-  allow: {tools: ["*"]}
-  require: {scopes: ["tools:call"]}
-- {name: resources, allow: {resources: ["*"]}, require: {scopes: ["tools:read"]}}
-- {name: prompts, allow: {prompts: ["*"]}, require: {scopes: ["tools:read"]}}
+    mcp: `rules:
+  - name: reading
+    allow: {tools: ["get_*", "list_*", "search_*", "read_*", "find_*", "describe_*"]}
+    require: {scopes: ["tools:read"]}
+  - name: everything else
+    allow: {tools: ["*"]}
+    require: {scopes: ["tools:call"]}
+  - {name: resources, allow: {resources: ["*"]}, require: {scopes: ["tools:read"]}}
+  - {name: prompts, allow: {prompts: ["*"]}, require: {scopes: ["tools:read"]}}
 `,
     routes: '',
   };

@@ -94,6 +94,11 @@ function supersetSections(facts: InstructionFacts): Section[] {
         ok('the agent lists dashboards', `call "$AGENT" ${list.tool} '${list.args}'`, 'Sales Overview'),
         ok('the agent runs SQL; the answer is a stream of several frames', `call "$AGENT" ${sql}`, 'rows_returned=3'),
         ok(
+          'a tool by way of another one, as agents call what search_tools found',
+          `call "$AGENT" call_tool '{"name":"get_chart_preview","arguments":{"request":{"identifier":3}}}'`,
+          'AMER',
+        ),
+        ok(
           'who Superset sees: the identity that the gateway verified, never the token',
           `call "$AGENT" get_instance_info '{"request":{}}'`,
           'ai_agent_prod',
@@ -121,6 +126,12 @@ function supersetSections(facts: InstructionFacts): Section[] {
           'the agent may see chart data, but not export it',
           `call "$AGENT" get_chart_data '{"request":{"identifier":1,"format":"csv"}}'`,
           'scope="exports:create"',
+        ),
+        refused(
+          403,
+          'the proxy is no way around: the tool that it calls is judged',
+          `call "$FRONTEND" call_tool '{"name":"execute_sql","arguments":{"request":{"database_id":1,"sql":"SELECT 1"}}}'`,
+          'scope="queries:execute"',
         ),
         refused(
           403,

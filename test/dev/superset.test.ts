@@ -77,10 +77,12 @@ t.test('the official client initializes and sees the tools of Superset, each tak
       'execute_sql',
       'save_sql_query',
       'open_sql_lab_with_context',
+      'search_tools',
+      'call_tool',
     ],
     names,
   );
-  for (const tool of tools) t.same(Object.keys(tool.inputSchema.properties ?? {}), ['request'], tool.name);
+  for (const tool of tools.slice(0, -2)) t.same(Object.keys(tool.inputSchema.properties ?? {}), ['request'], tool.name);
 });
 
 t.test('dashboards and charts are listed, shown, filtered and paged', async (t) => {
@@ -265,6 +267,28 @@ t.test('the statement check never throws, and never allows a text with a second 
     }),
   );
   t.end();
+});
+
+t.test('tools are found by words, and called by their names', async (t) => {
+  const use = async (name: string, args: Record<string, unknown>) =>
+    (await client.callTool({ name, arguments: args })) as CallToolResult;
+  const textOf = ({ content: [first] }: CallToolResult) => (first?.type === 'text' ? first.text : '');
+  const found = await use('search_tools', { query: 'Run SQL, query' });
+  t.match(JSON.parse(textOf(found))[0], { name: 'execute_sql', parameters_hint: 'request' });
+  t.equal(found.structuredContent, undefined, 'the list is in the text, as in Superset');
+  t.same(JSON.parse(textOf(await use('search_tools', { query: 'zzz' }))), []);
+  const args = { request: { identifier: 1 } };
+  const direct = await use('get_dashboard_info', args);
+  t.same(await use('call_tool', { name: 'get_dashboard_info', arguments: args }), direct);
+  t.match(await use('call_tool', { name: 'health_check' }), { content: [{ text: /healthy/ }] });
+  for (const [name, given] of [
+    ['call_tool', { name: 'call_tool', arguments: { name: 'health_check' } }],
+    ['call_tool', { name: 'nothing' }],
+    ['call_tool', { tool: 'health_check' }],
+    ['search_tools', {}],
+  ] as const) {
+    t.match(await use(name, given), { isError: true }, JSON.stringify(given));
+  }
 });
 
 t.test('wrong arguments and unknown tools are error results, not protocol errors', async (t) => {

@@ -10,6 +10,7 @@ import type {
 import { chartConfigSchema } from './chart-query.ts';
 import { QueryError } from './query-engine.ts';
 import { type Tool, type ToolContext, ToolFailure } from './tool.ts';
+import { toolSearch } from './tool-search.ts';
 import { chartTools } from './tools/charts.ts';
 import { dashboardTools } from './tools/dashboards.ts';
 import { instanceFacts, instanceTools } from './tools/instance.ts';
@@ -22,7 +23,8 @@ export interface SdkModules {
 export type Services = Omit<ToolContext, 'notify' | 'progress'>;
 type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>;
 
-const tools: readonly Tool[] = [...instanceTools, ...dashboardTools, ...chartTools, ...sqlTools];
+const catalogue: readonly Tool[] = [...instanceTools, ...dashboardTools, ...chartTools, ...sqlTools];
+const tools: readonly Tool[] = [...catalogue, ...toolSearch(catalogue)];
 const toolsByName = new Map(tools.map((tool) => [tool.name, tool]));
 const listedTools = tools.map(({ name, description, inputSchema, readOnly }) => ({
   name,
