@@ -302,10 +302,14 @@ function answerItself(exchange: Exchange, route: Route, runtime: Runtime): void 
 }
 
 function answerPreflight(exchange: Exchange, route: Route, runtime: Runtime): void {
-  const { origin, response, snapshot } = exchange;
+  const { origin, request, response, snapshot } = exchange;
   response.writeHead(204, {
     ...responseHeaders(exchange, runtime),
-    ...preflightHeaders(origin ?? '*', [...route.methods], snapshot.keyHeaders),
+    ...preflightHeaders(origin ?? '*', {
+      methods: route.methods,
+      headers: [...snapshot.keyHeaders, ...(route.mcp?.forwardHeaders ?? [])],
+      requestedHeaders: request.headers['access-control-request-headers'],
+    }),
   });
   response.end();
 }

@@ -1,9 +1,10 @@
 // Cross-origin calls from allowed pages: preflight answers and the headers that let a page read ours.
 import type { IncomingHttpHeaders } from 'node:http';
 
-const exposed = 'WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After, X-Request-Id';
+const exposed =
+  'WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id';
 const acceptedHeaders =
-  'Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Last-Event-ID, Mcp-Method, Mcp-Name';
+  'Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Last-Event-ID, Mcp-Method, Mcp-Name, DPoP';
 
 /** True for a preflight (Fetch standard §4.8): an OPTIONS request that names the method it asks for. */
 export function isPreflight(method: string, headers: IncomingHttpHeaders): boolean {
@@ -15,16 +16,33 @@ export function corsHeaders(origin: string): Record<string, string> {
   return { 'access-control-allow-origin': origin, 'access-control-expose-headers': exposed, vary: 'Origin' };
 }
 
-export function preflightHeaders(
-  origin: string,
-  methods: readonly string[],
-  keyHeaders: Iterable<string>,
-): Record<string, string> {
+export interface Preflight {
+  /** What the page may use. */
+  readonly methods: Iterable<string>;
+  /** The headers it may send besides those of HTTP and MCP. */
+  readonly headers: Iterable<string>;
+  /** The value of Access-Control-Request-Headers. */
+  readonly requestedHeaders: string | undefined;
+}
+
+export function preflightHeaders(origin: string, preflight: Preflight): Record<string, string> {
+  const parameters = parameterHeaders(preflight.requestedHeaders);
   return {
     'access-control-allow-origin': origin,
-    'access-control-allow-methods': methods.join(', '),
-    'access-control-allow-headers': [acceptedHeaders, ...keyHeaders].join(', '),
+    'access-control-allow-methods': [...preflight.methods].join(', '),
+    'access-control-allow-headers': [acceptedHeaders, ...preflight.headers, ...parameters].join(', '),
     'access-control-max-age': '600',
     vary: 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers',
   };
+}
+
+/** More than any tool has, and enough that an answer stays small. */
+const maxParameterHeaders = 64;
+const parameterHeader = /^mcp-param-[!#$%&'*+.^_`|~0-9a-z-]{1,128}$/i;
+
+/** The `Mcp-Param-*` headers of MCP 2026-07-28 have names that only the upstream's schemas know, so those are allowed that are asked for. */
+function parameterHeaders(requested: string | undefined): string[] {
+  if (requested === undefined) return [];
+  const names = requested.split(',').map((name) => name.trim());
+  return [...new Set(names.filter((name) => parameterHeader.test(name)))].slice(0, maxParameterHeaders);
 }

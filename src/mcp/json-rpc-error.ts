@@ -4,7 +4,10 @@ import type { GatewayError } from '../errors.ts';
 /** MCP 2026-07-28 reserves this code for headers that contradict the body. */
 const headerMismatch = -32020;
 
-/** `id` is that of the request, where one was read. The error's `code` is the HTTP status it stands for, `data.code` the stable code. */
+/**
+ * `id` is that of the request, where one was read. The error's `code` is the HTTP status it stands for, outside what JSON-RPC and MCP reserve;
+ * `data.code` is the stable code, `data.scopes` the scopes that are missing.
+ */
 export function jsonRpcError(id: string | number | null | undefined, error: GatewayError): string {
   return JSON.stringify({
     jsonrpc: '2.0',
@@ -12,7 +15,7 @@ export function jsonRpcError(id: string | number | null | undefined, error: Gate
     error: {
       code: error.code === 'header_mismatch' ? headerMismatch : error.status,
       message: error.message,
-      data: { code: error.code },
+      data: { code: error.code, scopes: error.missingScopes.length === 0 ? undefined : error.missingScopes },
     },
   });
 }

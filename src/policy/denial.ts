@@ -1,24 +1,31 @@
-// A denying decision as the error that a client sees.
+// A denying decision as the error that a client sees: what is missing and what to do, in words that a model can act on.
 import { GatewayError } from '../errors.ts';
 import type { Decision } from './decision.ts';
 
-/** Names the scopes that would help only where they would. The message is the same for the same denial, as clients compare it. */
+/**
+ * Names the scopes that would help only where they would. Whether a rule denies or none allows, and whether the target exists, reads the same.
+ * The same denial has the same bytes, as clients compare it.
+ */
 export function denial(decision: Decision & { allow: false }): GatewayError {
-  switch (decision.reason) {
+  const { missingScopes, reason, rule } = decision;
+  switch (reason) {
     case 'insufficient_scope':
-      return new GatewayError(
-        'insufficient_scope',
-        `This call needs a credential with the ${decision.missingScopes.length === 1 ? 'scope' : 'scopes'} ${decision.missingScopes.join(' ')}.`,
-        { missingScopes: decision.missingScopes },
-      );
+      return new GatewayError('insufficient_scope', sentenceOf(missingScopes), { missingScopes });
     case 'condition_error':
       return new GatewayError(
         'condition_error',
-        'The condition that governs this call does not apply to these arguments.',
+        'The rule for this call cannot be applied to these arguments. Check their fields and types and call again, or ask the operator of this gateway.',
       );
     case 'denied':
-      return new GatewayError('denied', 'The policy of this gateway does not allow this call to this client.', {
-        reason: decision.rule === undefined ? 'no_rule' : 'rule',
-      });
+      return new GatewayError(
+        'denied',
+        'No rule of this gateway allows this client this call with these arguments. Do not repeat it unchanged; the operator of this gateway can allow it.',
+        { reason: rule === undefined ? 'no_rule' : 'rule' },
+      );
   }
+}
+
+function sentenceOf(scopes: readonly string[]): string {
+  const [scope, these] = scopes.length === 1 ? ['scope', 'this scope'] : ['scopes', 'these scopes'];
+  return `This call needs the ${scope} ${scopes.join(' ')}. Ask for a token with ${these} and call again; a key gets its scopes from the operator of this gateway.`;
 }

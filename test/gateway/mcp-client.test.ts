@@ -276,7 +276,7 @@ t.test('a scope that is missing is 403 with a challenge, which the client report
   await refused.catch((error: Error) => {
     t.ok(error instanceof StreamableHTTPError);
     t.match(error.message, /"insufficient_scope"/);
-    t.match(error.message, /needs a credential with the scope queries:execute/);
+    t.match(error.message, /needs the scope queries:execute\. Ask for a token with this scope and call again/);
   });
   t.match(await gateway.record(({ mcp, reason }) => mcp?.tool === 'execute_sql' && reason === 'insufficient_scope'), {
     status: 403,
@@ -308,7 +308,7 @@ t.test('a denied call is a JSON-RPC error that the model can read', async (t) =>
     await call.catch((error: McpError) => {
       t.equal(error.code, 403);
       t.same(error.data, { code: 'denied' });
-      t.match(error.message, /policy of this gateway does not allow/);
+      t.match(error.message, /No rule of this gateway allows this client this call/);
     });
   }
   t.same(errors, [], 'no failure of the transport');

@@ -99,6 +99,12 @@ interface Denial {
 
 const metadataUrl = (path: string) => `https://mcp.example.com/.well-known/oauth-protected-resource${path}`;
 
+/** A denial for want of scope says in the body what the challenge says. */
+function missingScopes(challenge: string | undefined): { scopes?: string[] } {
+  const scope = /^Bearer error="insufficient_scope", scope="([^"]*)"/.exec(challenge ?? '')?.[1];
+  return scope === undefined ? {} : { scopes: scope.split(' ') };
+}
+
 /** Sends it and asserts everything that a denial is. */
 async function denied(t: Test, name: string, send: () => Promise<ClientAnswer>, denial: Denial): Promise<ClientAnswer> {
   const before = upstream.requests.length;
@@ -112,7 +118,7 @@ async function denied(t: Test, name: string, send: () => Promise<ClientAnswer>, 
     t.same(body, {
       jsonrpc: '2.0',
       id: denial.id,
-      error: { code: standsFor, message, data: { code: denial.code } },
+      error: { code: standsFor, message, data: { code: denial.code, ...missingScopes(denial.challenge) } },
     });
     t.match(message, /^[A-Z`].{10,}\.$/, `${name}: a sentence that a model can read`);
   } else {

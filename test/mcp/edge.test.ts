@@ -59,11 +59,17 @@ t.test('an error is answered as JSON-RPC with the status as its code', (t) => {
   const denied = new GatewayError('insufficient_scope', 'Needs the scope queries:execute.', {
     cause: new Error('secret'),
     reason: 'r',
+    missingScopes: ['queries:execute'],
   });
   t.equal(
     jsonRpcError('a"b', denied),
-    '{"jsonrpc":"2.0","id":"a\\"b","error":{"code":403,"message":"Needs the scope queries:execute.","data":{"code":"insufficient_scope"}}}',
+    '{"jsonrpc":"2.0","id":"a\\"b","error":{"code":403,"message":"Needs the scope queries:execute.","data":{"code":"insufficient_scope","scopes":["queries:execute"]}}}',
   );
+  t.strictSame(JSON.parse(jsonRpcError(1, new GatewayError('denied', 'm'))).error, {
+    code: 403,
+    message: 'm',
+    data: { code: 'denied' },
+  });
   t.equal(JSON.parse(jsonRpcError(undefined, denied)).id, null, 'no id when none is known');
   t.equal(JSON.parse(jsonRpcError(0, denied)).id, 0);
   t.equal(JSON.parse(jsonRpcError(1, new GatewayError('header_mismatch', 'm'))).error.code, -32020);

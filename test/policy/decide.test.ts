@@ -505,7 +505,12 @@ t.test('a denial is told to the client in a stable way', (t) => {
     if (decision.allow) throw new Error('expected a denial');
     return denial(decision);
   };
-  t.match(errorFor('a'), { code: 'insufficient_scope', status: 403, missingScopes: ['x', 'y'], message: /scopes x y/ });
+  t.match(errorFor('a'), {
+    code: 'insufficient_scope',
+    status: 403,
+    missingScopes: ['x', 'y'],
+    message: /needs the scopes x y\. Ask for a token with these scopes and call again/,
+  });
   t.match(errorFor('b'), { code: 'condition_error', status: 403, missingScopes: [] });
   t.match(errorFor('c'), { code: 'denied', status: 403, missingScopes: [], reason: 'rule' });
   t.match(errorFor('d'), { code: 'denied', reason: 'no_rule' });
