@@ -24,6 +24,8 @@ export interface Method {
   /** The member of `params` that the header Mcp-Name repeats from 2026-07-28 on. */
   readonly mirrored?: 'name' | 'uri' | 'taskId';
   readonly listing?: Listing;
+  /** 2026-07-28 has it no more: a message of that revision may lack its target, and then goes by its name alone. */
+  readonly retired?: true;
 }
 
 const byName: Method = {};
@@ -48,8 +50,8 @@ const methods: ReadonlyMap<string, Method> = new Map<string, Method>([
   ['resources/list', { listing: { kind: 'resource', member: 'resources', key: 'uri' } }],
   ['resources/templates/list', { listing: { kind: 'resource', member: 'resourceTemplates', key: 'uriTemplate' } }],
   ['resources/read', { target: resource, mirrored: 'uri' }],
-  ['resources/subscribe', { target: resource }],
-  ['resources/unsubscribe', { target: resource }],
+  ['resources/subscribe', { target: resource, retired: true }],
+  ['resources/unsubscribe', { target: resource, retired: true }],
   ['prompts/list', { listing: { kind: 'prompt', member: 'prompts', key: 'name' } }],
   ['prompts/get', { target: { kind: 'prompt', member: 'name' }, arguments: true, mirrored: 'name' }],
   ['completion/complete', { target: { kind: 'reference' } }],

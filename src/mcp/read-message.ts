@@ -2,7 +2,7 @@
 import { bytesOf, type Envelope, has, invalidRpc, isObject, readEnvelope, scalarOf, stringOf } from './envelope.ts';
 import { lazyArguments } from './lazy-arguments.ts';
 import type { McpMessage, McpTarget } from './message.ts';
-import { isNotificationName, methodOf, type TargetPlace } from './methods.ts';
+import { isNotificationName, type Method, methodOf } from './methods.ts';
 
 /**
  * Reads one JSON-RPC 2.0 message. Batches, unknown members of the envelope, null ids of requests, ids beyond the safe integers, positional `params`,
@@ -28,7 +28,7 @@ function readCall(envelope: Envelope): McpMessage {
   if (kind === 'notification' && id !== undefined) throw invalidRpc('A notification has no id.', 'id');
   if (kind === 'request' && (id === undefined || id === null)) throw invalidRpc('A request needs an id.', 'id');
   const known = methodOf(method);
-  const target = readTarget(envelope, known?.target);
+  const target = known && readTarget(envelope, known);
   const subscribed = known?.target?.kind === 'subscriptions' ? readSubscriptions(envelope) : undefined;
   const mirroredName = known?.mirrored && stringOf(envelope, `/params/${known.mirrored}`);
   return messageOf(envelope, { kind, id, method, target, mirroredName, subscribed }, known?.arguments === true);
@@ -68,11 +68,12 @@ function messageOf(envelope: Envelope, reading: Reading, withArguments: boolean)
   };
 }
 
+const statedVersion = '/params/_meta/io.modelcontextprotocol~1protocolVersion';
+
 /** MCP 2026-07-28, versioning: what tells the eras apart is in the body, not in a header. */
 function readProtocolVersion(envelope: Envelope): string | undefined {
-  const member = '/params/_meta/io.modelcontextprotocol~1protocolVersion';
-  if (!has(envelope, member)) return undefined;
-  const version = stringOf(envelope, member);
+  if (!has(envelope, statedVersion)) return undefined;
+  const version = stringOf(envelope, statedVersion);
   if (version === undefined) throw invalidRpc('The protocol version in `_meta` must be a string.', 'protocol_version');
   return version;
 }
@@ -85,12 +86,14 @@ function readId(envelope: Envelope): string | number | null | undefined {
   throw invalidRpc('`id` must be a string or a whole number.', 'id');
 }
 
-function readTarget(envelope: Envelope, place: TargetPlace | undefined): McpTarget | undefined {
+function readTarget(envelope: Envelope, { target: place, retired }: Method): McpTarget | undefined {
   if (place === undefined || place.kind === 'subscriptions') return undefined;
   if (place.kind === 'reference') return readReference(envelope);
   const name = stringOf(envelope, `/params/${place.member}`);
-  if (name === undefined) throw invalidRpc(`\`params.${place.member}\` must be a string.`, 'target');
-  return { kind: place.kind, name };
+  if (name !== undefined) return { kind: place.kind, name };
+  // The upstream answers 404 for the method, from which clients learn of its era.
+  if (retired && !has(envelope, `/params/${place.member}`) && has(envelope, statedVersion)) return undefined;
+  throw invalidRpc(`\`params.${place.member}\` must be a string.`, 'target');
 }
 
 /** More are refused: each is judged by every rule. */

@@ -84,6 +84,17 @@ t.test('every method that is about something names it', (t) => {
   t.end();
 });
 
+t.test('a method that 2026-07-28 dropped goes by its name alone when a message of that revision names nothing', (t) => {
+  const modern = '"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}';
+  const subscribe = (params: string) => `{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{${params}}}`;
+  t.equal(read(subscribe(modern)).target, undefined, 'the upstream refuses it, and the client learns of its era');
+  t.same(read(subscribe(`"uri":"a:b",${modern}`)).target, { kind: 'resource', name: 'a:b' }, 'what it names is judged');
+  t.equal(refusal(subscribe(`"uri":7,${modern}`)), 'invalid_jsonrpc target');
+  t.equal(refusal(subscribe('')), 'invalid_jsonrpc target');
+  t.equal(refusal(subscribe(modern).replace('subscribe', 'read')), 'invalid_jsonrpc target');
+  t.end();
+});
+
 t.test('a subscription names its resources', (t) => {
   const listen = (params: string) => `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":${params}}`;
   const uris = (notifications: string) => read(listen(`{"notifications":${notifications}}`)).subscribed;
