@@ -1,5 +1,6 @@
 // The shape of a JSON-RPC 2.0 message as MCP uses it: which members are read, and typed access to the bytes of each.
 import { GatewayError } from '../errors.ts';
+import { parsePointer } from './json-pointer.ts';
 import { textOf } from './json-token.ts';
 import { compileShape, type Member, type Shape, scanJson } from './scanner.ts';
 
@@ -39,7 +40,7 @@ function shapeOf(prefix: string, closed: boolean): Shape {
     const inner = slotNames.some((other) => other.startsWith(`${slot}/`));
     const number = slotNumbers[slot];
     members.set(
-      token.replaceAll('~1', '/').replaceAll('~0', '~'),
+      parsePointer(`/${token}`)[0]!,
       inner ? { slot: number, shape: shapeOf(`${slot}/`, false) } : { slot: number },
     );
   }

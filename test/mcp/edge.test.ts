@@ -85,7 +85,15 @@ t.test('the audit gets as much of the arguments as the mode says', (t) => {
     ['digest', digest],
     ['full', JSON.parse(raw)],
     [
-      { execute_sql: ['/request/limit', '/request/a~1b/~0/1', '/absent', '/request/sql/length'] },
+      {
+        execute_sql: [
+          '/request/limit',
+          '/request/a~1b/~0/1',
+          '/request/a~1b/~0/length',
+          '/absent',
+          '/request/sql/length',
+        ],
+      },
       { '/request/limit': 10, '/request/a~1b/~0/1': 2 },
     ],
     [{ other: ['/token'] }, digest],
