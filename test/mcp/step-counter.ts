@@ -1,0 +1,48 @@
+// Counts what the message reader does, in a thread of its own: how often each block of its code ran, as V8's precise coverage tells. No clock.
+import { once } from 'node:events';
+import { Session } from 'node:inspector/promises';
+import { isMainThread, parentPort, Worker } from 'node:worker_threads';
+import { GatewayError } from '../../src/errors.ts';
+import { readMessage } from '../../src/mcp/read-message.ts';
+
+export interface StepCounter {
+  /** The blocks run by `readMessage`, whether it accepts the body or refuses it. */
+  count(body: string): Promise<number>;
+  close(): Promise<void>;
+}
+
+export function startStepCounter(): StepCounter {
+  const worker = new Worker(new URL(import.meta.url));
+  return {
+    async count(body) {
+      worker.postMessage(body);
+      const [steps] = (await once(worker, 'message')) as [number];
+      return steps;
+    },
+    async close() {
+      await worker.terminate();
+    },
+  };
+}
+
+if (!isMainThread && parentPort !== null) {
+  const port = parentPort;
+  const session = new Session();
+  session.connect();
+  await session.post('Profiler.enable');
+  await session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
+  port.on('message', async (body: string) => {
+    const bytes = Buffer.from(body);
+    await session.post('Profiler.takePreciseCoverage');
+    try {
+      readMessage(bytes);
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+    }
+    const { result } = await session.post('Profiler.takePreciseCoverage');
+    const blocks = result
+      .filter(({ url }) => url.includes('/src/mcp/'))
+      .flatMap(({ functions }) => functions.flatMap(({ ranges }) => ranges));
+    port.postMessage(blocks.reduce((steps, { count }) => steps + count, 0));
+  });
+}
