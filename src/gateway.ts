@@ -26,7 +26,9 @@ import type { Metrics } from './metrics.ts';
 import { decide } from './policy/decide.ts';
 import { denial } from './policy/denial.ts';
 import type { Route, Snapshot } from './snapshot.ts';
+import { isSubscription, outlivesClient, takePlaceAt } from './under-way.ts';
 import { forward } from './upstream/forward.ts';
+import { becomeStream, leavePlace } from './upstream/load.ts';
 import type { RewriteHeaders } from './upstream/response-headers.ts';
 
 export type Exchange = AnyExchange<Snapshot, Route>;
@@ -42,6 +44,8 @@ export interface Runtime {
   readonly peerCertificate: (socket: Socket) => PeerCertificate | undefined;
   /** Requests that have begun and not ended. */
   readonly open: Set<Exchange>;
+  /** Answers that are read to their end although the client has left; each function gives one up. */
+  readonly leftBehind: Set<() => void>;
 }
 
 async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
@@ -57,6 +61,7 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   exchange.decision = decision;
   if (!decision.allow) throw denial(decision);
   if (exchange.error !== undefined) return;
+  if (route.upstream !== undefined) exchange.place = takePlaceAt(route.upstream, exchange);
   const { hash, principalTexts } = exchange.snapshot;
   const decided = decidedEvent(exchange, hash, runtime.now(), principalTexts);
   await runtime.audit.write(decided);
@@ -100,6 +105,7 @@ function end(exchange: Exchange, runtime: Runtime): void {
   exchange.ends += 1;
   if (exchange.ends < 2) return;
   runtime.open.delete(exchange);
+  if (exchange.place !== undefined) leavePlace(exchange.place);
   if (exchange.recorded) return;
   exchange.outcome ??= exchange.response.writableFinished ? 'completed' : 'aborted';
   const status = exchange.response.headersSent ? exchange.response.statusCode : undefined;
@@ -243,51 +249,56 @@ function factsOf(exchange: Exchange, route: Route, runtime: Runtime) {
 }
 
 async function forwardTo(
-  { target, shapeRequest }: NonNullable<Route['upstream']>,
+  upstream: NonNullable<Route['upstream']>,
   exchange: Exchange,
   route: Route,
   body: Buffer,
   runtime: Runtime,
 ): Promise<void> {
   const { request, response } = exchange;
-  let streaming = false;
-  try {
-    const result = await forward(
-      target,
-      {
-        method: exchange.method,
-        path: request.url!,
-        headers: shapeRequest({
-          rawHeaders: request.rawHeaders,
-          caller: exchange.caller,
-          session: exchange.session,
-          requestId: exchange.id,
-          clientAddress: exchange.clientAddress,
-        }),
-        body: body.length === 0 ? null : body,
+  const { target, shapeRequest } = upstream;
+  const result = await forward(
+    target,
+    {
+      method: exchange.method,
+      path: request.url!,
+      headers: shapeRequest({
+        rawHeaders: request.rawHeaders,
+        caller: exchange.caller,
+        session: exchange.session,
+        requestId: exchange.id,
+        clientAddress: exchange.clientAddress,
+      }),
+      body: body.length === 0 ? null : body,
+    },
+    response,
+    {
+      extraHeaders: responseHeaders(exchange, runtime),
+      rewriteHeaders: rewritesOf(exchange, route),
+      subscription: isSubscription(exchange),
+      leftBehind: outlivesClient(upstream, exchange) ? runtime.leftBehind : undefined,
+      onResponseStart(status, stream) {
+        exchange.upstreamStatus = status;
+        if (stream !== undefined) watch(exchange, route, runtime);
       },
-      response,
-      {
-        extraHeaders: responseHeaders(exchange, runtime),
-        rewriteHeaders: rewritesOf(exchange, route),
-        onResponseStart(status, eventStream) {
-          exchange.upstreamStatus = status;
-          streaming = eventStream;
-          if (eventStream) runtime.metrics.streamOpened(route.name);
-        },
-      },
+    },
+  );
+  exchange.bytes = result.bytes;
+  exchange.outcome ??= result.outcome;
+  if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
+  if (result.failure !== undefined)
+    runtime.log.warn(
+      { id: exchange.id, upstream: target.name, reason: result.failure },
+      'the upstream broke off its answer',
     );
-    exchange.bytes = result.bytes;
-    exchange.outcome ??= result.outcome;
-    if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
-    if (result.failure !== undefined)
-      runtime.log.warn(
-        { id: exchange.id, upstream: target.name, reason: result.failure },
-        'the upstream broke off its answer',
-      );
-  } finally {
-    if (streaming) runtime.metrics.streamClosed(route.name);
+}
+
+function watch(exchange: Exchange, route: Route, runtime: Runtime): void {
+  if (exchange.method === 'GET' && exchange.place !== undefined) {
+    becomeStream(exchange.place, route.upstream!.target.limits);
   }
+  runtime.metrics.streamOpened(route.name);
+  exchange.response.once('close', () => runtime.metrics.streamClosed(route.name));
 }
 
 function answerItself(exchange: Exchange, route: Route, runtime: Runtime): void {

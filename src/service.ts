@@ -74,6 +74,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     audit,
     peerCertificate: createPeerCertificateReader(),
     open: new Set(),
+    leftBehind: new Set(),
   };
   const { app, server } = await openFront(runtime, loaded);
   const admin = createAdmin({
@@ -253,5 +254,8 @@ function configEvent(policy: string, detail: Record<string, unknown>, nowMs: num
 }
 
 async function pathsEnded(runtime: Runtime): Promise<void> {
-  while (runtime.open.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (runtime.open.size > 0) {
+    for (const giveUp of runtime.leftBehind) giveUp();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }

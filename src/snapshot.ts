@@ -17,7 +17,7 @@ import { parseSessionKey } from './mcp/session-key.ts';
 import { compileMcpRules, compilePathRules, type Policy, scopesOf, toolsNamedBy } from './policy/compile.ts';
 import { metaToolsOf, presetOf, rulesOf } from './policy/presets.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from './upstream/request-headers.ts';
-import { createUpstream, type Upstream } from './upstream/upstream.ts';
+import { adjustUpstream, createUpstream, type Upstream } from './upstream/upstream.ts';
 
 /** What an MCP route does with the messages of its callers. */
 export type McpRoute = NonNullable<RouteConfig['mcp']>;
@@ -95,9 +95,11 @@ export function compileSnapshot(
 
 /** Closes, once their requests have ended, the connections that `next` does not go on with. */
 export async function closeUpstreams(previous: Snapshot, next: Snapshot | undefined): Promise<void> {
-  const kept = new Set([...(next?.upstreams.values() ?? [])].map((upstream) => upstream.target));
+  const kept = new Set([...(next?.upstreams.values() ?? [])].map(({ target }) => target.connections));
   await Promise.all(
-    [...previous.upstreams.values()].filter(({ target }) => !kept.has(target)).map(({ target }) => target.close()),
+    [...previous.upstreams.values()]
+      .filter(({ target }) => !kept.has(target.connections))
+      .map(({ target }) => target.close()),
   );
 }
 
@@ -114,7 +116,9 @@ function openUpstreams(loaded: LoadedConfig, previous: Snapshot | undefined): Re
     );
     const key = JSON.stringify([config.url, config.tls, config.timeouts, files]);
     const known = previous?.upstreams.get(name);
-    opened.set(name, known?.key === key ? known : { key, target: createUpstream(name, config, loaded.files) });
+    const target =
+      known?.key === key ? adjustUpstream(known.target, config) : createUpstream(name, config, loaded.files);
+    opened.set(name, { key, target });
   }
   return opened;
 }

@@ -30,8 +30,6 @@ const laterKeys: readonly LaterKey[] = [
   },
   { at: 'authenticators.*.dpop' },
   { at: 'upstreams.*.identity.assertion' },
-  { at: 'upstreams.*.onClientDisconnect' },
-  { at: 'upstreams.*.limits' },
   { at: 'upstreams.*.probe' },
   { at: 'routes.*.senderConstraint' },
   { at: 'routes.*.limits' },

@@ -1,10 +1,7 @@
 // The shape of `server`, `admin` and `audit`.
 import { z } from 'zod';
-import { address, filePath, host, networks, origin, timeout } from './schema-values.ts';
-import { duration, size } from './units.ts';
-
-const positive = (bytes: number) => bytes > 0;
-const positiveSize = size.refine(positive, 'expected a size above zero');
+import { address, filePath, host, networks, origin, positiveSize, timeout } from './schema-values.ts';
+import { duration } from './units.ts';
 
 const tlsServer = z.strictObject({
   certFile: filePath.describe('PEM file: the server certificate and its intermediates.'),

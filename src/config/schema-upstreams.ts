@@ -1,12 +1,14 @@
 // The shape of `upstreams`: where requests go and who they say is calling.
 import { z } from 'zod';
 import { type IdentityFact, identityHeaderDefaults } from '../upstream/identity-headers.ts';
-import { filePath, headerName, httpUrl, text, timeout } from './schema-values.ts';
+import { filePath, headerName, httpUrl, positiveSize, text, timeout } from './schema-values.ts';
 
 const identityHeaders = z.partialRecord(
   z.enum(Object.keys(identityHeaderDefaults) as [IdentityFact, ...IdentityFact[]]),
   headerName,
 );
+
+const places = z.int().min(1).max(1_000_000);
 
 export const upstream = z.strictObject({
   url: httpUrl
@@ -43,4 +45,21 @@ export const upstream = z.strictObject({
     })
     .prefault({})
     .describe('How long the upstream may take.'),
+  onClientDisconnect: z
+    .enum(['abort', 'drain', 'auto'])
+    .default('auto')
+    .describe(
+      'What becomes of a call whose client leaves: it ends, or its answer is read to the end. auto: as the MCP revision of the message asks. Streams and path routes always end.',
+    ),
+  limits: z
+    .strictObject({
+      concurrency: places.default(32).describe('Requests at the same time; streams do not count.'),
+      concurrencyPerClient: places.default(8).describe('Of these, requests of one client.'),
+      streamsPerClient: places
+        .default(16)
+        .describe('GET event streams and subscriptions that one client may hold open.'),
+      responseBytes: positiveSize.prefault('16MiB').describe('The largest answer; of a stream, the largest event.'),
+    })
+    .prefault({})
+    .describe('How much the upstream has to bear; beyond it requests are answered 503.'),
 });

@@ -1,7 +1,7 @@
 // The small values that several parts of the configuration schema share.
 import { z } from 'zod';
 import { compileNetworks } from '../networks.ts';
-import { duration } from './units.ts';
+import { duration, size } from './units.ts';
 
 /** Longer timers overflow Node's and would fire at once. */
 const maxTimerMs = 24 * 86_400_000;
@@ -80,6 +80,8 @@ export const oneOrMore = <T extends z.ZodType>(item: T) => z.union([item, z.arra
 export const timeout = duration
   .refine((ms) => ms > 0, 'expected a duration above zero')
   .refine((ms) => ms <= maxTimerMs, 'expected at most 24d');
+
+export const positiveSize = size.refine((bytes) => bytes > 0, 'expected a size above zero');
 
 function isRange(range: string): boolean {
   try {

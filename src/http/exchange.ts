@@ -8,6 +8,7 @@ import type { GatewayError } from '../errors.ts';
 import type { McpMessage } from '../mcp/message.ts';
 import type { ClientSession } from '../mcp/session.ts';
 import type { Decision } from '../policy/decision.ts';
+import type { Place } from '../upstream/load.ts';
 
 /** What the HTTP room needs to know of the matched route. */
 export interface RouteView {
@@ -50,6 +51,8 @@ export interface Exchange<S = unknown, R extends RouteView = RouteView> {
   detail: Readonly<Record<string, unknown>> | undefined;
   /** The `decided` record, once it is written: from then on a `completed` record is owed. */
   decided: AuditEvent | undefined;
+  /** Its share of what the upstream may have to bear at once; given back when the exchange ends. */
+  place: Place | undefined;
   /** The refusal or failure that ended the request. */
   error: GatewayError | undefined;
   upstreamStatus: number | undefined;
@@ -90,6 +93,7 @@ export function openExchange<S, R extends RouteView>(
     auditArguments: undefined,
     detail: undefined,
     decided: undefined,
+    place: undefined,
     error: undefined,
     upstreamStatus: undefined,
     bytes: 0,

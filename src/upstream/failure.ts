@@ -15,6 +15,7 @@ export type UpstreamFailure =
   | 'informational'
   | 'credential'
   | 'unreadable'
+  | 'too_large'
   | 'descriptors'
   | 'closed'
   | 'unknown';
@@ -94,6 +95,13 @@ export function upstreamError(reason: UpstreamFailure, thrown: unknown): Gateway
         { reason, cause },
       );
   }
+}
+
+/** For the operator's log: the client can do nothing about it, and is told nothing. */
+export function credentialRefused(upstream: string, status: number): Error {
+  return new Error(
+    `the upstream answered ${status}: it asks for a credential, or refuses the one that the gateway sends; check upstreams.${upstream}.authorization and what that server expects`,
+  );
 }
 
 /** undici's parser error carries the bytes it stumbled over, and those are not for the log. */

@@ -3,77 +3,31 @@ import type { ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { type BodyFilter, filteredHeaders } from './body-filter.ts';
 import type { Connection } from './connections.ts';
-import { type UpstreamFailure, upstreamError, upstreamFailure } from './failure.ts';
-import { type ResponseHead, type RewriteHeaders, relayResponseHeaders } from './response-headers.ts';
+import { deliver, deliverEnd, eventStreamOf } from './delivery.ts';
+import { createEventBoundary } from './event-boundary.ts';
+import { credentialRefused, type UpstreamFailure, upstreamError, upstreamFailure } from './failure.ts';
+import { endReading, leaveBehind } from './left-behind.ts';
+import {
+  type ForwardOptions,
+  type ForwardRequest,
+  type ForwardResult,
+  openPassage,
+  type Passage,
+  settle,
+} from './passage.ts';
+import { type ResponseHead, relayResponseHeaders } from './response-headers.ts';
 import type { Upstream } from './upstream.ts';
 
-export interface ForwardRequest {
-  readonly method: string;
-  /** Path and query exactly as judged; begins with `/`. */
-  readonly path: string;
-  /** From `ShapeRequestHeaders`. */
-  readonly headers: string[];
-  /** The bytes that were judged; null or empty for none. */
-  readonly body: Buffer | null;
-}
-
-export interface ForwardOptions {
-  /** The gateway's own response headers by lower-case name; they replace the upstream's. */
-  readonly extraHeaders?: Readonly<Record<string, string>> | undefined;
-  readonly rewriteHeaders?: RewriteHeaders | undefined;
-  /** Runs once, before the head goes to the client. */
-  readonly onResponseStart?: ((status: number, eventStream: boolean) => void) | undefined;
-  /** Looks at the head of the answer; undefined lets the body pass as it comes. */
-  readonly filter?: ((status: number, head: ResponseHead) => BodyFilter | undefined) | undefined;
-}
-
-export interface ForwardResult {
-  /** Of the upstream's answer; undefined when the client left before there was one. */
-  readonly status: number | undefined;
-  /** Of the body, handed to the client's connection. */
-  readonly bytes: number;
-  /** The whole answer was handed over; the client left before; the upstream broke off or stayed silent. */
-  readonly outcome: 'completed' | 'aborted' | 'failed';
-  /** Why it `failed` after the head; otherwise undefined. */
-  readonly failure: UpstreamFailure | undefined;
-  /** Milliseconds until the upstream's head; undefined without one. */
-  readonly firstByteMs: number | undefined;
-}
-
-/** The one mutable record of a request on its way; its two callbacks are those of the promise. */
-interface Passage {
-  readonly upstream: Upstream;
-  readonly request: ForwardRequest;
-  readonly response: ServerResponse;
-  readonly options: ForwardOptions;
-  readonly startedMs: number;
-  readonly resolve: (result: ForwardResult) => void;
-  readonly reject: (error: unknown) => void;
-  abort: ((cause?: Error) => void) | undefined;
-  resume: (() => void) | undefined;
-  stallTimer: NodeJS.Timeout | undefined;
-  listensForDrain: boolean;
-  attempts: number;
-  informational: number;
-  status: number | undefined;
-  contentLength: number | undefined;
-  filter: BodyFilter | undefined;
-  /** Of a filtered answer, until its body is complete. */
-  heldHead: ResponseHead | undefined;
-  bytes: number;
-  firstByteMs: number | undefined;
-  failure: UpstreamFailure | undefined;
-  /** The answer is whole, or the promise is settled: nothing that happens later counts. */
-  ended: boolean;
-}
+export type { EventStream, ForwardOptions, ForwardRequest, ForwardResult } from './passage.ts';
 
 const maxInformational = 16;
 const ignore = (): void => {};
 
 /**
- * Forwards one request. Resolves when the client's side has closed, whatever the outcome; rejects with a GatewayError when nothing was
- * sent to the client, so that the caller can still answer: `bad_upstream`, `upstream_timeout`, or `overloaded` without descriptors.
- * A client that leaves ends the upstream's request at once. An upstream that breaks off mid-body costs the client its connection.
+ * Forwards one request. Resolves when the client's side has closed and nothing is read from the upstream any more, whatever the outcome;
+ * rejects with a GatewayError when nothing was sent to the client, so that the caller can still answer: `bad_upstream`,
+ * `upstream_timeout`, or `overloaded` without descriptors. A client that leaves ends the upstream's request at once, unless
+ * `options.leftBehind` says otherwise. An upstream that breaks off mid-body costs the client its connection.
  * Requests with a body and methods but GET and HEAD are sent once; those two again, once, when the connection was closed before any answer.
  */
 export function forward(
@@ -83,38 +37,13 @@ export function forward(
   options: ForwardOptions = {},
 ): Promise<ForwardResult> {
   return new Promise((resolve, reject) => {
-    const passage: Passage = {
-      upstream,
-      request,
-      response,
-      options,
-      startedMs: performance.now(),
-      resolve,
-      reject,
-      abort: undefined,
-      resume: undefined,
-      stallTimer: undefined,
-      listensForDrain: false,
-      attempts: 0,
-      informational: 0,
-      status: undefined,
-      contentLength: undefined,
-      filter: undefined,
-      heldHead: undefined,
-      bytes: 0,
-      firstByteMs: undefined,
-      failure: undefined,
-      ended: false,
-    };
+    const passage = openPassage({ upstream, request, response, options, resolve, reject });
     response.on('error', ignore);
     if (response.closed || response.destroyed) {
       settle(passage);
       return;
     }
-    response.on('close', () => {
-      settle(passage);
-      passage.abort?.();
-    });
+    response.on('close', () => leaveBehind(passage));
     send(passage);
   });
 }
@@ -149,8 +78,9 @@ function createHandler(passage: Passage, connection: Connection): Dispatcher.Dis
     onData: (chunk) => onBody(passage, chunk),
     onComplete() {
       passage.upstream.connections.give(connection);
+      if (passage.giveUp !== undefined) return endReading(passage);
       if (passage.ended) return;
-      if (passage.filter === undefined) finish(passage, undefined);
+      if (passage.filter === undefined) deliverEnd(passage, undefined);
       else onFilteredEnd(passage, passage.filter);
     },
     onError(cause) {
@@ -172,11 +102,17 @@ function onInformational(passage: Passage): boolean {
 
 function onHead(passage: Passage, status: number, rawHeaders: readonly Buffer[]): boolean {
   const { response, options } = passage;
+  if (passage.giveUp !== undefined) {
+    passage.status = status;
+    return true;
+  }
   if (response.destroyed) return false;
   passage.firstByteMs = performance.now() - passage.startedMs;
   if (status < 200 || status > 599) return refuse(passage, 'status');
   // The gateway's own credential was not good enough: the client can do nothing about that.
-  if (status === 401 || status === 407) return refuse(passage, 'credential');
+  if (status === 401 || status === 407) {
+    return refuse(passage, 'credential', credentialRefused(passage.upstream.name, status));
+  }
   passage.status = status;
   let head: ResponseHead;
   try {
@@ -184,39 +120,67 @@ function onHead(passage: Passage, status: number, rawHeaders: readonly Buffer[])
   } catch (cause) {
     return refuse(passage, 'protocol', cause);
   }
+  if (announcesTooMuch(passage, status, head)) return refuse(passage, 'too_large');
   passage.filter = options.filter?.(status, head);
   if (passage.filter === undefined) {
     passage.contentLength = head.contentLength;
-    return sendHead(passage, status, head.headers, head.eventStream);
+    return sendHead(passage, status, head, head.headers);
   }
-  if (!passage.filter.whole)
-    return sendHead(passage, status, filteredHeaders(head.headers, undefined), head.eventStream);
+  if (!passage.filter.whole) return sendHead(passage, status, head, filteredHeaders(head.headers, undefined));
   passage.heldHead = head;
   return true;
 }
 
-function sendHead(passage: Passage, status: number, headers: string[], eventStream: boolean): boolean {
+function sendHead(passage: Passage, status: number, head: ResponseHead, headers: string[]): boolean {
   const { response, options } = passage;
   try {
     response.writeHead(status, headers);
   } catch (cause) {
     return refuse(passage, 'protocol', cause);
   }
-  options.onResponseStart?.(status, eventStream);
-  if (eventStream) response.flushHeaders();
+  if (head.eventStream) beginStream(passage, head);
+  options.onResponseStart?.(status, head.eventStream ? eventStreamOf(passage) : undefined);
+  if (head.eventStream) response.flushHeaders();
   return true;
+}
+
+/** Where the bytes are encoded, or their number is promised, nothing can be said between events. */
+function beginStream(passage: Passage, { contentEncoding = 'identity' }: ResponseHead): void {
+  if (passage.contentLength === undefined && passage.heldHead === undefined && contentEncoding === 'identity') {
+    passage.boundary = createEventBoundary();
+  }
+  passage.endless = passage.request.method === 'GET' || passage.options.subscription === true;
+}
+
+function announcesTooMuch(
+  { request, upstream }: Passage,
+  status: number,
+  { contentLength = 0 }: ResponseHead,
+): boolean {
+  return contentLength > upstream.limits.responseBytes && request.method !== 'HEAD' && status !== 304;
 }
 
 /** False pauses the upstream until the client has taken what it was given. */
 function onBody(passage: Passage, chunk: Buffer): boolean {
-  const { response, filter } = passage;
-  if (response.destroyed) return false;
+  const { filter, upstream } = passage;
+  passage.received += chunk.length;
+  if (!passage.endless && passage.received > upstream.limits.responseBytes) return refuse(passage, 'too_large');
+  if (passage.giveUp !== undefined) return true;
+  if (passage.response.destroyed) return false;
   if (filter !== undefined) return onFilteredBody(passage, filter, chunk);
   if (passage.bytes + chunk.length === passage.contentLength) {
-    finish(passage, chunk);
+    deliverEnd(passage, chunk);
     return true;
   }
-  return deliver(passage, chunk);
+  return deliver(passage, chunk) && !holdsTooMuch(passage);
+}
+
+/** An event without an end, on a stream without one. */
+function holdsTooMuch(passage: Passage): boolean {
+  const open = passage.endless ? (passage.boundary?.openBytes() ?? 0) : 0;
+  if (open <= passage.upstream.limits.responseBytes) return false;
+  refuse(passage, 'too_large');
+  return true;
 }
 
 function onFilteredBody(passage: Passage, filter: BodyFilter, chunk: Buffer): boolean {
@@ -240,34 +204,9 @@ function onFilteredEnd(passage: Passage, filter: BodyFilter): void {
   }
   if (heldHead !== undefined) {
     const headers = filteredHeaders(heldHead.headers, last?.length ?? 0);
-    if (!sendHead(passage, status!, headers, heldHead.eventStream)) return;
+    if (!sendHead(passage, status!, heldHead, headers)) return;
   }
-  finish(passage, last);
-}
-
-function deliver(passage: Passage, chunk: Buffer): boolean {
-  passage.bytes += chunk.length;
-  if (passage.response.write(chunk)) return true;
-  waitForDrain(passage);
-  return false;
-}
-
-function finish(passage: Passage, last: Buffer | undefined): void {
-  passage.bytes += last?.length ?? 0;
-  passage.ended = true;
-  passage.response.end(last);
-}
-
-/** A client that takes nothing for as long as an upstream may stay silent is cut off. */
-function waitForDrain(passage: Passage): void {
-  const { response, upstream } = passage;
-  passage.stallTimer = setTimeout(() => response.destroy(), upstream.timeouts.idle).unref();
-  if (passage.listensForDrain) return;
-  passage.listensForDrain = true;
-  response.on('drain', () => {
-    clearTimeout(passage.stallTimer);
-    if (!passage.ended) passage.resume?.();
-  });
+  deliverEnd(passage, last);
 }
 
 function refuse(passage: Passage, reason: UpstreamFailure, cause?: unknown): boolean {
@@ -277,6 +216,7 @@ function refuse(passage: Passage, reason: UpstreamFailure, cause?: unknown): boo
 }
 
 function onFailure(passage: Passage, failure: UpstreamFailure, cause: unknown): void {
+  if (passage.giveUp !== undefined) endReading(passage);
   if (passage.ended) return;
   if (mayRepeat(passage, failure)) {
     send(passage);
@@ -302,12 +242,4 @@ function mayRepeat({ attempts, request, informational, firstByteMs }: Passage, f
     informational === 0 &&
     firstByteMs === undefined
   );
-}
-
-function settle(passage: Passage): void {
-  const { response, status, bytes, failure, firstByteMs } = passage;
-  clearTimeout(passage.stallTimer);
-  const outcome = failure !== undefined ? 'failed' : response.writableFinished ? 'completed' : 'aborted';
-  passage.ended = true;
-  passage.resolve({ status, bytes, outcome, failure, firstByteMs });
 }

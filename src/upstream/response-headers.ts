@@ -80,6 +80,7 @@ export function relayResponseHeaders(
   let contentLength: number | undefined;
   let contentType: string | undefined;
   let contentEncoding: string | undefined;
+  let buffering = false;
   let listed: readonly string[] = [];
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const spelling = rawHeaders[index]!.toString('latin1');
@@ -96,6 +97,7 @@ export function relayResponseHeaders(
       contentLength = Number(value);
     } else if (name === 'content-type') contentType = contentType === undefined ? value : `${contentType},${value}`;
     else if (name === 'content-encoding') contentEncoding = value;
+    else if (name === 'x-accel-buffering') buffering = true;
     if (rewriteHeaders !== undefined && Object.hasOwn(rewriteHeaders, name)) {
       if (rewritten.includes(name)) throw new Error(`the upstream sent ${name} twice`);
       rewritten.push(name);
@@ -106,6 +108,8 @@ export function relayResponseHeaders(
   const left = listed.length === 0 ? headers : withoutListed(headers, listed);
   for (const name in extraHeaders) left.push(name, extraHeaders[name]!);
   const eventStream = contentType !== undefined && isEventStream(contentType);
+  // MCP 2026-07-28, Streamable HTTP: proxies on the way to the client must not gather events.
+  if (eventStream && !buffering) left.push('x-accel-buffering', 'no');
   return { headers: left, contentLength, contentType, contentEncoding, eventStream };
 }
 

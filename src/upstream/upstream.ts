@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { UpstreamConfig } from '../config/schema.ts';
 import { type Connections, createConnections } from './connections.ts';
+import { createLoad, type Load } from './load.ts';
 
 export interface Upstream {
   readonly name: string;
@@ -13,6 +14,10 @@ export interface Upstream {
   /** What the upstream gets as Host. */
   readonly host: string;
   readonly timeouts: UpstreamConfig['timeouts'];
+  readonly onClientDisconnect: UpstreamConfig['onClientDisconnect'];
+  readonly limits: UpstreamConfig['limits'];
+  /** What is under way, against `limits`. */
+  readonly load: Load;
   readonly connections: Connections;
   /** Lets what is in flight end, and closes every connection after it. Requests that come later still pass, on connections of their own. */
   close(): Promise<void>;
@@ -57,9 +62,17 @@ export function createUpstream(name: string, config: UpstreamConfig, files: Read
     basePath: url.pathname.replace(/\/+$/, ''),
     host: url.host,
     timeouts: config.timeouts,
+    onClientDisconnect: config.onClientDisconnect,
+    limits: config.limits,
+    load: createLoad(),
     connections,
     close: connections.close,
   };
+}
+
+/** The same upstream under options that do not concern its connections: these go on, and so does the count of what is under way. */
+export function adjustUpstream(upstream: Upstream, config: UpstreamConfig): Upstream {
+  return { ...upstream, onClientDisconnect: config.onClientDisconnect, limits: config.limits };
 }
 
 function createContext(name: string, tls: UpstreamConfig['tls'], files: ReadonlyMap<string, Buffer>): SecureContext {

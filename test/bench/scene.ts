@@ -104,7 +104,7 @@ admin: {listen: 127.0.0.1:${of.adminPort}}
 authenticators:
   corp: {type: jwt, issuer: "${of.issuer}", jwksUri: "${of.issuer}/jwks"}
 upstreams:
-  superset: {url: "https://localhost:${of.upstreamPort}", tls: {caFile: ca.crt}}
+  superset: {url: "https://localhost:${of.upstreamPort}", tls: {caFile: ca.crt}, limits: {concurrency: 64, concurrencyPerClient: 64}}
 routes:
   - path: /mcp
     upstream: superset

@@ -76,7 +76,7 @@ authenticators:
     type: apiKey
     sunset: 2099-01-01
     keys: [{id: k1, hash: "sha256:${createHash('sha256').update(key).digest('hex')}", clientId: reporting_tool, scopes: [dashboards:read]}]
-upstreams: {demo: {url: "http://127.0.0.1:${upstreamPort}"}}
+upstreams: {demo: {url: "http://127.0.0.1:${upstreamPort}", limits: {concurrency: 64, concurrencyPerClient: 64}}}
 routes:
   - path: /mcp
     upstream: demo

@@ -108,3 +108,10 @@ t.test('a header to be rewritten comes as it is made from the upstream’s value
   t.throws(() => relayed('Mcp-Session-Id', 's', 'mcp-session-id', 's'), /twice/);
   t.end();
 });
+
+t.test('an event stream asks proxies not to gather events, unless the upstream has said something about that', (t) => {
+  const stream = ['content-type', 'text/event-stream'];
+  t.same(relay(stream).headers, [...stream, 'x-accel-buffering', 'no']);
+  t.same(relay([...stream, 'X-Accel-Buffering', 'yes']).headers, [...stream, 'X-Accel-Buffering', 'yes']);
+  t.end();
+});
