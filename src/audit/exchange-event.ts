@@ -49,7 +49,7 @@ export function completedEvent(
     bytes: exchange.bytes,
     durationMs: Math.round((performance.now() - exchange.startedMs) * 1000) / 1000,
     outcome: exchange.outcome,
-    detail: exchange.error?.detail ?? exchange.detail,
+    detail: exchange.error === undefined ? exchange.detail : exchange.error.detail,
     policy,
   };
 }
