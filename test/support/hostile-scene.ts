@@ -27,6 +27,8 @@ export interface SceneOptions {
   readonly now?: () => number;
   readonly keySet?: string;
   readonly mcp?: string;
+  /** Rules of the MCP route behind the one for `list_dashboards`, as YAML flow. */
+  readonly rules?: string;
 }
 
 export function keyEntry(id: string, key: string, more = ''): string {
@@ -58,7 +60,7 @@ routes:
     authenticate: {anyOf: [corp, keys]}
     mcp:
       ${options.mcp ?? ''}
-      rules: [{allow: {tools: [list_dashboards]}, require: {scopes: [dashboards:read]}}]
+      rules: [{allow: {tools: [list_dashboards]}, require: {scopes: [dashboards:read]}}${options.rules === undefined ? '' : `, ${options.rules}`}]
   - {path: /api/*, upstream: up, authenticate: {anyOf: [corp, keys]}, scopes: [dashboards:read]}
   - {path: /open/*, upstream: up, authenticate: none}
   - {path: /health, authenticate: none, respond: {json: {status: healthy}}}
