@@ -19,7 +19,7 @@ export function denial(decision: Decision & { allow: false }): GatewayError {
     case 'denied':
       return new GatewayError(
         'denied',
-        'No rule of this gateway allows this client this call with these arguments. Do not repeat it unchanged; the operator of this gateway can allow it.',
+        'No rule of this gateway allows this client to make this call with these arguments. Do not repeat it unchanged; if it is needed, ask the operator of this gateway.',
         { reason: rule === undefined ? 'no_rule' : 'rule' },
       );
   }

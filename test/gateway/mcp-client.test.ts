@@ -308,7 +308,7 @@ t.test('a denied call is a JSON-RPC error that the model can read', async (t) =>
     await call.catch((error: McpError) => {
       t.equal(error.code, 403);
       t.same(error.data, { code: 'denied' });
-      t.match(error.message, /No rule of this gateway allows this client this call/);
+      t.match(error.message, /No rule of this gateway allows this client to make this call/);
     });
   }
   t.same(errors, [], 'no failure of the transport');
