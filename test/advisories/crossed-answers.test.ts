@@ -7,37 +7,46 @@ import { host, post, startScene, toolCall, withKey } from '../support/hostile-sc
 import { rawConnection } from '../support/raw-http.ts';
 import { startUpstream } from '../support/upstream.ts';
 
-t.test('an answer goes to the request that it answers, whatever the ids are and whoever has left', async (t) => {
-  const waiting: { response: ServerResponse; marker: string }[] = [];
-  const upstream = await startUpstream({
-    reply: (request, response) => {
-      waiting.push({ response, marker: JSON.parse(String(request.body)).params.arguments.marker });
+for (const left of ['abort', 'drain'] as const) {
+  t.test(
+    `an answer goes to the request that it answers, whatever the ids are and whoever has left (${left})`,
+    async (t) => {
+      const waiting: { response: ServerResponse; marker: string }[] = [];
+      const upstream = await startUpstream({
+        reply: (request, response) => {
+          waiting.push({ response, marker: JSON.parse(String(request.body)).params.arguments.marker });
+        },
+      });
+      const upstreamOptions = `, onClientDisconnect: ${left}, limits: {concurrencyPerClient: 16}`;
+      const { gateway } = await startScene(t, { upstream, upstreamOptions });
+      const clients = await Promise.all(
+        Array.from({ length: 8 }, async (_, index) => {
+          const connection = await rawConnection(gateway.port);
+          connection.write(post(toolCall('list_dashboards', { marker: `m${index}` }), [host, withKey]));
+          return { connection, marker: `m${index}` };
+        }),
+      );
+      await upstream.received(8);
+      const leaving = clients.filter((_, index) => index % 2 === 0);
+      const staying = clients.filter((_, index) => index % 2 === 1);
+      const gone = leaving.map(({ connection, marker }) =>
+        left === 'drain'
+          ? connection.closed()
+          : once(waiting.find((each) => each.marker === marker)!.response, 'close'),
+      );
+      for (const { connection } of leaving) connection.end();
+      await Promise.all(gone);
+      // Connections that are given up, or have an answer to come that nobody waits for, must not carry what comes next.
+      const late = await rawConnection(gateway.port);
+      late.write(post(toolCall('list_dashboards', { marker: 'late' }), [host, withKey]));
+      await upstream.received(9);
+      for (const { response, marker } of waiting.toReversed())
+        response.end(JSON.stringify({ jsonrpc: '2.0', id: 1, result: marker }));
+      for (const { connection, marker } of [...staying, { connection: late, marker: 'late' }]) {
+        const { answers } = await connection.answers();
+        t.match(answers, [{ status: 200, json: { id: 1, result: marker } }]);
+        connection.end();
+      }
     },
-  });
-  const { gateway } = await startScene(t, { upstream });
-  const clients = await Promise.all(
-    Array.from({ length: 8 }, async (_, index) => {
-      const connection = await rawConnection(gateway.port);
-      connection.write(post(toolCall('list_dashboards', { marker: `m${index}` }), [host, withKey]));
-      return { connection, marker: `m${index}` };
-    }),
   );
-  await upstream.received(8);
-  const leaving = clients.filter((_, index) => index % 2 === 0);
-  const staying = clients.filter((_, index) => index % 2 === 1);
-  for (const { connection } of leaving) connection.end();
-  await Promise.all(
-    leaving.map(({ marker }) => once(waiting.find((each) => each.marker === marker)!.response, 'close')),
-  );
-  // Connections that are given up must not carry what comes next.
-  const late = await rawConnection(gateway.port);
-  late.write(post(toolCall('list_dashboards', { marker: 'late' }), [host, withKey]));
-  await upstream.received(9);
-  for (const { response, marker } of waiting.toReversed())
-    response.end(JSON.stringify({ jsonrpc: '2.0', id: 1, result: marker }));
-  for (const { connection, marker } of [...staying, { connection: late, marker: 'late' }]) {
-    const { answers } = await connection.answers();
-    t.match(answers, [{ status: 200, json: { id: 1, result: marker } }]);
-    connection.end();
-  }
-});
+}
