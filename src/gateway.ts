@@ -6,14 +6,16 @@ import { completedEvent, decidedEvent } from './audit/exchange-event.ts';
 import { authenticate } from './authn/authenticate.ts';
 import { collectCredentials } from './authn/collect.ts';
 import type { PeerCertificate } from './authn/credential.ts';
-import { GatewayError } from './errors.ts';
+import type { GatewayError } from './errors.ts';
 import { readBody } from './http/body.ts';
 import { corsHeaders, isPreflight, preflightHeaders } from './http/cors.ts';
 import { type Exchange as AnyExchange, openExchange } from './http/exchange.ts';
 import { checkFraming } from './http/limits.ts';
+import { certificateThatCounts } from './http/listener.ts';
 import { parseTarget } from './http/path.ts';
 import { statusOfError, toGatewayError, writeError } from './http/respond.ts';
 import { type RouteMatch, requireRoute } from './http/route.ts';
+import { type LiveStream, watchStream } from './live-streams.ts';
 import type { Log } from './log.ts';
 import { auditArguments } from './mcp/audit-arguments.ts';
 import { jsonRpcError } from './mcp/json-rpc-error.ts';
@@ -28,7 +30,7 @@ import { denial } from './policy/denial.ts';
 import type { Route, Snapshot } from './snapshot.ts';
 import { isSubscription, outlivesClient, takePlaceAt } from './under-way.ts';
 import { forward } from './upstream/forward.ts';
-import { becomeStream, leavePlace } from './upstream/load.ts';
+import { leavePlace } from './upstream/load.ts';
 import type { RewriteHeaders } from './upstream/response-headers.ts';
 
 export type Exchange = AnyExchange<Snapshot, Route>;
@@ -44,6 +46,8 @@ export interface Runtime {
   readonly peerCertificate: (socket: Socket) => PeerCertificate | undefined;
   /** Requests that have begun and not ended. */
   readonly open: Set<Exchange>;
+  /** Event streams that are open. */
+  readonly streams: Set<LiveStream>;
   /** Answers that are read to their end although the client has left; each function gives one up. */
   readonly leftBehind: Set<() => void>;
 }
@@ -182,7 +186,7 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
   const credentials = collectCredentials({
     rawHeaders: request.rawHeaders,
     query: exchange.query,
-    peer: clientCertificate(exchange, runtime),
+    peer: certificateThatCounts(request.socket, snapshot.config.server, runtime.peerCertificate),
     keyHeaders: snapshot.keyHeaders,
     seen: exchange.credentials,
     observe: runtime.metrics,
@@ -195,18 +199,6 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
   });
 }
 
-/** The connection may be older than the snapshot: what `clientCertificates` says now counts. */
-function clientCertificate({ request, snapshot }: Exchange, runtime: Runtime): PeerCertificate | undefined {
-  const asked = snapshot.config.server.tls?.clientCertificates ?? 'off';
-  if (asked === 'off') return undefined;
-  const peer = runtime.peerCertificate(request.socket);
-  if (peer !== undefined || asked === 'optional') return peer;
-  throw new GatewayError('credentials_required', 'Authentication is required: connect with a client certificate.', {
-    headers: { connection: 'close' },
-  });
-}
-
-/** The message as it was sent is noted before it is looked through, so that a refusal carries its id. */
 function inspect(exchange: Exchange, mcp: NonNullable<Route['mcp']>, metaTools: MetaTools, body: Buffer): void {
   checkMediaType(exchange.request.headers);
   exchange.message = readMessage(body);
@@ -279,10 +271,11 @@ async function forwardTo(
       leftBehind: outlivesClient(upstream, exchange) ? runtime.leftBehind : undefined,
       onResponseStart(status, stream) {
         exchange.upstreamStatus = status;
-        if (stream !== undefined) watch(exchange, route, runtime);
+        if (stream !== undefined) watchStream(stream, exchange, route, runtime);
       },
     },
   );
+  if (result.rest !== undefined) keepPlace(exchange, result.rest);
   exchange.bytes = result.bytes;
   exchange.outcome ??= result.outcome;
   if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
@@ -293,12 +286,11 @@ async function forwardTo(
     );
 }
 
-function watch(exchange: Exchange, route: Route, runtime: Runtime): void {
-  if (exchange.method === 'GET' && exchange.place !== undefined) {
-    becomeStream(exchange.place, route.upstream!.target.limits);
-  }
-  runtime.metrics.streamOpened(route.name);
-  exchange.response.once('close', () => runtime.metrics.streamClosed(route.name));
+/** The client is gone and the exchange over, but not the upstream's work: the place is taken until then. */
+function keepPlace(exchange: Exchange, rest: Promise<void>): void {
+  const { place } = exchange;
+  exchange.place = undefined;
+  if (place !== undefined) void rest.then(() => leavePlace(place));
 }
 
 function answerItself(exchange: Exchange, route: Route, runtime: Runtime): void {

@@ -22,6 +22,7 @@ import {
   peerAddress,
   updateListener,
 } from './http/listener.ts';
+import { streamTickMs, sweepStreams } from './live-streams.ts';
 import type { Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { plainAddress } from './networks.ts';
@@ -33,6 +34,8 @@ export interface GatewayOptions {
   readonly version: string;
   /** Milliseconds since 1970; the system clock by default. */
   readonly now?: () => number;
+  /** How often the open streams are looked at; by default what keeps every promise made about them. */
+  readonly streamTickMs?: number;
 }
 
 export interface Gateway {
@@ -74,6 +77,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     audit,
     peerCertificate: createPeerCertificateReader(),
     open: new Set(),
+    streams: new Set(),
     leftBehind: new Set(),
   };
   const { app, server } = await openFront(runtime, loaded);
@@ -99,6 +103,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   tellOfFewDescriptors(loaded, log);
   metrics.configurationLoaded(loaded.hash);
   await audit.write(configEvent(loaded.hash, { event: 'started', version: options.version }, now()));
+
+  const sweeping = setInterval(() => sweepStreams(runtime), options.streamTickMs ?? streamTickMs).unref();
 
   let reloading: Promise<void> = Promise.resolve();
   async function replace(load: () => Promise<LoadedConfig>): Promise<void> {
@@ -131,6 +137,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     server.closeAllConnections();
     await app.close();
     await pathsEnded(runtime);
+    clearInterval(sweeping);
     await admin.close();
     closeUnusedKeySets(keySets, []);
     await closeUpstreams(runtime.snapshot, undefined);
@@ -151,7 +158,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await drain(server, {
         drainTimeoutMs: loaded.config.server.drainTimeout,
         lameDuckMs,
-        openRequests: () => runtime.open.size,
+        openRequests: () => runtime.open.size + runtime.leftBehind.size,
       });
       await stop();
     },
@@ -254,8 +261,6 @@ function configEvent(policy: string, detail: Record<string, unknown>, nowMs: num
 }
 
 async function pathsEnded(runtime: Runtime): Promise<void> {
-  while (runtime.open.size > 0) {
-    for (const giveUp of runtime.leftBehind) giveUp();
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  while (runtime.open.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  for (const giveUp of runtime.leftBehind) giveUp();
 }

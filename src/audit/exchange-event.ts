@@ -47,11 +47,35 @@ export function completedEvent(
         : undefined,
     status,
     bytes: exchange.bytes,
-    durationMs: Math.round((performance.now() - exchange.startedMs) * 1000) / 1000,
+    durationMs: durationOf(exchange),
     outcome: exchange.outcome,
     detail: exchange.error === undefined ? exchange.detail : exchange.error.detail,
     policy,
   };
+}
+
+/** The gateway ended an event stream whose right ended. `policy` is the configuration that says so. */
+export function streamEvent(
+  exchange: Exchange,
+  ended: { readonly reason: string; readonly bytes: number; readonly policy: string; readonly nowMs: number },
+): AuditEvent {
+  const { decided, id, route, upstreamStatus } = exchange;
+  return {
+    id,
+    time: ended.nowMs,
+    stage: 'stream',
+    facts: decided?.facts,
+    reason: ended.reason,
+    upstream: route?.upstreamName === undefined ? undefined : { name: route.upstreamName, status: upstreamStatus },
+    bytes: ended.bytes,
+    durationMs: durationOf(exchange),
+    detail: { event: 'ended' },
+    policy: ended.policy,
+  };
+}
+
+function durationOf({ startedMs }: Exchange): number {
+  return Math.round((performance.now() - startedMs) * 1000) / 1000;
 }
 
 /** A connection that ended before a request could be read from it: a refused certificate, a head that is not HTTP. */

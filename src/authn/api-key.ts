@@ -2,7 +2,13 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { ApiKeyAuthenticatorConfig, ApiKeyEntry } from '../config/schema.ts';
 import { compileNetworks, type NetworkMatcher } from '../networks.ts';
-import type { Authenticator, RefusalReason, Verification, Verified } from './authenticator.ts';
+import type {
+  LastingAuthenticator,
+  RefusalReason,
+  Verification,
+  VerificationContext,
+  Verified,
+} from './authenticator.ts';
 import { capScopes } from './scopes.ts';
 
 interface CompiledKey {
@@ -17,32 +23,47 @@ interface CompiledKey {
 }
 
 /** Creates the verifier. Throws an Error when a hash is malformed or stands for two keys. */
-export function createApiKeyAuthenticator(name: string, config: ApiKeyAuthenticatorConfig): Authenticator {
+export function createApiKeyAuthenticator(name: string, config: ApiKeyAuthenticatorConfig): LastingAuthenticator {
   const cap = config.maxScopes && new Set(config.maxScopes);
   const keys = new Map<string, CompiledKey>();
+  const keysById = new Map<string | undefined, CompiledKey>();
   for (const entry of config.keys ?? []) {
     const digest = digestOf(entry);
     if (keys.has(digest)) throw new Error(`authenticators.${name}: key "${entry.id}" has the hash of another key`);
-    keys.set(digest, compileKey(name, config, entry, digest, cap));
+    const key = compileKey(name, config, entry, digest, cap);
+    keys.set(digest, key);
+    keysById.set(entry.id, key);
   }
   const sunset = config.sunset ?? Number.POSITIVE_INFINITY;
   // Without a date of deprecation the sunset is announced at once: keys with an end should never end without notice.
   const announcedFrom = config.deprecation ?? (config.sunset === undefined ? Number.POSITIVE_INFINITY : 0);
 
+  function judge(key: CompiledKey, { now, clientAddress }: VerificationContext): Verification {
+    if (now >= sunset) return refused('sunset');
+    if (now < key.notBefore) return refused('not_yet_valid');
+    if (now >= key.expires) return refused('expired');
+    if (key.networks?.(clientAddress) === false) return refused('network');
+    return now >= announcedFrom ? key.announced : key.verified;
+  }
+
   return {
     name,
     kind: 'apiKey',
-    verify(credential, { now, clientAddress }) {
+    verify(credential, context) {
       if (credential.kind !== 'api-key' || !credential.key.startsWith(config.prefix)) return refused('format');
       if (credential.header !== config.header && credential.header !== 'authorization') return refused('format');
       const digest = hash('sha256', credential.key, 'hex');
       const key = keys.get(digest);
       if (key === undefined || !timingSafeEqual(key.digest, Buffer.from(digest, 'hex'))) return refused('unknown');
-      if (now >= sunset) return refused('sunset');
-      if (now < key.notBefore) return refused('not_yet_valid');
-      if (now >= key.expires) return refused('expired');
-      if (key.networks?.(clientAddress) === false) return refused('network');
-      return now >= announcedFrom ? key.announced : key.verified;
+      return judge(key, context);
+    },
+    basisOf(principal) {
+      const key = keysById.get(principal.credentialId);
+      return key && [config.header, config.prefix, key.digest.toString('hex')].join(' ');
+    },
+    verifyAgain(principal, context) {
+      const key = keysById.get(principal.credentialId);
+      return key === undefined ? refused('unknown') : judge(key, context);
     },
   };
 }

@@ -63,11 +63,11 @@ function verifyCertificate(
 }
 
 /** The first that verifies it. If none does, the one that came closest says why: `identity` is said of trusted certificates only. */
-function askVerifiers(
+export function askVerifiers(
   credential: Credential,
   plan: AuthenticatePlan,
   authenticators: AuthenticatorSet,
-  context: AuthenticationContext,
+  context: VerificationContext,
 ): { readonly verification: Verification; readonly name: string | undefined } {
   let reason: RefusalReason | undefined;
   for (const name of plan.certificateVerifiers) {
@@ -166,7 +166,7 @@ function unavailable(
 }
 
 /** Steps 4 to 6: named by the route, enough for it, and of one client. */
-function admit(plan: AuthenticatePlan, token: Verified | undefined, certificate: Verified | undefined): Caller {
+export function admit(plan: AuthenticatePlan, token: Verified | undefined, certificate: Verified | undefined): Caller {
   const tokenOwner = token?.principal.authenticator;
   const certificateOwner = certificate?.principal.authenticator;
   if (token !== undefined && !plan.named.has(tokenOwner!)) {

@@ -51,6 +51,17 @@ export interface Authenticator {
   verify(credential: Credential, context: VerificationContext): Verification | Promise<Verification>;
 }
 
+/** A verifier of tokens or keys. They are presented once, though their answer may go on for hours and over many configurations. */
+export interface LastingAuthenticator extends Authenticator {
+  /**
+   * What the verification of this principal's credential rested on, as far as configuration goes, for a route of this resource: two
+   * verifiers that say the same would both verify it. Undefined: this one would not. Holds no secret.
+   */
+  basisOf(principal: Principal, resource: string): string | undefined;
+  /** Judges the principal again by everything but its credential, as of now. */
+  verifyAgain(principal: Principal, context: VerificationContext): Verification;
+}
+
 /** A verifier of certificates answers at once. */
 export interface CertificateVerifier extends Authenticator {
   readonly kind: 'mtls';

@@ -2,7 +2,7 @@
 import type { AuthenticatorConfig, Config } from '../config/schema.ts';
 import type { Log } from '../log.ts';
 import { createApiKeyAuthenticator } from './api-key.ts';
-import type { Authenticator, CertificateVerifier } from './authenticator.ts';
+import type { Authenticator, CertificateVerifier, LastingAuthenticator } from './authenticator.ts';
 import { createCertificateReader } from './certificate.ts';
 import { createJwtAuthenticator } from './jwt.ts';
 import { createKeySet, type KeySet, keySetKey } from './key-set.ts';
@@ -35,6 +35,8 @@ export interface AuthenticatorRuntime {
 export interface AuthenticatorSet {
   readonly owners: Owners;
   readonly certificateVerifiers: ReadonlyMap<string, CertificateVerifier>;
+  /** The verifiers of tokens and keys by name. */
+  readonly lasting: ReadonlyMap<string, LastingAuthenticator>;
   readonly tokens: TokenCache;
   /** The key sets that this snapshot uses, for readiness and metrics. */
   readonly keySets: readonly KeySet[];
@@ -51,6 +53,7 @@ export function createAuthenticators(loaded: Loaded, runtime: AuthenticatorRunti
   const keys: KeyOwner[] = [];
   const issuers = new Map<string, Authenticator>();
   const certificateVerifiers = new Map<string, CertificateVerifier>();
+  const lasting = new Map<string, LastingAuthenticator>();
   const keySets: KeySet[] = [];
   const tokens = createTokenCache();
   const trustStoreFor = createTrustStores(loaded, runtime.now);
@@ -60,12 +63,16 @@ export function createAuthenticators(loaded: Loaded, runtime: AuthenticatorRunti
       case 'jwt': {
         const keySet = keySetFor(config, runtime);
         keySets.push(keySet);
-        issuers.set(config.issuer, createJwtAuthenticator(name, config, keySet, tokens));
+        const authenticator = createJwtAuthenticator(name, config, keySet, tokens);
+        lasting.set(name, authenticator);
+        issuers.set(config.issuer, authenticator);
         break;
       }
       case 'apiKey': {
         const { prefix, header } = config;
-        keys.push({ authenticator: createApiKeyAuthenticator(name, config), prefix, header });
+        const authenticator = createApiKeyAuthenticator(name, config);
+        lasting.set(name, authenticator);
+        keys.push({ authenticator, prefix, header });
         break;
       }
       case 'mtls':
@@ -76,7 +83,7 @@ export function createAuthenticators(loaded: Loaded, runtime: AuthenticatorRunti
     }
   }
   keys.sort((a, b) => b.prefix.length - a.prefix.length);
-  return { owners: { keys, issuers }, certificateVerifiers, tokens, keySets, observe: runtime.observe };
+  return { owners: { keys, issuers }, certificateVerifiers, lasting, tokens, keySets, observe: runtime.observe };
 }
 
 /** Closes the key sets that none of these snapshots uses any more. */

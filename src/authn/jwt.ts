@@ -1,7 +1,7 @@
 // Verifies access tokens in JWT form (RFC 9068, RFC 8725) with the keys of their issuer.
 import { compactVerify } from 'jose';
 import type { JwtAuthenticatorConfig } from '../config/schema.ts';
-import type { Authenticator, RefusalReason, Verification } from './authenticator.ts';
+import type { LastingAuthenticator, RefusalReason, Verification } from './authenticator.ts';
 import { type ClaimRules, judgeClaims } from './claims.ts';
 import type { KeySet } from './key-set.ts';
 import { type CompactToken, parseCompactToken } from './token.ts';
@@ -23,7 +23,7 @@ export function createJwtAuthenticator(
   config: JwtAuthenticatorConfig,
   keySet: KeySet,
   cache: TokenCache,
-): Authenticator {
+): LastingAuthenticator {
   const algorithms = new Set<string>(config.algorithms);
   const tokenTypes = new Set(config.tokenTypes.map(mediaType));
   const audiences = config.audience === undefined ? undefined : [config.audience].flat();
@@ -36,6 +36,7 @@ export function createJwtAuthenticator(
     maxScopes: config.maxScopes && new Set(config.maxScopes),
     clockToleranceSeconds: config.clockTolerance / 1000,
   };
+  const basis = basisOf(config);
 
   async function verifyToken(
     token: CompactToken,
@@ -62,7 +63,25 @@ export function createJwtAuthenticator(
       const header = judgeHeader(token.header, algorithms, tokenTypes);
       return typeof header === 'string' ? refused(header) : verifyToken(token, header, resource, now);
     },
+    basisOf: (_principal, resource) => (audiences === undefined ? `${basis} ${resource}` : basis),
+    verifyAgain: (principal) => ({ verified: true, principal }),
   };
+}
+
+/** Everything that decides whether a token verifies and what it says; not how its keys are fetched. */
+function basisOf(config: JwtAuthenticatorConfig): string {
+  const { issuer, jwksUri, audience, algorithms, tokenTypes, scopeClaims, clientIdClaims, claims, maxScopes } = config;
+  return JSON.stringify([
+    issuer,
+    jwksUri,
+    audience,
+    algorithms,
+    tokenTypes,
+    scopeClaims,
+    clientIdClaims,
+    claims,
+    maxScopes,
+  ]);
 }
 
 function judgeHeader(

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { PeerCertificate } from '../authn/credential.ts';
 import type { ServerConfig } from '../config/schema.ts';
+import { GatewayError } from '../errors.ts';
 
 const headersTimeoutMs = 10_000;
 const keepAliveTimeoutMs = 75_000;
@@ -74,6 +75,24 @@ export function createPeerCertificateReader(): (socket: Socket) => PeerCertifica
     known.set(socket, { peer });
     return peer;
   };
+}
+
+/**
+ * The certificate that counts under what `clientCertificates` says now: the connection may be older than that. Throws GatewayError
+ * `credentials_required` where one is demanded and the connection has none.
+ */
+export function certificateThatCounts(
+  socket: Socket,
+  config: Pick<ServerConfig, 'tls'>,
+  read: (socket: Socket) => PeerCertificate | undefined,
+): PeerCertificate | undefined {
+  const asked = config.tls?.clientCertificates ?? 'off';
+  if (asked === 'off') return undefined;
+  const peer = read(socket);
+  if (peer !== undefined || asked === 'optional') return peer;
+  throw new GatewayError('credentials_required', 'Authentication is required: connect with a client certificate.', {
+    headers: { connection: 'close' },
+  });
 }
 
 function readPeerCertificate(socket: TLSSocket): PeerCertificate | undefined {

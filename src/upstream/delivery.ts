@@ -1,5 +1,5 @@
 // What the client is given of an answer: its bytes at the client's pace, comments while an event stream is silent, and an early end between two events.
-import { leaveBehind } from './left-behind.ts';
+import { readOn } from './left-behind.ts';
 import type { EventStream, Passage } from './passage.ts';
 
 /** A comment (HTML Standard, "Parsing an event stream"): clients ignore it, middleboxes see traffic. */
@@ -36,7 +36,7 @@ export function eventStreamOf(passage: Passage): EventStream {
       if (quiet && passage.boundary?.reached() === true) response.write(comment);
     },
     end() {
-      if (passage.ended || passage.ending) return;
+      if (passage.ended || passage.ending || passage.rest !== undefined) return;
       passage.ending = true;
       if (passage.boundary === undefined) response.destroy();
       else if (passage.boundary.reached()) finish(passage);
@@ -57,12 +57,12 @@ function finish(passage: Passage): void {
   const { response } = passage;
   passage.endedEarly = true;
   response.end();
+  clearTimeout(passage.stallTimer);
   if (passage.options.leftBehind !== undefined) {
-    leaveBehind(passage);
+    readOn(passage, passage.options.leftBehind);
     return;
   }
   passage.ended = true;
-  clearTimeout(passage.stallTimer);
   passage.abort?.();
 }
 

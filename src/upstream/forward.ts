@@ -6,7 +6,7 @@ import type { Connection } from './connections.ts';
 import { deliver, deliverEnd, eventStreamOf } from './delivery.ts';
 import { createEventBoundary } from './event-boundary.ts';
 import { credentialRefused, type UpstreamFailure, upstreamError, upstreamFailure } from './failure.ts';
-import { endReading, leaveBehind } from './left-behind.ts';
+import { leaveBehind } from './left-behind.ts';
 import {
   type ForwardOptions,
   type ForwardRequest,
@@ -24,7 +24,7 @@ const maxInformational = 16;
 const ignore = (): void => {};
 
 /**
- * Forwards one request. Resolves when the client's side has closed and nothing is read from the upstream any more, whatever the outcome;
+ * Forwards one request. Resolves when the client's side has closed, whatever the outcome;
  * rejects with a GatewayError when nothing was sent to the client, so that the caller can still answer: `bad_upstream`,
  * `upstream_timeout`, or `overloaded` without descriptors. A client that leaves ends the upstream's request at once, unless
  * `options.leftBehind` says otherwise. An upstream that breaks off mid-body costs the client its connection.
@@ -68,7 +68,7 @@ function createHandler(passage: Passage, connection: Connection): Dispatcher.Dis
   return {
     onConnect(abort) {
       passage.abort = abort;
-      if (passage.ended) abort();
+      if (passage.ended && passage.rest === undefined) abort();
     },
     onHeaders(status, rawHeaders, resume) {
       if (status < 200 && status !== 101 && status >= 100) return onInformational(passage);
@@ -78,7 +78,7 @@ function createHandler(passage: Passage, connection: Connection): Dispatcher.Dis
     onData: (chunk) => onBody(passage, chunk),
     onComplete() {
       passage.upstream.connections.give(connection);
-      if (passage.giveUp !== undefined) return endReading(passage);
+      if (passage.rest !== undefined) return passage.rest.end();
       if (passage.ended) return;
       if (passage.filter === undefined) deliverEnd(passage, undefined);
       else onFilteredEnd(passage, passage.filter);
@@ -102,10 +102,7 @@ function onInformational(passage: Passage): boolean {
 
 function onHead(passage: Passage, status: number, rawHeaders: readonly Buffer[]): boolean {
   const { response, options } = passage;
-  if (passage.giveUp !== undefined) {
-    passage.status = status;
-    return true;
-  }
+  if (passage.rest !== undefined) return true;
   if (response.destroyed) return false;
   passage.firstByteMs = performance.now() - passage.startedMs;
   if (status < 200 || status > 599) return refuse(passage, 'status');
@@ -165,7 +162,7 @@ function onBody(passage: Passage, chunk: Buffer): boolean {
   const { filter, upstream } = passage;
   passage.received += chunk.length;
   if (!passage.endless && passage.received > upstream.limits.responseBytes) return refuse(passage, 'too_large');
-  if (passage.giveUp !== undefined) return true;
+  if (passage.rest !== undefined) return true;
   if (passage.response.destroyed) return false;
   if (filter !== undefined) return onFilteredBody(passage, filter, chunk);
   if (passage.bytes + chunk.length === passage.contentLength) {
@@ -216,7 +213,10 @@ function refuse(passage: Passage, reason: UpstreamFailure, cause?: unknown): boo
 }
 
 function onFailure(passage: Passage, failure: UpstreamFailure, cause: unknown): void {
-  if (passage.giveUp !== undefined) endReading(passage);
+  if (passage.rest !== undefined) {
+    passage.rest.end();
+    return;
+  }
   if (passage.ended) return;
   if (mayRepeat(passage, failure)) {
     send(passage);

@@ -3,29 +3,32 @@ import { type Passage, settle } from './passage.ts';
 
 /** What becomes of the upstream's request, now that nobody waits for its answer any more. */
 export function leaveBehind(passage: Passage): void {
-  const { leftBehind } = passage.options;
-  clearTimeout(passage.stallTimer);
-  if (passage.giveUp !== undefined) return;
-  if (leftBehind === undefined || passage.ended || passage.failure !== undefined) {
-    settle(passage);
-    passage.abort?.();
-    return;
-  }
+  if (passage.rest === undefined && canBeReadOn(passage)) readOn(passage, passage.options.leftBehind!);
+  settle(passage);
+  if (passage.rest === undefined) passage.abort?.();
+}
+
+function canBeReadOn({ options, ended, failure }: Passage): boolean {
+  return options.leftBehind !== undefined && !ended && failure === undefined;
+}
+
+/** Takes the rest of the answer and throws it away, for a bounded time. */
+export function readOn(passage: Passage, leftBehind: Set<() => void>): void {
+  const { promise, resolve } = Promise.withResolvers<void>();
   const giveUp = (): void => {
-    endReading(passage);
+    rest.end();
     passage.abort?.();
   };
   const timer = setTimeout(giveUp, passage.upstream.timeouts.firstByte).unref();
-  passage.giveUp = () => {
-    clearTimeout(timer);
-    leftBehind.delete(giveUp);
+  const rest = {
+    promise,
+    end() {
+      clearTimeout(timer);
+      leftBehind.delete(giveUp);
+      resolve();
+    },
   };
+  passage.rest = rest;
   leftBehind.add(giveUp);
   passage.resume?.();
-}
-
-/** The upstream has ended its answer, or it is not read any further. */
-export function endReading(passage: Passage): void {
-  passage.giveUp?.();
-  settle(passage);
 }

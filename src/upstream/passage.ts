@@ -56,6 +56,8 @@ export interface ForwardResult {
   readonly failure: UpstreamFailure | undefined;
   /** Milliseconds until the upstream's head; undefined without one. */
   readonly firstByteMs: number | undefined;
+  /** The client is gone and the rest of the answer is still read, until this resolves. */
+  readonly rest: Promise<void> | undefined;
 }
 
 /** The one mutable record of a request on its way; its two callbacks are those of the promise. */
@@ -92,8 +94,8 @@ export interface Passage {
   ending: boolean;
   /** The gateway ended the stream before the upstream did. */
   endedEarly: boolean;
-  /** The client is gone and the upstream is read on; gives that up. */
-  giveUp: (() => void) | undefined;
+  /** The client is gone and the upstream is read on, until `end`. */
+  rest: { readonly promise: Promise<void>; end(): void } | undefined;
   /** The answer is whole, or the promise is settled: nothing that happens later counts. */
   ended: boolean;
 }
@@ -127,7 +129,7 @@ export function openPassage(
     endless: false,
     ending: false,
     endedEarly: false,
-    giveUp: undefined,
+    rest: undefined,
     ended: false,
   };
 }
@@ -144,5 +146,6 @@ export function settle(passage: Passage): void {
     outcome: failure !== undefined ? 'failed' : whole ? 'completed' : 'aborted',
     failure,
     firstByteMs,
+    rest: passage.rest?.promise,
   });
 }

@@ -42,6 +42,8 @@ export interface TestGatewayOptions {
   /** Files beside it, by name. */
   readonly files?: Readonly<Record<string, string>>;
   readonly now?: () => number;
+  /** How often the open streams are looked at; short where `now` is not the system's clock. */
+  readonly streamTickMs?: number;
   readonly env?: NodeJS.ProcessEnv;
   /** Writes everything the operator's log says into `gateway.log` beside the configuration. */
   readonly logToFile?: boolean;
@@ -68,6 +70,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
           : createLog({ level: process.env.TEST_LOG ?? 'silent' }),
       version: 'test',
       ...(options.now !== undefined && { now: options.now }),
+      ...(options.streamTickMs !== undefined && { streamTickMs: options.streamTickMs }),
     });
   const gateway = await start().catch(async (error: unknown) => {
     await rm(directory, { recursive: true, force: true });

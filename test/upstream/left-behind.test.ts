@@ -25,84 +25,84 @@ async function behind(t: Test, upstreamOptions: object = {}) {
   return { upstream, forwarder, leftBehind, call, answering: answering.promise };
 }
 
-const aborted: Partial<ForwardResult> = { outcome: 'aborted', failure: undefined };
+const aborted = { outcome: 'aborted', failure: undefined };
+
+type Scene = Awaited<ReturnType<typeof behind>>;
+
+/** The client goes: the exchange is over, and the upstream goes on. */
+async function leave({ forwarder, leftBehind }: Scene): Promise<ForwardResult> {
+  forwarder.dropClients();
+  await forwarder.settled(1);
+  await until(() => leftBehind.size === 1);
+  return forwarder.results[0] as ForwardResult;
+}
 
 t.test('a client that leaves before the head: the answer is still taken, whole', async (t) => {
-  const { upstream, forwarder, leftBehind, call } = await behind(t);
-  const response = await call();
-  forwarder.dropClients();
-  await until(() => leftBehind.size === 1);
-  t.same(forwarder.results, [], 'the exchange goes on');
+  const scene = await behind(t);
+  const response = await scene.call();
+  const result = await leave(scene);
+  t.match(result, { ...aborted, status: undefined, bytes: 0 });
   response.writeHead(200, { 'content-type': 'application/json' });
   response.write('{"half":');
   response.end('true}');
-  await forwarder.settled(1);
-  t.match(forwarder.results, [{ ...aborted, status: 200, bytes: 0 }]);
-  t.notOk(upstream.requests[0]!.aborted);
-  t.equal(leftBehind.size, 0);
+  await result.rest;
+  await until(() => response.writableFinished);
+  t.notOk(scene.upstream.requests[0]!.aborted);
+  t.equal(scene.leftBehind.size, 0);
 });
 
 t.test('a client that leaves in the middle of a stream: the rest is read, also where it was held back', async (t) => {
-  const { upstream, forwarder, leftBehind, call } = await behind(t, { limits: { responseBytes: '1GiB' } });
-  const response = await call();
+  const scene = await behind(t, { limits: { responseBytes: '1GiB' } });
+  const response = await scene.call();
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   // More than the buffers on the way hold: the upstream is paused when the client goes.
   response.write(`data: ${'x'.repeat(30_000_000)}\n\n`);
   await new Promise((resolve) => setTimeout(resolve, 50));
-  forwarder.dropClients();
-  await until(() => leftBehind.size === 1);
+  const result = await leave(scene);
+  t.match(result, { ...aborted, status: 200 });
   response.end('data: last\n\n');
-  await forwarder.settled(1);
-  t.match(forwarder.results, [aborted]);
+  await result.rest;
   await until(() => response.writableFinished);
-  t.notOk(upstream.requests[0]!.aborted, 'the upstream could say all it had');
+  t.notOk(scene.upstream.requests[0]!.aborted, 'the upstream could say all it had');
 });
 
 t.test('it is given up after firstByte, counted from when the client left', async (t) => {
-  const { upstream, forwarder, leftBehind, call } = await behind(t, { timeouts: { firstByte: '300ms' } });
-  const response = await call();
+  const scene = await behind(t, { timeouts: { firstByte: '300ms' } });
+  const response = await scene.call();
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.write('data: 1\n\n');
   await new Promise((resolve) => setTimeout(resolve, 20));
-  forwarder.dropClients();
-  await until(() => leftBehind.size === 1);
+  const { rest } = await leave(scene);
   const pings = setInterval(() => response.write(': ping\n\n'), 20);
-  await forwarder.settled(1);
+  await rest;
   clearInterval(pings);
-  t.match(forwarder.results, [{ ...aborted, status: 200 }]);
-  await until(() => upstream.requests[0]!.aborted);
+  await until(() => scene.upstream.requests[0]!.aborted);
 });
 
 t.test('it is given up when the answer is larger than an answer may be', async (t) => {
-  const { upstream, forwarder, leftBehind, call } = await behind(t, { limits: { responseBytes: '100KiB' } });
-  const response = await call();
-  forwarder.dropClients();
-  await until(() => leftBehind.size === 1);
+  const scene = await behind(t, { limits: { responseBytes: '100KiB' } });
+  const response = await scene.call();
+  const { rest } = await leave(scene);
   response.writeHead(200);
   response.write(Buffer.alloc(90_000));
   response.write(Buffer.alloc(90_000));
-  await forwarder.settled(1);
-  t.match(forwarder.results, [{ ...aborted, status: 200 }]);
-  await until(() => upstream.requests[0]!.aborted);
+  await rest;
+  await until(() => scene.upstream.requests[0]!.aborted);
 });
 
 t.test('it is given up by whoever stops the gateway, and ends with an upstream that breaks off', async (t) => {
   const first = await behind(t);
   await first.call();
-  first.forwarder.dropClients();
-  await until(() => first.leftBehind.size === 1);
+  const given = await leave(first);
   for (const giveUp of first.leftBehind) giveUp();
-  await first.forwarder.settled(1);
-  t.match(first.forwarder.results, [{ ...aborted, status: undefined }]);
+  await given.rest;
   await until(() => first.upstream.requests[0]!.aborted);
 
   const second = await behind(t);
   const response = await second.call();
-  second.forwarder.dropClients();
-  await until(() => second.leftBehind.size === 1);
+  const { rest } = await leave(second);
   response.destroy();
-  await second.forwarder.settled(1);
-  t.match(second.forwarder.results, [aborted]);
+  await rest;
   t.equal(second.upstream.requests.length, 1, 'and is never sent again');
 });
 

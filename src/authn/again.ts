@@ -1,0 +1,67 @@
+// Whether a caller who was authenticated before still would be, under another configuration: the token or key itself is gone by then.
+import { admit, askVerifiers } from './authenticate.ts';
+import type { VerificationContext, Verified } from './authenticator.ts';
+import type { AuthenticatorSet } from './create.ts';
+import type { PeerCertificate } from './credential.ts';
+import type { AuthenticatePlan } from './plan.ts';
+import type { Caller, Principal } from './principal.ts';
+
+export interface Standing {
+  readonly authenticators: AuthenticatorSet;
+  /** The resource identifier of the route. */
+  readonly resource: string;
+}
+
+/**
+ * Judges `caller`, who was authenticated under `before`, by what holds now. Undefined when it would be refused, when it would be somebody else,
+ * or when its token's or key's verifier has changed in what it accepts: nothing is assumed of a credential that cannot be verified again.
+ */
+export function authenticateAgain(
+  caller: Caller,
+  before: Standing,
+  now: Standing & { readonly plan: AuthenticatePlan; readonly peer: PeerCertificate | undefined },
+  context: VerificationContext,
+): Caller | undefined {
+  const { plan, peer } = now;
+  let certificate: Verified | undefined;
+  if (peer !== undefined) {
+    const credential = { kind: 'client-certificate', peer } as const;
+    const { verification } = askVerifiers(credential, plan, now.authenticators, context);
+    if (!verification.verified) return undefined;
+    certificate = verification;
+  }
+  const { principal } = caller;
+  const token = principal.kind === 'mtls' ? undefined : verifyAgain(principal, before, now, context);
+  if (principal.kind !== 'mtls' && token === undefined) return undefined;
+  try {
+    const admitted = admit(plan, token, certificate);
+    return isSame(admitted.principal, principal) ? admitted : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function verifyAgain(
+  principal: Principal,
+  before: Standing,
+  now: Standing,
+  context: VerificationContext,
+): Verified | undefined {
+  const verifier = now.authenticators.lasting.get(principal.authenticator);
+  const basis = verifier?.basisOf(principal, now.resource);
+  const earlier = before.authenticators.lasting.get(principal.authenticator)?.basisOf(principal, before.resource);
+  if (verifier === undefined || basis === undefined || basis !== earlier) return undefined;
+  const verification = verifier.verifyAgain(principal, context);
+  return verification.verified ? verification : undefined;
+}
+
+function isSame(one: Principal, other: Principal): boolean {
+  return (
+    one.kind === other.kind &&
+    one.authenticator === other.authenticator &&
+    one.issuer === other.issuer &&
+    one.subject === other.subject &&
+    one.clientId === other.clientId &&
+    one.credentialId === other.credentialId
+  );
+}

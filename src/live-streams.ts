@@ -1,0 +1,103 @@
+// The event streams that are open: each ends when its right ends, and says something now and then while its upstream is silent.
+import { streamEvent } from './audit/exchange-event.ts';
+import type { Exchange, Runtime } from './gateway.ts';
+import type { Route } from './snapshot.ts';
+import { type Footing, judgeAgain, type Loss } from './still-allowed.ts';
+import type { EventStream } from './upstream/forward.ts';
+import { becomeStream } from './upstream/load.ts';
+
+/** One open stream, from its head to the close of its response. */
+export interface LiveStream {
+  readonly exchange: Exchange;
+  readonly stream: EventStream;
+  footing: Footing;
+  /** The first instant at which one of its credentials has expired; milliseconds since 1970. */
+  endsAt: number;
+  /** What had been handed on when it was last looked at, and since when that has not changed. */
+  bytes: number;
+  quietSince: number;
+  /** When it was told to end. */
+  endingSince: number | undefined;
+}
+
+/** How often all streams are looked at. With the portions and the grace below, no stream outlives its right by five seconds. */
+export const streamTickMs = 1000;
+const keepAliveMs = 15_000;
+/** How long the event that is on its way may take to its end, and the client to take what it was given. */
+const graceMs = 1500;
+/** After a reload the streams are judged again in portions, so that new requests need not wait for thousands of them. */
+const portion = 3000;
+const portions = 2;
+
+/** Watches over a stream until its response closes. */
+export function watchStream(stream: EventStream, exchange: Exchange, route: Route, runtime: Runtime): void {
+  const { caller, place, snapshot } = exchange;
+  if (exchange.method === 'GET' && place !== undefined) becomeStream(place, route.upstream!.target.limits);
+  const footing: Footing = { snapshot, route, caller };
+  const live: LiveStream = {
+    exchange,
+    stream,
+    footing,
+    endsAt: endOf(footing),
+    bytes: 0,
+    quietSince: runtime.now(),
+    endingSince: undefined,
+  };
+  runtime.streams.add(live);
+  runtime.metrics.streamOpened(route.name);
+  exchange.response.once('close', () => {
+    runtime.streams.delete(live);
+    runtime.metrics.streamClosed(route.name);
+  });
+}
+
+/** Looks at every stream once. */
+export function sweepStreams(runtime: Runtime): void {
+  const now = runtime.now();
+  let judgements = Math.max(portion, Math.ceil(runtime.streams.size / portions));
+  for (const live of runtime.streams) {
+    if (live.endingSince !== undefined) {
+      if (now - live.endingSince >= graceMs) live.stream.cut();
+      continue;
+    }
+    if (live.footing.snapshot !== runtime.snapshot && judgements > 0) {
+      judgements -= 1;
+      const judged = judgeAgain(live.exchange, live.footing, runtime);
+      if (typeof judged === 'string') {
+        endStream(live, now >= live.endsAt ? 'expired' : judged, now, runtime);
+        continue;
+      }
+      live.footing = judged;
+      live.endsAt = endOf(judged);
+    }
+    if (now >= live.endsAt) endStream(live, 'expired', now, runtime);
+    else keepAlive(live, now);
+  }
+}
+
+function endStream(live: LiveStream, reason: Loss | 'expired', now: number, runtime: Runtime): void {
+  const { exchange, stream } = live;
+  live.endingSince = now;
+  const event = streamEvent(exchange, { reason, bytes: stream.bytes(), policy: runtime.snapshot.hash, nowMs: now });
+  runtime.audit.write(event).catch((cause: unknown) => {
+    runtime.log.error({ id: exchange.id, err: cause }, 'the end of a stream could not be recorded');
+  });
+  stream.end();
+}
+
+/** Silence is the upstream's: a comment of ours does not end it. */
+function keepAlive(live: LiveStream, now: number): void {
+  const bytes = live.stream.bytes();
+  if (bytes !== live.bytes || now < live.quietSince) {
+    live.bytes = bytes;
+    live.quietSince = now;
+  } else if (now - live.quietSince >= keepAliveMs) {
+    live.quietSince = now;
+    live.stream.keepAlive();
+  }
+}
+
+function endOf({ caller }: Footing): number {
+  const never = Number.POSITIVE_INFINITY;
+  return Math.min(caller?.principal.expiresAt ?? never, caller?.certificate?.expiresAt ?? never);
+}
