@@ -17,6 +17,7 @@ import { statusOfError, toGatewayError, writeError } from './http/respond.ts';
 import { type RouteMatch, requireRoute } from './http/route.ts';
 import { type LiveStream, watchStream } from './live-streams.ts';
 import type { Log } from './log.ts';
+import { answerFilter, type FilterAnswer, readingOf } from './mcp/answer-filter.ts';
 import { auditArguments } from './mcp/audit-arguments.ts';
 import { jsonRpcError } from './mcp/json-rpc-error.ts';
 import { checkMediaType } from './mcp/media-type.ts';
@@ -27,11 +28,13 @@ import { identifySession, sessionIdForClient } from './mcp/session.ts';
 import type { Metrics } from './metrics.ts';
 import { decide } from './policy/decide.ts';
 import { denial } from './policy/denial.ts';
+import { showsItem } from './policy/visible.ts';
 import type { Route, Snapshot } from './snapshot.ts';
 import { isSubscription, outlivesClient, takePlaceAt } from './under-way.ts';
 import { forward } from './upstream/forward.ts';
 import { leavePlace } from './upstream/load.ts';
 import type { RewriteHeaders } from './upstream/response-headers.ts';
+import type { Upstream } from './upstream/upstream.ts';
 
 export type Exchange = AnyExchange<Snapshot, Route>;
 
@@ -240,6 +243,21 @@ function factsOf(exchange: Exchange, route: Route, runtime: Runtime) {
   };
 }
 
+/** Lists are read on their way back, and show what a call would be allowed to use. */
+function filterOf(upstream: Upstream, exchange: Exchange, route: Route, runtime: Runtime): FilterAnswer | undefined {
+  const { mcp, policy, metaTools } = route;
+  const reading = mcp && readingOf(exchange.message, metaTools);
+  if (mcp === undefined || reading === undefined) return undefined;
+  return answerFilter(reading, {
+    shows: showsItem(factsOf(exchange, route, runtime), { policy, metaTools, lists: mcp.lists }),
+    withheld: (cause) => {
+      const { id } = exchange;
+      runtime.log.warn({ id, upstream: upstream.name, err: cause }, 'the result of a search could not be read');
+    },
+    maxBytes: upstream.limits.responseBytes,
+  });
+}
+
 async function forwardTo(
   upstream: NonNullable<Route['upstream']>,
   exchange: Exchange,
@@ -267,6 +285,7 @@ async function forwardTo(
     {
       extraHeaders: responseHeaders(exchange, runtime),
       rewriteHeaders: rewritesOf(exchange, route),
+      filter: filterOf(upstream.target, exchange, route, runtime),
       subscription: isSubscription(exchange),
       leftBehind: outlivesClient(upstream, exchange) ? runtime.leftBehind : undefined,
       onResponseStart(status, stream) {

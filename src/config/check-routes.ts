@@ -100,9 +100,6 @@ function checkMcp(review: Review, route: RouteConfig, mcp: McpConfig, path: Path
   checkSessionKeys(review, mcp.sessionKeyFiles, [...at, 'sessionKeyFiles']);
   checkMetaTools(review, mcp, [...at, 'metaTools']);
   if (rulesOf(mcp).length === 0) review.warn(at, 'has no rules: every call of a tool, resource or prompt is denied');
-  if (review.isWritten([...at, 'lists'])) {
-    review.warn([...at, 'lists'], 'lists pass unfiltered in this version; calls are judged by the rules all the same');
-  }
 }
 
 function checkSessionKeys(review: Review, files: readonly string[], path: Path): void {

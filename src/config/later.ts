@@ -37,7 +37,6 @@ const laterKeys: readonly LaterKey[] = [
   { at: 'routes.*.rateLimits' },
   { at: 'routes.*.mcp.probe' },
   { at: 'routes.*.mcp.limits' },
-  { at: 'routes.*.mcp.lists', only: (value) => value === 'obtainable', name: '"lists: obtainable"' },
   ...rules.map((rule) => ({ at: `${rule}.require.senderConstrained` })),
   ...rules.map((rule) => ({ at: `${rule}.require.during` })),
   ...rules.map((rule) => ({ at: `${rule}.limits` })),

@@ -98,7 +98,10 @@ export const mcp = z.strictObject({
   challengeScopes: scopes
     .optional()
     .describe('Scopes of the first challenge and the metadata; default those of the rules.'),
-  lists: z.literal('usable').default('usable').describe('What lists show.'),
+  lists: z
+    .enum(['usable', 'obtainable'])
+    .default('usable')
+    .describe('What lists show: what the caller may use now, or also what more scope would let it use.'),
   denials: z
     .enum(['rpc', 'http'])
     .default('rpc')

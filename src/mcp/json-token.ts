@@ -4,6 +4,7 @@ import { GatewayError } from '../errors.ts';
 /** What is being read, and whether the string read last has escapes. */
 export interface StringScan {
   readonly bytes: Buffer;
+  readonly loneSurrogates: boolean;
   escaped: boolean;
 }
 
@@ -49,14 +50,14 @@ export function scanString(scan: StringScan, start: number): number {
     if (byte === quote) return at + 1;
     if (byte !== backslash) throw invalid('control');
     scan.escaped = true;
-    at = scanEscape(bytes, at + 1);
+    at = scanEscape(scan, at + 1);
   }
 }
 
 const shortEscapes = new Set([...'"\\/bfnrt'].map((letter) => letter.charCodeAt(0)));
 
-/** From the byte after the backslash. A surrogate must be the first of a pair of escapes. */
-function scanEscape(bytes: Buffer, at: number): number {
+/** From the byte after the backslash. A surrogate must be the first of a pair of escapes, unless lone ones may be. */
+function scanEscape({ bytes, loneSurrogates }: StringScan, at: number): number {
   const byte = bytes[at];
   if (byte === undefined) throw invalid('truncated');
   if (byte !== 0x75) {
@@ -64,7 +65,7 @@ function scanEscape(bytes: Buffer, at: number): number {
     return at + 1;
   }
   const unit = hexUnit(bytes, at + 1);
-  if (unit < 0xd800 || unit > 0xdfff) return at + 5;
+  if (unit < 0xd800 || unit > 0xdfff || loneSurrogates) return at + 5;
   const paired = unit < 0xdc00 && bytes[at + 5] === backslash && bytes[at + 6] === 0x75;
   const low = paired ? hexUnit(bytes, at + 7) : 0;
   if (low < 0xdc00 || low > 0xdfff) throw invalid('surrogate');

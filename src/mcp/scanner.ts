@@ -39,7 +39,20 @@ export function compileShape(members: ReadonlyMap<string, Member>, closed: boole
 export const maxDepth = 64;
 export const maxKeys = 10_000;
 
+export interface ScanLimits {
+  readonly depth: number;
+  readonly keys: number;
+  /** Half of a surrogate pair, written as an escape: in a text that was cut off somewhere. */
+  readonly loneSurrogates: boolean;
+}
+
+/** For what clients send. */
+const messageLimits: ScanLimits = { depth: maxDepth, keys: maxKeys, loneSurrogates: false };
+/** For what upstreams answer: catalogues with the schemas of all tools, whose size is bounded before they are read. */
+export const answerLimits: ScanLimits = { depth: 256, keys: 1_000_000, loneSurrogates: true };
+
 interface Scan extends StringScan {
+  readonly limits: ScanLimits;
   readonly spans: number[];
   /** Bounds of the keys seen so far in the objects being read, innermost last. */
   readonly keyBounds: number[];
@@ -48,16 +61,49 @@ interface Scan extends StringScan {
 
 /**
  * Scans a whole document: UTF-8 without a byte order mark, exactly the grammar of RFC 8259, no lone surrogates, finite numbers, no name twice in
- * an object however it is written, at most 64 levels and 10,000 names. Time is linear in its length. Whatever it accepts, `JSON.parse` reads alike.
+ * an object however it is written, at most 64 levels and 10,000 names (or what `limits` say). Time is linear in its length. Whatever it accepts, `JSON.parse` reads alike.
  * Yields the spans of the shape's members. Throws GatewayError `invalid_json`, or `invalid_jsonrpc` for names (reasons `duplicate_key`,
  * `member_spelling`, `unknown_member`).
  */
-export function scanJson(bytes: Buffer, shape: Shape, slots: number): readonly number[] {
+export function scanJson(bytes: Buffer, shape: Shape, slots: number, limits = messageLimits): readonly number[] {
   if (!isUtf8(bytes)) throw invalid('utf8');
-  const scan: Scan = { bytes, spans: new Array<number>(2 * slots).fill(-1), keyBounds: [], keys: 0, escaped: false };
+  const scan = openScan(bytes, slots, limits);
   const end = skipSpace(bytes, scanValue(scan, skipSpace(bytes, 0), 0, shape));
   if (end !== bytes.length) throw invalid('trailing_bytes');
   return scan.spans;
+}
+
+/** An element of an array: its bounds, and the spans of the shape's members where it is an object. */
+export interface Element {
+  readonly start: number;
+  readonly end: number;
+  readonly spans: readonly number[];
+}
+
+/** The elements of the array that begins at `start`, in a document that was scanned before. Throws `invalid_jsonrpc` for misspelt names. */
+export function scanElements(
+  bytes: Buffer,
+  start: number,
+  shape: Shape,
+  slots: number,
+  limits = messageLimits,
+): readonly Element[] {
+  const elements: Element[] = [];
+  let at = skipSpace(bytes, start + 1);
+  while (bytes[at] !== closeBracket) {
+    const scan = openScan(bytes, slots, limits);
+    const end = scanValue(scan, at, 0, shape);
+    elements.push({ start: at, end, spans: scan.spans });
+    at = skipSpace(bytes, end);
+    if (bytes[at] === comma) at = skipSpace(bytes, at + 1);
+  }
+  return elements;
+}
+
+function openScan(bytes: Buffer, slots: number, limits: ScanLimits): Scan {
+  const { loneSurrogates } = limits;
+  const spans = new Array<number>(2 * slots).fill(-1);
+  return { bytes, spans, limits, loneSurrogates, keyBounds: [], keys: 0, escaped: false };
 }
 
 const comma = 0x2c;
@@ -79,7 +125,7 @@ function scanValue(scan: Scan, start: number, depth: number, shape: Shape | unde
 }
 
 function scanArray(scan: Scan, start: number, depth: number): number {
-  if (depth > maxDepth) throw invalid('depth');
+  if (depth > scan.limits.depth) throw invalid('depth');
   const { bytes } = scan;
   let at = skipSpace(bytes, start + 1);
   if (bytes[at] === closeBracket) return at + 1;
@@ -92,7 +138,7 @@ function scanArray(scan: Scan, start: number, depth: number): number {
 }
 
 function scanObject(scan: Scan, start: number, depth: number, shape: Shape | undefined): number {
-  if (depth > maxDepth) throw invalid('depth');
+  if (depth > scan.limits.depth) throw invalid('depth');
   const { bytes, keyBounds, spans } = scan;
   const base = keyBounds.length;
   let names: Set<string> | undefined;
@@ -104,7 +150,7 @@ function scanObject(scan: Scan, start: number, depth: number, shape: Shape | und
     scan.escaped = false;
     at = scanString(scan, keyStart);
     const keyEnd = at - 1;
-    if (++scan.keys > maxKeys) throw invalid('keys');
+    if (++scan.keys > scan.limits.keys) throw invalid('keys');
     names = noteKey(scan, base, names, keyStart, keyEnd);
     const member = shape && memberOf(shape, textOf(bytes, keyStart, keyEnd));
     at = skipSpace(bytes, at);

@@ -37,14 +37,18 @@ export type Coverage = 'all' | 'some' | 'none';
 
 /**
  * Compares globs with patterns: literal parts with any run of characters between each two of them, one part standing for itself alone.
- * `none` is exact; what only several globs together match is `some`.
+ * `except` are names that the pattern does not stand for. What only several globs together match is `some`, and so is what a glob with a `*` could
+ * match of the exceptions alone; otherwise `none` is exact.
  */
-export function compileCoverage(globs: readonly string[]): (pattern: readonly string[]) => Coverage {
+export type CoverageOf = (pattern: readonly string[], except: ReadonlySet<string>) => Coverage;
+
+export function compileCoverage(globs: readonly string[]): CoverageOf {
   const matches = compileGlobs(globs);
-  return (pattern) => {
+  return (pattern, except) => {
     // A `*` of the pattern, literal or not, is a character that only a `*` of a glob can match.
     if (matches(pattern.join('*'))) return 'all';
-    return pattern.length > 1 && globs.some((glob) => overlaps(glob.split('*'), pattern)) ? 'some' : 'none';
+    if (pattern.length === 1) return 'none';
+    return globs.some((glob) => !except.has(glob) && overlaps(glob.split('*'), pattern)) ? 'some' : 'none';
   };
 }
 

@@ -5,17 +5,21 @@ export interface Item {
   readonly kind: McpTargetKind;
   /** Literal parts of the name, with any run of characters between each two of them; one part is the name itself. */
   readonly pattern: readonly string[];
+  /** Names that the pattern stands for and the item does not. */
+  readonly except: ReadonlySet<string>;
   /** The meta-tool it would be called through. */
   readonly via: string | undefined;
 }
 
+const none: ReadonlySet<string> = new Set();
+
 export function itemOf(kind: McpTargetKind, name: string): Item {
-  return { kind, pattern: [name], via: undefined };
+  return { kind, pattern: [name], except: none, via: undefined };
 }
 
-/** Whatever could be called through a meta-tool. */
-export function anyToolThrough(via: string): Item {
-  return { kind: 'tool', pattern: ['', ''], via };
+/** Whatever could be called through a meta-tool: not a meta-tool again. */
+export function anyToolThrough(via: string, metaTools: ReadonlySet<string> = none): Item {
+  return { kind: 'tool', pattern: ['', ''], except: metaTools, via };
 }
 
 /**
@@ -25,7 +29,7 @@ export function anyToolThrough(via: string): Item {
 export function templateItem(template: string): Item | undefined {
   const pattern = template.split(/\{[^{}]*\}/);
   if (pattern.some((part) => part.includes('{') || part.includes('}'))) return undefined;
-  return { kind: 'resource', pattern, via: undefined };
+  return { kind: 'resource', pattern, except: none, via: undefined };
 }
 
 /** One of the names it stands for, and one that is as plain as any of them: the characters put in decide nothing. */

@@ -1,6 +1,6 @@
 // Selects by what an MCP message is about: `tools`, `resources`, `prompts` and `methods`.
 import type { McpTargetKind } from '../mcp/message.ts';
-import { type Coverage, compileCoverage, compileGlob, compileGlobs, type Matcher } from './glob.ts';
+import { type Coverage, type CoverageOf, compileCoverage, compileGlob, compileGlobs, type Matcher } from './glob.ts';
 import type { Item } from './item.ts';
 import type { Effect, Selector } from './selector.ts';
 
@@ -41,7 +41,7 @@ const useOf: Readonly<Record<McpTargetKind, string>> = {
 
 interface Names {
   readonly matches: Matcher;
-  readonly covers: (pattern: readonly string[]) => Coverage;
+  readonly covers: CoverageOf;
 }
 
 /**
@@ -67,11 +67,11 @@ export function compileTarget(config: TargetSelectorConfig, effect: Effect): Tar
       const names = byKind.get(kind);
       return names !== undefined && (names.matches(name) || byVia(names, message.via));
     },
-    covers({ kind, pattern, via }) {
+    covers({ kind, pattern, except, via }) {
       if (methods !== undefined && !methods(useOf[kind])) return 'none';
       const names = byKind.get(kind);
       if (names === undefined) return 'none';
-      return byVia(names, via) ? 'all' : names.covers(pattern);
+      return byVia(names, via) ? 'all' : names.covers(pattern, except);
     },
   };
 }

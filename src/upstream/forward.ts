@@ -118,7 +118,7 @@ function onHead(passage: Passage, status: number, rawHeaders: readonly Buffer[])
     return refuse(passage, 'protocol', cause);
   }
   if (announcesTooMuch(passage, status, head)) return refuse(passage, 'too_large');
-  passage.filter = options.filter?.(status, head);
+  passage.filter = passage.request.method === 'HEAD' ? undefined : options.filter?.(status, head);
   if (passage.filter === undefined) {
     passage.contentLength = head.contentLength;
     return sendHead(passage, status, head, head.headers);

@@ -562,13 +562,14 @@ t.test('routes: one answer each, reachable, with nothing that cannot be enforced
       ['/x, ‸name', 'routes[0].mcp.metaTools.f.name: unknown key "name"'],
     ],
     [
-      'MCP without rules, and lists that are asked for',
-      { routes: route('authenticate: corp, mcp: {lists: usable}') },
+      'MCP without rules',
+      { routes: route('authenticate: corp, mcp: {lists: obtainable}') },
       ['mcp: ‸', 'warning: routes[0].mcp: has no rules: every call of a tool, resource or prompt is denied'],
-      [
-        'lists: ‸',
-        'warning: routes[0].mcp.lists: lists pass unfiltered in this version; calls are judged by the rules all the same',
-      ],
+    ],
+    [
+      'lists of another kind',
+      { routes: route('authenticate: corp, mcp: {lists: all}') },
+      ['lists: ‸', 'routes[0].mcp.lists: expected one of "usable", "obtainable"'],
     ],
   ]),
 );

@@ -188,7 +188,7 @@ t.test('keys and values of later versions are refused by name, and nothing else 
     '    authenticate: {anyOf: [corp, opaque]}',
     '    senderConstraint: optional',
     '    mcp:',
-    '      lists: obtainable',
+    '      probe: {}',
     '      rules: [{allow: {tools: [a], during: {}}, require: {senderConstrained: true}}]',
     'audit: {sinks: [{type: stdout}], sign: {every: 60s}}',
   ].join('\n');
@@ -202,7 +202,7 @@ t.test('keys and values of later versions are refused by name, and nothing else 
     later('5:1', 'revocation', '"revocation"'),
     later('6:55', 'upstreams.s.identity.assertion', '"assertion"'),
     later('11:5', 'routes[0].senderConstraint', '"senderConstraint"'),
-    later('13:7', 'routes[0].mcp.lists', '"lists: obtainable"'),
+    later('13:7', 'routes[0].mcp.probe', '"probe"'),
     later('14:36', 'routes[0].mcp.rules[0].allow.during', '"during"'),
     later('14:59', 'routes[0].mcp.rules[0].require.senderConstrained', '"senderConstrained"'),
     later('15:34', 'audit.sign', '"sign"'),

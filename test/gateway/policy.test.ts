@@ -8,7 +8,9 @@ import { createFakeIssuer } from '../support/issuer.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 const sha256 = (content: string | Buffer) => createHash('sha256').update(content).digest('hex');
-const result = '{"jsonrpc":"2.0","id":1,"result":{"content":[]}}';
+/** What a call, and what each list, may be answered with. */
+const result =
+  '{"jsonrpc":"2.0","id":1,"result":{"content":[],"tools":[],"resources":[],"resourceTemplates":[],"prompts":[]}}';
 const upstream = await startUpstream({
   reply(request, response) {
     response.writeHead(200, { 'content-type': 'application/json', 'x-seen': request.method });

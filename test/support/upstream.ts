@@ -37,9 +37,10 @@ export interface TestUpstream {
 export type Reply = (request: RecordedRequest, response: ServerResponse) => void | Promise<void>;
 export type RawReply = (socket: Socket, request: RecordedRequest) => void;
 
-/** Answers 200 with a small JSON object. */
+/** Answers 200 with a JSON-RPC result that fits every request: a call that did nothing, and an empty list of everything. */
 export const replyOk: Reply = (_request, response) => {
-  const body = JSON.stringify({ ok: true });
+  const result = { content: [], tools: [], resources: [], resourceTemplates: [], prompts: [] };
+  const body = JSON.stringify({ jsonrpc: '2.0', id: 1, result });
   response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) });
   response.end(body);
 };
