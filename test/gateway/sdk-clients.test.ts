@@ -14,73 +14,19 @@ import { ClientCredentialsProvider as FirstGenerationProvider } from '@modelcont
 import { Client as FirstGenerationClient } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport as FirstGenerationTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import t, { type Test } from 'tap';
-import { Agent, buildConnector, fetch as undiciFetch } from 'undici';
-import { startAuthorizationServer } from '../../src/dev/authorization-server.ts';
-import { startServerV1 } from '../e2e/conformance/server-v1.ts';
-import { startServerV2 } from '../e2e/conformance/server-v2.ts';
-import { createTestCertificates } from '../support/certificates.ts';
-import { publicHost } from '../support/client.ts';
-import { startTestGateway } from '../support/gateway.ts';
+import { Agent, fetch as undiciFetch } from 'undici';
+import { startScene } from '../e2e/clients/scene.ts';
 
-const origin = `https://${publicHost}`;
-const scopes = ['dashboards:read', 'queries:execute'];
-const agent = { clientId: 'ai_agent_prod', clientSecret: 'agent-secret', scopes };
-const certificates = await createTestCertificates();
-const [v1, v2, issuer] = await Promise.all([
-  startServerV1(),
-  startServerV2(),
-  startAuthorizationServer({ resources: [`${origin}/v1`, `${origin}/v2`], scopes, clients: [agent] }),
-]);
-const route = (name: string): string => `
-  - path: /${name}
-    upstream: ${name}
-    authenticate: corp
-    mcp:
-      challengeScopes: [dashboards:read]
-      rules:
-        - {name: sampling, deny: {tools: [test_sampling]}}
-        - {name: progress, allow: {tools: [test_tool_with_progress]}, require: {scopes: [queries:execute]}}
-        - {name: tests, allow: {tools: ["test_*"]}, require: {scopes: [dashboards:read]}}
-        - {name: texts, allow: {resources: ["test://static-*"]}, require: {scopes: [dashboards:read]}}
-        - {name: prompts, allow: {prompts: [test_simple_prompt]}, require: {scopes: [dashboards:read]}}
-        - {name: listening, allow: {methods: [subscriptions/listen]}, require: {scopes: [dashboards:read]}}`;
-const gateway = await startTestGateway({
-  files: certificates.files,
-  yaml: `
-version: 1
-server: {listen: "127.0.0.1:0", publicUrl: "${origin}", tls: {certFile: tls.crt, keyFile: tls.key}}
-admin: {listen: "127.0.0.1:0"}
-authenticators: {corp: {type: jwt, issuer: "${issuer.issuer}"}}
-upstreams: {v1: {url: "${v1.origin}"}, v2: {url: "${v2.origin}"}}
-routes:${route('v1')}${route('v2')}
-`,
-});
-/** The public name leads to the gateway's port; everything else to where it says. */
-const connector = buildConnector({ ca: certificates.authority.certificatePem });
-const dispatcher = new Agent({
-  connect: (options, callback) =>
-    options.hostname === publicHost
-      ? connector({ ...options, hostname: '127.0.0.1', port: String(gateway.port), servername: publicHost }, callback)
-      : connector(options, callback),
-});
+const scene = await startScene();
+const { origin, issuer, agent, gateway } = scene;
+const dispatcher = new Agent({ connect: { ca: scene.caPem } });
 t.teardown(async () => {
   await dispatcher.destroy();
-  await gateway.close();
-  await Promise.all([v1.close(), v2.close(), issuer.close()]);
+  await scene.close();
 });
 
 const send: FetchLike = (url, init) =>
   undiciFetch(url, { ...init, dispatcher } as Parameters<typeof undiciFetch>[1]) as unknown as Promise<Response>;
-
-/** A token for one of the routes, as an agent gets it. */
-async function tokenFor(path: string, scope: string): Promise<string> {
-  const response = await fetch(issuer.tokenEndpoint, {
-    method: 'POST',
-    headers: { authorization: `Basic ${btoa(`${agent.clientId}:${agent.clientSecret}`)}` },
-    body: new URLSearchParams({ grant_type: 'client_credentials', resource: `${origin}${path}`, scope }),
-  });
-  return ((await response.json()) as { access_token: string }).access_token;
-}
 
 type Provider = NonNullable<StreamableHTTPClientTransportOptions['authProvider']>;
 const bearer = (token: string | undefined): Provider => ({ token: async () => token });
@@ -117,12 +63,15 @@ for (const [title, path, mode, revision] of [
   ['modern', '/v2', { pin: modern }, modern],
 ] as const) {
   t.test(title, async (t) => {
-    const token = await tokenFor(path, scopes.join(' '));
+    const token = await scene.token(path, 'dashboards:read queries:execute');
     const { client, transport, errors } = await connect(t, path, mode, bearer(token));
     t.equal(client.getNegotiatedProtocolVersion(), revision);
     t.equal(transport.sessionId !== undefined, revision === legacy, 'sessions are of the older revisions');
     const { tools } = await client.listTools();
-    t.ok(tools.some(({ name }) => name === 'test_simple_text'));
+    const names = tools.map(({ name }) => name);
+    t.ok(names.includes('test_simple_text') && names.includes('test_tool_with_progress'));
+    t.notOk(names.includes('test_sampling'), 'denied by a rule');
+    t.notOk(names.includes('json_schema_2020_12_tool'), 'allowed by none');
     const text = await client.callTool({ name: 'test_simple_text', arguments: {} });
     t.equal(textOf(text), 'This is a simple text response for testing.');
     const seen: number[] = [];
@@ -144,7 +93,7 @@ for (const [title, path, mode, revision] of [
 }
 
 t.test('modern with a server of the first generation fails loudly', async (t) => {
-  const token = await tokenFor('/v1', 'dashboards:read');
+  const token = await scene.token('/v1', 'dashboards:read');
   await t.rejects(connect(t, '/v1', { pin: modern }, bearer(token)));
 });
 
@@ -154,13 +103,13 @@ t.test('a denied call is an error that says so, and the connection goes on', asy
     ['/v2', 'legacy'],
     ['/v2', 'auto'],
   ] as const) {
-    const { client, errors } = await connect(t, path, mode, bearer(await tokenFor(path, 'dashboards:read')));
+    const { client, errors } = await connect(t, path, mode, bearer(await scene.token(path, 'dashboards:read')));
     const denied = client.callTool({ name: 'test_sampling', arguments: { prompt: 'p' } });
     await t.rejects(denied, ProtocolError);
     await denied.catch((error: ProtocolError) => {
       t.equal(error.code, 403);
       t.match(error.data, { code: 'denied' });
-      t.match(error.message, /policy of this gateway does not allow/);
+      t.match(error.message, /No rule of this gateway allows/);
     });
     t.equal((await client.callTool({ name: 'test_simple_text', arguments: {} })).isError, undefined);
     t.same(errors, []);
@@ -174,7 +123,7 @@ t.test('a missing scope is signalled with the scope and where to get it', async 
     ['/v1', 'legacy'],
     ['/v2', 'auto'],
   ] as const) {
-    const token = await tokenFor(path, 'dashboards:read');
+    const token = await scene.token(path, 'dashboards:read');
     const { client } = await connect(t, path, mode, bearer(token), { onInsufficientScope: 'throw' });
     const refused = client.callTool({ name: 'test_tool_with_progress', arguments: {} });
     await t.rejects(refused, InsufficientScopeError);
@@ -191,22 +140,18 @@ t.test('without a token: 401, discovery, a token, and more scope when a call nee
     ['/v2', 'auto'],
     ['/v2', { pin: modern }],
   ] as const) {
-    const provider = new ClientCredentialsProvider({
-      clientId: agent.clientId,
-      clientSecret: agent.clientSecret,
-      expectedIssuer: issuer.issuer,
-    });
+    const provider = new ClientCredentialsProvider({ ...agent, expectedIssuer: issuer });
     const { client } = await connect(t, path, mode, provider);
     t.equal(provider.tokens()?.scope, 'dashboards:read', 'what the first challenge names, and no more');
     t.equal((await client.callTool({ name: 'test_simple_text', arguments: {} })).isError, undefined);
     const stepped = await client.callTool({ name: 'test_tool_with_progress', arguments: {} });
     t.equal(textOf(stepped), 'Tool with progress executed successfully');
-    t.same(provider.tokens()?.scope?.split(' ').sort(), scopes);
+    t.same(provider.tokens()?.scope?.split(' ').sort(), ['dashboards:read', 'queries:execute']);
   }
 });
 
 t.test('the first generation finds its way from the 401 to a token as well', async (t) => {
-  const provider = new FirstGenerationProvider({ ...agent, expectedIssuer: issuer.issuer, scope: 'dashboards:read' });
+  const provider = new FirstGenerationProvider({ ...agent, expectedIssuer: issuer, scope: 'dashboards:read' });
   const client = new FirstGenerationClient({ name: 'test', version: '1' });
   t.teardown(() => client.close());
   const transport = new FirstGenerationTransport(new URL(`${origin}/v1`), { fetch: send, authProvider: provider });
@@ -233,7 +178,7 @@ t.test('a client that has no token and cannot get one learns just that; the serv
 });
 
 t.test('a modern client listens for changes, and hears of them at once', async (t) => {
-  const { client } = await connect(t, '/v2', 'auto', bearer(await tokenFor('/v2', 'dashboards:read')));
+  const { client } = await connect(t, '/v2', 'auto', bearer(await scene.token('/v2', 'dashboards:read')));
   const changed = new Promise<void>((resolve) => {
     client.setNotificationHandler('notifications/tools/list_changed', () => resolve());
   });

@@ -1,0 +1,86 @@
+// What clients meet from end to end: an authorization server, a gateway over TLS on localhost, and servers of both SDK generations behind it.
+import { startAuthorizationServer } from '../../../src/dev/authorization-server.ts';
+import { createCertificateAuthority } from '../../../src/dev/pki.ts';
+import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
+import { closedPort } from '../../support/upstream.ts';
+import { startServerV1 } from '../conformance/server-v1.ts';
+import { startServerV2 } from '../conformance/server-v2.ts';
+
+export interface Scene {
+  /** `https://localhost:<port>`; `/v1` is the server of the first generation, with sessions, `/v2` the one of both eras. */
+  readonly origin: string;
+  /** What clients have to trust. */
+  readonly caPem: string;
+  readonly issuer: string;
+  /** May ask for `dashboards:read` and `queries:execute`. */
+  readonly agent: { readonly clientId: string; readonly clientSecret: string };
+  readonly gateway: TestGateway;
+  /** An access token of the agent for one of the paths. */
+  token(path: string, scope: string): Promise<string>;
+  close(): Promise<void>;
+}
+
+const scopes = ['dashboards:read', 'queries:execute'];
+const agent = { clientId: 'ai_agent_prod', clientSecret: 'agent-secret' };
+
+/** Allowed with dashboards:read is everything but: test_sampling is denied, test_tool_with_progress needs queries:execute, some have no rule. */
+const route = (name: string): string => `
+  - path: /${name}
+    upstream: ${name}
+    authenticate: corp
+    mcp:
+      challengeScopes: [dashboards:read]
+      rules:
+        - {name: sampling, deny: {tools: [test_sampling]}}
+        - {name: progress, allow: {tools: [test_tool_with_progress]}, require: {scopes: [queries:execute]}}
+        - {name: tests, allow: {tools: ["test_*"]}, require: {scopes: [dashboards:read]}}
+        - {name: texts, allow: {resources: ["test://static-*"]}, require: {scopes: [dashboards:read]}}
+        - {name: prompts, allow: {prompts: [test_simple_prompt]}, require: {scopes: [dashboards:read]}}`;
+
+export async function startScene(): Promise<Scene> {
+  const authority = await createCertificateAuthority();
+  const [certificate, v1, v2, free] = await Promise.all([
+    authority.issue({ commonName: 'localhost', dnsNames: ['localhost'], server: true }),
+    startServerV1(),
+    startServerV2(),
+    closedPort(),
+  ]);
+  const { port } = new URL(free);
+  const origin = `https://localhost:${port}`;
+  const issuer = await startAuthorizationServer({
+    resources: [`${origin}/v1`, `${origin}/v2`],
+    scopes,
+    clients: [{ ...agent, scopes }],
+  });
+  const gateway = await startTestGateway({
+    files: { 'tls.crt': certificate.certificatePem, 'tls.key': certificate.keyPem },
+    yaml: `
+version: 1
+server: {listen: "127.0.0.1:${port}", publicUrl: "${origin}", tls: {certFile: tls.crt, keyFile: tls.key}}
+admin: {listen: "127.0.0.1:0"}
+authenticators: {corp: {type: jwt, issuer: "${issuer.issuer}"}}
+upstreams: {v1: {url: "${v1.origin}"}, v2: {url: "${v2.origin}"}}
+routes:${route('v1')}${route('v2')}
+`,
+  });
+  return {
+    origin,
+    caPem: authority.certificatePem,
+    issuer: issuer.issuer,
+    agent,
+    gateway,
+    async token(path, scope) {
+      const response = await fetch(issuer.tokenEndpoint, {
+        method: 'POST',
+        headers: { authorization: `Basic ${btoa(`${agent.clientId}:${agent.clientSecret}`)}` },
+        body: new URLSearchParams({ grant_type: 'client_credentials', resource: origin + path, scope }),
+      });
+      const { access_token } = (await response.json()) as { access_token: string };
+      return access_token;
+    },
+    async close() {
+      await gateway.close();
+      await Promise.all([v1.close(), v2.close(), issuer.close()]);
+    },
+  };
+}
