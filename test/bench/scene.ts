@@ -23,6 +23,48 @@ export interface Scene {
 const answerBytes = 1024;
 
 export async function prepareScene(directory: string): Promise<Scene> {
+  const { certFile, keyFile, caFile, caPem } = await certificateFiles(directory);
+  const [upstreamPort, plainPort, barePort, gatewayPort, adminPort] = await freePorts(5);
+  const environment = {
+    CERT_FILE: certFile,
+    KEY_FILE: keyFile,
+    CA_FILE: caFile,
+    UPSTREAM: `https://localhost:${upstreamPort}`,
+    ANSWER_BYTES: String(answerBytes),
+  };
+  const upstream = spawn(process.execPath, ['test/bench/upstream.ts'], {
+    env: { ...process.env, ...environment, PORT: String(upstreamPort) },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const issuer = await startIssuer(`https://localhost:${gatewayPort}/mcp`);
+  const configFile = join(directory, 'gateway.yaml');
+  writeFileSync(
+    configFile,
+    configuration({
+      gatewayPort: gatewayPort!,
+      adminPort: adminPort!,
+      issuer: issuer.url,
+      upstreamPort: upstreamPort!,
+      directory,
+    }),
+  );
+  return {
+    configFile,
+    caPem,
+    token: issuer.token,
+    body: callOfAboutOneKibibyte(),
+    answerBytes,
+    environment,
+    portOf: (script) => (script.includes('plain') ? plainPort! : script.includes('bare') ? barePort! : gatewayPort!),
+    async close() {
+      upstream.kill('SIGKILL');
+      await issuer.close();
+    },
+  };
+}
+
+/** An authority and a certificate for localhost, as files: `ca.crt`, `tls.crt`, `tls.key`. */
+export async function certificateFiles(directory: string) {
   const authority = await createCertificateAuthority({ commonName: 'bench CA' });
   const certificate = await authority.issue({
     commonName: 'localhost',
@@ -38,42 +80,7 @@ export async function prepareScene(directory: string): Promise<Scene> {
   const caFile = file('ca.crt', authority.certificatePem);
   const certFile = file('tls.crt', certificate.certificatePem);
   const keyFile = file('tls.key', certificate.keyPem);
-  const [upstreamPort, plainPort, barePort, gatewayPort, adminPort] = await freePorts(5);
-  const environment = {
-    CERT_FILE: certFile,
-    KEY_FILE: keyFile,
-    CA_FILE: caFile,
-    UPSTREAM: `https://localhost:${upstreamPort}`,
-    ANSWER_BYTES: String(answerBytes),
-  };
-  const upstream = spawn(process.execPath, ['test/bench/upstream.ts'], {
-    env: { ...process.env, ...environment, PORT: String(upstreamPort) },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  const issuer = await startIssuer(`https://localhost:${gatewayPort}/mcp`);
-  const configFile = file(
-    'gateway.yaml',
-    configuration({
-      gatewayPort: gatewayPort!,
-      adminPort: adminPort!,
-      issuer: issuer.url,
-      upstreamPort: upstreamPort!,
-      directory,
-    }),
-  );
-  return {
-    configFile,
-    caPem: authority.certificatePem,
-    token: issuer.token,
-    body: callOfAboutOneKibibyte(),
-    answerBytes,
-    environment,
-    portOf: (script) => (script.includes('plain') ? plainPort! : script.includes('bare') ? barePort! : gatewayPort!),
-    async close() {
-      upstream.kill('SIGKILL');
-      await issuer.close();
-    },
-  };
+  return { caFile, certFile, keyFile, caPem: authority.certificatePem };
 }
 
 function callOfAboutOneKibibyte(): string {
@@ -121,7 +128,8 @@ audit: {sinks: [{type: file, path: audit.jsonl}]}
 `;
 }
 
-async function startIssuer(audience: string) {
+/** Publishes one key, and has one token for `audience` that it signed. */
+export async function startIssuer(audience: string) {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const keys = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'bench', alg: 'ES256', use: 'sig' }] });
   const server = createServer((_request, response) => response.setHeader('content-type', 'application/json').end(keys));
@@ -140,7 +148,7 @@ async function startIssuer(audience: string) {
 }
 
 /** Ports that were free a moment ago; good enough on a machine of one's own. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
   await Promise.all(servers.map((server) => new Promise((resolve) => server.once('listening', resolve))));
   const ports = servers.map((server) => (server.address() as AddressInfo).port);

@@ -165,7 +165,7 @@ t.test('a stream ends when its token expires: cleanly, upstream too, with its re
 
 t.test('it ends behind the event that is on its way, never inside it', async (t) => {
   const scene = await sceneOf(t);
-  const stream = await scene.hold({ headers: await bearer() });
+  const stream = await scene.hold({ path: '/api/events', headers: await bearer() });
   scene.open[0]!.write('data: 1\n\ndata: half');
   await stream.saw('half');
   scene.pass(300_000);
@@ -179,7 +179,7 @@ t.test('it ends behind the event that is on its way, never inside it', async (t)
 
 t.test('an event that does not end, or bytes that cannot be read, cost the client its connection', async (t) => {
   const scene = await sceneOf(t);
-  const stream = await scene.hold({ headers: await bearer() });
+  const stream = await scene.hold({ path: '/api/events', headers: await bearer() });
   scene.open[0]!.write('data: half');
   await stream.saw('half');
   const encoded = await scene.hold({ path: '/api/gzip', headers: await bearer() });
@@ -343,7 +343,7 @@ t.test(
     const comment = ': keep-alive\n\n';
     const silent = await scene.hold({ headers: withKey });
     const called = await scene.hold({ headers: withKey, message: call });
-    const midway = await scene.hold({ headers: withKey });
+    const midway = await scene.hold({ headers: withKey, path: '/api/events' });
     const encoded = await scene.hold({ headers: withKey, path: '/api/gzip' });
     scene.open[2]!.write('data: 1\n\nid: 2\ndata: ha');
     await midway.saw('ha');
