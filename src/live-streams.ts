@@ -99,5 +99,9 @@ function keepAlive(live: LiveStream, now: number): void {
 
 function endOf({ caller }: Footing): number {
   const never = Number.POSITIVE_INFINITY;
-  return Math.min(caller?.principal.expiresAt ?? never, caller?.certificate?.expiresAt ?? never);
+  return Math.min(
+    caller?.principal.expiresAt ?? never,
+    caller?.certificate?.expiresAt ?? never,
+    caller?.boundUntil ?? never,
+  );
 }

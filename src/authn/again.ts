@@ -1,10 +1,12 @@
 // Whether a caller who was authenticated before still would be, under another configuration: the token or key itself is gone by then.
-import { admit, askVerifiers } from './authenticate.ts';
+import { admit } from './authenticate.ts';
 import type { VerificationContext, Verified } from './authenticator.ts';
+import { type JudgedCertificate, judgeCertificate } from './client-certificate.ts';
 import type { AuthenticatorSet } from './create.ts';
 import type { PeerCertificate } from './credential.ts';
 import type { AuthenticatePlan } from './plan.ts';
 import type { Caller, Principal } from './principal.ts';
+import { hasBoundCertificate } from './sender-constraint.ts';
 
 export interface Standing {
   readonly authenticators: AuthenticatorSet;
@@ -23,16 +25,16 @@ export function authenticateAgain(
   context: VerificationContext,
 ): Caller | undefined {
   const { plan, peer } = now;
-  let certificate: Verified | undefined;
+  let certificate: JudgedCertificate | undefined;
   if (peer !== undefined) {
-    const credential = { kind: 'client-certificate', peer } as const;
-    const { verification } = askVerifiers(credential, plan, now.authenticators, context);
-    if (!verification.verified) return undefined;
-    certificate = verification;
+    const judged = judgeCertificate(peer, plan, now.authenticators, context);
+    if ('refused' in judged) return undefined;
+    certificate = judged;
   }
   const { principal } = caller;
   const token = principal.kind === 'mtls' ? undefined : verifyAgain(principal, before, now, context);
   if (principal.kind !== 'mtls' && token === undefined) return undefined;
+  if (!hasBoundCertificate(principal, certificate)) return undefined;
   try {
     const admitted = admit(plan, token, certificate);
     return isSame(admitted.principal, principal) ? admitted : undefined;

@@ -94,6 +94,7 @@ function compileKey(
       scopes: capScopes(entry.scopes, cap),
       claims: {},
       expiresAt: Number.isFinite(expires) ? expires : undefined,
+      confirmation: undefined,
     },
   };
   return {

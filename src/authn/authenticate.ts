@@ -1,6 +1,7 @@
 // Who is calling: every presented credential is verified, and together they must be what the route demands.
 import { GatewayError } from '../errors.ts';
-import type { Authenticator, RefusalReason, Verification, VerificationContext, Verified } from './authenticator.ts';
+import type { Authenticator, Verification, VerificationContext, Verified } from './authenticator.ts';
+import { type JudgedCertificate, judgeCertificate } from './client-certificate.ts';
 import type { AuthenticatorSet } from './create.ts';
 import type { Credential, CredentialRecord, Credentials } from './credential.ts';
 import { findOwner, presentedCredential } from './owner.ts';
@@ -8,6 +9,7 @@ import type { AuthenticatePlan } from './plan.ts';
 import type { AuthMethod, Caller } from './principal.ts';
 import { credentialRefused } from './refusal.ts';
 import { intersectScopes } from './scopes.ts';
+import { hasBoundCertificate } from './sender-constraint.ts';
 
 export { type AuthenticatePlan, authenticatorNamesOf, compileAuthenticate } from './plan.ts';
 
@@ -30,54 +32,40 @@ export function authenticate(
   if (plan.kind === 'none') return undefined;
   const presented = presentedCredential(credentials, authenticators.owners);
   const judge = presented && judgeOf(presented, credentials, authenticators, context);
-  const certificate = verifyCertificate(credentials, presented, plan, authenticators, context);
+  const certificate = presentCertificate(credentials, presented, plan, authenticators, context);
   if (presented === undefined || judge === undefined) return admit(plan, undefined, certificate);
-  const verified = verifyPresented(presented, judge, authenticators, context);
+  const verified = verifyPresented(presented, judge, certificate, authenticators, context);
   return verified instanceof Promise
     ? verified.then((each) => admit(plan, each, certificate))
     : admit(plan, verified, certificate);
 }
 
-function verifyCertificate(
-  credentials: Credentials,
+function presentCertificate(
+  { certificate }: Credentials,
   presented: Credential | undefined,
   plan: AuthenticatePlan,
   authenticators: AuthenticatorSet,
   context: AuthenticationContext,
-): Verified | undefined {
-  if (credentials.certificate === undefined) return undefined;
-  const credential: Credential = { kind: 'client-certificate', peer: credentials.certificate };
+): JudgedCertificate | undefined {
+  if (certificate === undefined) return undefined;
   const startedMs = performance.now();
-  const result = askVerifiers(credential, plan, authenticators, context);
-  const { verification, name } = result;
+  const judged = judgeCertificate(certificate, plan, authenticators, context);
+  const isRefused = 'refused' in judged;
+  const name = isRefused ? judged.name : judged.verified?.principal.authenticator;
   authenticators.observe.credentialJudged(
     name ?? 'none',
-    verification.verified ? 'verified' : 'refused',
-    verification.verified ? 'none' : verification.reason,
+    isRefused ? 'refused' : 'verified',
+    isRefused ? judged.refused : 'none',
     secondsSince(startedMs),
   );
-  record(context, credential, verification.verified ? name : undefined, verification);
-  if (verification.verified) return verification;
+  context.seen.push({
+    kind: 'client-certificate',
+    authenticator: isRefused ? undefined : name,
+    id: isRefused ? undefined : judged.fingerprint,
+  });
+  if (!isRefused) return judged;
   if (presented !== undefined) record(context, presented, undefined, undefined);
-  throw credentialRefused('client-certificate', verification.reason);
-}
-
-/** The first that verifies it. If none does, the one that came closest says why: `identity` is said of trusted certificates only. */
-export function askVerifiers(
-  credential: Credential,
-  plan: AuthenticatePlan,
-  authenticators: AuthenticatorSet,
-  context: VerificationContext,
-): { readonly verification: Verification; readonly name: string | undefined } {
-  let reason: RefusalReason | undefined;
-  for (const name of plan.certificateVerifiers) {
-    const verification = authenticators.certificateVerifiers.get(name)?.verify(credential, context);
-    if (verification?.verified) return { verification, name };
-    if (verification !== undefined && (reason === undefined || verification.reason === 'identity')) {
-      reason = verification.reason;
-    }
-  }
-  return { verification: { verified: false, reason: reason ?? 'unknown' }, name: plan.certificateVerifiers[0] };
+  throw credentialRefused('client-certificate', judged.refused);
 }
 
 /** A token that was verified before, or else whose the credential is. Nobody's is refused before any credential is verified. */
@@ -105,19 +93,30 @@ function judgeOf(
 function verifyPresented(
   credential: Credential,
   judge: Verified | Authenticator,
+  certificate: JudgedCertificate | undefined,
   authenticators: AuthenticatorSet,
   context: AuthenticationContext,
 ): Verified | Promise<Verified> {
-  if ('verified' in judge)
-    return settle(credential, judge.principal.authenticator, judge, undefined, authenticators, context);
+  if ('verified' in judge) {
+    const verification = fromItsSender(judge, certificate);
+    return settle(credential, judge.principal.authenticator, verification, undefined, authenticators, context);
+  }
   const startedMs = performance.now();
   const verification = ask(judge, credential, startedMs, authenticators, context);
   return verification instanceof Promise
     ? verification.then(
-        (each) => settle(credential, judge.name, each, startedMs, authenticators, context),
+        (each) => settle(credential, judge.name, fromItsSender(each, certificate), startedMs, authenticators, context),
         (error: unknown) => unavailable(error, credential, judge.name, startedMs, authenticators, context),
       )
-    : settle(credential, judge.name, verification, startedMs, authenticators, context);
+    : settle(credential, judge.name, fromItsSender(verification, certificate), startedMs, authenticators, context);
+}
+
+/** A good token that somebody else sends is as good as none. */
+function fromItsSender(verification: Verification, certificate: JudgedCertificate | undefined): Verification {
+  if (!verification.verified) return verification;
+  const { principal } = verification;
+  const bound = principal.confirmation?.method !== 'dpop' && hasBoundCertificate(principal, certificate);
+  return bound ? verification : { verified: false, reason: 'sender_constraint' };
 }
 
 function ask(
@@ -166,7 +165,12 @@ function unavailable(
 }
 
 /** Steps 4 to 6: named by the route, enough for it, and of one client. */
-export function admit(plan: AuthenticatePlan, token: Verified | undefined, certificate: Verified | undefined): Caller {
+export function admit(
+  plan: AuthenticatePlan,
+  token: Verified | undefined,
+  judgedCertificate: JudgedCertificate | undefined,
+): Caller {
+  const certificate = judgedCertificate?.verified;
   const tokenOwner = token?.principal.authenticator;
   const certificateOwner = certificate?.principal.authenticator;
   if (token !== undefined && !plan.named.has(tokenOwner!)) {
@@ -185,6 +189,7 @@ export function admit(plan: AuthenticatePlan, token: Verified | undefined, certi
     scopes: intersectScopes(token?.principal.scopes, certificate?.principal.scopes),
     authenticatedBy: [tokenOwner, certificateOwner].filter((name) => name !== undefined),
     responseHeaders: token?.responseHeaders,
+    boundUntil: principal.confirmation?.method === 'certificate' ? judgedCertificate?.expiresAt : undefined,
   };
 }
 

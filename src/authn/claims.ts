@@ -1,5 +1,6 @@
 // What a token whose signature is good must say, and the principal that it makes (RFC 9068 §4, RFC 7519 §4.1). Pure.
 import type { RefusalReason } from './authenticator.ts';
+import { type Confirmation, parseConfirmation } from './confirmation.ts';
 import type { Principal } from './principal.ts';
 import { capScopes } from './scopes.ts';
 
@@ -25,7 +26,7 @@ const maxIdentifierLength = 512;
 const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
 const control = /\p{Cc}|[\u2028\u2029]/u;
 
-/** Judges claims for one of `audiences` at `nowMs`. The signature is the caller's business. */
+/** Judges claims for one of `audiences` at `nowMs`. The signature is the caller's business, and so is whether the sender is the one of `cnf`. */
 export function judgeClaims(
   claims: Claims,
   rules: ClaimRules,
@@ -36,10 +37,11 @@ export function judgeClaims(
   if (!isFor(claims.aud, audiences)) return { refused: 'audience' };
   const time = judgeTimes(claims, rules.clockToleranceSeconds, nowMs / 1000);
   if (time !== undefined) return { refused: time };
-  if (present(claims, 'cnf')) return { refused: 'sender_constraint' };
+  const confirmation = present(claims, 'cnf') ? parseConfirmation(claims.cnf) : undefined;
+  if (present(claims, 'cnf') && confirmation === undefined) return { refused: 'sender_constraint' };
   // OpenID Connect Core §3.1.3.6 and §3.3.2.11: only ID tokens have these.
   if (present(claims, 'at_hash') || present(claims, 'c_hash')) return { refused: 'token_type' };
-  return describe(claims, rules);
+  return describe(claims, rules, confirmation);
 }
 
 function isFor(audience: unknown, accepted: readonly string[]): boolean {
@@ -62,7 +64,7 @@ function judgeTimes(claims: Claims, tolerance: number, now: number): RefusalReas
   return undefined;
 }
 
-function describe(claims: Claims, rules: ClaimRules): ClaimsJudgement {
+function describe(claims: Claims, rules: ClaimRules, confirmation: Confirmation | undefined): ClaimsJudgement {
   const clientClaim = rules.clientIdClaims.find((name) => present(claims, name));
   const clientId = clientClaim === undefined ? undefined : claims[clientClaim];
   const { sub, jti } = claims;
@@ -81,6 +83,7 @@ function describe(claims: Claims, rules: ClaimRules): ClaimsJudgement {
       scopes: capScopes(scopes, rules.maxScopes),
       claims: furtherClaims(claims, rules.claims),
       expiresAt: (claims.exp as number) * 1000,
+      confirmation,
     },
   };
 }

@@ -37,6 +37,8 @@ export interface AuthenticatorSet {
   readonly certificateVerifiers: ReadonlyMap<string, CertificateVerifier>;
   /** The verifiers of tokens and keys by name. */
   readonly lasting: ReadonlyMap<string, LastingAuthenticator>;
+  /** Undefined where the listener asks for no certificates. */
+  readonly clientTrust: TrustStore | undefined;
   readonly tokens: TokenCache;
   /** The key sets that this snapshot uses, for readiness and metrics. */
   readonly keySets: readonly KeySet[];
@@ -83,7 +85,15 @@ export function createAuthenticators(loaded: Loaded, runtime: AuthenticatorRunti
     }
   }
   keys.sort((a, b) => b.prefix.length - a.prefix.length);
-  return { owners: { keys, issuers }, certificateVerifiers, lasting, tokens, keySets, observe: runtime.observe };
+  return {
+    owners: { keys, issuers },
+    certificateVerifiers,
+    lasting,
+    clientTrust: trustStoreFor(undefined),
+    tokens,
+    keySets,
+    observe: runtime.observe,
+  };
 }
 
 /** Closes the key sets that none of these snapshots uses any more. */

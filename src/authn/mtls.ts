@@ -74,6 +74,7 @@ function verified(
       scopes: entry.scopes && capScopes(entry.scopes, cap),
       claims: {},
       expiresAt: certificate.notAfter,
+      confirmation: undefined,
     },
   };
 }

@@ -1,5 +1,7 @@
 // Who is calling, once every presented credential has been verified. Holds no secret.
 
+import type { Confirmation } from './confirmation.ts';
+
 export type PrincipalKind = 'oauth' | 'api-key' | 'mtls';
 
 /** One verified credential's owner. */
@@ -20,6 +22,8 @@ export interface Principal {
   readonly claims: Readonly<Record<string, unknown>>;
   /** Milliseconds since 1970; undefined when the credential does not expire by itself. */
   readonly expiresAt: number | undefined;
+  /** What the token is bound to; undefined for tokens of any bearer, keys and certificates. Held against each request anew. */
+  readonly confirmation: Confirmation | undefined;
 }
 
 export type AuthMethod = 'mtls' | 'oauth' | 'api-key' | 'mtls+oauth' | 'mtls+api-key';
@@ -37,4 +41,6 @@ export interface Caller {
   readonly authenticatedBy: readonly string[];
   /** Headers for the response, such as `Deprecation` and `Sunset` on a key's last months; undefined when none. */
   readonly responseHeaders: Readonly<Record<string, string>> | undefined;
+  /** Of a certificate-bound token: the end of that certificate, whether or not it is recorded beside it. Milliseconds since 1970. */
+  readonly boundUntil?: number | undefined;
 }

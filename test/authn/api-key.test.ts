@@ -46,6 +46,7 @@ t.test('a key makes its client the principal, in its header or as Bearer', (t) =
       scopes: ['dashboards:read'],
       claims: {},
       expiresAt: Date.parse('2026-12-31'),
+      confirmation: undefined,
     },
   });
   t.equal(outcome(verify(key, now, '192.0.2.1', 'authorization')), 'verified');

@@ -93,6 +93,7 @@ t.test('a good token makes the principal, and is then known without its signatur
     scopes: ['dashboards:read'],
     claims: { tenant: 'acme' },
     expiresAt: (now + 60) * 1000,
+    confirmation: undefined,
   });
   const plan = compileAuthenticate(
     { authenticate: 'corp' },

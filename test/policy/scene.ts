@@ -33,6 +33,7 @@ export function callerOf(
     scopes,
     claims: {},
     expiresAt: undefined,
+    confirmation: undefined,
     ...principal,
   };
   return {

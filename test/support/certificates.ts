@@ -49,3 +49,9 @@ export async function createTestCertificates(): Promise<TestCertificates> {
 export function fingerprintOf({ certificatePem }: IssuedCertificate): string {
   return `sha256:${createHash('sha256').update(new X509Certificate(certificatePem).raw).digest('hex')}`;
 }
+
+/** The `cnf` of a token that is bound to this certificate (RFC 8705 §3.1). */
+export function boundTo({ certificatePem }: IssuedCertificate): { cnf: Record<string, string> } {
+  const digest = createHash('sha256').update(new X509Certificate(certificatePem).raw).digest('base64url');
+  return { cnf: { 'x5t#S256': digest } };
+}

@@ -36,6 +36,7 @@ export const agentCaller: Caller = {
     scopes: ['dashboards:read', 'queries:execute'],
     claims: { tenant: 'acme' },
     expiresAt: undefined,
+    confirmation: undefined,
   },
   certificate: undefined,
   method: 'oauth',
