@@ -45,6 +45,8 @@ export interface GatewayErrorDetails {
   readonly reason?: string;
   /** The scopes that would help, for `insufficient_scope`. */
   readonly missingScopes?: readonly string[];
+  /** All scopes that the operation takes, those that are there already too, for `insufficient_scope`. */
+  readonly requiredScopes?: readonly string[];
   /** Further response headers, such as `Allow` or `Retry-After`. */
   readonly headers?: Readonly<Record<string, string>>;
   /** What the audit record tells besides; never sent. */
@@ -59,6 +61,7 @@ export class GatewayError extends Error {
   readonly status: number;
   readonly reason: string | undefined;
   readonly missingScopes: readonly string[];
+  readonly requiredScopes: readonly string[];
   readonly headers: Readonly<Record<string, string>>;
   readonly detail: Readonly<Record<string, unknown>> | undefined;
 
@@ -69,6 +72,7 @@ export class GatewayError extends Error {
     this.status = statusOfCode[code];
     this.reason = details.reason;
     this.missingScopes = details.missingScopes ?? [];
+    this.requiredScopes = details.requiredScopes ?? this.missingScopes;
     this.headers = details.headers ?? {};
     this.detail = details.detail;
   }

@@ -186,7 +186,7 @@ export function admit(
     principal,
     certificate: token === undefined ? undefined : certificate?.principal,
     method: methodOf(token, certificate),
-    scopes: intersectScopes(token?.principal.scopes, certificate?.principal.scopes),
+    scopes: plan.widenScopes(intersectScopes(token?.principal.scopes, certificate?.principal.scopes)),
     authenticatedBy: [tokenOwner, certificateOwner].filter((name) => name !== undefined),
     responseHeaders: token?.responseHeaders,
     boundUntil: principal.confirmation?.method === 'certificate' ? judgedCertificate?.expiresAt : undefined,

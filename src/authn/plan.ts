@@ -1,5 +1,6 @@
 // What a route demands of its callers, compiled from `authenticate` and `certificateFor` once.
 import type { AuthenticateConfig, Config } from '../config/schema.ts';
+import { compileImplications, type WidenScopes } from './scopes.ts';
 
 export interface AuthenticatePlan {
   /** `none`: no credential is looked at. */
@@ -12,6 +13,8 @@ export interface AuthenticatePlan {
   readonly certificateVerifiers: readonly string[];
   /** Client ids, bare or as `authenticator/clientId`, whose tokens and keys need a certificate beside them. */
   readonly certificateFor: ReadonlySet<string>;
+  /** What the scopes that the credentials grant together imply is granted with them. */
+  readonly widenScopes: WidenScopes;
   /** Public: what a caller without credentials must present. */
   readonly demand: string;
 }
@@ -21,7 +24,7 @@ const kindNames = { jwt: 'an access token', apiKey: 'an API key', mtls: 'a clien
 /** Compiles a route's demands. Throws an Error when an authenticator is named that there is none of. */
 export function compileAuthenticate(
   route: { readonly authenticate: AuthenticateConfig; readonly certificateFor?: readonly string[] | undefined },
-  config: Pick<Config, 'authenticators'>,
+  config: Pick<Config, 'authenticators'> & Partial<Pick<Config, 'scopeImplies'>>,
 ): AuthenticatePlan {
   const named = new Set(authenticatorNamesOf(route.authenticate));
   for (const name of named) {
@@ -38,6 +41,7 @@ export function compileAuthenticate(
       ...verifiers.filter((name) => !named.has(name)),
     ],
     certificateFor: new Set(route.certificateFor),
+    widenScopes: compileImplications(config.scopeImplies ?? {}),
     demand: describe(alternatives, config),
   };
 }

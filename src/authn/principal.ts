@@ -35,7 +35,7 @@ export interface Caller {
   /** The certificate recorded beside a token or key. */
   readonly certificate: Principal | undefined;
   readonly method: AuthMethod;
-  /** Intersection of what the credentials grant. */
+  /** What the credentials grant together, and what that implies (`scopeImplies`). */
   readonly scopes: readonly string[];
   /** Names of the authenticators whose credential verified. */
   readonly authenticatedBy: readonly string[];

@@ -2,6 +2,7 @@
 import { checkAuthenticators } from './check-authenticators.ts';
 import { checkKeys } from './check-keys.ts';
 import { checkRoutes } from './check-routes.ts';
+import { checkScopes } from './check-scopes.ts';
 import { checkAudit, checkServer } from './check-server.ts';
 import { checkUpstreams } from './check-upstreams.ts';
 import { checkUse } from './check-use.ts';
@@ -13,6 +14,7 @@ export function runChecks(review: Review, placeOfKey: PlaceOfKey): void {
   checkServer(review);
   checkAuthenticators(review);
   checkKeys(review, placeOfKey);
+  checkScopes(review);
   checkUpstreams(review);
   checkRoutes(review);
   checkAudit(review);

@@ -16,7 +16,6 @@ const selectors = ['allow', 'deny'];
 const rules = ['routes.*.rules.*', 'routes.*.mcp.rules.*'];
 
 const laterKeys: readonly LaterKey[] = [
-  { at: 'scopeImplies' },
   { at: 'revocation' },
   { at: 'limits' },
   { at: 'tracing' },

@@ -10,7 +10,7 @@ import {
 import { type authenticate, type mcp, type mcpRule, type pathRule, route } from './schema-routes.ts';
 import { admin, audit, type fileSink, server } from './schema-server.ts';
 import { upstream } from './schema-upstreams.ts';
-import { authenticatorName, name } from './schema-values.ts';
+import { authenticatorName, name, scope, scopes } from './schema-values.ts';
 
 export { apiKeyEntry, authenticator } from './schema-authenticators.ts';
 
@@ -20,6 +20,10 @@ export const fileSchema = z.strictObject({
   server: server.describe('The public listener.'),
   admin: admin.prefault({}).describe('The listener of operators.'),
   authenticators: z.record(authenticatorName, authenticator).default({}).describe('Who verifies credentials, by name.'),
+  scopeImplies: z
+    .record(scope, scopes.min(1))
+    .default({})
+    .describe('Scopes that stand for others too: whoever has the one has those it names.'),
   upstreams: z.record(name, upstream).default({}).describe('What stands behind the gateway, by name.'),
   routes: z.array(route).min(1).describe('The first route that matches a request serves it.'),
   audit: audit.describe('The record of every request.'),

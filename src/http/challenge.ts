@@ -10,21 +10,30 @@ export interface ChallengeSource {
 }
 
 /**
- * The challenge for a refusal, or undefined where none belongs. No `error` when nothing was presented (RFC 6750 §3.1);
- * `insufficient_scope` only where more scope would help.
+ * The challenge for a refusal, or undefined where none belongs. Bearer comes first, since clients look at nothing else. Nothing of the request
+ * or its time is in it: clients tell a step-up that did not help by getting the same challenge again.
  */
 export function challenge(source: ChallengeSource | undefined, error: GatewayError): string | undefined {
   if (source === undefined || (error.status !== 401 && error.code !== 'insufficient_scope')) return undefined;
+  return `Bearer ${bearerParameters(source, error).join(', ')}`;
+}
+
+/**
+ * No `error` when nothing was presented (RFC 6750 §3.1). `insufficient_scope` comes with everything that the operation takes, what is there already
+ * too: a client that asks for exactly these scopes can go on. The address is last, so that no earlier value can look like a parameter.
+ */
+function bearerParameters({ scope, metadataUrl, resource }: ChallengeSource, error: GatewayError): string[] {
+  const insufficient = error.code === 'insufficient_scope';
+  const asked = insufficient ? error.requiredScopes : scope;
   const parameters: string[] = [];
-  let scope = source.scope;
-  if (error.code === 'insufficient_scope') {
-    parameters.push('error="insufficient_scope"');
-    scope = error.missingScopes;
-  } else if (error.code !== 'credentials_required') {
-    parameters.push('error="invalid_token"');
-  }
-  if (scope.length > 0) parameters.push(`scope="${scope.join(' ')}"`);
-  if (source.metadataUrl === undefined) parameters.push(`realm="${source.resource}"`);
-  else parameters.push(`resource_metadata="${source.metadataUrl}"`);
-  return `Bearer ${parameters.join(', ')}`;
+  if (insufficient) parameters.push(quoted('error', 'insufficient_scope'));
+  else if (error.code !== 'credentials_required') parameters.push(quoted('error', 'invalid_token'));
+  if (asked.length > 0) parameters.push(quoted('scope', asked.join(' ')));
+  parameters.push(metadataUrl === undefined ? quoted('realm', resource) : quoted('resource_metadata', metadataUrl));
+  return parameters;
+}
+
+/** RFC 9110 §5.6.4. */
+function quoted(name: string, value: string): string {
+  return `${name}="${value.replace(/["\\]/g, '\\$&')}"`;
 }

@@ -7,10 +7,10 @@ import type { Decision } from './decision.ts';
  * The same denial has the same bytes, as clients compare it.
  */
 export function denial(decision: Decision & { allow: false }): GatewayError {
-  const { missingScopes, reason, rule } = decision;
+  const { missingScopes, requiredScopes, reason, rule } = decision;
   switch (reason) {
     case 'insufficient_scope':
-      return new GatewayError('insufficient_scope', sentenceOf(missingScopes), { missingScopes });
+      return new GatewayError('insufficient_scope', sentenceOf(missingScopes), { missingScopes, requiredScopes });
     case 'condition_error':
       return new GatewayError(
         'condition_error',

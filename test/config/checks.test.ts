@@ -182,6 +182,46 @@ t.test('upstreams: encrypted or near, with a credential of their own and headers
   ]),
 );
 
+t.test('implied scopes: no circles, and none that nobody asks for', (t) => {
+  const asked = rules(
+    '{allow: {}, require: {scopes: ["d:read"], anyScope: ["q:run"], when: "\'x:any\' in principal.scopes"}}',
+  );
+  return hold(t, [
+    [
+      'a hierarchy',
+      { routes: asked, more: 'scopeImplies: {admin: ["d:write", "q:run", "x:any"], "d:write": ["d:read"]}' },
+    ],
+    [
+      'nobody asks for it',
+      { routes: asked, more: 'scopeImplies: {"d:write": ["d:raed"]}' },
+      ['‸"d:raed"', 'warning: scopeImplies["d:write"][0]: no rule asks for "d:raed" (did you mean "d:read"?)'],
+    ],
+    [
+      'named twice',
+      { routes: asked, more: 'scopeImplies: {"d:write": ["d:read", q, "d:read"], q: ["d:read"]}' },
+      ['‸"d:read"], q:', 'warning: scopeImplies["d:write"][2]: is named twice'],
+    ],
+    [
+      'itself',
+      { routes: asked, more: 'scopeImplies: {"d:read": ["d:read"]}' },
+      ['‸"d:read"]}', 'scopeImplies["d:read"][0]: "d:read" implies "d:read" again: a scope must not imply itself'],
+    ],
+    [
+      'a circle',
+      { routes: asked, more: 'scopeImplies: {a: ["d:read"], "d:read": [b], b: [a]}' },
+      ['‸"d:read"], "d', 'scopeImplies.a[0]: "d:read" implies "a" again: a scope must not imply itself'],
+      ['‸b], b', 'scopeImplies["d:read"][0]: "b" implies "d:read" again: a scope must not imply itself'],
+      ['‸a]}', 'scopeImplies.b[0]: "a" implies "b" again: a scope must not imply itself'],
+    ],
+    [
+      'no list, no scope',
+      { routes: asked, more: 'scopeImplies: {a: [], b: ["x y"]}' },
+      ['a: ‸[]', 'scopeImplies.a: expected at least 1 item'],
+      ['‸"x y"', 'scopeImplies.b[0]: expected a scope (no spaces, quotes or backslashes)'],
+    ],
+  ]);
+});
+
 t.test('issuers: one authenticator each, encrypted, for the resources that are there', (t) =>
   hold(t, [
     [

@@ -198,7 +198,6 @@ t.test('keys and values of later versions are refused by name, and nothing else 
     later('2:63', 'server.workers', '"workers" other than 1'),
     later('2:78', 'server.clientCertificateHeader', '"clientCertificateHeader"'),
     later('3:80', 'authenticators.opaque.type', 'authenticator type "introspection"'),
-    later('4:1', 'scopeImplies', '"scopeImplies"'),
     later('5:1', 'revocation', '"revocation"'),
     later('6:55', 'upstreams.s.identity.assertion', '"assertion"'),
     later('11:5', 'routes[0].senderConstraint', '"senderConstraint"'),

@@ -93,6 +93,8 @@ interface Denial {
   readonly status: number;
   readonly code: string;
   readonly challenge?: string;
+  /** What the body names as missing where the challenge names more. */
+  readonly missing?: readonly string[];
   /** What else the record says. */
   readonly record?: object;
   /** The JSON-RPC id of the answer; undefined where it is problem+json. */
@@ -101,8 +103,9 @@ interface Denial {
 
 const metadataUrl = (path: string) => `https://mcp.example.com/.well-known/oauth-protected-resource${path}`;
 
-/** A denial for want of scope says in the body what the challenge says. */
-function missingScopes(challenge: string | undefined): { scopes?: string[] } {
+/** A denial for want of scope says in the body what the challenge says, without what is there already. */
+function missingScopes({ challenge, missing }: Denial): { scopes?: readonly string[] } {
+  if (missing !== undefined) return { scopes: missing };
   const scope = /^Bearer error="insufficient_scope", scope="([^"]*)"/.exec(challenge ?? '')?.[1];
   return scope === undefined ? {} : { scopes: scope.split(' ') };
 }
@@ -120,7 +123,7 @@ async function denied(t: Test, name: string, send: () => Promise<ClientAnswer>, 
     t.same(body, {
       jsonrpc: '2.0',
       id: denial.id,
-      error: { code: standsFor, message, data: { code: denial.code, ...missingScopes(denial.challenge) } },
+      error: { code: standsFor, message, data: { code: denial.code, ...missingScopes(denial) } },
     });
     t.match(message, /^[A-Z`].{10,}\.$/, `${name}: a sentence that a model can read`);
   } else {
@@ -235,11 +238,12 @@ t.test('missing scopes are named in the challenge, all of them, whatever denials
         scopes: { granted: ['dashboards:read'], required: ['queries:execute'], missing: ['queries:execute'] },
       },
     });
-    await denied(t, 'those that are missing', call('export_dashboard', {}, agent, path), {
+    await denied(t, 'all that the call takes, one of which is there', call('export_dashboard', {}, agent, path), {
       status: 403,
       code: 'insufficient_scope',
       id: 7,
-      challenge: challenge('exports:create dashboards:write'),
+      challenge: challenge('dashboards:read exports:create dashboards:write'),
+      missing: ['exports:create', 'dashboards:write'],
       record: { scopes: { missing: ['exports:create', 'dashboards:write'] } },
     });
     await denied(t, 'all', call('export_dashboard', {}, nobody, path), {
