@@ -7,9 +7,9 @@ import type { Credential, CredentialRecord, Credentials } from './credential.ts'
 import { findOwner, presentedCredential } from './owner.ts';
 import type { AuthenticatePlan } from './plan.ts';
 import type { AuthMethod, Caller } from './principal.ts';
-import { credentialRefused } from './refusal.ts';
+import { credentialRefused, senderUnbound } from './refusal.ts';
 import { intersectScopes } from './scopes.ts';
-import { hasBoundCertificate } from './sender-constraint.ts';
+import { hasBoundCertificate, isSenderConstrained } from './sender-constraint.ts';
 
 export { type AuthenticatePlan, authenticatorNamesOf, compileAuthenticate } from './plan.ts';
 
@@ -181,12 +181,15 @@ export function admit(
     members.every((name) => name === tokenOwner || name === certificateOwner),
   );
   if (principal === undefined || !satisfied) throw required(plan.demand);
+  const senderConstrained = isSenderConstrained(principal);
+  if (plan.senderConstrained && !senderConstrained) throw senderUnbound(principal.kind);
   if (token !== undefined) checkSameClient(plan, token, certificate);
   return {
     principal,
     certificate: token === undefined ? undefined : certificate?.principal,
     method: methodOf(token, certificate),
     scopes: plan.widenScopes(intersectScopes(token?.principal.scopes, certificate?.principal.scopes)),
+    senderConstrained,
     authenticatedBy: [tokenOwner, certificateOwner].filter((name) => name !== undefined),
     responseHeaders: token?.responseHeaders,
     boundUntil: principal.confirmation?.method === 'certificate' ? judgedCertificate?.expiresAt : undefined,

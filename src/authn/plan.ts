@@ -15,6 +15,8 @@ export interface AuthenticatePlan {
   readonly certificateFor: ReadonlySet<string>;
   /** What the scopes that the credentials grant together imply is granted with them. */
   readonly widenScopes: WidenScopes;
+  /** Only bound tokens, and certificates that act by themselves. */
+  readonly senderConstrained: boolean;
   /** Public: what a caller without credentials must present. */
   readonly demand: string;
 }
@@ -23,7 +25,11 @@ const kindNames = { jwt: 'an access token', apiKey: 'an API key', mtls: 'a clien
 
 /** Compiles a route's demands. Throws an Error when an authenticator is named that there is none of. */
 export function compileAuthenticate(
-  route: { readonly authenticate: AuthenticateConfig; readonly certificateFor?: readonly string[] | undefined },
+  route: {
+    readonly authenticate: AuthenticateConfig;
+    readonly certificateFor?: readonly string[] | undefined;
+    readonly senderConstraint?: 'optional' | 'required' | undefined;
+  },
   config: Pick<Config, 'authenticators'> & Partial<Pick<Config, 'scopeImplies'>>,
 ): AuthenticatePlan {
   const named = new Set(authenticatorNamesOf(route.authenticate));
@@ -42,6 +48,7 @@ export function compileAuthenticate(
     ],
     certificateFor: new Set(route.certificateFor),
     widenScopes: compileImplications(config.scopeImplies ?? {}),
+    senderConstrained: route.senderConstraint === 'required',
     demand: describe(alternatives, config),
   };
 }

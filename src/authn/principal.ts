@@ -39,6 +39,8 @@ export interface Caller {
   readonly scopes: readonly string[];
   /** Names of the authenticators whose credential verified. */
   readonly authenticatedBy: readonly string[];
+  /** The acting credential is bound to who sends it: a token by its confirmation, a certificate by nature, a key never. */
+  readonly senderConstrained: boolean;
   /** Headers for the response, such as `Deprecation` and `Sunset` on a key's last months; undefined when none. */
   readonly responseHeaders: Readonly<Record<string, string>> | undefined;
   /** Of a certificate-bound token: the end of that certificate, whether or not it is recorded beside it. Milliseconds since 1970. */

@@ -27,6 +27,17 @@ export function credentialRefused(kind: Credential['kind'], reason: RefusalReaso
   return new GatewayError(code, message, { reason });
 }
 
+/** 401 where a route takes only what is bound to its sender. */
+export function senderUnbound(kind: 'oauth' | 'api-key' | 'mtls'): GatewayError {
+  return kind === 'api-key'
+    ? credentialRefused('api-key', 'sender_constraint')
+    : new GatewayError(
+        'invalid_token',
+        'This resource takes only access tokens that are bound to their sender. Obtain one that is bound to a key (DPoP) or to your client certificate.',
+        { reason: 'sender_constraint' },
+      );
+}
+
 /** 503 while nobody can tell whether a token is good. */
 export function issuerUnavailable(cause: unknown): GatewayError {
   return new GatewayError(

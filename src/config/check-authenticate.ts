@@ -16,6 +16,7 @@ export function checkAuthenticate(review: Review, route: RouteConfig, base: Path
     checkContained(review, alternative, alternatives.required.slice(0, index));
   });
   checkOptional(review, alternatives);
+  if (route.senderConstraint === 'required') checkSenderConstraint(review, alternatives, base);
   if (route.certificateFor !== undefined) checkCertificateFor(review, route.certificateFor, alternatives, base);
 }
 
@@ -89,6 +90,21 @@ function checkOptional(review: Review, { required, optional }: Alternatives): vo
     if (required.some(({ members }) => members.length === 1 && members[0]?.name === name)) {
       review.error(path, `${review.show(name)} is an alternative already`);
     }
+  }
+}
+
+/** A key is of use to everybody who has it, whatever comes beside it. */
+function checkSenderConstraint(review: Review, { required, optional }: Alternatives, base: Path): void {
+  if (required.length === 0) {
+    review.error([...base, 'senderConstraint'], 'cannot be enforced with authenticate: none');
+    return;
+  }
+  for (const { name, path } of [...required.flatMap(({ members }) => members), ...optional]) {
+    if (authenticatorNamed(review, name)?.type !== 'apiKey') continue;
+    review.error(
+      path,
+      `can never be met with senderConstraint: required: ${review.show(name)} has API keys, which are bound to nobody`,
+    );
   }
 }
 

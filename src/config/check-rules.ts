@@ -165,8 +165,9 @@ function checkRequirement(review: Review, route: RouteConfig, { require }: RuleC
   if (require === undefined) return;
   checkCondition(review, require.when, [...at, 'when']);
   if (route.authenticate === 'none') {
-    for (const key of ['scopes', 'anyScope', 'authenticatedBy'] as const) {
-      if (require[key] !== undefined) review.error([...at, key], 'can never be met with authenticate: none');
+    for (const key of ['scopes', 'anyScope', 'authenticatedBy', 'senderConstrained'] as const) {
+      if (require[key] !== undefined && require[key] !== false)
+        review.error([...at, key], 'can never be met with authenticate: none');
     }
     return;
   }

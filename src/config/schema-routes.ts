@@ -43,6 +43,10 @@ const requirement = z.strictObject({
     .min(1)
     .optional()
     .describe('A credential of each of these authenticators.'),
+  senderConstrained: z
+    .boolean()
+    .optional()
+    .describe('Whether the token must be bound to its sender; a client certificate that acts by itself is.'),
   when: condition.optional().describe('A CEL condition that must hold.'),
 });
 
@@ -149,6 +153,10 @@ export const route = z
       .array(text)
       .optional()
       .describe('Clients whose tokens and keys need the certificate of the same client beside them.'),
+    senderConstraint: z
+      .enum(['optional', 'required'])
+      .default('optional')
+      .describe('Whether tokens must be bound to their sender. Bound ones are always held to it.'),
     scopes: scopes.optional().describe('Short for one rule that demands these scopes.'),
     rules: z.array(pathRule).optional().describe('The first rule that matches a request governs it; none: denied.'),
     mcp: mcp.optional().describe('Makes this an MCP route: messages are read and judged.'),

@@ -4,7 +4,7 @@ import type { Decision, DenialReason } from './decision.ts';
 import type { Facts } from './facts.ts';
 import { isOpen } from './open-methods.ts';
 import type { Policy, Rule } from './policy.ts';
-import { isAuthenticatedBy, missingScopes, requiredScopes } from './requirement.ts';
+import { hasDemandedCredentials, missingScopes, requiredScopes } from './requirement.ts';
 import { isDangerousUri } from './resource-uri.ts';
 
 /**
@@ -58,7 +58,7 @@ function demand(rule: Rule, facts: Facts): Decision {
   const { require } = rule;
   const met = require.when === undefined ? true : evaluate(require.when, facts);
   if (met === 'error') return deny('condition_error', rule, facts);
-  if (!met || !isAuthenticatedBy(require, facts.caller)) return deny('denied', rule, facts);
+  if (!met || !hasDemandedCredentials(require, facts.caller)) return deny('denied', rule, facts);
   const granted = facts.caller?.scopes ?? [];
   const required = requiredScopes(require, granted);
   if (missingScopes(required, granted).length > 0) {

@@ -1,4 +1,4 @@
-// What the governing rule demands of a request it allows: `scopes`, `anyScope`, `authenticatedBy` and `when`.
+// What the governing rule demands of a request it allows: `scopes`, `anyScope`, `authenticatedBy`, `senderConstrained` and `when`.
 import type { Caller } from '../authn/principal.ts';
 import { type Condition, compileCondition } from './condition.ts';
 
@@ -6,6 +6,7 @@ export interface RequirementConfig {
   readonly scopes?: readonly string[] | undefined;
   readonly anyScope?: readonly string[] | undefined;
   readonly authenticatedBy?: readonly string[] | undefined;
+  readonly senderConstrained?: boolean | undefined;
   readonly when?: string | undefined;
 }
 
@@ -16,6 +17,8 @@ export interface Requirement {
   readonly anyScope: readonly string[];
   /** All of these authenticators must have verified a credential. */
   readonly authenticatedBy: readonly string[];
+  /** The caller's credential must be of no use to anybody else. */
+  readonly senderConstrained: boolean;
   readonly when: Condition | undefined;
 }
 
@@ -25,6 +28,7 @@ export function compileRequirement(config: RequirementConfig = {}): Requirement 
     scopes: [...new Set(config.scopes)],
     anyScope: [...new Set(config.anyScope)],
     authenticatedBy: config.authenticatedBy ?? [],
+    senderConstrained: config.senderConstrained ?? false,
     when: config.when === undefined ? undefined : compileCondition(config.when),
   };
 }
@@ -46,6 +50,8 @@ export function missingScopes(required: readonly string[], granted: readonly str
     : required.filter((scope) => !granted.includes(scope));
 }
 
-export function isAuthenticatedBy(requirement: Requirement, caller: Caller | undefined): boolean {
+/** Whether who calls, and by what, is what the rule demands: nothing that more scope would cure. */
+export function hasDemandedCredentials(requirement: Requirement, caller: Caller | undefined): boolean {
+  if (requirement.senderConstrained && caller?.senderConstrained !== true) return false;
   return requirement.authenticatedBy.every((name) => caller?.authenticatedBy.includes(name) === true);
 }

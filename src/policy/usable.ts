@@ -3,7 +3,7 @@ import { type Condition, type ConditionVariables, unboundVariables } from './con
 import type { Facts } from './facts.ts';
 import { exampleOf, type Item } from './item.ts';
 import type { Policy, Rule } from './policy.ts';
-import { isAuthenticatedBy, missingScopes, requiredScopes } from './requirement.ts';
+import { hasDemandedCredentials, missingScopes, requiredScopes } from './requirement.ts';
 import { isDangerousUri } from './resource-uri.ts';
 
 /** `usable`: some call may be allowed; `obtainable`: with more scopes; `hidden`: `decide` denies every call, whatever its arguments. */
@@ -43,7 +43,7 @@ function better(one: Usability, other: Usability): Usability {
 
 function demand({ require }: Rule, facts: Facts, variables: ConditionVariables): Usability {
   const holds = require.when === undefined ? 'always' : judge(require.when, variables);
-  if (holds === 'never' || holds === 'error' || !isAuthenticatedBy(require, facts.caller)) return 'hidden';
+  if (holds === 'never' || holds === 'error' || !hasDemandedCredentials(require, facts.caller)) return 'hidden';
   const granted = facts.caller?.scopes ?? [];
   if (missingScopes(requiredScopes(require, granted), granted).length === 0) return 'usable';
   return facts.caller === undefined ? 'hidden' : 'obtainable';

@@ -641,6 +641,17 @@ t.test('authenticate: alternatives that exist, can be met and can be told apart'
       ['‸{allOf: [legacy', 'routes[0].authenticate.anyOf[1]: can never be met: a request carries one token or key'],
     ],
     [
+      'keys where senders must be bound',
+      {
+        authenticators: '{corp: {type: jwt, issuer: https://a.example}, legacy: {type: apiKey, keys: []}}',
+        routes: '[{path: /api, upstream: superset, authenticate: {anyOf: [corp, legacy]}, senderConstraint: required}]',
+      },
+      [
+        ', ‸legacy]',
+        'routes[0].authenticate.anyOf[1]: can never be met with senderConstraint: required: "legacy" has API keys, which are bound to nobody',
+      ],
+    ],
+    [
       'a certificate where none is asked for',
       {
         authenticators:
@@ -833,7 +844,7 @@ t.test('rules: one effect, selectors that can match, demands that can be met', (
       {
         authenticators: '{}',
         routes: route(
-          'authenticate: none, rules: [{allow: {methods: [GET], clients: [a], claims: {b: [c]}}, require: {scopes: [d], anyScope: [e], authenticatedBy: [f]}}]',
+          'authenticate: none, rules: [{allow: {methods: [GET], clients: [a], claims: {b: [c]}}, require: {scopes: [d], anyScope: [e], authenticatedBy: [f], senderConstrained: true}}], senderConstraint: required',
         ),
       },
       ['clients: ‸', 'routes[0].rules[0].allow.clients: cannot be enforced with authenticate: none'],
@@ -841,6 +852,11 @@ t.test('rules: one effect, selectors that can match, demands that can be met', (
       ['scopes: ‸', 'routes[0].rules[0].require.scopes: can never be met with authenticate: none'],
       ['anyScope: ‸', 'routes[0].rules[0].require.anyScope: can never be met with authenticate: none'],
       ['authenticatedBy: ‸', 'routes[0].rules[0].require.authenticatedBy: can never be met with authenticate: none'],
+      [
+        'senderConstrained: ‸',
+        'routes[0].rules[0].require.senderConstrained: can never be met with authenticate: none',
+      ],
+      ['senderConstraint: ‸', 'routes[0].senderConstraint: cannot be enforced with authenticate: none'],
     ],
   ]),
 );

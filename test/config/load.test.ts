@@ -186,10 +186,9 @@ t.test('keys and values of later versions are refused by name, and nothing else 
     '  - path: /mcp',
     '    upstream: s',
     '    authenticate: {anyOf: [corp, opaque]}',
-    '    senderConstraint: optional',
     '    mcp:',
     '      probe: {}',
-    '      rules: [{allow: {tools: [a], during: {}}, require: {senderConstrained: true}}]',
+    '      rules: [{allow: {tools: [a], during: {}}}]',
     'audit: {sinks: [{type: stdout}], sign: {every: 60s}}',
   ].join('\n');
   const later = (place: string, path: string, name: string) =>
@@ -200,11 +199,9 @@ t.test('keys and values of later versions are refused by name, and nothing else 
     later('3:80', 'authenticators.opaque.type', 'authenticator type "introspection"'),
     later('5:1', 'revocation', '"revocation"'),
     later('6:55', 'upstreams.s.identity.assertion', '"assertion"'),
-    later('11:5', 'routes[0].senderConstraint', '"senderConstraint"'),
-    later('13:7', 'routes[0].mcp.probe', '"probe"'),
-    later('14:36', 'routes[0].mcp.rules[0].allow.during', '"during"'),
-    later('14:59', 'routes[0].mcp.rules[0].require.senderConstrained', '"senderConstrained"'),
-    later('15:34', 'audit.sign', '"sign"'),
+    later('12:7', 'routes[0].mcp.probe', '"probe"'),
+    later('13:36', 'routes[0].mcp.rules[0].allow.during', '"during"'),
+    later('14:34', 'audit.sign', '"sign"'),
   ]);
 });
 

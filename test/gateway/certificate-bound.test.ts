@@ -38,7 +38,10 @@ authenticators:
   corp: {type: jwt, issuer: "${issuer.issuer}", audience: https://mcp.example.com/mcp}
   ${workloads}
 upstreams: {up: {url: "${with_.upstream ?? upstream.url}"}}
-routes: [{path: /api/*, resource: https://mcp.example.com/mcp, upstream: up, authenticate: corp, scopes: [dashboards:read]}]
+routes:
+  - {path: /api/*, resource: https://mcp.example.com/mcp, upstream: up, authenticate: corp, scopes: [dashboards:read]}
+  - {path: /bound, resource: https://mcp.example.com/mcp, upstream: up, authenticate: ${with_.workloads === true ? '{anyOf: [corp, workloads]}' : 'corp'}, senderConstraint: required}
+  - {path: /demanding, resource: https://mcp.example.com/mcp, upstream: up, authenticate: corp, rules: [{allow: {methods: [GET]}, require: {senderConstrained: true}}]}
 `;
 }
 
@@ -152,6 +155,29 @@ t.test('a binding that cannot be checked is refused and never ignored', async (t
       what,
     );
   }
+});
+
+t.test('a route or a rule can demand a bound token', async (t) => {
+  const gateway = await sceneOf(t, { workloads: true });
+  const client = gateway.client(agent);
+  const [bound, unbound] = await Promise.all([issuer.token(boundTo(agent)), issuer.token()]);
+  for (const [path, token, status, code, reason] of [
+    ['/bound', bound, 200, undefined, undefined],
+    ['/demanding', bound, 200, undefined, undefined],
+    ['/bound', unbound, 401, 'invalid_token', /error="invalid_token"/],
+    ['/demanding', unbound, 403, 'denied', undefined],
+  ] as const) {
+    const seen = upstream.requests.length;
+    const answer = await client.send({ path, headers: { authorization: `Bearer ${token}` } });
+    t.equal(answer.status, status, path);
+    t.equal(upstream.requests.length - seen, status === 200 ? 1 : 0);
+    if (code === undefined) continue;
+    t.match(JSON.parse(answer.text), { code });
+    if (reason !== undefined) t.match(answer.headers['www-authenticate'], reason);
+    t.match(await gateway.record(({ id }) => id === answer.id), { reason: code, decision: 'deny' });
+  }
+  t.equal((await client.send({ path: '/bound' })).status, 200, 'a certificate that acts by itself is bound by nature');
+  t.equal((await gateway.client().send({ path: '/bound' })).status, 401);
 });
 
 t.test('with certificates switched off, or for a connection without one, a bound token is worth nothing', async (t) => {

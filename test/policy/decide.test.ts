@@ -122,6 +122,17 @@ t.test('missing scopes are asked for only where they alone are missing', (t) => 
       'insufficient_scope none: z x',
     ],
   ]);
+  const bound = { ...frontend, senderConstrained: true };
+  const binding = mcpPolicy(`
+    - {name: bound, allow: {tools: [a]}, require: {scopes: [x], senderConstrained: true}}
+    - {name: any, allow: {tools: [b]}, require: {senderConstrained: false}}
+  `);
+  assertTable(t, binding, [
+    ['a token of any bearer, which no scope would cure', frontend, call('a'), 'denied bound'],
+    ['a bound token without the scope', bound, call('a'), 'insufficient_scope bound: x'],
+    ['a bound token', { ...bound, scopes: ['x'] }, call('a'), 'allow bound'],
+    ['nothing is demanded', frontend, call('b'), 'allow any'],
+  ]);
   const allowed = decide(factsOf(frontend, call('d')), policy);
   t.same(allowed.requiredScopes, ['dashboards:read'], 'the record names the scope that was used');
   t.end();

@@ -41,6 +41,7 @@ export function callerOf(
     certificate: undefined,
     method: 'oauth',
     scopes,
+    senderConstrained: false,
     authenticatedBy: authenticatedBy ?? [whole.authenticator],
     responseHeaders: undefined,
   };

@@ -59,6 +59,7 @@ const requirement = fc.record({
   scopes: optional(some(scopes)),
   anyScope: optional(some(scopes)),
   authenticatedBy: optional(some(['corp-oauth', 'workloads'])),
+  senderConstrained: optional(fc.boolean()),
   when: optional(fc.constantFrom(...conditions)),
 });
 const rule = fc.oneof(
@@ -159,6 +160,11 @@ const rows: Readonly<Record<string, Row>> = {
   },
   'missing scopes and another unmet demand': {
     rules: '[{allow: {tools: [get_chart]}, require: {scopes: [a:b], authenticatedBy: [partner]}}]',
+    item: tool,
+    expected: 'hidden',
+  },
+  'a token that is not bound': {
+    rules: '[{allow: {tools: [get_chart]}, require: {scopes: [a:b], senderConstrained: true}}]',
     item: tool,
     expected: 'hidden',
   },

@@ -41,6 +41,7 @@ export const agentCaller: Caller = {
   certificate: undefined,
   method: 'oauth',
   scopes: ['dashboards:read', 'queries:execute'],
+  senderConstrained: false,
   authenticatedBy: ['corp-oauth'],
   responseHeaders: undefined,
 };
