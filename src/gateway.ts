@@ -198,6 +198,7 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
     now: runtime.now(),
     clientAddress: exchange.clientAddress,
     resource: route.resource,
+    opaqueOwner: route.plan.opaqueOwner,
     seen: exchange.credentials,
   });
 }

@@ -59,6 +59,10 @@ export function createMetrics(version: string) {
   const auditFailures = counter('audit_write_failures_total', 'Audit records that a sink did not take', ['sink']);
   const keySetAge = gauge('key_set_age_seconds', 'Age of the key set in use', ['issuer']);
   const keySetFailures = counter('key_set_refresh_failures_total', 'Fetches of a key set that failed', ['issuer']);
+  const introspections = counter('introspection_requests_total', 'Questions to an introspection endpoint', [
+    'authenticator',
+    'outcome',
+  ]);
   const certificateExpiry = gauge(
     'certificate_expiry_timestamp_seconds',
     'End of validity of a configured certificate',
@@ -125,6 +129,7 @@ export function createMetrics(version: string) {
     auditWritten: (sink: string, records: number) => auditRecords(records, sink),
     auditFailed: (sink: string, records: number) => auditFailures(records, sink),
     keySetRefreshFailed: (issuer: string) => keySetFailures(1, issuer),
+    introspected: (authenticator: string, outcome: string) => introspections(1, authenticator, outcome),
     connectionRefused: (reason: string) => requests(1, 'none', 'refused', reason),
     configurationLoaded(hash: string): void {
       configuration.reset();

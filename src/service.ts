@@ -7,7 +7,7 @@ import type { FastifyInstance } from 'fastify';
 import type { AuditEvent } from './audit/event.ts';
 import { connectionEvent } from './audit/exchange-event.ts';
 import { createAuditLog } from './audit/log.ts';
-import { closeUnusedKeySets } from './authn/create.ts';
+import { closeUnused } from './authn/create.ts';
 import type { KeySet } from './authn/key-set.ts';
 import { apiKeyExpiries, certificateExpiries } from './config/expiries.ts';
 import type { LoadedConfig } from './config/load.ts';
@@ -60,7 +60,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const metrics = createMetrics(options.version);
   let loaded = options.loaded;
   const keySets = new Map<string, KeySet>();
-  const authnRuntime = { keySets, log, now, observe: metrics };
+  const authnRuntime = { keySets, endpoints: new Map(), log, now, observe: metrics };
   const audit = await createAuditLog(loaded.config.audit, {
     instance: randomUUID(),
     policy: () => loaded.hash,
@@ -120,7 +120,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       metrics.configurationLoaded(next.hash);
       log.info({ policy: next.hash }, 'configuration reloaded');
       await audit.write(configEvent(next.hash, { event: 'reloaded', previous: previous.hash }, now()));
-      closeUnusedKeySets(keySets, [snapshot.authenticators]);
+      closeUnused(authnRuntime, [snapshot.authenticators]);
       // Not awaited: an open stream may keep an old connection for hours.
       closeUpstreams(previous, snapshot).catch((cause: unknown) =>
         log.warn({ err: cause }, 'an old upstream connection did not close'),
@@ -139,7 +139,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await pathsEnded(runtime);
     clearInterval(sweeping);
     await admin.close();
-    closeUnusedKeySets(keySets, []);
+    closeUnused(authnRuntime, []);
     await closeUpstreams(runtime.snapshot, undefined);
     await audit.close();
   }

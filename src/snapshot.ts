@@ -231,7 +231,7 @@ function issuersOf(route: RouteConfig, config: Config): string[] {
   const names = new Set([...required.flatMap(({ members }) => members), ...optional].map(({ name }) => name));
   return [...names].flatMap((name) => {
     const authenticator = config.authenticators[name];
-    return authenticator?.type === 'jwt' ? [authenticator.issuer] : [];
+    return authenticator !== undefined && 'issuer' in authenticator ? [authenticator.issuer] : [];
   });
 }
 

@@ -77,10 +77,10 @@ function judgeOf(
 ): Verified | Authenticator {
   const startedMs = performance.now();
   if (presented.kind === 'access-token') {
-    const known = authenticators.tokens.get(presented.token, context.resource, context.now);
+    const known = authenticators.tokens.get(presented.token, context);
     if (known !== undefined) return known;
   }
-  const ownership = findOwner(presented, authenticators.owners);
+  const ownership = findOwner(presented, authenticators.owners, context.opaqueOwner);
   if (ownership.owner !== undefined) return ownership.owner;
   authenticators.observe.credentialJudged('none', 'refused', ownership.reason, secondsSince(startedMs));
   if (certificate !== undefined) {
@@ -159,7 +159,8 @@ function unavailable(
   authenticators: AuthenticatorSet,
   context: AuthenticationContext,
 ): never {
-  authenticators.observe.credentialJudged(name, 'unavailable', 'key_set', secondsSince(startedMs));
+  const reason = error instanceof GatewayError ? error.reason : undefined;
+  authenticators.observe.credentialJudged(name, 'unavailable', reason ?? 'internal', secondsSince(startedMs));
   record(context, credential, name, undefined);
   throw error;
 }

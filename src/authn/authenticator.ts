@@ -20,6 +20,8 @@ export type RefusalReason =
   | 'sunset'
   | 'untrusted'
   | 'revoked'
+  /** Its authorization server says that the token does not count (RFC 7662 §2.2). */
+  | 'inactive'
   | 'purpose'
   | 'identity'
   /** An Authorization scheme that nobody reads. */
@@ -42,11 +44,13 @@ export interface VerificationContext {
   readonly clientAddress: string;
   /** The resource identifier of the route: the default audience of tokens. */
   readonly resource: string;
+  /** The route's introspection authenticator, whose every token is that does not tell its issuer; undefined where there is none. */
+  readonly opaqueOwner?: string | undefined;
 }
 
 export interface Authenticator {
   readonly name: string;
-  readonly kind: 'jwt' | 'mtls' | 'apiKey';
+  readonly kind: 'jwt' | 'introspection' | 'mtls' | 'apiKey';
   /** Verifies one credential of its own kind. Throws GatewayError `idp_unavailable` when a dependency is down. */
   verify(credential: Credential, context: VerificationContext): Verification | Promise<Verification>;
 }

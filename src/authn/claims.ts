@@ -1,4 +1,5 @@
 // What a token whose signature is good must say, and the principal that it makes (RFC 9068 §4, RFC 7519 §4.1). Pure.
+import type { IntrospectionAuthenticatorConfig, JwtAuthenticatorConfig } from '../config/schema.ts';
 import type { RefusalReason } from './authenticator.ts';
 import { type Confirmation, parseConfirmation } from './confirmation.ts';
 import type { Principal } from './principal.ts';
@@ -13,6 +14,8 @@ export interface ClaimRules {
   readonly claims: Readonly<Record<string, string>>;
   readonly maxScopes: ReadonlySet<string> | undefined;
   readonly clockToleranceSeconds: number;
+  /** Claims that may be absent although a token would need them. */
+  readonly optional: ReadonlySet<'iss' | 'exp'>;
 }
 
 export type ClaimsJudgement = { readonly principal: Principal } | { readonly refused: RefusalReason };
@@ -22,9 +25,30 @@ type Claims = Readonly<Record<string, unknown>>;
 /** The end of the year 9999: what lies behind it is no time but a mistake. */
 const maxNumericDate = 253_402_300_799;
 const maxIdentifierLength = 512;
+/** How long one verification of a token without an end is good for: a stream that it opened ends then. */
+const endlessTokenMs = 3_600_000;
 /** RFC 6749 §3.3. */
 const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
 const control = /\p{Cc}|[\u2028\u2029]/u;
+
+/** The rules of an authenticator; `optional` is what its tokens need not say. */
+export function claimRulesOf(
+  authenticator: string,
+  config: JwtAuthenticatorConfig | IntrospectionAuthenticatorConfig,
+  optional: readonly ('iss' | 'exp')[],
+): ClaimRules {
+  const { issuer, scopeClaims, clientIdClaims, claims, maxScopes, clockTolerance } = config;
+  return {
+    authenticator,
+    issuer,
+    scopeClaims,
+    clientIdClaims,
+    claims,
+    maxScopes: maxScopes && new Set(maxScopes),
+    clockToleranceSeconds: clockTolerance / 1000,
+    optional: new Set(optional),
+  };
+}
 
 /** Judges claims for one of `audiences` at `nowMs`. The signature is the caller's business, and so is whether the sender is the one of `cnf`. */
 export function judgeClaims(
@@ -33,15 +57,19 @@ export function judgeClaims(
   audiences: readonly string[],
   nowMs: number,
 ): ClaimsJudgement {
-  if (claims.iss !== rules.issuer) return { refused: 'issuer' };
+  if (claims.iss !== rules.issuer && !mayLack(claims, 'iss', rules)) return { refused: 'issuer' };
   if (!isFor(claims.aud, audiences)) return { refused: 'audience' };
-  const time = judgeTimes(claims, rules.clockToleranceSeconds, nowMs / 1000);
+  const time = judgeTimes(claims, rules, nowMs / 1000);
   if (time !== undefined) return { refused: time };
   const confirmation = present(claims, 'cnf') ? parseConfirmation(claims.cnf) : undefined;
   if (present(claims, 'cnf') && confirmation === undefined) return { refused: 'sender_constraint' };
   // OpenID Connect Core §3.1.3.6 and §3.3.2.11: only ID tokens have these.
   if (present(claims, 'at_hash') || present(claims, 'c_hash')) return { refused: 'token_type' };
-  return describe(claims, rules, confirmation);
+  return describe(claims, rules, confirmation, nowMs);
+}
+
+function mayLack(claims: Claims, name: 'iss' | 'exp', rules: ClaimRules): boolean {
+  return rules.optional.has(name) && !present(claims, name);
 }
 
 function isFor(audience: unknown, accepted: readonly string[]): boolean {
@@ -52,10 +80,13 @@ function isFor(audience: unknown, accepted: readonly string[]): boolean {
   );
 }
 
-function judgeTimes(claims: Claims, tolerance: number, now: number): RefusalReason | undefined {
+function judgeTimes(claims: Claims, rules: ClaimRules, now: number): RefusalReason | undefined {
   const { exp, nbf, iat } = claims;
-  if (!isNumericDate(exp)) return 'claims';
-  if (now >= exp + tolerance) return 'expired';
+  const tolerance = rules.clockToleranceSeconds;
+  if (!mayLack(claims, 'exp', rules)) {
+    if (!isNumericDate(exp)) return 'claims';
+    if (now >= exp + tolerance) return 'expired';
+  }
   for (const start of [nbf, iat]) {
     if (start === undefined) continue;
     if (!isNumericDate(start)) return 'claims';
@@ -64,7 +95,12 @@ function judgeTimes(claims: Claims, tolerance: number, now: number): RefusalReas
   return undefined;
 }
 
-function describe(claims: Claims, rules: ClaimRules, confirmation: Confirmation | undefined): ClaimsJudgement {
+function describe(
+  claims: Claims,
+  rules: ClaimRules,
+  confirmation: Confirmation | undefined,
+  nowMs: number,
+): ClaimsJudgement {
   const clientClaim = rules.clientIdClaims.find((name) => present(claims, name));
   const clientId = clientClaim === undefined ? undefined : claims[clientClaim];
   const { sub, jti } = claims;
@@ -82,7 +118,7 @@ function describe(claims: Claims, rules: ClaimRules, confirmation: Confirmation 
       credentialId: jti,
       scopes: capScopes(scopes, rules.maxScopes),
       claims: furtherClaims(claims, rules.claims),
-      expiresAt: (claims.exp as number) * 1000,
+      expiresAt: present(claims, 'exp') ? (claims.exp as number) * 1000 : nowMs + endlessTokenMs,
       confirmation,
     },
   };

@@ -1,9 +1,17 @@
 // All authenticators of one configuration snapshot, from an explicit table by type.
-import type { AuthenticatorConfig, Config } from '../config/schema.ts';
+import { hash } from 'node:crypto';
+import type { AuthenticatorConfig, Config, IntrospectionAuthenticatorConfig } from '../config/schema.ts';
 import type { Log } from '../log.ts';
 import { createApiKeyAuthenticator } from './api-key.ts';
 import type { Authenticator, CertificateVerifier, LastingAuthenticator } from './authenticator.ts';
 import { createCertificateReader } from './certificate.ts';
+import { parseClientKey } from './client-key.ts';
+import { createIntrospectionAuthenticator } from './introspection.ts';
+import {
+  createIntrospectionEndpoint,
+  type IntrospectionEndpoint,
+  type IntrospectionOutcome,
+} from './introspection-endpoint.ts';
 import { createJwtAuthenticator } from './jwt.ts';
 import { createKeySet, type KeySet, keySetKey } from './key-set.ts';
 import { createMtlsAuthenticator } from './mtls.ts';
@@ -20,12 +28,16 @@ export interface AuthenticationObserver {
     seconds: number | undefined,
   ): void;
   keySetRefreshFailed(issuer: string): void;
+  /** One question to an introspection endpoint, or one that was not asked because it had failed or was busy. */
+  introspected(authenticator: string, outcome: IntrospectionOutcome): void;
 }
 
 /** What outlives a snapshot. */
 export interface AuthenticatorRuntime {
   /** Key sets by `keySetKey`: a reload goes on with those whose configuration is unchanged. */
   readonly keySets: Map<string, KeySet>;
+  /** Introspection endpoints, in the same way. */
+  readonly endpoints: Map<string, IntrospectionEndpoint>;
   readonly log: Log;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -42,6 +54,7 @@ export interface AuthenticatorSet {
   readonly tokens: TokenCache;
   /** The key sets that this snapshot uses, for readiness and metrics. */
   readonly keySets: readonly KeySet[];
+  readonly endpoints: readonly IntrospectionEndpoint[];
   readonly observe: AuthenticationObserver;
 }
 
@@ -54,9 +67,11 @@ interface Loaded {
 export function createAuthenticators(loaded: Loaded, runtime: AuthenticatorRuntime): AuthenticatorSet {
   const keys: KeyOwner[] = [];
   const issuers = new Map<string, Authenticator>();
+  const opaque = new Map<string, Authenticator>();
   const certificateVerifiers = new Map<string, CertificateVerifier>();
   const lasting = new Map<string, LastingAuthenticator>();
   const keySets: KeySet[] = [];
+  const endpoints: IntrospectionEndpoint[] = [];
   const tokens = createTokenCache();
   const trustStoreFor = createTrustStores(loaded, runtime.now);
 
@@ -68,6 +83,15 @@ export function createAuthenticators(loaded: Loaded, runtime: AuthenticatorRunti
         const authenticator = createJwtAuthenticator(name, config, keySet, tokens);
         lasting.set(name, authenticator);
         issuers.set(config.issuer, authenticator);
+        break;
+      }
+      case 'introspection': {
+        const endpoint = endpointFor(name, config, loaded, runtime);
+        endpoints.push(endpoint);
+        const authenticator = createIntrospectionAuthenticator(name, config, endpoint, tokens);
+        lasting.set(name, authenticator);
+        issuers.set(config.issuer, authenticator);
+        opaque.set(name, authenticator);
         break;
       }
       case 'apiKey': {
@@ -86,23 +110,52 @@ export function createAuthenticators(loaded: Loaded, runtime: AuthenticatorRunti
   }
   keys.sort((a, b) => b.prefix.length - a.prefix.length);
   return {
-    owners: { keys, issuers },
+    owners: { keys, issuers, opaque },
     certificateVerifiers,
     lasting,
     clientTrust: trustStoreFor(undefined),
     tokens,
     keySets,
+    endpoints,
     observe: runtime.observe,
   };
 }
 
-/** Closes the key sets that none of these snapshots uses any more. */
-export function closeUnusedKeySets(keySets: Map<string, KeySet>, inUse: readonly AuthenticatorSet[]): void {
-  for (const [key, keySet] of keySets) {
-    if (inUse.some((set) => set.keySets.includes(keySet))) continue;
-    keySets.delete(key);
-    keySet.close();
+/** Closes the key sets and endpoints that none of these snapshots uses any more. */
+export function closeUnused(
+  runtime: Pick<AuthenticatorRuntime, 'keySets' | 'endpoints'>,
+  inUse: readonly AuthenticatorSet[],
+): void {
+  closeOthers(runtime.keySets, new Set(inUse.flatMap((set) => set.keySets)));
+  closeOthers(runtime.endpoints, new Set(inUse.flatMap((set) => set.endpoints)));
+}
+
+function closeOthers<T extends { close(): void }>(all: Map<string, T>, kept: ReadonlySet<T>): void {
+  for (const [key, each] of all) {
+    if (kept.has(each)) continue;
+    all.delete(key);
+    each.close();
   }
+}
+
+/** A reload goes on with an endpoint that is asked in the same way, its connections and its cooldown included. */
+function endpointFor(
+  name: string,
+  config: IntrospectionAuthenticatorConfig,
+  loaded: Loaded,
+  runtime: AuthenticatorRuntime,
+): IntrospectionEndpoint {
+  const { endpoint, issuer, clientId, clientSecret, clientKeyFile, clientKeyId, clientAuthentication } = config;
+  const pem = clientKeyFile === undefined ? undefined : contentOf(loaded, clientKeyFile);
+  const asked = [name, endpoint, issuer, clientId, clientSecret, pem?.toString(), clientKeyId, clientAuthentication];
+  const key = hash('sha256', JSON.stringify(asked), 'base64');
+  const known = runtime.endpoints.get(key);
+  if (known !== undefined) return known;
+  const { log, now, observe } = runtime;
+  const clientKey = pem && parseClientKey(pem);
+  const created = createIntrospectionEndpoint({ name, config, clientKey, log, now, observe });
+  runtime.endpoints.set(key, created);
+  return created;
 }
 
 function keySetFor(config: Extract<AuthenticatorConfig, { type: 'jwt' }>, runtime: AuthenticatorRuntime): KeySet {

@@ -1,8 +1,8 @@
 // Verifies access tokens in JWT form (RFC 9068, RFC 8725) with the keys of their issuer.
 import { compactVerify } from 'jose';
 import type { JwtAuthenticatorConfig } from '../config/schema.ts';
-import type { LastingAuthenticator, RefusalReason, Verification } from './authenticator.ts';
-import { type ClaimRules, judgeClaims } from './claims.ts';
+import type { LastingAuthenticator, RefusalReason, Verification, VerificationContext } from './authenticator.ts';
+import { type ClaimRules, claimRulesOf, judgeClaims } from './claims.ts';
 import type { KeySet } from './key-set.ts';
 import { type CompactToken, parseCompactToken } from './token.ts';
 import type { TokenCache } from './token-cache.ts';
@@ -27,41 +27,33 @@ export function createJwtAuthenticator(
   const algorithms = new Set<string>(config.algorithms);
   const tokenTypes = new Set(config.tokenTypes.map(mediaType));
   const audiences = config.audience === undefined ? undefined : [config.audience].flat();
-  const rules: ClaimRules = {
-    authenticator: name,
-    issuer: config.issuer,
-    scopeClaims: config.scopeClaims,
-    clientIdClaims: config.clientIdClaims,
-    claims: config.claims,
-    maxScopes: config.maxScopes && new Set(config.maxScopes),
-    clockToleranceSeconds: config.clockTolerance / 1000,
-  };
+  const rules: ClaimRules = claimRulesOf(name, config, []);
   const basis = basisOf(config);
 
   async function verifyToken(
     token: CompactToken,
     header: TokenHeader,
-    resource: string,
-    now: number,
+    context: VerificationContext,
   ): Promise<Verification> {
     const found = await keySet.resolve(header.kid, header.algorithm);
     if (found === undefined) return refused('unknown_key');
     if (!(await hasValidSignature(token.text, found.key, header.algorithm))) return refused('signature');
-    const judgement = judgeClaims(token.claims, rules, audiences ?? [resource], now);
+    const judgement = judgeClaims(token.claims, rules, audiences ?? [context.resource], context.now);
     if ('refused' in judgement) return refused(judgement.refused);
     const verified = { verified: true, principal: judgement.principal } as const;
-    cache.set(token.text, resource, verified, keySet, found.generation);
+    const keys = { keySet, generation: found.generation };
+    cache.set(token.text, context, verified, { until: judgement.principal.expiresAt!, keys });
     return verified;
   }
 
   return {
     name,
     kind: 'jwt',
-    verify(credential, { resource, now }) {
+    verify(credential, context) {
       const token = credential.kind === 'access-token' ? parseCompactToken(credential.token) : undefined;
       if (token === undefined) return refused('format');
       const header = judgeHeader(token.header, algorithms, tokenTypes);
-      return typeof header === 'string' ? refused(header) : verifyToken(token, header, resource, now);
+      return typeof header === 'string' ? refused(header) : verifyToken(token, header, context);
     },
     basisOf: (_principal, resource) => (audiences === undefined ? `${basis} ${resource}` : basis),
     verifyAgain: (principal) => ({ verified: true, principal }),

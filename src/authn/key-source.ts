@@ -1,5 +1,6 @@
 // Fetches an issuer's keys: discovery (RFC 8414 §3, OpenID Connect Discovery §4), bounded in time and size, no redirects.
-import { Agent, request } from 'undici';
+import type { Agent } from 'undici';
+import { createBoundedAgent, requestBounded } from './bounded-request.ts';
 
 export interface KeySource {
   /** Fetches the key set document. `rediscover` asks the metadata anew even where the address of the keys is known. */
@@ -22,12 +23,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Creates the source; nothing is fetched yet. */
 export function createKeySource(options: KeySourceOptions): KeySource {
-  const agent = new Agent({
-    connect: { timeout: totalTimeoutMs, rejectUnauthorized: true },
-    headersTimeout: totalTimeoutMs,
-    bodyTimeout: totalTimeoutMs,
-    allowH2: false,
-  });
+  const agent = createBoundedAgent(totalTimeoutMs);
   let discovered: string | undefined;
 
   async function locate(signal: AbortSignal, rediscover: boolean): Promise<string> {
@@ -92,25 +88,7 @@ function keysAddress(metadata: unknown, options: KeySourceOptions): string {
 }
 
 async function fetchJson(agent: Agent, address: string, signal: AbortSignal): Promise<unknown> {
-  const { statusCode, headers, body } = await request(address, {
-    dispatcher: agent,
-    signal,
-    headers: { accept: 'application/json, application/jwk-set+json' },
-  });
-  // Ending a body early is an error of the stream, and no other one.
-  body.on('error', () => {});
-  try {
-    if (statusCode !== 200) throw new Error(`${address} answered ${statusCode}`);
-    if (headers['content-encoding'] !== undefined) throw new Error(`${address} answered in a content coding`);
-    const chunks: Buffer[] = [];
-    let length = 0;
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length > maxBodyBytes) throw new Error(`${address} answered with more than ${maxBodyBytes / 1024} KiB`);
-      chunks.push(chunk);
-    }
-    return JSON.parse(utf8.decode(Buffer.concat(chunks)));
-  } finally {
-    body.destroy();
-  }
+  const headers = { accept: 'application/json, application/jwk-set+json' };
+  const body = await requestBounded(address, { agent, signal, headers, maxBytes: maxBodyBytes });
+  return JSON.parse(utf8.decode(body));
 }

@@ -1,7 +1,7 @@
 // Whose a token or key is, found among all authenticators before the route is asked: nothing is shown to anyone else.
 import type { Authenticator, RefusalReason } from './authenticator.ts';
 import type { Credential, Credentials } from './credential.ts';
-import { parseCompactToken, peekIssuer } from './token.ts';
+import { isOpaque, parseCompactToken, peekIssuer } from './token.ts';
 
 export interface KeyOwner {
   readonly authenticator: Authenticator;
@@ -13,6 +13,8 @@ export interface Owners {
   /** Longest prefix first. */
   readonly keys: readonly KeyOwner[];
   readonly issuers: ReadonlyMap<string, Authenticator>;
+  /** The introspection authenticators by name. */
+  readonly opaque: ReadonlyMap<string, Authenticator>;
 }
 
 export type Ownership =
@@ -29,14 +31,18 @@ export function presentedCredential(credentials: Credentials, owners: Owners): C
     : { kind: 'api-key', key: bearer, header: 'authorization' };
 }
 
-/** A key's owner by its prefix, a token's by its `iss`. */
-export function findOwner(credential: Credential, owners: Owners): Ownership {
+/** A key's owner by its prefix, a token's by its `iss`; one that does not tell its issuer is `opaqueOwner`'s, the route's. */
+export function findOwner(credential: Credential, owners: Owners, opaqueOwner: string | undefined): Ownership {
   if (credential.kind === 'api-key') {
     const owner = keyOwner(owners, credential.key, credential.header);
     return owner === undefined ? { credential, owner, reason: 'unknown' } : { credential, owner };
   }
-  const token = credential.kind === 'access-token' ? parseCompactToken(credential.token) : undefined;
-  if (token === undefined) return { credential, owner: undefined, reason: 'format' };
+  if (credential.kind === 'client-certificate') return { credential, owner: undefined, reason: 'format' };
+  const token = parseCompactToken(credential.token);
+  if (token === undefined) {
+    const owner = isOpaque(credential.token) ? owners.opaque.get(opaqueOwner ?? '') : undefined;
+    return owner === undefined ? { credential, owner, reason: 'format' } : { credential, owner };
+  }
   const owner = owners.issuers.get(peekIssuer(token) ?? '');
   return owner === undefined ? { credential, owner, reason: 'issuer' } : { credential, owner };
 }

@@ -17,11 +17,18 @@ export interface AuthenticatePlan {
   readonly widenScopes: WidenScopes;
   /** Only bound tokens, and certificates that act by themselves. */
   readonly senderConstrained: boolean;
+  /** The introspection authenticator of the route: tokens that do not tell their issuer are its. */
+  readonly opaqueOwner: string | undefined;
   /** Public: what a caller without credentials must present. */
   readonly demand: string;
 }
 
-const kindNames = { jwt: 'an access token', apiKey: 'an API key', mtls: 'a client certificate' } as const;
+const kindNames = {
+  jwt: 'an access token',
+  introspection: 'an access token',
+  apiKey: 'an API key',
+  mtls: 'a client certificate',
+} as const;
 
 /** Compiles a route's demands. Throws an Error when an authenticator is named that there is none of. */
 export function compileAuthenticate(
@@ -49,6 +56,7 @@ export function compileAuthenticate(
     certificateFor: new Set(route.certificateFor),
     widenScopes: compileImplications(config.scopeImplies ?? {}),
     senderConstrained: route.senderConstraint === 'required',
+    opaqueOwner: [...named].find((name) => config.authenticators[name]?.type === 'introspection'),
     demand: describe(alternatives, config),
   };
 }

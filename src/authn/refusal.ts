@@ -5,6 +5,7 @@ import type { Credential } from './credential.ts';
 
 /** How long a client should wait before it comes back when an issuer cannot be reached. */
 const retryAfterSeconds = '10';
+const introspectionRetrySeconds = '5';
 
 const refusals = {
   'access-token': {
@@ -44,5 +45,14 @@ export function issuerUnavailable(cause: unknown): GatewayError {
     'idp_unavailable',
     'Access tokens cannot be verified at the moment because the keys of their issuer are not at hand. Try again shortly.',
     { reason: 'key_set', headers: { 'Retry-After': retryAfterSeconds }, cause },
+  );
+}
+
+/** 503 while a token's authorization server cannot be asked, or answers what nobody can use. */
+export function introspectionUnavailable(cause: unknown): GatewayError {
+  return new GatewayError(
+    'idp_unavailable',
+    'The access token cannot be verified at the moment because its authorization server does not answer as it should. Try again shortly.',
+    { reason: 'introspection', headers: { 'Retry-After': introspectionRetrySeconds }, cause },
   );
 }

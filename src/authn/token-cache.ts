@@ -1,21 +1,26 @@
-// Verified tokens of one configuration snapshot: a hash and a look-up instead of a signature, until they expire.
+// Verified tokens of one configuration snapshot: a hash and a look-up instead of a verification, until they expire.
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { Verified } from './authenticator.ts';
+import type { VerificationContext, Verified } from './authenticator.ts';
 import type { KeySet } from './key-set.ts';
 
 export interface TokenCache {
-  /** The verification of a token for a resource, if its keys are still those of the issuer and it has not expired. */
-  get(token: string, resource: string, nowMs: number): Verified | undefined;
-  /** Remembers a token that was verified with the keys of `generation`. A token that does not expire is not remembered. */
-  set(token: string, resource: string, verified: Verified, keySet: KeySet, generation: number): void;
+  /** The verification of a token for the context's resource, while it counts. */
+  get(token: string, context: VerificationContext): Verified | undefined;
+  /** Remembers a verification for the context's resource. */
+  set(token: string, context: VerificationContext, verified: Verified, validity: Validity): void;
 }
 
-interface Entry {
+/** What a verification rests on. */
+export interface Validity {
+  /** Milliseconds since 1970: the first instant at which it does not count any more. Never beyond the token's own end. */
+  readonly until: number;
+  /** The keys that verified it, which must still be those of the issuer; absent when the issuer itself was asked. */
+  readonly keys?: { readonly keySet: KeySet; readonly generation: number };
+}
+
+interface Entry extends Validity {
   readonly verified: Verified;
-  readonly expiresAt: number;
-  readonly keySet: KeySet;
-  readonly generation: number;
 }
 
 const maxEntries = 10_000;
@@ -24,22 +29,22 @@ const maxEntries = 10_000;
 export function createTokenCache(): TokenCache {
   const entries = new LRUCache<string, Entry>({ max: maxEntries });
   return {
-    get(token, resource, nowMs) {
-      const key = keyOf(token, resource);
+    get(token, context) {
+      const key = keyOf(token, context);
       const entry = entries.get(key);
       if (entry === undefined) return undefined;
-      if (nowMs < entry.expiresAt && entry.keySet.generation() === entry.generation) return entry.verified;
+      const { until, keys, verified } = entry;
+      if (context.now < until && (keys === undefined || keys.keySet.generation() === keys.generation)) return verified;
       entries.delete(key);
       return undefined;
     },
-    set(token, resource, verified, keySet, generation) {
-      const { expiresAt } = verified.principal;
-      if (expiresAt !== undefined) entries.set(keyOf(token, resource), { verified, expiresAt, keySet, generation });
+    set(token, context, verified, validity) {
+      entries.set(keyOf(token, context), { verified, ...validity });
     },
   };
 }
 
-/** A token has one owner, so that its digest stands for the authenticator too; the resource decides the expected audience. */
-function keyOf(token: string, resource: string): string {
-  return `${hash('sha256', token, 'base64')} ${resource}`;
+/** The resource decides the expected audience; whose the token is, its own digest does together with the route's owner of opaque ones. */
+function keyOf(token: string, { resource, opaqueOwner = '' }: VerificationContext): string {
+  return `${hash('sha256', token, 'base64')} ${opaqueOwner} ${resource}`;
 }

@@ -10,6 +10,8 @@ export interface CompactToken {
 /** Base64url without padding whose unused trailing bits are zero: each byte string has exactly one spelling. */
 const segment = '(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{4}|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]|[A-Za-z0-9_-][AQgw])';
 const compactForm = new RegExp(`^(${segment})\\.(${segment})\\.${segment}$`);
+/** `{` and what may follow it, in Base64url. */
+const joseHeader = /^e[wy3][A-Za-z0-9_-]*\./;
 
 /** A fatal decoder: bytes that are no UTF-8 make no text. A byte order mark stays and is no JSON. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -27,6 +29,14 @@ export function parseCompactToken(text: string): CompactToken | undefined {
 export function peekIssuer(token: CompactToken): string | undefined {
   const { iss } = token.claims;
   return typeof iss === 'string' ? iss : undefined;
+}
+
+/**
+ * Whether a token that is not in canonical form hides its issuer by design. What begins like a header of JOSE does not: it is a spoilt JWT,
+ * somebody's whom it should not be shown to. A JWE (RFC 7516 §7.1, five segments) does.
+ */
+export function isOpaque(text: string): boolean {
+  return !joseHeader.test(text) || text.split('.').length === 5;
 }
 
 function parseJsonObject(base64url: string): Record<string, unknown> | undefined {

@@ -17,6 +17,7 @@ export function checkAuthenticate(review: Review, route: RouteConfig, base: Path
   });
   checkOptional(review, alternatives);
   if (route.senderConstraint === 'required') checkSenderConstraint(review, alternatives, base);
+  checkOpaqueOwner(review, alternatives);
   if (route.certificateFor !== undefined) checkCertificateFor(review, route.certificateFor, alternatives, base);
 }
 
@@ -59,7 +60,7 @@ function checkTogether(review: Review, { members, path }: Alternative): void {
     review.error(path, 'names an authenticator twice');
   } else if (types.filter((type) => type === 'mtls').length > 1) {
     review.error(path, 'can never be met: a request carries one certificate');
-  } else if (types.filter((type) => type === 'jwt' || type === 'apiKey').length > 1) {
+  } else if (types.filter((type) => type !== undefined && type !== 'mtls').length > 1) {
     review.error(path, 'can never be met: a request carries one token or key');
   }
 }
@@ -106,6 +107,17 @@ function checkSenderConstraint(review: Review, { required, optional }: Alternati
       `can never be met with senderConstraint: required: ${review.show(name)} has API keys, which are bound to nobody`,
     );
   }
+}
+
+/** A token that does not tell its issuer is shown to one authorization server, and to no other. */
+function checkOpaqueOwner(review: Review, { required, optional }: Alternatives): void {
+  const named = [...required.flatMap(({ members }) => members), ...optional];
+  const asking = named.filter(({ name }) => authenticatorNamed(review, name)?.type === 'introspection');
+  const [first] = asking;
+  const second = asking.find(({ name }) => name !== first?.name);
+  if (first === undefined || second === undefined) return;
+  const message = `a route can have one introspection authenticator, and has ${review.show(first.name)} already: a token does not tell which of them to ask`;
+  review.error(second.path, message);
 }
 
 function checkCertificateFor(review: Review, clients: readonly string[], { required }: Alternatives, base: Path): void {

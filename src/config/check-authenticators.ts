@@ -1,12 +1,14 @@
 // Checks of `authenticators` by type: issuers, certificates, and what tells one authenticator's credentials from another's.
+import { parseClientKey } from '../authn/client-key.ts';
 import { isLoopbackAddress } from '../http/host.ts';
-import { authoritiesAt } from './check-pem.ts';
+import { authoritiesAt, readAt } from './check-pem.ts';
 import { foldHeaderName, isIdentityHeader, isProtocolHeader } from './header-names.ts';
 import type { Path } from './problem.ts';
 import type { Review } from './review.ts';
 import type {
   ApiKeyAuthenticatorConfig,
   AuthenticatorConfig,
+  IntrospectionAuthenticatorConfig,
   JwtAuthenticatorConfig,
   MtlsAuthenticatorConfig,
 } from './schema.ts';
@@ -19,6 +21,7 @@ export function checkAuthenticators(review: Review): void {
   for (const [name, config] of Object.entries(review.draft.authenticators ?? {})) {
     const path: Path = ['authenticators', name];
     if (config.type === 'jwt') checkJwt(review, path, config);
+    else if (config.type === 'introspection') checkIntrospection(review, path, config);
     else if (config.type === 'mtls') checkMtls(review, path, config);
     else checkDates(review, path, config);
   }
@@ -37,6 +40,27 @@ function checkJwt(review: Review, path: Path, config: JwtAuthenticatorConfig): v
   }
 }
 
+function checkIntrospection(review: Review, path: Path, config: IntrospectionAuthenticatorConfig): void {
+  const { issuer, endpoint, insecure, clientSecret, clientKeyFile, clientKeyId, clientAuthentication } = config;
+  if (issuer.includes('?')) review.error([...path, 'issuer'], 'must not have a query (RFC 8414 §2)');
+  if (!insecure && isPlainHttp(endpoint)) {
+    review.error([...path, 'endpoint'], 'plain http is accepted on loopback only; use https, or insecure: true');
+  }
+  readAt(review, [...path, 'clientKeyFile'], clientKeyFile, parseClientKey);
+  if (!review.isWhole(path)) return;
+  if ((clientSecret === undefined) === (clientKeyFile === undefined)) {
+    review.error(path, 'needs either clientSecret or clientKeyFile: the endpoint answers authenticated clients only');
+  } else if (clientAuthentication !== undefined) {
+    const withKey = clientAuthentication === 'private_key_jwt';
+    if (withKey !== (clientKeyFile !== undefined)) {
+      review.error([...path, 'clientAuthentication'], `needs ${withKey ? 'clientKeyFile' : 'clientSecret'}`);
+    }
+  }
+  if (clientKeyId !== undefined && clientKeyFile === undefined) {
+    review.error([...path, 'clientKeyId'], 'has no meaning without clientKeyFile');
+  }
+}
+
 /** True for addresses whose traffic would cross a network in clear. */
 export function isPlainHttp(url: string): boolean {
   const { protocol, hostname } = new URL(url);
@@ -45,7 +69,7 @@ export function isPlainHttp(url: string): boolean {
 
 function checkIssuers(review: Review): void {
   const first = new Map<string, string>();
-  for (const [name, config] of entriesOf(review, 'jwt')) {
+  for (const [name, config] of [...entriesOf(review, 'jwt'), ...entriesOf(review, 'introspection')]) {
     const other = first.get(config.issuer);
     if (other === undefined) first.set(config.issuer, name);
     else

@@ -150,7 +150,9 @@ function checkClaims(review: Review, route: RouteConfig, claims: PathSelector['c
   const names = authenticatorNamesOf(route.authenticate);
   const configs = names.map((name) => authenticatorNamed(review, name));
   if (configs.includes(undefined)) return;
-  const known = configs.flatMap((config) => (config?.type === 'jwt' ? Object.keys(config.claims) : []));
+  const known = configs.flatMap((config) =>
+    config !== undefined && 'claims' in config ? Object.keys(config.claims) : [],
+  );
   for (const claim of Object.keys(claims)) {
     if (known.includes(claim)) continue;
     const near = suggestion(claim, known);

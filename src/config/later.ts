@@ -8,8 +8,6 @@ interface LaterKey {
   readonly only?: (value: unknown) => boolean;
   /** What the message names; default the key, quoted. */
   readonly name?: string;
-  /** The whole that has no meaning without this value is left out of further checks. */
-  readonly drops?: 'parent';
 }
 
 const selectors = ['allow', 'deny'];
@@ -21,12 +19,6 @@ const laterKeys: readonly LaterKey[] = [
   { at: 'tracing' },
   { at: 'server.clientCertificateHeader' },
   { at: 'server.workers', only: (value) => value !== 1, name: '"workers" other than 1' },
-  {
-    at: 'authenticators.*.type',
-    only: (value) => value === 'introspection',
-    name: 'authenticator type "introspection"',
-    drops: 'parent',
-  },
   { at: 'authenticators.*.dpop' },
   { at: 'upstreams.*.identity.assertion' },
   { at: 'upstreams.*.probe' },
@@ -55,7 +47,7 @@ export function separateLaterKeys(tree: unknown): { tree: unknown; found: readon
       if (later.only !== undefined && !later.only(value)) continue;
       const name = later.name ?? `"${path.at(-1)}"`;
       found.push({ path, message: `${name} is not available yet in this version` });
-      left.push(later.drops === 'parent' ? path.slice(0, -1) : path);
+      left.push(path);
     }
   }
   return { tree: without(tree, left), found, left };

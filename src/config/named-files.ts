@@ -12,6 +12,7 @@ const readFiles = [
   'server.tls.clientCrlFile',
   'authenticators.*.caFile',
   'authenticators.*.keysFile',
+  'authenticators.*.clientKeyFile',
   'upstreams.*.tls.caFile',
   'upstreams.*.tls.certFile',
   'upstreams.*.tls.keyFile',

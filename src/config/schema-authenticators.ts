@@ -4,22 +4,15 @@ import { filePath, headerName, httpUrl, networks, oneOrMore, scopes, text, timeo
 import { date, duration } from './units.ts';
 
 const maxClockToleranceMs = 300_000;
+/** A token that was revoked at its authorization server is accepted that long. */
+const maxCacheMs = 3_600_000;
 const sha256 = /^sha256:[0-9a-fA-F]{64}$/;
 const lowerCase = (value: string) => value.toLowerCase();
 const maxScopes = scopes.optional().describe('The most this authenticator may grant; default no cap.');
 
-export const jwtAuthenticator = z.strictObject({
-  type: z.literal('jwt').describe('OAuth 2.1 access tokens in JWT form, verified with the keys of their issuer.'),
-  issuer: httpUrl.describe('The exact `iss` of the tokens, byte for byte.'),
-  insecure: z.boolean().default(false).describe('Accept plain http for issuer and keys beyond loopback.'),
-  jwksUri: httpUrl.optional().describe("Where the issuer's keys are; default: discovered from the issuer."),
+/** What every authenticator of access tokens reads of their claims. */
+const tokenClaims = {
   audience: oneOrMore(text).optional().describe('Accepted `aud` values; default: the resource of the route.'),
-  algorithms: z
-    .array(z.enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']))
-    .min(1)
-    .default(['RS256', 'PS256', 'ES256', 'EdDSA'])
-    .describe('Accepted signature algorithms.'),
-  tokenTypes: z.array(text).min(1).default(['at+jwt']).describe('Accepted `typ` values, `application/` apart.'),
   scopeClaims: z
     .array(text)
     .min(1)
@@ -36,6 +29,20 @@ export const jwtAuthenticator = z.strictObject({
     .refine((ms) => ms <= maxClockToleranceMs, 'expected at most 5m')
     .prefault('5s')
     .describe('How far the clocks may differ.'),
+};
+
+export const jwtAuthenticator = z.strictObject({
+  type: z.literal('jwt').describe('OAuth 2.1 access tokens in JWT form, verified with the keys of their issuer.'),
+  issuer: httpUrl.describe('The exact `iss` of the tokens, byte for byte.'),
+  insecure: z.boolean().default(false).describe('Accept plain http for issuer and keys beyond loopback.'),
+  jwksUri: httpUrl.optional().describe("Where the issuer's keys are; default: discovered from the issuer."),
+  algorithms: z
+    .array(z.enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']))
+    .min(1)
+    .default(['RS256', 'PS256', 'ES256', 'EdDSA'])
+    .describe('Accepted signature algorithms.'),
+  tokenTypes: z.array(text).min(1).default(['at+jwt']).describe('Accepted `typ` values, `application/` apart.'),
+  ...tokenClaims,
   keySet: z
     .strictObject({
       refresh: timeout.prefault('10m').describe('How often the keys are fetched anew.'),
@@ -43,6 +50,26 @@ export const jwtAuthenticator = z.strictObject({
     })
     .prefault({})
     .describe("The issuer's key set."),
+});
+
+export const introspectionAuthenticator = z.strictObject({
+  type: z.literal('introspection').describe('Access tokens that only their authorization server can read (RFC 7662).'),
+  endpoint: httpUrl.describe('The introspection endpoint.'),
+  issuer: httpUrl.describe('Names the issuer of the tokens; an answer that has an `iss` must have this one.'),
+  insecure: z.boolean().default(false).describe('Accept plain http for the endpoint beyond loopback.'),
+  clientId: text.describe('The gateway as a client of the authorization server.'),
+  clientSecret: text.optional().describe('Its secret; either this or clientKeyFile.'),
+  clientKeyFile: filePath.optional().describe('PEM, its private key (private_key_jwt).'),
+  clientKeyId: text.optional().describe('The `kid` of that key at the authorization server.'),
+  clientAuthentication: z
+    .enum(['client_secret_basic', 'client_secret_post', 'private_key_jwt'])
+    .optional()
+    .describe('How it authenticates; default client_secret_basic, and private_key_jwt with clientKeyFile.'),
+  cacheFor: duration
+    .refine((ms) => ms <= maxCacheMs, 'expected at most 1h')
+    .prefault('30s')
+    .describe('How long an active token is not asked about again; never beyond its own end.'),
+  ...tokenClaims,
 });
 
 const certificateEntry = z.strictObject({
@@ -97,4 +124,9 @@ export const apiKeyAuthenticator = z.strictObject({
   maxScopes,
 });
 
-export const authenticator = z.discriminatedUnion('type', [jwtAuthenticator, mtlsAuthenticator, apiKeyAuthenticator]);
+export const authenticator = z.discriminatedUnion('type', [
+  jwtAuthenticator,
+  introspectionAuthenticator,
+  mtlsAuthenticator,
+  apiKeyAuthenticator,
+]);

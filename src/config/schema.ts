@@ -4,6 +4,7 @@ import {
   type apiKeyAuthenticator,
   type apiKeyEntry,
   authenticator,
+  type introspectionAuthenticator,
   type jwtAuthenticator,
   type mtlsAuthenticator,
 } from './schema-authenticators.ts';
@@ -49,6 +50,7 @@ export type Config = Omit<z.output<typeof fileSchema>, 'routes'> & { routes: Rou
 export type ServerConfig = z.output<typeof server>;
 export type AuthenticatorConfig = z.output<typeof authenticator>;
 export type JwtAuthenticatorConfig = z.output<typeof jwtAuthenticator>;
+export type IntrospectionAuthenticatorConfig = z.output<typeof introspectionAuthenticator>;
 export type MtlsAuthenticatorConfig = z.output<typeof mtlsAuthenticator>;
 export type ApiKeyAuthenticatorConfig = z.output<typeof apiKeyAuthenticator>;
 export type ApiKeyEntry = z.output<typeof apiKeyEntry>;

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import t from 'tap';
 import { authenticate, authenticatorNamesOf, compileAuthenticate } from '../../src/authn/authenticate.ts';
-import { type AuthenticatorSet, closeUnusedKeySets } from '../../src/authn/create.ts';
+import { type AuthenticatorSet, closeUnused } from '../../src/authn/create.ts';
 import type { CredentialRecord, Credentials } from '../../src/authn/credential.ts';
 import type { Caller } from '../../src/authn/principal.ts';
 import type { AuthenticateConfig } from '../../src/config/schema.ts';
@@ -393,9 +393,9 @@ t.test('a reload goes on with the key sets it has, and forgets verified tokens',
   t.match(await pending, { scopes: ['dashboards:read'] });
   t.equal(issuer.requests.keys, fetches);
   t.equal(reloading.keySets.size, 2);
-  closeUnusedKeySets(reloading.keySets, [after, before]);
+  closeUnused(reloading, [after, before]);
   t.equal(reloading.keySets.size, 2);
-  closeUnusedKeySets(reloading.keySets, [after]);
+  closeUnused(reloading, [after]);
   t.equal(reloading.keySets.size, 1);
   t.equal(partner.type, 'jwt');
 });

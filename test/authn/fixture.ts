@@ -3,7 +3,12 @@ import { X509Certificate } from 'node:crypto';
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import type { VerificationContext } from '../../src/authn/authenticator.ts';
-import { type AuthenticatorRuntime, type AuthenticatorSet, createAuthenticators } from '../../src/authn/create.ts';
+import {
+  type AuthenticatorRuntime,
+  type AuthenticatorSet,
+  closeUnused,
+  createAuthenticators,
+} from '../../src/authn/create.ts';
 import type { PeerCertificate } from '../../src/authn/credential.ts';
 import type { AuthenticatorConfig, Config } from '../../src/config/schema.ts';
 import { authenticator } from '../../src/config/schema-authenticators.ts';
@@ -31,15 +36,17 @@ export function createRuntime(t: Test, clock: number = Date.now()): TestRuntime 
     judgements,
     refreshFailures: 0,
     keySets: new Map(),
+    endpoints: new Map(),
     log: pino({ level: 'silent' }),
     now: () => runtime.clock,
     observe: {
       credentialJudged: (authenticator, result, reason) => void judgements.push({ authenticator, result, reason }),
       keySetRefreshFailed: () => void runtime.refreshFailures++,
+      introspected: () => {},
     },
   };
   t.teardown(() => {
-    for (const keySet of runtime.keySets.values()) keySet.close();
+    closeUnused(runtime, []);
   });
   return runtime;
 }

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { fileOf, lineAt, linesOf, type Parts } from './support.ts';
 
@@ -298,6 +298,96 @@ t.test('issuers: one authenticator each, encrypted, for the resources that are t
     ],
   ]),
 );
+
+t.test('introspection: one endpoint a route, an authenticated client, an issuer of its own', async (t) => {
+  const asking = (more: string) =>
+    `{corp: {type: introspection, endpoint: https://a.example/i, issuer: https://a.example/, clientId: c, ${more}}}`;
+  const two = (authenticate: string): Parts => ({
+    authenticators:
+      '{corp: {type: introspection, endpoint: https://a.example/i, issuer: https://a.example/, clientId: c, clientSecret: s}, other: {type: introspection, endpoint: https://b.example/i, issuer: https://b.example/, clientId: c, clientSecret: s}}',
+    routes: route(`authenticate: ${authenticate}`),
+  });
+  const one =
+    'a route can have one introspection authenticator, and has "corp" already: a token does not tell which of them to ask';
+  await hold(t, [
+    ['a secret', { authenticators: asking('clientSecret: s') }],
+    [
+      'no secret',
+      { authenticators: asking('cacheFor: 1m') },
+      [
+        'corp: ‸{type',
+        'authenticators.corp: needs either clientSecret or clientKeyFile: the endpoint answers authenticated clients only',
+      ],
+    ],
+    [
+      'an assertion without a key',
+      { authenticators: asking('clientSecret: s, clientAuthentication: private_key_jwt') },
+      ['clientAuthentication: ‸private', 'authenticators.corp.clientAuthentication: needs clientKeyFile'],
+    ],
+    [
+      'the name of a key without a key',
+      { authenticators: asking('clientSecret: s, clientKeyId: k') },
+      ['clientKeyId: ‸k', 'authenticators.corp.clientKeyId: has no meaning without clientKeyFile'],
+    ],
+    [
+      'an endpoint in clear',
+      { authenticators: asking('clientSecret: s').replace('https://a.example/i', '"http://a.example/i"') },
+      [
+        'endpoint: ‸"http',
+        'authenticators.corp.endpoint: plain http is accepted on loopback only; use https, or insecure: true',
+      ],
+    ],
+    [
+      'kept too long',
+      { authenticators: asking('clientSecret: s, cacheFor: 2h') },
+      ['cacheFor: ‸2h', 'authenticators.corp.cacheFor: expected at most 1h'],
+    ],
+    [
+      'an audience that is not here',
+      { authenticators: asking('clientSecret: s, audience: https://x.example') },
+      [
+        'audience: ‸https',
+        'authenticators.corp.audience: does not hold "https://mcp.example.com/api", the resource of route "/api"',
+      ],
+    ],
+    [
+      'two on one route',
+      two('{anyOf: [corp, other]}'),
+      ['anyOf: [corp, ‸other', `routes[0].authenticate.anyOf[1]: ${one}`],
+    ],
+    [
+      'two, one of them optional',
+      two('{anyOf: [corp], optional: [other]}'),
+      ['optional: [‸other', `routes[0].authenticate.optional[0]: ${one}`],
+    ],
+    [
+      'a JWT authenticator of the same issuer',
+      {
+        authenticators:
+          '{corp: {type: jwt, issuer: https://a.example/}, other: {type: introspection, endpoint: https://a.example/i, issuer: https://a.example/, clientId: c, clientSecret: s}}',
+        routes: route('authenticate: {anyOf: [corp, other]}'),
+      },
+      [
+        'issuer: ‸https://a.example/, clientId',
+        'authenticators.other.issuer: is the issuer of authenticator "corp" already',
+      ],
+    ],
+  ]);
+  const ed448 = generateKeyPairSync('ed448').privateKey.export({ type: 'pkcs8', format: 'pem' });
+  const weak = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+  const keyFiles: [content: string, message: string | undefined][] = [
+    [generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), undefined],
+    ['nonsense', 'the file holds no PEM private key, or an encrypted one'],
+    [ed448.toString(), 'expected an RSA, EC or Ed25519 key'],
+    [weak.toString(), 'an RSA key needs at least 2048 bits'],
+  ];
+  for (const [content, message] of keyFiles) {
+    const yaml = fileOf({ authenticators: asking('clientKeyFile: c.pem') });
+    const lines =
+      message === undefined ? [] : [lineAt(yaml, '‸c.pem', `authenticators.corp.clientKeyFile: ${message}`)];
+    t.same(await linesOf(t.testdir(), yaml, { files: { 'c.pem': content } }), lines);
+  }
+});
 
 t.test('API keys: real hashes, each once, with an end', (t) => {
   const placeholder = 'is a placeholder; `portcullis keys new` makes a key and its hash';

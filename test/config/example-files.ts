@@ -18,6 +18,7 @@ export async function exampleFiles(): Promise<Record<string, string>> {
     'tls/superset-ca.crt': internal.certificatePem,
     'tls/gateway.crt': gateway.certificatePem,
     'tls/gateway.key': gateway.keyPem,
+    'secrets/introspection': 'the-secret-of-the-gateway\n',
     'secrets/superset-api': 'a-token-of-the-gateway\n',
     'secrets/sessions.key': `${randomBytes(32).toString('base64')}\n`,
   };

@@ -23,14 +23,14 @@ export interface RawConversation {
 export interface RawConnection {
   readonly socket: Socket;
   write(bytes: string | Buffer): void;
-  /** Resolves when `count` complete answers have come or the gateway has closed; fails after five seconds. */
+  /** Resolves when `count` complete answers have come or the gateway has closed; fails after ten seconds. */
   answers(count?: number): Promise<RawConversation>;
-  /** Resolves when the gateway has closed the connection; fails after five seconds. */
+  /** Resolves when the gateway has closed the connection; fails after ten seconds. */
   closed(): Promise<RawConversation>;
   end(): void;
 }
 
-const patienceMs = 5000;
+const patienceMs = 10_000;
 
 /** Opens a connection. */
 export async function rawConnection(port: number): Promise<RawConnection> {

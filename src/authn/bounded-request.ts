@@ -1,0 +1,118 @@
+// Requests to authorization servers: bounded in time and size, TLS verified, no redirects, no content codings.
+import { Agent, type Dispatcher, errors, request } from 'undici';
+
+/** What went wrong; a closed list, used as a metric label. */
+export type RequestFailureReason =
+  | 'connection'
+  | 'timeout'
+  | 'status'
+  | 'content_coding'
+  | 'media_type'
+  | 'too_large'
+  | 'malformed';
+
+/** The other side could not be asked, or answered what nobody can use. `message` is for the operator's log. */
+export class RequestFailure extends Error {
+  readonly reason: RequestFailureReason;
+  /** Of the answer; undefined when none came. */
+  readonly status: number | undefined;
+
+  constructor(
+    reason: RequestFailureReason,
+    message: string,
+    details: { readonly status?: number; readonly cause?: unknown } = {},
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'RequestFailure';
+    this.reason = reason;
+    this.status = details.status;
+  }
+}
+
+export interface BoundedRequest {
+  readonly agent: Agent;
+  /** Ends the request, its answer included. */
+  readonly signal: AbortSignal;
+  readonly method?: 'GET' | 'POST';
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly maxBytes: number;
+  /** The only one that is accepted; undefined: not looked at. */
+  readonly mediaType?: string;
+}
+
+/** Connections for one authorization server. More requests than `connections` wait for one another. */
+export function createBoundedAgent(timeoutMs: number, connections?: number): Agent {
+  return new Agent({
+    connect: { timeout: timeoutMs, rejectUnauthorized: true },
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+    allowH2: false,
+    ...(connections !== undefined && { connections }),
+  });
+}
+
+/** The body of a 200. Throws a RequestFailure for everything else. */
+export async function requestBounded(address: string, options: BoundedRequest): Promise<Buffer> {
+  try {
+    return await ask(address, options);
+  } catch (error) {
+    if (error instanceof RequestFailure) throw error;
+    const reason = isTimeout(error, options.signal) ? 'timeout' : 'connection';
+    const message = reason === 'timeout' ? 'did not answer in time' : `could not be reached: ${describe(error)}`;
+    throw new RequestFailure(reason, `${address} ${message}`, { cause: error });
+  }
+}
+
+async function ask(address: string, options: BoundedRequest): Promise<Buffer> {
+  const { agent, signal, method = 'GET', headers, body: content, maxBytes, mediaType } = options;
+  const {
+    statusCode,
+    headers: answered,
+    body,
+  } = await request(address, {
+    dispatcher: agent,
+    signal,
+    method,
+    headers,
+    ...(content !== undefined && { body: content }),
+  });
+  // Ending a body early is an error of the stream, and no other one.
+  body.on('error', () => {});
+  const refuse = (reason: RequestFailureReason, what: string) =>
+    new RequestFailure(reason, `${address} answered ${what}`, { status: statusCode });
+  try {
+    if (statusCode !== 200) throw refuse('status', String(statusCode));
+    if (answered['content-encoding'] !== undefined) throw refuse('content_coding', 'in a content coding');
+    if (mediaType !== undefined && mediaTypeOf(answered) !== mediaType) throw refuse('media_type', `no ${mediaType}`);
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > maxBytes) throw refuse('too_large', `with more than ${maxBytes / 1024} KiB`);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  } finally {
+    body.destroy();
+  }
+}
+
+function mediaTypeOf(headers: Dispatcher.ResponseData['headers']): string | undefined {
+  const value = headers['content-type'];
+  return typeof value === 'string' ? value.split(';', 1)[0]!.trim().toLowerCase() : undefined;
+}
+
+function isTimeout(error: unknown, signal: AbortSignal): boolean {
+  return (
+    signal.aborted ||
+    error instanceof errors.ConnectTimeoutError ||
+    error instanceof errors.HeadersTimeoutError ||
+    error instanceof errors.BodyTimeoutError
+  );
+}
+
+function describe(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return message || code || String(error);
+}
