@@ -6,6 +6,7 @@ import { completedEvent, decidedEvent } from './audit/exchange-event.ts';
 import { authenticate } from './authn/authenticate.ts';
 import { collectCredentials } from './authn/collect.ts';
 import type { PeerCertificate } from './authn/credential.ts';
+import type { Revocations } from './authn/revocations.ts';
 import type { GatewayError } from './errors.ts';
 import { readBody } from './http/body.ts';
 import { corsHeaders, isPreflight, preflightHeaders } from './http/cors.ts';
@@ -47,6 +48,8 @@ export interface Runtime {
   readonly metrics: Metrics;
   readonly audit: AuditLog;
   readonly peerCertificate: (socket: Socket) => PeerCertificate | undefined;
+  /** What is revoked now, whatever the snapshot. */
+  readonly revocations: () => Revocations;
   /** Requests that have begun and not ended. */
   readonly open: Set<Exchange>;
   /** Event streams that are open. */
@@ -194,12 +197,14 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
     seen: exchange.credentials,
     observe: runtime.metrics,
   });
+  exchange.certificate = credentials.certificate?.certificate;
   exchange.caller = await authenticate(credentials, route.plan, snapshot.authenticators, {
     now: runtime.now(),
     clientAddress: exchange.clientAddress,
     resource: route.resource,
     opaqueOwner: route.plan.opaqueOwner,
     seen: exchange.credentials,
+    revocations: runtime.revocations,
   });
 }
 

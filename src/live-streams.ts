@@ -1,5 +1,6 @@
 // The event streams that are open: each ends when its right ends, and says something now and then while its upstream is silent.
 import { streamEvent } from './audit/exchange-event.ts';
+import { type Revocations, revokesCaller } from './authn/revocations.ts';
 import type { Exchange, Runtime } from './gateway.ts';
 import type { Route } from './snapshot.ts';
 import { type Footing, judgeAgain, type Loss } from './still-allowed.ts';
@@ -13,6 +14,8 @@ export interface LiveStream {
   footing: Footing;
   /** The first instant at which one of its credentials has expired; milliseconds since 1970. */
   endsAt: number;
+  /** The revocation list that it was last held against; none at first: the request may have begun before the list in force. */
+  revocations: Revocations | undefined;
   /** What had been handed on when it was last looked at, and since when that has not changed. */
   bytes: number;
   quietSince: number;
@@ -39,6 +42,7 @@ export function watchStream(stream: EventStream, exchange: Exchange, route: Rout
     stream,
     footing,
     endsAt: endOf(footing),
+    revocations: undefined,
     bytes: 0,
     quietSince: runtime.now(),
     endingSince: undefined,
@@ -54,6 +58,7 @@ export function watchStream(stream: EventStream, exchange: Exchange, route: Rout
 /** Looks at every stream once. */
 export function sweepStreams(runtime: Runtime): void {
   const now = runtime.now();
+  const revocations = runtime.revocations();
   let judgements = Math.max(portion, Math.ceil(runtime.streams.size / portions));
   for (const live of runtime.streams) {
     if (live.endingSince !== undefined) {
@@ -71,8 +76,16 @@ export function sweepStreams(runtime: Runtime): void {
       live.endsAt = endOf(judged);
     }
     if (now >= live.endsAt) endStream(live, 'expired', now, runtime);
+    else if (isRevoked(live, revocations)) endStream(live, 'revoked', now, runtime);
     else keepAlive(live, now);
   }
+}
+
+/** Asked once for each list. */
+function isRevoked(live: LiveStream, revocations: Revocations): boolean {
+  if (live.revocations === revocations) return false;
+  live.revocations = revocations;
+  return revokesCaller(revocations, live.footing.caller, live.exchange.certificate);
 }
 
 function endStream(live: LiveStream, reason: Loss | 'expired', now: number, runtime: Runtime): void {

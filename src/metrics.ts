@@ -80,8 +80,15 @@ export function createMetrics(version: string) {
     '1 when the last reload was taken, 0 when it was refused',
     [],
   );
+  const revocationEntries = gauge('revocation_entries', 'Entries of the revocation list in force', []);
+  const revocationSuccess = gauge(
+    'revocation_last_reload_success',
+    '1 when the revocation file as it is now is in force, 0 when it could not be used',
+    [],
+  );
   const build = gauge('build_info', 'Version of the gateway and of Node', ['version', 'node']);
 
+  revocationSuccess.set(1);
   build.set({ version, node: process.versions.node }, 1);
   collectDefaultMetrics({ register: registry });
 
@@ -137,6 +144,11 @@ export function createMetrics(version: string) {
       reloadSuccess.set(1);
     },
     configurationRefused: () => reloadSuccess.set(0),
+    revocationsTaken(entries: number): void {
+      revocationEntries.set(entries);
+      revocationSuccess.set(1);
+    },
+    revocationsRefused: () => revocationSuccess.set(0),
   };
 }
 

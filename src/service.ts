@@ -10,7 +10,7 @@ import { createAuditLog } from './audit/log.ts';
 import { closeUnused } from './authn/create.ts';
 import type { KeySet } from './authn/key-set.ts';
 import { apiKeyExpiries, certificateExpiries } from './config/expiries.ts';
-import type { LoadedConfig } from './config/load.ts';
+import type { LoadedConfig, LoadOptions } from './config/load.ts';
 import { type Runtime, refuse, refuseRequest, takeRequest } from './gateway.ts';
 import { createAdmin } from './http/admin.ts';
 import { drain } from './http/drain.ts';
@@ -26,6 +26,7 @@ import { streamTickMs, sweepStreams } from './live-streams.ts';
 import type { Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { plainAddress } from './networks.ts';
+import { createRevocationFeed } from './revocation-feed.ts';
 import { closeUpstreams, compileSnapshot } from './snapshot.ts';
 
 export interface GatewayOptions {
@@ -36,14 +37,19 @@ export interface GatewayOptions {
   readonly now?: () => number;
   /** How often the open streams are looked at; by default what keeps every promise made about them. */
   readonly streamTickMs?: number;
+  /** How often the revocation file is looked at; by default what keeps the promise made about it. */
+  readonly revocationPollMs?: number;
 }
+
+/** What a reload depends on besides the files. */
+export type ReloadOptions = Pick<LoadOptions, 'revocationsInForce'>;
 
 export interface Gateway {
   /** What is really listened on, ports included. */
   readonly publicAddress: AddressInfo;
   readonly adminAddress: AddressInfo;
   /** Replaces the snapshot by what `load` yields. A failure leaves the old one in force and is recorded; it is never thrown. */
-  reload(load: () => Promise<LoadedConfig>): Promise<void>;
+  reload(load: (options: ReloadOptions) => Promise<LoadedConfig>): Promise<void>;
   /** Not ready at once, serves on with `Connection: close`, then stops; open streams end when `drainTimeout` has passed. */
   drain(): Promise<void>;
   /** Stops at once: connections are cut, their records are written. */
@@ -68,6 +74,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     now,
     observe: { written: metrics.auditWritten, failed: metrics.auditFailed },
   });
+  const revocations = createRevocationFeed(loaded.revocations, {
+    log,
+    observe: metrics,
+    intervalMs: options.revocationPollMs,
+    record(detail) {
+      audit
+        .write(configEvent(loaded.hash, detail, now()))
+        .catch((cause: unknown) => log.error({ err: cause }, 'a change of the revocation list could not be recorded'));
+    },
+  });
   const runtime: Runtime = {
     snapshot: compileSnapshot(loaded, authnRuntime, undefined),
     draining: false,
@@ -76,6 +92,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     metrics,
     audit,
     peerCertificate: createPeerCertificateReader(),
+    revocations: revocations.current,
     open: new Set(),
     streams: new Set(),
     leftBehind: new Set(),
@@ -96,26 +113,29 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       draining: runtime.draining,
       openRequests: runtime.open.size,
       auditHealthy: audit.healthy(),
+      revocation: revocations.state(),
     }),
   });
   await listen(admin, loaded.config.admin.listen);
   await listen(app, loaded.config.server.listen);
   tellOfFewDescriptors(loaded, log);
   metrics.configurationLoaded(loaded.hash);
-  await audit.write(configEvent(loaded.hash, { event: 'started', version: options.version }, now()));
+  const started = { event: 'started', version: options.version, revocation: revocations.state() };
+  await audit.write(configEvent(loaded.hash, started, now()));
 
   const sweeping = setInterval(() => sweepStreams(runtime), options.streamTickMs ?? streamTickMs).unref();
 
   let reloading: Promise<void> = Promise.resolve();
-  async function replace(load: () => Promise<LoadedConfig>): Promise<void> {
+  async function replace(load: (options: ReloadOptions) => Promise<LoadedConfig>): Promise<void> {
     try {
-      const next = await load();
+      const next = await load({ revocationsInForce: revocations.path() });
       refuseRestartOnly(loaded, next);
       const snapshot = compileSnapshot(next, authnRuntime, runtime.snapshot);
       await audit.reconfigure(next.config.audit);
       updateListener(server, next.config.server, next.files);
       const previous = runtime.snapshot;
       runtime.snapshot = snapshot;
+      revocations.follow(next.revocations);
       loaded = next;
       metrics.configurationLoaded(next.hash);
       log.info({ policy: next.hash }, 'configuration reloaded');
@@ -138,6 +158,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await app.close();
     await pathsEnded(runtime);
     clearInterval(sweeping);
+    revocations.close();
     await admin.close();
     closeUnused(authnRuntime, []);
     await closeUpstreams(runtime.snapshot, undefined);

@@ -93,6 +93,7 @@ function compileKey(
       credentialId: entry.id,
       scopes: capScopes(entry.scopes, cap),
       claims: {},
+      issuedAt: undefined,
       expiresAt: Number.isFinite(expires) ? expires : undefined,
       confirmation: undefined,
     },

@@ -1,13 +1,14 @@
 // Who is calling: every presented credential is verified, and together they must be what the route demands.
 import { GatewayError } from '../errors.ts';
-import type { Authenticator, Verification, VerificationContext, Verified } from './authenticator.ts';
+import type { Authenticator, RefusalReason, Verification, VerificationContext, Verified } from './authenticator.ts';
 import { type JudgedCertificate, judgeCertificate } from './client-certificate.ts';
 import type { AuthenticatorSet } from './create.ts';
-import type { Credential, CredentialRecord, Credentials } from './credential.ts';
+import type { Credential, CredentialRecord, Credentials, PeerCertificate } from './credential.ts';
 import { findOwner, presentedCredential } from './owner.ts';
 import type { AuthenticatePlan } from './plan.ts';
 import type { AuthMethod, Caller } from './principal.ts';
 import { credentialRefused, senderUnbound } from './refusal.ts';
+import type { Revocations, RevokedBy } from './revocations.ts';
 import { intersectScopes } from './scopes.ts';
 import { hasBoundCertificate, isSenderConstrained } from './sender-constraint.ts';
 
@@ -16,6 +17,8 @@ export { type AuthenticatePlan, authenticatorNamesOf, compileAuthenticate } from
 export interface AuthenticationContext extends VerificationContext {
   /** Filled with what was presented, also when `authenticate` throws. */
   readonly seen: CredentialRecord[];
+  /** What is revoked now: a verification may have waited for keys while it changed. */
+  readonly revocations: () => Revocations;
 }
 
 /**
@@ -50,22 +53,35 @@ function presentCertificate(
   if (certificate === undefined) return undefined;
   const startedMs = performance.now();
   const judged = judgeCertificate(certificate, plan, authenticators, context);
-  const isRefused = 'refused' in judged;
-  const name = isRefused ? judged.name : judged.verified?.principal.authenticator;
+  const isTrusted = !('refused' in judged);
+  const name = isTrusted ? judged.verified?.principal.authenticator : judged.name;
+  const revokedBy = revocationOf(certificate, isTrusted ? judged.verified : undefined, context);
+  const refusal: RefusalReason | undefined =
+    revokedBy === undefined ? (isTrusted ? undefined : judged.refused) : 'revoked';
   authenticators.observe.credentialJudged(
     name ?? 'none',
-    isRefused ? 'refused' : 'verified',
-    isRefused ? judged.refused : 'none',
+    refusal === undefined ? 'verified' : 'refused',
+    refusal ?? 'none',
     secondsSince(startedMs),
   );
   context.seen.push({
     kind: 'client-certificate',
-    authenticator: isRefused ? undefined : name,
-    id: isRefused ? undefined : judged.fingerprint,
+    authenticator: isTrusted ? name : undefined,
+    id: isTrusted ? judged.fingerprint : undefined,
   });
-  if (!isRefused) return judged;
+  if (isTrusted && refusal === undefined) return judged;
   if (presented !== undefined) record(context, presented, undefined, undefined);
-  throw credentialRefused('client-certificate', judged.refused);
+  throw credentialRefused('client-certificate', refusal ?? 'untrusted', revokedBy);
+}
+
+/** A certificate is asked about as such, whatever it is used for, and as the client that it stands for. */
+function revocationOf(
+  { certificate }: PeerCertificate,
+  verified: Verified | undefined,
+  context: AuthenticationContext,
+): RevokedBy | undefined {
+  const revocations = context.revocations();
+  return revocations.ofCertificate(certificate) ?? (verified && revocations.ofPrincipal(verified.principal));
 }
 
 /** A token that was verified before, or else whose the credential is. Nobody's is refused before any credential is verified. */
@@ -136,19 +152,32 @@ function ask(
 function settle(
   credential: Credential,
   name: string,
-  verification: Verification,
+  judged: Verification,
   startedMs: number | undefined,
   authenticators: AuthenticatorSet,
   context: AuthenticationContext,
 ): Verified {
   const { observe } = authenticators;
-  record(context, credential, name, verification);
+  const verification = unlessRevoked(judged, context);
+  // A revoked one was verified: the record names it.
+  record(context, credential, name, judged);
   if (verification.verified) {
     observe.credentialJudged(name, 'verified', 'none', secondsSince(startedMs));
     return verification;
   }
   observe.credentialJudged(name, 'refused', verification.reason, secondsSince(startedMs));
-  throw credentialRefused(credential.kind, verification.reason);
+  throw credentialRefused(credential.kind, verification.reason, verification.revokedBy);
+}
+
+/** Behind every verification, and behind the memory of one. */
+function unlessRevoked(verification: Verification, context: AuthenticationContext): Verification {
+  if (!verification.verified) return verification;
+  const by = context.revocations().ofPrincipal(verification.principal);
+  return by === undefined ? verification : revoked(by);
+}
+
+function revoked(revokedBy: RevokedBy): Verification {
+  return { verified: false, reason: 'revoked', revokedBy };
 }
 
 function unavailable(

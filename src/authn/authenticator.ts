@@ -1,6 +1,7 @@
 // What every verifier is: a name, a kind, and one method. An unavailable dependency is thrown (503), never a refusal or a pass.
 import type { Credential } from './credential.ts';
 import type { Principal } from './principal.ts';
+import type { RevokedBy } from './revocations.ts';
 
 /** Why a credential was refused; a closed list, used as a metric label and in the log. */
 export type RefusalReason =
@@ -35,7 +36,14 @@ export interface Verified {
   readonly responseHeaders?: Readonly<Record<string, string>> | undefined;
 }
 
-export type Verification = Verified | { readonly verified: false; readonly reason: RefusalReason };
+export interface Refused {
+  readonly verified: false;
+  readonly reason: RefusalReason;
+  /** Where the operator's revocation file says so. */
+  readonly revokedBy?: RevokedBy;
+}
+
+export type Verification = Verified | Refused;
 
 export interface VerificationContext {
   /** Milliseconds since 1970. */

@@ -118,6 +118,7 @@ function describe(
       credentialId: jti,
       scopes: capScopes(scopes, rules.maxScopes),
       claims: furtherClaims(claims, rules.claims),
+      issuedAt: claims.iat === undefined ? undefined : (claims.iat as number) * 1000,
       expiresAt: present(claims, 'exp') ? (claims.exp as number) * 1000 : nowMs + endlessTokenMs,
       confirmation,
     },

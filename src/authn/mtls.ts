@@ -73,6 +73,7 @@ function verified(
       credentialId: certificate.fingerprint,
       scopes: entry.scopes && capScopes(entry.scopes, cap),
       claims: {},
+      issuedAt: undefined,
       expiresAt: certificate.notAfter,
       confirmation: undefined,
     },

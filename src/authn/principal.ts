@@ -20,6 +20,8 @@ export interface Principal {
   readonly scopes: readonly string[] | undefined;
   /** The configured further claims by their configured names; `tenant` is one of them. */
   readonly claims: Readonly<Record<string, unknown>>;
+  /** Milliseconds since 1970: a token's `iat`; undefined where the credential does not say it. */
+  readonly issuedAt: number | undefined;
   /** Milliseconds since 1970; undefined when the credential does not expire by itself. */
   readonly expiresAt: number | undefined;
   /** What the token is bound to; undefined for tokens of any bearer, keys and certificates. Held against each request anew. */

@@ -1,6 +1,6 @@
 // What a refused caller is told: one text for each code, the same for every reason behind it.
 import { GatewayError } from '../errors.ts';
-import type { RefusalReason } from './authenticator.ts';
+import type { RefusalReason, Refused } from './authenticator.ts';
 import type { Credential } from './credential.ts';
 
 /** How long a client should wait before it comes back when an issuer cannot be reached. */
@@ -22,10 +22,17 @@ const refusals = {
   },
 } as const satisfies Record<Credential['kind'], unknown>;
 
-/** 401 for a credential that was presented and is not good enough. `reason` stays with the operator. */
-export function credentialRefused(kind: Credential['kind'], reason: RefusalReason): GatewayError {
+/** 401 for a credential that was presented and is not good enough. `reason` stays with the operator; the record has it as `problem`. */
+export function credentialRefused(
+  kind: Credential['kind'],
+  reason: RefusalReason,
+  revokedBy?: Refused['revokedBy'],
+): GatewayError {
   const { code, message } = refusals[kind];
-  return new GatewayError(code, message, { reason });
+  return new GatewayError(code, message, {
+    reason,
+    detail: { credential: { kind, problem: reason, ...(revokedBy !== undefined && { revokedBy }) } },
+  });
 }
 
 /** 401 where a route takes only what is bound to its sender. */

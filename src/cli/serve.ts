@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { formatProblem, loadConfig } from '../config/load.ts';
 import { watchFiles } from '../config/watch.ts';
 import { createLog, type Log } from '../log.ts';
-import { type Gateway, startGateway } from '../service.ts';
+import { type Gateway, type ReloadOptions, startGateway } from '../service.ts';
 
 const quietMs = 1000;
 
@@ -27,8 +27,8 @@ export async function runGateway(options: {
   let loaded = await loadConfig(configFile, { env });
   for (const warning of loaded.warnings) log.warn(formatProblem(warning));
   const gateway = await startGateway({ loaded, log, version: packageVersion() });
-  const load = async () => {
-    const next = await loadConfig(configFile, { env });
+  const load = async (options: ReloadOptions) => {
+    const next = await loadConfig(configFile, { env, ...options });
     loaded = next;
     return next;
   };

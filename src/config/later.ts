@@ -14,7 +14,6 @@ const selectors = ['allow', 'deny'];
 const rules = ['routes.*.rules.*', 'routes.*.mcp.rules.*'];
 
 const laterKeys: readonly LaterKey[] = [
-  { at: 'revocation' },
   { at: 'limits' },
   { at: 'tracing' },
   { at: 'server.clientCertificateHeader' },

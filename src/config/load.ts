@@ -11,6 +11,7 @@ import { type LocatedYaml, parseLocatedYaml } from './located-yaml.ts';
 import { readNamedFiles, withAbsolutePaths } from './named-files.ts';
 import { ConfigError, type Path, type Problem } from './problem.ts';
 import { createReporter, type Draft, type Findings, type Review, type ReviewOptions } from './review.ts';
+import { type LoadedRevocations, loadRevocations } from './revocation-file.ts';
 import { salvage } from './salvage.ts';
 import { type Config, fileSchema, withResources } from './schema.ts';
 import { shapeProblems } from './shape.ts';
@@ -32,12 +33,16 @@ export interface LoadedConfig {
   /** The content of every named file by its absolute path. */
   readonly files: ReadonlyMap<string, Buffer>;
   readonly warnings: readonly Problem[];
+  /** The list of `revocation.file` as it was then; undefined where there is no such key. */
+  readonly revocations: LoadedRevocations | undefined;
 }
 
 export interface LoadOptions {
   readonly env: NodeJS.ProcessEnv;
   /** Milliseconds since 1970, for warnings about what has expired. */
   readonly now?: () => number;
+  /** The absolute path of the revocation list that is in force; while that file is bad, the last good list goes on. */
+  readonly revocationsInForce?: string | undefined;
 }
 
 /** Loads and checks the file. Throws a ConfigError with every problem; after a YAML syntax error with that one. */
@@ -53,12 +58,17 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
   const parsed = parseShape(values, document, findings);
   const keysOptions = { env: options.env, folder, named: dirname(file), reader };
   const keys = await readKeysFiles(parsed.draft, keysOptions, findings);
+  const now = (options.now ?? Date.now)();
+  const revocationOptions = { folder, named: dirname(file), now, inForce: options.revocationsInForce };
+  const revocations = await loadRevocations(parsed.draft, revocationOptions, findings, (reason) =>
+    findings.problems.push(document.problem(['revocation', 'file'], `cannot read the file: ${reason}`)),
+  );
   const review: Review = {
     ...createReporter({ ...parsed, document, secrets: values.secrets }, findings),
     draft: keys.draft,
     files: reader.files,
     declared: { authenticators: keysAt(document, 'authenticators'), upstreams: keysAt(document, 'upstreams') },
-    now: (options.now ?? Date.now)(),
+    now,
     isWritten: (path) => valueAt(document.value, parsed.originalPath(path)) !== undefined,
   };
   runChecks(review, keys.placeOf);
@@ -71,6 +81,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
     hash: hashOf(content, reader, new Map([...values.variables, ...keys.variables]), folder),
     files: reader.files,
     warnings: inOrder(warnings),
+    revocations,
   };
 }
 

@@ -20,10 +20,14 @@ const readFiles = [
 ];
 /** Written later, by the room that owns them. */
 const writtenFiles = ['audit.sinks.*.path'];
+/** Read and watched apart: it changes more often than the configuration, and is no part of its hash. */
+const separateFiles = ['revocation.file'];
 
 /** A copy with absolute paths; relative ones start in `folder`. */
 export function withAbsolutePaths(tree: unknown, folder: string): unknown {
-  const paths = new Set([...readFiles, ...writtenFiles].flatMap((pattern) => placesOf(tree, pattern)));
+  const paths = new Set(
+    [...readFiles, ...writtenFiles, ...separateFiles].flatMap((pattern) => placesOf(tree, pattern)),
+  );
   return mapStrings(tree, (text, path) =>
     text !== '' && paths.has(JSON.stringify(path)) ? resolve(folder, text) : text,
   );

@@ -1,4 +1,4 @@
-// The shape of `server`, `admin` and `audit`.
+// The shape of `server`, `admin`, `revocation` and `audit`.
 import { z } from 'zod';
 import { address, filePath, host, networks, origin, positiveSize, timeout } from './schema-values.ts';
 import { duration } from './units.ts';
@@ -45,6 +45,12 @@ export const admin = z.strictObject({
   listen: address
     .default('127.0.0.1:9090')
     .describe('host:port of metrics, health and status; never the public listener.'),
+});
+
+export const revocation = z.strictObject({
+  file: filePath.describe(
+    'YAML file: what is revoked. Looked at several times a second, apart from the configuration.',
+  ),
 });
 
 const sinkCommon = {

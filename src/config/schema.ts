@@ -9,7 +9,7 @@ import {
   type mtlsAuthenticator,
 } from './schema-authenticators.ts';
 import { type authenticate, type mcp, type mcpRule, type pathRule, route } from './schema-routes.ts';
-import { admin, audit, type fileSink, server } from './schema-server.ts';
+import { admin, audit, type fileSink, revocation, server } from './schema-server.ts';
 import { upstream } from './schema-upstreams.ts';
 import { authenticatorName, name, scope, scopes } from './schema-values.ts';
 
@@ -25,6 +25,7 @@ export const fileSchema = z.strictObject({
     .record(scope, scopes.min(1))
     .default({})
     .describe('Scopes that stand for others too: whoever has the one has those it names.'),
+  revocation: revocation.optional().describe('What is revoked, in a file of its own.'),
   upstreams: z.record(name, upstream).default({}).describe('What stands behind the gateway, by name.'),
   routes: z.array(route).min(1).describe('The first route that matches a request serves it.'),
   audit: audit.describe('The record of every request.'),

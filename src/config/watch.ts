@@ -59,7 +59,7 @@ export function watchFiles(paths: () => Iterable<string>, onChange: () => void, 
 }
 
 /** What differs whenever the file behind a path is another one or was written to. A file that cannot be seen has a stamp as well. */
-async function stampOf(path: string): Promise<string> {
+export async function stampOf(path: string): Promise<string> {
   try {
     const target = await realpath(path);
     const { dev, ino, size, mtimeNs } = await stat(target, { bigint: true });

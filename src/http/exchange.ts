@@ -1,5 +1,5 @@
 // The record of one request: the only mutable thing on the path. Opened when the head was read, closed exactly once.
-import { randomUUID } from 'node:crypto';
+import { randomUUID, type X509Certificate } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AuditEvent } from '../audit/event.ts';
 import type { CredentialRecord } from '../authn/credential.ts';
@@ -39,6 +39,8 @@ export interface Exchange<S = unknown, R extends RouteView = RouteView> {
   query: string;
   route: R | undefined;
   caller: Caller | undefined;
+  /** The certificate that came with the request, whatever it was good for. */
+  certificate: X509Certificate | undefined;
   /** What was presented, verified or not, for the record of a refused request. */
   readonly credentials: CredentialRecord[];
   message: McpMessage | undefined;
@@ -86,6 +88,7 @@ export function openExchange<S, R extends RouteView>(
     query: '',
     route: undefined,
     caller: undefined,
+    certificate: undefined,
     credentials: [],
     message: undefined,
     session: undefined,

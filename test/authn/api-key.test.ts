@@ -45,6 +45,7 @@ t.test('a key makes its client the principal, in its header or as Bearer', (t) =
       credentialId: 'reporting-tool-1',
       scopes: ['dashboards:read'],
       claims: {},
+      issuedAt: undefined,
       expiresAt: Date.parse('2026-12-31'),
       confirmation: undefined,
     },

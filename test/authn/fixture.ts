@@ -2,6 +2,7 @@
 import { X509Certificate } from 'node:crypto';
 import { pino } from 'pino';
 import type { Test } from 'tap';
+import type { AuthenticationContext } from '../../src/authn/authenticate.ts';
 import type { VerificationContext } from '../../src/authn/authenticator.ts';
 import {
   type AuthenticatorRuntime,
@@ -10,6 +11,7 @@ import {
   createAuthenticators,
 } from '../../src/authn/create.ts';
 import type { PeerCertificate } from '../../src/authn/credential.ts';
+import { nothingRevoked } from '../../src/authn/revocations.ts';
 import type { AuthenticatorConfig, Config } from '../../src/config/schema.ts';
 import { authenticator } from '../../src/config/schema-authenticators.ts';
 
@@ -83,8 +85,12 @@ export function createSet(
   return createAuthenticators({ config, files: new Map(present) }, runtime);
 }
 
-export function contextAt(runtime: TestRuntime, clientAddress = '192.0.2.1'): VerificationContext {
-  return { now: runtime.clock, clientAddress, resource };
+/** Nothing is revoked. */
+export function contextAt(
+  runtime: TestRuntime,
+  clientAddress = '192.0.2.1',
+): VerificationContext & Pick<AuthenticationContext, 'revocations'> {
+  return { now: runtime.clock, clientAddress, resource, revocations: () => nothingRevoked };
 }
 
 /** A certificate as the TLS layer hands it over when it found nothing wrong. */

@@ -92,6 +92,7 @@ t.test('a good token makes the principal, and is then known without its signatur
     credentialId: 'token-1',
     scopes: ['dashboards:read'],
     claims: { tenant: 'acme' },
+    issuedAt: now * 1000,
     expiresAt: (now + 60) * 1000,
     confirmation: undefined,
   });

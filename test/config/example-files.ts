@@ -11,6 +11,7 @@ export async function exampleFiles(): Promise<Record<string, string>> {
   const server = await internal.issue({ commonName: 'mcp.example.com', server: true, ...validity });
   const gateway = await internal.issue({ commonName: 'gateway', ...validity });
   return {
+    'revoked.yaml': 'clientIds: [corp-oauth/former_agent]\n',
     'tls/tls.crt': server.certificatePem,
     'tls/tls.key': server.keyPem,
     'tls/clients-ca.crt': clients.certificatePem,

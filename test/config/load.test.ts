@@ -180,7 +180,7 @@ t.test('keys and values of later versions are refused by name, and nothing else 
     'server: {listen: "127.0.0.1:1", publicUrl: https://a.example, workers: auto, clientCertificateHeader: {from: []}}',
     'authenticators: {corp: {type: jwt, issuer: https://idp.example.com/}}',
     'scopeImplies: {a: [b]}',
-    'revocation: {file: revoked.yaml}',
+    'limits: {}',
     'upstreams: {s: {url: "http://127.0.0.1:1", identity: {assertion: {username: {default: "${subject}"}}}}}',
     'routes:',
     '  - path: /mcp',
@@ -196,7 +196,7 @@ t.test('keys and values of later versions are refused by name, and nothing else 
   t.same(await linesOf(t.testdir(), yaml), [
     later('2:63', 'server.workers', '"workers" other than 1'),
     later('2:78', 'server.clientCertificateHeader', '"clientCertificateHeader"'),
-    later('5:1', 'revocation', '"revocation"'),
+    later('5:1', 'limits', '"limits"'),
     later('6:55', 'upstreams.s.identity.assertion', '"assertion"'),
     later('12:7', 'routes[0].mcp.probe', '"probe"'),
     later('13:36', 'routes[0].mcp.rules[0].allow.during', '"during"'),

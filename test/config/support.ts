@@ -9,19 +9,20 @@ export const now = Date.UTC(2026, 10, 1);
 export interface LoadFixture {
   readonly files?: Readonly<Record<string, string | Buffer>>;
   readonly env?: NodeJS.ProcessEnv;
+  readonly revocationsInForce?: string;
 }
 
 /** Writes gateway.yaml and further files into the folder and loads it. */
 export async function loadText(
   folder: string,
   yaml: string | Buffer,
-  { files = {}, env = {} }: LoadFixture = {},
+  { files = {}, env = {}, ...options }: LoadFixture = {},
 ): Promise<LoadedConfig> {
   for (const [name, content] of Object.entries({ ...files, 'gateway.yaml': yaml })) {
     mkdirSync(dirname(join(folder, name)), { recursive: true });
     writeFileSync(join(folder, name), content);
   }
-  return loadConfig(join(folder, 'gateway.yaml'), { env, now: () => now });
+  return loadConfig(join(folder, 'gateway.yaml'), { env, now: () => now, ...options });
 }
 
 /** The lines that `check` would print, without the folder; warnings begin with `warning: `. Empty: the file is valid. */

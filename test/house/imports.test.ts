@@ -30,6 +30,7 @@ const roomOfFile: Record<string, string> = {
   service: 'gateway',
   'still-allowed': 'gateway',
   'live-streams': 'gateway',
+  'revocation-feed': 'gateway',
   'under-way': 'gateway',
 };
 

@@ -32,6 +32,7 @@ export function callerOf(
     credentialId: 'jti-1',
     scopes,
     claims: {},
+    issuedAt: undefined,
     expiresAt: undefined,
     confirmation: undefined,
     ...principal,

@@ -35,6 +35,7 @@ export const agentCaller: Caller = {
     credentialId: 'jti-1',
     scopes: ['dashboards:read', 'queries:execute'],
     claims: { tenant: 'acme' },
+    issuedAt: undefined,
     expiresAt: undefined,
     confirmation: undefined,
   },

@@ -44,6 +44,8 @@ export interface TestGatewayOptions {
   readonly now?: () => number;
   /** How often the open streams are looked at; short where `now` is not the system's clock. */
   readonly streamTickMs?: number;
+  /** How often the revocation file is looked at. */
+  readonly revocationPollMs?: number;
   readonly env?: NodeJS.ProcessEnv;
   /** Writes everything the operator's log says into `gateway.log` beside the configuration. */
   readonly logToFile?: boolean;
@@ -71,6 +73,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       version: 'test',
       ...(options.now !== undefined && { now: options.now }),
       ...(options.streamTickMs !== undefined && { streamTickMs: options.streamTickMs }),
+      ...(options.revocationPollMs !== undefined && { revocationPollMs: options.revocationPollMs }),
     });
   const gateway = await start().catch(async (error: unknown) => {
     await rm(directory, { recursive: true, force: true });
@@ -100,7 +103,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     records,
     async reload(yaml) {
       await writeFile(file, complete(yaml));
-      await gateway.reload(() => loadConfig(file, { env }));
+      await gateway.reload((reloading) => loadConfig(file, { env, ...reloading }));
     },
     write: (name, content) => writeFile(join(directory, name), content),
     record: async (matches) => (await matchingRecords(1, matches))[0]!,

@@ -1,0 +1,163 @@
+// The revocation list in force: its file is looked at several times a second, and only ever replaced by a good list.
+import type { RevocationEntries, Revocations } from './authn/revocations.ts';
+import { compileRevocations, countEntries, mergeEntries, noEntries, nothingRevoked } from './authn/revocations.ts';
+import {
+  digestOf,
+  type LoadedRevocations,
+  parseRevocationFile,
+  type RevocationList,
+  readRevocationFile,
+} from './config/revocation-file.ts';
+import { stampOf } from './config/watch.ts';
+import type { Log } from './log.ts';
+
+/** With the time it takes to read a list, a change is in force within a second. */
+export const revocationPollMs = 200;
+/** From then on a file that has not changed is taken for whole. */
+const stillMs = 500;
+/** A file that never comes to rest is taken as it is. */
+const restlessMs = 5000;
+
+export interface RevocationState {
+  readonly entries: number;
+  /** SHA-256 of the file that the list is from. */
+  readonly digest: string | undefined;
+  /** Why the file as it is now cannot be used; the list is then an older one. */
+  readonly problem: string | undefined;
+}
+
+export interface RevocationFeed {
+  /** Another object after each change. */
+  readonly current: () => Revocations;
+  /** Undefined where the configuration names no list. */
+  state(): RevocationState | undefined;
+  /** The file that is followed. */
+  readonly path: () => string | undefined;
+  /** Goes on with the list of another configuration; nothing happens where it names the same file. */
+  follow(loaded: LoadedRevocations | undefined): void;
+  /** Looks once. Polls never overlap. */
+  poll(): Promise<void>;
+  close(): void;
+}
+
+export interface RevocationFeedOptions {
+  readonly log: Log;
+  /** Writes a `config` record. */
+  record(detail: Readonly<Record<string, unknown>>): void;
+  readonly observe: { revocationsTaken(entries: number): void; revocationsRefused(): void };
+  /** Milliseconds between two looks; 0: only when `poll` is called. */
+  readonly intervalMs?: number | undefined;
+  /** Milliseconds of a clock that never goes back. */
+  readonly monotonic?: () => number;
+}
+
+/**
+ * What a changed file revokes counts at the next look, even while it is still being written; what it no longer names counts until it has
+ * been still for a while, so that half a list never gives anything back. A file that is bad or missing by then changes nothing: the last
+ * good list stays in force, and the log, a `config` record and a metric say so.
+ */
+export function createRevocationFeed(
+  first: LoadedRevocations | undefined,
+  options: RevocationFeedOptions,
+): RevocationFeed {
+  const now = options.monotonic ?? performance.now.bind(performance);
+  let path: string | undefined;
+  let taken: RevocationList | undefined;
+  let inForce: RevocationEntries = noEntries;
+  let compiled: Revocations = nothingRevoked;
+  let problem: string | undefined;
+  let stamp: string | undefined;
+  let changedAt: number | undefined;
+  let restlessSince: number | undefined;
+  let running: Promise<void> | undefined;
+  let closed = false;
+
+  function enforce(entries: RevocationEntries): void {
+    inForce = entries;
+    compiled = compileRevocations(entries);
+    options.observe.revocationsTaken(countEntries(entries));
+  }
+
+  function follow(loaded: LoadedRevocations | undefined): void {
+    if (loaded !== undefined && loaded.path === path) return;
+    path = loaded?.path;
+    taken = loaded?.list;
+    problem = stamp = changedAt = restlessSince = undefined;
+    if (taken !== undefined) enforce(taken.entries);
+    else if (loaded === undefined) enforce(noEntries);
+  }
+
+  async function look(): Promise<void> {
+    const looked = path;
+    if (looked === undefined) return;
+    const found = await stampOf(looked);
+    if (closed || looked !== path) return;
+    const time = now();
+    if (found !== stamp) {
+      stamp = found;
+      changedAt = time;
+      restlessSince ??= time;
+    } else if (changedAt === undefined) return;
+    const settled = time - changedAt! >= stillMs || time - restlessSince! >= restlessMs;
+    if (!settled && changedAt !== time) return;
+    if (settled) changedAt = restlessSince = undefined;
+    const list = await readList(looked, taken);
+    if (closed || looked !== path) return;
+    if (typeof list !== 'string') take(list, settled);
+    else if (settled) refuse(list);
+  }
+
+  function take(list: RevocationList, settled: boolean): void {
+    const isNew = list.digest !== taken?.digest;
+    const recovered = problem !== undefined;
+    const whole = settled ? list.entries : inForce;
+    const next = isNew && !settled ? mergeEntries(inForce, list.entries) : whole;
+    if (next !== inForce || recovered) enforce(next);
+    taken = list;
+    problem = undefined;
+    if (!isNew && !recovered) return;
+    const { digest } = list;
+    const entries = countEntries(list.entries);
+    options.log.info({ entries, digest }, 'revocation list taken');
+    options.record({ event: 'revocation list taken', entries, digest });
+  }
+
+  function refuse(reason: string): void {
+    problem = reason;
+    options.observe.revocationsRefused();
+    options.log.error(`revocation list not taken, the last good one stays in force: ${reason}`);
+    options.record({ event: 'revocation list refused', problem: reason });
+  }
+
+  function poll(): Promise<void> {
+    running ??= look().finally(() => {
+      running = undefined;
+    });
+    return running;
+  }
+
+  follow(first);
+  const intervalMs = options.intervalMs ?? revocationPollMs;
+  const timer = intervalMs > 0 ? setInterval(poll, intervalMs).unref() : undefined;
+  return {
+    current: () => compiled,
+    path: () => path,
+    state: () => (path === undefined ? undefined : { entries: countEntries(inForce), digest: taken?.digest, problem }),
+    follow,
+    poll,
+    close() {
+      closed = true;
+      clearInterval(timer);
+    },
+  };
+}
+
+/** The list in a file, `known` itself where nothing has changed in it, or why it cannot be used. */
+async function readList(path: string, known: RevocationList | undefined): Promise<RevocationList | string> {
+  try {
+    const content = await readRevocationFile(path);
+    return digestOf(content) === known?.digest ? known : parseRevocationFile(path, content).list;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}

@@ -1,0 +1,307 @@
+// The revocation file through the running gateway: refused at once whatever is cached, streams ended, and every failure of the file bounded.
+import { createHash, randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { IssuedCertificate } from '../../src/dev/pki.ts';
+import { boundTo, createTestCertificates, fingerprintOf } from '../support/certificates.ts';
+import { createClient, toolCall } from '../support/client.ts';
+import { type HeldStream, type HeldStreamOptions, holdStream } from '../support/event-stream.ts';
+import { startTestGateway } from '../support/gateway.ts';
+import { createFakeIssuer } from '../support/issuer.ts';
+import { startUpstream } from '../support/upstream.ts';
+
+const certificates = await createTestCertificates();
+const { authority } = certificates;
+const ca = authority.certificatePem;
+const issuer = await createFakeIssuer();
+t.teardown(() => issuer.close());
+const key = `sk_${randomBytes(32).toString('base64url')}`;
+const keyHash = createHash('sha256').update(key).digest('hex');
+const call = toolCall('list_dashboards');
+
+const yamlOf = (upstreamUrl: string, more = '') => `version: 1
+server:
+  listen: 127.0.0.1:0
+  publicUrl: https://mcp.example.com
+  tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: optional, clientCaFile: clients-ca.crt}
+admin: {listen: "127.0.0.1:0"}
+authenticators:
+  corp: {type: jwt, issuer: "${issuer.issuer}"}
+  keys: {type: apiKey, keys: [{id: k1, hash: "sha256:${keyHash}", clientId: reporting_tool, scopes: [dashboards:read], expires: 2099-01-01}]}
+  workloads: {type: mtls, allow: [{commonName: client-ai-agent-1, clientId: ai_agent_prod, scopes: [dashboards:read]}]}
+revocation: {file: revoked.yaml}
+upstreams: {up: {url: "${upstreamUrl}"}}
+routes:
+  - path: /mcp
+    upstream: up
+    authenticate: {anyOf: [corp, keys, workloads]}
+    mcp: {rules: [{allow: {tools: [list_dashboards]}, require: {scopes: [dashboards:read]}}]}
+${more}`;
+
+async function sceneOf(t: Test, list = '{}', mayAnswer: Promise<void> = Promise.resolve()) {
+  const open: ServerResponse[] = [];
+  const upstream = await startUpstream({
+    reply(request, response) {
+      if (request.method === 'GET') open.push(response);
+      response.writeHead(200, { 'content-type': request.method === 'GET' ? 'text/event-stream' : 'application/json' });
+      if (request.method === 'GET') void mayAnswer.then(() => response.flushHeaders());
+      else response.end('{"jsonrpc":"2.0","id":1,"result":{}}');
+    },
+  });
+  const gateway = await startTestGateway({
+    yaml: yamlOf(upstream.url),
+    files: { ...certificates.files, 'revoked.yaml': list },
+    streamTickMs: 10,
+    revocationPollMs: 10,
+  });
+  const held: HeldStream[] = [];
+  t.teardown(async () => {
+    for (const stream of held) stream.leave();
+    await gateway.close();
+    await upstream.close();
+  });
+  const since = async () => (await gateway.records()).length;
+  return {
+    gateway,
+    upstream,
+    open,
+    client(certificate?: IssuedCertificate) {
+      const client = createClient({ port: gateway.port, ca, certificate });
+      t.teardown(() => client.close());
+      return client;
+    },
+    async hold(options: Omit<HeldStreamOptions, 'port'>) {
+      const stream = await holdStream({ port: gateway.port, ca, ...options });
+      held.push(stream);
+      return stream;
+    },
+    reload: (more?: string) => gateway.reload(yamlOf(upstream.url, more)),
+    /** Writes the list, and waits for the record that it is in force, or is not. */
+    async revoke(content: string, event = 'revocation list taken') {
+      const before = await since();
+      await gateway.write('revoked.yaml', content);
+      return gateway.record(({ seq, detail }) => seq > before && detail?.event === event);
+    },
+    status: async () => (await (await fetch(`http://127.0.0.1:${gateway.adminPort}/status`)).json()) as object,
+    async metric(line: RegExp) {
+      return line.exec(await gateway.metrics())?.[0];
+    },
+  };
+}
+
+const inSeconds = (offset: number) => Math.floor(Date.now() / 1000) + offset;
+const withKey = { authorization: `Bearer ${key}` };
+
+interface Presented {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly certificate?: IssuedCertificate;
+}
+
+const token = async (claims: Readonly<Record<string, unknown>> = {}) => ({
+  headers: { authorization: `Bearer ${await issuer.token(claims)}` },
+});
+const { agent } = certificates;
+const serial = agent.serialNumber.replace(/..(?=.)/g, '$&:').toLowerCase();
+
+/** Each credential, the list that revokes it, and what is said of it. */
+const revoked: Record<string, { from: Presented; list: string; code: string; by: string; id: string | undefined }> = {
+  'a token by its id': {
+    from: await token({ jti: 'j1' }),
+    list: 'jti: [j1]',
+    code: 'invalid_token',
+    by: 'jti',
+    id: 'j1',
+  },
+  'the tokens of a subject': {
+    from: await token({ sub: 'mallory', jti: 'j2' }),
+    list: 'subjects: [corp/mallory]',
+    code: 'invalid_token',
+    by: 'subject',
+    id: 'j2',
+  },
+  'the tokens of a client': {
+    from: await token({ client_id: 'stolen', jti: 'j3' }),
+    list: 'clientIds: [stolen]',
+    code: 'invalid_token',
+    by: 'clientId',
+    id: 'j3',
+  },
+  'tokens from before an incident': {
+    from: await token({ iat: inSeconds(-100), jti: 'j4' }),
+    list: `issuedBefore: ${new Date(inSeconds(-50) * 1000).toISOString()}`,
+    code: 'invalid_token',
+    by: 'issuedBefore',
+    id: 'j4',
+  },
+  'a token that does not say when it is from': {
+    from: await token({ iat: undefined, jti: 'j5' }),
+    list: 'issuedBefore: 2001-01-01',
+    code: 'invalid_token',
+    by: 'issuedBefore',
+    id: 'j5',
+  },
+  'a key by its id': {
+    from: { headers: withKey },
+    list: 'keyIds: [k1]',
+    code: 'invalid_api_key',
+    by: 'keyId',
+    id: 'k1',
+  },
+  'the keys of a client': {
+    from: { headers: withKey },
+    list: 'clientIds: [keys/reporting_tool]',
+    code: 'invalid_api_key',
+    by: 'clientId',
+    id: 'k1',
+  },
+  'a certificate by its serial number': {
+    from: { certificate: agent },
+    list: `certificates: ["${serial}"]`,
+    code: 'invalid_certificate',
+    by: 'certificate',
+    id: fingerprintOf(agent),
+  },
+  'a certificate by its fingerprint': {
+    from: { certificate: agent },
+    list: `certificates: ["${fingerprintOf(agent)}"]`,
+    code: 'invalid_certificate',
+    by: 'certificate',
+    id: fingerprintOf(agent),
+  },
+  'a certificate beside a good token': {
+    from: { ...(await token()), certificate: agent },
+    list: `certificates: ["${serial}"]`,
+    code: 'invalid_certificate',
+    by: 'certificate',
+    id: fingerprintOf(agent),
+  },
+  'the certificate of a client': {
+    from: { certificate: agent },
+    list: 'clientIds: [workloads/ai_agent_prod]',
+    code: 'invalid_certificate',
+    by: 'clientId',
+    id: fingerprintOf(agent),
+  },
+};
+
+for (const [name, { from, list, code, by, id }] of Object.entries(revoked)) {
+  t.test(`revoked: ${name}, on a connection and in a cache that know it, and on its stream`, async (t) => {
+    const scene = await sceneOf(t);
+    const client = scene.client(from.certificate);
+    const send = () => client.post(call, { headers: from.headers ?? {} });
+    t.equal((await send()).status, 200);
+    t.equal((await send()).status, 200, 'known by now');
+    const stream = await scene.hold(from);
+    const bystander = await scene.hold(await token());
+    t.match([stream, bystander], [{ response: { statusCode: 200 } }, { response: { statusCode: 200 } }]);
+    const forwarded = scene.upstream.requests.length;
+    const taken = await scene.revoke(list);
+    t.match(taken, { stage: 'config', detail: { event: 'revocation list taken', entries: 1 } });
+    const refused = await send();
+    t.equal(refused.status, 401);
+    t.match(JSON.parse(refused.text), { error: { data: { code } } });
+    t.equal(scene.upstream.requests.length, forwarded, 'nothing was forwarded');
+    const record = await scene.gateway.record((each) => each.id === refused.id);
+    t.match(record, {
+      stage: 'completed',
+      decision: 'deny',
+      reason: code,
+      status: 401,
+      outcome: 'refused',
+      detail: { credential: { problem: 'revoked', revokedBy: by } },
+    });
+    t.ok(
+      record.credentials?.some((each) => each.id === id),
+      'the record names the credential',
+    );
+    const authenticator = { invalid_token: 'corp', invalid_api_key: 'keys', invalid_certificate: 'workloads' }[code];
+    t.match(
+      await scene.metric(/portcullis_authentications_total\{[^}]*reason="revoked"\} \d+/),
+      `authenticator="${authenticator}",result="refused"`,
+    );
+    t.equal(await stream.ended(), 'clean');
+    const streamId = stream.response.headers['x-request-id'];
+    const ended = await scene.gateway.record((each) => each.id === streamId && each.stage === 'stream');
+    t.match(ended, { reason: 'revoked', detail: { event: 'ended' } });
+    scene.open[1]!.write('data: on\n\n');
+    await bystander.saw('data: on\n\n');
+    bystander.leave();
+    await scene.revoke('{}');
+    await scene.gateway.record(({ detail }) => detail?.event === 'revocation list taken' && detail.entries === 0);
+    let status = 0;
+    for (let attempt = 0; attempt < 500 && status !== 200; attempt++) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      status = (await send()).status;
+    }
+    t.equal(status, 200, 'and back, once the list has been still');
+  });
+}
+
+t.test('a certificate that only proves who sends a bound token is revoked like any other', async (t) => {
+  const scene = await sceneOf(t);
+  await scene.gateway.reload(
+    yamlOf(scene.upstream.url)
+      .replace(/\n {2}workloads: .*/, '')
+      .replace(', workloads]', ']'),
+  );
+  const from = { ...(await token(boundTo(agent))), certificate: agent };
+  const client = scene.client(agent);
+  t.equal((await client.post(call, from)).status, 200);
+  const stream = await scene.hold(from);
+  await scene.revoke(`certificates: ["${serial}"]`);
+  const refused = await client.post(call, from);
+  t.match([refused.status, refused.text], [401, /invalid_certificate/]);
+  t.equal(await stream.ended(), 'clean');
+});
+
+t.test('a stream whose request was let in before the change, and began after it, ends as well', async (t) => {
+  let answer = () => {};
+  const scene = await sceneOf(t, '{}', new Promise((resolve) => (answer = resolve)));
+  const holding = scene.hold(await token({ jti: 'late' }));
+  await scene.gateway.record(({ stage }) => stage === 'decided');
+  await scene.revoke('jti: [late]');
+  answer();
+  const stream = await holding;
+  t.equal(await stream.ended(), 'clean');
+});
+
+t.test('a bad file changes nothing but what operators see, and a reload goes on with the last good list', async (t) => {
+  const scene = await sceneOf(t, 'keyIds: [k1]');
+  const client = scene.client();
+  const send = async () => (await client.post(call, { headers: withKey })).status;
+  t.equal(await send(), 401);
+  t.match((await scene.gateway.records())[0], { detail: { event: 'started', revocation: { entries: 1 } } });
+  const refused = await scene.revoke('keyIds: [', 'revocation list refused');
+  t.match(refused.detail, { problem: /revoked\.yaml:1:\d+ not valid YAML/ });
+  t.equal(await send(), 401);
+  t.match(await scene.status(), { revocation: { entries: 1, problem: /not valid YAML/ } });
+  t.equal((await fetch(`http://127.0.0.1:${scene.gateway.adminPort}/readyz`)).status, 200, 'it goes on serving');
+  t.equal(
+    await scene.metric(/^portcullis_revocation_last_reload_success .*$/m),
+    'portcullis_revocation_last_reload_success 0',
+  );
+  t.equal(await scene.metric(/^portcullis_revocation_entries .*$/m), 'portcullis_revocation_entries 1');
+  await scene.reload('# another configuration\n');
+  await scene.gateway.record(({ detail }) => detail?.event === 'reloaded');
+  t.equal(await send(), 401);
+  rmSync(join(scene.gateway.directory, 'revoked.yaml'));
+  await scene.gateway.record(({ detail }) => /no such file/.test(String(detail?.problem)));
+  t.equal(await send(), 401);
+  await scene.revoke('{}');
+  t.equal(
+    await scene.metric(/^portcullis_revocation_last_reload_success .*$/m),
+    'portcullis_revocation_last_reload_success 1',
+  );
+});
+
+t.test('a start with a list that is bad or not there refuses to start', async (t) => {
+  const start = (files: Readonly<Record<string, string>>) =>
+    startTestGateway({ yaml: yamlOf('http://127.0.0.1:9'), files: { ...certificates.files, ...files } });
+  await t.rejects(start({ 'revoked.yaml': 'jti: x' }), {
+    name: 'ConfigError',
+    message: /revoked\.yaml:1:6 jti: expected a list/,
+  });
+  await t.rejects(start({}), { name: 'ConfigError', message: /revocation\.file: cannot read the file/ });
+});
