@@ -1,0 +1,110 @@
+// What a deployed gateway stands between in these checks: an issuer, an MCP upstream, certificates, and a gateway as a process of its own.
+import { strict as assert } from 'node:assert';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createTestCertificates, type TestCertificates } from '../support/certificates.ts';
+import { createFakeIssuer, type FakeIssuer } from '../support/issuer.ts';
+import { startUpstream, type TestUpstream } from '../support/upstream.ts';
+
+export interface Scene {
+  readonly directory: string;
+  readonly certificates: TestCertificates;
+  readonly issuer: FakeIssuer;
+  readonly upstream: TestUpstream;
+  /** `gateway.yaml` in a folder of its own with `tls.crt`, `tls.key` and `clients-ca.crt`; yields the folder. */
+  configure(name: string, yaml: string): Promise<string>;
+  /** Starts a process and waits until it has answered ready on the admin port; it is ended with the scene. */
+  start(command: readonly string[], adminPort: number): Promise<Running>;
+  close(): Promise<void>;
+}
+
+export interface Running {
+  readonly child: ChildProcess;
+  /** What it has written so far. */
+  output(): string;
+  /** Sends the signal and yields the exit code. */
+  stop(signal: NodeJS.Signals): Promise<number | null>;
+}
+
+const patienceMs = 30_000;
+
+export async function startScene(): Promise<Scene> {
+  const directory = await mkdtemp(join(tmpdir(), 'portcullis-deploy-'));
+  const [certificates, issuer, upstream] = await Promise.all([
+    createTestCertificates(),
+    createFakeIssuer(),
+    startUpstream(),
+  ]);
+  const started: Running[] = [];
+  return {
+    directory,
+    certificates,
+    issuer,
+    upstream,
+    async configure(name, yaml) {
+      const folder = join(directory, name);
+      await mkdir(folder);
+      const files = { ...certificates.files, 'gateway.yaml': yaml };
+      await Promise.all(Object.entries(files).map(([file, content]) => writeFile(join(folder, file), content)));
+      return folder;
+    },
+    async start(command, adminPort) {
+      const running = launch(command);
+      started.push(running);
+      await untilAnswers(`http://127.0.0.1:${adminPort}/readyz`, running);
+      return running;
+    },
+    async close() {
+      await Promise.all(started.map((running) => running.stop('SIGKILL')));
+      await Promise.all([issuer.close(), upstream.close()]);
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Starts a process; its output is kept. */
+export function launch([command, ...args]: readonly string[]): Running {
+  const child = spawn(command!, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (piece) => {
+      text += piece;
+    });
+  }
+  child.on('error', (error) => {
+    text += error.message;
+  });
+  return {
+    child,
+    output: () => text,
+    async stop(signal) {
+      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return child.exitCode;
+      const closed = once(child, 'close');
+      child.kill(signal);
+      const [code] = (await closed) as [number | null];
+      return code;
+    },
+  };
+}
+
+/** Waits until the address is answered 200. Throws an Error with the process's output when that does not come. */
+export async function untilAnswers(url: string, running: Running): Promise<void> {
+  const deadline = Date.now() + patienceMs;
+  while (Date.now() < deadline && running.child.exitCode === null) {
+    const status = await fetch(url).then(
+      (response) => response.status,
+      () => 0,
+    );
+    if (status === 200) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.fail(`${url} was not answered 200:\n${running.output()}`);
+}
+
+/** A `tools/call` of the AI agent. */
+export function callOf(tool: string): string {
+  return JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: tool, arguments: {} } });
+}
