@@ -319,14 +319,16 @@ function keepPlace(exchange: Exchange, rest: Promise<void>): void {
 }
 
 function answerItself(exchange: Exchange, route: Route, runtime: Runtime): void {
-  const { status, headers, body } = route.respond!;
-  exchange.bytes = exchange.method === 'HEAD' ? 0 : Buffer.byteLength(body);
-  exchange.response.writeHead(status, {
+  const { method, response } = exchange;
+  const { status, headers, body } = route.respond!(method);
+  exchange.bytes = method === 'HEAD' ? 0 : Buffer.byteLength(body);
+  response.writeHead(status, {
     ...responseHeaders(exchange, runtime),
     ...headers,
-    'content-length': String(Buffer.byteLength(body)),
+    // RFC 9110 §8.6: an answer that cannot have a body has no length.
+    ...(status !== 204 && { 'content-length': String(Buffer.byteLength(body)) }),
   });
-  exchange.response.end(exchange.method === 'HEAD' ? undefined : body);
+  response.end(method === 'HEAD' ? undefined : body);
 }
 
 function answerPreflight(exchange: Exchange, route: Route, runtime: Runtime): void {

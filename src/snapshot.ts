@@ -1,19 +1,20 @@
 // One immutable compilation of the configuration. A request uses the snapshot it began with to its end.
 import type { PrincipalTexts } from './audit/exchange-event.ts';
 import { type AuthenticatePlan, compileAuthenticate } from './authn/authenticate.ts';
+import { authorizationServersOf } from './authn/authorization-servers.ts';
 import { type AuthenticatorRuntime, type AuthenticatorSet, createAuthenticators } from './authn/create.ts';
-import { alternativesOf } from './config/alternatives.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { mcpRouteMethods, pathRouteMethods } from './config/methods.ts';
 import type { Config, RouteConfig } from './config/schema.ts';
 import { compileClientAddress, type ForwardingHeaders } from './http/client-address.ts';
 import type { RouteView } from './http/exchange.ts';
 import { compileHostPolicy, type HostPolicy, isLoopbackAddress } from './http/host.ts';
-import { metadataUrlOf, protectedResourceMetadata } from './http/metadata.ts';
+import { metadataUrlOf, neverAskedFor } from './http/metadata.ts';
 import { compileRoutes, type RouteMatch, type RoutePattern } from './http/route.ts';
 import { compileMetaTools, type MetaTools, noMetaTools } from './mcp/meta-tools.ts';
 import { compileSessions, createSessionMemory, type RouteSessions, type SessionMemory } from './mcp/session.ts';
 import { parseSessionKey } from './mcp/session-key.ts';
+import { metadataRoutes } from './metadata-routes.ts';
 import { compileMcpRules, compilePathRules, type Policy, scopesOf, toolsNamedBy } from './policy/compile.ts';
 import { metaToolsOf, presetOf, rulesOf } from './policy/presets.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from './upstream/request-headers.ts';
@@ -30,17 +31,24 @@ export interface Route extends RoutePattern, RouteView {
   /** Of MCP routes, whose sessions belong to who opened them. */
   readonly sessions: RouteSessions | undefined;
   readonly resource: string;
+  /** The issuers whose tokens it takes. */
+  readonly authorizationServers: readonly string[];
   readonly plan: AuthenticatePlan;
   readonly policy: Policy;
   /** Undefined where the gateway answers by itself. */
   readonly upstream: { readonly target: Upstream; readonly shapeRequest: ShapeRequestHeaders } | undefined;
-  readonly respond:
-    | { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string }
-    | undefined;
+  readonly respond: ((method: string) => Answer) | undefined;
   /** A public document that every page may read. */
   readonly anyOrigin: boolean;
   /** Tools that may be a metric label. */
   readonly knownTools: ReadonlySet<string>;
+}
+
+/** What the gateway answers by itself. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
 }
 
 export interface Snapshot {
@@ -80,7 +88,7 @@ export function compileSnapshot(
   return {
     hash: loaded.hash,
     config,
-    match: compileRoutes([...metadataRoutes(routes, config), ...routes]),
+    match: compileRoutes([...metadataRoutes(routes, config, authenticators), ...routes]),
     hosts: compileHostPolicy({ ...config.server, onLoopback: isLoopbackAddress(hostOf(config.server.listen)) }),
     clientAddress: compileClientAddress(config.server.trustedProxies),
     authenticators,
@@ -137,6 +145,7 @@ function compileRoute(
 ): Omit<Route, 'sessions'> {
   const { mcp, resource } = route;
   const plan = compileAuthenticate(route, config);
+  const authorizationServers = authorizationServersOf(route, config);
   const names = { authenticators: Object.keys(config.authenticators) };
   const policy = mcp === undefined ? compilePathRules(route, names) : compileMcpRules(rulesOf(mcp), names);
   const methods = route.methods ?? (mcp === undefined ? pathRouteMethods : mcpRouteMethods);
@@ -148,12 +157,20 @@ function compileRoute(
     mcp,
     metaTools,
     resource,
+    authorizationServers,
     plan,
     policy,
     upstreamName: route.upstream,
     upstream: route.upstream === undefined ? undefined : compileUpstream(route, config, upstreams),
-    respond: route.respond && compileResponse(route.respond),
-    challenge: challengeOf(route, config, resource, mcp?.challengeScopes ?? scopesOf(policy)),
+    respond: route.respond && compileAnswer(route.respond),
+    challenge:
+      plan.kind === 'none'
+        ? undefined
+        : {
+            scope: (mcp?.challengeScopes ?? scopesOf(policy)).filter((scope) => scope !== neverAskedFor),
+            resource,
+            metadataUrl: authorizationServers.length > 0 ? metadataUrlOf(resource).href : undefined,
+          },
     anyOrigin: false,
     knownTools: new Set([
       ...policy.toolNames,
@@ -176,71 +193,13 @@ function compileUpstream(
   return { target: pooled.target, shapeRequest: compileRequestHeaders(config, upstream, route.mcp) };
 }
 
-function challengeOf(
-  route: RouteConfig,
-  config: Config,
-  resource: string,
-  scope: readonly string[],
-): Route['challenge'] {
-  if (route.authenticate === 'none') return undefined;
-  const takesTokens = issuersOf(route, config).length > 0;
-  return { scope, resource, metadataUrl: takesTokens ? metadataUrlOf(resource).href : undefined };
-}
-
-/** One document for each route that takes OAuth tokens, at the path form of RFC 9728 §3.1. */
-function metadataRoutes(routes: readonly Route[], config: Config): Route[] {
-  return routes.flatMap((route, index) => {
-    const issuers = issuersOf(config.routes[index]!, config);
-    if (issuers.length === 0) return [];
-    const document = protectedResourceMetadata({
-      resource: route.resource,
-      authorizationServers: issuers,
-      scopes: route.challenge?.scope ?? [],
-    });
-    return [
-      {
-        name: 'protected-resource-metadata',
-        path: metadataUrlOf(route.resource).pathname,
-        methods: new Set(['GET', 'OPTIONS']),
-        mcp: undefined,
-        metaTools: noMetaTools,
-        sessions: undefined,
-        resource: route.resource,
-        plan: compileAuthenticate({ authenticate: 'none' }, config),
-        policy: compilePathRules({}, { authenticators: [] }),
-        upstreamName: undefined,
-        upstream: undefined,
-        respond: {
-          ...compileResponse({ status: 200, json: document as never }),
-          headers: {
-            'content-type': 'application/json',
-            'access-control-allow-origin': '*',
-            'cache-control': 'max-age=300',
-          },
-        },
-        challenge: undefined,
-        anyOrigin: true,
-        knownTools: new Set<string>(),
-      },
-    ];
-  });
-}
-
-function issuersOf(route: RouteConfig, config: Config): string[] {
-  const { required, optional } = alternativesOf(route.authenticate, []);
-  const names = new Set([...required.flatMap(({ members }) => members), ...optional].map(({ name }) => name));
-  return [...names].flatMap((name) => {
-    const authenticator = config.authenticators[name];
-    return authenticator !== undefined && 'issuer' in authenticator ? [authenticator.issuer] : [];
-  });
-}
-
-function compileResponse(respond: NonNullable<RouteConfig['respond']>): NonNullable<Route['respond']> {
+function compileAnswer(respond: NonNullable<RouteConfig['respond']>): NonNullable<Route['respond']> {
   const json = respond.json !== undefined;
   const body = json ? JSON.stringify(respond.json) : (respond.text ?? '');
-  return {
+  const answer = {
     status: respond.status,
     headers: { 'content-type': json ? 'application/json' : 'text/plain; charset=utf-8' },
     body,
   };
+  return () => answer;
 }

@@ -4,6 +4,7 @@ import type { AuthenticatorConfig, Config, IntrospectionAuthenticatorConfig } fr
 import type { Log } from '../log.ts';
 import { createApiKeyAuthenticator } from './api-key.ts';
 import type { Authenticator, CertificateVerifier, LastingAuthenticator } from './authenticator.ts';
+import { mirroredIssuer } from './authorization-servers.ts';
 import { createCertificateReader } from './certificate.ts';
 import { parseClientKey } from './client-key.ts';
 import { createIntrospectionAuthenticator } from './introspection.ts';
@@ -59,7 +60,7 @@ export interface AuthenticatorSet {
 }
 
 interface Loaded {
-  readonly config: Pick<Config, 'authenticators' | 'server'>;
+  readonly config: Pick<Config, 'authenticators' | 'server'> & Partial<Pick<Config, 'routes'>>;
   readonly files: ReadonlyMap<string, Buffer>;
 }
 
@@ -73,12 +74,13 @@ export function createAuthenticators(loaded: Loaded, runtime: AuthenticatorRunti
   const keySets: KeySet[] = [];
   const endpoints: IntrospectionEndpoint[] = [];
   const tokens = createTokenCache();
+  const mirrored = mirroredIssuer(loaded.config);
   const trustStoreFor = createTrustStores(loaded, runtime.now);
 
   for (const [name, config] of Object.entries(loaded.config.authenticators)) {
     switch (config.type) {
       case 'jwt': {
-        const keySet = keySetFor(config, runtime);
+        const keySet = keySetFor(config, runtime, config.issuer === mirrored);
         keySets.push(keySet);
         const authenticator = createJwtAuthenticator(name, config, keySet, tokens);
         lasting.set(name, authenticator);
@@ -158,14 +160,19 @@ function endpointFor(
   return created;
 }
 
-function keySetFor(config: Extract<AuthenticatorConfig, { type: 'jwt' }>, runtime: AuthenticatorRuntime): KeySet {
-  const key = keySetKey(config);
+function keySetFor(
+  config: Extract<AuthenticatorConfig, { type: 'jwt' }>,
+  runtime: AuthenticatorRuntime,
+  metadataWanted: boolean,
+): KeySet {
+  const key = keySetKey(config, metadataWanted);
   const known = runtime.keySets.get(key);
   if (known !== undefined) return known;
   const created = createKeySet({
     issuer: config.issuer,
     jwksUri: config.jwksUri,
     insecure: config.insecure,
+    metadataWanted,
     refreshMs: config.keySet.refresh,
     maxStaleMs: config.keySet.maxStale,
     log: runtime.log,

@@ -21,6 +21,8 @@ export interface KeySet {
   resolve(kid: string | undefined, algorithm: string): ResolvedKey | undefined | Promise<ResolvedKey | undefined>;
   /** Changes whenever the keys change; undefined while there is no set that is recent enough. */
   generation(): number | undefined;
+  /** The issuer's metadata (RFC 8414) as JSON, as old as the keys may be; undefined when none was found that is recent enough. */
+  metadata(): string | undefined;
   ready(): boolean;
   /** Since the last successful fetch; undefined before the first. */
   ageSeconds(): number | undefined;
@@ -32,6 +34,8 @@ export interface KeySetOptions {
   readonly issuer: string;
   readonly jwksUri?: string | undefined;
   readonly insecure: boolean;
+  /** The metadata is wanted for itself, also where `jwksUri` makes it needless for the keys. Default no. */
+  readonly metadataWanted?: boolean;
   readonly refreshMs: number;
   readonly maxStaleMs: number;
   readonly log: Log;
@@ -55,13 +59,14 @@ interface CurrentSet {
 }
 
 /** Equal for configurations that can share one key set, so that a reload goes on with the keys it has. */
-export function keySetKey(config: JwtAuthenticatorConfig): string {
+export function keySetKey(config: JwtAuthenticatorConfig, metadataWanted: boolean): string {
   return JSON.stringify([
     config.issuer,
     config.jwksUri,
     config.insecure,
     config.keySet.refresh,
     config.keySet.maxStale,
+    config.jwksUri !== undefined && metadataWanted,
   ]);
 }
 
@@ -69,7 +74,21 @@ export function keySetKey(config: JwtAuthenticatorConfig): string {
 export function createKeySet(options: KeySetOptions): KeySet {
   const { issuer, log, now, refreshMs, maxStaleMs } = options;
   const schedule = options.schedule ?? scheduleTimer;
-  const source = createKeySource({ issuer, jwksUri: options.jwksUri, insecure: options.insecure });
+  const source = createKeySource({
+    issuer,
+    jwksUri: options.jwksUri,
+    insecure: options.insecure,
+    metadataWanted: options.metadataWanted ?? false,
+    observe: {
+      metadataFound: (document) => {
+        metadata = { text: JSON.stringify(document), foundAt: now() };
+      },
+      metadataFailed(error) {
+        if (!closed) log.warn({ issuer, error: (error as Error).message }, 'issuer metadata could not be fetched');
+      },
+    },
+  });
+  let metadata: { readonly text: string; readonly foundAt: number } | undefined;
   let current: CurrentSet | undefined;
   let attemptedAt: number | undefined;
   let lastFailure: unknown;
@@ -130,7 +149,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
   }
 
   async function resolveAfterRefresh(kid: string | undefined, algorithm: string): Promise<ResolvedKey | undefined> {
-    await refresh(current === undefined);
+    await refresh(usable() === undefined);
     const known = usable();
     if (known === undefined) throw issuerUnavailable(lastFailure);
     return findKey(known, kid, algorithm);
@@ -141,6 +160,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
     issuer,
     resolve,
     generation: () => usable()?.generation,
+    metadata: () => (metadata !== undefined && now() - metadata.foundAt <= maxStaleMs ? metadata.text : undefined),
     ready: () => usable() !== undefined,
     ageSeconds: () => (current === undefined ? undefined : (now() - current.fetchedAt) / 1000),
     close() {

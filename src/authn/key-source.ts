@@ -14,6 +14,15 @@ export interface KeySourceOptions {
   readonly jwksUri: string | undefined;
   /** Plain HTTP is accepted beyond loopback, for the issuer and for what its metadata names. */
   readonly insecure: boolean;
+  /** Takes the issuer's metadata whenever it was found, or why it was not. */
+  readonly observe: IssuerMetadataObserver;
+  /** Asks for the metadata although `jwksUri` says where the keys are. */
+  readonly metadataWanted: boolean;
+}
+
+export interface IssuerMetadataObserver {
+  metadataFound(metadata: unknown): void;
+  metadataFailed(error: unknown): void;
 }
 
 const maxBodyBytes = 512 * 1024;
@@ -28,13 +37,21 @@ export function createKeySource(options: KeySourceOptions): KeySource {
 
   async function locate(signal: AbortSignal, rediscover: boolean): Promise<string> {
     if (options.jwksUri !== undefined) return options.jwksUri;
-    if (rediscover || discovered === undefined) discovered = await discover(agent, options, signal);
+    if (rediscover || discovered === undefined) {
+      discovered = await discover(agent, options, signal, (metadata) => keysAddress(metadata, options));
+    }
     return discovered;
+  }
+
+  /** Beside the keys, which do not wait for it. */
+  function lookForMetadata(signal: AbortSignal): void {
+    discover(agent, options, signal, () => {}).catch((error: unknown) => options.observe.metadataFailed(error));
   }
 
   return {
     async fetch(rediscover) {
       const signal = AbortSignal.timeout(totalTimeoutMs);
+      if (rediscover && options.metadataWanted && options.jwksUri !== undefined) lookForMetadata(signal);
       const location = await locate(signal, rediscover);
       try {
         return await fetchJson(agent, location, signal);
@@ -57,11 +74,21 @@ export function metadataAddresses(issuer: string): string[] {
   ];
 }
 
-async function discover(agent: Agent, options: KeySourceOptions, signal: AbortSignal): Promise<string> {
+/** What `read` makes of the first metadata that is the issuer's and that it can read. */
+async function discover<T>(
+  agent: Agent,
+  { issuer, observe }: KeySourceOptions,
+  signal: AbortSignal,
+  read: (metadata: Record<string, unknown>) => T,
+): Promise<T> {
   const failures: unknown[] = [];
-  for (const address of metadataAddresses(options.issuer)) {
+  for (const address of metadataAddresses(issuer)) {
     try {
-      return keysAddress(await fetchJson(agent, address, signal), options);
+      const metadata = ((await fetchJson(agent, address, signal)) ?? {}) as Record<string, unknown>;
+      if (metadata.issuer !== issuer) throw new Error('the metadata is that of another issuer');
+      const found = read(metadata);
+      observe.metadataFound(metadata);
+      return found;
     } catch (error) {
       failures.push(error);
       if (signal.aborted) break;
@@ -73,9 +100,7 @@ async function discover(agent: Agent, options: KeySourceOptions, signal: AbortSi
   );
 }
 
-function keysAddress(metadata: unknown, options: KeySourceOptions): string {
-  const { issuer, jwks_uri: address } = (metadata ?? {}) as Record<string, unknown>;
-  if (issuer !== options.issuer) throw new Error('the metadata is that of another issuer');
+function keysAddress({ jwks_uri: address }: Record<string, unknown>, options: KeySourceOptions): string {
   if (typeof address !== 'string' || !URL.canParse(address)) throw new Error('the metadata has no jwks_uri');
   const { protocol, hostname } = new URL(address);
   // An issuer on HTTPS may not send the gateway to a plain, internal address.

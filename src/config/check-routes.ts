@@ -1,5 +1,7 @@
 // Checks of `routes`: one answer each, nothing that cannot be enforced, no route behind a wider one.
+import { authorizationServersOf } from '../authn/authorization-servers.ts';
 import { authenticatorNamesOf } from '../authn/plan.ts';
+import { metadataUrlOf, neverAskedFor } from '../http/metadata.ts';
 import { isPlainPath } from '../http/path.ts';
 import { compileMetaTools } from '../mcp/meta-tools.ts';
 import { parseSessionKey } from '../mcp/session-key.ts';
@@ -16,6 +18,7 @@ import type { McpConfig, RouteConfig } from './schema.ts';
 import { suggestion } from './suggest.ts';
 
 const ownPaths = ['/.well-known/oauth-protected-resource/*', '/.well-known/jwks.json'];
+const mirroredPath = '/.well-known/oauth-authorization-server';
 
 export function checkRoutes(review: Review): void {
   const routes = review.draft.routes ?? [];
@@ -31,6 +34,7 @@ export function checkRoutes(review: Review): void {
     checkShadow(review, routes, index);
   });
   checkAudiences(review, routes);
+  checkMetadataPaths(review, routes);
 }
 
 function checkNames(review: Review, routes: readonly RouteConfig[]): void {
@@ -49,7 +53,12 @@ function checkPath(review: Review, route: RouteConfig, path: Path): void {
   const base = route.path.replace(/\*$/, '');
   if (!isPlainPath(base)) {
     review.error(at, 'can never match: such paths are refused (dot segments, empty segments, encoded separators)');
-  } else if (ownPaths.some((own) => pathCovers(own, route.path))) review.error(at, 'is served by the gateway itself');
+  } else if (ownPaths.some((own) => pathCovers(own, route.path))) {
+    review.error(at, 'is served by the gateway itself');
+  } else if (base === mirroredPath && review.draft.server?.authorizationServerMetadata === 'mirror') {
+    const advice = 'set server.authorizationServerMetadata: off to answer it yourself';
+    review.error(at, `is where the gateway repeats its issuer's metadata; ${advice}`);
+  }
 }
 
 function checkAnswer(review: Review, route: RouteConfig, path: Path): void {
@@ -96,6 +105,11 @@ function checkMcp(review: Review, route: RouteConfig, mcp: McpConfig, path: Path
     if (taken || isConfiguredHeader(review, header)) {
       review.error([...at, 'forwardHeaders', index], `${review.show(header)} is never taken over from a client`);
     }
+  });
+  mcp.challengeScopes?.forEach((scope, index) => {
+    if (scope !== neverAskedFor) return;
+    const reason = 'is between a client and its authorization server; no challenge asks for it';
+    review.error([...at, 'challengeScopes', index], `${review.show(scope)} ${reason}`);
   });
   checkSessionKeys(review, mcp.sessionKeyFiles, [...at, 'sessionKeyFiles']);
   checkMetaTools(review, mcp, [...at, 'metaTools']);
@@ -162,4 +176,19 @@ function checkAudiences(review: Review, routes: readonly RouteConfig[]): void {
       review.error(['authenticators', name, 'audience'], `does not hold ${resource}`);
     }
   }
+}
+
+/** The metadata of a resource is found by its path alone: on another host it would be the same document. */
+function checkMetadataPaths(review: Review, routes: readonly RouteConfig[]): void {
+  const first = new Map<string, RouteConfig>();
+  routes.forEach((route, index) => {
+    if (authorizationServersOf(route, { authenticators: review.draft.authenticators ?? {} }).length === 0) return;
+    const { pathname } = metadataUrlOf(route.resource);
+    const other = first.get(pathname) ?? route;
+    first.set(pathname, other);
+    if (other.resource === route.resource) return;
+    const at = ['routes', index, 'resource'];
+    const taken = `${review.show(other.resource)}, the resource of route ${review.show(other.name)}`;
+    review.error(review.isWritten(at) ? at : ['routes', index], `its metadata would be where that of ${taken}, is`);
+  });
 }

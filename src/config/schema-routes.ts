@@ -146,6 +146,7 @@ export const route = z
     upstream: name.optional().describe('Where its requests go.'),
     resource: httpUrl
       .refine((url) => !url.includes('?'), 'expected a URL without a query')
+      .refine((url) => /^[\w.~:/@!$&'()*+,;=%[\]-]+$/.test(url), 'expected a URL in ASCII, all else percent-encoded')
       .optional()
       .describe('The resource identifier, the default audience of tokens; default publicUrl and path.'),
     authenticate: authenticate.describe('Which credentials are needed: a name, none, or anyOf / allOf / optional.'),

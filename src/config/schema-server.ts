@@ -30,6 +30,10 @@ export const server = z.strictObject({
   publicUrl: origin.describe('What clients type. Metadata, challenges and audiences are made from it.'),
   allowedHosts: z.array(host).default([]).describe('Further Host values; other hosts are answered 421.'),
   allowedOrigins: z.array(origin).default([]).describe('Further web origins whose pages may call.'),
+  authorizationServerMetadata: z
+    .enum(['mirror', 'off'])
+    .default('mirror')
+    .describe('Whether the metadata of the first issuer is repeated here, for clients of MCP 2025-03-26.'),
   tls: tlsServer.optional().describe('TLS of the public listener. Without it plain HTTP, on loopback only.'),
   plaintext: z.boolean().default(false).describe('Accept plain HTTP beyond loopback; something else must encrypt.'),
   trustedProxies: networks.default([]).describe('Peers whose X-Forwarded-For and Forwarded are believed.'),

@@ -1,13 +1,27 @@
-// Protected resource metadata (RFC 9728): from the configuration only, never from Host.
+// The documents that the gateway publishes about itself (RFC 9728, RFC 8414): from the configuration only, never from Host.
 
-const wellKnown = '/.well-known/oauth-protected-resource';
+const resourceMetadata = '/.well-known/oauth-protected-resource';
+/** Where clients of MCP 2025-03-26 look for the authorization server of a host. */
+export const serverMetadataPath = '/.well-known/oauth-authorization-server';
+/** The resource identifier's own document where there is only one, for clients that look nowhere else. */
+export const rootMetadataPath = resourceMetadata;
+
+/** Anybody may read them, pages of other origins too. */
+export const publicDocumentHeaders: Readonly<Record<string, string>> = {
+  'content-type': 'application/json',
+  'access-control-allow-origin': '*',
+  'cache-control': 'public, max-age=300',
+};
 
 /** RFC 9728 §3: the well-known part stands between host and path of the resource identifier. */
 export function metadataUrlOf(resource: string): URL {
   const url = new URL(resource);
-  url.pathname = wellKnown + (url.pathname === '/' ? '' : url.pathname.replace(/\/$/, ''));
+  url.pathname = resourceMetadata + (url.pathname === '/' ? '' : url.pathname.replace(/\/$/, ''));
   return url;
 }
+
+/** What a client should never be told to ask for: whether it gets refresh tokens is between it and its authorization server. */
+export const neverAskedFor = 'offline_access';
 
 /** RFC 9728 §2; parameters without values are left out (§3.2). */
 export function protectedResourceMetadata(options: {

@@ -16,7 +16,11 @@ interface Entry<R> {
   readonly route: R;
   readonly exact: string;
   readonly below: string | undefined;
+  readonly isWellKnown: boolean;
 }
+
+/** RFC 8615: what stands there speaks for the whole host, so only a path that begins so reaches there, and no wider one. */
+const wellKnown = '/.well-known';
 
 /** Compiles the routes in their order. The returned function yields the route, or the methods that would match, or nothing. */
 export function compileRoutes<R extends RoutePattern>(
@@ -25,13 +29,20 @@ export function compileRoutes<R extends RoutePattern>(
   const entries: Entry<R>[] = routes.map((route) => {
     const prefix = route.path.endsWith('/*');
     const exact = withoutTrailingSlash(prefix ? route.path.slice(0, -2) || '/' : route.path);
-    return { route, exact, below: prefix ? (exact === '/' ? '/' : `${exact}/`) : undefined };
+    return {
+      route,
+      exact,
+      below: prefix ? (exact === '/' ? '/' : `${exact}/`) : undefined,
+      isWellKnown: isWellKnown(exact),
+    };
   });
   return (method, rawPath) => {
     const path = withoutTrailingSlash(rawPath);
+    const outside = !isWellKnown(path);
     let allow: Set<string> | undefined;
     for (const entry of entries) {
       if (path !== entry.exact && (entry.below === undefined || !path.startsWith(entry.below))) continue;
+      if (!outside && !entry.isWellKnown) continue;
       if (acceptsMethod(entry.route, method)) return { route: entry.route };
       allow = new Set([...(allow ?? []), ...(entry.route.methods ?? [])]);
     }
@@ -53,6 +64,10 @@ export function requireRoute<R>(match: RouteMatch<R>): R {
 function acceptsMethod(route: RoutePattern, method: string): boolean {
   if (route.methods === undefined) return true;
   return route.methods.has(method) || (method === 'HEAD' && route.methods.has('GET'));
+}
+
+function isWellKnown(path: string): boolean {
+  return path.startsWith(wellKnown) && (path.length === wellKnown.length || path[wellKnown.length] === '/');
 }
 
 function withoutTrailingSlash(path: string): string {

@@ -290,6 +290,39 @@ t.test(
   },
 );
 
+t.test(
+  'the metadata is kept beside the keys, as long as they are, and asked for itself only where it is wanted',
+  async (t) => {
+    const scene = await createScene(t);
+    t.equal(scene.keySet.metadata(), undefined);
+    await scene.resolve();
+    const document = { issuer: scene.issuer.issuer, jwks_uri: scene.issuer.jwksUri };
+    t.same(JSON.parse(scene.keySet.metadata() ?? ''), document);
+    t.equal(scene.issuer.requests.metadata, 1, 'it is what the keys were found by');
+    scene.issuer.fault = 'down';
+    scene.advance(24 * hour);
+    await scene.fireTimer();
+    t.same(JSON.parse(scene.keySet.metadata() ?? ''), document);
+    scene.advance(1);
+    t.equal(scene.keySet.metadata(), undefined, 'too old');
+
+    const keys = await createFakeIssuer();
+    t.teardown(() => keys.close());
+    const wanted = await createScene(t, { keySet: { jwksUri: keys.jwksUri, metadataWanted: true } });
+    t.equal(await wanted.resolve(keys.key.kid), 'found');
+    while (wanted.keySet.metadata() === undefined) await new Promise(setImmediate);
+    t.match(JSON.parse(wanted.keySet.metadata() ?? ''), { issuer: wanted.issuer.issuer });
+    for (const fault of ['slow', 'down', 'huge', 'redirect', 'garbage', 'wrong-issuer', 'not-found'] as const) {
+      wanted.issuer.fault = fault;
+      wanted.advance(10 * minute);
+      await wanted.fireTimer();
+      t.equal(wanted.failures(), 0, `${fault}: the keys are there all the same`);
+      t.equal(wanted.keySet.ageSeconds(), 0);
+      t.match(JSON.parse(wanted.keySet.metadata() ?? ''), { issuer: wanted.issuer.issuer }, 'and the metadata is kept');
+    }
+  },
+);
+
 t.test('a clock that is set back does not prolong the cooldown', async (t) => {
   const scene = await createScene(t);
   t.equal(await scene.resolve(), 'found');

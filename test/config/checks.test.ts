@@ -222,6 +222,55 @@ t.test('implied scopes: no circles, and none that nobody asks for', (t) => {
   ]);
 });
 
+t.test('metadata: one resource at each place, an identifier in ASCII, and nothing that no client should ask for', (t) =>
+  hold(t, [
+    [
+      'two hosts, one path',
+      {
+        routes:
+          '[{path: /a, upstream: superset, authenticate: corp, resource: "https://a.example/x"}, {path: /b, upstream: superset, authenticate: corp, resource: "https://b.example/x"}]',
+      },
+      [
+        'resource: ‸"https://b.example',
+        'routes[1].resource: its metadata would be where that of "https://a.example/x", the resource of route "/a", is',
+      ],
+    ],
+    [
+      'one resource for two routes, and none where no token is taken',
+      {
+        authenticators: `{corp: {type: jwt, issuer: https://idp.example.com/}, legacy: {type: apiKey, keys: [${key('expires: 2099-01-01')}]}}`,
+        routes:
+          '[{path: /a, upstream: superset, authenticate: corp, resource: "https://a.example/x"}, {path: /b, upstream: superset, authenticate: corp, resource: "https://a.example/x"}, {path: /c, upstream: superset, authenticate: legacy, resource: "https://c.example/x"}]',
+      },
+    ],
+    [
+      'an identifier with a quote',
+      { routes: route('authenticate: corp, resource: "https://a.example/x\\"y"') },
+      ['resource: ‸"https', 'routes[0].resource: expected a URL in ASCII, all else percent-encoded'],
+    ],
+    [
+      'refresh tokens',
+      { routes: route('authenticate: corp, mcp: {challengeScopes: [offline_access], rules: [{allow: {tools: [a]}}]}') },
+      [
+        '‸offline_access',
+        'routes[0].mcp.challengeScopes[0]: "offline_access" is between a client and its authorization server; no challenge asks for it',
+      ],
+    ],
+    [
+      'the place of the mirror',
+      {
+        routes: '[{path: /.well-known/oauth-authorization-server, authenticate: none, respond: {text: mine}}]',
+        authenticators: '{}',
+        upstreams: '{}',
+      },
+      [
+        '‸/.well-known',
+        "routes[0].path: is where the gateway repeats its issuer's metadata; set server.authorizationServerMetadata: off to answer it yourself",
+      ],
+    ],
+  ]),
+);
+
 t.test('issuers: one authenticator each, encrypted, for the resources that are there', (t) =>
   hold(t, [
     [

@@ -27,6 +27,7 @@ const allowed: Record<string, { values: string[]; types: string[] }> = {
 /** The gateway's composition is in files of its own beside its path. */
 const roomOfFile: Record<string, string> = {
   snapshot: 'gateway',
+  'metadata-routes': 'gateway',
   service: 'gateway',
   'still-allowed': 'gateway',
   'live-streams': 'gateway',
