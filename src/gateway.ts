@@ -7,7 +7,7 @@ import { authenticate } from './authn/authenticate.ts';
 import { collectCredentials } from './authn/collect.ts';
 import type { PeerCertificate } from './authn/credential.ts';
 import type { Revocations } from './authn/revocations.ts';
-import type { GatewayError } from './errors.ts';
+import { GatewayError } from './errors.ts';
 import { readBody } from './http/body.ts';
 import { corsHeaders, isPreflight, preflightHeaders } from './http/cors.ts';
 import { type Exchange as AnyExchange, openExchange } from './http/exchange.ts';
@@ -70,6 +70,8 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   const decision = decide(factsOf(exchange, route, runtime), route.policy);
   exchange.decision = decision;
   if (!decision.allow) throw denial(decision);
+  const authorizing = authorizationFor(exchange, route, runtime);
+  const authorization = authorizing instanceof Promise ? await authorizing : authorizing;
   if (exchange.error !== undefined) return;
   if (route.upstream !== undefined) exchange.place = takePlaceAt(route.upstream, exchange);
   const { hash, principalTexts } = exchange.snapshot;
@@ -79,7 +81,7 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   if (exchange.error !== undefined) return;
   exchange.decided = decided;
   if (route.upstream === undefined) return answerItself(exchange, route, runtime);
-  await forwardTo(route.upstream, exchange, route, body, runtime);
+  await forwardTo(route.upstream, exchange, route, { body, authorization }, runtime);
 }
 
 /** Takes one request from Fastify. Never rejects, whatever happens on the path. */
@@ -264,11 +266,24 @@ function filterOf(upstream: Upstream, exchange: Exchange, route: Route, runtime:
   });
 }
 
+/** What proves to the upstream who is calling: made here, never the caller's own credential. */
+function authorizationFor(
+  { caller }: Exchange,
+  { upstream }: Route,
+  runtime: Runtime,
+): string | undefined | Promise<string> {
+  if (upstream?.authorize === undefined) return undefined;
+  if (caller === undefined) {
+    throw new GatewayError('denied', 'The upstream has to know who is calling.', { reason: 'identity' });
+  }
+  return upstream.authorize(caller, runtime.now());
+}
+
 async function forwardTo(
   upstream: NonNullable<Route['upstream']>,
   exchange: Exchange,
   route: Route,
-  body: Buffer,
+  { body, authorization }: { readonly body: Buffer; readonly authorization: string | undefined },
   runtime: Runtime,
 ): Promise<void> {
   const { request, response } = exchange;
@@ -282,6 +297,7 @@ async function forwardTo(
         rawHeaders: request.rawHeaders,
         caller: exchange.caller,
         session: exchange.session,
+        authorization,
         requestId: exchange.id,
         clientAddress: exchange.clientAddress,
       }),

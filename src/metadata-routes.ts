@@ -1,9 +1,10 @@
-// The routes that the gateway adds by itself: the documents by which clients find out where to get a token.
+// The routes that the gateway adds by itself: the documents by which clients find out where to get a token, and upstreams whose assertions they get.
 import { mirroredIssuer } from './authn/authorization-servers.ts';
 import { compileAuthenticate } from './authn/plan.ts';
 import type { Config } from './config/schema.ts';
 import { GatewayError } from './errors.ts';
 import {
+  keySetPath,
   protectedResourceMetadata,
   publicDocumentHeaders,
   rootMetadataPath,
@@ -13,16 +14,18 @@ import { noMetaTools } from './mcp/meta-tools.ts';
 import { compilePathRules } from './policy/compile.ts';
 import type { Answer, Route, Snapshot } from './snapshot.ts';
 
-/** All of them. `routes` are the configured ones, compiled. */
+/** All of them. `routes` are the configured ones, compiled; `publishedKeys` verify assertions, where there are any. */
 export function metadataRoutes(
   routes: readonly Route[],
   config: Config,
   { keySets }: Pick<Snapshot['authenticators'], 'keySets'>,
+  publishedKeys: string | undefined,
 ): Route[] {
   const mirrored = mirroredIssuer(config);
   const keySet = keySets.find(({ issuer }) => issuer === mirrored);
   return [
     ...resourceRoutes(routes),
+    ...(publishedKeys === undefined ? [] : [documentRoute('published-keys', keySetPath, fixedDocument(publishedKeys))]),
     ...(keySet === undefined
       ? []
       : [documentRoute('authorization-server-metadata', serverMetadataPath, () => mirror(keySet.metadata()))]),

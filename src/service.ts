@@ -115,6 +115,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       auditHealthy: audit.healthy(),
       revocation: revocations.state(),
     }),
+    publishedKeys: () => runtime.snapshot.publishedKeys,
   });
   await listen(admin, loaded.config.admin.listen);
   await listen(app, loaded.config.server.listen);

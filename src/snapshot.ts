@@ -17,6 +17,9 @@ import { parseSessionKey } from './mcp/session-key.ts';
 import { metadataRoutes } from './metadata-routes.ts';
 import { compileMcpRules, compilePathRules, type Policy, scopesOf, toolsNamedBy } from './policy/compile.ts';
 import { metaToolsOf, presetOf, rulesOf } from './policy/presets.ts';
+import type { AuthorizeCaller } from './upstream/assertion.ts';
+import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from './upstream/assertion-key.ts';
+import { compileUpstreamIdentity, type UpstreamIdentity } from './upstream/identity.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from './upstream/request-headers.ts';
 import { adjustUpstream, createUpstream, type Upstream } from './upstream/upstream.ts';
 
@@ -36,7 +39,7 @@ export interface Route extends RoutePattern, RouteView {
   readonly plan: AuthenticatePlan;
   readonly policy: Policy;
   /** Undefined where the gateway answers by itself. */
-  readonly upstream: { readonly target: Upstream; readonly shapeRequest: ShapeRequestHeaders } | undefined;
+  readonly upstream: RouteUpstream | undefined;
   readonly respond: ((method: string) => Answer) | undefined;
   /** A public document that every page may read. */
   readonly anyOrigin: boolean;
@@ -51,6 +54,13 @@ export interface Answer {
   readonly body: string;
 }
 
+export interface RouteUpstream {
+  readonly target: Upstream;
+  readonly shapeRequest: ShapeRequestHeaders;
+  /** Undefined where no credential is made for each caller. */
+  readonly authorize: AuthorizeCaller | undefined;
+}
+
 export interface Snapshot {
   readonly hash: string;
   readonly config: Config;
@@ -63,12 +73,16 @@ export interface Snapshot {
   readonly keyHeaders: ReadonlySet<string>;
   readonly principalTexts: PrincipalTexts;
   readonly sessionMemory: SessionMemory;
+  readonly ephemeralKeys: EphemeralKeys;
+  /** The key set that upstreams verify assertions with, as JSON; undefined when none has an assertion. */
+  readonly publishedKeys: string | undefined;
 }
 
 interface PooledUpstream {
   /** Equal keys mean that a reload can go on with the same connections. */
   readonly key: string;
   readonly target: Upstream;
+  readonly identity: UpstreamIdentity | undefined;
 }
 
 /** Compiles a loaded configuration; what it shares unchanged with `previous` (connections, key sets) is carried over. Throws when it cannot be used. */
@@ -79,7 +93,9 @@ export function compileSnapshot(
 ): Snapshot {
   const { config } = loaded;
   const authenticators = createAuthenticators(loaded, runtime);
-  const upstreams = openUpstreams(loaded, previous);
+  const ephemeralKeys = previous?.ephemeralKeys ?? createEphemeralKeys();
+  const upstreams = openUpstreams(loaded, previous, ephemeralKeys);
+  const publishedKeys = publishedKeySet([...upstreams.values()].flatMap(({ identity }) => identity?.keys ?? []));
   const sessionMemory = previous?.sessionMemory ?? createSessionMemory();
   const routes = config.routes.map((route) => ({
     ...compileRoute(route, config, upstreams),
@@ -88,13 +104,15 @@ export function compileSnapshot(
   return {
     hash: loaded.hash,
     config,
-    match: compileRoutes([...metadataRoutes(routes, config, authenticators), ...routes]),
+    match: compileRoutes([...metadataRoutes(routes, config, authenticators, publishedKeys), ...routes]),
     hosts: compileHostPolicy({ ...config.server, onLoopback: isLoopbackAddress(hostOf(config.server.listen)) }),
     clientAddress: compileClientAddress(config.server.trustedProxies),
     authenticators,
     upstreams,
     principalTexts: new WeakMap(),
     sessionMemory,
+    ephemeralKeys,
+    publishedKeys,
     keyHeaders: new Set(
       Object.values(config.authenticators).flatMap((each) => (each.type === 'apiKey' ? [each.header] : [])),
     ),
@@ -116,7 +134,12 @@ export function hostOf(listen: string): string {
   return listen.slice(0, listen.lastIndexOf(':'));
 }
 
-function openUpstreams(loaded: LoadedConfig, previous: Snapshot | undefined): ReadonlyMap<string, PooledUpstream> {
+function openUpstreams(
+  loaded: LoadedConfig,
+  previous: Snapshot | undefined,
+  ephemeralKeys: EphemeralKeys,
+): ReadonlyMap<string, PooledUpstream> {
+  const issuer = loaded.config.server.publicUrl;
   const opened = new Map<string, PooledUpstream>();
   for (const [name, config] of Object.entries(loaded.config.upstreams)) {
     const files = [config.tls?.caFile, config.tls?.certFile, config.tls?.keyFile].map(
@@ -126,7 +149,8 @@ function openUpstreams(loaded: LoadedConfig, previous: Snapshot | undefined): Re
     const known = previous?.upstreams.get(name);
     const target =
       known?.key === key ? adjustUpstream(known.target, config) : createUpstream(name, config, loaded.files);
-    opened.set(name, { key, target });
+    const identity = compileUpstreamIdentity(name, config, { issuer, files: loaded.files, ephemeralKeys });
+    opened.set(name, { key, target, identity });
   }
   return opened;
 }
@@ -190,7 +214,11 @@ function compileUpstream(
   const upstream = config.upstreams[route.upstream!];
   if (pooled === undefined || upstream === undefined)
     throw new Error(`route ${route.path}: unknown upstream "${route.upstream}"`);
-  return { target: pooled.target, shapeRequest: compileRequestHeaders(config, upstream, route.mcp) };
+  return {
+    target: pooled.target,
+    shapeRequest: compileRequestHeaders(config, upstream, route.mcp),
+    authorize: pooled.identity?.authorize,
+  };
 }
 
 function compileAnswer(respond: NonNullable<RouteConfig['respond']>): NonNullable<Route['respond']> {

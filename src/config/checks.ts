@@ -1,5 +1,6 @@
 // All checks across keys, in the order of the file.
 import { checkAuthenticators } from './check-authenticators.ts';
+import { checkIdentity } from './check-identity.ts';
 import { checkKeys } from './check-keys.ts';
 import { checkRoutes } from './check-routes.ts';
 import { checkScopes } from './check-scopes.ts';
@@ -16,6 +17,7 @@ export function runChecks(review: Review, placeOfKey: PlaceOfKey): void {
   checkKeys(review, placeOfKey);
   checkScopes(review);
   checkUpstreams(review);
+  checkIdentity(review);
   checkRoutes(review);
   checkAudit(review);
   checkUse(review);

@@ -18,6 +18,8 @@ export interface InterpolateOptions {
   readonly folder: string;
   readonly reader: FileReader;
   readonly report: (path: Path, message: string) => void;
+  /** Whether a string is a template of another kind, which is left as it is; default none is. */
+  readonly isTemplate?: (path: Path) => boolean;
 }
 
 /** `$${` first, so that it escapes; then a reference, complete or not. */
@@ -39,7 +41,7 @@ export async function interpolate(tree: unknown, options: InterpolateOptions): P
     return value;
   };
   const changed = mapStrings(tree, (text, path) =>
-    text.includes('${')
+    text.includes('${') && options.isTemplate?.(path) !== true
       ? text.replace(reference, (whole, body?: string) => (whole === '$${' ? '${' : replacement(body, path)))
       : text,
   );
@@ -65,7 +67,8 @@ async function readReferencedFiles(
   options: InterpolateOptions,
 ): Promise<ReadonlyMap<string, string | Error>> {
   const names = new Set<string>();
-  mapStrings(tree, (text) => {
+  mapStrings(tree, (text, path) => {
+    if (options.isTemplate?.(path) === true) return text;
     for (const [whole, body] of text.matchAll(reference)) {
       if (whole !== '$${' && body?.startsWith('file:') && body.length > 5) names.add(body.slice(5));
     }

@@ -19,7 +19,6 @@ const laterKeys: readonly LaterKey[] = [
   { at: 'server.clientCertificateHeader' },
   { at: 'server.workers', only: (value) => value !== 1, name: '"workers" other than 1' },
   { at: 'authenticators.*.dpop' },
-  { at: 'upstreams.*.identity.assertion' },
   { at: 'upstreams.*.probe' },
   { at: 'routes.*.limits' },
   { at: 'routes.*.rateLimit' },

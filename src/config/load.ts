@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { dirname, relative, resolve } from 'node:path';
 import type { z } from 'zod';
+import { isUsername } from './check-identity.ts';
 import { runChecks } from './checks.ts';
 import { createFileReader, type FileReader, readRegularFile } from './files.ts';
 import { type Interpolated, interpolate } from './interpolate.ts';
@@ -101,6 +102,7 @@ async function readValues(
   const missing = [...later.left];
   const filled = await interpolate(later.tree, {
     ...options,
+    isTemplate: isUsername,
     report(path, message) {
       missing.push(path);
       findings.problems.push(document.problem(path, message));

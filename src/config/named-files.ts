@@ -16,6 +16,7 @@ const readFiles = [
   'upstreams.*.tls.caFile',
   'upstreams.*.tls.certFile',
   'upstreams.*.tls.keyFile',
+  'upstreams.*.identity.assertion.keyFiles.*',
   'routes.*.mcp.sessionKeyFiles.*',
 ];
 /** Written later, by the room that owns them. */

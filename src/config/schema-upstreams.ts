@@ -1,12 +1,7 @@
 // The shape of `upstreams`: where requests go and who they say is calling.
 import { z } from 'zod';
-import { type IdentityFact, identityHeaderDefaults } from '../upstream/identity-headers.ts';
-import { filePath, headerName, httpUrl, positiveSize, text, timeout } from './schema-values.ts';
-
-const identityHeaders = z.partialRecord(
-  z.enum(Object.keys(identityHeaderDefaults) as [IdentityFact, ...IdentityFact[]]),
-  headerName,
-);
+import { identity } from './schema-identity.ts';
+import { filePath, httpUrl, positiveSize, text, timeout } from './schema-values.ts';
 
 const places = z.int().min(1).max(1_000_000);
 
@@ -24,15 +19,7 @@ export const upstream = z.strictObject({
     })
     .optional()
     .describe('TLS to the upstream, which is always verified.'),
-  identity: z
-    .strictObject({
-      headers: z
-        .union([z.boolean(), identityHeaders])
-        .default(true)
-        .describe('Identity headers: the default names, none, or fact: header-name.'),
-    })
-    .prefault({})
-    .describe('How the upstream learns who is calling.'),
+  identity: identity.prefault({}).describe('How the upstream learns who is calling.'),
   authorization: text
     .regex(/^[\x20-\x7e]+$/, 'expected printable ASCII')
     .optional()

@@ -1,5 +1,6 @@
 // The admin listener: metrics, liveness, readiness and status for operators. No secrets, no policy, never the public socket.
 import fastify, { type FastifyInstance } from 'fastify';
+import { keySetPath, publicDocumentHeaders } from './metadata.ts';
 
 export interface AdminOptions {
   metricsContentType: string;
@@ -8,6 +9,8 @@ export interface AdminOptions {
   notReady(): readonly string[];
   /** What `/status` tells. */
   status(): Record<string, unknown>;
+  /** The key set of the gateway's assertions; undefined when it makes none. */
+  publishedKeys(): string | undefined;
 }
 
 /** Builds the admin server; it does not listen yet. */
@@ -23,6 +26,11 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
       .send(`not ready\n${reasons.map((reason) => `- ${reason}\n`).join('')}`);
   });
   app.get('/status', (_request, reply) => reply.send(options.status()));
+  app.get(keySetPath, (_request, reply) => {
+    const keys = options.publishedKeys();
+    if (keys === undefined) return reply.code(404).type('text/plain').send('no upstream has an assertion\n');
+    return reply.headers(publicDocumentHeaders).send(keys);
+  });
   app.get('/metrics', async (_request, reply) => reply.type(options.metricsContentType).send(await options.scrape()));
   app.setErrorHandler((_error, _request, reply) =>
     reply.code(503).type('text/plain').send('not available right now\n'),

@@ -1,10 +1,12 @@
-// The documents that the gateway publishes about itself (RFC 9728, RFC 8414): from the configuration only, never from Host.
+// The documents that the gateway publishes about itself (RFC 9728, RFC 8414, RFC 7517): from the configuration only, never from Host.
 
 const resourceMetadata = '/.well-known/oauth-protected-resource';
 /** Where clients of MCP 2025-03-26 look for the authorization server of a host. */
 export const serverMetadataPath = '/.well-known/oauth-authorization-server';
 /** The resource identifier's own document where there is only one, for clients that look nowhere else. */
 export const rootMetadataPath = resourceMetadata;
+/** Where the keys of assertions are, on both listeners. */
+export const keySetPath = '/.well-known/jwks.json';
 
 /** Anybody may read them, pages of other origins too. */
 export const publicDocumentHeaders: Readonly<Record<string, string>> = {

@@ -17,6 +17,8 @@ export interface RequestHeadersInput {
   readonly caller: Caller | undefined;
   /** On MCP routes: what the upstream is told of the session. Undefined: nothing, whatever the client sent. */
   readonly session: UpstreamSession | undefined;
+  /** What the gateway made for this caller; undefined where the upstream asks for nothing of the kind. */
+  readonly authorization: string | undefined;
   readonly requestId: string;
   /** The client's address as the gateway believes it. */
   readonly clientAddress: string;
@@ -110,6 +112,7 @@ export function compileRequestHeaders(
     const headers = strip(input.rawHeaders, forwards);
     headers.push('x-forwarded-for', input.clientAddress, ...fixed);
     identity(headers, input.caller, input.requestId);
+    if (input.authorization !== undefined) headers.push('authorization', input.authorization);
     if (mcp !== undefined && input.session !== undefined) addSession(headers, input.session);
     return headers;
   };

@@ -1,5 +1,5 @@
 // The files that gateway.example.yaml names, made for the occasion.
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { now } from './support.ts';
 
@@ -10,6 +10,7 @@ export async function exampleFiles(): Promise<Record<string, string>> {
   const internal = await createCertificateAuthority({ commonName: 'Internal', ...validity });
   const server = await internal.issue({ commonName: 'mcp.example.com', server: true, ...validity });
   const gateway = await internal.issue({ commonName: 'gateway', ...validity });
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   return {
     'revoked.yaml': 'clientIds: [corp-oauth/former_agent]\n',
     'tls/tls.crt': server.certificatePem,
@@ -20,6 +21,7 @@ export async function exampleFiles(): Promise<Record<string, string>> {
     'tls/gateway.crt': gateway.certificatePem,
     'tls/gateway.key': gateway.keyPem,
     'secrets/introspection': 'the-secret-of-the-gateway\n',
+    'keys/assertion.pem': privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     'secrets/superset-api': 'a-token-of-the-gateway\n',
     'secrets/sessions.key': `${randomBytes(32).toString('base64')}\n`,
   };

@@ -84,7 +84,7 @@ t.test('values exchanged or removed anywhere are told, or fit', () =>
 );
 
 t.test('a key that nobody knows is refused wherever it stands', async (t) => {
-  const open = new Set(['authenticators', 'upstreams', 'scopeImplies', 'metaTools', 'claims', 'json']);
+  const open = new Set(['authenticators', 'upstreams', 'metaTools', 'claims', 'username', 'scopeImplies', 'json']);
   const maps = ([[]] as (string | number)[][]).concat(pathsOf(tree)).filter((where) => {
     const value = where.reduce<unknown>((inner, step) => Reflect.get(inner as object, step), tree);
     return typeof value === 'object' && value !== null && !Array.isArray(value) && !open.has(String(where.at(-1)));
@@ -140,7 +140,9 @@ t.test('the schema for editors knows the keys of the example too', (t) => {
   for (const where of pathsOf(tree)) {
     const key = where.at(-1);
     const named = where.some((step) =>
-      ['authenticators', 'upstreams', 'scopeImplies', 'metaTools', 'claims', 'json', 'headers'].includes(String(step)),
+      ['authenticators', 'upstreams', 'metaTools', 'claims', 'username', 'scopeImplies', 'json', 'headers'].includes(
+        String(step),
+      ),
     );
     if (typeof key === 'string' && !named) t.ok(schema.includes(`"${key}":`), where.join('.'));
   }

@@ -83,6 +83,7 @@ export async function startForwarder(
       rawHeaders: request.rawHeaders,
       caller: options.caller ?? agentCaller,
       session: undefined,
+      authorization: undefined,
       requestId: 'request-1',
       clientAddress: '192.0.2.7',
     });

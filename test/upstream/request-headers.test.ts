@@ -30,7 +30,8 @@ function shape(rawHeaders: readonly string[], options: ShapeOptions = {}): reado
   const compiled = compileRequestHeaders(config, config.upstreams.up!, config.routes[0]?.mcp);
   const caller = 'caller' in options ? options.caller : agentCaller;
   const { session } = options;
-  const flat = compiled({ rawHeaders, caller, session, requestId: 'request-1', clientAddress: '192.0.2.7' });
+  const input = { rawHeaders, caller, session, authorization: undefined, requestId: 'request-1' };
+  const flat = compiled({ ...input, clientAddress: '192.0.2.7' });
   return flat.flatMap((name, index) => (index % 2 === 0 ? [[name, flat[index + 1]!] as const] : []));
 }
 

@@ -1,0 +1,116 @@
+// The keys behind assertions: private ones out of PEM files or of the process, and the key set that upstreams verify with (RFC 7517).
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  hash,
+  type JsonWebKey,
+  type KeyObject,
+} from 'node:crypto';
+
+export const assertionAlgorithms = ['RS256', 'ES256', 'EdDSA'] as const;
+export type AssertionAlgorithm = (typeof assertionAlgorithms)[number];
+
+export interface AssertionKey {
+  /** The thumbprint of the key (RFC 7638): equal wherever the same key is used. */
+  readonly kid: string;
+  readonly algorithm: AssertionAlgorithm;
+  readonly privateKey: KeyObject;
+  /** As it is published; holds nothing private. */
+  readonly jwk: Readonly<Record<string, string>>;
+}
+
+/** Keys of the process, one for each algorithm, made when they are first asked for. They outlive reloads, not the process. */
+export type EphemeralKeys = (algorithm: AssertionAlgorithm) => AssertionKey;
+
+const minModulusBits = 2048;
+/** Beyond this one signature takes too long. */
+const maxModulusBits = 8192;
+/** NIST SP 800-56B §6.2. */
+const minExponent = 65_537n;
+
+const howToMake: Readonly<Record<AssertionAlgorithm, string>> = {
+  RS256: 'openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072',
+  ES256: 'openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256',
+  EdDSA: 'openssl genpkey -algorithm ed25519',
+};
+
+/** Reads a PEM private key that can sign with `algorithm`. Throws an Error with a public message that shows nothing of the key. */
+export function parseAssertionKey(pem: Buffer, algorithm: AssertionAlgorithm): AssertionKey {
+  const privateKey = readPrivateKey(pem);
+  const unfit = whyUnfit(privateKey, algorithm);
+  if (unfit !== undefined) throw new Error(`${unfit}; make one with \`${howToMake[algorithm]}\``);
+  return describe(privateKey, algorithm);
+}
+
+export function createEphemeralKeys(): EphemeralKeys {
+  const keys = new Map<AssertionAlgorithm, AssertionKey>();
+  return (algorithm) => {
+    const known = keys.get(algorithm);
+    if (known !== undefined) return known;
+    const created = describe(generate(algorithm), algorithm);
+    keys.set(algorithm, created);
+    return created;
+  };
+}
+
+/** The key set of all these keys as JSON, each once. Undefined when there are none. */
+export function publishedKeySet(keys: readonly AssertionKey[]): string | undefined {
+  const unique = new Map(keys.map((key) => [key.kid, key.jwk]));
+  return unique.size === 0 ? undefined : JSON.stringify({ keys: [...unique.values()] });
+}
+
+function readPrivateKey(pem: Buffer): KeyObject {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    throw new Error('holds no PEM private key, or an encrypted one');
+  }
+}
+
+function whyUnfit(key: KeyObject, algorithm: AssertionAlgorithm): string | undefined {
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
+  switch (algorithm) {
+    case 'RS256': {
+      if (type !== 'rsa') return 'holds no RSA key, which algorithm RS256 needs';
+      const { modulusLength = 0, publicExponent = 0n } = details ?? {};
+      if (modulusLength < minModulusBits || modulusLength > maxModulusBits) {
+        return `holds an RSA key of ${modulusLength} bits; between ${minModulusBits} and ${maxModulusBits} are accepted`;
+      }
+      return publicExponent < minExponent ? 'holds an RSA key with a weak public exponent' : undefined;
+    }
+    case 'ES256':
+      return type === 'ec' && details?.namedCurve === 'prime256v1'
+        ? undefined
+        : 'holds no key of the curve P-256, which algorithm ES256 needs';
+    case 'EdDSA':
+      return type === 'ed25519' ? undefined : 'holds no Ed25519 key, which algorithm EdDSA needs';
+    default:
+      return algorithm satisfies never;
+  }
+}
+
+function generate(algorithm: AssertionAlgorithm): KeyObject {
+  switch (algorithm) {
+    case 'RS256':
+      return generateKeyPairSync('rsa', { modulusLength: minModulusBits }).privateKey;
+    case 'ES256':
+      return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+    case 'EdDSA':
+      return generateKeyPairSync('ed25519').privateKey;
+    default:
+      return algorithm satisfies never;
+  }
+}
+
+function describe(privateKey: KeyObject, algorithm: AssertionAlgorithm): AssertionKey {
+  const material = materialOf(createPublicKey(privateKey).export({ format: 'jwk' }));
+  const kid = hash('sha256', JSON.stringify(material), 'base64url');
+  return { kid, algorithm, privateKey, jwk: { ...material, kid, use: 'sig', alg: algorithm } };
+}
+
+/** RFC 7638 §3.2: the members that make the key, in alphabetical order, and no others. */
+function materialOf({ kty, crv, e, n, x, y }: JsonWebKey): Record<string, string> {
+  const members = kty === 'RSA' ? { e, kty, n } : kty === 'EC' ? { crv, kty, x, y } : { crv, kty, x };
+  return members as Record<string, string>;
+}

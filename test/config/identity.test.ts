@@ -1,0 +1,154 @@
+import { generateKeyPairSync } from 'node:crypto';
+import t, { type Test } from 'tap';
+import { fileOf, lineAt, linesOf, loadText } from './support.ts';
+
+const pem = (curve: string) =>
+  generateKeyPairSync('ec', { namedCurve: curve }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+const files = { 'a.pem': pem('P-256'), 'wide.pem': pem('P-384'), 'name.txt': 'root' };
+const authenticators =
+  '{corp: {type: jwt, issuer: https://a.example/, claims: {email: mail}}, partner: {type: jwt, issuer: https://b.example/}, legacy: {type: apiKey, keys: []}}';
+const at = 'upstreams.superset.identity.assertion';
+const yamlOf = (assertion: string, routes = '[{path: /api, upstream: superset, authenticate: corp}]') =>
+  fileOf({
+    authenticators,
+    upstreams: `{superset: {url: "http://127.0.0.1:1", identity: {assertion: {${assertion}}}}}`,
+    routes,
+  });
+const all = '[{path: /api, upstream: superset, authenticate: {anyOf: [corp, partner, legacy]}}]';
+
+async function hold(t: Test, yaml: string, ...expected: (readonly [mark: string, rest: string])[]): Promise<void> {
+  const lines = await linesOf(t.testdir(), yaml, { files });
+  t.same(
+    lines.filter((line) => !line.includes('is not used by any route')),
+    expected.map(([mark, rest]) => lineAt(yaml, mark, rest)),
+  );
+}
+
+t.test('an assertion with nothing but its audience, and one with everything', async (t) => {
+  const { config } = await loadText(t.testdir(), yamlOf('audience: superset-mcp', all), { files });
+  t.same(config.upstreams.superset?.identity.assertion, {
+    audience: 'superset-mcp',
+    algorithm: 'ES256',
+    username: { default: '${subject}' },
+    scopes: [],
+    claims: { email: 'email', tenant: 'tenant' },
+    keyFiles: [],
+    lifetime: 60_000,
+  });
+  const username = 'username: {corp: "${claims.email}", legacy: "svc-${clientId}", default: "${subject}"}';
+  const folder = t.testdir();
+  const loaded = await loadText(
+    folder,
+    yamlOf(`audience: a, ${username}, keyFiles: [a.pem], claims: {mail: email}`, all),
+    {
+      files,
+    },
+  );
+  t.match(loaded.config.upstreams.superset?.identity.assertion?.username, { corp: '${claims.email}' });
+  t.same([...loaded.files.keys()], [`${folder}/a.pem`], 'watched, and part of the hash');
+});
+
+t.test('usernames are templates: nothing is interpolated into them', async (t) => {
+  const refused = 'is a template over the principal: nothing else is put in here';
+  for (const text of ['${env:USER}', '${file:name.txt}']) {
+    const yaml = yamlOf(`audience: a, username: {default: "${text}"}`);
+    await hold(t, yaml, ['default: ‸"', `${at}.username.default: ${refused}`]);
+  }
+  const yaml = yamlOf('audience: "${env:AUDIENCE}", username: {default: "$${subject}"}');
+  const lines = await linesOf(t.testdir(), yaml, { files, env: { AUDIENCE: 'b' } });
+  t.match(lines.join('\n'), /username\.default: is a template already: one \$ before \{ is enough/);
+});
+
+t.test('every caller can have a name, or the file is refused', async (t) => {
+  await hold(
+    t,
+    yamlOf('audience: a, username: {default: "${claims.email}"}', all),
+    [
+      'default: ‸"',
+      `${at}.username.default: authenticator "partner" has no claim "email": each of its callers would be refused`,
+    ],
+    [
+      'default: ‸"',
+      `${at}.username.default: authenticator "legacy" has no claim "email": each of its callers would be refused`,
+    ],
+  );
+  await hold(
+    t,
+    yamlOf('audience: a, username: {corp: "${claims.emial}", partner: "${claims.email}"}'),
+    [
+      'corp: ‸"${',
+      `${at}.username.corp: authenticator "corp" has no claim "emial" (did you mean "email"?): each of its callers would be refused`,
+    ],
+    [
+      'partner: ‸"${',
+      `${at}.username.partner: authenticator "partner" has no claim "email": each of its callers would be refused`,
+    ],
+  );
+  await hold(
+    t,
+    yamlOf('audience: a, username: {corp: "${subject}"}', all),
+    ['username: ‸{', `${at}.username: has nothing for "partner", which route "/api" accepts; add it, or default`],
+    ['username: ‸{', `${at}.username: has nothing for "legacy", which route "/api" accepts; add it, or default`],
+  );
+  await hold(
+    t,
+    yamlOf('audience: a, username: {corp: "${sub}", crop: "x"}'),
+    [
+      'corp: ‸"${sub}',
+      `${at}.username.corp: has a \${…} that is none of subject, clientId, issuer, credentialId, authenticator and claims.name`,
+    ],
+    ['crop: ‸"x"', `${at}.username.crop: unknown authenticator "crop" (did you mean "corp"?)`],
+  );
+});
+
+t.test('nobody can be named where nobody is authenticated, and one Authorization is sent', async (t) => {
+  const open =
+    '[{path: /api, upstream: superset, authenticate: corp}, {path: /open, upstream: superset, authenticate: none}]';
+  await hold(t, yamlOf('audience: a', open), [
+    'authenticate: ‸none',
+    'routes[1].authenticate: upstream "superset" has an assertion, and nobody to name in it here; add an upstream without one for this route',
+  ]);
+  const both = yamlOf('audience: a').replace('identity: {', 'authorization: Bearer x, identity: {');
+  await hold(t, both, [
+    'authorization: ‸Bearer',
+    'upstreams.superset.authorization: cannot stand beside identity.assertion: one Authorization is sent',
+  ]);
+});
+
+t.test(
+  'keys fit the algorithm, claims are others than those of the gateway, and the rest has its bounds',
+  async (t) => {
+    await hold(
+      t,
+      yamlOf('audience: a, keyFiles: [a.pem, wide.pem, name.txt, none.pem]'),
+      [
+        'a.pem, ‸wide',
+        `${at}.keyFiles[1]: holds no key of the curve P-256, which algorithm ES256 needs; make one with \`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256\``,
+      ],
+      ['wide.pem, ‸name', `${at}.keyFiles[2]: holds no PEM private key, or an encrypted one`],
+      ['name.txt, ‸none', `${at}.keyFiles[3]: cannot read the file: there is no such file`],
+    );
+    await hold(t, yamlOf('audience: a, keyFiles: [a.pem], algorithm: EdDSA'), [
+      'keyFiles: [‸a',
+      `${at}.keyFiles[0]: holds no Ed25519 key, which algorithm EdDSA needs; make one with \`openssl genpkey -algorithm ed25519\``,
+    ]);
+    const twice = yamlOf('audience: a, keyFiles: [a.pem, a.pem]');
+    t.match(
+      (await linesOf(t.testdir(), twice, { files })).join('\n'),
+      /keyFiles\[1\]: holds the same key as keyFiles\[0\]/,
+    );
+    await hold(
+      t,
+      yamlOf('audience: a, claims: {sub: email, mail: emial}'),
+      ['sub: ‸email', `${at}.claims.sub: is a claim of the gateway itself; take another name`],
+      ['mail: ‸emial', `${at}.claims.mail: no authenticator has a claim "emial" (did you mean "email"?)`],
+    );
+    await hold(
+      t,
+      yamlOf('algorithm: HS256, lifetime: 1h'),
+      ['assertion: ‸{', `${at}.audience: is required`],
+      ['algorithm: ‸HS256', `${at}.algorithm: expected one of "RS256", "ES256", "EdDSA" (did you mean "RS256"?)`],
+      ['lifetime: ‸1h', `${at}.lifetime: expected a duration from 5s to 10m`],
+    );
+  },
+);
