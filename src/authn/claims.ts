@@ -8,8 +8,14 @@ import { capScopes } from './scopes.ts';
 export interface ClaimRules {
   readonly authenticator: string;
   readonly issuer: string;
+  /** Undefined: the resource of the route. */
+  readonly audiences: readonly string[] | undefined;
+  readonly audienceForm: TokenConfig['audienceForm'];
   readonly scopeClaims: readonly string[];
+  readonly scopesFrom: TokenConfig['scopesFrom'];
   readonly clientIdClaims: readonly string[];
+  readonly requireClientId: boolean;
+  readonly requiredClaims: readonly (readonly [name: string, values: readonly string[]])[];
   /** Our name to the token's. */
   readonly claims: Readonly<Record<string, string>>;
   readonly maxScopes: ReadonlySet<string> | undefined;
@@ -17,6 +23,8 @@ export interface ClaimRules {
   /** Claims that may be absent although a token would need them. */
   readonly optional: ReadonlySet<'iss' | 'exp'>;
 }
+
+type TokenConfig = JwtAuthenticatorConfig | IntrospectionAuthenticatorConfig;
 
 export type ClaimsJudgement = { readonly principal: Principal } | { readonly refused: RefusalReason };
 
@@ -34,15 +42,21 @@ const control = /\p{Cc}|[\u2028\u2029]/u;
 /** The rules of an authenticator; `optional` is what its tokens need not say. */
 export function claimRulesOf(
   authenticator: string,
-  config: JwtAuthenticatorConfig | IntrospectionAuthenticatorConfig,
+  config: TokenConfig,
   optional: readonly ('iss' | 'exp')[],
 ): ClaimRules {
-  const { issuer, scopeClaims, clientIdClaims, claims, maxScopes, clockTolerance } = config;
+  const { issuer, audience, audienceForm, scopeClaims, scopesFrom, clientIdClaims, requireClientId } = config;
+  const { requiredClaims, claims, maxScopes, clockTolerance } = config;
   return {
     authenticator,
     issuer,
+    audiences: audience === undefined ? undefined : [audience].flat(),
+    audienceForm,
     scopeClaims,
+    scopesFrom,
     clientIdClaims,
+    requireClientId,
+    requiredClaims: Object.entries(requiredClaims),
     claims,
     maxScopes: maxScopes && new Set(maxScopes),
     clockToleranceSeconds: clockTolerance / 1000,
@@ -50,34 +64,46 @@ export function claimRulesOf(
   };
 }
 
-/** Judges claims for one of `audiences` at `nowMs`. The signature is the caller's business, and so is whether the sender is the one of `cnf`. */
-export function judgeClaims(
-  claims: Claims,
-  rules: ClaimRules,
-  audiences: readonly string[],
-  nowMs: number,
-): ClaimsJudgement {
+/** Judges claims for a resource at `nowMs`. The signature is the caller's business, and so is whether the sender is the one of `cnf`. */
+export function judgeClaims(claims: Claims, rules: ClaimRules, resource: string, nowMs: number): ClaimsJudgement {
   if (claims.iss !== rules.issuer && !mayLack(claims, 'iss', rules)) return { refused: 'issuer' };
-  if (!isFor(claims.aud, audiences)) return { refused: 'audience' };
+  if (!isFor(claims, rules, resource)) return { refused: 'audience' };
   const time = judgeTimes(claims, rules, nowMs / 1000);
   if (time !== undefined) return { refused: time };
   const confirmation = present(claims, 'cnf') ? parseConfirmation(claims.cnf) : undefined;
   if (present(claims, 'cnf') && confirmation === undefined) return { refused: 'sender_constraint' };
+  if (!rules.requiredClaims.every(([name, values]) => hasOneOf(claims, name, values))) return { refused: 'claims' };
   // OpenID Connect Core §3.1.3.6 and §3.3.2.11: only ID tokens have these.
   if (present(claims, 'at_hash') || present(claims, 'c_hash')) return { refused: 'token_type' };
   return describe(claims, rules, confirmation, nowMs);
+}
+
+function hasOneOf(claims: Claims, name: string, values: readonly string[]): boolean {
+  return present(claims, name) && (values as readonly unknown[]).includes(claims[name]);
 }
 
 function mayLack(claims: Claims, name: 'iss' | 'exp', rules: ClaimRules): boolean {
   return rules.optional.has(name) && !present(claims, name);
 }
 
-function isFor(audience: unknown, accepted: readonly string[]): boolean {
+/** Whether the same token may be good for one resource and not for another. */
+export function dependsOnResource({ audiences, audienceForm }: ClaimRules): boolean {
+  return audiences === undefined || audienceForm === 'clientId';
+}
+
+/** A token for a client says so by having no `aud`; one that has an `aud` is for a resource like any other. */
+function isFor(claims: Claims, rules: ClaimRules, resource: string): boolean {
+  const ofClients = rules.audienceForm === 'clientId';
+  const forClient = ofClients && !present(claims, 'aud');
+  const accepted: readonly unknown[] = (ofClients && !forClient ? undefined : rules.audiences) ?? [resource];
+  const audience = forClient ? clientIdOf(claims, rules) : claims.aud;
   const named: readonly unknown[] = Array.isArray(audience) ? audience : [audience];
-  return (
-    named.every((each) => typeof each === 'string') &&
-    named.some((each) => (accepted as readonly unknown[]).includes(each))
-  );
+  return named.every((each) => typeof each === 'string') && named.some((each) => accepted.includes(each));
+}
+
+function clientIdOf(claims: Claims, rules: ClaimRules): unknown {
+  const name = rules.clientIdClaims.find((each) => present(claims, each));
+  return name === undefined ? undefined : claims[name];
 }
 
 function judgeTimes(claims: Claims, rules: ClaimRules, now: number): RefusalReason | undefined {
@@ -101,13 +127,12 @@ function describe(
   confirmation: Confirmation | undefined,
   nowMs: number,
 ): ClaimsJudgement {
-  const clientClaim = rules.clientIdClaims.find((name) => present(claims, name));
-  const clientId = clientClaim === undefined ? undefined : claims[clientClaim];
+  const clientId = clientIdOf(claims, rules);
   const { sub, jti } = claims;
   const subject = sub === undefined ? clientId : sub;
-  const scopes = scopesOf(claims, rules.scopeClaims);
+  const scopes = scopesOf(claims, rules);
   const wellFormed = isIdentifier(subject) && isOptional(clientId) && isOptional(jti) && scopes !== undefined;
-  if (!wellFormed) return { refused: 'claims' };
+  if (!wellFormed || (rules.requireClientId && clientId === undefined)) return { refused: 'claims' };
   return {
     principal: {
       kind: 'oauth',
@@ -125,11 +150,11 @@ function describe(
   };
 }
 
-/** The union of all scope claims; undefined when one of them is malformed. */
-function scopesOf(claims: Claims, names: readonly string[]): string[] | undefined {
+/** What the scope claims hold; undefined when one that counts is malformed. */
+function scopesOf(claims: Claims, { scopeClaims, scopesFrom }: ClaimRules): string[] | undefined {
   const union = new Set<string>();
-  for (const name of names) {
-    if (!present(claims, name)) continue;
+  const there = scopeClaims.filter((name) => present(claims, name));
+  for (const name of scopesFrom === 'first' ? there.slice(0, 1) : there) {
     const value = claims[name];
     const list: unknown = typeof value === 'string' ? (value === '' ? [] : value.split(' ')) : value;
     if (!Array.isArray(list)) return undefined;

@@ -1,7 +1,7 @@
 // Verifies access tokens by asking their authorization server (RFC 7662), and judges what it says as strictly as a token's own claims.
 import type { IntrospectionAuthenticatorConfig } from '../config/schema.ts';
 import type { LastingAuthenticator, RefusalReason, Verification, VerificationContext } from './authenticator.ts';
-import { claimRulesOf, judgeClaims } from './claims.ts';
+import { claimRulesOf, dependsOnResource, judgeClaims } from './claims.ts';
 import type { IntrospectionEndpoint } from './introspection-endpoint.ts';
 import type { TokenCache } from './token-cache.ts';
 
@@ -17,7 +17,6 @@ export function createIntrospectionAuthenticator(
   endpoint: IntrospectionEndpoint,
   cache: TokenCache,
 ): LastingAuthenticator {
-  const audiences = config.audience === undefined ? undefined : [config.audience].flat();
   const rules = claimRulesOf(name, config, ['iss', 'exp']);
   const basis = basisOf(config);
 
@@ -25,7 +24,7 @@ export function createIntrospectionAuthenticator(
     const answer = await endpoint.introspect(token);
     if (answer === undefined) return refused('inactive');
     if (!isAccessToken(answer)) return refused('token_type');
-    const judgement = judgeClaims(answer, rules, audiences ?? [context.resource], context.now);
+    const judgement = judgeClaims(answer, rules, context.resource, context.now);
     if ('refused' in judgement) return refused(judgement.refused);
     const { principal } = judgement;
     if (isDpopType(answer) && principal.confirmation?.method !== 'dpop') return refused('sender_constraint');
@@ -40,7 +39,7 @@ export function createIntrospectionAuthenticator(
     kind: 'introspection',
     verify: (credential, context) =>
       credential.kind === 'access-token' ? verifyToken(credential.token, context) : refused('format'),
-    basisOf: (_principal, resource) => (audiences === undefined ? `${basis} ${resource}` : basis),
+    basisOf: (_principal, resource) => (dependsOnResource(rules) ? `${basis} ${resource}` : basis),
     verifyAgain: (principal) => ({ verified: true, principal }),
   };
 }
@@ -58,10 +57,12 @@ function isAmong(value: unknown, words: ReadonlySet<string>): boolean {
   return value === undefined || (typeof value === 'string' && words.has(value.toLowerCase()));
 }
 
-/** Everything that decides whether a token verifies and what it says; not how the gateway authenticates. */
-function basisOf(config: IntrospectionAuthenticatorConfig): string {
-  const { endpoint, issuer, audience, scopeClaims, clientIdClaims, claims, maxScopes } = config;
-  return JSON.stringify([endpoint, issuer, audience, scopeClaims, clientIdClaims, claims, maxScopes]);
+/** Everything that decides whether a token verifies and what it says; not how the gateway authenticates, and no secret. */
+function basisOf({ endpoint, clientId, ...config }: IntrospectionAuthenticatorConfig): string {
+  const { issuer, audience, audienceForm, scopeClaims, scopesFrom, clientIdClaims, requireClientId } = config;
+  const { requiredClaims, claims, maxScopes } = config;
+  const accepted = [issuer, audience, audienceForm, requireClientId, requiredClaims];
+  return JSON.stringify([endpoint, clientId, accepted, scopeClaims, scopesFrom, clientIdClaims, claims, maxScopes]);
 }
 
 function refused(reason: RefusalReason): Verification {

@@ -2,7 +2,7 @@
 import { compactVerify } from 'jose';
 import type { JwtAuthenticatorConfig } from '../config/schema.ts';
 import type { LastingAuthenticator, RefusalReason, Verification, VerificationContext } from './authenticator.ts';
-import { type ClaimRules, claimRulesOf, judgeClaims } from './claims.ts';
+import { claimRulesOf, dependsOnResource, judgeClaims } from './claims.ts';
 import type { KeySet } from './key-set.ts';
 import { type CompactToken, parseCompactToken } from './token.ts';
 import type { TokenCache } from './token-cache.ts';
@@ -11,6 +11,8 @@ import type { VerificationKey } from './verification-key.ts';
 /** Headers that change what the rest means; none of them belongs on an access token. Keys or addresses in a header are never looked at. */
 const refusedHeaders = ['crit', 'b64', 'zip', 'enc', 'cty'];
 const maxKidLength = 256;
+/** Among `tokenTypes`: a header without `typ`. No media type is spelt like this. */
+const untyped = 'none';
 
 interface TokenHeader {
   readonly algorithm: string;
@@ -25,9 +27,8 @@ export function createJwtAuthenticator(
   cache: TokenCache,
 ): LastingAuthenticator {
   const algorithms = new Set<string>(config.algorithms);
-  const tokenTypes = new Set(config.tokenTypes.map(mediaType));
-  const audiences = config.audience === undefined ? undefined : [config.audience].flat();
-  const rules: ClaimRules = claimRulesOf(name, config, []);
+  const tokenTypes = new Set(config.tokenTypes.map((type) => (type === untyped ? untyped : mediaType(type))));
+  const rules = claimRulesOf(name, config, []);
   const basis = basisOf(config);
 
   async function verifyToken(
@@ -38,7 +39,7 @@ export function createJwtAuthenticator(
     const found = await keySet.resolve(header.kid, header.algorithm);
     if (found === undefined) return refused('unknown_key');
     if (!(await hasValidSignature(token.text, found.key, header.algorithm))) return refused('signature');
-    const judgement = judgeClaims(token.claims, rules, audiences ?? [context.resource], context.now);
+    const judgement = judgeClaims(token.claims, rules, context.resource, context.now);
     if ('refused' in judgement) return refused(judgement.refused);
     const verified = { verified: true, principal: judgement.principal } as const;
     const keys = { keySet, generation: found.generation };
@@ -55,25 +56,15 @@ export function createJwtAuthenticator(
       const header = judgeHeader(token.header, algorithms, tokenTypes);
       return typeof header === 'string' ? refused(header) : verifyToken(token, header, context);
     },
-    basisOf: (_principal, resource) => (audiences === undefined ? `${basis} ${resource}` : basis),
+    basisOf: (_principal, resource) => (dependsOnResource(rules) ? `${basis} ${resource}` : basis),
     verifyAgain: (principal) => ({ verified: true, principal }),
   };
 }
 
 /** Everything that decides whether a token verifies and what it says; not how its keys are fetched. */
 function basisOf(config: JwtAuthenticatorConfig): string {
-  const { issuer, jwksUri, audience, algorithms, tokenTypes, scopeClaims, clientIdClaims, claims, maxScopes } = config;
-  return JSON.stringify([
-    issuer,
-    jwksUri,
-    audience,
-    algorithms,
-    tokenTypes,
-    scopeClaims,
-    clientIdClaims,
-    claims,
-    maxScopes,
-  ]);
+  const { keySet: _keySet, insecure: _insecure, clockTolerance: _tolerance, preset: _preset, ...decisive } = config;
+  return JSON.stringify(decisive);
 }
 
 function judgeHeader(
@@ -84,9 +75,14 @@ function judgeHeader(
   const { alg, typ, kid } = header;
   if (refusedHeaders.some((name) => Object.hasOwn(header, name))) return 'format';
   if (typeof alg !== 'string' || !algorithms.has(alg)) return 'algorithm';
-  if (typeof typ !== 'string' || !tokenTypes.has(mediaType(typ))) return 'token_type';
+  if (!isAccepted(typ, tokenTypes)) return 'token_type';
   if (kid !== undefined && (typeof kid !== 'string' || kid.length > maxKidLength)) return 'format';
   return { algorithm: alg, kid };
+}
+
+function isAccepted(typ: unknown, tokenTypes: ReadonlySet<string>): boolean {
+  if (typ === undefined) return tokenTypes.has(untyped);
+  return typeof typ === 'string' && tokenTypes.has(mediaType(typ));
 }
 
 /** RFC 7515 §4.1.9: case does not matter, and `application/` may be left out where no other slash stands. */

@@ -3,6 +3,7 @@ import { parseClientKey } from '../authn/client-key.ts';
 import { isLoopbackAddress } from '../http/host.ts';
 import { authoritiesAt, readAt } from './check-pem.ts';
 import { foldHeaderName, isIdentityHeader, isProtocolHeader } from './header-names.ts';
+import { issuerPresets } from './issuer-presets.ts';
 import type { Path } from './problem.ts';
 import type { Review } from './review.ts';
 import type {
@@ -35,9 +36,29 @@ function checkJwt(review: Review, path: Path, config: JwtAuthenticatorConfig): v
       review.error([...path, key], 'plain http is accepted on loopback only; use https, or insecure: true');
     }
   }
+  const preset = config.preset && issuerPresets[config.preset];
+  if (preset !== undefined && !preset.issuerForm.test(config.issuer)) {
+    review.warn([...path, 'issuer'], `does not look like one of preset ${config.preset}: ${preset.issuerExample}`);
+  }
+  checkAudienceForm(review, path, config);
   if (config.keySet.maxStale < config.keySet.refresh) {
     review.error([...path, 'keySet', 'maxStale'], 'must not be shorter than refresh');
   }
+}
+
+/** Only resources have a default: nobody else knows what a token for this gateway is called. */
+function checkAudienceForm(
+  review: Review,
+  path: Path,
+  { audience, audienceForm }: JwtAuthenticatorConfig | IntrospectionAuthenticatorConfig,
+): void {
+  if (audienceForm === 'resource' || audience !== undefined) return;
+  const what =
+    audienceForm === 'identifier'
+      ? 'the names that the issuer has for this gateway, such as api://…'
+      : 'the ids of the clients whose tokens are accepted';
+  const written = review.isWritten([...path, 'audienceForm']);
+  review.error(written ? [...path, 'audienceForm'] : path, `audienceForm ${audienceForm} needs audience: ${what}`);
 }
 
 function checkIntrospection(review: Review, path: Path, config: IntrospectionAuthenticatorConfig): void {
@@ -46,6 +67,7 @@ function checkIntrospection(review: Review, path: Path, config: IntrospectionAut
   if (!insecure && isPlainHttp(endpoint)) {
     review.error([...path, 'endpoint'], 'plain http is accepted on loopback only; use https, or insecure: true');
   }
+  checkAudienceForm(review, path, config);
   readAt(review, [...path, 'clientKeyFile'], clientKeyFile, parseClientKey);
   if (!review.isWhole(path)) return;
   if ((clientSecret === undefined) === (clientKeyFile === undefined)) {

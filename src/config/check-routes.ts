@@ -167,7 +167,7 @@ function methodsCover(wider: readonly string[], narrower: readonly string[]): bo
 /** A token for a route is a token for its resource: an authenticator that accepts other audiences only would refuse every one. */
 function checkAudiences(review: Review, routes: readonly RouteConfig[]): void {
   for (const [name, config] of Object.entries(review.draft.authenticators ?? {})) {
-    if (!('audience' in config) || config.audience === undefined) continue;
+    if (!('audience' in config) || config.audience === undefined || config.audienceForm !== 'resource') continue;
     const accepted = [config.audience].flat();
     const users = routes.filter((route) => authenticatorNamesOf(route.authenticate).includes(name));
     for (const route of users) {

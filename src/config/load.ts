@@ -6,6 +6,7 @@ import { isUsername } from './check-identity.ts';
 import { runChecks } from './checks.ts';
 import { createFileReader, type FileReader, readRegularFile } from './files.ts';
 import { type Interpolated, interpolate } from './interpolate.ts';
+import { withIssuerPresets } from './issuer-presets.ts';
 import { readKeysFiles } from './keys-file.ts';
 import { separateLaterKeys } from './later.ts';
 import { type LocatedYaml, parseLocatedYaml } from './located-yaml.ts';
@@ -108,7 +109,7 @@ async function readValues(
       findings.problems.push(document.problem(path, message));
     },
   });
-  const tree = withAbsolutePaths(filled.tree, options.folder);
+  const tree = withAbsolutePaths(withIssuerPresets(filled.tree), options.folder);
   await readNamedFiles(tree, options.reader, (path, reason) => findings.problems.push(document.problem(path, reason)));
   return { ...filled, tree, missing };
 }

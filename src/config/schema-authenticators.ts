@@ -1,5 +1,6 @@
 // The shape of `authenticators`: one strict object a type.
 import { z } from 'zod';
+import { issuerPresetNames } from './issuer-presets.ts';
 import { filePath, headerName, httpUrl, networks, oneOrMore, scopes, text, timeout } from './schema-values.ts';
 import { date, duration } from './units.ts';
 
@@ -13,16 +14,27 @@ const maxScopes = scopes.optional().describe('The most this authenticator may gr
 /** What every authenticator of access tokens reads of their claims. */
 const tokenClaims = {
   audience: oneOrMore(text).optional().describe('Accepted `aud` values; default: the resource of the route.'),
-  scopeClaims: z
-    .array(text)
-    .min(1)
-    .default(['scope', 'scp', 'permissions'])
-    .describe('Claims that hold scopes; what they hold is united.'),
+  audienceForm: z
+    .enum(['resource', 'identifier', 'clientId'])
+    .default('resource')
+    .describe(
+      'What audiences are: resources; names that the issuer has for this gateway; or clients, of tokens without `aud`.',
+    ),
+  scopeClaims: z.array(text).min(1).default(['scope', 'scp', 'permissions']).describe('Claims that hold scopes.'),
+  scopesFrom: z
+    .enum(['all', 'first'])
+    .default('all')
+    .describe('Which of the scope claims count: what all of them hold, united, or the first that is present.'),
   clientIdClaims: z
     .array(text)
     .min(1)
     .default(['client_id', 'azp'])
     .describe('Claims that name the client; the first present counts.'),
+  requireClientId: z.boolean().default(false).describe('Refuse tokens that name no client.'),
+  requiredClaims: z
+    .record(text, z.array(text).min(1))
+    .default({})
+    .describe('Claims that a token must have, each with the values it may have.'),
   claims: z.record(text, text).default({}).describe('Further claims for rules and identity: our name to their claim.'),
   maxScopes,
   clockTolerance: duration
@@ -33,6 +45,10 @@ const tokenClaims = {
 
 export const jwtAuthenticator = z.strictObject({
   type: z.literal('jwt').describe('OAuth 2.1 access tokens in JWT form, verified with the keys of their issuer.'),
+  preset: z
+    .enum(issuerPresetNames)
+    .optional()
+    .describe('Defaults for the tokens of a well-known authorization server; keys that are written override them.'),
   issuer: httpUrl.describe('The exact `iss` of the tokens, byte for byte.'),
   insecure: z.boolean().default(false).describe('Accept plain http for issuer and keys beyond loopback.'),
   jwksUri: httpUrl.optional().describe("Where the issuer's keys are; default: discovered from the issuer."),
@@ -41,7 +57,11 @@ export const jwtAuthenticator = z.strictObject({
     .min(1)
     .default(['RS256', 'PS256', 'ES256', 'EdDSA'])
     .describe('Accepted signature algorithms.'),
-  tokenTypes: z.array(text).min(1).default(['at+jwt']).describe('Accepted `typ` values, `application/` apart.'),
+  tokenTypes: z
+    .array(text)
+    .min(1)
+    .default(['at+jwt'])
+    .describe('Accepted `typ` values, `application/` apart; `none` for tokens without one.'),
   ...tokenClaims,
   keySet: z
     .strictObject({

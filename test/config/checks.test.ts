@@ -438,6 +438,57 @@ t.test('introspection: one endpoint a route, an authenticated client, an issuer 
   }
 });
 
+t.test('issuer presets: a server like that, and audiences that have no default', (t) =>
+  hold(t, [
+    [
+      'an issuer of somebody else',
+      {
+        authenticators:
+          '{corp: {type: jwt, preset: entra, issuer: https://login.microsoftonline.com/common/v2.0, audience: "api://a"}}',
+      },
+      [
+        'issuer: ‸',
+        'warning: authenticators.corp.issuer: does not look like one of preset entra: https://login.microsoftonline.com/TENANT-ID/v2.0',
+      ],
+    ],
+    [
+      'an application without a name',
+      {
+        authenticators:
+          '{corp: {type: jwt, preset: entra, issuer: https://sts.windows.net/0f3b2c1d-4e5f-4a6b-8c7d-9e0f1a2b3c4d/}}',
+      },
+      [
+        'corp: ‸{',
+        'authenticators.corp: audienceForm identifier needs audience: the names that the issuer has for this gateway, such as api://…',
+      ],
+    ],
+    [
+      'clients without ids',
+      { authenticators: jwt('audienceForm: clientId') },
+      [
+        'audienceForm: ‸',
+        'authenticators.corp.audienceForm: audienceForm clientId needs audience: the ids of the clients whose tokens are accepted',
+      ],
+    ],
+    ['names instead of resources', { authenticators: jwt('audienceForm: identifier, audience: "api://gateway"') }],
+    [
+      'the preset’s form overridden',
+      {
+        authenticators:
+          '{corp: {type: jwt, preset: cognito, issuer: https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_X, audienceForm: resource}}',
+      },
+    ],
+    [
+      'a preset that nobody knows',
+      { authenticators: jwt('preset: azure') },
+      [
+        'preset: ‸',
+        'authenticators.corp.preset: expected one of "auth0", "entra", "okta", "keycloak", "google", "cognito"',
+      ],
+    ],
+  ]),
+);
+
 t.test('API keys: real hashes, each once, with an end', (t) => {
   const placeholder = 'is a placeholder; `portcullis keys new` makes a key and its hash';
   const malformed = 'expected sha256: and 64 hex digits; `portcullis keys new` makes a key and its hash';

@@ -39,6 +39,25 @@ t.test('names, resources and the public URL are filled in and normalised', async
   ]);
 });
 
+t.test('a preset fills in what is not written, and adds nothing to what is', async (t) => {
+  const authenticators = (more: string) =>
+    `{corp: {type: jwt, preset: keycloak, issuer: "https://sso.example/realms/a"${more}}}`;
+  const read = async (more: string) =>
+    (await loadText(t.testdir(), fileOf({ authenticators: authenticators(more) }))).config.authenticators.corp;
+  t.match(await read(''), {
+    tokenTypes: ['JWT', 'at+jwt'],
+    requiredClaims: { typ: ['Bearer', 'DPoP'] },
+    claims: { username: 'preferred_username' },
+    algorithms: ['RS256', 'PS256', 'ES256', 'EdDSA'],
+  });
+  const written = await read(', requiredClaims: {}, claims: {tenant: org}, tokenTypes: [at+jwt]');
+  t.strictSame(written?.type === 'jwt' && [written.requiredClaims, written.claims, written.tokenTypes], [
+    {},
+    { tenant: 'org' },
+    ['at+jwt'],
+  ]);
+});
+
 t.test('a file that is no YAML has one problem, at its place', async (t) => {
   const deep = `version: ${'['.repeat(5000)}`;
   const cases: [string, string | Buffer, string][] = [

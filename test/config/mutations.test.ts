@@ -84,7 +84,16 @@ t.test('values exchanged or removed anywhere are told, or fit', () =>
 );
 
 t.test('a key that nobody knows is refused wherever it stands', async (t) => {
-  const open = new Set(['authenticators', 'upstreams', 'metaTools', 'claims', 'username', 'scopeImplies', 'json']);
+  const open = new Set([
+    'authenticators',
+    'upstreams',
+    'metaTools',
+    'claims',
+    'username',
+    'scopeImplies',
+    'requiredClaims',
+    'json',
+  ]);
   const maps = ([[]] as (string | number)[][]).concat(pathsOf(tree)).filter((where) => {
     const value = where.reduce<unknown>((inner, step) => Reflect.get(inner as object, step), tree);
     return typeof value === 'object' && value !== null && !Array.isArray(value) && !open.has(String(where.at(-1)));

@@ -372,7 +372,7 @@ t.test('a reload forgets what was known, and clients are told where to log in', 
     scene,
     `GET /.well-known/oauth-protected-resource/mcp HTTP/1.1\r\n${host}\r\nConnection: close\r\n\r\n`,
   );
-  t.same(metadata.answer.json?.authorization_servers, [issuer.issuer, partnerIssuer]);
+  t.same(metadata.answer.json?.authorization_servers, [issuer.issuer, partnerIssuer, 'https://second.example/']);
 });
 
 t.test('no token and no secret is in records, metrics or the log', async (t) => {
