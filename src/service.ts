@@ -8,7 +8,7 @@ import type { AuditEvent } from './audit/event.ts';
 import { connectionEvent } from './audit/exchange-event.ts';
 import { createAuditLog } from './audit/log.ts';
 import { closeUnused } from './authn/create.ts';
-import type { KeySet } from './authn/key-set.ts';
+import type { KeySet, Schedule } from './authn/key-set.ts';
 import { apiKeyExpiries, certificateExpiries } from './config/expiries.ts';
 import type { LoadedConfig, LoadOptions } from './config/load.ts';
 import { type Runtime, refuse, refuseRequest, takeRequest } from './gateway.ts';
@@ -35,6 +35,8 @@ export interface GatewayOptions {
   readonly version: string;
   /** Milliseconds since 1970; the system clock by default. */
   readonly now?: () => number;
+  /** How key sets wait for their next fetch; by default on the system's clock. */
+  readonly schedule?: Schedule;
   /** How often the open streams are looked at; by default what keeps every promise made about them. */
   readonly streamTickMs?: number;
   /** How often the revocation file is looked at; by default what keeps the promise made about it. */
@@ -66,7 +68,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const metrics = createMetrics(options.version);
   let loaded = options.loaded;
   const keySets = new Map<string, KeySet>();
-  const authnRuntime = { keySets, endpoints: new Map(), log, now, observe: metrics };
+  const authnRuntime = { keySets, endpoints: new Map(), log, now, observe: metrics, schedule: options.schedule };
   const audit = await createAuditLog(loaded.config.audit, {
     instance: randomUUID(),
     policy: () => loaded.hash,

@@ -14,7 +14,7 @@ import {
   type IntrospectionOutcome,
 } from './introspection-endpoint.ts';
 import { createJwtAuthenticator } from './jwt.ts';
-import { createKeySet, type KeySet, keySetKey } from './key-set.ts';
+import { createKeySet, type KeySet, keySetKey, type Schedule } from './key-set.ts';
 import { createMtlsAuthenticator } from './mtls.ts';
 import type { KeyOwner, Owners } from './owner.ts';
 import { createTokenCache, type TokenCache } from './token-cache.ts';
@@ -43,6 +43,8 @@ export interface AuthenticatorRuntime {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly observe: AuthenticationObserver;
+  /** How key sets wait for their next fetch; default: timers. */
+  readonly schedule?: Schedule | undefined;
 }
 
 export interface AuthenticatorSet {
@@ -178,6 +180,7 @@ function keySetFor(
     log: runtime.log,
     now: runtime.now,
     observe: runtime.observe,
+    schedule: runtime.schedule,
   });
   runtime.keySets.set(key, created);
   return created;

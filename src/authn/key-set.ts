@@ -43,7 +43,7 @@ export interface KeySetOptions {
   readonly now: () => number;
   readonly observe: { keySetRefreshFailed(issuer: string): void };
   /** Runs something once after a delay; gives what calls it off. Default: a timer that keeps no process alive. */
-  readonly schedule?: Schedule;
+  readonly schedule?: Schedule | undefined;
 }
 
 export type Schedule = (run: () => void, delayMs: number) => () => void;

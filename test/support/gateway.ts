@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AuditEvent } from '../../src/audit/event.ts';
+import type { Schedule } from '../../src/authn/key-set.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { createLog } from '../../src/log.ts';
 import { type Gateway, startGateway } from '../../src/service.ts';
@@ -44,6 +45,8 @@ export interface TestGatewayOptions {
   readonly now?: () => number;
   /** How often the open streams are looked at; short where `now` is not the system's clock. */
   readonly streamTickMs?: number;
+  /** How key sets wait for their next fetch. */
+  readonly schedule?: Schedule;
   /** How often the revocation file is looked at. */
   readonly revocationPollMs?: number;
   readonly env?: NodeJS.ProcessEnv;
@@ -72,6 +75,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
           : createLog({ level: process.env.TEST_LOG ?? 'silent' }),
       version: 'test',
       ...(options.now !== undefined && { now: options.now }),
+      ...(options.schedule !== undefined && { schedule: options.schedule }),
       ...(options.streamTickMs !== undefined && { streamTickMs: options.streamTickMs }),
       ...(options.revocationPollMs !== undefined && { revocationPollMs: options.revocationPollMs }),
     });

@@ -1,6 +1,7 @@
 // A gateway with every kind of route, its upstream and its issuer, and what must be true of an attack that was refused.
 import { createHash } from 'node:crypto';
 import type { Test } from 'tap';
+import type { Schedule } from '../../src/authn/key-set.ts';
 import { type AuditRecord, startTestGateway, type TestGateway } from './gateway.ts';
 import { createFakeIssuer, type FakeIssuer } from './issuer.ts';
 import { type RawAnswer, type RawConversation, rawRequest, talk } from './raw-http.ts';
@@ -20,11 +21,13 @@ export interface Scene {
 export interface SceneOptions {
   /** Laid over the defaults; `up` is the upstream's URL. */
   readonly upstream?: TestUpstream;
+  readonly issuer?: FakeIssuer;
   /** More members of `server`, as YAML flow. */
   readonly server?: string;
   readonly upstreamOptions?: string;
   readonly audit?: string;
   readonly now?: () => number;
+  readonly schedule?: Schedule;
   readonly keySet?: string;
   readonly mcp?: string;
   /** Rules of the MCP route behind the one for `list_dashboards`, as YAML flow. */
@@ -70,10 +73,11 @@ ${options.audit ?? ''}`;
 /** Starts all three and closes them with the test. */
 export async function startScene(t: Test, options: SceneOptions = {}): Promise<Scene> {
   const upstream = options.upstream ?? (await startUpstream());
-  const issuer = await createFakeIssuer();
+  const issuer = options.issuer ?? (await createFakeIssuer());
   const gateway = await startTestGateway({
     yaml: sceneYaml(upstream.url, issuer.issuer, options),
     ...(options.now !== undefined && { now: options.now }),
+    ...(options.schedule !== undefined && { schedule: options.schedule }),
   });
   t.teardown(async () => {
     await gateway.close();

@@ -1,7 +1,11 @@
 // A fake authorization server on loopback: metadata, a key set, tokens, and a fault on demand.
 import { generateKeyPairSync, type JsonWebKey, type KeyObject, randomUUID } from 'node:crypto';
-import { createServer, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import type { TlsOptions } from 'node:tls';
+import { gzipSync } from 'node:zlib';
 import { CompactSign } from 'jose';
 
 /** What the server does instead of answering well. */
@@ -12,6 +16,9 @@ export type IssuerFault =
   | 'drip'
   | 'huge'
   | 'redirect'
+  | 'endless'
+  | 'encoded'
+  | 'no-object'
   | 'garbage'
   | 'empty'
   | 'wrong-issuer'
@@ -46,6 +53,8 @@ export interface FakeIssuer {
   /** The key that signs by default. */
   readonly key: SigningKey;
   fault: IssuerFault | undefined;
+  /** What of it the fault befalls; default both. */
+  faulty: readonly ('metadata' | 'keys')[];
   /** Which of the two metadata forms it has. */
   metadataForms: readonly ('oauth' | 'openid')[];
   /** The `jwks_uri` in the metadata. */
@@ -61,33 +70,35 @@ export interface FakeIssuer {
 
 /** Starts one with an ES256 key on a free port. `path` makes an issuer with a path. */
 export async function createFakeIssuer(
-  options: { readonly algorithm?: SigningAlgorithm; readonly path?: string } = {},
+  options: { readonly algorithm?: SigningAlgorithm; readonly path?: string; readonly tls?: TlsOptions } = {},
 ): Promise<FakeIssuer> {
   let key = createSigningKey(options.algorithm ?? 'ES256');
   let published: readonly unknown[] = [key.jwk];
   const requests = { metadata: 0, keys: 0, others: [] as string[] };
   const path = options.path ?? '';
 
-  const server = createServer((request, response) => {
+  const faultOf = (part: 'metadata' | 'keys') => (self.faulty.includes(part) ? self.fault : undefined);
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
     const url = request.url ?? '';
     const isOauth = url === `/.well-known/oauth-authorization-server${path}`;
     const isOpenid = url === `${path}/.well-known/openid-configuration`;
     if (isOauth || isOpenid) {
       requests.metadata++;
-      if (misbehave(response, self.fault)) return;
+      if (misbehave(response, faultOf('metadata'))) return;
       if (!self.metadataForms.includes(isOauth ? 'oauth' : 'openid')) return void response.writeHead(404).end();
-      const named = self.fault === 'wrong-issuer' ? `${self.issuer}/` : self.issuer;
+      const named = faultOf('metadata') === 'wrong-issuer' ? `${self.issuer}/` : self.issuer;
       answer(response, { issuer: named, jwks_uri: self.advertisedJwksUri });
     } else if (url === '/jwks') {
       requests.keys++;
-      if (!misbehave(response, self.fault)) answer(response, { keys: published });
+      if (!misbehave(response, faultOf('keys'))) answer(response, { keys: published });
     } else {
       requests.others.push(url);
       response.writeHead(404).end();
     }
-  });
+  };
+  const server = options.tls === undefined ? createServer(listener) : createTlsServer(options.tls, listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const origin = `${options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
   const self: FakeIssuer = {
     issuer: origin + path,
@@ -97,6 +108,7 @@ export async function createFakeIssuer(
       return key;
     },
     fault: undefined,
+    faulty: ['metadata', 'keys'],
     metadataForms: ['oauth', 'openid'],
     advertisedJwksUri: `${origin}/jwks`,
     publish(keys) {
@@ -185,6 +197,24 @@ function misbehave(response: ServerResponse, fault: IssuerFault | undefined): bo
       response
         .writeHead(200, { 'content-type': 'application/json' })
         .end(`{"keys":[],"padding":"${'x'.repeat(600_000)}"}`);
+      return true;
+    case 'endless': {
+      const body = new Readable({
+        read() {
+          this.push(Buffer.alloc(65_536, ' '));
+        },
+      });
+      response.writeHead(200, { 'content-type': 'application/json' });
+      body.pipe(response).on('close', () => body.destroy());
+      return true;
+    }
+    case 'encoded':
+      response
+        .writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' })
+        .end(gzipSync(`{"keys":[],"padding":"${' '.repeat(50_000_000)}"}`));
+      return true;
+    case 'no-object':
+      answer(response, ['keys']);
       return true;
     case 'redirect':
       response.writeHead(302, { location: '/elsewhere' }).end();

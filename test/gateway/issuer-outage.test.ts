@@ -1,0 +1,185 @@
+// An issuer that is away for a day, through the running gateway: who is served, who is refused and how, what the issuer is asked, and the way back.
+import { generateKeyPairSync } from 'node:crypto';
+import type { TlsOptions } from 'node:tls';
+import t, { type Test } from 'tap';
+import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { type Attack, assertRefused, attack, host, post, startScene, toolCall } from '../support/hostile-scene.ts';
+import {
+  createFakeIssuer,
+  createSigningKey,
+  type FakeIssuer,
+  type IssuerFault,
+  type SigningKey,
+  type TokenOptions,
+} from '../support/issuer.ts';
+import { createTimeline } from '../support/timeline.ts';
+
+const second = 1000;
+const minute = 60 * second;
+const hour = 60 * minute;
+const day = 24 * hour;
+const cooldown = 10 * second;
+const call = toolCall('list_dashboards');
+const http = { method: 'POST', path: '/mcp' };
+
+interface IssuerTrouble {
+  readonly fault?: IssuerFault;
+  readonly faulty?: FakeIssuer['faulty'];
+  readonly published?: readonly unknown[];
+  readonly tls?: TlsOptions;
+}
+
+async function sceneOf(t: Test, keySet?: string, { fault, faulty, published, tls }: IssuerTrouble = {}) {
+  const timeline = createTimeline();
+  const { now, schedule } = timeline;
+  const from = await createFakeIssuer(tls === undefined ? {} : { tls });
+  from.fault = fault;
+  if (faulty !== undefined) from.faulty = faulty;
+  if (published !== undefined) from.publish(published);
+  const scene = await startScene(t, { now, schedule, issuer: from, ...(keySet !== undefined && { keySet }) });
+  const { gateway, issuer } = scene;
+  const withToken = async (options: Pick<TokenOptions, 'key'> = {}): Promise<Attack> => {
+    const token = await issuer.token({}, { now: now(), ...options });
+    return attack(scene, post(call, [host, `Authorization: Bearer ${token}`]));
+  };
+  return {
+    ...scene,
+    timeline,
+    withToken,
+    /** A flood of tokens of keys that nobody has. */
+    flood: async () => {
+      const stranger = createSigningKey('ES256');
+      const answers: Attack[] = [];
+      for (let count = 0; count < 5; count++) {
+        const key: SigningKey = { ...stranger, kid: `made-up-${timeline.fired()}-${count}` };
+        answers.push(await withToken({ key }));
+      }
+      return answers;
+    },
+    asked: () => issuer.requests.metadata + issuer.requests.keys,
+    readiness: async () => (await fetch(`http://127.0.0.1:${gateway.adminPort}/readyz`)).status,
+    async metric(name: string) {
+      const line = (await gateway.metrics()).split('\n').find((each) => each.startsWith(`portcullis_${name}{`));
+      return Number(line?.split(' ').at(-1));
+    },
+  };
+}
+
+t.test(
+  'a day without the issuer: known keys serve, unknown ones are refused at once, nothing storms, and all is well again in seconds',
+  async (t) => {
+    const scene = await sceneOf(t);
+    const { issuer, timeline } = scene;
+    t.equal((await scene.withToken()).answer.status, 200);
+    t.equal(await scene.readiness(), 200);
+    await timeline.pass(5 * second);
+    issuer.fault = 'error';
+    const before = scene.asked();
+    for (let passed = hour; passed < day; passed += hour) {
+      await timeline.pass(hour);
+      const asked = scene.asked();
+      const served = await scene.withToken();
+      t.equal(served.answer.status, 200, `${passed / hour} h: a known key`);
+      for (const refused of await scene.flood()) {
+        assertRefused(t, `${passed / hour} h: an unknown key`, refused, { status: 401, code: 'invalid_token', http });
+      }
+      t.equal(scene.asked(), asked, 'and nobody asked the issuer for that');
+    }
+    t.equal(await scene.readiness(), 200);
+    await timeline.pass(hour - 10 * second);
+    t.equal((await scene.withToken()).answer.status, 200, 'to the end of the day');
+    const attempts = await scene.metric('key_set_refresh_failures_total');
+    t.ok(attempts <= day / cooldown, `${attempts} attempts`);
+    t.equal(scene.asked() - before, 2 * attempts, 'of two questions each');
+    await timeline.pass(10 * second);
+    issuer.fault = undefined;
+    issuer.rotate();
+    await timeline.pass(cooldown);
+    t.equal((await scene.withToken()).answer.status, 200, 'a new key, ten seconds after the issuer is back');
+    t.equal(await scene.readiness(), 200);
+  },
+);
+
+t.test('keys that are too old serve nobody: 503 and never 401, until the issuer is back', async (t) => {
+  const scene = await sceneOf(t, 'keySet: {refresh: 10m, maxStale: 1h}');
+  const { issuer, timeline } = scene;
+  t.equal((await scene.withToken()).answer.status, 200);
+  issuer.fault = 'down';
+  await timeline.pass(hour);
+  t.equal((await scene.withToken()).answer.status, 200, 'to the last moment');
+  t.equal(await scene.metric('key_set_age_seconds'), 3600);
+  await timeline.pass(5 * second);
+  const asked = scene.asked();
+  for (const refused of [await scene.withToken(), ...(await scene.flood())]) {
+    assertRefused(t, 'any token', refused, { status: 503, code: 'idp_unavailable', http });
+    t.equal(refused.answer.headers['retry-after'], '10');
+  }
+  t.equal(scene.asked(), asked);
+  t.equal(await scene.readiness(), 503);
+  t.equal((await attack(scene, post(call))).answer.status, 200, 'keys of API clients need no issuer');
+  issuer.fault = undefined;
+  await timeline.pass(cooldown);
+  t.equal((await scene.withToken()).answer.status, 200);
+  t.equal(await scene.readiness(), 200);
+});
+
+const faults: readonly IssuerFault[] = [
+  'down',
+  'error',
+  'not-found',
+  'slow',
+  'drip',
+  'huge',
+  'endless',
+  'encoded',
+  'redirect',
+  'garbage',
+  'no-object',
+  'empty',
+  'wrong-issuer',
+];
+
+for (const part of ['metadata', 'keys'] as const) {
+  t.test(
+    `a start with an issuer whose ${part} are bad: not ready, 503, and well in seconds once they are good`,
+    async (t) => {
+      const start = async (fault: IssuerFault) => {
+        const name = `${part} ${fault}`;
+        const scene = await sceneOf(t, undefined, { fault, faulty: [part] });
+        const { issuer, timeline } = scene;
+        const refused = await scene.withToken();
+        assertRefused(t, name, refused, { status: 503, code: 'idp_unavailable', http });
+        t.equal(refused.answer.headers['retry-after'], '10', name);
+        t.notMatch(refused.conversation.text, /127\.0\.0\.1|jwks/, `${name}: nothing of it is told`);
+        t.equal(await scene.readiness(), 503, name);
+        t.equal(await scene.metric('key_set_refresh_failures_total'), 1, name);
+        t.strictSame(issuer.requests.others, [], `${name}: no redirect was followed`);
+        issuer.fault = undefined;
+        await timeline.pass(cooldown);
+        t.equal((await scene.withToken()).answer.status, 200, `${name}: recovered`);
+        t.equal(await scene.readiness(), 200, name);
+      };
+      const applicable = faults.filter((fault) => part === 'metadata' || fault !== 'wrong-issuer');
+      await Promise.all(applicable.map(start));
+    },
+  );
+}
+
+t.test('keys that are too weak, or an issuer whose TLS nobody trusts, are as good as none', async (t) => {
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
+  const weak = { ...publicKey.export({ format: 'jwk' }), kid: 'weak', use: 'sig', alg: 'RS256' };
+  const symmetric = { kty: 'oct', k: 'c2VjcmV0', kid: 'shared', alg: 'HS256' };
+  const authority = await createCertificateAuthority();
+  const certificate = await authority.issue({ commonName: 'issuer', ips: ['127.0.0.1'], server: true });
+  const tls = { cert: certificate.certificatePem, key: certificate.keyPem };
+  const scenes = {
+    'weak keys': await sceneOf(t, undefined, { published: [weak, symmetric] }),
+    'untrusted TLS': await sceneOf(t, undefined, { tls }),
+  };
+  for (const [name, scene] of Object.entries(scenes)) {
+    assertRefused(t, name, await scene.withToken(), { status: 503, code: 'idp_unavailable', http });
+    t.equal(await scene.readiness(), 503, name);
+    t.equal(await scene.metric('key_set_refresh_failures_total'), 1, name);
+  }
+  t.equal(scenes['untrusted TLS'].asked(), 0, 'nothing was asked over it');
+});
