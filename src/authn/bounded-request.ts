@@ -39,6 +39,20 @@ export interface BoundedRequest {
   readonly maxBytes: number;
   /** The only one that is accepted; undefined: not looked at. */
   readonly mediaType?: string;
+  /** What may be answered; default 200 only. */
+  readonly statuses?: readonly number[];
+}
+
+export interface BoundedAnswer {
+  readonly status: number;
+  readonly body: Buffer;
+}
+
+/** Connections of which the idle ones can be ended while requests still come: those get new ones. */
+export interface BoundedConnections {
+  agent(): Agent;
+  /** Ends them, once the requests under way are answered. */
+  close(): void;
 }
 
 /** Connections for one authorization server. More requests than `connections` wait for one another. */
@@ -52,8 +66,25 @@ export function createBoundedAgent(timeoutMs: number, connections?: number): Age
   });
 }
 
+export function createBoundedConnections(timeoutMs: number, connections: number): BoundedConnections {
+  let agent = createBoundedAgent(timeoutMs, connections);
+  return {
+    agent: () => agent,
+    close() {
+      const ended = agent;
+      agent = createBoundedAgent(timeoutMs, connections);
+      void ended.close().catch(() => {});
+    },
+  };
+}
+
 /** The body of a 200. Throws a RequestFailure for everything else. */
 export async function requestBounded(address: string, options: BoundedRequest): Promise<Buffer> {
+  return (await answerBounded(address, options)).body;
+}
+
+/** Throws a RequestFailure for everything but an answer with one of `statuses`. */
+export async function answerBounded(address: string, options: BoundedRequest): Promise<BoundedAnswer> {
   try {
     return await ask(address, options);
   } catch (error) {
@@ -64,8 +95,8 @@ export async function requestBounded(address: string, options: BoundedRequest): 
   }
 }
 
-async function ask(address: string, options: BoundedRequest): Promise<Buffer> {
-  const { agent, signal, method = 'GET', headers, body: content, maxBytes, mediaType } = options;
+async function ask(address: string, options: BoundedRequest): Promise<BoundedAnswer> {
+  const { agent, signal, method = 'GET', headers, body: content, maxBytes, mediaType, statuses = [200] } = options;
   const {
     statusCode,
     headers: answered,
@@ -82,7 +113,7 @@ async function ask(address: string, options: BoundedRequest): Promise<Buffer> {
   const refuse = (reason: RequestFailureReason, what: string) =>
     new RequestFailure(reason, `${address} answered ${what}`, { status: statusCode });
   try {
-    if (statusCode !== 200) throw refuse('status', String(statusCode));
+    if (!statuses.includes(statusCode)) throw refuse('status', String(statusCode));
     if (answered['content-encoding'] !== undefined) throw refuse('content_coding', 'in a content coding');
     if (mediaType !== undefined && mediaTypeOf(answered) !== mediaType) throw refuse('media_type', `no ${mediaType}`);
     const chunks: Buffer[] = [];
@@ -92,7 +123,7 @@ async function ask(address: string, options: BoundedRequest): Promise<Buffer> {
       if (length > maxBytes) throw refuse('too_large', `with more than ${maxBytes / 1024} KiB`);
       chunks.push(chunk);
     }
-    return Buffer.concat(chunks);
+    return { status: statusCode, body: Buffer.concat(chunks) };
   } finally {
     body.destroy();
   }

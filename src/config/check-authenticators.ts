@@ -1,7 +1,7 @@
 // Checks of `authenticators` by type: issuers, certificates, and what tells one authenticator's credentials from another's.
-import { parseClientKey } from '../authn/client-key.ts';
 import { isLoopbackAddress } from '../http/host.ts';
-import { authoritiesAt, readAt } from './check-pem.ts';
+import { checkOAuthClient } from './check-oauth-client.ts';
+import { authoritiesAt } from './check-pem.ts';
 import { foldHeaderName, isIdentityHeader, isProtocolHeader } from './header-names.ts';
 import { issuerPresets } from './issuer-presets.ts';
 import type { Path } from './problem.ts';
@@ -62,25 +62,13 @@ function checkAudienceForm(
 }
 
 function checkIntrospection(review: Review, path: Path, config: IntrospectionAuthenticatorConfig): void {
-  const { issuer, endpoint, insecure, clientSecret, clientKeyFile, clientKeyId, clientAuthentication } = config;
+  const { issuer, endpoint, insecure } = config;
   if (issuer.includes('?')) review.error([...path, 'issuer'], 'must not have a query (RFC 8414 §2)');
   if (!insecure && isPlainHttp(endpoint)) {
     review.error([...path, 'endpoint'], 'plain http is accepted on loopback only; use https, or insecure: true');
   }
   checkAudienceForm(review, path, config);
-  readAt(review, [...path, 'clientKeyFile'], clientKeyFile, parseClientKey);
-  if (!review.isWhole(path)) return;
-  if ((clientSecret === undefined) === (clientKeyFile === undefined)) {
-    review.error(path, 'needs either clientSecret or clientKeyFile: the endpoint answers authenticated clients only');
-  } else if (clientAuthentication !== undefined) {
-    const withKey = clientAuthentication === 'private_key_jwt';
-    if (withKey !== (clientKeyFile !== undefined)) {
-      review.error([...path, 'clientAuthentication'], `needs ${withKey ? 'clientKeyFile' : 'clientSecret'}`);
-    }
-  }
-  if (clientKeyId !== undefined && clientKeyFile === undefined) {
-    review.error([...path, 'clientKeyId'], 'has no meaning without clientKeyFile');
-  }
+  checkOAuthClient(review, path, config);
 }
 
 /** True for addresses whose traffic would cross a network in clear. */

@@ -1,6 +1,7 @@
 // The shape of `authenticators`: one strict object a type.
 import { z } from 'zod';
 import { issuerPresetNames } from './issuer-presets.ts';
+import { oauthClientKeys } from './schema-oauth-client.ts';
 import { filePath, headerName, httpUrl, networks, oneOrMore, scopes, text, timeout } from './schema-values.ts';
 import { date, duration } from './units.ts';
 
@@ -77,14 +78,7 @@ export const introspectionAuthenticator = z.strictObject({
   endpoint: httpUrl.describe('The introspection endpoint.'),
   issuer: httpUrl.describe('Names the issuer of the tokens; an answer that has an `iss` must have this one.'),
   insecure: z.boolean().default(false).describe('Accept plain http for the endpoint beyond loopback.'),
-  clientId: text.describe('The gateway as a client of the authorization server.'),
-  clientSecret: text.optional().describe('Its secret; either this or clientKeyFile.'),
-  clientKeyFile: filePath.optional().describe('PEM, its private key (private_key_jwt).'),
-  clientKeyId: text.optional().describe('The `kid` of that key at the authorization server.'),
-  clientAuthentication: z
-    .enum(['client_secret_basic', 'client_secret_post', 'private_key_jwt'])
-    .optional()
-    .describe('How it authenticates; default client_secret_basic, and private_key_jwt with clientKeyFile.'),
+  ...oauthClientKeys,
   cacheFor: duration
     .refine((ms) => ms <= maxCacheMs, 'expected at most 1h')
     .prefault('30s')

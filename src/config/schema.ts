@@ -14,6 +14,7 @@ import { upstream } from './schema-upstreams.ts';
 import { authenticatorName, name, scope, scopes } from './schema-values.ts';
 
 export { apiKeyEntry, authenticator } from './schema-authenticators.ts';
+export type { OAuthClientConfig } from './schema-oauth-client.ts';
 
 /** The file as it is written, without what follows from several keys together. */
 export const fileSchema = z.strictObject({
