@@ -15,8 +15,13 @@ export interface AuthorizationServerOptions {
   readonly scopes: readonly string[];
   /** Confidential clients of the client credentials grant. Others register themselves (RFC 7591). */
   readonly clients: readonly ConfidentialClient[];
-  /** Default 3600. */
-  readonly accessTokenLifetimeSeconds?: number;
+  /** Default 3600. A function is asked for each token. */
+  readonly accessTokenLifetimeSeconds?: number | (() => number);
+  /**
+   * Who gets refresh tokens: clients that ask for `offline_access` (the default), or all that registered the grant. Clients of the first SDK generation
+   * never ask, and one that has a refresh token uses it where it should step up.
+   */
+  readonly refreshTokens?: 'offline_access' | 'registered';
   /** The one person who logs in, by pressing a button; becomes `sub`. Default `analyst`. */
   readonly person?: string;
 }
@@ -57,9 +62,16 @@ function requestHandler(provider: Provider, options: AuthorizationServerOptions)
     if (request.url?.startsWith('/interaction/') === true) {
       void answerInteraction({ provider, person, defaultResource: options.resources[0] }, request, response);
     } else {
+      request.url = withDefaultScope(request.url ?? '', options.scopes);
       protocol(request, response);
     }
   };
+}
+
+/** RFC 6749 §3.3: whoever asks for no scope is offered all. Clients of MCP 2025-03-26 know of none, and cannot step up either. */
+function withDefaultScope(url: string, scopes: readonly string[]): string {
+  if (!url.startsWith('/auth?') || /[?&]scope=/.test(url)) return url;
+  return `${url}&scope=${encodeURIComponent(scopes.join(' '))}`;
 }
 
 interface ResourceToken {
@@ -67,9 +79,10 @@ interface ResourceToken {
 }
 
 function configuration(options: AuthorizationServerOptions, InvalidTarget: new (description?: string) => Error) {
-  const lifetimeSeconds = options.accessTokenLifetimeSeconds ?? 3600;
+  const lifetime = options.accessTokenLifetimeSeconds ?? 3600;
+  const lifetimeSeconds = typeof lifetime === 'function' ? lifetime : () => lifetime;
   const tokenLifetime = (_context: unknown, token: ResourceToken) =>
-    token.resourceServer?.accessTokenTTL ?? lifetimeSeconds;
+    token.resourceServer?.accessTokenTTL ?? lifetimeSeconds();
   return {
     adapter: createAdapters(),
     jwks: { keys: [signingKey()] },
@@ -77,7 +90,9 @@ function configuration(options: AuthorizationServerOptions, InvalidTarget: new (
     // `native` allows what MCP clients register: loopback redirects on any port, private schemes and https.
     clientDefaults: { application_type: 'native', id_token_signed_response_alg: 'ES256' },
     clients: options.clients.map(clientMetadata),
-    // Refresh tokens go to clients that ask for offline_access: one that has a refresh token may use it where it should step up.
+    ...(options.refreshTokens === 'registered' && {
+      issueRefreshToken: async (_context: unknown, client: Client) => client.grantTypeAllowed('refresh_token'),
+    }),
     scopes: ['openid', 'offline_access', ...options.scopes],
     clientBasedCORS: () => true,
     pkce: { required: () => true },
@@ -123,7 +138,7 @@ function clientMetadata({ clientId, clientSecret, scopes }: ConfidentialClient) 
 function resourceIndicators(
   options: AuthorizationServerOptions,
   InvalidTarget: new (description?: string) => Error,
-  lifetimeSeconds: number,
+  lifetimeSeconds: () => number,
 ) {
   const lifetimes = new Map(options.clients.map((client) => [client.clientId, client.accessTokenLifetimeSeconds]));
   return {
@@ -136,7 +151,7 @@ function resourceIndicators(
         scope: options.scopes.join(' '),
         audience: resource,
         accessTokenFormat: 'jwt',
-        accessTokenTTL: lifetimes.get(client.clientId) ?? lifetimeSeconds,
+        accessTokenTTL: lifetimes.get(client.clientId) ?? lifetimeSeconds(),
         jwt: { sign: { alg: 'ES256' } },
       };
     },

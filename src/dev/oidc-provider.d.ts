@@ -18,6 +18,7 @@ declare module 'oidc-provider' {
   export interface Client {
     readonly clientId: string;
     readonly clientName?: string;
+    grantTypeAllowed(grantType: string): boolean;
   }
 
   export interface AdapterPayload {

@@ -1,5 +1,5 @@
 // What clients meet from end to end: an authorization server, a gateway over TLS on localhost, and servers of both SDK generations behind it.
-import { startAuthorizationServer } from '../../../src/dev/authorization-server.ts';
+import { type AuthorizationServerOptions, startAuthorizationServer } from '../../../src/dev/authorization-server.ts';
 import { createCertificateAuthority } from '../../../src/dev/pki.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
 import { closedPort } from '../../support/upstream.ts';
@@ -37,7 +37,12 @@ const route = (name: string): string => `
         - {name: texts, allow: {resources: ["test://static-*"]}, require: {scopes: [dashboards:read]}}
         - {name: prompts, allow: {prompts: [test_simple_prompt]}, require: {scopes: [dashboards:read]}}`;
 
-export async function startScene(): Promise<Scene> {
+export interface SceneOptions extends Pick<AuthorizationServerOptions, 'accessTokenLifetimeSeconds' | 'refreshTokens'> {
+  /** The gateway's clock. */
+  readonly now?: () => number;
+}
+
+export async function startScene({ now, ...tokens }: SceneOptions = {}): Promise<Scene> {
   const authority = await createCertificateAuthority();
   const [certificate, v1, v2, free] = await Promise.all([
     authority.issue({ commonName: 'localhost', dnsNames: ['localhost'], server: true }),
@@ -51,8 +56,10 @@ export async function startScene(): Promise<Scene> {
     resources: [`${origin}/v1`, `${origin}/v2`],
     scopes,
     clients: [{ ...agent, scopes }],
+    ...tokens,
   });
   const gateway = await startTestGateway({
+    ...(now !== undefined && { now }),
     files: { 'tls.crt': certificate.certificatePem, 'tls.key': certificate.keyPem },
     yaml: `
 version: 1
