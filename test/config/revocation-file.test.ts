@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -275,6 +276,7 @@ t.test('a bad or missing file leaves the last good list in force and says so, un
     empty: [() => writeFileSync(path, ''), /the file is empty/],
     'too large': [() => writeFileSync(path, `#${'x'.repeat(maxRevocationBytes)}`), /larger than 1 MiB/],
     missing: [() => rmSync(path), /no such file/],
+    'a pipe': [() => void execFileSync('mkfifo', [path]), /not a regular file/],
   };
   for (const [name, [spoil, problem]] of Object.entries(bad)) {
     spoil();
@@ -287,6 +289,7 @@ t.test('a bad or missing file leaves the last good list in force and says so, un
     await after(1000);
     t.equal(records.length, before + 1, 'once');
   }
+  rmSync(path);
   writeFileSync(path, 'jti: [a]');
   t.equal(await after(200), 'a');
   t.strictSame(feed.state()?.problem, undefined);

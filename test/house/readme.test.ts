@@ -12,6 +12,7 @@ const pages = [
   'README.md',
   'docs/configuration.md',
   'docs/operations.md',
+  'docs/failure-modes.md',
   'docs/performance.md',
   'CONTRIBUTING.md',
   'SECURITY.md',
