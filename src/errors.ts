@@ -40,6 +40,8 @@ export const statusOfCode = {
 
 export type ErrorCode = keyof typeof statusOfCode;
 
+export type DpopError = 'invalid_token' | 'invalid_dpop_proof' | 'use_dpop_nonce';
+
 export interface GatewayErrorDetails {
   /** Why, in one word of a closed list; goes to metrics and the operator's log, never to the client. */
   readonly reason?: string;
@@ -47,6 +49,8 @@ export interface GatewayErrorDetails {
   readonly missingScopes?: readonly string[];
   /** All scopes that the operation takes, those that are there already too, for `insufficient_scope`. */
   readonly requiredScopes?: readonly string[];
+  /** RFC 9449 §7.1: what the DPoP challenge says is wrong, for a token that came with that scheme. */
+  readonly dpopError?: DpopError;
   /** Further response headers, such as `Allow` or `Retry-After`. */
   readonly headers?: Readonly<Record<string, string>>;
   /** What the audit record tells besides; never sent. */
@@ -62,6 +66,7 @@ export class GatewayError extends Error {
   readonly reason: string | undefined;
   readonly missingScopes: readonly string[];
   readonly requiredScopes: readonly string[];
+  readonly dpopError: DpopError | undefined;
   readonly headers: Readonly<Record<string, string>>;
   readonly detail: Readonly<Record<string, unknown>> | undefined;
 
@@ -73,6 +78,7 @@ export class GatewayError extends Error {
     this.reason = details.reason;
     this.missingScopes = details.missingScopes ?? [];
     this.requiredScopes = details.requiredScopes ?? this.missingScopes;
+    this.dpopError = details.dpopError;
     this.headers = details.headers ?? {};
     this.detail = details.detail;
   }

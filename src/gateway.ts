@@ -205,6 +205,8 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
     clientAddress: exchange.clientAddress,
     resource: route.resource,
     opaqueOwner: route.plan.opaqueOwner,
+    method: exchange.method,
+    url: snapshot.config.server.publicUrl + exchange.path,
     seen: exchange.credentials,
     revocations: runtime.revocations,
   });

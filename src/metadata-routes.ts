@@ -1,4 +1,5 @@
 // The routes that the gateway adds by itself: the documents by which clients find out where to get a token, and upstreams whose assertions they get.
+import { type AcceptedBindings, bindingMetadata, noBindings } from './accepted-bindings.ts';
 import { mirroredIssuer } from './authn/authorization-servers.ts';
 import { compileAuthenticate } from './authn/plan.ts';
 import type { Config } from './config/schema.ts';
@@ -43,6 +44,7 @@ export function documentRoute(name: string, path: string, document: () => Answer
     sessions: undefined,
     resource: '',
     authorizationServers: [],
+    bindings: noBindings,
     plan: compileAuthenticate({ authenticate: 'none' }, { authenticators: {} }),
     policy: compilePathRules({}, { authenticators: [] }),
     upstreamName: undefined,
@@ -70,6 +72,7 @@ interface ProtectedResource {
   readonly resource: string;
   readonly authorizationServers: Set<string>;
   readonly scopes: Set<string>;
+  readonly bindings: AcceptedBindings[];
   isMcp: boolean;
 }
 
@@ -79,30 +82,35 @@ interface ProtectedResource {
  */
 function resourceRoutes(routes: readonly Route[]): Route[] {
   const documents = new Map<string, ProtectedResource>();
-  for (const { challenge, mcp, authorizationServers } of routes) {
+  for (const { authorizationServers, bindings, challenge, mcp } of routes) {
     if (challenge?.metadataUrl === undefined) continue;
     const { pathname } = new URL(challenge.metadataUrl);
     const known = documents.get(pathname) ?? {
       resource: challenge.resource,
       authorizationServers: new Set(),
       scopes: new Set(),
+      bindings: [],
       isMcp: false,
     };
     documents.set(pathname, known);
     for (const issuer of authorizationServers) known.authorizationServers.add(issuer);
     for (const scope of challenge.scope) known.scopes.add(scope);
+    known.bindings.push(bindings);
     known.isMcp ||= mcp !== undefined;
   }
   const [endpoint, another] = [...documents.values()].filter(({ isMcp }) => isMcp);
   if (endpoint !== undefined && another === undefined && !documents.has(rootMetadataPath)) {
     documents.set(rootMetadataPath, endpoint);
   }
-  return [...documents].map(([path, { resource, authorizationServers, scopes }]) => {
-    const document = protectedResourceMetadata({
-      resource,
-      authorizationServers: [...authorizationServers],
-      scopes: [...scopes],
-    });
+  return [...documents].map(([path, { resource, authorizationServers, bindings, scopes }]) => {
+    const document = {
+      ...protectedResourceMetadata({
+        resource,
+        authorizationServers: [...authorizationServers],
+        scopes: [...scopes],
+      }),
+      ...bindingMetadata(bindings),
+    };
     return documentRoute('protected-resource-metadata', path, fixedDocument(JSON.stringify(document)));
   });
 }

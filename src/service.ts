@@ -8,6 +8,7 @@ import type { AuditEvent } from './audit/event.ts';
 import { connectionEvent } from './audit/exchange-event.ts';
 import { createAuditLog } from './audit/log.ts';
 import { closeUnused } from './authn/create.ts';
+import { createProofMemory } from './authn/dpop.ts';
 import type { KeySet, Schedule } from './authn/key-set.ts';
 import { apiKeyExpiries, certificateExpiries } from './config/expiries.ts';
 import type { LoadedConfig, LoadOptions } from './config/load.ts';
@@ -68,7 +69,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const metrics = createMetrics(options.version);
   let loaded = options.loaded;
   const keySets = new Map<string, KeySet>();
-  const authnRuntime = { keySets, endpoints: new Map(), log, now, observe: metrics, schedule: options.schedule };
+  const authnRuntime = {
+    keySets,
+    endpoints: new Map(),
+    proofMemory: createProofMemory(),
+    log,
+    now,
+    observe: metrics,
+    schedule: options.schedule,
+  };
   const audit = await createAuditLog(loaded.config.audit, {
     instance: randomUUID(),
     policy: () => loaded.hash,

@@ -1,4 +1,5 @@
 // One immutable compilation of the configuration. A request uses the snapshot it began with to its end.
+import { type AcceptedBindings, acceptedBindings } from './accepted-bindings.ts';
 import type { PrincipalTexts } from './audit/exchange-event.ts';
 import { type AuthenticatePlan, compileAuthenticate } from './authn/authenticate.ts';
 import { authorizationServersOf } from './authn/authorization-servers.ts';
@@ -36,6 +37,8 @@ export interface Route extends RoutePattern, RouteView {
   readonly resource: string;
   /** The issuers whose tokens it takes. */
   readonly authorizationServers: readonly string[];
+  /** How its tokens may be bound to their sender. */
+  readonly bindings: AcceptedBindings;
   readonly plan: AuthenticatePlan;
   readonly policy: Policy;
   /** Undefined where the gateway answers by itself. */
@@ -170,6 +173,7 @@ function compileRoute(
   const { mcp, resource } = route;
   const plan = compileAuthenticate(route, config);
   const authorizationServers = authorizationServersOf(route, config);
+  const bindings = acceptedBindings(route, config);
   const names = { authenticators: Object.keys(config.authenticators) };
   const policy = mcp === undefined ? compilePathRules(route, names) : compileMcpRules(rulesOf(mcp), names);
   const methods = route.methods ?? (mcp === undefined ? pathRouteMethods : mcpRouteMethods);
@@ -182,6 +186,7 @@ function compileRoute(
     metaTools,
     resource,
     authorizationServers,
+    bindings,
     plan,
     policy,
     upstreamName: route.upstream,
@@ -194,6 +199,7 @@ function compileRoute(
             scope: (mcp?.challengeScopes ?? scopesOf(policy)).filter((scope) => scope !== neverAskedFor),
             resource,
             metadataUrl: authorizationServers.length > 0 ? metadataUrlOf(resource).href : undefined,
+            dpopAlgorithms: bindings.dpopAlgorithms.join(' ') || undefined,
           },
     anyOrigin: false,
     knownTools: new Set([

@@ -34,7 +34,7 @@ export function authenticateAgain(
   const { principal } = caller;
   const token = principal.kind === 'mtls' ? undefined : verifyAgain(principal, before, now, context);
   if (principal.kind !== 'mtls' && token === undefined) return undefined;
-  if (!hasBoundCertificate(principal, certificate)) return undefined;
+  if (!hasBoundCertificate(principal, certificate) || !takesSameProofs(principal, before, now)) return undefined;
   try {
     const admitted = admit(plan, token, certificate);
     return isSame(admitted.principal, principal) ? admitted : undefined;
@@ -55,6 +55,13 @@ function verifyAgain(
   if (verifier === undefined || basis === undefined || basis !== earlier) return undefined;
   const verification = verifier.verifyAgain(principal, context);
   return verification.verified ? verification : undefined;
+}
+
+/** The proof was for the request that began it; what is left to ask is whether such a proof would still do. */
+function takesSameProofs({ authenticator, confirmation }: Principal, before: Standing, now: Standing): boolean {
+  if (confirmation?.method !== 'dpop') return true;
+  const verifier = now.authenticators.proofs.get(authenticator);
+  return verifier !== undefined && verifier.basis === before.authenticators.proofs.get(authenticator)?.basis;
 }
 
 function isSame(one: Principal, other: Principal): boolean {

@@ -4,17 +4,21 @@ import type { Authenticator, RefusalReason, Verification, VerificationContext, V
 import { type JudgedCertificate, judgeCertificate } from './client-certificate.ts';
 import type { AuthenticatorSet } from './create.ts';
 import type { Credential, CredentialRecord, Credentials, PeerCertificate } from './credential.ts';
+import { isProofRefusal } from './dpop.ts';
 import { findOwner, presentedCredential } from './owner.ts';
 import type { AuthenticatePlan } from './plan.ts';
 import type { AuthMethod, Caller } from './principal.ts';
-import { credentialRefused, senderUnbound } from './refusal.ts';
+import { credentialRefused, proofRefused, senderUnbound } from './refusal.ts';
 import type { Revocations, RevokedBy } from './revocations.ts';
 import { intersectScopes } from './scopes.ts';
-import { hasBoundCertificate, isSenderConstrained } from './sender-constraint.ts';
+import { isSenderConstrained, type Sender, verifySender } from './sender-constraint.ts';
 
 export { type AuthenticatePlan, authenticatorNamesOf, compileAuthenticate } from './plan.ts';
 
 export interface AuthenticationContext extends VerificationContext {
+  /** The HTTP method, and the public URL of what was asked for, without a query: what a DPoP proof must be made for. */
+  readonly method: string;
+  readonly url: string;
   /** Filled with what was presented, also when `authenticate` throws. */
   readonly seen: CredentialRecord[];
   /** What is revoked now: a verification may have waited for keys while it changed. */
@@ -37,7 +41,19 @@ export function authenticate(
   const judge = presented && judgeOf(presented, credentials, authenticators, context);
   const certificate = presentCertificate(credentials, presented, plan, authenticators, context);
   if (presented === undefined || judge === undefined) return admit(plan, undefined, certificate);
-  const verified = verifyPresented(presented, judge, certificate, authenticators, context);
+  const known = 'verified' in judge;
+  const verified = verifyPresented(judge, {
+    credential: presented,
+    certificate,
+    proofs: authenticators.proofs,
+    method: context.method,
+    url: context.url,
+    now: context.now,
+    name: known ? judge.principal.authenticator : judge.name,
+    startedMs: known ? undefined : performance.now(),
+    observe: authenticators.observe,
+    context,
+  });
   return verified instanceof Promise
     ? verified.then((each) => admit(plan, each, certificate))
     : admit(plan, verified, certificate);
@@ -92,7 +108,7 @@ function judgeOf(
   context: AuthenticationContext,
 ): Verified | Authenticator {
   const startedMs = performance.now();
-  if (presented.kind === 'access-token') {
+  if (presented.kind === 'access-token' || presented.kind === 'dpop-token') {
     const known = authenticators.tokens.get(presented.token, context);
     if (known !== undefined) return known;
   }
@@ -103,70 +119,61 @@ function judgeOf(
     record(context, { kind: 'client-certificate', peer: certificate }, undefined, undefined);
   }
   record(context, presented, undefined, undefined);
-  throw credentialRefused('access-token', ownership.reason);
+  throw credentialRefused(presented.kind === 'dpop-token' ? 'dpop-token' : 'access-token', ownership.reason);
 }
 
-function verifyPresented(
-  credential: Credential,
-  judge: Verified | Authenticator,
-  certificate: JudgedCertificate | undefined,
-  authenticators: AuthenticatorSet,
-  context: AuthenticationContext,
-): Verified | Promise<Verified> {
-  if ('verified' in judge) {
-    const verification = fromItsSender(judge, certificate);
-    return settle(credential, judge.principal.authenticator, verification, undefined, authenticators, context);
-  }
-  const startedMs = performance.now();
-  const verification = ask(judge, credential, startedMs, authenticators, context);
-  return verification instanceof Promise
-    ? verification.then(
-        (each) => settle(credential, judge.name, fromItsSender(each, certificate), startedMs, authenticators, context),
-        (error: unknown) => unavailable(error, credential, judge.name, startedMs, authenticators, context),
-      )
-    : settle(credential, judge.name, fromItsSender(verification, certificate), startedMs, authenticators, context);
+/** What is asked of one token or key, and where the answer goes. */
+interface Inquiry extends Sender {
+  /** The authenticator's name. */
+  readonly name: string;
+  /** Undefined for a token that was known. */
+  readonly startedMs: number | undefined;
+  readonly observe: AuthenticatorSet['observe'];
+  readonly context: AuthenticationContext;
 }
 
-/** A good token that somebody else sends is as good as none. */
-function fromItsSender(verification: Verification, certificate: JudgedCertificate | undefined): Verification {
-  if (!verification.verified) return verification;
-  const { principal } = verification;
-  const bound = principal.confirmation?.method !== 'dpop' && hasBoundCertificate(principal, certificate);
-  return bound ? verification : { verified: false, reason: 'sender_constraint' };
-}
-
-function ask(
-  owner: Authenticator,
-  credential: Credential,
-  startedMs: number,
-  authenticators: AuthenticatorSet,
-  context: AuthenticationContext,
-): Verification | Promise<Verification> {
+/** First whether it is good, then whether it comes from its sender: a good token in other hands is as good as none. */
+function verifyPresented(judge: Verified | Authenticator, inquiry: Inquiry): Verified | Promise<Verified> {
+  const { credential, context } = inquiry;
+  let outcome: Verification;
   try {
-    return owner.verify(credential, context);
+    const token = 'verified' in judge ? judge : judge.verify(withoutProof(credential), context);
+    const fromSender =
+      token instanceof Promise ? token.then((each) => askSender(each, inquiry)) : askSender(token, inquiry);
+    if (fromSender instanceof Promise) {
+      return fromSender.then(
+        (each) => settle(each, inquiry),
+        (error: unknown) => unavailable(error, inquiry),
+      );
+    }
+    outcome = fromSender;
   } catch (error) {
-    return unavailable(error, credential, owner.name, startedMs, authenticators, context);
+    return unavailable(error, inquiry);
   }
+  return settle(outcome, inquiry);
 }
 
-function settle(
-  credential: Credential,
-  name: string,
-  judged: Verification,
-  startedMs: number | undefined,
-  authenticators: AuthenticatorSet,
-  context: AuthenticationContext,
-): Verified {
-  const { observe } = authenticators;
+function askSender(verification: Verification, inquiry: Inquiry): Verification | Promise<Verification> {
+  return verification.verified ? verifySender(verification, inquiry) : verification;
+}
+
+/** To whoever verifies it a token is a token. */
+function withoutProof(credential: Credential): Credential {
+  return credential.kind === 'dpop-token' ? { kind: 'access-token', token: credential.token } : credential;
+}
+
+function settle(judged: Verification, { credential, name, startedMs, observe, context }: Inquiry): Verified {
   const verification = unlessRevoked(judged, context);
   // A revoked one was verified: the record names it.
   record(context, credential, name, judged);
+  const seconds = secondsSince(startedMs);
   if (verification.verified) {
-    observe.credentialJudged(name, 'verified', 'none', secondsSince(startedMs));
+    observe.credentialJudged(name, 'verified', 'none', seconds);
     return verification;
   }
-  observe.credentialJudged(name, 'refused', verification.reason, secondsSince(startedMs));
-  throw credentialRefused(credential.kind, verification.reason, verification.revokedBy);
+  observe.credentialJudged(name, 'refused', verification.reason, seconds);
+  const { nonce, reason, revokedBy } = verification;
+  throw isProofRefusal(reason) ? proofRefused(reason, nonce) : credentialRefused(credential.kind, reason, revokedBy);
 }
 
 /** Behind every verification, and behind the memory of one. */
@@ -180,16 +187,9 @@ function revoked(revokedBy: RevokedBy): Verification {
   return { verified: false, reason: 'revoked', revokedBy };
 }
 
-function unavailable(
-  error: unknown,
-  credential: Credential,
-  name: string,
-  startedMs: number,
-  authenticators: AuthenticatorSet,
-  context: AuthenticationContext,
-): never {
+function unavailable(error: unknown, { credential, name, startedMs, observe, context }: Inquiry): never {
   const reason = error instanceof GatewayError ? error.reason : undefined;
-  authenticators.observe.credentialJudged(name, 'unavailable', reason ?? 'internal', secondsSince(startedMs));
+  observe.credentialJudged(name, 'unavailable', reason ?? 'internal', secondsSince(startedMs));
   record(context, credential, name, undefined);
   throw error;
 }
@@ -260,8 +260,8 @@ function record(
   authenticator: string | undefined,
   verification: Verification | undefined,
 ): void {
-  const id = verification?.verified ? verification.principal.credentialId : undefined;
-  context.seen.push({ kind: credential.kind, authenticator, id });
+  const whose = verification?.verified ? verification.principal : verification?.whose;
+  context.seen.push({ kind: credential.kind, authenticator, id: whose?.credentialId });
 }
 
 /** Undefined where nothing was timed. */

@@ -1,5 +1,6 @@
 // What every verifier is: a name, a kind, and one method. An unavailable dependency is thrown (503), never a refusal or a pass.
 import type { Credential } from './credential.ts';
+import type { ProofRefusal } from './dpop.ts';
 import type { Principal } from './principal.ts';
 import type { RevokedBy } from './revocations.ts';
 
@@ -28,7 +29,8 @@ export type RefusalReason =
   /** An Authorization scheme that nobody reads. */
   | 'scheme'
   /** Verified, but the route does not name its authenticator. */
-  | 'not_accepted';
+  | 'not_accepted'
+  | ProofRefusal;
 
 export interface Verified {
   readonly verified: true;
@@ -41,6 +43,10 @@ export interface Refused {
   readonly reason: RefusalReason;
   /** Where the operator's revocation file says so. */
   readonly revokedBy?: RevokedBy;
+  /** What a DPoP proof should hold the next time. */
+  readonly nonce?: string | undefined;
+  /** Of a good token that did not prove to come from its sender: whose it is, for the record. */
+  readonly whose?: Principal;
 }
 
 export type Verification = Verified | Refused;

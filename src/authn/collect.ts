@@ -28,17 +28,22 @@ const keyForm = /^[\x21-\x7e]+$/;
 
 /**
  * Collects what the caller presents. Throws GatewayError: `duplicate_header`, `bad_request` (malformed, or a credential in the query),
- * `ambiguous_credentials` (a token together with a key, or two keys), `invalid_token` (a scheme other than Bearer).
+ * `ambiguous_credentials` (a token together with a key, or two keys), `invalid_token` (a scheme other than Bearer and DPoP).
+ * A DPoP proof that no token of that scheme comes with is nobody's business.
  */
 export function collectCredentials(sources: CredentialSources): Credentials {
   const { rawHeaders, keyHeaders } = sources;
   let authorization: string | undefined;
+  let proof: string | undefined;
   let apiKey: Credentials['apiKey'];
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]!.toLowerCase();
     if (name === 'authorization') {
       if (authorization !== undefined) throw duplicate(name);
       authorization = rawHeaders[index + 1]!;
+    } else if (name === 'dpop') {
+      if (proof !== undefined) throw duplicate('DPoP');
+      proof = rawHeaders[index + 1]!;
     } else if (keyHeaders.has(name)) {
       if (apiKey !== undefined)
         throw apiKey.header === name ? duplicate(name) : ambiguous(sources, 'api-key', 'api-key');
@@ -48,22 +53,27 @@ export function collectCredentials(sources: CredentialSources): Credentials {
   if (authorization !== undefined && apiKey !== undefined) throw ambiguous(sources, 'access-token', 'api-key');
   if (sources.query !== '') refuseCredentialInQuery(sources.query, keyHeaders);
   if (apiKey !== undefined) checkKey(apiKey.key);
-  const bearer = authorization === undefined ? undefined : bearerOf(authorization, sources);
-  return { certificate: sources.peer, bearer, apiKey };
+  const { peer: certificate } = sources;
+  if (authorization === undefined) return { certificate, bearer: undefined, apiKey };
+  const { scheme, token } = tokenOf(authorization, sources);
+  return scheme === 'bearer'
+    ? { certificate, bearer: token, apiKey }
+    : { certificate, bearer: undefined, apiKey, dpop: { token, proof } };
 }
 
-function bearerOf(authorization: string, { observe }: CredentialSources): string {
-  const [, scheme, token] = authorizationForm.exec(authorization) ?? [];
-  if (scheme === undefined) throw malformed('The Authorization header is malformed: send "Bearer" and one token.');
-  if (scheme.toLowerCase() !== 'bearer') {
+function tokenOf(authorization: string, { observe }: CredentialSources): { scheme: 'bearer' | 'dpop'; token: string } {
+  const [, written, token] = authorizationForm.exec(authorization) ?? [];
+  if (written === undefined) throw malformed('The Authorization header is malformed: send "Bearer" and one token.');
+  const scheme = written.toLowerCase();
+  if (scheme !== 'bearer' && scheme !== 'dpop') {
     observe?.credentialJudged('none', 'refused', 'scheme', 0);
     throw credentialRefused('access-token', 'scheme');
   }
   if (token === undefined || !bearerForm.test(token)) {
-    throw malformed('The Authorization header is malformed: send "Bearer", one space and one token.');
+    throw malformed('The Authorization header is malformed: send "Bearer" or "DPoP", one space and one token.');
   }
   if (token.length > maxCredentialLength) throw malformed('The token in the Authorization header is too long.');
-  return token;
+  return { scheme, token };
 }
 
 function checkKey(key: string): void {

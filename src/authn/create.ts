@@ -7,6 +7,7 @@ import type { Authenticator, CertificateVerifier, LastingAuthenticator } from '.
 import { mirroredIssuer } from './authorization-servers.ts';
 import { createCertificateReader } from './certificate.ts';
 import { parseClientKey } from './client-key.ts';
+import { createProofVerifier, type ProofMemory, type ProofVerifier } from './dpop.ts';
 import { createIntrospectionAuthenticator } from './introspection.ts';
 import {
   createIntrospectionEndpoint,
@@ -39,6 +40,7 @@ export interface AuthenticatorRuntime {
   readonly keySets: Map<string, KeySet>;
   /** Introspection endpoints, in the same way. */
   readonly endpoints: Map<string, IntrospectionEndpoint>;
+  readonly proofMemory: ProofMemory;
   readonly log: Log;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -54,6 +56,8 @@ export interface AuthenticatorSet {
   readonly lasting: ReadonlyMap<string, LastingAuthenticator>;
   /** Undefined where the listener asks for no certificates. */
   readonly clientTrust: TrustStore | undefined;
+  /** The verifiers of DPoP proofs, by the authenticator of their tokens; none where it takes no such tokens. */
+  readonly proofs: ReadonlyMap<string, ProofVerifier>;
   readonly tokens: TokenCache;
   /** The key sets that this snapshot uses, for readiness and metrics. */
   readonly keySets: readonly KeySet[];
@@ -118,11 +122,23 @@ export function createAuthenticators(loaded: Loaded, runtime: AuthenticatorRunti
     certificateVerifiers,
     lasting,
     clientTrust: trustStoreFor(undefined),
+    proofs: createProofVerifiers(loaded.config.authenticators, runtime.proofMemory),
     tokens,
     keySets,
     endpoints,
     observe: runtime.observe,
   };
+}
+
+function createProofVerifiers(
+  authenticators: Config['authenticators'],
+  memory: ProofMemory,
+): ReadonlyMap<string, ProofVerifier> {
+  const verifiers = new Map<string, ProofVerifier>();
+  for (const [name, config] of Object.entries(authenticators)) {
+    if ('dpop' in config && config.dpop !== 'off') verifiers.set(name, createProofVerifier(config.dpop, memory));
+  }
+  return verifiers;
 }
 
 /** Closes the key sets and endpoints that none of these snapshots uses any more. */

@@ -12,6 +12,8 @@ export interface PeerCertificate {
 
 export type Credential =
   | { readonly kind: 'access-token'; readonly token: string }
+  /** `proof`: the DPoP header, if there was one. */
+  | { readonly kind: 'dpop-token'; readonly token: string; readonly proof: string | undefined }
   | { readonly kind: 'api-key'; readonly key: string; readonly header: string }
   | { readonly kind: 'client-certificate'; readonly peer: PeerCertificate };
 
@@ -20,6 +22,8 @@ export interface Credentials {
   readonly certificate: PeerCertificate | undefined;
   /** The value behind `Bearer`, or a key from its own header (then `header` names it). */
   readonly bearer: string | undefined;
+  /** The value behind `DPoP` (RFC 9449 §7.1), never beside a bearer, and its proof. */
+  readonly dpop?: { readonly token: string; readonly proof: string | undefined } | undefined;
   readonly apiKey: { readonly key: string; readonly header: string } | undefined;
 }
 

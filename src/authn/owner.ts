@@ -23,8 +23,9 @@ export type Ownership =
 
 /** A token or key as its kind of credential; undefined when neither was presented. A Bearer value with a key's prefix is a key. */
 export function presentedCredential(credentials: Credentials, owners: Owners): Credential | undefined {
-  const { apiKey, bearer } = credentials;
+  const { apiKey, bearer, dpop } = credentials;
   if (apiKey !== undefined) return { kind: 'api-key', ...apiKey };
+  if (dpop !== undefined) return { kind: 'dpop-token', ...dpop };
   if (bearer === undefined) return undefined;
   return keyOwner(owners, bearer, 'authorization') === undefined
     ? { kind: 'access-token', token: bearer }

@@ -2,6 +2,7 @@
 import { GatewayError } from '../errors.ts';
 import type { RefusalReason, Refused } from './authenticator.ts';
 import type { Credential } from './credential.ts';
+import type { ProofRefusal } from './dpop.ts';
 
 /** How long a client should wait before it comes back when an issuer cannot be reached. */
 const retryAfterSeconds = '10';
@@ -9,6 +10,10 @@ const introspectionRetrySeconds = '5';
 
 const refusals = {
   'access-token': {
+    code: 'invalid_token',
+    message: 'The access token is not accepted here. Obtain a new one for this resource from its authorization server.',
+  },
+  'dpop-token': {
     code: 'invalid_token',
     message: 'The access token is not accepted here. Obtain a new one for this resource from its authorization server.',
   },
@@ -31,7 +36,36 @@ export function credentialRefused(
   const { code, message } = refusals[kind];
   return new GatewayError(code, message, {
     reason,
+    ...(kind === 'dpop-token' && { dpopError: 'invalid_token' }),
     detail: { credential: { kind, problem: reason, ...(revokedBy !== undefined && { revokedBy }) } },
+  });
+}
+
+/** 401 for a good token that nobody proved to be the sender of. `nonce` is for the next proof. */
+export function proofRefused(reason: ProofRefusal, nonce: string | undefined): GatewayError {
+  const details = {
+    reason,
+    headers: nonce === undefined ? {} : { 'DPoP-Nonce': nonce },
+    detail: { credential: { kind: 'dpop-token', problem: reason } },
+  };
+  return reason === 'proof_nonce'
+    ? new GatewayError(
+        'invalid_token',
+        'The DPoP proof needs the nonce in the DPoP-Nonce header of this answer. Make a new proof with it and call again.',
+        { ...details, dpopError: 'use_dpop_nonce' },
+      )
+    : new GatewayError(
+        'invalid_token',
+        'The DPoP proof is not accepted. Send one DPoP header, made anew for each request, with the key of the token, for this method, this public URL and this token.',
+        { ...details, dpopError: 'invalid_dpop_proof' },
+      );
+}
+
+/** 503 while no further proof can be remembered: one that may have been used before must not pass. */
+export function proofsOverloaded(): GatewayError {
+  return new GatewayError('overloaded', 'Too many DPoP proofs have been used in the last minutes. Try again shortly.', {
+    reason: 'replay_store',
+    headers: { 'Retry-After': retryAfterSeconds },
   });
 }
 
@@ -42,7 +76,10 @@ export function senderUnbound(kind: 'oauth' | 'api-key' | 'mtls'): GatewayError 
     : new GatewayError(
         'invalid_token',
         'This resource takes only access tokens that are bound to their sender. Obtain one that is bound to a key (DPoP) or to your client certificate.',
-        { reason: 'sender_constraint' },
+        {
+          reason: 'sender_constraint',
+          detail: { credential: { kind: 'access-token', problem: 'sender_constraint' } },
+        },
       );
 }
 

@@ -7,7 +7,7 @@ export interface VerificationKey {
   /** The `alg` values that this key may verify. */
   readonly algorithms: ReadonlySet<string>;
   readonly key: KeyObject;
-  /** Digest of the key material: equal for equal keys. */
+  /** RFC 7638, SHA-256, in base64url. */
   readonly thumbprint: string;
 }
 
@@ -42,7 +42,7 @@ export function parseKeySet(document: unknown): KeySetDocument {
   const refuse = (why: string) => refused.set(why, (refused.get(why) ?? 0) + 1);
   const parsed: VerificationKey[] = [];
   for (const jwk of list) {
-    const key = isRecord(jwk) ? parseKey(jwk) : 'not an object';
+    const key = isRecord(jwk) ? parseVerificationKey(jwk) : 'not an object';
     if (typeof key === 'string') refuse(key);
     else parsed.push(key);
   }
@@ -56,8 +56,8 @@ export function parseKeySet(document: unknown): KeySetDocument {
   return { keys, refused };
 }
 
-/** The key, or why it is refused. */
-function parseKey(jwk: Jwk): VerificationKey | string {
+/** A public key that may verify signatures, or why it is refused. */
+export function parseVerificationKey(jwk: Jwk): VerificationKey | string {
   const { kid, use, key_ops: operations, alg } = jwk;
   if (kid !== undefined && (typeof kid !== 'string' || kid.length > maxKidLength)) return 'malformed kid';
   if (privateMembers.some((member) => member in jwk)) return 'private or symmetric';
@@ -71,7 +71,7 @@ function parseKey(jwk: Jwk): VerificationKey | string {
   const material = materialOf(jwk);
   try {
     const key = createPublicKey({ key: material, format: 'jwk' });
-    const thumbprint = hash('sha256', JSON.stringify(material), 'base64');
+    const thumbprint = hash('sha256', JSON.stringify(material), 'base64url');
     return { kid, algorithms: new Set(algorithms), key, thumbprint };
   } catch {
     return 'malformed';

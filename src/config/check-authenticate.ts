@@ -100,8 +100,16 @@ function checkSenderConstraint(review: Review, { required, optional }: Alternati
     review.error([...base, 'senderConstraint'], 'cannot be enforced with authenticate: none');
     return;
   }
+  const none = asksForNoCertificate(review);
   for (const { name, path } of [...required.flatMap(({ members }) => members), ...optional]) {
-    if (authenticatorNamed(review, name)?.type !== 'apiKey') continue;
+    const config = authenticatorNamed(review, name);
+    if (none && config !== undefined && 'dpop' in config && config.dpop === 'off') {
+      review.error(
+        path,
+        `can never be met with senderConstraint: required: ${review.show(name)} has dpop: off, and no client certificates are asked for`,
+      );
+    }
+    if (config?.type !== 'apiKey') continue;
     review.error(
       path,
       `can never be met with senderConstraint: required: ${review.show(name)} has API keys, which are bound to nobody`,

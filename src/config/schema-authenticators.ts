@@ -8,9 +8,45 @@ import { date, duration } from './units.ts';
 const maxClockToleranceMs = 300_000;
 /** A token that was revoked at its authorization server is accepted that long. */
 const maxCacheMs = 3_600_000;
+const maxProofAgeMs = 300_000;
 const sha256 = /^sha256:[0-9a-fA-F]{64}$/;
+const signatureAlgorithm = z.enum([
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+]);
 const lowerCase = (value: string) => value.toLowerCase();
 const maxScopes = scopes.optional().describe('The most this authenticator may grant; default no cap.');
+
+/** Of every authenticator of access tokens. */
+const dpop = z
+  .union([
+    z.literal('off'),
+    z.strictObject({
+      algorithms: z
+        .array(signatureAlgorithm)
+        .min(1)
+        .default(['ES256', 'EdDSA', 'PS256', 'RS256'])
+        .describe('Accepted signature algorithms of proofs.'),
+      maxAge: timeout
+        .refine((ms) => ms <= maxProofAgeMs, 'expected at most 5m')
+        .prefault('60s')
+        .describe('How old a proof may be.'),
+      nonce: z
+        .enum(['off', 'required'])
+        .default('off')
+        .describe('Whether proofs must hold a nonce that this gateway gave out.'),
+    }),
+  ])
+  .prefault({})
+  .describe('How the senders of DPoP-bound tokens prove themselves (RFC 9449); off: such tokens are refused.');
 
 /** What every authenticator of access tokens reads of their claims. */
 const tokenClaims = {
@@ -42,6 +78,7 @@ const tokenClaims = {
     .refine((ms) => ms <= maxClockToleranceMs, 'expected at most 5m')
     .prefault('5s')
     .describe('How far the clocks may differ.'),
+  dpop,
 };
 
 export const jwtAuthenticator = z.strictObject({
@@ -54,7 +91,7 @@ export const jwtAuthenticator = z.strictObject({
   insecure: z.boolean().default(false).describe('Accept plain http for issuer and keys beyond loopback.'),
   jwksUri: httpUrl.optional().describe("Where the issuer's keys are; default: discovered from the issuer."),
   algorithms: z
-    .array(z.enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']))
+    .array(signatureAlgorithm)
     .min(1)
     .default(['RS256', 'PS256', 'ES256', 'EdDSA'])
     .describe('Accepted signature algorithms.'),

@@ -53,6 +53,7 @@ export type ServerConfig = z.output<typeof server>;
 export type AuthenticatorConfig = z.output<typeof authenticator>;
 export type JwtAuthenticatorConfig = z.output<typeof jwtAuthenticator>;
 export type IntrospectionAuthenticatorConfig = z.output<typeof introspectionAuthenticator>;
+export type DpopConfig = JwtAuthenticatorConfig['dpop'];
 export type MtlsAuthenticatorConfig = z.output<typeof mtlsAuthenticator>;
 export type ApiKeyAuthenticatorConfig = z.output<typeof apiKeyAuthenticator>;
 export type ApiKeyEntry = z.output<typeof apiKeyEntry>;

@@ -7,6 +7,8 @@ export interface ChallengeSource {
   /** Where the protected resource metadata is; undefined where no OAuth token is accepted. */
   readonly metadataUrl: string | undefined;
   readonly resource: string;
+  /** The algorithms of DPoP proofs, in the form of `algs` (RFC 9449 §7.1); undefined where no bound tokens are accepted. */
+  readonly dpopAlgorithms: string | undefined;
 }
 
 /**
@@ -15,7 +17,17 @@ export interface ChallengeSource {
  */
 export function challenge(source: ChallengeSource | undefined, error: GatewayError): string | undefined {
   if (source === undefined || (error.status !== 401 && error.code !== 'insufficient_scope')) return undefined;
-  return `Bearer ${bearerParameters(source, error).join(', ')}`;
+  const bearer = `Bearer ${bearerParameters(source, error).join(', ')}`;
+  if (source.dpopAlgorithms === undefined || error.status !== 401) return bearer;
+  const dpop = `DPoP ${dpopParameters(source.dpopAlgorithms, error).join(', ')}`;
+  // DPoP clients look for the nonce in an answer with this one challenge; none of them uses the first scheme here.
+  return error.dpopError === 'use_dpop_nonce' ? dpop : `${bearer}, ${dpop}`;
+}
+
+/** RFC 9449 §7.1 and §9. */
+function dpopParameters(algorithms: string, { dpopError }: GatewayError): string[] {
+  const algs = quoted('algs', algorithms);
+  return dpopError === undefined ? [algs] : [algs, quoted('error', dpopError)];
 }
 
 /**

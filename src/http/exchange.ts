@@ -9,6 +9,7 @@ import type { McpMessage } from '../mcp/message.ts';
 import type { ClientSession } from '../mcp/session.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Place } from '../upstream/load.ts';
+import type { ChallengeSource } from './challenge.ts';
 
 /** What the HTTP room needs to know of the matched route. */
 export interface RouteView {
@@ -17,9 +18,7 @@ export interface RouteView {
   /** MCP routes answer POST errors as JSON-RPC. */
   readonly mcp: { readonly denials: 'rpc' | 'http' } | undefined;
   /** The challenge without error parameters, or undefined where no credential is asked for. */
-  readonly challenge:
-    | { readonly scope: readonly string[]; readonly metadataUrl: string | undefined; readonly resource: string }
-    | undefined;
+  readonly challenge: ChallengeSource | undefined;
 }
 
 /** `S` is the configuration snapshot that the request uses to its end, `R` its compiled route. */

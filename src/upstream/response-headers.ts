@@ -26,6 +26,7 @@ export type RewriteHeaders = Readonly<Record<string, (value: string) => string>>
 const dropped: ReadonlySet<string> = new Set([
   ...hopByHopHeaders,
   'www-authenticate',
+  'dpop-nonce',
   'proxy-authenticate',
   'proxy-authentication-info',
   'authentication-info',

@@ -28,6 +28,12 @@ t.test('a token, a key or nothing is taken as it stands', (t) => {
   t.same(collect(['X-API-Key', 'sk_1']).apiKey, { key: 'sk_1', header: 'x-api-key' });
   t.same(collect(['X-Legacy-KEY', 'sk_1']).apiKey, { key: 'sk_1', header: 'x-legacy-key' });
   t.equal(collect(['Authorization', `Bearer ${'a'.repeat(8192)}`]).bearer?.length, 8192);
+  for (const scheme of ['DPoP', 'dpop', 'DPOP']) {
+    const { bearer, dpop } = collect(['DPoP', 'a.b.c', 'Authorization', `${scheme} t`]);
+    t.same([bearer, dpop], [undefined, { token: 't', proof: 'a.b.c' }], scheme);
+  }
+  t.same(collect(['Authorization', 'DPoP t']).dpop, { token: 't', proof: undefined });
+  t.notOk(collect(['Authorization', 'Bearer t', 'DPoP', 'a.b.c']).dpop, 'a bearer needs no proof');
   t.equal(collect(['Proxy-Authorization', 'Bearer a', 'Authorization', 'Bearer b']).bearer, 'b');
   t.end();
 });
@@ -37,6 +43,12 @@ t.test('what is malformed, double or ambiguous is refused before anybody is aske
     ['400 duplicate_header', ['Authorization', 'Bearer a', 'Authorization', 'Bearer b']],
     ['400 duplicate_header', ['Authorization', 'Bearer a', 'authorization', 'Bearer a']],
     ['400 duplicate_header', ['authorization', '', 'AUTHORIZATION', 'Bearer a']],
+    ['400 duplicate_header', ['Authorization', 'DPoP a', 'dpop', 'p', 'DPoP', 'p']],
+    ['400 duplicate_header', ['Authorization', 'Bearer a', 'DPoP', 'p', 'DPoP', 'q']],
+    ['400 duplicate_header', ['Authorization', 'DPoP a', 'Authorization', 'Bearer a']],
+    ['400 ambiguous_credentials', ['Authorization', 'DPoP a', 'DPoP', 'p', 'x-api-key', 'sk_1']],
+    ['400 bad_request', ['Authorization', 'DPoP']],
+    ['400 bad_request', ['Authorization', 'DPoP a, DPoP b']],
     ['400 duplicate_header', ['x-api-key', 'sk_1', 'X-Api-Key', 'sk_1']],
     ['400 ambiguous_credentials', ['x-api-key', 'sk_1', 'x-legacy-key', 'sk_2']],
     ['400 ambiguous_credentials', ['Authorization', 'Bearer a', 'x-api-key', 'sk_1']],
@@ -64,7 +76,6 @@ t.test('what is malformed, double or ambiguous is refused before anybody is aske
     ['400 bad_request', ['x-api-key', 'sk_ä']],
     ['400 bad_request', ['x-api-key', 'a'.repeat(8193)]],
     ['401 invalid_token', ['Authorization', 'Basic YTpi']],
-    ['401 invalid_token', ['Authorization', 'DPoP a.b.c']],
     ['401 invalid_token', ['Authorization', 'Digest username="a", realm="b"']],
     ['401 invalid_token', ['Authorization', 'Negotiate']],
     ['401 invalid_token', ['Authorization', 'Bearer1 a']],

@@ -3,7 +3,6 @@ import { X509Certificate } from 'node:crypto';
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import type { AuthenticationContext } from '../../src/authn/authenticate.ts';
-import type { VerificationContext } from '../../src/authn/authenticator.ts';
 import {
   type AuthenticatorRuntime,
   type AuthenticatorSet,
@@ -11,6 +10,7 @@ import {
   createAuthenticators,
 } from '../../src/authn/create.ts';
 import type { PeerCertificate } from '../../src/authn/credential.ts';
+import { createProofMemory } from '../../src/authn/dpop.ts';
 import { nothingRevoked } from '../../src/authn/revocations.ts';
 import type { AuthenticatorConfig, Config } from '../../src/config/schema.ts';
 import { authenticator } from '../../src/config/schema-authenticators.ts';
@@ -39,6 +39,7 @@ export function createRuntime(t: Test, clock: number = Date.now()): TestRuntime 
     refreshFailures: 0,
     keySets: new Map(),
     endpoints: new Map(),
+    proofMemory: createProofMemory(),
     log: pino({ level: 'silent' }),
     now: () => runtime.clock,
     observe: {
@@ -86,11 +87,15 @@ export function createSet(
 }
 
 /** Nothing is revoked. */
-export function contextAt(
-  runtime: TestRuntime,
-  clientAddress = '192.0.2.1',
-): VerificationContext & Pick<AuthenticationContext, 'revocations'> {
-  return { now: runtime.clock, clientAddress, resource, revocations: () => nothingRevoked };
+export function contextAt(runtime: TestRuntime, clientAddress = '192.0.2.1'): Omit<AuthenticationContext, 'seen'> {
+  return {
+    now: runtime.clock,
+    clientAddress,
+    resource,
+    method: 'POST',
+    url: resource,
+    revocations: () => nothingRevoked,
+  };
 }
 
 /** A certificate as the TLS layer hands it over when it found nothing wrong. */

@@ -85,6 +85,7 @@ t.test('a page may read challenges, session ids and refusals, and the answers of
       listOf(answer.headers['access-control-expose-headers']),
       [
         'WWW-Authenticate',
+        'DPoP-Nonce',
         'Mcp-Session-Id',
         'MCP-Protocol-Version',
         'Retry-After',

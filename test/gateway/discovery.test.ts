@@ -68,6 +68,7 @@ t.test('each resource has its document at its path, the one MCP endpoint also at
     authorization_servers: [partner.issuer, corp.issuer],
     scopes_supported: ['dashboards:read', 'queries:execute'],
     bearer_methods_supported: ['header'],
+    dpop_signing_alg_values_supported: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
   };
   const documents: [string, object][] = [
     ['/mcp', endpoint],
@@ -80,6 +81,7 @@ t.test('each resource has its document at its path, the one MCP endpoint also at
         authorization_servers: [corp.issuer, partner.issuer],
         scopes_supported: ['dashboards:read', 'exports:create'],
         bearer_methods_supported: ['header'],
+        dpop_signing_alg_values_supported: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
       },
     ],
     [
@@ -88,6 +90,7 @@ t.test('each resource has its document at its path, the one MCP endpoint also at
         resource: 'https://mcp.example.com/bare',
         authorization_servers: [corp.issuer],
         bearer_methods_supported: ['header'],
+        dpop_signing_alg_values_supported: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
       },
     ],
   ];

@@ -1,4 +1,5 @@
 // What must come of every combination of credentials on every kind of route, written down from the rules and not from the code.
+import { dpopChallenge } from '../support/dpop.ts';
 
 export type TokenState = 'no' | 'good' | 'expired' | 'wrong-audience' | 'wrong-issuer' | 'under-scoped';
 export type CertificateState = 'no' | 'good' | 'other-client' | 'unlisted' | 'other-authority';
@@ -193,5 +194,6 @@ export function challengeOf(route: MatrixRoute, { status, code }: Expectation): 
     code === 'credentials_required'
       ? []
       : [`error="${code === 'insufficient_scope' ? 'insufficient_scope' : 'invalid_token'}"`];
-  return `Bearer ${[...error, `scope="${neededScope}"`, where].join(', ')}`;
+  const bearer = `Bearer ${[...error, `scope="${neededScope}"`, where].join(', ')}`;
+  return acceptsTokens && status === 401 ? `${bearer}, ${dpopChallenge}` : bearer;
 }

@@ -1,8 +1,10 @@
 // Who may do what, over real requests: rules by tool, scope and argument, what a denial looks like, and what the upstream then sees.
+
 import { createHash, randomBytes } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { type ClientAnswer, type ClientRequest, createClient, toolCall } from '../support/client.ts';
+import { dpopChallenge } from '../support/dpop.ts';
 import { type AuditRecord, startTestGateway } from '../support/gateway.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { startUpstream } from '../support/upstream.ts';
@@ -579,6 +581,7 @@ t.test('protected resource metadata stands at the path form and comes from the c
       authorization_servers: [issuer.issuer],
       scopes_supported: ['dashboards:read'],
       bearer_methods_supported: ['header'],
+      dpop_signing_alg_values_supported: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
     });
   }
   const api = await client.send({ path: '/.well-known/oauth-protected-resource/api/dashboards' });
@@ -594,7 +597,7 @@ t.test('protected resource metadata stands at the path form and comes from the c
 });
 
 t.test('the first challenge says where to begin, and the same denial is the same to the byte', async (t) => {
-  const challenge = `Bearer scope="dashboards:read", resource_metadata="${metadataUrl('/mcp')}"`;
+  const challenge = `Bearer scope="dashboards:read", resource_metadata="${metadataUrl('/mcp')}", ${dpopChallenge}`;
   const required = { status: 401, code: 'credentials_required', challenge, id: null };
   const bodies = new Set<string>();
   for (const body of [toolCall('list_dashboards'), toolCall('delete_dashboard'), message('initialize')]) {

@@ -26,6 +26,7 @@ const allowed: Record<string, { values: string[]; types: string[] }> = {
 
 /** The gateway's composition is in files of its own beside its path. */
 const roomOfFile: Record<string, string> = {
+  'accepted-bindings': 'gateway',
   snapshot: 'gateway',
   'metadata-routes': 'gateway',
   service: 'gateway',

@@ -1,0 +1,94 @@
+// DPoP proofs apart from the gateway: what is remembered and what happens when no more can be, and nonces from the wrong hands.
+import { createSecretKey, randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import t from 'tap';
+import { authenticate, compileAuthenticate } from '../../src/authn/authenticate.ts';
+import { createProofMemory } from '../../src/authn/dpop.ts';
+import { createNonceMint } from '../../src/authn/dpop-nonce.ts';
+import { createReplayStore } from '../../src/authn/replay-store.ts';
+import { GatewayError } from '../../src/errors.ts';
+import { createDpopKey } from '../support/dpop.ts';
+import { createFakeIssuer } from '../support/issuer.ts';
+import { contextAt, createRuntime, createSet, parseAuthenticators, resource } from './fixture.ts';
+
+t.test('a proof is fresh once while it is remembered, and no longer than that', (t) => {
+  const store = createReplayStore({ entries: 3, entriesPerKey: 2 });
+  t.equal(store.remember('a', '1', 100, 0), 'fresh');
+  t.equal(store.remember('a', '1', 100, 99), 'replayed');
+  t.equal(store.remember('a', '2', 100, 50), 'fresh');
+  t.equal(store.remember('a', '3', 100, 50), 'full', 'one key has its share');
+  t.equal(store.remember('b', '4', 100, 50), 'fresh', 'which leaves room for others');
+  t.equal(store.remember('c', '5', 100, 50), 'full');
+  t.equal(store.remember('c', '4', 100, 50), 'replayed', 'what is known is said also of a full store');
+  t.equal(store.remember('c', '5', 100, 100), 'fresh', 'the oldest is over');
+  t.equal(store.remember('a', '1', 100, 150), 'fresh');
+  t.end();
+});
+
+t.test('whatever comes when, no id is fresh twice within its time and the store stays within its bounds', (t) => {
+  const arrivals = fc.array(
+    fc.record({
+      key: fc.integer({ min: 0, max: 2 }),
+      id: fc.integer({ min: 0, max: 9 }),
+      after: fc.integer({ min: 0, max: 40 }),
+    }),
+    { maxLength: 60 },
+  );
+  fc.assert(
+    fc.property(arrivals, (all) => {
+      const store = createReplayStore({ entries: 4, entriesPerKey: 3 });
+      const freshUntil = new Map<string, number>();
+      let now = 0;
+      for (const { key, id, after } of all) {
+        now += after;
+        const known = now < (freshUntil.get(`${id}`) ?? 0);
+        const live = [...freshUntil.values()].filter((until) => now < until).length;
+        const answer = store.remember(`${key}`, `${id}`, 100, now);
+        if (answer === 'fresh') freshUntil.set(`${id}`, now + 100);
+        if (known ? answer !== 'replayed' : answer === 'replayed' || (answer === 'fresh' && live >= 4)) return false;
+      }
+      return true;
+    }),
+  );
+  t.end();
+});
+
+t.test('when no more proofs can be remembered the answer is 503, and the token counts as not verifiable', async (t) => {
+  const issuer = await createFakeIssuer();
+  t.teardown(() => issuer.close());
+  const runtime = {
+    ...createRuntime(t),
+    proofMemory: createProofMemory(createReplayStore({ entries: 1, entriesPerKey: 1 })),
+  };
+  const written = { corp: { type: 'jwt', issuer: issuer.issuer } };
+  const set = createSet(written, runtime);
+  const plan = compileAuthenticate({ authenticate: 'corp' }, { authenticators: parseAuthenticators(written) });
+  const key = await createDpopKey();
+  const token = await issuer.token(key.binding);
+  const present = async () => {
+    const dpop = { token, proof: await key.proof({ token, method: 'POST', url: resource }) };
+    const credentials = { certificate: undefined, bearer: undefined, apiKey: undefined, dpop };
+    return authenticate(credentials, plan, set, { ...contextAt(runtime), seen: [] });
+  };
+  t.match(await present(), { principal: { confirmation: { method: 'dpop' } }, senderConstrained: true });
+  const error = await present().catch((thrown: unknown) => thrown);
+  t.type(error, GatewayError);
+  t.match(error, { code: 'overloaded', status: 503, reason: 'replay_store', headers: { 'Retry-After': '10' } });
+  t.match(runtime.judgements.at(-1), { authenticator: 'corp', result: 'unavailable', reason: 'replay_store' });
+});
+
+t.test('a nonce is good for its key and its time, and nothing else is one', (t) => {
+  const [mint, other] = [1, 2].map(() => createNonceMint(createSecretKey(randomBytes(32))));
+  const now = Date.UTC(2026, 10, 25);
+  const nonce = mint!.current(now);
+  t.equal(mint!.judge(nonce, now), 'current');
+  t.equal(mint!.judge(nonce, now + 60_000), 'stale');
+  t.equal(mint!.judge(nonce, now + 299_000), 'stale');
+  t.equal(mint!.judge(nonce, now + 300_000), 'refused');
+  t.equal(mint!.judge(nonce, now - 60_000), 'refused', 'from the future');
+  t.equal(other!.judge(nonce, now), 'refused', 'of another process');
+  fc.assert(
+    fc.property(fc.string({ maxLength: 40 }), (text) => text === nonce || mint!.judge(text, now) === 'refused'),
+  );
+  t.end();
+});

@@ -1,0 +1,321 @@
+// DPoP-bound access tokens (RFC 9449) through the running gateway: only who holds the key can use the token, once for each proof.
+import { createHash } from 'node:crypto';
+import t, { type Test } from 'tap';
+import { createClient } from '../support/client.ts';
+import { createDpopKey, dpopChallenge, type ProofOptions } from '../support/dpop.ts';
+import { startTestGateway } from '../support/gateway.ts';
+import { createFakeIssuer } from '../support/issuer.ts';
+import { startUpstream } from '../support/upstream.ts';
+
+const upstream = await startUpstream();
+const issuer = await createFakeIssuer();
+t.teardown(() => Promise.all([upstream.close(), issuer.close()]));
+const [key, otherKey] = await Promise.all([createDpopKey(), createDpopKey()]);
+const token = await issuer.token({ ...key.binding, jti: 'bound' });
+const url = 'https://mcp.example.com/api/x';
+
+interface Variation {
+  readonly dpop?: string;
+  readonly route?: string;
+}
+
+function yamlOf({ dpop = '', route = '' }: Variation): string {
+  return `version: 1
+server: {listen: "127.0.0.1:0", publicUrl: https://mcp.example.com}
+admin: {listen: "127.0.0.1:0"}
+authenticators:
+  corp: {type: jwt, issuer: "${issuer.issuer}", audience: https://mcp.example.com/mcp, clockTolerance: 5m${dpop}}
+upstreams: {up: {url: "${upstream.url}"}}
+routes:
+  - {path: /api/*, resource: https://mcp.example.com/mcp, upstream: up, authenticate: corp, scopes: [dashboards:read]${route}}
+`;
+}
+
+interface Call {
+  readonly authorization?: string;
+  readonly proof?: string | readonly string[] | undefined;
+  readonly method?: string;
+  readonly path?: string;
+}
+
+async function sceneOf(t: Test, with_: Variation = {}) {
+  // The clock stands still unless it is moved.
+  let clock = Math.floor(Date.now() / 1000) * 1000;
+  const gateway = await startTestGateway({ yaml: yamlOf(with_), now: () => clock });
+  const client = createClient({ port: gateway.port });
+  t.teardown(async () => {
+    client.close();
+    await gateway.close();
+  });
+  const now = () => clock;
+  return {
+    ...gateway,
+    now,
+    pass: (ms: number) => {
+      clock += ms;
+    },
+    reloadWith: (changed: Variation) => gateway.reload(yamlOf(changed)),
+    proof: (options: Partial<ProofOptions> = {}) => key.proof({ token, method: 'GET', url, now: now(), ...options }),
+    async call({ authorization = `DPoP ${token}`, proof, method = 'GET', path = '/api/x' }: Call) {
+      const seen = upstream.requests.length;
+      const answer = await client.send({
+        method,
+        path,
+        headers: { authorization, ...(proof !== undefined && { dpop: proof }) },
+      });
+      const record = await gateway.record(({ id, stage }) => id === answer.id && stage === 'completed');
+      const { code } = answer.status < 400 ? { code: 'ok' } : (JSON.parse(answer.text) as { code: string });
+      return {
+        outcome: `${answer.status} ${code}`,
+        challenge: answer.headers['www-authenticate'],
+        nonce: answer.headers['dpop-nonce'],
+        record,
+        forwarded: upstream.requests.slice(seen),
+      };
+    },
+  };
+}
+
+type Scene = Awaited<ReturnType<typeof sceneOf>>;
+
+async function counted(scene: Scene, result: string, reason: string): Promise<number> {
+  const label = `portcullis_authentications_total{authenticator="corp",result="${result}",reason="${reason}"} `;
+  const line = (await scene.metrics()).split('\n').find((each) => each.startsWith(label));
+  return Number(line?.slice(label.length) ?? 0);
+}
+
+const bearerPart =
+  'Bearer error="invalid_token", scope="dashboards:read", resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp"';
+
+/** 401 with both challenges, counted under its reason, recorded, and nothing forwarded. */
+async function refuses(t: Test, scene: Scene, what: string, call: Call, reason: string, error = 'invalid_dpop_proof') {
+  const before = await counted(scene, 'refused', reason);
+  const refused = await scene.call(call);
+  t.equal(refused.outcome, '401 invalid_token', what);
+  t.equal(refused.challenge, `${bearerPart}, ${dpopChallenge}${error === '' ? '' : `, error="${error}"`}`, what);
+  t.match(refused.record, { decision: 'deny', reason: 'invalid_token', status: 401, outcome: 'refused' }, what);
+  t.equal(refused.forwarded.length, 0, `${what}: nothing forwarded`);
+  t.equal(await counted(scene, 'refused', reason), before + 1, `${what}: ${reason}`);
+}
+
+t.test(
+  'who holds the key can use the token, with a new proof for each request, and the upstream sees neither',
+  async (t) => {
+    const scene = await sceneOf(t);
+    for (const attempt of ['first', 'from the cache']) {
+      const good = await scene.call({ proof: await scene.proof() });
+      t.equal(good.outcome, '200 ok', attempt);
+      t.same(good.record.credentials, [{ kind: 'dpop-token', authenticator: 'corp', id: 'bound' }]);
+      t.match(good.record.principal, { subject: 'ai-agent', credentialId: 'bound' });
+      t.same([good.forwarded[0]?.header('dpop'), good.forwarded[0]?.header('authorization')], [[], []]);
+      t.equal(good.nonce, undefined);
+    }
+    for (const [what, htu, path] of [
+      ['a query that the proof does not name', url, '/api/x?a=1'],
+      ['a query that it names', `${url}?b=2#c`, '/api/x'],
+      ['scheme, host and port in another form', 'HTTPS://MCP.example.com:443/api/x', '/api/x'],
+      ['another path', `${url}/y`, '/api/x/y'],
+    ] as const) {
+      t.equal((await scene.call({ proof: await scene.proof({ url: htu }), path })).outcome, '200 ok', what);
+    }
+    const posted = await scene.call({ proof: await scene.proof({ method: 'POST' }), method: 'POST' });
+    t.equal(posted.outcome, '200 ok');
+  },
+);
+
+t.test('every algorithm of the challenge can be used, and no other', async (t) => {
+  const scene = await sceneOf(t);
+  for (const algorithm of ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256', 'ES384']) {
+    const ofClient = await createDpopKey(algorithm);
+    const bound = await issuer.token(ofClient.binding);
+    const proof = await ofClient.proof({ token: bound, method: 'GET', url });
+    const call = { authorization: `DPoP ${bound}`, proof };
+    if (algorithm !== 'ES384') t.equal((await scene.call(call)).outcome, '200 ok', algorithm);
+    else await refuses(t, scene, algorithm, call, 'proof_algorithm');
+  }
+});
+
+t.test('a bad proof is refused with a challenge that says so, whatever is wrong with it', async (t) => {
+  const scene = await sceneOf(t);
+  const { proof } = scene;
+  const seconds = () => Math.floor(scene.now() / 1000);
+  const good = await proof();
+  const [header, payload, signature] = good.split('.') as [string, string, string];
+  const unsigned = Buffer.from(JSON.stringify({ alg: 'none', typ: 'dpop+jwt', jwk: key.publicJwk })).toString(
+    'base64url',
+  );
+  const table: [string, string | undefined, string][] = [
+    ['none', undefined, 'proof_missing'],
+    ['empty', '', 'proof_format'],
+    ['a word', 'proof', 'proof_format'],
+    ['two in one line', `${good}, ${good}`, 'proof_format'],
+    ['a padded signature', `${good}=`, 'proof_format'],
+    ['a fourth part', `${good}.x`, 'proof_format'],
+    ['without a signature', `${header}.${payload}.`, 'proof_format'],
+    ['unsigned', `${unsigned}.${payload}.${signature}`, 'proof_algorithm'],
+    ['another signature', `${header}.${payload}.${(await proof()).split('.')[2]}`, 'proof_signature'],
+    ['no JSON', `${Buffer.from('x').toString('base64url')}.${payload}.${signature}`, 'proof_format'],
+    ['too long', await proof({ claims: { padding: 'x'.repeat(8192) } }), 'proof_format'],
+    ['another type', await proof({ header: { typ: 'jwt' } }), 'proof_format'],
+    ['no type', await proof({ header: { typ: undefined } }), 'proof_format'],
+    ['a critical header', await proof({ header: { cty: 'JWT' } }), 'proof_format'],
+    ['a symmetric algorithm', await hmacProof(), 'proof_algorithm'],
+    [
+      'an algorithm that does not fit the key',
+      await proof({ header: { jwk: (await createDpopKey('PS256')).publicJwk } }),
+      'proof_algorithm',
+    ],
+    ['no key', await proof({ header: { jwk: undefined } }), 'proof_format'],
+    ['a key by name', await proof({ header: { jwk: 'key' } }), 'proof_format'],
+    ['a private key', await proof({ header: { jwk: key.privateJwk } }), 'proof_key'],
+    ['a symmetric key', await proof({ header: { jwk: { kty: 'oct', k: 'c2VjcmV0' } } }), 'proof_key'],
+    ['a point off the curve', await proof({ header: { jwk: { ...key.publicJwk, x: key.publicJwk.y } } }), 'proof_key'],
+    ["another client's key", await otherKey.proof({ token, method: 'GET', url }), 'proof_key'],
+    ["the token's key, another's signature", await proof({ signer: otherKey.privateKey }), 'proof_signature'],
+    ['another method', await proof({ method: 'POST' }), 'proof_request'],
+    ['the method in small letters', await proof({ method: 'get' }), 'proof_request'],
+    ['another path', await proof({ url: 'https://mcp.example.com/api/y' }), 'proof_request'],
+    ['another host', await proof({ url: 'https://evil.example/api/x' }), 'proof_request'],
+    ['the address it really went to', await proof({ url: `http://127.0.0.1:${scene.port}/api/x` }), 'proof_request'],
+    ['plain http', await proof({ url: 'http://mcp.example.com/api/x' }), 'proof_request'],
+    ['a user in the URL', await proof({ url: 'https://mcp.example.com@evil.example/api/x' }), 'proof_request'],
+    ['a path alone', await proof({ url: '/api/x' }), 'proof_request'],
+    ['a trailing slash', await proof({ url: `${url}/` }), 'proof_request'],
+    ['too old', await proof({ claims: { iat: seconds() - 66 } }), 'proof_time'],
+    ['from the future', await proof({ claims: { iat: seconds() + 8 } }), 'proof_time'],
+    ['a time in words', await proof({ claims: { iat: String(seconds()) } }), 'proof_format'],
+    ['no time', await proof({ claims: { iat: undefined } }), 'proof_format'],
+    ['a time beyond numbers', await proof({ claims: { iat: -1e308 } }), 'proof_time'],
+    ['no id', await proof({ claims: { jti: undefined } }), 'proof_format'],
+    ['an empty id', await proof({ claims: { jti: '' } }), 'proof_format'],
+    ['an id without end', await proof({ claims: { jti: 'x'.repeat(257) } }), 'proof_format'],
+    ['a number as id', await proof({ claims: { jti: 1 } }), 'proof_format'],
+    ['no token hash', await proof({ claims: { ath: undefined } }), 'proof_token'],
+    ['the hash of another token', await proof({ token: await issuer.token(key.binding) }), 'proof_token'],
+    [
+      'the hash in hex',
+      await proof({ claims: { ath: createHash('sha256').update(token).digest('hex') } }),
+      'proof_token',
+    ],
+  ];
+  for (const [what, bad, reason] of table) await refuses(t, scene, what, { proof: bad }, reason);
+  t.equal((await scene.call({ proof: good })).outcome, '200 ok', 'refusing took nothing from the good proof');
+  await refuses(t, scene, 'the same proof again', { proof: good }, 'proof_replayed');
+  scene.pass(64_000);
+  await refuses(t, scene, 'and shortly before it is too old', { proof: good }, 'proof_replayed');
+  scene.pass(3_000);
+  await refuses(t, scene, 'after which its age is enough', { proof: good }, 'proof_time');
+  const sameId = { jti: 'same' };
+  t.equal((await scene.call({ proof: await proof({ claims: sameId }) })).outcome, '200 ok');
+  await refuses(
+    t,
+    scene,
+    'another proof with the same id',
+    { proof: await proof({ claims: sameId }) },
+    'proof_replayed',
+  );
+  const two = await scene.call({ proof: [await proof(), await proof()] });
+  t.match(two, { outcome: '400 duplicate_header', forwarded: [] });
+
+  async function hmacProof(): Promise<string> {
+    const secret = { kty: 'oct', k: 'c2VjcmV0' };
+    const [, claims] = (await proof()).split('.');
+    return `${Buffer.from(JSON.stringify({ alg: 'HS256', typ: 'dpop+jwt', jwk: secret })).toString('base64url')}.${claims}.${signature}`;
+  }
+});
+
+t.test('scheme and binding belong together', async (t) => {
+  const scene = await sceneOf(t);
+  const stolen = await scene.call({ authorization: `Bearer ${token}` });
+  t.match(stolen, { outcome: '401 invalid_token', challenge: `${bearerPart}, ${dpopChallenge}`, forwarded: [] });
+  const withProof = await scene.call({ authorization: `Bearer ${token}`, proof: await scene.proof() });
+  t.match(withProof, { outcome: '401 invalid_token', forwarded: [] }, 'not even beside a good proof');
+  const unbound = await issuer.token();
+  const proof = await scene.proof({ token: unbound });
+  await refuses(
+    t,
+    scene,
+    'an unbound token',
+    { authorization: `DPoP ${unbound}`, proof },
+    'sender_constraint',
+    'invalid_token',
+  );
+  t.equal(
+    (await scene.call({ authorization: `Bearer ${unbound}`, proof })).outcome,
+    '200 ok',
+    'a bearer needs no proof',
+  );
+  const expired = await issuer.token({ ...key.binding, exp: 1000 });
+  const call = { authorization: `DPoP ${expired}`, proof: await scene.proof({ token: expired }) };
+  await refuses(t, scene, 'an expired token', call, 'expired', 'invalid_token');
+  const nothing = await scene.call({ authorization: 'DPoP not-a-token' });
+  t.equal(nothing.challenge, `${bearerPart}, ${dpopChallenge}, error="invalid_token"`);
+  const document = await fetch(`http://127.0.0.1:${scene.port}/.well-known/oauth-protected-resource/mcp`);
+  t.match(await document.json(), {
+    dpop_signing_alg_values_supported: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
+  });
+});
+
+t.test(
+  'a required nonce: refused once with one, taken with it, renewed in time, and still good after a reload',
+  async (t) => {
+    const scene = await sceneOf(t, { dpop: ', dpop: {nonce: required, algorithms: [ES256]}' });
+    const first = await scene.call({ proof: await scene.proof() });
+    t.match(first, { outcome: '401 invalid_token', forwarded: [], record: { reason: 'invalid_token' } });
+    t.equal(first.challenge, 'DPoP algs="ES256", error="use_dpop_nonce"');
+    t.match(first.nonce, /^[0-9a-z]+\.[A-Za-z0-9_-]{22}$/);
+    const nonce = String(first.nonce);
+    t.match(await scene.call({ proof: await scene.proof({ nonce }) }), { outcome: '200 ok', nonce: undefined });
+    await scene.reloadWith({ dpop: ', dpop: {nonce: required, algorithms: [ES256], maxAge: 30s}' });
+    const replayed = await scene.proof({ nonce });
+    t.equal((await scene.call({ proof: replayed })).outcome, '200 ok', 'after a reload');
+    await scene.reloadWith({ dpop: ', dpop: {nonce: required, algorithms: [ES256]}' });
+    t.equal((await scene.call({ proof: replayed })).outcome, '401 invalid_token', 'which forgets no proof either');
+    scene.pass(60_000);
+    const renewed = await scene.call({ proof: await scene.proof({ nonce }) });
+    t.equal(renewed.outcome, '200 ok');
+    t.not(renewed.nonce, nonce, 'a client that goes on always has a fresh one');
+    t.equal((await scene.call({ proof: await scene.proof({ nonce: String(renewed.nonce) }) })).outcome, '200 ok');
+    scene.pass(240_000);
+    for (const bad of [nonce, `${nonce}x`, `x.${nonce}`, '', '0', `zzzzzzzzzz.${nonce.split('.')[1]}`]) {
+      const late = await scene.call({ proof: await scene.proof({ nonce: bad }) });
+      t.match(late, { challenge: 'DPoP algs="ES256", error="use_dpop_nonce"', forwarded: [] }, bad);
+    }
+    t.ok((await counted(scene, 'refused', 'proof_nonce')) >= 7);
+    const without = await scene.call({});
+    t.match(without.nonce, /\./, 'also a request without a proof is told the nonce');
+  },
+);
+
+t.test('a client made of fetch and jose follows the challenge by itself', async (t) => {
+  const scene = await sceneOf(t, { dpop: ', dpop: {nonce: required}' });
+  let nonce: string | undefined;
+  async function dpopFetch(): Promise<Response> {
+    for (let attempt = 1; ; attempt++) {
+      const response = await fetch(`http://127.0.0.1:${scene.port}/api/x`, {
+        headers: { authorization: `DPoP ${token}`, dpop: await scene.proof({ nonce }) },
+      });
+      nonce = response.headers.get('dpop-nonce') ?? nonce;
+      const challenge = response.headers.get('www-authenticate') ?? '';
+      if (attempt === 2 || !/^DPoP .*error="use_dpop_nonce"/.test(challenge)) return response;
+      await response.body?.cancel();
+    }
+  }
+  for (const _call of [1, 2, 3]) t.equal((await dpopFetch()).status, 200);
+  t.equal(await counted(scene, 'refused', 'proof_nonce'), 1, 'one detour');
+});
+
+t.test('dpop: off refuses bound tokens and offers no challenge', async (t) => {
+  const scene = await sceneOf(t, { dpop: ', dpop: "off"' });
+  const call = { proof: await scene.proof() };
+  const refused = await scene.call(call);
+  t.match(refused, { outcome: '401 invalid_token', challenge: bearerPart, forwarded: [] });
+});
+
+t.test('a route that requires bound tokens says so in its metadata', async (t) => {
+  const scene = await sceneOf(t, { route: ', senderConstraint: required' });
+  t.equal((await scene.call({ authorization: `Bearer ${await issuer.token()}` })).outcome, '401 invalid_token');
+  t.equal((await scene.call({ proof: await scene.proof() })).outcome, '200 ok');
+  const document = await fetch(`http://127.0.0.1:${scene.port}/.well-known/oauth-protected-resource/mcp`);
+  t.match(await document.json(), { dpop_bound_access_tokens_required: true });
+});
