@@ -4,8 +4,7 @@ import { strict as assert } from 'node:assert';
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createClient } from '../support/client.ts';
-import { closedPort } from '../support/upstream.ts';
-import { callOf, startScene } from './scene.ts';
+import { callOf, freePort, startScene } from './scene.ts';
 import { buildStages, type Image } from './stages.ts';
 import { deployTools, Lacking, root, run } from './tools.ts';
 
@@ -28,7 +27,8 @@ routes: [{path: /mcp, upstream: superset, authenticate: corp, mcp: {preset: supe
 audit: {sinks: [{type: stdout}]}
 `,
     );
-    const gateway = await scene.start(inside(image, folder, [...image.entrypoint, ...image.command]), adminPort);
+    const command = inside(image, folder, [...image.entrypoint, ...image.command]);
+    const gateway = await scene.start(command, `http://127.0.0.1:${adminPort}/readyz`);
     const status = readFileSync(`/proc/${gateway.child.pid}/status`, 'utf8');
     assert.match(status, /^Uid:\t65532\t65532\t65532\t65532$/m, 'it runs as its own account');
     const mounts = readFileSync(`/proc/${gateway.child.pid}/mountinfo`, 'utf8');
@@ -110,8 +110,4 @@ function healthCheck(image: Image, configuration: string, adminPort: number): ()
       return 1;
     }
   };
-}
-
-async function freePort(): Promise<number> {
-  return Number(new URL(await closedPort()).port);
 }

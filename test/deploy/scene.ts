@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createTestCertificates, type TestCertificates } from '../support/certificates.ts';
 import { createFakeIssuer, type FakeIssuer } from '../support/issuer.ts';
-import { startUpstream, type TestUpstream } from '../support/upstream.ts';
+import { closedPort, type Reply, replyOk, startUpstream, type TestUpstream } from '../support/upstream.ts';
+import { root } from './tools.ts';
 
 export interface Scene {
   readonly directory: string;
@@ -16,8 +17,10 @@ export interface Scene {
   readonly upstream: TestUpstream;
   /** `gateway.yaml` in a folder of its own with `tls.crt`, `tls.key` and `clients-ca.crt`; yields the folder. */
   configure(name: string, yaml: string): Promise<string>;
-  /** Starts a process and waits until it has answered ready on the admin port; it is ended with the scene. */
-  start(command: readonly string[], adminPort: number): Promise<Running>;
+  /** Starts a process and waits until it answers 200 there. */
+  start(command: readonly string[], url: string): Promise<Running>;
+  /** Processes that are ended with the scene. */
+  readonly started: Running[];
   close(): Promise<void>;
 }
 
@@ -29,6 +32,14 @@ export interface Running {
   stop(signal: NodeJS.Signals): Promise<number | null>;
 }
 
+/** SQL is answered by a stream whose end never comes: what arrives of it was passed on at once. */
+const reply: Reply = (request, response) => {
+  if (!request.body.includes('execute_sql')) return replyOk(request, response);
+  response
+    .writeHead(200, { 'content-type': 'text/event-stream' })
+    .write('data: {"jsonrpc":"2.0","method":"notifications/progress"}\n\n');
+};
+
 const patienceMs = 30_000;
 
 export async function startScene(): Promise<Scene> {
@@ -36,7 +47,7 @@ export async function startScene(): Promise<Scene> {
   const [certificates, issuer, upstream] = await Promise.all([
     createTestCertificates(),
     createFakeIssuer(),
-    startUpstream(),
+    startUpstream({ reply }),
   ]);
   const started: Running[] = [];
   return {
@@ -51,10 +62,11 @@ export async function startScene(): Promise<Scene> {
       await Promise.all(Object.entries(files).map(([file, content]) => writeFile(join(folder, file), content)));
       return folder;
     },
-    async start(command, adminPort) {
+    started,
+    async start(command, url) {
       const running = launch(command);
       started.push(running);
-      await untilAnswers(`http://127.0.0.1:${adminPort}/readyz`, running);
+      await untilAnswers(url, running);
       return running;
     },
     async close() {
@@ -102,6 +114,15 @@ export async function untilAnswers(url: string, running: Running): Promise<void>
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   assert.fail(`${url} was not answered 200:\n${running.output()}`);
+}
+
+export async function freePort(): Promise<number> {
+  return Number(new URL(await closedPort()).port);
+}
+
+/** The gateway from the sources, with `gateway.yaml` of the folder. */
+export function gatewayCommand(folder: string): readonly string[] {
+  return [process.execPath, join(root, 'src/main.ts'), 'serve', '-c', join(folder, 'gateway.yaml')];
 }
 
 /** A `tools/call` of the AI agent. */

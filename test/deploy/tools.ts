@@ -42,8 +42,9 @@ export function helm(): string {
 function goProgram(name: string, packagePath: string): string {
   const source = join(root, 'test/deploy/tools');
   const digest = createHash('sha256');
-  for (const file of readdirSync(source).sort()) digest.update(readFileSync(join(source, file)));
-  const folder = join(cache, `go-${digest.digest('hex').slice(0, 16)}`);
+  const own = packagePath === '.' ? readdirSync(source) : ['go.mod', 'go.sum'];
+  for (const file of own.sort()) digest.update(readFileSync(join(source, file)));
+  const folder = join(cache, `${name}-${digest.digest('hex').slice(0, 16)}`);
   const program = join(folder, name);
   if (existsSync(program)) return program;
   const version = /^go (\S+)$/m.exec(readFileSync(join(source, 'go.mod'), 'utf8'))?.[1];
