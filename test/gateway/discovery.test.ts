@@ -26,6 +26,7 @@ authenticators:
   corp: {type: jwt, issuer: "${corp.issuer}"${jwt}}
   partner: {type: jwt, issuer: "${partner.issuer}"}
   keys: {type: apiKey, keys: []}
+  opaque: {type: introspection, endpoint: "http://127.0.0.1:9/introspect", issuer: "https://opaque.example/", clientId: portcullis, clientSecret: secret}
 upstreams: {up: {url: "${upstream.url}"}}
 routes: [${routes.join(', ')}]
 `;
@@ -178,6 +179,21 @@ t.test('whatever else is asked for below .well-known is 404, also where a route 
   t.equal((await client.send({ path: '/.well-knownx' })).status, 200);
 });
 
+t.test(
+  'an issuer whose tokens are introspected is named like any other; metadata is repeated of one with keys',
+  async (t) => {
+    const { client } = await start(t, yaml([mcp('/mcp', '{anyOf: [opaque, corp]}')]));
+    const { text } = await client.send({ path: resourceMetadata });
+    t.same(JSON.parse(text).authorization_servers, ['https://opaque.example/', corp.issuer]);
+    t.strictSame(JSON.parse((await found(client)).text), documentOf(corp));
+    const only = await start(t, yaml([mcp('/mcp', 'opaque')]));
+    t.same(JSON.parse((await only.client.send({ path: resourceMetadata })).text).authorization_servers, [
+      'https://opaque.example/',
+    ]);
+    assertNothing(t, serverMetadata, await only.client.send({ path: serverMetadata }));
+  },
+);
+
 t.test('with several MCP endpoints the root names none of them', async (t) => {
   const { client } = await start(
     t,
@@ -205,7 +221,7 @@ t.test('the metadata of the first issuer is repeated for clients that know of no
   const first = await found(client);
   t.strictSame(JSON.parse(first.text), documentOf(partner), 'as the issuer of the MCP endpoint publishes it');
   t.match(first.headers, { 'access-control-allow-origin': '*', 'cache-control': 'public, max-age=300' });
-  const asked = { ...partner.requests };
+  const asked = partner.requests.metadata;
   for (const headers of [{ host: 'evil.example' }, { origin: 'https://evil.example' }]) {
     t.equal((await client.send({ path: serverMetadata, headers })).text, first.text);
   }
@@ -213,7 +229,7 @@ t.test('the metadata of the first issuer is repeated for clients that know of no
     (await client.send({ method: 'HEAD', path: serverMetadata })).headers['content-length'],
     String(first.text.length),
   );
-  t.same(partner.requests, asked, 'the issuer is not asked when a client asks');
+  t.equal(partner.requests.metadata, asked, 'the issuer is not asked when a client asks');
   t.match(await gateway.record(({ id, stage }) => id === first.id && stage === 'completed'), {
     route: 'authorization-server-metadata',
     decision: 'allow',
