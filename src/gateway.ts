@@ -270,7 +270,7 @@ function filterOf(upstream: Upstream, exchange: Exchange, route: Route, runtime:
 
 /** What proves to the upstream who is calling: made here, never the caller's own credential. */
 function authorizationFor(
-  { caller }: Exchange,
+  { caller, request }: Exchange,
   { upstream }: Route,
   runtime: Runtime,
 ): string | undefined | Promise<string> {
@@ -278,7 +278,7 @@ function authorizationFor(
   if (caller === undefined) {
     throw new GatewayError('denied', 'The upstream has to know who is calling.', { reason: 'identity' });
   }
-  return upstream.authorize(caller, runtime.now());
+  return upstream.authorize(caller, runtime.now(), request.headers.authorization);
 }
 
 async function forwardTo(

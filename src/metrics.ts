@@ -63,6 +63,10 @@ export function createMetrics(version: string) {
     'authenticator',
     'outcome',
   ]);
+  const exchanges = counter('token_exchanges_total', "Exchanges of callers' tokens for an upstream", [
+    'upstream',
+    'outcome',
+  ]);
   const certificateExpiry = gauge(
     'certificate_expiry_timestamp_seconds',
     'End of validity of a configured certificate',
@@ -137,6 +141,7 @@ export function createMetrics(version: string) {
     auditFailed: (sink: string, records: number) => auditFailures(records, sink),
     keySetRefreshFailed: (issuer: string) => keySetFailures(1, issuer),
     introspected: (authenticator: string, outcome: string) => introspections(1, authenticator, outcome),
+    tokenExchanged: (upstream: string, outcome: string) => exchanges(1, upstream, outcome),
     connectionRefused: (reason: string) => requests(1, 'none', 'refused', reason),
     configurationLoaded(hash: string): void {
       configuration.reset();

@@ -18,11 +18,15 @@ import { parseSessionKey } from './mcp/session-key.ts';
 import { metadataRoutes } from './metadata-routes.ts';
 import { compileMcpRules, compilePathRules, type Policy, scopesOf, toolsNamedBy } from './policy/compile.ts';
 import { metaToolsOf, presetOf, rulesOf } from './policy/presets.ts';
-import type { AuthorizeCaller } from './upstream/assertion.ts';
 import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from './upstream/assertion-key.ts';
-import { compileUpstreamIdentity, type UpstreamIdentity } from './upstream/identity.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from './upstream/request-headers.ts';
 import { adjustUpstream, createUpstream, type Upstream } from './upstream/upstream.ts';
+import {
+  type AuthorizeCaller,
+  compileUpstreamIdentity,
+  type IdentityContext,
+  type UpstreamIdentity,
+} from './upstream-identity.ts';
 
 /** What an MCP route does with the messages of its callers. */
 export type McpRoute = NonNullable<RouteConfig['mcp']>;
@@ -88,16 +92,21 @@ interface PooledUpstream {
   readonly identity: UpstreamIdentity | undefined;
 }
 
+/** What outlives a snapshot. */
+export interface SnapshotRuntime extends AuthenticatorRuntime {
+  readonly observe: AuthenticatorRuntime['observe'] & IdentityContext['observe'];
+}
+
 /** Compiles a loaded configuration; what it shares unchanged with `previous` (connections, key sets) is carried over. Throws when it cannot be used. */
 export function compileSnapshot(
   loaded: LoadedConfig,
-  runtime: AuthenticatorRuntime,
+  runtime: SnapshotRuntime,
   previous: Snapshot | undefined,
 ): Snapshot {
   const { config } = loaded;
   const authenticators = createAuthenticators(loaded, runtime);
   const ephemeralKeys = previous?.ephemeralKeys ?? createEphemeralKeys();
-  const upstreams = openUpstreams(loaded, previous, ephemeralKeys);
+  const upstreams = openUpstreams(loaded, runtime, previous, ephemeralKeys);
   const publishedKeys = publishedKeySet([...upstreams.values()].flatMap(({ identity }) => identity?.keys ?? []));
   const sessionMemory = previous?.sessionMemory ?? createSessionMemory();
   const routes = config.routes.map((route) => ({
@@ -124,6 +133,10 @@ export function compileSnapshot(
 
 /** Closes, once their requests have ended, the connections that `next` does not go on with. */
 export async function closeUpstreams(previous: Snapshot, next: Snapshot | undefined): Promise<void> {
+  const exchanges = new Set([...(next?.upstreams.values() ?? [])].map(({ identity }) => identity?.exchange));
+  for (const { identity } of previous.upstreams.values()) {
+    if (!exchanges.has(identity?.exchange)) identity?.exchange?.tokens.close();
+  }
   const kept = new Set([...(next?.upstreams.values() ?? [])].map(({ target }) => target.connections));
   await Promise.all(
     [...previous.upstreams.values()]
@@ -139,10 +152,12 @@ export function hostOf(listen: string): string {
 
 function openUpstreams(
   loaded: LoadedConfig,
+  runtime: SnapshotRuntime,
   previous: Snapshot | undefined,
   ephemeralKeys: EphemeralKeys,
 ): ReadonlyMap<string, PooledUpstream> {
-  const issuer = loaded.config.server.publicUrl;
+  const { log, now, observe } = runtime;
+  const context = { config: loaded.config, files: loaded.files, ephemeralKeys, log, now, observe };
   const opened = new Map<string, PooledUpstream>();
   for (const [name, config] of Object.entries(loaded.config.upstreams)) {
     const files = [config.tls?.caFile, config.tls?.certFile, config.tls?.keyFile].map(
@@ -152,7 +167,7 @@ function openUpstreams(
     const known = previous?.upstreams.get(name);
     const target =
       known?.key === key ? adjustUpstream(known.target, config) : createUpstream(name, config, loaded.files);
-    const identity = compileUpstreamIdentity(name, config, { issuer, files: loaded.files, ephemeralKeys });
+    const identity = compileUpstreamIdentity(name, { ...context, previous: known?.identity });
     opened.set(name, { key, target, identity });
   }
   return opened;

@@ -100,3 +100,12 @@ export function introspectionUnavailable(cause: unknown): GatewayError {
     { reason: 'introspection', headers: { 'Retry-After': introspectionRetrySeconds }, cause },
   );
 }
+
+/** 503 while the issuer of a token gives none for the upstream, or answers what nobody can use. */
+export function exchangeUnavailable(cause: unknown): GatewayError {
+  return new GatewayError(
+    'idp_unavailable',
+    'The server behind this gateway takes a token of its own, which the authorization server does not give at the moment. Try again shortly.',
+    { reason: 'token_exchange', headers: { 'Retry-After': introspectionRetrySeconds }, cause },
+  );
+}

@@ -1,12 +1,14 @@
-// Checks of assertions: keys that fit, names that every caller can have, and no second credential beside them.
+// Checks of assertions and token exchange: keys that fit, callers of whom there is something to say, and one credential for the upstream.
 import { parseAssertionKey } from '../upstream/assertion-key.ts';
 import { parseUsername, type UsernameTemplate } from '../upstream/username.ts';
 import { actingAuthenticators, alternativesOf } from './alternatives.ts';
 import { authenticatorNamed } from './check-authenticate.ts';
+import { isPlainHttp } from './check-authenticators.ts';
+import { checkOAuthClient } from './check-oauth-client.ts';
 import { readAt } from './check-pem.ts';
 import type { Path } from './problem.ts';
 import type { Review } from './review.ts';
-import type { AssertionConfig, AuthenticatorConfig } from './schema.ts';
+import type { AssertionConfig, AuthenticatorConfig, ExchangeConfig, RouteConfig } from './schema.ts';
 import { suggestion } from './suggest.ts';
 
 /** What the gateway itself says in an assertion, or what would change how it is understood. */
@@ -25,20 +27,83 @@ export function isUsername(path: Path): boolean {
 
 export function checkIdentity(review: Review): void {
   for (const [name, { identity, authorization }] of Object.entries(review.draft.upstreams ?? {})) {
-    const { assertion } = identity;
-    if (assertion === undefined) continue;
-    const path: Path = ['upstreams', name, 'identity', 'assertion'];
+    const { assertion, exchange } = identity;
+    const path: Path = ['upstreams', name, 'identity'];
+    const kind = assertion === undefined ? 'exchange' : 'assertion';
+    if (assertion === undefined && exchange === undefined) continue;
     if (authorization !== undefined) {
-      review.error(
-        ['upstreams', name, 'authorization'],
-        'cannot stand beside identity.assertion: one Authorization is sent',
-      );
+      const message = `cannot stand beside identity.${kind}: one Authorization is sent`;
+      review.error(['upstreams', name, 'authorization'], message);
     }
-    checkKeys(review, assertion, path);
-    checkClaims(review, assertion, path);
-    const templates = readTemplates(review, assertion, path);
-    checkRoutes(review, name, templates, path);
+    checkAnonymous(review, name, kind);
+    if (assertion !== undefined) checkAssertion(review, name, assertion, [...path, 'assertion']);
+    if (exchange === undefined) continue;
+    if (assertion !== undefined) review.error([...path, 'exchange'], 'cannot stand beside assertion: take one of them');
+    else checkExchange(review, name, exchange, [...path, 'exchange']);
   }
+}
+
+/** Routes of the upstream on which nobody is authenticated. */
+function checkAnonymous(review: Review, upstream: string, kind: string): void {
+  for (const { route, path } of routesTo(review, upstream)) {
+    if (route.authenticate !== 'none') continue;
+    review.error(
+      [...path, 'authenticate'],
+      `upstream ${review.show(upstream)} has identity.${kind}, and there is nobody to tell it of here; add an upstream without it for this route`,
+    );
+  }
+}
+
+function checkAssertion(review: Review, name: string, assertion: AssertionConfig, path: Path): void {
+  checkKeys(review, assertion, path);
+  checkClaims(review, assertion, path);
+  checkUsernames(review, name, readTemplates(review, assertion, path), path);
+}
+
+function checkExchange(review: Review, name: string, exchange: ExchangeConfig, path: Path): void {
+  const { authenticator, endpoint, insecure, audience, resource } = exchange;
+  if (!insecure && isPlainHttp(endpoint)) {
+    review.error([...path, 'endpoint'], 'plain http is accepted on loopback only; use https, or insecure: true');
+  }
+  checkOAuthClient(review, path, exchange);
+  if (audience === undefined && resource === undefined && review.isWhole(path)) {
+    review.error(path, 'needs audience or resource: a token for nobody in particular would be good anywhere');
+  }
+  const owner = authenticatorNamed(review, authenticator);
+  if (!review.declared.authenticators.includes(authenticator)) {
+    const near = suggestion(authenticator, review.declared.authenticators);
+    review.error([...path, 'authenticator'], `unknown authenticator ${review.show(authenticator)}${near}`);
+  } else if (owner !== undefined && !('issuer' in owner)) {
+    review.error([...path, 'authenticator'], `${review.show(authenticator)} verifies no access tokens`);
+  } else checkExchanged(review, name, authenticator);
+}
+
+/** Callers without a token of that issuer have nothing that could be exchanged. */
+function checkExchanged(review: Review, upstream: string, authenticator: string): void {
+  for (const { acting, route, path } of routesTo(review, upstream)) {
+    if (route.authenticate === 'none') continue;
+    const at = [...path, 'authenticate'];
+    const others = acting.filter((name) => name !== authenticator).map(review.show);
+    const theirs = `upstream ${review.show(upstream)} takes tokens of ${review.show(authenticator)} only`;
+    if (others.length === acting.length) review.error(at, `${theirs}, so that every caller would be denied`);
+    else if (others.length > 0) review.warn(at, `${theirs}: callers of ${others.join(', ')} are denied`);
+  }
+}
+
+interface RouteToUpstream {
+  readonly route: RouteConfig;
+  readonly path: Path;
+  /** The authenticators there are that can name the caller. */
+  readonly acting: readonly string[];
+}
+
+function routesTo(review: Review, upstream: string): RouteToUpstream[] {
+  return (review.draft.routes ?? []).flatMap((route, index) => {
+    if (route.upstream !== upstream) return [];
+    const named = actingAuthenticators(alternativesOf(route.authenticate, []), review.draft.authenticators ?? {});
+    const acting = named.filter((name) => review.declared.authenticators.includes(name));
+    return [{ route, path: ['routes', index], acting }];
+  });
 }
 
 function checkKeys(review: Review, { keyFiles, algorithm }: AssertionConfig, path: Path): void {
@@ -103,28 +168,18 @@ function checkTemplate(review: Review, name: string, template: UsernameTemplate,
 }
 
 /** Whoever may come in through a route must be able to have a name. */
-function checkRoutes(review: Review, upstream: string, templates: Templates, path: Path): void {
-  const fallback = templates.get('default');
+function checkUsernames(review: Review, upstream: string, templates: Templates, path: Path): void {
   const byDefault = new Set<string>();
-  (review.draft.routes ?? []).forEach((route, index) => {
-    if (route.upstream !== upstream) return;
-    if (route.authenticate === 'none') {
-      review.error(
-        ['routes', index, 'authenticate'],
-        `upstream ${review.show(upstream)} has an assertion, and nobody to name in it here; add an upstream without one for this route`,
-      );
-    }
-    const acting = actingAuthenticators(alternativesOf(route.authenticate, []), review.draft.authenticators ?? {});
-    for (const name of acting) {
-      if (!review.declared.authenticators.includes(name) || templates.has(name)) continue;
+  for (const { acting, route } of routesTo(review, upstream)) {
+    for (const name of acting.filter((each) => !templates.has(each))) {
       if (templates.has('default')) byDefault.add(name);
-      else
-        review.error(
-          [...path, 'username'],
-          `has nothing for ${review.show(name)}, which route ${review.show(route.name)} accepts; add it, or default`,
-        );
+      else {
+        const whose = `${review.show(name)}, which route ${review.show(route.name)} accepts`;
+        review.error([...path, 'username'], `has nothing for ${whose}; add it, or default`);
+      }
     }
-  });
+  }
+  const fallback = templates.get('default');
   if (fallback === undefined) return;
   for (const name of byDefault) checkTemplate(review, name, fallback, [...path, 'username', 'default']);
 }

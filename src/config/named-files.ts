@@ -17,6 +17,7 @@ const readFiles = [
   'upstreams.*.tls.certFile',
   'upstreams.*.tls.keyFile',
   'upstreams.*.identity.assertion.keyFiles.*',
+  'upstreams.*.identity.exchange.clientKeyFile',
   'routes.*.mcp.sessionKeyFiles.*',
 ];
 /** Written later, by the room that owns them. */

@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { assertionAlgorithms } from '../upstream/assertion-key.ts';
 import { type IdentityFact, identityHeaderDefaults } from '../upstream/identity-headers.ts';
-import { filePath, headerName, scopes, text } from './schema-values.ts';
+import { oauthClientKeys } from './schema-oauth-client.ts';
+import { authenticatorName, filePath, headerName, httpUrl, scopes, text } from './schema-values.ts';
 import { duration } from './units.ts';
 
 const minLifetimeMs = 5000;
@@ -44,10 +45,25 @@ const assertion = z.strictObject({
     .describe('How long it is valid; never beyond the credential itself.'),
 });
 
+const exchange = z.strictObject({
+  authenticator: authenticatorName.describe('Whose access tokens are exchanged, at their issuer.'),
+  endpoint: httpUrl.describe("The issuer's token endpoint."),
+  insecure: z.boolean().default(false).describe('Accept plain http for the endpoint beyond loopback.'),
+  ...oauthClientKeys,
+  audience: text.optional().describe("The upstream's name at the issuer; this, resource or both."),
+  resource: httpUrl.optional().describe("The upstream's resource identifier at the issuer."),
+  scopes: scopes.default([]).describe('The scopes that are asked for; default what the issuer thinks fit.'),
+});
+
 export const identity = z.strictObject({
   headers: z
     .union([z.boolean(), identityHeaders])
     .default(true)
     .describe('Identity headers: the default names, none, or fact: header-name.'),
   assertion: assertion.optional().describe('A JWT signed by the gateway, sent as Authorization: Bearer.'),
+  exchange: exchange
+    .optional()
+    .describe(
+      "The caller's token exchanged at its issuer for one for the upstream (RFC 8693), sent as Authorization: Bearer.",
+    ),
 });

@@ -58,6 +58,7 @@ export type MtlsAuthenticatorConfig = z.output<typeof mtlsAuthenticator>;
 export type ApiKeyAuthenticatorConfig = z.output<typeof apiKeyAuthenticator>;
 export type ApiKeyEntry = z.output<typeof apiKeyEntry>;
 export type UpstreamConfig = z.output<typeof upstream>;
+export type ExchangeConfig = NonNullable<UpstreamConfig['identity']['exchange']>;
 export type AssertionConfig = NonNullable<UpstreamConfig['identity']['assertion']>;
 export type RouteConfig = z.output<typeof route> & { resource: string };
 export type AuthenticateConfig = z.output<typeof authenticate>;

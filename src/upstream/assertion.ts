@@ -8,11 +8,8 @@ import { GatewayError } from '../errors.ts';
 import type { AssertionKey } from './assertion-key.ts';
 import { parseUsername, renderUsername, type UsernameTemplate } from './username.ts';
 
-/**
- * The Authorization header of one caller; a promise only where something must be signed or fetched. Throws GatewayError `denied` when the
- * identity lacks what the upstream needs, `invalid_token` when the credential is too close to its end.
- */
-export type AuthorizeCaller = (caller: Caller, nowMs: number) => string | Promise<string>;
+/** Makes the Authorization header of one caller; a promise only where something must be signed. */
+type Assert = (caller: Caller, nowMs: number) => string | Promise<string>;
 
 /** All claims but those of scope and time. */
 interface Identity {
@@ -33,12 +30,15 @@ const maxClaimsLength = 6144;
 /** An assertion is not sent on when less is left: it has to arrive, at an upstream whose clock may be ahead. */
 const maxMarginMs = 10_000;
 
-/** Compiles the assertion of one upstream. The first of `keys` signs. */
+/**
+ * Compiles the assertion of one upstream. The first of `keys` signs. What it makes throws GatewayError `denied` when the identity lacks what the
+ * upstream needs, `invalid_token` when the credential is at its end.
+ */
 export function compileAssertion(
   config: AssertionConfig,
   issuer: string,
   keys: readonly [AssertionKey, ...AssertionKey[]],
-): AuthorizeCaller {
+): Assert {
   const identityOf = compileIdentityClaims(config, issuer);
   const sign = compileSigner(keys[0]);
   const signed = new LRUCache<string, Signed>({ max: maxEntries, maxSize: maxCacheBytes, sizeCalculation: sizeOf });

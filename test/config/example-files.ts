@@ -21,6 +21,7 @@ export async function exampleFiles(): Promise<Record<string, string>> {
     'tls/gateway.crt': gateway.certificatePem,
     'tls/gateway.key': gateway.keyPem,
     'secrets/introspection': 'the-secret-of-the-gateway\n',
+    'keys/client.pem': privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     'keys/assertion.pem': privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     'secrets/superset-api': 'a-token-of-the-gateway\n',
     'secrets/sessions.key': `${randomBytes(32).toString('base64')}\n`,

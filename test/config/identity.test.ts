@@ -106,7 +106,7 @@ t.test('nobody can be named where nobody is authenticated, and one Authorization
     '[{path: /api, upstream: superset, authenticate: corp}, {path: /open, upstream: superset, authenticate: none}]';
   await hold(t, yamlOf('audience: a', open), [
     'authenticate: ‸none',
-    'routes[1].authenticate: upstream "superset" has an assertion, and nobody to name in it here; add an upstream without one for this route',
+    'routes[1].authenticate: upstream "superset" has identity.assertion, and there is nobody to tell it of here; add an upstream without it for this route',
   ]);
   const both = yamlOf('audience: a').replace('identity: {', 'authorization: Bearer x, identity: {');
   await hold(t, both, [
@@ -152,3 +152,57 @@ t.test(
     );
   },
 );
+
+const exchangeOf = (exchange: string, routes?: string) =>
+  yamlOf('audience: a', routes).replace('assertion: {audience: a}', `exchange: {${exchange}}`);
+const client = 'endpoint: https://a.example/token, clientId: gateway, clientSecret: s, audience: superset';
+
+t.test('an exchange has an issuer whose tokens it takes, a client and an aim', async (t) => {
+  const here = 'upstreams.superset.identity.exchange';
+  const { config } = await loadText(t.testdir(), exchangeOf(`authenticator: corp, ${client}`), { files });
+  t.match(config.upstreams.superset?.identity.exchange, { authenticator: 'corp', insecure: false, scopes: [] });
+  await hold(t, exchangeOf(`authenticator: crop, ${client}`), [
+    'authenticator: ‸crop',
+    `${here}.authenticator: unknown authenticator "crop" (did you mean "corp"?)`,
+  ]);
+  await hold(t, exchangeOf(`authenticator: legacy, ${client}`), [
+    'authenticator: ‸legacy',
+    `${here}.authenticator: "legacy" verifies no access tokens`,
+  ]);
+  await hold(
+    t,
+    exchangeOf('authenticator: corp, endpoint: http://a.example/token, clientId: gateway'),
+    [
+      'exchange: ‸{',
+      `${here}: needs either clientSecret or clientKeyFile: the endpoint answers authenticated clients only`,
+    ],
+    ['exchange: ‸{', `${here}: needs audience or resource: a token for nobody in particular would be good anywhere`],
+    ['endpoint: ‸http://a', `${here}.endpoint: plain http is accepted on loopback only; use https, or insecure: true`],
+  );
+  await hold(t, exchangeOf(`authenticator: corp, ${client}, clientAuthentication: private_key_jwt`), [
+    'clientAuthentication: ‸',
+    `${here}.clientAuthentication: needs clientKeyFile`,
+  ]);
+});
+
+t.test('who has nothing to exchange is told of, and nobody is sent two credentials', async (t) => {
+  const exchange = `authenticator: corp, ${client}`;
+  await hold(t, exchangeOf(exchange, '[{path: /api, upstream: superset, authenticate: {anyOf: [partner, legacy]}}]'), [
+    'authenticate: ‸{',
+    'routes[0].authenticate: upstream "superset" takes tokens of "corp" only, so that every caller would be denied',
+  ]);
+  const some = await linesOf(t.testdir(), exchangeOf(exchange, all), { files });
+  t.match(
+    some.join('\n'),
+    'upstream "superset" takes tokens of "corp" only: callers of "partner", "legacy" are denied',
+  );
+  await hold(t, exchangeOf(exchange, '[{path: /api, upstream: superset, authenticate: none}]'), [
+    'authenticate: ‸none',
+    'routes[0].authenticate: upstream "superset" has identity.exchange, and there is nobody to tell it of here; add an upstream without it for this route',
+  ]);
+  const both = exchangeOf(exchange).replace('exchange: {', 'assertion: {audience: a}, exchange: {');
+  await hold(t, both, [
+    'exchange: ‸{',
+    'upstreams.superset.identity.exchange: cannot stand beside assertion: take one of them',
+  ]);
+});

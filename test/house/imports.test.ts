@@ -34,6 +34,7 @@ const roomOfFile: Record<string, string> = {
   'live-streams': 'gateway',
   'revocation-feed': 'gateway',
   'under-way': 'gateway',
+  'upstream-identity': 'gateway',
 };
 
 t.test('every import goes the way the house allows', (t) => {

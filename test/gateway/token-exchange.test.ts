@@ -1,0 +1,382 @@
+// Tokens exchanged at their issuer for the upstream's: what is asked and kept, who has nothing to exchange, and an endpoint that fails in every way.
+import { generateKeyPairSync } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { jwtVerify } from 'jose';
+import t, { type Test } from 'tap';
+import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { createTestCertificates } from '../support/certificates.ts';
+import { createClient } from '../support/client.ts';
+import { startTestGateway } from '../support/gateway.ts';
+import {
+  type Attack,
+  apiKey,
+  assertRefused,
+  attack,
+  host,
+  keyEntry,
+  request,
+  type Scene,
+} from '../support/hostile-scene.ts';
+import { formOf, startIntrospection } from '../support/introspection.ts';
+import { createFakeIssuer } from '../support/issuer.ts';
+import { talk } from '../support/raw-http.ts';
+import { startTokenEndpoint, type TokenEndpointFault } from '../support/token-endpoint.ts';
+import { startUpstream } from '../support/upstream.ts';
+
+const clock = { now: Date.now() };
+const upstream = await startUpstream();
+const issuer = await createFakeIssuer();
+const endpoint = await startTokenEndpoint();
+const partner = await startIntrospection();
+const partnerEndpoint = await startTokenEndpoint();
+const clientKey = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const aud = 'https://mcp.example.com/api';
+
+const exchange = (more = 'audience: superset, scopes: [charts, "sql:run"]', at = endpoint.endpoint) =>
+  `{authenticator: corp, endpoint: "${at}", clientId: "portcullis:1", clientSecret: s3cr%t, ${more}}`;
+const yaml = (of = exchange()) => `version: 1
+server: {listen: 127.0.0.1:0, publicUrl: https://mcp.example.com}
+admin: {listen: "127.0.0.1:0"}
+authenticators:
+  corp: {type: jwt, issuer: "${issuer.issuer}"}
+  partner: {type: introspection, endpoint: "${partner.endpoint}", issuer: https://partner.example/, clientId: p, clientSecret: q}
+  keys: {type: apiKey, keys: [${keyEntry('k1', apiKey)}]}
+upstreams:
+  up: {url: "${upstream.url}", identity: {exchange: ${of}}}
+  other:
+    url: "${upstream.url}"
+    identity:
+      exchange:
+        authenticator: partner
+        endpoint: "${partnerEndpoint.endpoint}"
+        clientId: gateway
+        clientKeyFile: client.pem
+        clientKeyId: key-1
+        resource: https://superset.example/
+routes:
+  - {path: /api, upstream: up, authenticate: {anyOf: [corp, partner, keys]}}
+  - {path: /mcp, resource: "${aud}", upstream: up, authenticate: corp, mcp: {rules: [{allow: {tools: ["*"]}}]}}
+  - {path: /partner, resource: "${aud}", upstream: other, authenticate: partner}
+`;
+const gateway = await startTestGateway({
+  yaml: yaml(),
+  files: { 'client.pem': clientKey.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() },
+  now: () => clock.now,
+  logToFile: true,
+});
+const scene: Scene = { gateway, upstream, issuer };
+t.teardown(async () => {
+  await gateway.close();
+  await Promise.all([upstream, issuer, endpoint, partner, partnerEndpoint].map((each) => each.close()));
+});
+t.beforeEach(() => {
+  endpoint.answer = {};
+  endpoint.error = undefined;
+  endpoint.fault = undefined;
+  clock.now += 60_000;
+});
+
+const http = { method: 'GET', path: '/api' };
+const newToken = (claims: object = {}) => issuer.token({ aud, ...claims }, { now: clock.now });
+const bytesOf = (token: string, path = '/api') => request(`GET ${path}`, [host, `Authorization: Bearer ${token}`]);
+const send = (token: string, path?: string) => attack(scene, bytesOf(token, path));
+const given = ({ forwarded }: Attack) => forwarded.flatMap((each) => each.header('authorization'));
+const log = () => readFile(`${gateway.directory}/gateway.log`, 'utf8');
+
+async function counted(outcome: string, name = 'up'): Promise<number> {
+  const start = `portcullis_token_exchanges_total{upstream="${name}",outcome="${outcome}"}`;
+  const line = (await gateway.metrics()).split('\n').find((each) => each.startsWith(start));
+  return Number(line?.slice(start.length) ?? 0);
+}
+
+async function passes(t: Test, name: string, token: string, path?: string): Promise<string> {
+  const result = await send(token, path);
+  t.equal(result.answer.status, 200, name);
+  const all = given(result);
+  t.equal(all.length, 1, name);
+  t.match(all[0], /^Bearer issued-\d+$/, name);
+  return all[0]!;
+}
+
+t.test('the token is exchanged for one of the upstream, and never passed on itself', async (t) => {
+  const token = await newToken();
+  const before = await counted('exchanged');
+  t.equal(await passes(t, 'exchanged', token), 'Bearer issued-1');
+  const question = endpoint.questions.at(-1)!;
+  t.match(question, { method: 'POST', url: '/token' });
+  t.same(Object.fromEntries(formOf(question)), {
+    grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+    subject_token: token,
+    subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+    requested_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+    audience: 'superset',
+    scope: 'charts sql:run',
+  });
+  const [, credentials] = /^Basic (.*)$/.exec(question.header('authorization')[0] ?? '') ?? [];
+  t.equal(Buffer.from(credentials!, 'base64').toString(), 'portcullis%3A1:s3cr%25t', 'RFC 6749 §2.3.1');
+  t.equal(await counted('exchanged'), before + 1);
+  t.notOk(JSON.stringify(upstream.requests.at(-1)!.rawHeaders).includes(token));
+  t.equal(upstream.requests.at(-1)!.header('x-forwarded-user').length, 1, 'identity headers go on beside it');
+});
+
+t.test('what was exchanged is kept, but never beyond the end of either token', async (t) => {
+  const questions = () => endpoint.questions.length;
+  const token = await newToken({ exp: Math.floor(clock.now / 1000) + 300 });
+  const first = await passes(t, 'first', token);
+  const before = questions();
+  clock.now += 109_000;
+  t.equal(await passes(t, 'kept', token), first);
+  t.equal(questions(), before);
+  clock.now += 2000;
+  t.not(await passes(t, 'close to its end it is not sent any more', token), first);
+  t.equal(questions(), before + 1);
+
+  endpoint.answer = { expires_in: 1e9 };
+  const short = await newToken({ exp: Math.floor(clock.now / 1000) + 10 });
+  const own = await passes(t, 'short', short);
+  clock.now += 9000;
+  t.equal(await passes(t, 'until its own end', short), own);
+  clock.now += 2000;
+  const over = await send(short);
+  assertRefused(t, 'by clockTolerance only', over, { status: 401, code: 'invalid_token', http });
+  t.equal(questions(), before + 2);
+
+  for (const [name, seconds] of [
+    ['an issuer that does not say how long', undefined],
+    ['not at all', 0],
+  ] as const) {
+    endpoint.answer = { expires_in: seconds };
+    const each = await newToken();
+    t.not(await passes(t, name, each), await passes(t, name, each), `${name}: asked each time`);
+  }
+});
+
+t.test('requests with one token at one time ask once, and others have their own', async (t) => {
+  const release = endpoint.hold();
+  const token = await newToken();
+  const before = endpoint.questions.length;
+  const sent = Array.from({ length: 6 }, async () => (await talk(gateway.port, bytesOf(token))).answers.at(-1)!.status);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  release();
+  t.same(new Set(await Promise.all(sent)), new Set([200]));
+  t.equal(endpoint.questions.length, before + 1);
+  const [mine, theirs] = [await newToken({ sub: 'a' }), await newToken({ sub: 'b' })];
+  t.not(await passes(t, 'mine', mine), await passes(t, 'theirs', theirs));
+});
+
+t.test('whoever has no token of that issuer has nothing to exchange', async (t) => {
+  const opaque = 'opaque-1';
+  partner.answers.set(opaque, { active: true, aud, sub: 'anna', exp: Math.floor(clock.now / 1000) + 300 });
+  const before = endpoint.questions.length;
+  for (const credential of [apiKey, opaque]) {
+    const result = await send(credential);
+    assertRefused(t, credential, result, { status: 403, code: 'denied', http });
+    t.match(result.record.detail, { identity: { missing: 'token' } });
+  }
+  const keyed = await attack(scene, request('GET /api', [host, `X-API-Key: ${apiKey}`]));
+  assertRefused(t, 'a key in its own header', keyed, { status: 403, code: 'denied', http });
+  t.equal(endpoint.questions.length, before);
+});
+
+t.test('opaque tokens are exchanged too; the gateway may prove who it is with a key', async (t) => {
+  const opaque = 'opaque-2';
+  partner.answers.set(opaque, { active: true, aud, sub: 'anna', exp: Math.floor(clock.now / 1000) + 300 });
+  await passes(t, 'opaque', opaque, '/partner');
+  const form = formOf(partnerEndpoint.questions.at(-1)!);
+  t.match(Object.fromEntries(form), {
+    subject_token: opaque,
+    resource: 'https://superset.example/',
+    client_id: 'gateway',
+    client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+  });
+  t.notOk(form.has('audience') || form.has('scope'));
+  const { protectedHeader } = await jwtVerify(form.get('client_assertion')!, clientKey.publicKey, {
+    issuer: 'gateway',
+    subject: 'gateway',
+    audience: 'https://partner.example/',
+  });
+  t.match(protectedHeader, { alg: 'ES256', kid: 'key-1' });
+});
+
+t.test('what the issuer refuses is 403 denied, with a line in the log, and not asked again at once', async (t) => {
+  for (const [error, status] of [
+    ['invalid_request', 400],
+    ['invalid_grant', 400],
+    ['invalid_target', 400],
+    ['invalid_scope', 400],
+    ['access_denied', 403],
+  ] as const) {
+    const token = await newToken();
+    endpoint.error = { status, body: { error, error_description: `no ${error} for\n${token}` } };
+    const [before, questions] = [await counted('refused'), endpoint.questions.length];
+    const refused = await send(token);
+    assertRefused(t, error, refused, { status: 403, code: 'denied', http });
+    t.match(refused.record.detail, { identity: { exchange: 'refused' } });
+    assertRefused(t, `${error} again`, await send(token), { status: 403, code: 'denied', http });
+    t.equal(endpoint.questions.length, questions + 1, error);
+    t.equal(await counted('refused'), before + 1);
+    t.match(await log(), `"error":"${error}","description":"no ${error} for?…"`);
+    await passesAfterwards(t, error, token);
+  }
+
+  async function passesAfterwards(t: Test, name: string, token: string): Promise<void> {
+    endpoint.error = undefined;
+    clock.now += 5000;
+    await passes(t, `${name}: and then granted`, token);
+  }
+});
+
+t.test('an issuer that fails: 503, nothing forwarded, and what is kept goes on', async (t) => {
+  const faults: [fault: TokenEndpointFault, outcome: string, outage: boolean][] = [
+    ['down', 'connection', true],
+    ['unavailable', 'status', true],
+    ['too many', 'status', true],
+    ['slow', 'timeout', true],
+    ['drip', 'timeout', true],
+    ['error', 'status', false],
+    ['redirect', 'status', false],
+    ['huge', 'too_large', false],
+    ['garbage', 'malformed', false],
+    ['nothing', 'malformed', false],
+    ['coding', 'content_coding', false],
+    ['html', 'media_type', false],
+    ['array', 'malformed', false],
+  ];
+  for (const [fault, outcome, outage] of faults) {
+    clock.now += 10_000;
+    const known = await newToken();
+    await passes(t, `${fault}: before`, known);
+    endpoint.fault = fault;
+    const token = await newToken();
+    await fails(t, fault, token, outcome);
+    await passes(t, `${fault}: a token that is known`, known);
+    t.equal((await fetch(`http://127.0.0.1:${gateway.adminPort}/readyz`)).status, 200, `${fault}: ready`);
+    const reached = [endpoint.connections(), endpoint.questions.length];
+    endpoint.fault = undefined;
+    if (outage) {
+      await fails(t, `${fault}: cooldown`, token, 'cooldown');
+      t.same([endpoint.connections(), endpoint.questions.length], reached, `${fault}: it is left alone`);
+      clock.now += 5000;
+    }
+    await passes(t, `${fault}: and back`, token);
+    t.notOk(
+      endpoint.questions.some(({ url }) => url !== '/token'),
+      `${fault}: nothing was followed`,
+    );
+  }
+});
+
+t.test('an answer that cannot be right is none', async (t) => {
+  const cases: Record<string, Readonly<Record<string, unknown>>> = {
+    'the same token back': { access_token: 'THE SUBJECT TOKEN' },
+    'no token': { access_token: undefined },
+    'an empty token': { access_token: '' },
+    'two headers': { access_token: 'a\r\nx-forwarded-user: root' },
+    'two words': { access_token: 'a b' },
+    'a token that is none': { access_token: 7 },
+    'a token of 9000 characters': { access_token: 'a'.repeat(9000) },
+    'no use as Bearer': { token_type: 'N_A' },
+    'bound to a key of nobody': { token_type: 'DPoP' },
+    'no type of use': { token_type: undefined },
+    'an ID token': { issued_token_type: 'urn:ietf:params:oauth:token-type:id_token' },
+    'a refresh token': { issued_token_type: 'urn:ietf:params:oauth:token-type:refresh_token' },
+    'nothing said of what was issued': { issued_token_type: undefined },
+    'an end in the past': { expires_in: -1 },
+    'an end in words': { expires_in: 'soon' },
+  };
+  for (const [name, answer] of Object.entries(cases)) {
+    endpoint.answer = answer;
+    await fails(t, name, await newToken(), 'malformed');
+  }
+  endpoint.answer = {
+    issued_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+    token_type: 'bearer',
+    scope: 'charts',
+  };
+  await passes(t, 'a JWT', await newToken());
+});
+
+t.test('a gateway that its issuer does not know is nothing that a caller could help', async (t) => {
+  for (const [error, status] of [
+    ['invalid_client', 401],
+    ['unauthorized_client', 400],
+    ['unsupported_grant_type', 400],
+    ['server_error', 400],
+  ] as const) {
+    endpoint.error = { status, body: { error } };
+    await fails(t, error, await newToken(), 'status');
+    t.match(await log(), `answered ${status}: ${error}`);
+  }
+});
+
+async function fails(t: Test, name: string, token: string, outcome: string): Promise<void> {
+  const before = await counted(outcome);
+  const result = await send(token);
+  assertRefused(t, name, result, { status: 503, code: 'idp_unavailable', http });
+  t.equal(result.answer.headers['retry-after'], '5', name);
+  t.equal(result.answer.headers['www-authenticate'], undefined, `${name}: the token may be good`);
+  t.equal(await counted(outcome), before + 1, `${name}: ${outcome}`);
+}
+
+t.test('an endpoint whose certificate nobody vouches for gets no token', async (t) => {
+  const authority = await createCertificateAuthority({ commonName: 'nobody' });
+  const server = await authority.issue({ commonName: 'localhost', dnsNames: ['localhost'], server: true });
+  const untrusted = await startTokenEndpoint({ tls: { cert: server.certificatePem, key: server.keyPem } });
+  t.teardown(untrusted.close);
+  const { port } = new URL(untrusted.endpoint);
+  await gateway.reload(yaml(exchange('audience: superset', `https://localhost:${port}/token`)));
+  await fails(t, 'untrusted', await newToken(), 'connection');
+  t.equal(untrusted.questions.length, 0);
+  await gateway.reload(yaml());
+});
+
+t.test('a reload keeps what was exchanged, unless it changes the exchange', async (t) => {
+  const token = await newToken();
+  const first = await passes(t, 'before', token);
+  await gateway.reload(`${yaml()}# changed\n`);
+  t.equal(await passes(t, 'after', token), first);
+  await gateway.reload(yaml(exchange('audience: elsewhere')));
+  t.not(await passes(t, 'another audience', token), first);
+  t.equal(formOf(endpoint.questions.at(-1)!).get('audience'), 'elsewhere');
+  await gateway.reload(yaml());
+});
+
+t.test('a certificate alone has nothing to exchange either', async (t) => {
+  const certificates = await createTestCertificates();
+  const own = await startTestGateway({
+    files: certificates.files,
+    yaml: `version: 1
+server:
+  listen: 127.0.0.1:0
+  publicUrl: https://mcp.example.com
+  tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: optional, clientCaFile: clients-ca.crt}
+admin: {listen: "127.0.0.1:0"}
+authenticators:
+  corp: {type: jwt, issuer: "${issuer.issuer}"}
+  workloads: {type: mtls, allow: [{commonName: client-ai-agent-1, clientId: ai_agent_prod}]}
+upstreams: {up: {url: "${upstream.url}", identity: {exchange: ${exchange()}}}}
+routes: [{path: /api, upstream: up, authenticate: {anyOf: [corp, workloads]}}]
+`,
+  });
+  const client = createClient({
+    port: own.port,
+    ca: certificates.authority.certificatePem,
+    certificate: certificates.agent,
+  });
+  t.teardown(async () => {
+    client.close();
+    await own.close();
+  });
+  const before = [endpoint.questions.length, upstream.requests.length];
+  t.equal((await client.send({ path: '/api' })).status, 403);
+  t.same([endpoint.questions.length, upstream.requests.length], before);
+  const authorization = `Bearer ${await issuer.token({ aud })}`;
+  t.equal((await client.send({ path: '/api', headers: { authorization } })).status, 200);
+  t.match(upstream.requests.at(-1)!.header('authorization'), [/^Bearer issued-\d+$/]);
+});
+
+t.test('no token and no secret is in records, metrics or the log', async (t) => {
+  const everything = JSON.stringify(await gateway.records()) + (await gateway.metrics()) + (await log());
+  for (const secret of ['issued-', 's3cr', 'eyJ', 'opaque-', 'PRIVATE KEY']) t.notMatch(everything, secret, secret);
+  t.match(everything, 'a token could not be exchanged');
+});
