@@ -10,6 +10,7 @@ export interface MetricsSource {
   readonly keySets: readonly { readonly issuer: string; ageSeconds(): number | undefined }[];
   readonly certificates: readonly { readonly name: string; readonly expiresAtSeconds: number }[];
   readonly apiKeys: readonly { readonly name: string; readonly expiresAtSeconds: number }[];
+  readonly probes: readonly { readonly upstream: string; readonly success: boolean }[];
 }
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -55,6 +56,11 @@ export function createMetrics(version: string) {
     'outcome',
   ]);
   const activeStreams = gauge('active_streams', 'Event streams that are open', ['route']);
+  const upstreamProbe = gauge(
+    'upstream_probe_success',
+    '1 when the last probe without a credential was refused as it has to be, 0 when not',
+    ['upstream'],
+  );
   const auditRecords = counter('audit_records_total', 'Audit records written', ['sink']);
   const auditFailures = counter('audit_write_failures_total', 'Audit records that a sink did not take', ['sink']);
   const keySetAge = gauge('key_set_age_seconds', 'Age of the key set in use', ['issuer']);
@@ -114,7 +120,7 @@ export function createMetrics(version: string) {
 
   /** The text that Prometheus reads. State of `source` is read now. */
   async function scrape(source: MetricsSource): Promise<string> {
-    for (const each of [keySetAge, certificateExpiry, apiKeyExpiry]) each.reset();
+    for (const each of [keySetAge, certificateExpiry, apiKeyExpiry, upstreamProbe]) each.reset();
     for (const keySet of source.keySets) {
       const age = keySet.ageSeconds();
       if (age !== undefined) keySetAge.set({ issuer: keySet.issuer }, age);
@@ -122,6 +128,7 @@ export function createMetrics(version: string) {
     for (const { name, expiresAtSeconds } of source.certificates)
       certificateExpiry.set({ certificate: name }, expiresAtSeconds);
     for (const { name, expiresAtSeconds } of source.apiKeys) apiKeyExpiry.set({ key: name }, expiresAtSeconds);
+    for (const { upstream, success } of source.probes) upstreamProbe.set({ upstream }, success ? 1 : 0);
     return registry.metrics();
   }
 

@@ -29,6 +29,7 @@ import { createMetrics } from './metrics.ts';
 import { plainAddress } from './networks.ts';
 import { createRevocationFeed } from './revocation-feed.ts';
 import { closeUpstreams, compileSnapshot } from './snapshot.ts';
+import { createUpstreamProbes, type UpstreamProbes } from './upstream-probes.ts';
 
 export interface GatewayOptions {
   readonly loaded: LoadedConfig;
@@ -85,16 +86,18 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     now,
     observe: { written: metrics.auditWritten, failed: metrics.auditFailed },
   });
+  const recordChange = (detail: Readonly<Record<string, unknown>>): void => {
+    audit
+      .write(configEvent(loaded.hash, detail, now()))
+      .catch((cause: unknown) => log.error({ err: cause, detail }, 'a change could not be recorded'));
+  };
   const revocations = createRevocationFeed(loaded.revocations, {
     log,
     observe: metrics,
     intervalMs: options.revocationPollMs,
-    record(detail) {
-      audit
-        .write(configEvent(loaded.hash, detail, now()))
-        .catch((cause: unknown) => log.error({ err: cause }, 'a change of the revocation list could not be recorded'));
-    },
+    record: recordChange,
   });
+  const probes = createUpstreamProbes({ log, record: recordChange });
   const runtime: Runtime = {
     snapshot: compileSnapshot(loaded, authnRuntime, undefined),
     draining: false,
@@ -116,8 +119,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         keySets: [...keySets.values()],
         certificates: certificateExpiries(loaded),
         apiKeys: apiKeyExpiries(loaded),
+        probes: probes.states(),
       }),
-    notReady: () => reasonsNotReady(runtime, keySets.values()),
+    notReady: () => reasonsNotReady(runtime, keySets.values(), probes),
     status: () => ({
       version: options.version,
       policy: loaded.hash,
@@ -134,6 +138,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   metrics.configurationLoaded(loaded.hash);
   const started = { event: 'started', version: options.version, revocation: revocations.state() };
   await audit.write(configEvent(loaded.hash, started, now()));
+  probes.follow(runtime.snapshot);
 
   const sweeping = setInterval(() => sweepStreams(runtime), options.streamTickMs ?? streamTickMs).unref();
 
@@ -148,6 +153,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       const previous = runtime.snapshot;
       runtime.snapshot = snapshot;
       revocations.follow(next.revocations);
+      probes.follow(snapshot);
       loaded = next;
       metrics.configurationLoaded(next.hash);
       log.info({ policy: next.hash }, 'configuration reloaded');
@@ -171,6 +177,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await pathsEnded(runtime);
     clearInterval(sweeping);
     revocations.close();
+    probes.close();
     await admin.close();
     closeUnused(authnRuntime, []);
     await closeUpstreams(runtime.snapshot, undefined);
@@ -260,13 +267,13 @@ async function listen(app: FastifyInstance, address: string): Promise<void> {
   await app.listen({ host, port: Number(address.slice(colon + 1)), listenTextResolver: () => '' });
 }
 
-function reasonsNotReady(runtime: Runtime, keySets: Iterable<KeySet>): string[] {
+function reasonsNotReady(runtime: Runtime, keySets: Iterable<KeySet>, probes: UpstreamProbes): string[] {
   const reasons: string[] = [];
   if (runtime.draining) reasons.push('draining: the process was told to stop');
   if (!runtime.audit.healthy()) reasons.push('audit: a required sink does not take records');
   for (const keySet of keySets)
     if (!keySet.ready()) reasons.push(`issuer ${keySet.issuer}: no keys yet, or they are too old`);
-  return reasons;
+  return [...reasons, ...probes.notReady()];
 }
 
 function tellOfFewDescriptors({ config }: LoadedConfig, log: Log): void {
@@ -289,7 +296,7 @@ function refuseRestartOnly(current: LoadedConfig, next: LoadedConfig): void {
   if (changed.length > 0) throw new Error(`${changed.join(' and ')} cannot change while the gateway runs; restart it`);
 }
 
-function configEvent(policy: string, detail: Record<string, unknown>, nowMs: number): AuditEvent {
+function configEvent(policy: string, detail: Readonly<Record<string, unknown>>, nowMs: number): AuditEvent {
   return { id: randomUUID(), time: nowMs, stage: 'config', detail, policy };
 }
 

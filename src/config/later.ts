@@ -18,7 +18,6 @@ const laterKeys: readonly LaterKey[] = [
   { at: 'tracing' },
   { at: 'server.clientCertificateHeader' },
   { at: 'server.workers', only: (value) => value !== 1, name: '"workers" other than 1' },
-  { at: 'upstreams.*.probe' },
   { at: 'routes.*.limits' },
   { at: 'routes.*.rateLimit' },
   { at: 'routes.*.rateLimits' },

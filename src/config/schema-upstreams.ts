@@ -1,7 +1,7 @@
 // The shape of `upstreams`: where requests go and who they say is calling.
 import { z } from 'zod';
 import { identity } from './schema-identity.ts';
-import { filePath, httpUrl, positiveSize, text, timeout } from './schema-values.ts';
+import { filePath, httpUrl, plainPath, positiveSize, text, timeout } from './schema-values.ts';
 
 const places = z.int().min(1).max(1_000_000);
 
@@ -24,6 +24,15 @@ export const upstream = z.strictObject({
     .regex(/^[\x20-\x7e]+$/, 'expected printable ASCII')
     .optional()
     .describe('A fixed Authorization header, best interpolated; default none.'),
+  probe: z
+    .strictObject({
+      path: plainPath.describe("What is asked for; on an MCP route's path its tools."),
+      expect: z.literal('refused').default('refused').describe('The answer has to be 401 or 403.'),
+      every: timeout.prefault('30s').describe('Time between two probes.'),
+      timeout: timeout.prefault('5s').describe('How long one may take.'),
+    })
+    .optional()
+    .describe('A call without a credential, again and again: until it is refused the gateway is not ready.'),
   timeouts: z
     .strictObject({
       connect: timeout.prefault('5s').describe('To a connection.'),

@@ -1,5 +1,6 @@
 // The small values that several parts of the configuration schema share.
 import { z } from 'zod';
+import { isPlainPath } from '../http/path.ts';
 import { compileNetworks } from '../networks.ts';
 import { duration, size } from './units.ts';
 
@@ -70,6 +71,11 @@ export const routePath = z
     abort: true,
   })
   .refine((path) => !path.includes('*') || path.endsWith('/*'), '* may only stand as the last segment');
+
+/** A path that is sent as it stands. */
+export const plainPath = z
+  .string()
+  .refine(isPlainPath, 'expected a path such as /mcp, without a query, dot segments or encoded separators');
 
 export const globs = z.array(text).min(1);
 export const condition = z.string().min(1).max(4096);

@@ -35,6 +35,7 @@ const roomOfFile: Record<string, string> = {
   'revocation-feed': 'gateway',
   'under-way': 'gateway',
   'upstream-identity': 'gateway',
+  'upstream-probes': 'gateway',
 };
 
 t.test('every import goes the way the house allows', (t) => {
