@@ -53,7 +53,7 @@ export function createIntrospectionEndpoint(options: IntrospectionEndpointOption
       if (failure !== undefined) {
         log.warn({ authenticator: name, reason, error: failure.message }, 'a token could not be introspected');
       }
-      return introspectionUnavailable(failure);
+      return introspectionUnavailable(reason, failure);
     },
     now,
   });

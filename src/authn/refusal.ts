@@ -88,16 +88,26 @@ export function issuerUnavailable(cause: unknown): GatewayError {
   return new GatewayError(
     'idp_unavailable',
     'Access tokens cannot be verified at the moment because the keys of their issuer are not at hand. Try again shortly.',
-    { reason: 'key_set', headers: { 'Retry-After': retryAfterSeconds }, cause },
+    {
+      reason: 'key_set',
+      headers: { 'Retry-After': retryAfterSeconds },
+      detail: { credential: { kind: 'access-token', problem: 'key_set' } },
+      cause,
+    },
   );
 }
 
-/** 503 while a token's authorization server cannot be asked, or answers what nobody can use. */
-export function introspectionUnavailable(cause: unknown): GatewayError {
+/** 503 while a token's authorization server cannot be asked, or answers what nobody can use. `outcome` says how, for the record. */
+export function introspectionUnavailable(outcome: string, cause: unknown): GatewayError {
   return new GatewayError(
     'idp_unavailable',
     'The access token cannot be verified at the moment because its authorization server does not answer as it should. Try again shortly.',
-    { reason: 'introspection', headers: { 'Retry-After': introspectionRetrySeconds }, cause },
+    {
+      reason: 'introspection',
+      headers: { 'Retry-After': introspectionRetrySeconds },
+      detail: { credential: { kind: 'access-token', problem: 'introspection', outcome } },
+      cause,
+    },
   );
 }
 

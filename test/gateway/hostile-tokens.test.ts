@@ -1,5 +1,5 @@
-// Forged, foreign and stolen credentials at the running gateway, and an issuer that fails: rows T1 to T5, K1 and K2 of the threat table.
-import { createHmac, createPublicKey } from 'node:crypto';
+// An issuer that fails or lies, floods of unknown keys and stolen keys at the running gateway: rows T4, T5, K1 and K2 of the threat table.
+// Tokens that are none have a table of their own (token-table).
 import t, { type Test } from 'tap';
 import {
   type Attack,
@@ -9,39 +9,23 @@ import {
   host,
   keyEntry,
   post,
-  request,
   sceneYaml,
   startScene,
   toolCall,
   withKey,
 } from '../support/hostile-scene.ts';
-import { createFakeIssuer, createSigningKey, signToken } from '../support/issuer.ts';
+import { createFakeIssuer } from '../support/issuer.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 const clock = { now: Date.now() };
 const scene = await startScene(t, { now: () => clock.now });
 const { gateway, issuer, upstream } = scene;
 const http = { method: 'POST', path: '/mcp' };
-const trap = await startUpstream();
-t.teardown(trap.close);
 
 const call = (credential: string) => post(toolCall('list_dashboards'), [host, credential]);
 const bearer = (token: string) => call(`Authorization: Bearer ${token}`);
-const encode = (value: unknown) =>
-  Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
 const token = (claims: Record<string, unknown> = {}, header: Record<string, unknown> = {}) =>
   issuer.token(claims, { header, now: clock.now });
-const claims = () => ({
-  iss: issuer.issuer,
-  aud: 'https://mcp.example.com/mcp',
-  sub: 'agent@clients',
-  client_id: 'ai_agent_prod',
-  scope: 'dashboards:read',
-  iat: Math.floor(clock.now / 1000),
-  exp: Math.floor(clock.now / 1000) + 300,
-});
-const unsigned = (header: Record<string, unknown>, signature = '') =>
-  `${encode({ typ: 'at+jwt', kid: issuer.key.kid, ...header })}.${encode(claims())}.${signature}`;
 
 /** How often this was counted so far. */
 async function counted(authenticator: string, result: string, reason: string): Promise<number> {
@@ -73,160 +57,7 @@ async function accepts(t: Test, name: string, bytes: string): Promise<Attack> {
 }
 
 t.test('the good token is let in, or the rest shows nothing', async (t) => {
-  const { record } = await accepts(t, 'good', bearer(await token({ jti: 'jti-good' })));
-  t.match(record, { principal: { kind: 'oauth', subject: 'ai-agent', credentialId: 'jti-good' } });
-  const list = [
-    await token({ aud: ['https://other.example', 'https://mcp.example.com/mcp'] }),
-    await token({ scope: '' }),
-  ];
-  t.equal((await attack(scene, bearer(list[0]!))).answer.status, 200);
-  t.equal((await attack(scene, bearer(list[1]!))).answer.status, 403, 'no scope is a known caller without a right');
-});
-
-t.test('forged signatures and headers that would choose the key (T1)', async (t) => {
-  for (const alg of ['none', 'None', 'NONE', 'nOnE']) {
-    await refusesToken(t, `${alg}, unsigned`, unsigned({ alg }), 'format', 'none');
-    await refusesToken(t, `${alg}, signed with something`, unsigned({ alg }, 'AAAA'), 'algorithm');
-  }
-  const publicKey = createPublicKey(issuer.key.publicKey.export({ type: 'spki', format: 'pem' }));
-  const secrets = {
-    PEM: publicKey.export({ type: 'spki', format: 'pem' }),
-    DER: publicKey.export({ type: 'spki', format: 'der' }),
-    JWK: JSON.stringify(issuer.key.jwk),
-    nothing: '',
-  };
-  for (const [name, secret] of Object.entries(secrets)) {
-    const body = unsigned({ alg: 'HS256' }).slice(0, -1);
-    const signature = createHmac('sha256', secret).update(body).digest('base64url');
-    await refusesToken(t, `HS256 with ${name}`, `${body}.${signature}`, 'algorithm');
-  }
-  const mine = createSigningKey('ES256', issuer.key.kid);
-  const forged = (header: Record<string, unknown>) => signToken(issuer.issuer, claims(), { key: mine, header });
-  await refusesToken(t, 'another key under the same kid', await forged({}), 'signature');
-  await refusesToken(t, 'an embedded key', await forged({ jwk: mine.jwk }), 'signature');
-  for (const name of ['jku', 'x5u']) {
-    await refusesToken(t, name, await forged({ [name]: `${trap.url}/keys` }), 'signature');
-    await refusesToken(t, `${name} and kid`, await forged({ [name]: `${trap.url}/keys`, kid: 'mine' }), 'unknown_key');
-  }
-  await refusesToken(
-    t,
-    'x5c',
-    await forged({ x5c: [issuer.key.publicKey.export({ type: 'spki', format: 'der' }).toString('base64')] }),
-    'signature',
-  );
-  await refusesToken(
-    t,
-    'r = s = 0',
-    unsigned({ alg: 'ES256' }, encode(Buffer.alloc(64).toString('latin1'))),
-    'signature',
-  );
-  await refusesToken(t, 'no signature', unsigned({ alg: 'ES256' }), 'format', 'none');
-  await refusesToken(t, 'RS256 over an EC key', unsigned({ alg: 'RS256' }, 'AAAA'), 'unknown_key');
-  for (const kid of ['../../etc/passwd', "' OR 1=1 --", '__proto__', '', `${trap.url}/key`]) {
-    await refusesToken(t, `kid ${kid}`, await forged({ kid }), 'unknown_key');
-  }
-  for (const kid of [['a'], { a: 1 }, 1, null, 'k'.repeat(300)]) {
-    await refusesToken(t, `kid ${typeof kid}`, await token({}, { kid }), 'format');
-  }
-  for (const header of [{ b64: false }, { zip: 'DEF' }, { cty: 'JWT' }, { enc: 'A256GCM' }]) {
-    await refusesToken(t, JSON.stringify(header), await token({}, header), 'format');
-  }
-  await refusesToken(t, 'crit', unsigned({ alg: 'ES256', crit: ['exp'] }, 'AAAA'), 'format');
-  await refusesToken(t, 'a JWE', 'eyJhbGciOiJkaXIifQ..AAAA.AAAA.AAAA', 'format', 'none');
-  t.equal(trap.connections(), 0, 'no address in a token was ever visited');
-});
-
-t.test('a token has one spelling and one place (T2)', async (t) => {
-  const good = await token();
-  for (const scheme of ['bearer', 'BEARER']) await accepts(t, scheme, call(`Authorization: ${scheme} ${good}`));
-  const [header, payload, signature] = good.split('.');
-  const spellings = {
-    padding: `${good}=`,
-    'a fourth segment': `${good}.`,
-    'two segments': `${header}.${payload}`,
-    'one segment': header!,
-    'plus and slash': `${header}.${payload}.${signature!.slice(0, -2)}+/`,
-  };
-  for (const [name, text] of Object.entries(spellings)) await refusesToken(t, name, text, 'format', 'none');
-  await refusesToken(t, 'one more byte', `${good}A`, 'signature');
-  const malformed = {
-    'two spaces': `Authorization: Bearer  ${good}`,
-    'a tab': `Authorization: Bearer\t${good}`,
-    'a space inside': `Authorization: Bearer ${header} .${payload}.${signature}`,
-    'two in one': `Authorization: Bearer ${good}, Bearer ${good}`,
-    'a comma': `Authorization: Bearer ${good},`,
-    'no token': 'Authorization: Bearer',
-    nothing: 'Authorization: ',
-    'JSON serialisation': `Authorization: Bearer {"payload":"${payload}"}`,
-    'beyond ASCII': `Authorization: Bearer ${good}\xe9`,
-    'beyond 8 KB': `Authorization: Bearer ${'a'.repeat(8200)}`,
-  };
-  for (const [name, line] of Object.entries(malformed)) {
-    assertRefused(t, name, await attack(scene, call(line)), { status: 400, code: 'bad_request', closes: true, http });
-  }
-  const before = await counted('none', 'refused', 'scheme');
-  for (const line of ['Basic eDp5', 'Negotiate abc', 'MAC abc', good]) {
-    const result = await attack(scene, call(`Authorization: ${line}`));
-    t.equal(result.answer.status, 401, line.slice(0, 12));
-    t.equal(result.forwarded.length, 0);
-  }
-  t.equal(await counted('none', 'refused', 'scheme'), before + 4);
-  for (const query of [
-    `access_token=${good}`,
-    `a=1&access%5Ftoken=${good}`,
-    `x-api-key=${apiKey}`,
-    `X-Api-Key=${apiKey}`,
-  ]) {
-    const result = await attack(scene, request(`GET /api/x?${query}`, [host]));
-    const expected = { status: 400, code: 'bad_request', closes: true, http: { method: 'GET', path: '/api/x' } };
-    assertRefused(t, query.slice(0, 20), result, expected);
-  }
-  const cookie = await attack(
-    scene,
-    post({ access_token: good }, [host, `Cookie: access_token=${good}; Authorization=Bearer`]),
-  );
-  assertRefused(t, 'in a cookie and in the body', cookie, { status: 401, code: 'credentials_required', http });
-  t.notMatch(cookie.answer.headers['www-authenticate'], /error=/, 'nothing was presented');
-});
-
-t.test('good signatures on tokens that are not for here, not for now or not access tokens (T3)', async (t) => {
-  const now = Math.floor(clock.now / 1000);
-  const cases: [string, Record<string, unknown>, string, Record<string, unknown>?][] = [
-    ['typ JWT', {}, 'token_type', { typ: 'JWT' }],
-    ['no typ', {}, 'token_type', { typ: undefined }],
-    ['an ID token', { at_hash: 'x' }, 'token_type'],
-    ['another audience', { aud: 'https://mcp.example.com/mcpx' }, 'audience'],
-    ['the client as audience', { aud: 'ai_agent_prod' }, 'audience'],
-    ['no audience', { aud: undefined }, 'audience'],
-    ['an audience that holds more than strings', { aud: ['https://mcp.example.com/mcp', 1] }, 'audience'],
-    ['no end', { exp: undefined }, 'claims'],
-    ['an end in words', { exp: String(now + 300) }, 'claims'],
-    ['an end beyond time', { exp: 1e20 }, 'claims'],
-    ['expired', { exp: now - 6 }, 'expired'],
-    ['not yet valid', { nbf: now + 60 }, 'not_yet_valid'],
-    ['issued in the future', { iat: now + 60 }, 'not_yet_valid'],
-    ['a line break in the subject', { sub: 'agent\nadmin' }, 'claims'],
-    ['an empty subject', { sub: '' }, 'claims'],
-    ['a tab between scopes', { scope: 'dashboards:read\tqueries:execute' }, 'claims'],
-    ['a scope that is a number', { scope: 7 }, 'claims'],
-    ['bound to a certificate', { cnf: { 'x5t#S256': 'x' } }, 'sender_constraint'],
-    ['bound to nothing', { cnf: null }, 'sender_constraint'],
-  ];
-  for (const [name, more, reason, header] of cases) await refusesToken(t, name, await token(more, header), reason);
-  for (const iss of [
-    `${issuer.issuer}/`,
-    issuer.issuer.toUpperCase(),
-    'https://evil.example',
-    undefined,
-    [issuer.issuer],
-  ]) {
-    await refusesToken(t, `issuer ${String(iss)}`, await token({ iss }), 'issuer', 'none');
-  }
-  await accepts(t, 'just within the tolerance', bearer(await token({ exp: now - 4 })));
-  const replayed = await token({ exp: now + 60 });
-  await accepts(t, 'before its end', bearer(replayed));
-  clock.now += 66_000;
-  await refusesToken(t, 'the same after its end, though it is in the cache', replayed, 'expired');
+  await accepts(t, 'good', bearer(await token()));
 });
 
 t.test('an issuer that fails or lies changes nothing: the last good keys serve on (T4)', async (t) => {

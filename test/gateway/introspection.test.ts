@@ -314,6 +314,7 @@ t.test('an endpoint that fails: 503, never 401 and never in, and known tokens go
     t.equal(result.answer.headers['retry-after'], '5', fault);
     t.equal(result.answer.headers['www-authenticate'], undefined, `${fault}: the token may be good`);
     t.match(result.record.credentials, [{ kind: 'access-token', authenticator: 'partner' }], fault);
+    t.match(result.record.detail, { credential: { problem: 'introspection', outcome } }, fault);
     t.equal(await judged('unavailable', 'introspection'), unavailable + 1, fault);
     t.equal(await asked(outcome), failures + 1, `${fault}: ${outcome}`);
     await accepts(t, `${fault}: a token that is known`, known);
@@ -324,6 +325,7 @@ t.test('an endpoint that fails: 503, never 401 and never in, and known tokens go
     if (outage) {
       const cooled = await send(token);
       assertRefused(t, `${fault}: cooldown`, cooled, { status: 503, code: 'idp_unavailable', http });
+      t.match(cooled.record.detail, { credential: { outcome: 'cooldown' } }, fault);
       t.same([partner.connections(), partner.questions.length], [connections, questions], `${fault}: it is left alone`);
       clock.now += 5000;
     }
