@@ -1,13 +1,13 @@
-// Checks of `scopeImplies`: no circles, and nothing implied that nobody asks for.
-import { impliedBy } from '../authn/scopes.ts';
+// Checks of `scopeImplies` and `challengeScopes`: no circles, and nothing asked for or implied that no rule takes.
+import { impliedBy, type ScopeImplications } from '../authn/scopes.ts';
 import { rulesOf } from '../policy/presets.ts';
 import type { Review } from './review.ts';
 import type { RouteConfig, RuleConfig } from './schema.ts';
 import { suggestion } from './suggest.ts';
 
 export function checkScopes(review: Review): void {
-  const implications = review.draft.scopeImplies ?? {};
-  const asked = askedFor(review.draft.routes ?? []);
+  const { routes = [], scopeImplies: implications = {} } = review.draft;
+  const taken = takenBy(routes);
   for (const [scope, implied] of Object.entries(implications)) {
     implied.forEach((other, index) => {
       const at = ['scopeImplies', scope, index];
@@ -15,21 +15,42 @@ export function checkScopes(review: Review): void {
         review.error(at, `${review.show(other)} implies ${review.show(scope)} again: a scope must not imply itself`);
       } else if (implied.indexOf(other) < index) {
         review.warn(at, 'is named twice');
-      } else if (!asked.isAskedFor(other) && !Object.hasOwn(implications, other)) {
-        review.warn(at, `no rule asks for ${review.show(other)}${suggestion(other, asked.scopes)}`);
+      } else if (!taken.includes(other) && !Object.hasOwn(implications, other)) {
+        review.warn(at, `no rule asks for ${review.show(other)}${suggestion(other, taken.scopes)}`);
       }
     });
   }
+  routes.forEach((route, index) => {
+    checkChallengeScopes(review, route, ['routes', index, 'mcp', 'challengeScopes'], implications);
+  });
 }
 
-/** What the rules of all routes require; a condition asks for whatever scope stands in it. */
-function askedFor(routes: readonly RouteConfig[]): { scopes: ReadonlySet<string>; isAskedFor(scope: string): boolean } {
+/** A client asks for all of them, and an authorization server may refuse all for one that it does not know. */
+function checkChallengeScopes(
+  review: Review,
+  route: RouteConfig,
+  path: readonly (string | number)[],
+  implications: ScopeImplications,
+): void {
+  const taken = takenBy([route]);
+  route.mcp?.challengeScopes?.forEach((scope, index) => {
+    if ([scope, ...impliedBy(scope, implications)].some(taken.includes)) return;
+    const message = `no rule of this route asks for ${review.show(scope)}${suggestion(scope, taken.scopes)}`;
+    review.warn([...path, index], message);
+  });
+}
+
+/** What the rules of the routes require; a condition takes whatever scope stands in it. */
+function takenBy(routes: readonly RouteConfig[]): {
+  scopes: ReadonlySet<string>;
+  includes: (scope: string) => boolean;
+} {
   const rules: RuleConfig[] = routes.flatMap(({ mcp, rules = [] }) => (mcp === undefined ? rules : rulesOf(mcp)));
   const ofRules = rules.flatMap(({ require }) => [...(require?.scopes ?? []), ...(require?.anyScope ?? [])]);
   const scopes = new Set([...routes.flatMap((route) => route.scopes ?? []), ...ofRules]);
   const conditions = rules.flatMap(({ allow, deny, require }) => [allow?.when, deny?.when, require?.when]);
   return {
     scopes,
-    isAskedFor: (scope) => scopes.has(scope) || conditions.some((condition) => condition?.includes(scope)),
+    includes: (scope) => scopes.has(scope) || conditions.some((condition) => condition?.includes(scope)),
   };
 }

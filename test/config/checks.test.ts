@@ -257,6 +257,20 @@ t.test('metadata: one resource at each place, an identifier in ASCII, and nothin
       ],
     ],
     [
+      'a first challenge for what no rule takes',
+      {
+        routes: route(
+          'authenticate: corp, mcp: {challengeScopes: ["d:raed", "d:write", "x:any"], rules: [{allow: {tools: [a]}, require: {scopes: ["d:read"]}}]}',
+        ),
+        more: 'scopeImplies: {"d:write": ["d:read"]}',
+      },
+      [
+        '‸"d:raed"',
+        'warning: routes[0].mcp.challengeScopes[0]: no rule of this route asks for "d:raed" (did you mean "d:read"?)',
+      ],
+      ['‸"x:any"', 'warning: routes[0].mcp.challengeScopes[2]: no rule of this route asks for "x:any"'],
+    ],
+    [
       'the place of the mirror',
       {
         routes: '[{path: /.well-known/oauth-authorization-server, authenticate: none, respond: {text: mine}}]',
