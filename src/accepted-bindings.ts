@@ -1,4 +1,5 @@
 // How tokens may be bound to their sender on a route: what its challenge and its metadata tell of it.
+import { clientAuthorities } from './authn/certificate-source.ts';
 import { proofAlgorithms } from './authn/dpop.ts';
 import { authenticatorNamesOf } from './authn/plan.ts';
 import type { Config, RouteConfig } from './config/schema.ts';
@@ -12,7 +13,6 @@ export interface AcceptedBindings {
 }
 
 export function acceptedBindings(route: RouteConfig, config: Config): AcceptedBindings {
-  const { tls } = config.server;
   const algorithms = authenticatorNamesOf(route.authenticate).flatMap((name) => {
     const authenticator = config.authenticators[name];
     if (authenticator === undefined || !('dpop' in authenticator) || authenticator.dpop === 'off') return [];
@@ -20,7 +20,7 @@ export function acceptedBindings(route: RouteConfig, config: Config): AcceptedBi
   });
   return {
     dpopAlgorithms: [...new Set(algorithms)],
-    certificates: tls !== undefined && tls.clientCertificates !== 'off',
+    certificates: clientAuthorities(config.server) !== undefined,
     required: route.senderConstraint === 'required',
   };
 }

@@ -194,7 +194,7 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
   const credentials = collectCredentials({
     rawHeaders: request.rawHeaders,
     query: exchange.query,
-    peer: certificateThatCounts(request.socket, snapshot.config.server, runtime.peerCertificate),
+    peer: clientCertificateOf(exchange, snapshot, runtime),
     keyHeaders: snapshot.keyHeaders,
     seen: exchange.credentials,
     observe: runtime.metrics,
@@ -209,6 +209,20 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
     url: snapshot.config.server.publicUrl + exchange.path,
     seen: exchange.credentials,
     revocations: runtime.revocations,
+  });
+}
+
+/** Under this snapshot, which may be newer than the request. Throws GatewayError when nobody can say which certificate counts. */
+export function clientCertificateOf(
+  { request }: Exchange,
+  { authenticators, config }: Snapshot,
+  { now, peerCertificate }: Pick<Runtime, 'now' | 'peerCertificate'>,
+): PeerCertificate | undefined {
+  return authenticators.certificateSource({
+    direct: certificateThatCounts(request.socket, config.server, peerCertificate),
+    peerAddress: request.socket.remoteAddress ?? '',
+    rawHeaders: request.rawHeaders,
+    now: now(),
   });
 }
 

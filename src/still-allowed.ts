@@ -1,8 +1,7 @@
 // Whether an answer that goes on may still go on after a reload: everything that was judged when it began is judged again.
 import { authenticateAgain } from './authn/again.ts';
 import type { Caller } from './authn/principal.ts';
-import type { Exchange, Runtime } from './gateway.ts';
-import { certificateThatCounts } from './http/listener.ts';
+import { clientCertificateOf, type Exchange, type Runtime } from './gateway.ts';
 import { lookThrough } from './mcp/meta-tools.ts';
 import { readMessage } from './mcp/read-message.ts';
 import { identifySession } from './mcp/session.ts';
@@ -49,7 +48,7 @@ function callerAgain(exchange: Exchange, footing: Footing, route: Route, runtime
         authenticators: snapshot.authenticators,
         resource: route.resource,
         plan: route.plan,
-        peer: certificateThatCounts(exchange.request.socket, snapshot.config.server, runtime.peerCertificate),
+        peer: clientCertificateOf(exchange, snapshot, runtime),
       },
       { now: runtime.now(), clientAddress: exchange.clientAddress, resource: route.resource },
     );

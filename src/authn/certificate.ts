@@ -27,6 +27,8 @@ export interface ParsedCertificate {
   /** Object identifiers; undefined: not restricted. */
   readonly extendedKeyUsage: readonly string[] | undefined;
   readonly hasUnknownCriticalExtension: boolean;
+  /** Constraints on names or policies, which only OpenSSL enforces, at the handshake. */
+  readonly hasConstraints: boolean;
   /** Hash function of the signature; undefined when the algorithm has it built in. */
   readonly signatureHash: string | undefined;
   readonly publicKey: KeyObject;
@@ -39,6 +41,7 @@ const subjectAlternativeName = '2.5.29.17';
 const dnsNameTag = 0x82;
 const uriTag = 0x86;
 /** Extensions whose meaning is enforced here, or by OpenSSL at the handshake (constraints and policies). */
+const constraints = ['2.5.29.30', '2.5.29.36', '2.5.29.54'];
 const knownExtensions = new Set([
   '2.5.29.14',
   '2.5.29.15',
@@ -81,7 +84,7 @@ function parse(native: X509Certificate): ParsedCertificate {
   const certificate = new x509.X509Certificate(native.raw);
   const types = certificate.extensions.map((extension) => extension.type);
   if (new Set(types).size !== types.length) throw new Error('an extension stands there twice');
-  const constraints = certificate.getExtension(x509.BasicConstraintsExtension);
+  const basic = certificate.getExtension(x509.BasicConstraintsExtension);
   const names = alternativeNames(certificate);
   return {
     native,
@@ -94,13 +97,14 @@ function parse(native: X509Certificate): ParsedCertificate {
     uris: names.filter(({ tag }) => tag === uriTag).map(({ text }) => text),
     notBefore: certificate.notBefore.getTime(),
     notAfter: certificate.notAfter.getTime(),
-    ca: native.ca && constraints?.ca === true,
-    pathLength: constraints?.pathLength,
+    ca: native.ca && basic?.ca === true,
+    pathLength: basic?.pathLength,
     keyUsage: certificate.getExtension(x509.KeyUsagesExtension)?.usages,
     extendedKeyUsage: certificate.getExtension(x509.ExtendedKeyUsageExtension)?.usages.map(String),
     hasUnknownCriticalExtension: certificate.extensions.some(
       (extension) => extension.critical && !knownExtensions.has(extension.type),
     ),
+    hasConstraints: types.some((type) => constraints.includes(type)),
     signatureHash: (certificate.signatureAlgorithm as { hash?: { name: string } }).hash?.name,
     publicKey: native.publicKey,
   };

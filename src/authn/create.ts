@@ -6,6 +6,7 @@ import { createApiKeyAuthenticator } from './api-key.ts';
 import type { Authenticator, CertificateVerifier, LastingAuthenticator } from './authenticator.ts';
 import { mirroredIssuer } from './authorization-servers.ts';
 import { createCertificateReader } from './certificate.ts';
+import { type CertificateSource, clientAuthorities, compileCertificateSource } from './certificate-source.ts';
 import { parseClientKey } from './client-key.ts';
 import { createProofVerifier, type ProofMemory, type ProofVerifier } from './dpop.ts';
 import { createIntrospectionAuthenticator } from './introspection.ts';
@@ -56,6 +57,8 @@ export interface AuthenticatorSet {
   readonly lasting: ReadonlyMap<string, LastingAuthenticator>;
   /** Undefined where the listener asks for no certificates. */
   readonly clientTrust: TrustStore | undefined;
+  /** Which certificate counts for a request. */
+  readonly certificateSource: CertificateSource;
   /** The verifiers of DPoP proofs, by the authenticator of their tokens; none where it takes no such tokens. */
   readonly proofs: ReadonlyMap<string, ProofVerifier>;
   readonly tokens: TokenCache;
@@ -82,6 +85,7 @@ export function createAuthenticators(loaded: Loaded, runtime: AuthenticatorRunti
   const tokens = createTokenCache();
   const mirrored = mirroredIssuer(loaded.config);
   const trustStoreFor = createTrustStores(loaded, runtime.now);
+  const clientTrust = trustStoreFor(undefined);
 
   for (const [name, config] of Object.entries(loaded.config.authenticators)) {
     switch (config.type) {
@@ -121,7 +125,8 @@ export function createAuthenticators(loaded: Loaded, runtime: AuthenticatorRunti
     owners: { keys, issuers, opaque },
     certificateVerifiers,
     lasting,
-    clientTrust: trustStoreFor(undefined),
+    clientTrust,
+    certificateSource: compileCertificateSource(loaded.config.server, clientTrust),
     proofs: createProofVerifiers(loaded.config.authenticators, runtime.proofMemory),
     tokens,
     keySets,
@@ -204,18 +209,19 @@ function keySetFor(
 
 /** One store for all of `clientCaFile`, and one for each `caFile`, which must be among those authorities. */
 function createTrustStores(loaded: Loaded, now: () => number): (caFile: string | undefined) => TrustStore | undefined {
-  const { tls } = loaded.config.server;
-  if (tls === undefined || tls.clientCertificates === 'off') return () => undefined;
+  const authorities = clientAuthorities(loaded.config.server);
+  if (authorities === undefined) return () => undefined;
+  const { caFile: allFile, crlFile } = authorities;
   const read = createCertificateReader();
-  const crlPem = tls.clientCrlFile === undefined ? undefined : contentOf(loaded, tls.clientCrlFile);
+  const crlPem = crlFile === undefined ? undefined : contentOf(loaded, crlFile);
   const open = (path: string | undefined) =>
-    naming([path, tls.clientCrlFile], () => createTrustStore({ caPem: contentOf(loaded, path), crlPem, now, read }));
-  const all = open(tls.clientCaFile);
+    naming([path, crlFile], () => createTrustStore({ caPem: contentOf(loaded, path), crlPem, now, read }));
+  const all = open(allFile);
   return (caFile) => {
     if (caFile === undefined) return all;
     const store = open(caFile);
     if (![...store.anchors].every((anchor) => all.anchors.has(anchor))) {
-      throw new Error(`${caFile}: its authority is not one of those in ${tls.clientCaFile}`);
+      throw new Error(`${caFile}: its authority is not one of those in ${allFile}`);
     }
     return store;
   };

@@ -8,6 +8,8 @@ export interface PeerCertificate {
   readonly chain: readonly X509Certificate[];
   /** What the TLS layer found wrong at the handshake, such as `CERT_HAS_EXPIRED`; undefined when nothing. */
   readonly authorizationError: string | undefined;
+  /** A proxy stated it: no handshake of ours has looked at it. */
+  readonly fromHeader?: boolean;
 }
 
 export type Credential =

@@ -43,8 +43,11 @@ export function createMtlsAuthenticator(
   };
 }
 
+/** What a certificate may be known by. */
+export type CertificateIdentity = Pick<Entry, 'commonName' | 'dnsName' | 'uri' | 'fingerprint'>;
+
 /** The identity by which the entry matches; every one that the entry names must be there. Compared code unit by code unit. */
-function matchingIdentity(entry: Entry, certificate: ParsedCertificate): string | undefined {
+export function matchingIdentity(entry: CertificateIdentity, certificate: ParsedCertificate): string | undefined {
   const { commonName, dnsName, uri, fingerprint } = entry;
   const [onlyName, ...furtherNames] = certificate.commonNames;
   const matches =

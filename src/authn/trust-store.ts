@@ -44,6 +44,8 @@ export function createTrustStore(options: TrustStoreOptions): TrustStore {
   const authorities = parseAuthorities(options.caPem);
   const lists = options.crlPem === undefined ? undefined : parseLists(options.crlPem, authorities, options.now());
   const trust: TrustAnchors = { authorities, lists };
+  // Nobody holds the names in a certificate from a header against such constraints: authorities that have them vouch for none of these.
+  const unconstrained: TrustAnchors = { authorities: authorities.filter(isUnconstrained), lists };
   // A session that is resumed brings no intermediates: the path found at its first handshake still holds.
   const paths = new LRUCache<string, TrustedPath>({ max: maxRememberedPaths });
 
@@ -58,12 +60,19 @@ export function createTrustStore(options: TrustStoreOptions): TrustStore {
       const known = paths.get(certificate.fingerprint);
       if (known !== undefined && isCurrent(known, nowMs)) return { trusted: true, certificate };
       const intermediates = peer.chain.map(options.read).filter((each) => each !== undefined);
-      const found = findPath(certificate, intermediates, trust, nowMs);
+      const found =
+        peer.fromHeader === true
+          ? findPath(certificate, intermediates.filter(isUnconstrained), unconstrained, nowMs)
+          : findPath(certificate, intermediates, trust, nowMs);
       if (typeof found === 'string') return untrusted(found);
       paths.set(certificate.fingerprint, found);
       return { trusted: true, certificate };
     },
   };
+}
+
+function isUnconstrained({ hasConstraints }: ParsedCertificate): boolean {
+  return !hasConstraints;
 }
 
 function isCurrent(path: TrustedPath, nowMs: number): boolean {

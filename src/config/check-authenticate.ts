@@ -1,4 +1,5 @@
 // Checks of a route's `authenticate` and `certificateFor`: names that exist, alternatives that can be told apart and met.
+import { clientAuthorities } from '../authn/certificate-source.ts';
 import { parseClientEntry } from '../policy/select-clients.ts';
 import { type Alternative, type Alternatives, alternativesOf, type NamedAuthenticator } from './alternatives.ts';
 import type { Path } from './problem.ts';
@@ -50,7 +51,7 @@ function checkNames(review: Review, named: readonly NamedAuthenticator[]): void 
 
 function asksForNoCertificate(review: Review): boolean {
   const { server } = review.draft;
-  return server !== undefined && (server.tls === undefined || server.tls.clientCertificates === 'off');
+  return server !== undefined && clientAuthorities(server) === undefined;
 }
 
 /** One request carries one certificate, and one token or key. */

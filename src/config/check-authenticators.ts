@@ -111,11 +111,16 @@ function checkMtls(review: Review, path: Path, config: MtlsAuthenticatorConfig):
 
 function checkOwnAuthority(review: Review, path: Path, config: MtlsAuthenticatorConfig): void {
   const own = authoritiesAt(review, [...path, 'caFile'], config.caFile);
-  const trusted = authoritiesAt(quiet(review), [], review.draft.server?.tls?.clientCaFile);
+  const { server } = review.draft;
+  const [key, file] =
+    server?.tls === undefined
+      ? ['clientCertificateHeader', server?.clientCertificateHeader?.clientCaFile]
+      : ['tls', server.tls.clientCaFile];
+  const trusted = authoritiesAt(quiet(review), [], file);
   if (own === undefined || trusted === undefined) return;
   const known = new Set(trusted.map(({ fingerprint }) => fingerprint));
   if (!own.every(({ fingerprint }) => known.has(fingerprint))) {
-    review.error([...path, 'caFile'], 'holds an authority that is not in server.tls.clientCaFile');
+    review.error([...path, 'caFile'], `holds an authority that is not in server.${key}.clientCaFile`);
   }
 }
 

@@ -1,5 +1,6 @@
 // Checks of `server`, `admin` and `audit`: addresses, TLS, what would be in clear, and where records go.
 import { isLoopbackAddress } from '../http/host.ts';
+import { checkCertificateHeader } from './check-certificate-header.ts';
 import { authoritiesAt, checkKeyPair, checkRevocationLists } from './check-pem.ts';
 import type { Path } from './problem.ts';
 import type { Review } from './review.ts';
@@ -12,6 +13,9 @@ export function checkServer(review: Review): void {
   if (server !== undefined) {
     if (server.tls === undefined) checkPlaintext(review, server);
     else checkTls(review, server, server.tls);
+    if (server.clientCertificateHeader !== undefined) {
+      checkCertificateHeader(review, server, server.clientCertificateHeader);
+    }
   }
   if (server === undefined || admin === undefined) return;
   if (sharesAddress(server.listen, admin.listen)) {
@@ -46,7 +50,7 @@ function checkTls(review: Review, server: ServerConfig, tls: TlsConfig): void {
       'needs clientCaFile: client certificates are never verified against public authorities',
     );
   }
-  if (tls.clientCertificates !== 'off') return;
+  if (tls.clientCertificates !== 'off' || server.clientCertificateHeader !== undefined) return;
   for (const key of ['clientCaFile', 'clientCrlFile'] as const) {
     if (tls[key] !== undefined) review.warn([...path, key], 'is not used while clientCertificates is off');
   }

@@ -14,6 +14,7 @@ export function certificateExpiries({ config, files }: LoadedConfig): Expiry[] {
   const named: [string, string | undefined][] = [
     ['server.tls.certFile', config.server.tls?.certFile],
     ['server.tls.clientCaFile', config.server.tls?.clientCaFile],
+    ['server.clientCertificateHeader.clientCaFile', config.server.clientCertificateHeader?.clientCaFile],
   ];
   for (const [name, { tls }] of Object.entries(config.upstreams)) {
     named.push([`upstreams.${name}.tls.certFile`, tls?.certFile], [`upstreams.${name}.tls.caFile`, tls?.caFile]);

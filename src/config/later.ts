@@ -16,7 +16,6 @@ const rules = ['routes.*.rules.*', 'routes.*.mcp.rules.*'];
 const laterKeys: readonly LaterKey[] = [
   { at: 'limits' },
   { at: 'tracing' },
-  { at: 'server.clientCertificateHeader' },
   { at: 'server.workers', only: (value) => value !== 1, name: '"workers" other than 1' },
   { at: 'routes.*.limits' },
   { at: 'routes.*.rateLimit' },

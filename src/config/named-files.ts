@@ -10,6 +10,8 @@ const readFiles = [
   'server.tls.keyFile',
   'server.tls.clientCaFile',
   'server.tls.clientCrlFile',
+  'server.clientCertificateHeader.clientCaFile',
+  'server.clientCertificateHeader.clientCrlFile',
   'authenticators.*.caFile',
   'authenticators.*.keysFile',
   'authenticators.*.clientKeyFile',

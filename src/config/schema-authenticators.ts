@@ -2,7 +2,17 @@
 import { z } from 'zod';
 import { issuerPresetNames } from './issuer-presets.ts';
 import { oauthClientKeys } from './schema-oauth-client.ts';
-import { filePath, headerName, httpUrl, networks, oneOrMore, scopes, text, timeout } from './schema-values.ts';
+import {
+  filePath,
+  fingerprint,
+  headerName,
+  httpUrl,
+  networks,
+  oneOrMore,
+  scopes,
+  text,
+  timeout,
+} from './schema-values.ts';
 import { date, duration } from './units.ts';
 
 const maxClockToleranceMs = 300_000;
@@ -127,12 +137,7 @@ const certificateEntry = z.strictObject({
   commonName: text.optional().describe('The one common name of the subject.'),
   dnsName: text.optional().describe('A DNS name among the alternative names.'),
   uri: text.optional().describe('A URI among the alternative names, such as a SPIFFE id.'),
-  fingerprint: z
-    .string()
-    .regex(sha256, 'expected sha256: and 64 hex digits')
-    .transform(lowerCase)
-    .optional()
-    .describe('SHA-256 of the certificate: sha256: and 64 hex digits.'),
+  fingerprint: fingerprint.optional().describe('SHA-256 of the certificate: sha256: and 64 hex digits.'),
   clientId: text.describe('The client that the certificate stands for.'),
   scopes: scopes.optional().describe('What it grants; absent: grants none, limits none.'),
 });

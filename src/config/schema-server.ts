@@ -1,6 +1,16 @@
 // The shape of `server`, `admin`, `revocation` and `audit`.
 import { z } from 'zod';
-import { address, filePath, host, networks, origin, positiveSize, timeout } from './schema-values.ts';
+import {
+  address,
+  filePath,
+  fingerprint,
+  host,
+  networks,
+  origin,
+  positiveSize,
+  text,
+  timeout,
+} from './schema-values.ts';
 import { duration } from './units.ts';
 
 const tlsServer = z.strictObject({
@@ -25,6 +35,25 @@ const serverLimits = z.strictObject({
     .describe('How long a whole request may take to arrive; its answer may take longer.'),
 });
 
+const clientCertificateHeader = z.strictObject({
+  format: z
+    .enum(['client-cert', 'x-forwarded-client-cert'])
+    .default('client-cert')
+    .describe('Client-Cert of RFC 9440, or X-Forwarded-Client-Cert of Envoy with exactly one element.'),
+  from: networks.min(1).describe('The exact addresses of the proxies that it is believed from.'),
+  proxy: z
+    .strictObject({
+      commonName: text.optional().describe('The one common name of the subject.'),
+      dnsName: text.optional().describe('A DNS name among the alternative names.'),
+      uri: text.optional().describe('A URI among the alternative names, such as a SPIFFE id.'),
+      fingerprint: fingerprint.optional().describe('SHA-256 of the certificate: sha256: and 64 hex digits.'),
+    })
+    .optional()
+    .describe("The proxy's own certificate, by which the hop is known. Needed beyond loopback."),
+  clientCaFile: filePath.optional().describe('Where the listener has no tls: the authorities of client certificates.'),
+  clientCrlFile: filePath.optional().describe('Where the listener has no tls: their revocation lists.'),
+});
+
 export const server = z.strictObject({
   listen: address.describe('host:port of the public listener.'),
   publicUrl: origin.describe('What clients type. Metadata, challenges and audiences are made from it.'),
@@ -37,6 +66,9 @@ export const server = z.strictObject({
   tls: tlsServer.optional().describe('TLS of the public listener. Without it plain HTTP, on loopback only.'),
   plaintext: z.boolean().default(false).describe('Accept plain HTTP beyond loopback; something else must encrypt.'),
   trustedProxies: networks.default([]).describe('Peers whose X-Forwarded-For and Forwarded are believed.'),
+  clientCertificateHeader: clientCertificateHeader
+    .optional()
+    .describe('A header in which a proxy states the certificate of the client; absent: never believed.'),
   limits: serverLimits.prefault({}).describe('Bounds of what a client may send.'),
   workers: z.literal(1).default(1).describe('Processes; one in this version.'),
   drainTimeout: duration

@@ -26,6 +26,11 @@ export const scope = z
   .regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/, 'expected a scope (no spaces, quotes or backslashes)');
 export const scopes = z.array(scope);
 
+export const fingerprint = z
+  .string()
+  .regex(/^sha256:[0-9a-fA-F]{64}$/, 'expected sha256: and 64 hex digits')
+  .transform((value) => value.toLowerCase());
+
 export const text = z.string().min(1);
 export const filePath = text;
 

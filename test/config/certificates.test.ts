@@ -233,3 +233,91 @@ t.test('a fingerprint is taken in any case', async (t) => {
   );
   t.same(await linesOf(t.testdir(), yaml, { files }), []);
 });
+
+t.test('a certificate header is believed from exact peers, which prove themselves off loopback', async (t) => {
+  const header = 'server.clientCertificateHeader';
+  const tls = 'tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: optional, clientCaFile: ca.crt}';
+  const proxy = 'proxy: {dnsName: edge.internal}';
+  const withHeader = (text: string, more = tls, authenticators = mtls) =>
+    fileOf({
+      server: `{listen: "127.0.0.1:8443", publicUrl: https://mcp.example.com, ${more}${more === '' ? '' : ', '}clientCertificateHeader: {${text}}}`,
+      authenticators,
+    });
+  const cases: [string, string, ...[string, string][]][] = [
+    ['a proxy that proves itself', withHeader(`from: [10.1.0.10/32, "2001:db8::1"], ${proxy}`)],
+    ['on loopback without', withHeader('from: [127.0.0.1, "::1/128"]')],
+    ['on loopback without TLS', withHeader('from: [127.0.0.1], clientCaFile: ca.crt, clientCrlFile: ca.crl', '')],
+    [
+      'TLS that asks for no certificate',
+      withHeader('from: [127.0.0.1]', tls.replace('clientCertificates: optional', 'clientCertificates: "off"')),
+    ],
+    [
+      'no peers and another format',
+      withHeader('format: x-ssl-cert, from: []'),
+      ['format: ‸', `${header}.format: expected one of "client-cert", "x-forwarded-client-cert"`],
+      ['from: ‸', `${header}.from: expected at least 1 item`],
+    ],
+    [
+      'ranges, and peers that anybody could pass for',
+      withHeader('from: [10.1.0.0/24, 10.1.0.10, "::/0"]'),
+      ['[‸10.1.0.0', `${header}.from[0]: is a range; list the exact address of each proxy`],
+      [
+        '‸10.1.0.10',
+        `${header}.from[1]: is not on loopback: add proxy with the identity of its certificate, since others on the way could write the header`,
+      ],
+      ['‸"::/0"', `${header}.from[2]: is a range; list the exact address of each proxy`],
+    ],
+    [
+      'a proxy that is never asked who it is',
+      withHeader(`from: [10.1.0.10], ${proxy}, clientCaFile: ca.crt`, 'plaintext: true'),
+      [
+        'proxy: ‸',
+        `${header}.proxy: can never be met: the proxy is asked for its certificate only with server.tls.clientCertificates: optional or required`,
+      ],
+    ],
+    [
+      'a proxy without identity',
+      withHeader('from: [10.1.0.10], proxy: {dnsName: a, commonName: a}'),
+      ['proxy: ‸', `${header}.proxy: needs exactly one of commonName, dnsName, uri, fingerprint`],
+    ],
+    [
+      'a proxy that is a client too',
+      withHeader('from: [10.1.0.10], proxy: {commonName: a}'),
+      [
+        'allow: [‸{commonName: a',
+        `authenticators.corp.allow[0]: is the certificate of ${header}.proxy, which is never a client's`,
+      ],
+    ],
+    [
+      'nothing to judge the certificates by',
+      withHeader('from: [127.0.0.1]', ''),
+      [
+        'clientCertificateHeader: ‸',
+        `${header}: needs clientCaFile: the authorities that the certificates in it must come from`,
+      ],
+    ],
+    [
+      'nor here',
+      withHeader('from: [127.0.0.1]', 'tls: {certFile: tls.crt, keyFile: tls.key}'),
+      [
+        'clientCertificateHeader: ‸',
+        `${header}: needs server.tls.clientCaFile: the certificates in it are judged like those of connections`,
+      ],
+    ],
+    [
+      'authorities twice',
+      withHeader('from: [127.0.0.1], clientCaFile: partner.crt'),
+      ['clientCaFile: ‸partner', `${header}.clientCaFile: belongs into server.tls.clientCaFile here`],
+    ],
+    [
+      'an authority of its own that is none of these',
+      withHeader('from: [127.0.0.1], clientCaFile: ca.crt', '', mtls.replace('mtls,', 'mtls, caFile: partner.crt,')),
+      ['caFile: ‸partner', `authenticators.corp.caFile: holds an authority that is not in ${header}.clientCaFile`],
+    ],
+  ];
+  for (const [name, yaml, ...expected] of cases) {
+    const written = yaml.replace('authenticate: corp}', 'authenticate: corp, scopes: []}');
+    const lines = expected.map(([mark, rest]) => lineAt(written, mark, rest));
+    t.same(await linesOf(t.testdir(), written, { files }), lines, name);
+  }
+});

@@ -196,7 +196,7 @@ t.test('what does not depend on a mistake is checked beside it, at its own place
 t.test('keys and values of later versions are refused by name, and nothing else is said of them', async (t) => {
   const yaml = [
     'version: 1',
-    'server: {listen: "127.0.0.1:1", publicUrl: https://a.example, workers: auto, clientCertificateHeader: {from: []}}',
+    'server: {listen: "127.0.0.1:1", publicUrl: https://a.example, workers: auto}',
     'authenticators: {corp: {type: jwt, issuer: https://idp.example.com/}}',
     'scopeImplies: {a: [b]}',
     'limits: {}',
@@ -214,7 +214,6 @@ t.test('keys and values of later versions are refused by name, and nothing else 
     `gateway.yaml:${place} ${path}: ${name} is not available yet in this version`;
   t.same(await linesOf(t.testdir(), yaml), [
     later('2:63', 'server.workers', '"workers" other than 1'),
-    later('2:78', 'server.clientCertificateHeader', '"clientCertificateHeader"'),
     later('5:1', 'limits', '"limits"'),
     later('12:7', 'routes[0].mcp.probe', '"probe"'),
     later('13:36', 'routes[0].mcp.rules[0].allow.during', '"during"'),
