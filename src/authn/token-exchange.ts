@@ -54,6 +54,8 @@ interface Kept {
   readonly untilMs: number;
 }
 
+type Question = (token: string) => Promise<Exchanged>;
+
 const grantType = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const accessToken = 'urn:ietf:params:oauth:token-type:access_token';
 /** RFC 8693 §3: a JWT may be named by what it is instead of by what it is for. */
@@ -135,10 +137,8 @@ function refuse(): never {
 }
 
 /** One question. Throws a RequestFailure for what is neither a token nor a refusal. */
-function createQuestion(
-  { name, config, issuer, clientKey, log }: TokenExchangeOptions,
-  transport: TransportOptions,
-): (token: string) => Promise<Exchanged> {
+function createQuestion(options: TokenExchangeOptions, transport: TransportOptions): Question {
+  const { config, issuer, clientKey } = options;
   const server: AuthorizationServer = { issuer, token_endpoint: config.endpoint };
   const client = { client_id: config.clientId };
   const authentication = clientAuthenticationOf(config, clientKey);
@@ -148,33 +148,35 @@ function createQuestion(
     try {
       const sent = boundedTransport(transport);
       const response = await genericTokenEndpointRequest(server, client, authentication, grantType, form, sent);
-      return readAnswer(await processGenericTokenEndpointResponse(server, client, response), token);
+      return readToken(await processGenericTokenEndpointResponse(server, client, response), token);
     } catch (error) {
       if (error instanceof RequestFailure) throw error;
-      if (!(error instanceof ResponseBodyError)) throw malformed(config, (error as Error).message);
-      const { error: code, error_description: text, status } = error;
-      const said = { error: printable(code), description: printable((text ?? '').replaceAll(token, '…')) };
-      if (errorsOfOurs.has(code)) {
-        throw new RequestFailure('status', `${config.endpoint} answered ${status}: ${said.error} ${said.description}`, {
-          status,
-        });
-      }
-      log.warn({ upstream: name, ...said }, 'the issuer refused to exchange a token for this upstream');
-      return { authorization: undefined, lifetimeMs: undefined };
-    }
-
-    function readAnswer(answer: Readonly<Record<string, unknown>>, presented: string): Exchanged {
-      const { access_token: issued, issued_token_type: type, token_type: use, expires_in: seconds } = answer;
-      if (typeof issued !== 'string' || !bearerForm.test(issued)) throw malformed(config, 'with no usable token');
-      if (use !== 'bearer') throw malformed(config, 'with a token that is not for Bearer');
-      if (!issuedTypes.includes(type)) throw malformed(config, 'with another type of token than an access token');
-      if (issued === presented) throw malformed(config, 'with the token that it was to exchange');
-      return {
-        authorization: `Bearer ${issued}`,
-        lifetimeMs: typeof seconds === 'number' ? seconds * 1000 : undefined,
-      };
+      if (error instanceof ResponseBodyError) return readError(error, token, options);
+      throw new RequestFailure('malformed', `${config.endpoint} answered ${(error as Error).message}`);
     }
   };
+}
+
+/** Throws an Error that says what is wrong about the answer. */
+function readToken(answer: Readonly<Record<string, unknown>>, presented: string): Exchanged {
+  const { access_token: issued, issued_token_type: type, token_type: use, expires_in: seconds } = answer;
+  if (typeof issued !== 'string' || !bearerForm.test(issued)) throw new Error('with no usable token');
+  if (use !== 'bearer') throw new Error('with a token that is not for Bearer');
+  if (!issuedTypes.includes(type)) throw new Error('with another type of token than an access token');
+  if (issued === presented) throw new Error('with the token that it was to exchange');
+  return { authorization: `Bearer ${issued}`, lifetimeMs: typeof seconds === 'number' ? seconds * 1000 : undefined };
+}
+
+/** An OAuth error (RFC 6749 §5.2) is a refusal, unless it is about the gateway or the server itself. */
+function readError(error: ResponseBodyError, token: string, { name, config, log }: TokenExchangeOptions): Exchanged {
+  const { error: code, error_description: text, status } = error;
+  const said = { error: printable(code), description: printable((text ?? '').replaceAll(token, '…')) };
+  if (errorsOfOurs.has(code)) {
+    const what = `${config.endpoint} answered ${status}: ${said.error} ${said.description}`;
+    throw new RequestFailure('status', what, { status });
+  }
+  log.warn({ upstream: name, ...said }, 'the issuer refused to exchange a token for this upstream');
+  return { authorization: undefined, lifetimeMs: undefined };
 }
 
 function parametersOf({ audience, resource, scopes }: ExchangeConfig): Record<string, string> {
@@ -185,10 +187,6 @@ function parametersOf({ audience, resource, scopes }: ExchangeConfig): Record<st
     ...(resource !== undefined && { resource }),
     ...(scopes.length > 0 && { scope: scopes.join(' ') }),
   };
-}
-
-function malformed({ endpoint }: ExchangeConfig, what: string): RequestFailure {
-  return new RequestFailure('malformed', `${endpoint} answered ${what}`);
 }
 
 /** What somebody else wrote, fit for one line of the log. */

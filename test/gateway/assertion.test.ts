@@ -1,5 +1,6 @@
 // The assertion: what an upstream that verifies it learns, for every kind of caller, and over a change of keys without one failed request.
 import { createHash, generateKeyPairSync, type JsonWebKey, randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader } from 'jose';
 import t, { type Test } from 'tap';
 import { createTestCertificates } from '../support/certificates.ts';
@@ -296,7 +297,6 @@ t.test("a caller's own Authorization never gets past, and no assertion is in a r
     return sent().slice(7);
   }
   async function readLog(): Promise<string> {
-    const { readFile } = await import('node:fs/promises');
     return readFile(`${gateway.directory}/gateway.log`, 'utf8');
   }
 });
@@ -378,6 +378,22 @@ t.test('each algorithm verifies elsewhere', async (t) => {
     t.equal(answer.status, 200, `${algorithm}: ${other.refused.at(-1)}`);
     t.equal(decodeProtectedHeader(sent(other).slice(7)).alg, algorithm);
   }
+});
+
+t.test('replicas with the same key files sign and publish the same', async (t) => {
+  await gateway.reload(yamlOf(standard));
+  const read = (name: string) => readFile(`${gateway.directory}/${name}`, 'utf8');
+  const replica = await startTestGateway({
+    yaml: yamlOf(standard),
+    files: { ...certificates.files, 'one.pem': await read('one.pem') },
+  });
+  t.teardown(() => replica.close());
+  const textOf = async (port: number) => (await fetch(keysUrlOf(port))).text();
+  t.equal(await textOf(replica.adminPort), await textOf(gateway.adminPort));
+  const fetches = upstream.fetches();
+  t.equal((await open(t).send({ path: '/api', headers: await tokenOf() })).status, 200);
+  t.equal((await open(t, { port: replica.port }).send({ path: '/api', headers: await tokenOf() })).status, 200);
+  t.ok(upstream.fetches() - fetches <= 1, 'an upstream that has the keys of one needs none of the other');
 });
 
 async function keyCount(of: TestGateway): Promise<number> {

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { createTestCertificates } from '../support/certificates.ts';
 import { createClient } from '../support/client.ts';
+import { createDpopKey } from '../support/dpop.ts';
 import { startTestGateway } from '../support/gateway.ts';
 import {
   type Attack,
@@ -196,6 +197,26 @@ t.test('opaque tokens are exchanged too; the gateway may prove who it is with a 
     audience: 'https://partner.example/',
   });
   t.match(protectedHeader, { alg: 'ES256', kid: 'key-1' });
+});
+
+t.test('a DPoP-bound token is exchanged once its proof is good, and the proof goes nowhere', async (t) => {
+  const key = await createDpopKey();
+  const token = await newToken(key.binding);
+  const ask = async (htm: string) => {
+    const proof = await key.proof({ token, method: htm, url: aud, now: clock.now });
+    return attack(scene, request('GET /api', [host, `Authorization: DPoP ${token}`, `DPoP: ${proof}`]));
+  };
+  const before = endpoint.questions.length;
+  t.equal((await ask('POST')).answer.status, 401);
+  t.equal(endpoint.questions.length, before, 'nothing is exchanged for whoever only has the token');
+  const result = await ask('GET');
+  t.equal(result.answer.status, 200);
+  t.match(given(result), [/^Bearer issued-\d+$/]);
+  t.equal(formOf(endpoint.questions.at(-1)!).get('subject_token'), token);
+  t.same(
+    [...endpoint.questions.at(-1)!.header('dpop'), ...result.forwarded.flatMap((each) => each.header('dpop'))],
+    [],
+  );
 });
 
 t.test('what the issuer refuses is 403 denied, with a line in the log, and not asked again at once', async (t) => {
