@@ -1,7 +1,7 @@
 // The container image without a container engine: BuildKit's own checks, then the steps of every stage in plain directories, and the result
 // started as its account on a read-only tree that holds nothing else.
 import { strict as assert } from 'node:assert';
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createClient } from '../support/client.ts';
 import { callOf, freePort, startScene } from './scene.ts';
@@ -66,6 +66,7 @@ function checkContent(image: Image): void {
   assert.deepEqual(there.sort(), needed.sort(), 'the image holds the production dependencies and no others');
   assert.deepEqual(readdirSync(join(image.root, 'app')).sort(), ['LICENSE', 'dist', 'node_modules', 'package.json']);
   assert.equal(image.user, '65532:65532');
+  assert.equal(statSync(join(image.root, 'var/log/portcullis')).uid, 65532, 'audit volumes begin writable');
   for (const shell of ['bin/sh', 'usr/bin/sh', 'usr/local/bin/npm']) assert.ok(!existsSync(join(image.root, shell)));
   for (const label of ['title', 'description', 'licenses', 'version', 'revision', 'base.name']) {
     assert.ok(image.labels[`org.opencontainers.image.${label}`], `label ${label}`);

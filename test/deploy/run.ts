@@ -1,11 +1,13 @@
 // `npm run test:deploy`: everything in deploy/ held against the programs that read it, and run where that is possible.
 //   npm run test:deploy -- [--allow-skip] [PART…]
+import { checkCompose } from './compose.ts';
 import { checkImage } from './image.ts';
 import { checkMonitoring } from './monitoring.ts';
 import { Lacking } from './tools.ts';
 
 const parts: Readonly<Record<string, () => Promise<void>>> = {
   image: checkImage,
+  compose: checkCompose,
   monitoring: checkMonitoring,
 };
 

@@ -81,13 +81,9 @@ function takeStep(image: Image, step: Step, context: readonly string[], built: R
       mkdirSync(join(image.root, image.workdir), { recursive: true });
       return;
     case 'COPY':
-      assert.deepEqual(
-        [step.Owner, step.Mode],
-        [undefined, undefined],
-        'COPY with owner or mode is not understood here',
-      );
+      assert.equal(step.Mode, undefined, 'COPY with a mode is not understood here');
       if (step.From === undefined) copyContext(image, Words, context);
-      else copyStage(image, Words, built.get(step.From)!);
+      else copyStage(image, Words, built.get(step.From)!, step.Owner);
       return;
     case 'RUN':
       assert.ok(step.Shell, 'RUN without a shell is not understood here');
@@ -156,13 +152,15 @@ function copyContext(image: Image, words: readonly string[], context: readonly s
   }
 }
 
-function copyStage(image: Image, words: readonly string[], from: Image): void {
+function copyStage(image: Image, words: readonly string[], from: Image, owner = '0:0'): void {
   const target = words.at(-1)!;
   for (const word of words.slice(0, -1)) {
     const source = join(from.root, word);
     const to = target.startsWith('/') ? target : join(image.workdir, target);
     const isFolder = target.endsWith('/') && statSync(source).isFile();
-    cpSync(source, join(image.root, to, isFolder ? basename(source) : ''), { recursive: true, verbatimSymlinks: true });
+    const destination = join(image.root, to, isFolder ? basename(source) : '');
+    cpSync(source, destination, { recursive: true, verbatimSymlinks: true });
+    run('chown', ['-R', owner, destination]);
   }
 }
 

@@ -1,0 +1,66 @@
+// The compose file, held against the Compose Specification, the files it names, and what it promises about the gateway.
+import { strict as assert } from 'node:assert';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import { duration } from '../../src/config/units.ts';
+import { checkConfiguration } from './configuration.ts';
+import { deployTools, root } from './tools.ts';
+
+interface Service {
+  readonly image: string;
+  readonly build?: { readonly context: string; readonly dockerfile: string };
+  readonly read_only?: boolean;
+  readonly cap_drop?: readonly string[];
+  readonly security_opt?: readonly string[];
+  readonly stop_grace_period?: string;
+  readonly network_mode?: string;
+  readonly ports?: readonly { readonly host_ip?: string }[];
+  readonly networks?: Readonly<Record<string, { readonly aliases?: readonly string[] } | null>>;
+  readonly volumes?: readonly { readonly type: string; readonly source: string }[];
+}
+
+const folder = join(root, 'deploy/compose');
+/** Made by whoever starts it. */
+const own = [join(folder, 'tls')];
+
+export async function checkCompose(): Promise<void> {
+  const read = deployTools();
+  const example = readFileSync(join(folder, 'env.example'), 'utf8');
+  const variables = [...example.matchAll(/^([A-Z_]+)=$/gm)].map(([, name]) => name!);
+  const env = { PATH: process.env.PATH, ...Object.fromEntries(variables.map((name) => [name, `a-${name}`])) };
+  const file = join(folder, 'compose.yaml');
+  const { services } = read('compose', [file], env) as { services: Readonly<Record<string, Service>> };
+  for (const name of variables) {
+    assert.throws(() => read('compose', [file], { ...env, [name]: '' }), /is missing in \.env/, name);
+  }
+  read('dockerfile', [join(folder, 'superset.Dockerfile')]);
+  for (const [name, service] of Object.entries(services)) checkService(name, service);
+
+  const gateway = services.gateway!;
+  assert.equal(gateway.read_only, true);
+  assert.deepEqual(gateway.cap_drop, ['ALL']);
+  assert.equal(services['superset-mcp']!.network_mode, 'service:gateway', 'the upstream is on its loopback only');
+  const yaml = readFileSync(join(folder, 'gateway.yaml'), 'utf8');
+  await checkConfiguration(yaml, { publicName: 'localhost' });
+  const { server, admin } = parse(yaml) as { server: { drainTimeout?: string }; admin: { listen: string } };
+  assert.ok(
+    duration.parse(gateway.stop_grace_period!) > duration.parse(server.drainTimeout ?? '30s'),
+    'stop_grace_period is longer than drainTimeout',
+  );
+  assert.ok(gateway.networks!.monitoring!.aliases!.includes(admin.listen.split(':')[0]!));
+  assert.match(readFileSync(join(root, 'deploy/prometheus/prometheus.yml'), 'utf8'), new RegExp(`"${admin.listen}"`));
+}
+
+/** Pinned, without new privileges, on loopback of the host only, and everything it mounts is there. */
+function checkService(name: string, service: Service): void {
+  assert.match(service.image, /:(?!latest$)[\w.-]+$/, `${name}: the image has a tag`);
+  assert.deepEqual(service.security_opt, ['no-new-privileges:true'], name);
+  for (const { host_ip } of service.ports ?? []) assert.equal(host_ip, '127.0.0.1', name);
+  if (service.build !== undefined) {
+    assert.ok(existsSync(join(service.build.context, service.build.dockerfile)), `${name}: its Dockerfile`);
+  }
+  for (const { type, source } of service.volumes ?? []) {
+    if (type === 'bind' && !own.includes(source)) assert.ok(existsSync(source), `${name} mounts ${source}`);
+  }
+}
