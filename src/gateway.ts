@@ -74,8 +74,8 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   const authorization = authorizing instanceof Promise ? await authorizing : authorizing;
   if (exchange.error !== undefined) return;
   if (route.upstream !== undefined) exchange.place = takePlaceAt(route.upstream, exchange);
-  const { hash, principalTexts } = exchange.snapshot;
-  const decided = decidedEvent(exchange, hash, runtime.now(), principalTexts);
+  const { hash, recordTexts } = exchange.snapshot;
+  const decided = decidedEvent(exchange, hash, runtime.now(), recordTexts);
   await runtime.audit.write(decided);
   // The connection may have broken meanwhile; then it was refused, and nothing is carried out behind that record.
   if (exchange.error !== undefined) return;
@@ -153,8 +153,8 @@ function record(
   urgency: Urgency = 'now',
 ): Promise<void> {
   exchange.recorded = true;
-  const { hash, principalTexts } = exchange.snapshot;
-  return runtime.audit.write(completedEvent(exchange, hash, runtime.now(), status, principalTexts), urgency);
+  const { hash, recordTexts } = exchange.snapshot;
+  return runtime.audit.write(completedEvent(exchange, hash, runtime.now(), status, recordTexts), urgency);
 }
 
 function count(exchange: Exchange, runtime: Runtime, status: number | undefined): void {

@@ -1,6 +1,7 @@
 // Every metric of the gateway, declared and registered in one expression. Labels come from the configuration or from closed lists.
-import { Counter, type CounterConfiguration, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Exchange } from './http/exchange.ts';
+import { createDistribution, createTally } from './tally.ts';
 
 const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const validationBuckets = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
@@ -22,20 +23,20 @@ export function createMetrics(version: string) {
     createTally({ name: `portcullis_${name}`, help, labelNames, registers });
   const gauge = <L extends string>(name: string, help: string, labelNames: L[]) =>
     new Gauge({ name: `portcullis_${name}`, help, labelNames, registers });
-  const histogram = <L extends string>(name: string, help: string, labelNames: L[], buckets: number[]) =>
-    new Histogram({ name: `portcullis_${name}`, help, labelNames, buckets, registers });
+  const histogram = (name: string, help: string, label: string, buckets: readonly number[]) =>
+    createDistribution({ name: `portcullis_${name}`, help, label, buckets, registry });
 
   const requests = counter('requests_total', 'Requests by route, outcome and status', ['route', 'outcome', 'status']);
   const requestDuration = histogram(
     'request_duration_seconds',
     'From the head read to the response closed',
-    ['route'],
+    'route',
     latencyBuckets,
   );
   const upstreamDuration = histogram(
     'upstream_request_duration_seconds',
     'From dispatch to the first byte of the answer',
-    ['upstream'],
+    'upstream',
     latencyBuckets,
   );
   const authentications = counter('authentications_total', 'Credentials verified, refused or not verifiable', [
@@ -46,7 +47,7 @@ export function createMetrics(version: string) {
   const validation = histogram(
     'token_validation_seconds',
     'Verification of one credential',
-    ['authenticator'],
+    'authenticator',
     validationBuckets,
   );
   const decisions = counter('decisions_total', 'Policy decisions', ['route', 'decision', 'reason']);
@@ -107,7 +108,7 @@ export function createMetrics(version: string) {
     const route = exchange.route?.name ?? 'none';
     const outcome = exchange.outcome ?? 'failed';
     requests(1, route, outcome, status === undefined ? 'none' : String(status));
-    requestDuration.observe({ route }, (performance.now() - exchange.startedMs) / 1000);
+    requestDuration((performance.now() - exchange.startedMs) / 1000, route);
     if (toolLabel !== undefined) toolCalls(1, route, toolLabel, outcome);
     const { decision } = exchange;
     if (decision !== undefined) {
@@ -136,11 +137,11 @@ export function createMetrics(version: string) {
     contentType: registry.contentType,
     scrape,
     requestFinished,
-    upstreamResponded: (upstream: string, seconds: number) => upstreamDuration.observe({ upstream }, seconds),
+    upstreamResponded: (upstream: string, seconds: number) => upstreamDuration(seconds, upstream),
     /** `seconds` is undefined where nothing had to be verified: the token was known. */
     credentialJudged(authenticator: string, result: string, reason: string, seconds: number | undefined): void {
       authentications(1, authenticator, result, reason);
-      if (seconds !== undefined) validation.observe({ authenticator }, seconds);
+      if (seconds !== undefined) validation(seconds, authenticator);
     },
     streamOpened: (route: string) => activeStreams.inc({ route }),
     streamClosed: (route: string) => activeStreams.dec({ route }),
@@ -161,31 +162,5 @@ export function createMetrics(version: string) {
       revocationSuccess.set(1);
     },
     revocationsRefused: () => revocationSuccess.set(0),
-  };
-}
-
-/**
- * A counter that prom-client is only told of when somebody scrapes: adding to it is one look-up, not a hash over labels.
- * The returned function takes the amount and the labels' values in the order of their names.
- */
-function createTally(options: CounterConfiguration<string>): (amount: number, ...values: string[]) => void {
-  const { labelNames = [] } = options;
-  const cells = new Map<string, { readonly labels: Record<string, string>; count: number }>();
-  new Counter({
-    ...options,
-    collect() {
-      this.reset();
-      for (const { labels, count } of cells.values()) this.inc(labels, count);
-    },
-  });
-  return (amount, ...values) => {
-    const key = values.join('\n');
-    const cell = cells.get(key);
-    if (cell !== undefined) cell.count += amount;
-    else
-      cells.set(key, {
-        labels: Object.fromEntries(values.map((value, index) => [labelNames[index]!, value])),
-        count: amount,
-      });
   };
 }

@@ -1,6 +1,6 @@
 // One immutable compilation of the configuration. A request uses the snapshot it began with to its end.
 import { type AcceptedBindings, acceptedBindings } from './accepted-bindings.ts';
-import type { PrincipalTexts } from './audit/exchange-event.ts';
+import { createRecordTexts, type RecordTexts } from './audit/exchange-event.ts';
 import { type AuthenticatePlan, compileAuthenticate } from './authn/authenticate.ts';
 import { authorizationServersOf } from './authn/authorization-servers.ts';
 import { type AuthenticatorRuntime, type AuthenticatorSet, createAuthenticators } from './authn/create.ts';
@@ -78,7 +78,7 @@ export interface Snapshot {
   readonly upstreams: ReadonlyMap<string, PooledUpstream>;
   /** The headers that API keys may come in. */
   readonly keyHeaders: ReadonlySet<string>;
-  readonly principalTexts: PrincipalTexts;
+  readonly recordTexts: RecordTexts;
   readonly sessionMemory: SessionMemory;
   readonly ephemeralKeys: EphemeralKeys;
   /** The key set that upstreams verify assertions with, as JSON; undefined when none has an assertion. */
@@ -121,7 +121,7 @@ export function compileSnapshot(
     clientAddress: compileClientAddress(config.server.trustedProxies),
     authenticators,
     upstreams,
-    principalTexts: new WeakMap(),
+    recordTexts: createRecordTexts(),
     sessionMemory,
     ephemeralKeys,
     publishedKeys,

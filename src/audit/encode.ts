@@ -65,6 +65,7 @@ export type RequestFacts = Pick<
 export function encodeFacts(
   event: RequestFacts,
   principal = event.principal && encodePrincipal(event.principal),
+  listOf = encodeList,
 ): string {
   const { client, credentials, http, mcp, scopes } = event;
   let json = member('route', event.route);
@@ -76,7 +77,7 @@ export function encodeFacts(
   if (mcp !== undefined) json += `,"mcp":${mcpOf(mcp)}`;
   if (scopes !== undefined) {
     const { granted, required, missing } = scopes;
-    json += `,"scopes":{"granted":${list(granted)},"required":${list(required)},"missing":${list(missing)}}`;
+    json += `,"scopes":{"granted":${listOf(granted)},"required":${listOf(required)},"missing":${listOf(missing)}}`;
   }
   if (event.decision !== undefined) json += `,"decision":"${event.decision}"`;
   return json + member('rule', event.rule);
@@ -113,7 +114,8 @@ function number(value: number): string {
   return Number.isFinite(value) ? String(value) : 'null';
 }
 
-function list(items: readonly string[]): string {
+/** For `encodeFacts`: the same text serves every record with this list. */
+export function encodeList(items: readonly string[]): string {
   if (items.length === 0) return '[]';
   const kept = (items.length > maxListItems ? items.slice(0, maxListItems) : items).map(text);
   if (items.length > maxListItems) kept.push(`"…${items.length}"`);

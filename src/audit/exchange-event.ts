@@ -1,26 +1,40 @@
 // From the record of one request to its audit records: what was decided before forwarding, and how it ended.
 import type { Principal } from '../authn/principal.ts';
 import type { Exchange } from '../http/exchange.ts';
-import { encodeFacts, encodePrincipal, type RequestFacts } from './encode.ts';
+import { encodeFacts, encodeList, encodePrincipal, type RequestFacts } from './encode.ts';
 import type { AuditEvent, AuditPrincipal } from './event.ts';
 
-/** The text of each principal that has a record, made once: a cached token comes with the same principal every time. */
-export type PrincipalTexts = WeakMap<Principal, string>;
+/** What many records have in common, encoded once: a remembered token comes with the same principal and scopes every time. */
+export interface RecordTexts {
+  readonly principals: WeakMap<Principal, string>;
+  readonly listOf: (items: readonly string[]) => string;
+}
+
+export function createRecordTexts(): RecordTexts {
+  const lists = new WeakMap<readonly string[], string>();
+  return {
+    principals: new WeakMap(),
+    listOf(items) {
+      if (items.length === 0) return '[]';
+      let text = lists.get(items);
+      if (text === undefined) {
+        text = encodeList(items);
+        lists.set(items, text);
+      }
+      return text;
+    },
+  };
+}
 
 /** Everything known once the decision is made; written before anything is forwarded. */
-export function decidedEvent(
-  exchange: Exchange,
-  policy: string,
-  nowMs: number,
-  principals: PrincipalTexts,
-): AuditEvent {
+export function decidedEvent(exchange: Exchange, policy: string, nowMs: number, texts: RecordTexts): AuditEvent {
   const { id, route } = exchange;
   const upstream = route?.upstreamName === undefined ? undefined : { name: route.upstreamName };
   return {
     id,
     time: nowMs,
     stage: 'decided',
-    facts: encodeFacts(factsOf(exchange), textOf(exchange.caller?.principal, principals)),
+    facts: encodeRequest(exchange, texts),
     upstream,
     policy,
   };
@@ -32,14 +46,14 @@ export function completedEvent(
   policy: string,
   nowMs: number,
   status: number | undefined,
-  principals: PrincipalTexts,
+  texts: RecordTexts,
 ): AuditEvent {
   const { decided, id, route } = exchange;
   return {
     id,
     time: nowMs,
     stage: 'completed',
-    facts: decided?.facts ?? encodeFacts(factsOf(exchange), textOf(exchange.caller?.principal, principals)),
+    facts: decided?.facts ?? encodeRequest(exchange, texts),
     reason: exchange.error?.code,
     upstream:
       decided !== undefined && route?.upstreamName !== undefined
@@ -133,7 +147,11 @@ function targetOf({ target, subscribed }: NonNullable<Exchange['message']>): str
   return target?.kind === 'tool' ? undefined : target?.name;
 }
 
-function textOf(principal: Principal | undefined, principals: PrincipalTexts): string | undefined {
+function encodeRequest(exchange: Exchange, { principals, listOf }: RecordTexts): string {
+  return encodeFacts(factsOf(exchange), textOf(exchange.caller?.principal, principals), listOf);
+}
+
+function textOf(principal: Principal | undefined, principals: RecordTexts['principals']): string | undefined {
   if (principal === undefined) return undefined;
   let text = principals.get(principal);
   if (text === undefined) {

@@ -200,6 +200,20 @@ export function admit(
   token: Verified | undefined,
   judgedCertificate: JudgedCertificate | undefined,
 ): Caller {
+  if (token === undefined || judgedCertificate !== undefined) return callerOf(plan, token, judgedCertificate);
+  let caller = plan.callers.get(token);
+  if (caller === undefined) {
+    caller = callerOf(plan, token, undefined);
+    plan.callers.set(token, caller);
+  }
+  return caller;
+}
+
+function callerOf(
+  plan: AuthenticatePlan,
+  token: Verified | undefined,
+  judgedCertificate: JudgedCertificate | undefined,
+): Caller {
   const certificate = judgedCertificate?.verified;
   const tokenOwner = token?.principal.authenticator;
   const certificateOwner = certificate?.principal.authenticator;

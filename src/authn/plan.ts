@@ -1,5 +1,7 @@
 // What a route demands of its callers, compiled from `authenticate` and `certificateFor` once.
 import type { AuthenticateConfig, Config } from '../config/schema.ts';
+import type { Verified } from './authenticator.ts';
+import type { Caller } from './principal.ts';
 import { compileImplications, type WidenScopes } from './scopes.ts';
 
 export interface AuthenticatePlan {
@@ -21,6 +23,8 @@ export interface AuthenticatePlan {
   readonly opaqueOwner: string | undefined;
   /** Public: what a caller without credentials must present. */
   readonly demand: string;
+  /** Callers by the token or key that they came with alone: a verification that is remembered gives the same one each time. */
+  readonly callers: WeakMap<Verified, Caller>;
 }
 
 const kindNames = {
@@ -58,6 +62,7 @@ export function compileAuthenticate(
     senderConstrained: route.senderConstraint === 'required',
     opaqueOwner: [...named].find((name) => config.authenticators[name]?.type === 'introspection'),
     demand: describe(alternatives, config),
+    callers: new WeakMap(),
   };
 }
 

@@ -26,14 +26,29 @@ export function identityHeaderNames(config: HeadersConfig): readonly (readonly [
   return Object.entries(config === true ? identityHeaderDefaults : config) as [IdentityFact, string][];
 }
 
-/** A fact that the caller does not have is left out; without a caller only the request id is written. */
+/** A fact that the caller does not have is left out; without a caller only the request id is written. Written out once for each caller. */
 export function compileIdentityHeaders(config: HeadersConfig): WriteIdentity {
   const names = identityHeaderNames(config);
+  const requestIdName = names.find(([fact]) => fact === 'requestId')?.[1];
+  const known = new WeakMap<Caller, readonly string[]>();
+
+  function headersOf(caller: Caller): readonly string[] {
+    return names.flatMap(([fact, name]) => {
+      const value = fact === 'requestId' ? undefined : factOf(caller, fact);
+      return value === undefined ? [] : [name, encodeHeaderValue(value)];
+    });
+  }
+
   return (headers, caller, requestId) => {
-    for (const [fact, name] of names) {
-      const value = fact === 'requestId' ? requestId : caller && factOf(caller, fact);
-      if (value !== undefined) headers.push(name, encodeHeaderValue(value));
+    if (caller !== undefined) {
+      let own = known.get(caller);
+      if (own === undefined) {
+        own = headersOf(caller);
+        known.set(caller, own);
+      }
+      for (const part of own) headers.push(part);
     }
+    if (requestIdName !== undefined) headers.push(requestIdName, requestId);
   };
 }
 

@@ -23,6 +23,7 @@ export interface Load {
 export interface Place {
   readonly load: Load;
   readonly client: string;
+  readonly own: ClientLoad;
   kind: PlaceKind;
   left: boolean;
 }
@@ -40,23 +41,25 @@ export function createLoad(): Load {
 
 /** Takes a place for a request of `client`. Throws GatewayError `overloaded` when a limit is reached. */
 export function takePlace(load: Load, client: string, kind: PlaceKind, limits: Limits): Place {
-  const own = load.clients.get(client);
+  const known = load.clients.get(client);
+  const own = known ?? { requests: 0, streams: 0 };
   if (kind === 'stream') {
-    if ((own?.streams ?? 0) >= limits.streamsPerClient) throw overloaded('streams_per_client');
+    if (own.streams >= limits.streamsPerClient) throw overloaded('streams_per_client');
   } else {
     if (load.requests >= limits.concurrency) throw overloaded('concurrency');
-    if ((own?.requests ?? 0) >= limits.concurrencyPerClient) throw overloaded('concurrency_per_client');
+    if (own.requests >= limits.concurrencyPerClient) throw overloaded('concurrency_per_client');
   }
-  count(load, client, kind, 1);
-  return { load, client, kind, left: false };
+  if (known === undefined) load.clients.set(client, own);
+  count(load, own, kind, 1);
+  return { load, client, own, kind, left: false };
 }
 
 /** A request that turned out to be a stream counts as one, unless the client has no place for another. */
 export function becomeStream(place: Place, limits: Limits): void {
-  const { load, client, kind, left } = place;
-  if (left || kind === 'stream' || (load.clients.get(client)?.streams ?? 0) >= limits.streamsPerClient) return;
-  count(load, client, 'stream', 1);
-  count(load, client, 'request', -1);
+  const { load, own, kind, left } = place;
+  if (left || kind === 'stream' || own.streams >= limits.streamsPerClient) return;
+  count(load, own, 'stream', 1);
+  count(load, own, 'request', -1);
   place.kind = 'stream';
 }
 
@@ -64,18 +67,17 @@ export function becomeStream(place: Place, limits: Limits): void {
 export function leavePlace(place: Place): void {
   if (place.left) return;
   place.left = true;
-  count(place.load, place.client, place.kind, -1);
+  const { load, client, own, kind } = place;
+  count(load, own, kind, -1);
+  if (own.requests === 0 && own.streams === 0) load.clients.delete(client);
 }
 
-function count(load: Load, client: string, kind: PlaceKind, by: 1 | -1): void {
-  const own = load.clients.get(client) ?? { requests: 0, streams: 0 };
+function count(load: Load, own: ClientLoad, kind: PlaceKind, by: 1 | -1): void {
   if (kind === 'stream') own.streams += by;
   else {
     own.requests += by;
     load.requests += by;
   }
-  if (own.requests === 0 && own.streams === 0) load.clients.delete(client);
-  else load.clients.set(client, own);
 }
 
 const messages = {

@@ -24,8 +24,9 @@ const allowed: Record<string, { values: string[]; types: string[] }> = {
   main: { values: ['cli'], types: [] },
 };
 
-/** The gateway's composition is in files of its own beside its path. */
+/** The gateway's composition is in files of its own beside its path, and what counts beside what is counted. */
 const roomOfFile: Record<string, string> = {
+  tally: 'metrics',
   'accepted-bindings': 'gateway',
   snapshot: 'gateway',
   'metadata-routes': 'gateway',
