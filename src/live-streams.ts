@@ -115,6 +115,6 @@ function endOf({ caller }: Footing): number {
   return Math.min(
     caller?.principal.expiresAt ?? never,
     caller?.certificate?.expiresAt ?? never,
-    caller?.boundUntil ?? never,
+    caller?.certificateUntil ?? never,
   );
 }

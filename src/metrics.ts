@@ -10,6 +10,7 @@ const validationBuckets = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01,
 export interface MetricsSource {
   readonly keySets: readonly { readonly issuer: string; ageSeconds(): number | undefined }[];
   readonly certificates: readonly { readonly name: string; readonly expiresAtSeconds: number }[];
+  readonly revocationLists: readonly { readonly name: string; readonly expiresAtSeconds: number }[];
   readonly apiKeys: readonly { readonly name: string; readonly expiresAtSeconds: number }[];
   readonly probes: readonly { readonly upstream: string; readonly success: boolean }[];
 }
@@ -79,6 +80,11 @@ export function createMetrics(version: string) {
     'End of validity of a configured certificate',
     ['certificate'],
   );
+  const revocationListExpiry = gauge(
+    'crl_next_update_timestamp_seconds',
+    'When the first of the certificate revocation lists is overdue',
+    ['list'],
+  );
   const apiKeyExpiry = gauge('api_key_expiry_timestamp_seconds', 'Expiry of an API key', ['key']);
   const apiKeyRequests = counter('api_key_requests_total', 'Requests authenticated by an API key', ['key']);
   const conditionErrors = counter('condition_errors_total', 'CEL conditions that failed and denied the call', [
@@ -121,13 +127,16 @@ export function createMetrics(version: string) {
 
   /** The text that Prometheus reads. State of `source` is read now. */
   async function scrape(source: MetricsSource): Promise<string> {
-    for (const each of [keySetAge, certificateExpiry, apiKeyExpiry, upstreamProbe]) each.reset();
+    const gauges = [keySetAge, certificateExpiry, revocationListExpiry, apiKeyExpiry, upstreamProbe];
+    for (const each of gauges) each.reset();
     for (const keySet of source.keySets) {
       const age = keySet.ageSeconds();
       if (age !== undefined) keySetAge.set({ issuer: keySet.issuer }, age);
     }
     for (const { name, expiresAtSeconds } of source.certificates)
       certificateExpiry.set({ certificate: name }, expiresAtSeconds);
+    for (const { name, expiresAtSeconds } of source.revocationLists)
+      revocationListExpiry.set({ list: name }, expiresAtSeconds);
     for (const { name, expiresAtSeconds } of source.apiKeys) apiKeyExpiry.set({ key: name }, expiresAtSeconds);
     for (const { upstream, success } of source.probes) upstreamProbe.set({ upstream }, success ? 1 : 0);
     return registry.metrics();

@@ -10,7 +10,7 @@ import { createAuditLog } from './audit/log.ts';
 import { closeUnused } from './authn/create.ts';
 import { createProofMemory } from './authn/dpop.ts';
 import type { KeySet, Schedule } from './authn/key-set.ts';
-import { apiKeyExpiries, certificateExpiries } from './config/expiries.ts';
+import { apiKeyExpiries, certificateExpiries, revocationListExpiries } from './config/expiries.ts';
 import type { LoadedConfig, LoadOptions } from './config/load.ts';
 import { type Runtime, refuse, refuseRequest, takeRequest } from './gateway.ts';
 import { createAdmin } from './http/admin.ts';
@@ -69,6 +69,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const now = options.now ?? Date.now;
   const metrics = createMetrics(options.version);
   let loaded = options.loaded;
+  let revocationLists = revocationListExpiries(loaded);
   const keySets = new Map<string, KeySet>();
   const authnRuntime = {
     keySets,
@@ -118,6 +119,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       metrics.scrape({
         keySets: [...keySets.values()],
         certificates: certificateExpiries(loaded),
+        revocationLists,
         apiKeys: apiKeyExpiries(loaded),
         probes: probes.states(),
       }),
@@ -148,6 +150,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       const next = await load({ revocationsInForce: revocations.path() });
       refuseRestartOnly(loaded, next);
       const snapshot = compileSnapshot(next, authnRuntime, runtime.snapshot);
+      const nextLists = revocationListExpiries(next);
       await audit.reconfigure(next.config.audit);
       updateListener(server, next.config.server, next.files);
       const previous = runtime.snapshot;
@@ -155,6 +158,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       revocations.follow(next.revocations);
       probes.follow(snapshot);
       loaded = next;
+      revocationLists = nextLists;
       metrics.configurationLoaded(next.hash);
       log.info({ policy: next.hash }, 'configuration reloaded');
       await audit.write(configEvent(next.hash, { event: 'reloaded', previous: previous.hash }, now()));

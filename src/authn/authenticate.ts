@@ -236,7 +236,7 @@ function callerOf(
     senderConstrained,
     authenticatedBy: [tokenOwner, certificateOwner].filter((name) => name !== undefined),
     responseHeaders: token?.responseHeaders,
-    boundUntil: principal.confirmation?.method === 'certificate' ? judgedCertificate?.expiresAt : undefined,
+    certificateUntil: judgedCertificate?.until,
   };
 }
 

@@ -35,6 +35,8 @@ export type RefusalReason =
 export interface Verified {
   readonly verified: true;
   readonly principal: Principal;
+  /** Of a certificate: the first instant at which it is not trusted any more, at the latest its own end. Milliseconds since 1970. */
+  readonly until?: number | undefined;
   readonly responseHeaders?: Readonly<Record<string, string>> | undefined;
 }
 

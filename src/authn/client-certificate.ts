@@ -7,8 +7,8 @@ import type { AuthenticatePlan } from './plan.ts';
 export interface JudgedCertificate {
   /** `sha256:` and 64 hex digits: what a certificate-bound token names it by. */
   readonly fingerprint: string;
-  /** Milliseconds since 1970. */
-  readonly expiresAt: number | undefined;
+  /** The first instant at which it is not trusted any more. Milliseconds since 1970. */
+  readonly until: number | undefined;
   /** Undefined where no mtls authenticator is configured: then it stands for nobody, and only proves who sends a bound token. */
   readonly verified: Verified | undefined;
 }
@@ -36,8 +36,7 @@ export function judgeCertificate(
   for (const name of plan.certificateVerifiers) {
     const verification = authenticators.certificateVerifiers.get(name)?.verify(credential, context);
     if (verification?.verified) {
-      const { credentialId, expiresAt } = verification.principal;
-      return { fingerprint: credentialId!, expiresAt, verified: verification };
+      return { fingerprint: verification.principal.credentialId!, until: verification.until, verified: verification };
     }
     if (verification !== undefined && (reason === undefined || verification.reason === 'identity')) {
       reason = verification.reason;
@@ -54,6 +53,5 @@ function judgeTrust(
   const trust = clientTrust?.evaluate(peer, now);
   if (trust === undefined) return { refused: 'untrusted', name: undefined };
   if (!trust.trusted) return { refused: trust.reason, name: undefined };
-  const { fingerprint, notAfter } = trust.certificate;
-  return { fingerprint, expiresAt: notAfter, verified: undefined };
+  return { fingerprint: trust.certificate.fingerprint, until: trust.until, verified: undefined };
 }

@@ -34,13 +34,18 @@ export function createMtlsAuthenticator(
       const trust = trustStore.evaluate(credential.peer, now);
       if (!trust.trusted) return { verified: false, reason: trust.reason };
       let verification = verifications.get(trust.certificate);
-      if (verification === undefined) {
-        verification = identify(trust.certificate);
+      if (verification === undefined || (verification.verified && verification.until !== trust.until)) {
+        verification = trustedUntil(verification ?? identify(trust.certificate), trust.until);
         verifications.set(trust.certificate, verification);
       }
       return verification;
     },
   };
+}
+
+/** Another path may be found when one has ended; whose the certificate is stays the same. */
+function trustedUntil(verification: Verification, until: number): Verification {
+  return verification.verified ? { ...verification, until } : verification;
 }
 
 /** What a certificate may be known by. */

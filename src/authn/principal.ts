@@ -45,6 +45,6 @@ export interface Caller {
   readonly senderConstrained: boolean;
   /** Headers for the response, such as `Deprecation` and `Sunset` on a key's last months; undefined when none. */
   readonly responseHeaders: Readonly<Record<string, string>> | undefined;
-  /** Of a certificate-bound token: the end of that certificate, whether or not it is recorded beside it. Milliseconds since 1970. */
-  readonly boundUntil?: number | undefined;
+  /** The first instant at which the certificate that was presented is not trusted any more, whatever it was good for. Milliseconds since 1970. */
+  readonly certificateUntil?: number | undefined;
 }

@@ -9,7 +9,12 @@ import { parsePem } from './pem.ts';
 import { parseRevocationList, type RevocationList } from './revocation-list.ts';
 
 export type Trust =
-  | { readonly trusted: true; readonly certificate: ParsedCertificate }
+  | {
+      readonly trusted: true;
+      readonly certificate: ParsedCertificate;
+      /** The first instant at which it is not: the end of it, of an authority above it, or of a revocation list. Milliseconds since 1970. */
+      readonly until: number;
+    }
   | { readonly trusted: false; readonly reason: RefusalReason };
 
 export interface TrustStore {
@@ -58,7 +63,7 @@ export function createTrustStore(options: TrustStoreOptions): TrustStore {
       const certificate = options.read(peer.certificate);
       if (certificate === undefined) return untrusted('format');
       const known = paths.get(certificate.fingerprint);
-      if (known !== undefined && isCurrent(known, nowMs)) return { trusted: true, certificate };
+      if (known !== undefined && isCurrent(known, nowMs)) return trusted(certificate, known);
       const intermediates = peer.chain.map(options.read).filter((each) => each !== undefined);
       const found =
         peer.fromHeader === true
@@ -66,7 +71,7 @@ export function createTrustStore(options: TrustStoreOptions): TrustStore {
           : findPath(certificate, intermediates, trust, nowMs);
       if (typeof found === 'string') return untrusted(found);
       paths.set(certificate.fingerprint, found);
-      return { trusted: true, certificate };
+      return trusted(certificate, found);
     },
   };
 }
@@ -77,6 +82,10 @@ function isUnconstrained({ hasConstraints }: ParsedCertificate): boolean {
 
 function isCurrent(path: TrustedPath, nowMs: number): boolean {
   return nowMs >= path.notBefore && nowMs <= path.notAfter;
+}
+
+function trusted(certificate: ParsedCertificate, path: TrustedPath): Trust {
+  return { trusted: true, certificate, until: Math.min(certificate.notAfter, path.notAfter + 1) };
 }
 
 function untrusted(reason: RefusalReason): Trust {

@@ -1,5 +1,7 @@
 // When the configured certificates and API keys end, for the metrics.
 import { X509Certificate } from 'node:crypto';
+import { parsePem } from '../authn/pem.ts';
+import { parseRevocationList } from '../authn/revocation-list.ts';
 import type { LoadedConfig } from './load.ts';
 
 export interface Expiry {
@@ -24,6 +26,15 @@ export function certificateExpiries({ config, files }: LoadedConfig): Expiry[] {
     if (content === undefined) return [];
     return [{ name, expiresAtSeconds: Date.parse(new X509Certificate(content).validTo) / 1000 }];
   });
+}
+
+/** When the first of the configured revocation lists is overdue. */
+export function revocationListExpiries({ config, files }: LoadedConfig): Expiry[] {
+  const path = config.server.tls?.clientCrlFile;
+  const content = path === undefined ? undefined : files.get(path);
+  if (content === undefined) return [];
+  const ends = parsePem(content.toString(), 'X509 CRL').map((der) => parseRevocationList(der).nextUpdate);
+  return [{ name: 'server.tls.clientCrlFile', expiresAtSeconds: Math.min(...ends) / 1000 }];
 }
 
 /** Each key with the earlier of its own expiry and its authenticator's sunset. */

@@ -123,9 +123,9 @@ function scopeOf(granted: readonly string[], added: readonly string[]): string {
 }
 
 /** The first end of what was presented. */
-function expiryOf({ principal, certificate, boundUntil }: Caller): number {
+function expiryOf({ principal, certificate, certificateUntil }: Caller): number {
   const never = Number.POSITIVE_INFINITY;
-  return Math.min(principal.expiresAt ?? never, certificate?.expiresAt ?? never, boundUntil ?? never);
+  return Math.min(principal.expiresAt ?? never, certificate?.expiresAt ?? never, certificateUntil ?? never);
 }
 
 function sizeOf({ authorization }: Signed, key: string): number {

@@ -7,7 +7,7 @@ import type { Verification } from '../../src/authn/authenticator.ts';
 import { createCertificateReader, parseCertificate } from '../../src/authn/certificate.ts';
 import { readDerElements } from '../../src/authn/der.ts';
 import { createMtlsAuthenticator } from '../../src/authn/mtls.ts';
-import { createTrustStore } from '../../src/authn/trust-store.ts';
+import { createTrustStore, type TrustStore } from '../../src/authn/trust-store.ts';
 import type { MtlsAuthenticatorConfig } from '../../src/config/schema.ts';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { createCertificate, createRevocationList, type SubjectName, type TestCertificate } from './certificates.ts';
@@ -278,6 +278,11 @@ t.test('the same connection is judged anew at each request', async (t) => {
   t.match(store.evaluate(peer, Date.now() + 2 * day), { trusted: false, reason: 'expired' });
   t.match(store.evaluate(peer, Date.now()), { trusted: true });
   t.match(listed.evaluate(peer, Date.now()), { trusted: true });
+  const endOf = (store: TrustStore) => {
+    const trust = store.evaluate(peer, Date.now());
+    return trust.trusted ? Math.round(((trust.until - Date.now()) / day) * 100) / 100 : undefined;
+  };
+  t.same([endOf(store), endOf(listed)], [1, 0.5], 'trusted until its own end, or that of the list');
   t.match(
     listed.evaluate(peer, Date.now() + 0.75 * day),
     { trusted: false, reason: 'untrusted' },

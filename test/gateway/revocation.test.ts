@@ -38,6 +38,7 @@ routes:
     upstream: up
     authenticate: {anyOf: [corp, keys, workloads]}
     mcp: {rules: [{allow: {tools: [list_dashboards]}, require: {scopes: [dashboards:read]}}]}
+audit: {sinks: [{type: file, path: audit.jsonl, fsync: never}], timeout: 60s}
 ${more}`;
 
 async function sceneOf(t: Test, list = '{}', mayAnswer: Promise<void> = Promise.resolve()) {

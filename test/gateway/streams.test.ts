@@ -59,7 +59,7 @@ routes:
 ${with_.more ?? ''}`;
 }
 
-async function sceneOf(t: Test, first: Variation = {}) {
+async function sceneOf(t: Test, first: Variation = {}, crl?: string) {
   const open: ServerResponse[] = [];
   const upstream = await startUpstream({
     reply(request: RecordedRequest, response) {
@@ -74,7 +74,7 @@ async function sceneOf(t: Test, first: Variation = {}) {
   let skewMs = 0;
   const gateway = await startTestGateway({
     yaml: yamlOf(upstream.url, first),
-    files: { ...certificates.files, 'clients.crl': await authority.revoke([]) },
+    files: { ...certificates.files, 'clients.crl': crl ?? (await authority.revoke([])) },
     now: () => Date.now() + skewMs,
     streamTickMs: 10,
   });
@@ -219,6 +219,34 @@ t.test('the earliest end of all credentials counts: of a key, of a certificate, 
     t.match((await scene.recordsOf(stream))[1], { stage: 'stream', reason: 'expired' });
   }
 });
+
+t.test(
+  'a stream ends when the revocation list of its certificate is overdue, as nobody can tell any more',
+  async (t) => {
+    const nextUpdate = new Date(Date.now() + 600_000);
+    const scene = await sceneOf(t, { crl: true }, await authority.revoke([], { nextUpdate }));
+    const long = await bearer({ exp: Math.floor(Date.now() / 1000) + 86_400 });
+    const alone = await scene.hold({ certificate: certificates.agent });
+    const beside = await scene.hold({ certificate: certificates.agent, headers: long });
+    const without = await scene.hold({ headers: long });
+    scene.pass(590_000);
+    for (const response of scene.open) response.write('data: still\n\n');
+    await Promise.all([alone, beside, without].map((stream) => stream.saw('still')));
+    scene.pass(11_000);
+    for (const stream of [alone, beside]) {
+      t.equal(await stream.ended(), 'clean');
+      t.match((await scene.recordsOf(stream))[1], { stage: 'stream', reason: 'expired' });
+    }
+    scene.open[2]!.write('data: on\n\n');
+    await without.saw('on');
+    t.match(
+      (await scene.gateway.metrics()).match(
+        /crl_next_update_timestamp_seconds\{list="server.tls.clientCrlFile"\} (\d+)/,
+      )?.[1],
+      String(Math.floor(nextUpdate.getTime() / 1000)),
+    );
+  },
+);
 
 const changes: Record<string, { from: Omit<HeldStreamOptions, 'port'>; to: Variation; reason: 'revoked' | 'policy' }> =
   {
