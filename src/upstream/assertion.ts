@@ -11,11 +11,14 @@ import { parseUsername, renderUsername, type UsernameTemplate } from './username
 /** Makes the Authorization header of one caller; a promise only where something must be signed. */
 type Assert = (caller: Caller, nowMs: number) => string | Promise<string>;
 
-/** All claims but those of scope and time. */
+/** What is said of one caller, whenever it is said. */
 interface Identity {
+  /** All claims but those of time. */
   readonly claims: Readonly<Record<string, unknown>>;
   /** The claims as text: equal for equal identities. */
   readonly text: string;
+  /** The first end of what was presented, in milliseconds since 1970. */
+  readonly endsAt: number;
 }
 
 interface Signed {
@@ -45,19 +48,17 @@ export function compileAssertion(
   const marginMs = Math.min(maxMarginMs, config.lifetime / 2);
 
   return (caller, nowMs) => {
-    const { claims, text } = identityOf(caller.principal);
-    const scope = scopeOf(caller.scopes, config.scopes);
-    const endMs = Math.min(expiryOf(caller), nowMs + config.lifetime);
-    const endsEarly = endMs < nowMs + config.lifetime;
-    const key = `${endsEarly ? endMs : ''}\n${scope}\n${text}`;
+    const { claims, text, endsAt } = identityOf(caller);
+    const endsEarly = endsAt < nowMs + config.lifetime;
+    const key = endsEarly ? `${endsAt} ${text}` : text;
     const known = signed.get(key);
     if (known !== undefined && nowMs < known.reuseUntilMs) return known.authorization;
-    const exp = Math.floor(endMs / 1000);
+    const exp = Math.floor((endsEarly ? endsAt : nowMs + config.lifetime) / 1000);
     if (exp * 1000 <= nowMs) throw expired();
-    if (text.length + scope.length > maxClaimsLength) throw tooLarge();
+    if (text.length > maxClaimsLength) throw tooLarge();
     const remember = (authorization: string | Promise<string>) =>
       signed.set(key, { authorization, reuseUntilMs: exp * 1000 - (endsEarly ? 0 : marginMs) });
-    const pending = sign({ ...claims, scope, jti: randomUUID(), iat: Math.floor(nowMs / 1000), exp });
+    const pending = sign({ ...claims, jti: randomUUID(), iat: Math.floor(nowMs / 1000), exp });
     remember(pending);
     pending.then(remember, () => signed.delete(key));
     return pending;
@@ -72,17 +73,19 @@ function compileSigner({ privateKey, algorithm, kid }: AssertionKey): (payload: 
   };
 }
 
-/** Principals come again with every request of a cached credential; what is made of one is kept as long as it is. */
-function compileIdentityClaims(config: AssertionConfig, issuer: string): (principal: Principal) => Identity {
+/** A remembered token gives the same caller each time; what is made of one is kept as long as it is. */
+function compileIdentityClaims(config: AssertionConfig, issuer: string): (caller: Caller) => Identity {
   const usernames = new Map(Object.entries(config.username).map(([name, text]) => [name, parseUsername(text)]));
-  const known = new WeakMap<Principal, Identity>();
-  return (principal) => {
-    let identity = known.get(principal);
+  const known = new WeakMap<Caller, Identity>();
+  return (caller) => {
+    let identity = known.get(caller);
     if (identity === undefined) {
+      const { principal } = caller;
       const template = usernames.get(principal.authenticator) ?? usernames.get('default');
-      const claims = claimsOf(principal, config, issuer, usernameOf(principal, template));
-      identity = { claims, text: JSON.stringify(claims) };
-      known.set(principal, identity);
+      const scope = [...new Set([...caller.scopes, ...config.scopes])].join(' ');
+      const claims = { ...claimsOf(principal, config, issuer, usernameOf(principal, template)), scope };
+      identity = { claims, text: JSON.stringify(claims), endsAt: endOf(caller) };
+      known.set(caller, identity);
     }
     return identity;
   };
@@ -118,12 +121,7 @@ function claimsOf(principal: Principal, config: AssertionConfig, issuer: string,
   };
 }
 
-function scopeOf(granted: readonly string[], added: readonly string[]): string {
-  return added.length === 0 ? granted.join(' ') : [...new Set([...granted, ...added])].join(' ');
-}
-
-/** The first end of what was presented. */
-function expiryOf({ principal, certificate, certificateUntil }: Caller): number {
+function endOf({ principal, certificate, certificateUntil }: Caller): number {
   const never = Number.POSITIVE_INFINITY;
   return Math.min(principal.expiresAt ?? never, certificate?.expiresAt ?? never, certificateUntil ?? never);
 }
