@@ -84,7 +84,11 @@ export function createKeySet(options: KeySetOptions): KeySet {
         metadata = { text: JSON.stringify(document), foundAt: now() };
       },
       metadataFailed(error) {
-        if (!closed) log.warn({ issuer, error: (error as Error).message }, 'issuer metadata could not be fetched');
+        if (!closed)
+          log.warn(
+            { issuer, error: (error as Error).message },
+            'issuer metadata, wanted for clients of MCP 2025-03-26, could not be fetched; server.authorizationServerMetadata: off stops asking',
+          );
       },
     },
   });
