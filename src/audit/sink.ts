@@ -64,7 +64,7 @@ const maxBatchLength = 1024 * 1024;
 /** How long a line that nobody waits for may wait for company. */
 const lingerMs = 5;
 /** How long lines wait for company after a write of several: under load a write wakes a thread for fewer of them. */
-const gatherMs = 1;
+const gatherMs = 2;
 const severalLines = 3;
 /** A failed target is tried again this many times as often as a sound one is looked after. */
 const retriesPerTick = 4;

@@ -1,17 +1,25 @@
 // What all targets of a benchmark share: certificates, a token, the upstream in a process of its own, and the gateway's configuration.
 import { spawn } from 'node:child_process';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { exportJWK, SignJWT } from 'jose';
+import { exportJWK, type JWTPayload, SignJWT } from 'jose';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 
 export interface Scene {
   readonly configFile: string;
   readonly caPem: string;
+  /** What clients ask for. */
+  readonly resource: string;
   readonly token: string;
+  /** For the introspection endpoint to know. */
+  readonly opaqueToken: string;
+  /** A token of the agent with further claims. */
+  signToken(claims: JWTPayload): Promise<string>;
+  /** A certificate that the gateway trusts, with its RFC 8705 thumbprint. */
+  issueClientCertificate(): Promise<{ certificatePem: string; keyPem: string; thumbprint: string }>;
   /** About 1 KiB: a tools/call. */
   readonly body: string;
   readonly answerBytes: number;
@@ -22,8 +30,9 @@ export interface Scene {
 
 const answerBytes = 1024;
 
-export async function prepareScene(directory: string): Promise<Scene> {
-  const { certFile, keyFile, caFile, caPem } = await certificateFiles(directory);
+/** With `allTokens` the gateway also asks for client certificates, and takes opaque tokens. */
+export async function prepareScene(directory: string, { allTokens = false } = {}): Promise<Scene> {
+  const { certFile, keyFile, caFile, caPem, issueClientCertificate } = await certificateFiles(directory);
   const [upstreamPort, plainPort, barePort, gatewayPort, adminPort] = await freePorts(5);
   const environment = {
     CERT_FILE: certFile,
@@ -36,7 +45,8 @@ export async function prepareScene(directory: string): Promise<Scene> {
     env: { ...process.env, ...environment, PORT: String(upstreamPort) },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
-  const issuer = await startIssuer(`https://localhost:${gatewayPort}/mcp`);
+  const resource = `https://localhost:${gatewayPort}/mcp`;
+  const issuer = await startIssuer(resource);
   const configFile = join(directory, 'gateway.yaml');
   writeFileSync(
     configFile,
@@ -45,13 +55,17 @@ export async function prepareScene(directory: string): Promise<Scene> {
       adminPort: adminPort!,
       issuer: issuer.url,
       upstreamPort: upstreamPort!,
-      directory,
+      allTokens,
     }),
   );
   return {
     configFile,
     caPem,
+    resource,
     token: issuer.token,
+    opaqueToken,
+    signToken: issuer.sign,
+    issueClientCertificate,
     body: callOfAboutOneKibibyte(),
     answerBytes,
     environment,
@@ -80,7 +94,18 @@ export async function certificateFiles(directory: string) {
   const caFile = file('ca.crt', authority.certificatePem);
   const certFile = file('tls.crt', certificate.certificatePem);
   const keyFile = file('tls.key', certificate.keyPem);
-  return { caFile, certFile, keyFile, caPem: authority.certificatePem };
+  const issueClientCertificate = async () => {
+    const { certificatePem, keyPem } = await authority.issue({ commonName: 'client-ai-agent-1' });
+    return { certificatePem, keyPem, thumbprint: thumbprintOf(certificatePem) };
+  };
+  return { caFile, certFile, keyFile, caPem: authority.certificatePem, issueClientCertificate };
+}
+
+/** RFC 8705 §3.1. */
+function thumbprintOf(certificatePem: string): string {
+  return Buffer.from(new X509Certificate(certificatePem).fingerprint256.replaceAll(':', ''), 'hex').toString(
+    'base64url',
+  );
 }
 
 function callOfAboutOneKibibyte(): string {
@@ -100,22 +125,26 @@ function configuration(of: {
   adminPort: number;
   issuer: string;
   upstreamPort: number;
-  directory: string;
+  allTokens: boolean;
 }): string {
+  const clients = of.allTokens ? ', clientCertificates: optional, clientCaFile: ca.crt' : '';
+  const partner = of.allTokens
+    ? `\n  partner: {type: introspection, endpoint: "${of.issuer}/introspect", issuer: "${of.issuer}/partner", clientId: portcullis, clientSecret: bench}`
+    : '';
   return `version: 1
 server:
   listen: 127.0.0.1:${of.gatewayPort}
   publicUrl: https://localhost:${of.gatewayPort}
-  tls: {certFile: tls.crt, keyFile: tls.key}
+  tls: {certFile: tls.crt, keyFile: tls.key${clients}}
 admin: {listen: 127.0.0.1:${of.adminPort}}
 authenticators:
-  corp: {type: jwt, issuer: "${of.issuer}", jwksUri: "${of.issuer}/jwks"}
+  corp: {type: jwt, issuer: "${of.issuer}", jwksUri: "${of.issuer}/jwks"}${partner}
 upstreams:
   superset: {url: "https://localhost:${of.upstreamPort}", tls: {caFile: ca.crt}, limits: {concurrency: 64, concurrencyPerClient: 64}}
 routes:
   - path: /mcp
     upstream: superset
-    authenticate: corp
+    authenticate: ${of.allTokens ? '{anyOf: [corp, partner]}' : 'corp'}
     mcp:
       rules:
         - deny: {tools: ["delete_*"]}
@@ -128,23 +157,32 @@ audit: {sinks: [{type: file, path: audit.jsonl}]}
 `;
 }
 
-/** Publishes one key, and has one token for `audience` that it signed. */
+const opaqueToken = 'opaque-bench-token';
+
+/** Publishes one key, and signs tokens for `audience` with it; anything that is posted is an active opaque token. */
 export async function startIssuer(audience: string) {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const keys = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'bench', alg: 'ES256', use: 'sig' }] });
-  const server = createServer((_request, response) => response.setHeader('content-type', 'application/json').end(keys));
+  const granted = { scope: 'dashboards:read queries:execute', client_id: 'ai_agent_prod', sub: 'ai_agent_prod' };
+  const server = createServer((request, response) => {
+    const active = { ...granted, active: true, aud: audience, exp: Math.floor(Date.now() / 1000) + 3600 };
+    response.setHeader('content-type', 'application/json');
+    response.end(request.method === 'POST' ? JSON.stringify(active) : keys);
+    request.resume();
+  });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const token = await new SignJWT({ scope: 'dashboards:read queries:execute', client_id: 'ai_agent_prod' })
-    .setProtectedHeader({ alg: 'ES256', kid: 'bench', typ: 'at+jwt' })
-    .setIssuer(url)
-    .setAudience(audience)
-    .setSubject('ai_agent_prod')
-    .setIssuedAt()
-    .setJti('bench-token')
-    .setExpirationTime('1h')
-    .sign(privateKey);
-  return { url, token, close: () => new Promise<void>((resolve) => server.close(() => resolve())) };
+  const sign = (claims: JWTPayload): Promise<string> =>
+    new SignJWT({ ...granted, ...claims })
+      .setProtectedHeader({ alg: 'ES256', kid: 'bench', typ: 'at+jwt' })
+      .setIssuer(url)
+      .setAudience(audience)
+      .setIssuedAt()
+      .setJti('bench-token')
+      .setExpirationTime('1h')
+      .sign(privateKey);
+  const token = await sign({});
+  return { url, token, sign, close: () => new Promise<void>((resolve) => server.close(() => resolve())) };
 }
 
 /** Ports that were free a moment ago; good enough on a machine of one's own. */
