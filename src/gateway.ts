@@ -6,6 +6,7 @@ import { completedEvent, decidedEvent } from './audit/exchange-event.ts';
 import { authenticate } from './authn/authenticate.ts';
 import { collectCredentials } from './authn/collect.ts';
 import type { PeerCertificate } from './authn/credential.ts';
+import { credentialRefused } from './authn/refusal.ts';
 import type { Revocations } from './authn/revocations.ts';
 import { GatewayError } from './errors.ts';
 import { readBody } from './http/body.ts';
@@ -212,18 +213,26 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
   });
 }
 
-/** Under this snapshot, which may be newer than the request. Throws GatewayError when nobody can say which certificate counts. */
+/**
+ * Under this snapshot, which may be newer than the request. Throws GatewayError when nobody can say which certificate counts, or that of the
+ * proxy that says so is revoked.
+ */
 export function clientCertificateOf(
   { request }: Exchange,
   { authenticators, config }: Snapshot,
-  { now, peerCertificate }: Pick<Runtime, 'now' | 'peerCertificate'>,
+  { now, peerCertificate, revocations }: Pick<Runtime, 'now' | 'peerCertificate' | 'revocations'>,
 ): PeerCertificate | undefined {
-  return authenticators.certificateSource({
-    direct: certificateThatCounts(request.socket, config.server, peerCertificate),
+  const direct = certificateThatCounts(request.socket, config.server, peerCertificate);
+  const peer = authenticators.certificateSource({
+    direct,
     peerAddress: request.socket.remoteAddress ?? '',
     rawHeaders: request.rawHeaders,
     now: now(),
   });
+  const revokedBy =
+    direct === undefined || peer === direct ? undefined : revocations().ofCertificate(direct.certificate);
+  if (revokedBy !== undefined) throw credentialRefused('client-certificate', 'revoked', revokedBy);
+  return peer;
 }
 
 function inspect(exchange: Exchange, mcp: NonNullable<Route['mcp']>, metaTools: MetaTools, body: Buffer): void {

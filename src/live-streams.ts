@@ -76,16 +76,19 @@ export function sweepStreams(runtime: Runtime): void {
       live.endsAt = endOf(judged);
     }
     if (now >= live.endsAt) endStream(live, 'expired', now, runtime);
-    else if (isRevoked(live, revocations)) endStream(live, 'revoked', now, runtime);
+    else if (isRevoked(live, revocations, runtime)) endStream(live, 'revoked', now, runtime);
     else keepAlive(live, now);
   }
 }
 
 /** Asked once for each list. */
-function isRevoked(live: LiveStream, revocations: Revocations): boolean {
+function isRevoked(live: LiveStream, revocations: Revocations, { peerCertificate }: Runtime): boolean {
   if (live.revocations === revocations) return false;
   live.revocations = revocations;
-  return revokesCaller(revocations, live.footing.caller, live.exchange.certificate);
+  const { exchange, footing } = live;
+  // Another one than the client's where a proxy stated that.
+  const direct = peerCertificate(exchange.request.socket)?.certificate;
+  return revokesCaller(revocations, footing.caller, [exchange.certificate, direct]);
 }
 
 function endStream(live: LiveStream, reason: Loss | 'expired', now: number, runtime: Runtime): void {

@@ -77,14 +77,14 @@ export function compileRevocations(entries: RevocationEntries): Revocations {
   };
 }
 
-/** Whether anything that a caller presented is revoked. */
+/** Whether anything that a caller presented, or that vouched for it, is revoked. */
 export function revokesCaller(
   revocations: Revocations,
   caller: Caller | undefined,
-  certificate: X509Certificate | undefined,
+  certificates: readonly (X509Certificate | undefined)[],
 ): boolean {
-  if (certificate !== undefined && revocations.ofCertificate(certificate) !== undefined) return true;
   if (caller === undefined) return false;
+  if (certificates.some((each) => each !== undefined && revocations.ofCertificate(each) !== undefined)) return true;
   const { principal, certificate: beside } = caller;
   return (
     revocations.ofPrincipal(principal) !== undefined ||

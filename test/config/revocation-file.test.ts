@@ -168,9 +168,9 @@ t.test('ids are bare or of one authenticator, and each kind of credential is ask
   const undated = compileRevocations({ ...noEntries, issuedBefore: 0 }).ofPrincipal({ ...oauth, issuedAt: undefined });
   t.equal(undated, 'issuedBefore', 'a token that does not say when it was issued');
   const beside = compileRevocations({ ...noEntries, certificates: [certificate.credentialId] });
-  t.ok(revokesCaller(beside, { ...agentCaller, principal: oauth, certificate }, undefined));
-  t.notOk(revokesCaller(beside, { ...agentCaller, principal: oauth }, undefined));
-  t.notOk(revokesCaller(beside, undefined, undefined));
+  t.ok(revokesCaller(beside, { ...agentCaller, principal: oauth, certificate }, []));
+  t.notOk(revokesCaller(beside, { ...agentCaller, principal: oauth }, []));
+  t.notOk(revokesCaller(beside, undefined, []));
   t.end();
 });
 

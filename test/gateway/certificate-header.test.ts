@@ -33,9 +33,10 @@ interface Hop {
   readonly proxy?: string;
   readonly caPem?: string;
   readonly workloads?: boolean;
+  readonly more?: string;
 }
 
-function yamlOf({ format = 'client-cert', tls, proxy = '', workloads = true }: Hop): string {
+function yamlOf({ format = 'client-cert', tls, proxy = '', workloads = true, more = '' }: Hop): string {
   const authorities = 'clientCaFile: clients-ca.crt, clientCrlFile: clients.crl';
   const header = `clientCertificateHeader: {format: ${format}, from: [127.0.0.1/32]${proxy}${tls === undefined ? `, ${authorities}` : ''}}`;
   return `version: 1
@@ -53,6 +54,7 @@ routes:
   - {path: /token, resource: https://mcp.example.com/mcp, upstream: up, authenticate: corp}
   - {path: /open, upstream: up, authenticate: none}
   ${workloads ? '- {path: /*, upstream: up, authenticate: workloads}' : ''}
+${more}
 `;
 }
 
@@ -77,6 +79,7 @@ async function sceneOf(t: Test, hop: Hop = {}) {
     files: {
       ...certificates.files,
       'clients.crl': noneRevoked,
+      'revoked.yaml': '{}',
       ...(hop.caPem !== undefined && { 'clients-ca.crt': hop.caPem }),
     },
     streamTickMs: 10,
@@ -294,6 +297,32 @@ t.test(
     );
   },
 );
+
+t.test('the revocation file takes back what a proxy states, and the proxy', async (t) => {
+  const serial = (certificate: IssuedCertificate) => `certificates: ["${certificate.serialNumber}"]`;
+  for (const [whose, list] of Object.entries({ client: serial(agent), proxy: serial(edge) })) {
+    const scene = await sceneOf(t, {
+      tls: 'optional',
+      proxy: ', proxy: {dnsName: edge.internal}',
+      more: 'revocation: {file: revoked.yaml}',
+    });
+    const headers = { 'client-cert': clientCert(agent) };
+    t.match(await scene.send({ certificate: edge, headers }), { outcome: '200 ok', subject: 'client-ai-agent-1' });
+    const stream = await holdStream({
+      port: scene.port,
+      ca: authority.certificatePem,
+      path: '/stream',
+      certificate: edge,
+      headers,
+    });
+    await scene.write('revoked.yaml', list);
+    await scene.record(({ detail }) => detail?.event === 'revocation list taken');
+    const refused = await scene.send({ certificate: edge, headers });
+    t.equal(refused.outcome, '401 invalid_certificate', whose);
+    t.match(refused.record.detail, { credential: { problem: 'revoked', revokedBy: 'certificate' } }, whose);
+    t.equal(await stream.ended(), 'clean', whose);
+  }
+});
 
 t.test('a stream ends when the certificate in its header is revoked', async (t) => {
   const scene = await sceneOf(t);
