@@ -1,0 +1,80 @@
+// What stands around the gateway: Keycloak, Superset's MCP server and Superset's web server, each on a free port of loopback.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createFakeIssuer, type FakeIssuer } from '../../support/issuer.ts';
+import { closedPort } from '../../support/upstream.ts';
+import type { Daemon, Daemons } from './daemons.ts';
+import type { Installation } from './install.ts';
+import { type Keycloak, startKeycloak } from './keycloak.ts';
+import { prepareSuperset, type Superset } from './superset.ts';
+
+/** `server.publicUrl` of deploy/superset/gateway.yaml. */
+export const publicUrl = 'https://mcp.example.com';
+
+export interface Ports {
+  readonly gateway: number;
+  /** Where Superset fetches the gateway's keys. */
+  readonly admin: number;
+  readonly keycloak: number;
+  readonly mcp: number;
+  readonly web: number;
+  /** For a further MCP server. */
+  readonly spare: number;
+}
+
+export interface Servers {
+  readonly ports: Ports;
+  readonly keycloak: Keycloak;
+  /** The application of embedded analytics, which signs tokens of its own. */
+  readonly application: FakeIssuer;
+  readonly superset: Superset;
+  readonly mcp: Daemon;
+  readonly web: Daemon;
+  close(): Promise<void>;
+}
+
+/** Throws an Error with the log of what does not start. */
+export async function startServers(daemons: Daemons, installation: Installation): Promise<Servers> {
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-superset-'));
+  const [gateway, admin, keycloakPort, mcpPort, webPort, spare] = await freePorts(6);
+  const ports = { gateway, admin, keycloak: keycloakPort, mcp: mcpPort, web: webPort, spare } as Ports;
+  const superset = prepareSuperset({
+    daemons,
+    installation,
+    folder,
+    keySet: `http://127.0.0.1:${ports.admin}/.well-known/jwks.json`,
+    issuer: publicUrl,
+  });
+  const [keycloak, mcp, web, application] = await Promise.all([
+    startKeycloak({
+      daemons,
+      home: installation.keycloak,
+      port: ports.keycloak,
+      gatewayOrigin: publicUrl,
+      folder,
+    }),
+    superset.startMcp(ports.mcp),
+    superset.startWeb(ports.web),
+    createFakeIssuer(),
+  ]);
+  return {
+    ports,
+    keycloak,
+    application,
+    superset,
+    mcp,
+    web,
+    async close() {
+      await application.close();
+      await daemons.stopAll();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Ports that nobody listens on now. */
+async function freePorts(count: number): Promise<number[]> {
+  const origins = await Promise.all(Array.from({ length: count }, closedPort));
+  return origins.map((origin) => Number(new URL(origin).port));
+}
