@@ -30,9 +30,9 @@ export async function checkCompose(): Promise<void> {
   const variables = [...example.matchAll(/^([A-Z_]+)=$/gm)].map(([, name]) => name!);
   const env = { PATH: process.env.PATH, ...Object.fromEntries(variables.map((name) => [name, `a-${name}`])) };
   const file = join(folder, 'compose.yaml');
-  const { services } = read('compose', [file], env) as { services: Readonly<Record<string, Service>> };
+  const { services } = read('compose', [file], { env }) as { services: Readonly<Record<string, Service>> };
   for (const name of variables) {
-    assert.throws(() => read('compose', [file], { ...env, [name]: '' }), /is missing in \.env/, name);
+    assert.throws(() => read('compose', [file], { env: { ...env, [name]: '' } }), /is missing in \.env/, name);
   }
   read('dockerfile', [join(folder, 'superset.Dockerfile')]);
   for (const [name, service] of Object.entries(services)) checkService(name, service);

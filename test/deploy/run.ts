@@ -2,12 +2,15 @@
 //   npm run test:deploy -- [--allow-skip] [PART…]
 import { checkCompose } from './compose.ts';
 import { checkImage } from './image.ts';
+import { checkHelm, checkKubernetes } from './kubernetes.ts';
 import { checkMonitoring } from './monitoring.ts';
 import { Lacking } from './tools.ts';
 
 const parts: Readonly<Record<string, () => Promise<void>>> = {
   image: checkImage,
   compose: checkCompose,
+  kubernetes: checkKubernetes,
+  helm: checkHelm,
   monitoring: checkMonitoring,
 };
 

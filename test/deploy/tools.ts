@@ -28,9 +28,13 @@ export function run(
 }
 
 /** `test/deploy/tools` compiled: reads the files of deploy/ with the code of BuildKit, Compose, Kubernetes and Grafana. */
-export function deployTools(): (what: string, files: readonly string[], env?: NodeJS.ProcessEnv) => unknown {
+export function deployTools(): (
+  what: string,
+  files: readonly string[],
+  options?: { readonly env?: NodeJS.ProcessEnv; readonly input?: string },
+) => unknown {
   const program = goProgram('deploytools', '.');
-  return (what, files, env = process.env) => JSON.parse(run(program, [what, ...files], { env }));
+  return (what, files, options) => JSON.parse(run(program, [what, ...files], options));
 }
 
 /** The real Helm. */
