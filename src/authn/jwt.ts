@@ -61,9 +61,16 @@ export function createJwtAuthenticator(
   };
 }
 
-/** Everything that decides whether a token verifies and what it says; not how its keys are fetched. */
+/** Everything that decides whether a token verifies and what it says; not how its keys are fetched, nor how its sender proves itself. */
 function basisOf(config: JwtAuthenticatorConfig): string {
-  const { keySet: _keySet, insecure: _insecure, clockTolerance: _tolerance, preset: _preset, ...decisive } = config;
+  const {
+    keySet: _keySet,
+    insecure: _insecure,
+    clockTolerance: _tolerance,
+    preset: _preset,
+    dpop: _dpop,
+    ...decisive
+  } = config;
   return JSON.stringify(decisive);
 }
 

@@ -20,7 +20,7 @@ export function challenge(source: ChallengeSource | undefined, error: GatewayErr
   const bearer = `Bearer ${bearerParameters(source, error).join(', ')}`;
   if (source.dpopAlgorithms === undefined || error.status !== 401) return bearer;
   const dpop = `DPoP ${dpopParameters(source.dpopAlgorithms, error).join(', ')}`;
-  // DPoP clients look for the nonce in an answer with this one challenge; none of them uses the first scheme here.
+  // Alone: `invalid_token` beside it would make a client throw away a token that only lacks a nonce.
   return error.dpopError === 'use_dpop_nonce' ? dpop : `${bearer}, ${dpop}`;
 }
 

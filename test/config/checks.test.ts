@@ -845,6 +845,17 @@ t.test('authenticate: alternatives that exist, can be met and can be told apart'
       ['‸{allOf: [legacy', 'routes[0].authenticate.anyOf[1]: can never be met: a request carries one token or key'],
     ],
     [
+      'tokens that nothing could bind',
+      {
+        authenticators: '{corp: {type: jwt, issuer: https://a.example, dpop: "off"}}',
+        routes: '[{path: /api, upstream: superset, authenticate: corp, senderConstraint: required}]',
+      },
+      [
+        'authenticate: ‸corp',
+        'routes[0].authenticate: can never be met with senderConstraint: required: "corp" has dpop: off, and no client certificates are asked for',
+      ],
+    ],
+    [
       'keys where senders must be bound',
       {
         authenticators: '{corp: {type: jwt, issuer: https://a.example}, legacy: {type: apiKey, keys: []}}',

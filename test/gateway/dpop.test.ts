@@ -1,15 +1,26 @@
 // DPoP-bound access tokens (RFC 9449) through the running gateway: only who holds the key can use the token, once for each proof.
 import { createHash } from 'node:crypto';
+import * as oauth from 'oauth4webapi';
 import t, { type Test } from 'tap';
-import { createClient } from '../support/client.ts';
+import { createClient, toolCall } from '../support/client.ts';
 import { createDpopKey, dpopChallenge, type ProofOptions } from '../support/dpop.ts';
+import { holdStream } from '../support/event-stream.ts';
 import { startTestGateway } from '../support/gateway.ts';
+import { startIntrospection } from '../support/introspection.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { startUpstream } from '../support/upstream.ts';
 
-const upstream = await startUpstream();
+const upstream = await startUpstream({
+  reply(request, response) {
+    const stream = request.url === '/api/stream';
+    response.writeHead(200, { 'content-type': stream ? 'text/event-stream' : 'text/plain' });
+    if (stream) response.flushHeaders();
+    else response.end('ok');
+  },
+});
 const issuer = await createFakeIssuer();
-t.teardown(() => Promise.all([upstream.close(), issuer.close()]));
+const introspection = await startIntrospection();
+t.teardown(() => Promise.all([upstream.close(), issuer.close(), introspection.close()]));
 const [key, otherKey] = await Promise.all([createDpopKey(), createDpopKey()]);
 const token = await issuer.token({ ...key.binding, jti: 'bound' });
 const url = 'https://mcp.example.com/api/x';
@@ -25,9 +36,12 @@ server: {listen: "127.0.0.1:0", publicUrl: https://mcp.example.com}
 admin: {listen: "127.0.0.1:0"}
 authenticators:
   corp: {type: jwt, issuer: "${issuer.issuer}", audience: https://mcp.example.com/mcp, clockTolerance: 5m${dpop}}
+  partner: {type: introspection, issuer: https://partner.example, endpoint: "${introspection.endpoint}", clientId: portcullis, clientSecret: s3cret, audience: https://mcp.example.com/mcp, clockTolerance: 5m}
 upstreams: {up: {url: "${upstream.url}"}}
 routes:
   - {path: /api/*, resource: https://mcp.example.com/mcp, upstream: up, authenticate: corp, scopes: [dashboards:read]${route}}
+  - {path: /opaque, resource: https://mcp.example.com/mcp, upstream: up, authenticate: partner${route}}
+  - {path: /mcp, upstream: up, authenticate: corp${route}, mcp: {rules: [{allow: {tools: [list_dashboards]}, require: {scopes: [dashboards:read]}}]}}
 `;
 }
 
@@ -41,7 +55,7 @@ interface Call {
 async function sceneOf(t: Test, with_: Variation = {}) {
   // The clock stands still unless it is moved.
   let clock = Math.floor(Date.now() / 1000) * 1000;
-  const gateway = await startTestGateway({ yaml: yamlOf(with_), now: () => clock });
+  const gateway = await startTestGateway({ yaml: yamlOf(with_), now: () => clock, streamTickMs: 10 });
   const client = createClient({ port: gateway.port });
   t.teardown(async () => {
     client.close();
@@ -318,4 +332,105 @@ t.test('a route that requires bound tokens says so in its metadata', async (t) =
   t.equal((await scene.call({ proof: await scene.proof() })).outcome, '200 ok');
   const document = await fetch(`http://127.0.0.1:${scene.port}/.well-known/oauth-protected-resource/mcp`);
   t.match(await document.json(), { dpop_bound_access_tokens_required: true });
+});
+
+t.test('the DPoP client of an OAuth library works as it stands, nonce included', async (t) => {
+  const scene = await sceneOf(t, { dpop: ', dpop: {nonce: required}' });
+  const keys = await oauth.generateKeyPair('ES256');
+  const DPoP = oauth.DPoP({}, keys);
+  const bound = await issuer.token({ cnf: { jkt: await DPoP.calculateThumbprint() } });
+  const options: oauth.ProtectedResourceRequestOptions = {
+    DPoP,
+    // What its clients type is the public URL; here it is reached under another address.
+    [oauth.customFetch]: (address, init) =>
+      fetch(address.replace('https://mcp.example.com', `http://127.0.0.1:${scene.port}`), init as RequestInit),
+  };
+  const call = () => oauth.protectedResourceRequest(bound, 'GET', new URL(`${url}?page=2`), undefined, null, options);
+  const refused = await call().catch((error: unknown) => error);
+  t.ok(oauth.isDPoPNonceError(refused), 'it is told to use a nonce');
+  for (const _call of [1, 2, 3]) {
+    const response = await call();
+    t.equal(response.status, 200);
+    await response.body?.cancel();
+  }
+});
+
+t.test('tokens that are introspected are bound in the same way, from the first request and from memory', async (t) => {
+  const scene = await sceneOf(t);
+  const opaque = 'an-opaque-token';
+  const seconds = Math.floor(scene.now() / 1000);
+  introspection.answers.set(opaque, {
+    active: true,
+    iss: 'https://partner.example',
+    aud: 'https://mcp.example.com/mcp',
+    sub: 'anna',
+    client_id: 'partner_app',
+    token_type: 'DPoP',
+    exp: seconds + 300,
+    ...key.binding,
+  });
+  const proof = (options: Partial<ProofOptions> = {}) =>
+    scene.proof({ token: opaque, url: 'https://mcp.example.com/opaque', ...options });
+  const call = async (more: Call) =>
+    (await scene.call({ path: '/opaque', authorization: `DPoP ${opaque}`, ...more })).outcome;
+  t.equal(await call({ proof: await proof() }), '200 ok');
+  t.equal(await call({ proof: await proof() }), '200 ok');
+  t.equal(await call({}), '401 invalid_token');
+  t.equal(await call({ proof: await proof({ method: 'POST' }) }), '401 invalid_token');
+  t.equal(await call({ authorization: `Bearer ${opaque}` }), '401 invalid_token');
+  t.equal(introspection.questions.length, 1, 'asked about once');
+});
+
+t.test('on an MCP route a refused proof is a JSON-RPC error, and a call with a good one is carried out', async (t) => {
+  const scene = await sceneOf(t);
+  const client = createClient({ port: scene.port });
+  t.teardown(() => client.close());
+  const seen = upstream.requests.length;
+  const post = (headers: Record<string, string>) =>
+    client.post(toolCall('list_dashboards'), { headers: { authorization: `DPoP ${token}`, ...headers } });
+  const refused = await post({});
+  t.equal(refused.status, 401);
+  t.match(JSON.parse(refused.text), {
+    jsonrpc: '2.0',
+    id: null,
+    error: { code: 401, data: { code: 'invalid_token' } },
+  });
+  t.match(refused.headers['www-authenticate'], /^Bearer .*, DPoP algs="[^"]+", error="invalid_dpop_proof"$/);
+  const { credentials, detail } = await scene.record(({ id }) => id === refused.id);
+  t.same(credentials, [{ kind: 'dpop-token', authenticator: 'corp', id: 'bound' }], 'whose token it was is on record');
+  t.match(detail, { credential: { kind: 'dpop-token', problem: 'proof_missing' } });
+  t.equal(upstream.requests.length, seen);
+  const dpop = await scene.proof({ method: 'POST', url: 'https://mcp.example.com/mcp' });
+  t.equal((await post({ dpop })).status, 200);
+});
+
+t.test('a stream goes on over reloads, until one takes its kind of proof away', async (t) => {
+  const scene = await sceneOf(t);
+  const hold = async () => {
+    const stream = await holdStream({
+      port: scene.port,
+      path: '/api/stream',
+      headers: {
+        authorization: `DPoP ${token}`,
+        dpop: await scene.proof({ url: 'https://mcp.example.com/api/stream' }),
+      },
+    });
+    t.teardown(() => stream.leave());
+    t.equal(stream.response.statusCode, 200);
+    return stream;
+  };
+  const first = await hold();
+  await scene.reloadWith({ dpop: ', dpop: {nonce: required, maxAge: 30s}' });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.notOk(
+    (await scene.records()).some(({ stage }) => stage === 'stream'),
+    'how old or fresh proofs must be is no matter',
+  );
+  await scene.reloadWith({ dpop: ', dpop: {algorithms: [PS256]}' });
+  t.equal(await first.ended(), 'clean');
+  await scene.reloadWith({});
+  const second = await hold();
+  await scene.reloadWith({ dpop: ', dpop: "off"' });
+  t.equal(await second.ended(), 'clean');
+  await scene.matchingRecords(2, ({ stage, reason }) => stage === 'stream' && reason === 'revoked');
 });
