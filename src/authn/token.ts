@@ -10,8 +10,9 @@ export interface CompactToken {
 /** Base64url without padding whose unused trailing bits are zero: each byte string has exactly one spelling. */
 const segment = '(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{4}|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]|[A-Za-z0-9_-][AQgw])';
 const compactForm = new RegExp(`^(${segment})\\.(${segment})\\.${segment}$`);
-/** `{` and what may follow it, in Base64url. */
-const joseHeader = /^e[wy3][A-Za-z0-9_-]*\./;
+/** How a header of JOSE begins. Random bytes hardly ever do. */
+const joseHeaderStart = /^\{\s*"[ -~]*$/;
+const joseHeaderStartLength = 12;
 
 /** A fatal decoder: bytes that are no UTF-8 make no text. A byte order mark stays and is no JSON. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -36,7 +37,9 @@ export function peekIssuer(token: CompactToken): string | undefined {
  * somebody's whom it should not be shown to. A JWE (RFC 7516 §7.1, five segments) does.
  */
 export function isOpaque(text: string): boolean {
-  return !joseHeader.test(text) || text.split('.').length === 5;
+  const [first = '', ...others] = text.split('.');
+  const start = Buffer.from(first.slice(0, joseHeaderStartLength), 'base64url').toString('latin1');
+  return others.length === 0 || others.length === 4 || !joseHeaderStart.test(start);
 }
 
 function parseJsonObject(base64url: string): Record<string, unknown> | undefined {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { parseCompactToken, peekIssuer } from '../../src/authn/token.ts';
+import { isOpaque, parseCompactToken, peekIssuer } from '../../src/authn/token.ts';
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
@@ -59,4 +59,39 @@ t.test('the issuer is peeked at only as text', (t) => {
   t.equal(peek({ iss: 'https://idp.example/' }), 'https://idp.example/');
   for (const iss of [['https://idp.example/'], 7, null, { a: 1 }, undefined]) t.equal(peek({ iss }), undefined);
   t.end();
+});
+
+t.test('a token is opaque that hides its issuer by design, and none that is a spoilt JWT', async (t) => {
+  const jwt = 'eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJpc3MiOiJodHRwczovL2lkcC5leGFtcGxlIn0.AAAA';
+  for (const text of [
+    'abc',
+    'ory_at_x.y',
+    'v4.public.abc',
+    'ey',
+    'eyJhbGci',
+    'eyJhbGciOiJkaXIifQ..AAAA.AAAA.AAAA',
+    '...',
+  ]) {
+    t.equal(isOpaque(text), true, text);
+  }
+  // Between the start of the header, by which it is known, and the end anything may have gone wrong.
+  const spoiling = fc.record({
+    at: fc.integer({ min: 12, max: jwt.length }),
+    cut: fc.integer({ min: 0, max: 3 }),
+    put: fc.stringMatching(/^[A-Za-z0-9_~+/=-]{0,3}$/),
+  });
+  fc.assert(
+    fc.property(spoiling, ({ at, cut, put }) => {
+      const text = jwt.slice(0, at) + put + jwt.slice(at + cut);
+      return !text.includes('.') || parseCompactToken(text) !== undefined || !isOpaque(text);
+    }),
+  );
+  // Such as Ory's: random bytes, a dot, and their authentication code.
+  const bytes = fc.uint8Array({ minLength: 32, maxLength: 32 });
+  fc.assert(
+    fc.property(bytes, bytes, (random, code) => {
+      return isOpaque(`${Buffer.from(random).toString('base64url')}.${Buffer.from(code).toString('base64url')}`);
+    }),
+    { numRuns: 2000 },
+  );
 });
