@@ -49,6 +49,8 @@ export interface RevocationFeedOptions {
   readonly intervalMs?: number | undefined;
   /** Milliseconds of a clock that never goes back. */
   readonly monotonic?: () => number;
+  /** Replaces the look at the file. */
+  readonly stampOf?: (path: string) => Promise<string>;
 }
 
 /**
@@ -61,6 +63,7 @@ export function createRevocationFeed(
   options: RevocationFeedOptions,
 ): RevocationFeed {
   const now = options.monotonic ?? performance.now.bind(performance);
+  const lookAt = options.stampOf ?? stampOf;
   let path: string | undefined;
   let taken: RevocationList | undefined;
   let inForce: RevocationEntries = noEntries;
@@ -70,6 +73,7 @@ export function createRevocationFeed(
   let changedAt: number | undefined;
   let restlessSince: number | undefined;
   let running: Promise<void> | undefined;
+  let lookingSince = 0;
   let closed = false;
 
   function enforce(entries: RevocationEntries): void {
@@ -90,7 +94,7 @@ export function createRevocationFeed(
   async function look(): Promise<void> {
     const looked = path;
     if (looked === undefined) return;
-    const found = await stampOf(looked);
+    const found = await lookAt(looked);
     if (closed || looked !== path) return;
     const time = now();
     if (found !== stamp) {
@@ -129,11 +133,22 @@ export function createRevocationFeed(
     options.record({ event: 'revocation list refused', problem: reason });
   }
 
+  /** A file system that hangs keeps the look at it from ending; when it answers again, the file counts as changed. */
+  function tellOfHanging(): void {
+    if (problem !== undefined || now() - lookingSince < restlessMs) return;
+    stamp = undefined;
+    refuse('the file system does not answer');
+  }
+
   function poll(): Promise<void> {
-    running ??= look().finally(() => {
-      running = undefined;
-    });
-    return running;
+    if (running !== undefined) tellOfHanging();
+    else {
+      lookingSince = now();
+      running = look().finally(() => {
+        running = undefined;
+      });
+    }
+    return running!;
   }
 
   follow(first);

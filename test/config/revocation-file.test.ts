@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { compileRevocations, noEntries, type RevocationEntries, revokesCaller } from '../../src/authn/revocations.ts';
 import { ConfigError } from '../../src/config/load.ts';
 import { maxRevocationBytes, parseRevocationFile } from '../../src/config/revocation-file.ts';
+import { stampOf } from '../../src/config/watch.ts';
 import { createRevocationFeed, type RevocationFeed, revocationPollMs } from '../../src/revocation-feed.ts';
 import { agentCaller } from '../support/forwarder.ts';
 import { linesOf, loadText } from './support.ts';
@@ -179,12 +180,19 @@ interface Followed {
   readonly path: string;
   readonly records: readonly Readonly<Record<string, unknown>>[];
   readonly metric: () => string;
+  /** Lets this much time pass and begins a look, without waiting for it. */
+  elapse(ms: number): void;
   /** Lets this much time pass and looks once; yields whether `a` and `b` are revoked. */
   after(ms: number): Promise<string>;
 }
 
 /** A feed on a clock of its own that looks only when told to. */
-function follow(t: Test, content: string, path = join(t.testdir(), 'revoked.yaml')): Followed {
+function follow(
+  t: Test,
+  content: string,
+  path = join(t.testdir(), 'revoked.yaml'),
+  look: (path: string) => Promise<string> = stampOf,
+): Followed {
   let time = 0;
   let metric = '';
   const records: Readonly<Record<string, unknown>>[] = [];
@@ -196,6 +204,7 @@ function follow(t: Test, content: string, path = join(t.testdir(), 'revoked.yaml
       log: pino({ level: 'silent' }),
       intervalMs: 0,
       monotonic: () => time,
+      stampOf: look,
       record: (detail) => records.push(detail),
       observe: {
         revocationsTaken: (entries) => {
@@ -213,6 +222,10 @@ function follow(t: Test, content: string, path = join(t.testdir(), 'revoked.yaml
     path,
     records,
     metric: () => metric,
+    elapse(ms) {
+      time += ms;
+      void feed.poll();
+    },
     async after(ms) {
       time += ms;
       await feed.poll();
@@ -295,6 +308,32 @@ t.test('a bad or missing file leaves the last good list in force and says so, un
   t.strictSame(feed.state()?.problem, undefined);
   t.match(records.at(-1), { event: 'revocation list taken', entries: 1 });
   await after(500);
+  t.equal(metric(), '1 entries');
+});
+
+t.test('a file system that hangs is told of, and the last good list stays until it answers', async (t) => {
+  let answer = () => {};
+  let hangs = false;
+  const hanging = async (path: string) => {
+    if (hangs) await new Promise<void>((resolve) => (answer = resolve));
+    return stampOf(path);
+  };
+  const { after, elapse, feed, records, metric } = follow(t, 'jti: [a]', undefined, hanging);
+  await after(0);
+  await after(500);
+  hangs = true;
+  const look = after(200);
+  elapse(4800);
+  t.strictSame(feed.state()?.problem, undefined, 'not yet');
+  elapse(200);
+  t.match(feed.state(), { entries: 1, problem: 'the file system does not answer' });
+  elapse(200);
+  t.match(records, [{ event: 'revocation list refused' }], 'once');
+  t.equal(metric(), 'refused');
+  hangs = false;
+  answer();
+  t.equal(await look, 'a');
+  t.strictSame(feed.state()?.problem, undefined);
   t.equal(metric(), '1 entries');
 });
 
