@@ -39,6 +39,9 @@ export function findOwner(credential: Credential, owners: Owners, opaqueOwner: s
     return owner === undefined ? { credential, owner, reason: 'unknown' } : { credential, owner };
   }
   if (credential.kind === 'client-certificate') return { credential, owner: undefined, reason: 'format' };
+  // A key in the wrong scheme is a key all the same, and nobody's token to ask about.
+  const isKey = credential.kind === 'dpop-token' && keyOwner(owners, credential.token, 'authorization') !== undefined;
+  if (isKey) return { credential, owner: undefined, reason: 'scheme' };
   const token = parseCompactToken(credential.token);
   if (token === undefined) {
     const owner = isOpaque(credential.token) ? owners.opaque.get(opaqueOwner ?? '') : undefined;

@@ -174,6 +174,11 @@ t.test('a header from the proxy that cannot be read is 400, and nothing is guess
   const good = clientCert(agent);
   const bare = good.slice(1, -1);
   const plain = await sceneOf(t);
+  t.equal(
+    (await plain.send({ headers: { 'client-cert': good } })).outcome,
+    '200 ok',
+    'what is good is known from then on',
+  );
   for (const [what, headers] of Object.entries<Record<string, string | string[]>>({
     empty: { 'client-cert': '' },
     'without colons': { 'client-cert': bare },
@@ -187,6 +192,7 @@ t.test('a header from the proxy that cannot be read is 400, and nothing is guess
     'no certificate': { 'client-cert': ':AAAA:' },
     'something behind it': { 'client-cert': `:${Buffer.concat([der(agent), Buffer.from([0])]).toString('base64')}:` },
     'a chain alone': { 'client-cert-chain': good },
+    'two chains and no certificate': { 'client-cert-chain': [good, good] },
     'a chain of something else': { 'client-cert': good, 'client-cert-chain': 'x' },
     'a chain without end': { 'client-cert': good, 'client-cert-chain': Array(9).fill(good).join(', ') },
   })) {

@@ -35,12 +35,14 @@ function yamlOf({ dpop = '', route = '' }: Variation): string {
 server: {listen: "127.0.0.1:0", publicUrl: https://mcp.example.com}
 admin: {listen: "127.0.0.1:0"}
 authenticators:
+  keys: {type: apiKey, keys: [{id: k1, hash: "sha256:${createHash('sha256').update('sk_x').digest('hex')}", clientId: reporting_tool, scopes: [], expires: 2099-01-01}]}
   corp: {type: jwt, issuer: "${issuer.issuer}", audience: https://mcp.example.com/mcp, clockTolerance: 5m${dpop}}
   partner: {type: introspection, issuer: https://partner.example, endpoint: "${introspection.endpoint}", clientId: portcullis, clientSecret: s3cret, audience: https://mcp.example.com/mcp, clockTolerance: 5m}
 upstreams: {up: {url: "${upstream.url}"}}
 routes:
   - {path: /api/*, resource: https://mcp.example.com/mcp, upstream: up, authenticate: corp, scopes: [dashboards:read]${route}}
   - {path: /opaque, resource: https://mcp.example.com/mcp, upstream: up, authenticate: partner${route}}
+  - {path: /keyed, upstream: up, authenticate: keys}
   - {path: /mcp, upstream: up, authenticate: corp${route}, mcp: {rules: [{allow: {tools: [list_dashboards]}, require: {scopes: [dashboards:read]}}]}}
 `;
 }
@@ -379,6 +381,8 @@ t.test('tokens that are introspected are bound in the same way, from the first r
   t.equal(await call({ proof: await proof({ method: 'POST' }) }), '401 invalid_token');
   t.equal(await call({ authorization: `Bearer ${opaque}` }), '401 invalid_token');
   t.equal(introspection.questions.length, 1, 'asked about once');
+  t.equal(await call({ authorization: 'DPoP sk_the-key-of-somebody', proof: await proof() }), '401 invalid_token');
+  t.equal(introspection.questions.length, 1, 'a key in the wrong scheme is shown to nobody');
 });
 
 t.test('on an MCP route a refused proof is a JSON-RPC error, and a call with a good one is carried out', async (t) => {
