@@ -201,6 +201,12 @@ t.test('what the endpoint says is judged like the claims of a JWT', async (t) =>
     ['a refresh token, said otherwise', { token_type: 'refresh_token' }, 'token_type'],
     ['a type that is no string', { token_type: ['Bearer'] }, 'token_type'],
     ['an ID token', { at_hash: 'x' }, 'token_type'],
+    [
+      'an ID token with the audiences of the access token, as Keycloak has it',
+      { typ: 'ID', token_type: 'ID' },
+      'token_type',
+    ],
+    ['a refresh token of Keycloak', { typ: 'Refresh', token_type: 'Refresh' }, 'token_type'],
     ['bound to nothing', { cnf: null }, 'sender_constraint'],
     ['bound to a certificate that is not here', { cnf: { 'x5t#S256': 'A'.repeat(43) } }, 'sender_constraint'],
     ['bound to a key, presented as Bearer', { cnf: { jkt: 'A'.repeat(43) } }, 'sender_constraint'],
