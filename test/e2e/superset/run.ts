@@ -2,8 +2,11 @@
 import { after } from 'node:test';
 import { catalogueTests } from './catalogue.ts';
 import { createDaemons } from './daemons.ts';
+import { embeddedTests } from './embedded.ts';
+import { failClosedTests } from './fail-closed.ts';
 import { identityTests } from './identity.ts';
 import { type Installation, install } from './install.ts';
+import { restTests } from './rest.ts';
 import { startServers } from './servers.ts';
 import { startWorld } from './world.ts';
 
@@ -34,6 +37,9 @@ async function run(installation: Installation): Promise<void> {
   say('started');
   identityTests(world);
   catalogueTests(world);
+  restTests(world);
+  embeddedTests(world);
+  failClosedTests(world);
   after(async () => {
     await world.close();
     await servers.close();

@@ -19,8 +19,8 @@ export interface Ports {
   readonly keycloak: number;
   readonly mcp: number;
   readonly web: number;
-  /** For a further MCP server. */
-  readonly spare: number;
+  /** For further MCP servers. */
+  readonly spare: readonly [number, number];
 }
 
 export interface Servers {
@@ -37,8 +37,8 @@ export interface Servers {
 /** Throws an Error with the log of what does not start. */
 export async function startServers(daemons: Daemons, installation: Installation): Promise<Servers> {
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-superset-'));
-  const [gateway, admin, keycloakPort, mcpPort, webPort, spare] = await freePorts(6);
-  const ports = { gateway, admin, keycloak: keycloakPort, mcp: mcpPort, web: webPort, spare } as Ports;
+  const [gateway, admin, keycloakPort, mcpPort, webPort, first, second] = await freePorts(7);
+  const ports = { gateway, admin, keycloak: keycloakPort, mcp: mcpPort, web: webPort, spare: [first, second] } as Ports;
   const superset = prepareSuperset({
     daemons,
     installation,

@@ -11,10 +11,10 @@ sys.path.insert(0, str(DEPLOY))
 if os.environ.get("SUPERSET_STOCK") == "1":
     SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
     SQLALCHEMY_DATABASE_URI = os.environ["SUPERSET_DATABASE_URI"]
-    MCP_DEV_USERNAME = os.environ.get("MCP_DEV_USERNAME")
 else:
     globals().update({k: v for k, v in runpy.run_path(str(DEPLOY / "superset_config.py")).items() if k.isupper()})
 
+MCP_DEV_USERNAME = os.environ.get("MCP_DEV_USERNAME")
 PREVENT_UNSAFE_DB_CONNECTIONS = False
 TALISMAN_ENABLED = False
 RATELIMIT_ENABLED = False

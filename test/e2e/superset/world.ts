@@ -23,10 +23,14 @@ export interface World {
   readonly keys: Readonly<Record<keyof typeof keyHolders, string>>;
   /** Calls a tool at `/mcp`. */
   call(credential: string, tool: string, args?: unknown): Promise<Called>;
+  /** A request of the REST API. */
+  rest(credential: string, method: string, path: string, body?: unknown): Promise<ClientAnswer>;
   /** Any message at `/mcp`. */
   send(credential: string, message: object): Promise<Called>;
   /** What the gateway would tell Superset of a user, for calls past the gateway; `claims` are added. */
   assertionFor(username: string, claims?: Readonly<Record<string, unknown>>): Promise<string>;
+  /** `/readyz`. */
+  ready(): Promise<{ readonly status: number; readonly text: string }>;
   close(): Promise<void>;
 }
 
@@ -80,9 +84,23 @@ export async function startWorld(servers: Servers): Promise<World> {
     yaml,
     keys: Object.fromEntries(made.map(([name, { key }]) => [name, key])) as World['keys'],
     send,
+    rest: (credential, method, path, body) =>
+      client.send({
+        method,
+        path,
+        headers: {
+          authorization: `Bearer ${credential}`,
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+        },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      }),
     assertionFor: (username, claims) =>
       signToken(publicUrl, { aud: 'superset-mcp', sub: username, preferred_username: username, ...claims }, { key }),
     call: (credential, tool, args = {}) => send(credential, toolCall(tool, args)),
+    async ready() {
+      const response = await fetch(`http://127.0.0.1:${gateway.adminPort}/readyz`);
+      return { status: response.status, text: await response.text() };
+    },
     async close() {
       client.close();
       await gateway.close();
@@ -144,4 +162,13 @@ export function readAnswer(answer: ClientAnswer): Called {
     ...(error !== undefined && { error }),
     text: content.map(({ text = '' }) => text).join(''),
   };
+}
+
+/** Asks until it holds; fails after a minute. */
+export async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; ) {
+    if (await holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`it never came that ${what}`);
 }
