@@ -1,5 +1,5 @@
 // Whether a caller who was authenticated before still would be, under another configuration: the token or key itself is gone by then.
-import { admit } from './authenticate.ts';
+import { admit } from './admit.ts';
 import type { VerificationContext, Verified } from './authenticator.ts';
 import { type JudgedCertificate, judgeCertificate } from './client-certificate.ts';
 import type { AuthenticatorSet } from './create.ts';

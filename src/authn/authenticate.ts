@@ -1,5 +1,6 @@
 // Who is calling: every presented credential is verified, and together they must be what the route demands.
 import { GatewayError } from '../errors.ts';
+import { admit } from './admit.ts';
 import type { Authenticator, RefusalReason, Verification, VerificationContext, Verified } from './authenticator.ts';
 import { type JudgedCertificate, judgeCertificate } from './client-certificate.ts';
 import type { AuthenticatorSet } from './create.ts';
@@ -7,11 +8,10 @@ import type { Credential, CredentialRecord, Credentials, PeerCertificate } from 
 import { isProofRefusal } from './dpop.ts';
 import { findOwner, presentedCredential } from './owner.ts';
 import type { AuthenticatePlan } from './plan.ts';
-import type { AuthMethod, Caller } from './principal.ts';
-import { credentialRefused, proofRefused, senderUnbound } from './refusal.ts';
+import type { Caller } from './principal.ts';
+import { credentialRefused, proofRefused } from './refusal.ts';
 import type { Revocations, RevokedBy } from './revocations.ts';
-import { intersectScopes } from './scopes.ts';
-import { isSenderConstrained, type Sender, verifySender } from './sender-constraint.ts';
+import { type Sender, verifySender } from './sender-constraint.ts';
 
 export { type AuthenticatePlan, authenticatorNamesOf, compileAuthenticate } from './plan.ts';
 
@@ -192,80 +192,6 @@ function unavailable(error: unknown, { credential, name, startedMs, observe, con
   observe.credentialJudged(name, 'unavailable', reason ?? 'internal', secondsSince(startedMs));
   record(context, credential, name, undefined);
   throw error;
-}
-
-/** Steps 4 to 6: named by the route, enough for it, and of one client. */
-export function admit(
-  plan: AuthenticatePlan,
-  token: Verified | undefined,
-  judgedCertificate: JudgedCertificate | undefined,
-): Caller {
-  if (token === undefined || judgedCertificate !== undefined) return callerOf(plan, token, judgedCertificate);
-  let caller = plan.callers.get(token);
-  if (caller === undefined) {
-    caller = callerOf(plan, token, undefined);
-    plan.callers.set(token, caller);
-  }
-  return caller;
-}
-
-function callerOf(
-  plan: AuthenticatePlan,
-  token: Verified | undefined,
-  judgedCertificate: JudgedCertificate | undefined,
-): Caller {
-  const certificate = judgedCertificate?.verified;
-  const tokenOwner = token?.principal.authenticator;
-  const certificateOwner = certificate?.principal.authenticator;
-  if (token !== undefined && !plan.named.has(tokenOwner!)) {
-    throw credentialRefused(token.principal.kind === 'api-key' ? 'api-key' : 'access-token', 'not_accepted');
-  }
-  const principal = token?.principal ?? certificate?.principal;
-  const satisfied = plan.alternatives.some((members) =>
-    members.every((name) => name === tokenOwner || name === certificateOwner),
-  );
-  if (principal === undefined || !satisfied) throw required(plan.demand);
-  const senderConstrained = isSenderConstrained(principal);
-  if (plan.senderConstrained && !senderConstrained) throw senderUnbound(principal.kind);
-  if (token !== undefined) checkSameClient(plan, token, certificate);
-  return {
-    principal,
-    certificate: token === undefined ? undefined : certificate?.principal,
-    method: methodOf(token, certificate),
-    scopes: plan.widenScopes(intersectScopes(token?.principal.scopes, certificate?.principal.scopes)),
-    senderConstrained,
-    authenticatedBy: [tokenOwner, certificateOwner].filter((name) => name !== undefined),
-    responseHeaders: token?.responseHeaders,
-    certificateUntil: judgedCertificate?.until,
-  };
-}
-
-/** A certificate beside a token or key must be the same client's, and must be there for the clients of `certificateFor`. */
-function checkSameClient(plan: AuthenticatePlan, token: Verified, certificate: Verified | undefined): void {
-  const { authenticator, clientId } = token.principal;
-  if (certificate !== undefined) {
-    if (certificate.principal.clientId === clientId) return;
-    throw new GatewayError('denied', 'The client certificate is that of another client than the token or key.', {
-      reason: 'client_mismatch',
-    });
-  }
-  if (clientId === undefined) return;
-  if (plan.certificateFor.has(clientId) || plan.certificateFor.has(`${authenticator}/${clientId}`)) {
-    throw required('the client certificate of this client beside its token or key', 'certificate');
-  }
-}
-
-function required(what: string, reason?: string): GatewayError {
-  const demand = what === '' ? 'credentials that this gateway accepts' : what;
-  return new GatewayError('credentials_required', `Authentication is required: present ${demand}.`, {
-    ...(reason !== undefined && { reason }),
-  });
-}
-
-function methodOf(token: Verified | undefined, certificate: Verified | undefined): AuthMethod {
-  if (token === undefined) return 'mtls';
-  const method = token.principal.kind === 'api-key' ? 'api-key' : 'oauth';
-  return certificate === undefined ? method : `mtls+${method}`;
 }
 
 function record(
