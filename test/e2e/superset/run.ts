@@ -6,8 +6,10 @@ import { embeddedTests } from './embedded.ts';
 import { failClosedTests } from './fail-closed.ts';
 import { identityTests } from './identity.ts';
 import { type Installation, install } from './install.ts';
+import { outageTests } from './outages.ts';
 import { restTests } from './rest.ts';
 import { startServers } from './servers.ts';
+import { wireTests } from './wire.ts';
 import { startWorld } from './world.ts';
 
 const daemons = createDaemons();
@@ -39,6 +41,8 @@ async function run(installation: Installation): Promise<void> {
   catalogueTests(world);
   restTests(world);
   embeddedTests(world);
+  wireTests(world);
+  outageTests(world);
   failClosedTests(world);
   after(async () => {
     await world.close();

@@ -1,0 +1,48 @@
+// Stands between gateway and Superset and keeps what Superset answered, byte for byte.
+import { once } from 'node:events';
+import { createServer, request as sendPlainly } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface Recorder {
+  readonly port: number;
+  /** Bodies in the order in which they ended; of an answer that was broken off, what had come. */
+  readonly bodies: readonly Buffer[];
+  /** Requests whose answer was not taken to its end. */
+  readonly abandoned: () => number;
+  close(): Promise<void>;
+}
+
+export async function startRecorder(port: number): Promise<Recorder> {
+  const bodies: Buffer[] = [];
+  let abandoned = 0;
+  const server = createServer((incoming, outgoing) => {
+    const { method, url, headers } = incoming;
+    const forwarded = sendPlainly({ host: '127.0.0.1', port, method, path: url, headers, agent: false });
+    incoming.pipe(forwarded);
+    forwarded.on('error', () => outgoing.destroy());
+    forwarded.on('response', (response) => {
+      const chunks: Buffer[] = [];
+      outgoing.writeHead(response.statusCode ?? 502, response.rawHeaders);
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('close', () => bodies.push(Buffer.concat(chunks)));
+      response.pipe(outgoing);
+    });
+    outgoing.on('close', () => {
+      if (outgoing.writableFinished) return;
+      abandoned += 1;
+      forwarded.destroy();
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    bodies,
+    abandoned: () => abandoned,
+    async close() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
