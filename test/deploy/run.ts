@@ -4,6 +4,7 @@ import { checkCompose } from './compose.ts';
 import { checkImage } from './image.ts';
 import { checkHelm, checkKubernetes } from './kubernetes.ts';
 import { checkMonitoring } from './monitoring.ts';
+import { checkEnvoy, checkNginx } from './proxies.ts';
 import { Lacking } from './tools.ts';
 
 const parts: Readonly<Record<string, () => Promise<void>>> = {
@@ -12,6 +13,8 @@ const parts: Readonly<Record<string, () => Promise<void>>> = {
   kubernetes: checkKubernetes,
   helm: checkHelm,
   monitoring: checkMonitoring,
+  nginx: checkNginx,
+  envoy: checkEnvoy,
 };
 
 const words = process.argv.slice(2);

@@ -79,7 +79,8 @@ export async function startScene(): Promise<Scene> {
 
 /** Starts a process; its output is kept. */
 export function launch([command, ...args]: readonly string[]): Running {
-  const child = spawn(command!, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  // A group of its own: what it starts itself is ended with it.
+  const child = spawn(command!, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   let text = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (piece) => {
@@ -94,9 +95,9 @@ export function launch([command, ...args]: readonly string[]): Running {
     output: () => text,
     async stop(signal) {
       if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return child.exitCode;
-      const closed = once(child, 'close');
-      child.kill(signal);
-      const [code] = (await closed) as [number | null];
+      const exited = once(child, 'exit');
+      process.kill(signal === 'SIGKILL' ? -child.pid : child.pid, signal);
+      const [code] = (await exited) as [number | null];
       return code;
     },
   };
