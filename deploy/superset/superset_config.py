@@ -1,4 +1,7 @@
-"""Superset behind the gateway: who the caller is comes from the gateway's assertion. A missing variable stops Superset."""
+"""Superset behind the gateway: who the caller is comes from the gateway's assertion. A missing variable stops Superset.
+
+This file and portcullis_superset.py stand in one folder that is on PYTHONPATH.
+"""
 
 import os
 

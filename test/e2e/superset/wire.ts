@@ -29,7 +29,7 @@ export function wireTests(world: World): void {
         ['execute_sql', { request: { database_id: 1, sql: 'SELECT * FROM sales', limit: 180 } }, 40_000],
         ['get_chart_preview', { request: { identifier: 1, format: 'ascii' } }, 1000],
         ['search_tools', { query: 'chart' }, 1000],
-        ['execute_sql', slowly(5_000_000), 100],
+        ['execute_sql', slowly(12_000_000), 100],
       ] as const) {
         const { answer, text } = await world.call(everything, name, args);
         assert.equal(answer.status, 200, answer.text);
