@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureAll, openTarget, printSamples, requestOf, startProcess, type Target } from './meter.ts';
+import { createPinning } from './pinning.ts';
 import { prepareScene, type Scene } from './scene.ts';
 import { boundByCertificate, boundByProof, opaque, type TokenKind } from './tokens.ts';
 
@@ -16,6 +17,7 @@ const { values: options } = parseArgs({
     warmup: { type: 'string', default: '15000' },
     connections: { type: 'string', default: '16' },
     tokens: { type: 'boolean', default: false },
+    'no-pinning': { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 });
@@ -28,7 +30,8 @@ const meter = {
 const bare = 'bare @fastify/http-proxy';
 
 const directory = mkdtempSync(join(tmpdir(), 'portcullis-bench-'));
-const scene = await prepareScene(directory, { allTokens: options.tokens });
+const pinning = createPinning(!options['no-pinning']);
+const scene = await prepareScene(directory, pinning, { allTokens: options.tokens });
 const children: ChildProcess[] = [];
 const targets: Target[] = [];
 try {
@@ -47,7 +50,7 @@ try {
   if (!options.json) {
     const { rounds, requests, connections } = meter;
     console.log(
-      `Node ${process.versions.node}, ${rounds} rounds of ${requests} requests behind ${meter.warmup} of warm-up, ${connections} connections, ${scene.body.length} bytes out, ${scene.answerBytes} back\n`,
+      `Node ${process.versions.node}, ${rounds} rounds of ${requests} requests behind ${meter.warmup} of warm-up, ${connections} connections, ${scene.body.length} bytes out, ${scene.answerBytes} back, ${pinning.described}\n`,
     );
   }
   printSamples(samples, bare, options.json);
@@ -59,7 +62,7 @@ try {
 }
 
 function start(...args: string[]): ChildProcess {
-  const child = startProcess(scene, args);
+  const child = startProcess(scene, pinning, args);
   children.push(child);
   return child;
 }

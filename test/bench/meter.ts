@@ -1,7 +1,8 @@
 // What the benchmarks of requests share: targets that take turns, the CPU time of a process for each request, and the table.
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { type Dispatcher, Pool } from 'undici';
+import type { Pinning } from './pinning.ts';
 import type { Scene } from './scene.ts';
 
 type Request = Dispatcher.RequestOptions;
@@ -38,11 +39,9 @@ export function requestOf({ body }: Scene, headers: Record<string, string> = {})
   };
 }
 
-export function startProcess(scene: Scene, args: readonly string[]): ChildProcess {
-  return spawn(process.execPath, args, {
-    env: { ...process.env, ...scene.environment, PORT: String(scene.portOf(args[0]!)), NODE_ENV: 'production' },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+export function startProcess(scene: Scene, pinning: Pinning, args: readonly string[]): ChildProcess {
+  const env = { ...scene.environment, PORT: String(scene.portOf(args[0]!)), NODE_ENV: 'production' };
+  return pinning.startNode(args, env, 'measured');
 }
 
 /** Connects to the port and waits until it answers the target's own kind of request with 200. */

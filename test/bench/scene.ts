@@ -1,5 +1,4 @@
 // What all targets of a benchmark share: certificates, a token, the upstream in a process of its own, and the gateway's configuration.
-import { spawn } from 'node:child_process';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -7,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { exportJWK, type JWTPayload, SignJWT } from 'jose';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import type { Pinning } from './pinning.ts';
 
 export interface Scene {
   readonly configFile: string;
@@ -31,7 +31,7 @@ export interface Scene {
 const answerBytes = 1024;
 
 /** With `allTokens` the gateway also asks for client certificates, and takes opaque tokens. */
-export async function prepareScene(directory: string, { allTokens = false } = {}): Promise<Scene> {
+export async function prepareScene(directory: string, pinning: Pinning, { allTokens = false } = {}): Promise<Scene> {
   const { certFile, keyFile, caFile, caPem, issueClientCertificate } = await certificateFiles(directory);
   const [upstreamPort, plainPort, barePort, gatewayPort, adminPort] = await freePorts(5);
   const environment = {
@@ -41,10 +41,11 @@ export async function prepareScene(directory: string, { allTokens = false } = {}
     UPSTREAM: `https://localhost:${upstreamPort}`,
     ANSWER_BYTES: String(answerBytes),
   };
-  const upstream = spawn(process.execPath, ['test/bench/upstream.ts'], {
-    env: { ...process.env, ...environment, PORT: String(upstreamPort) },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  const upstream = pinning.startNode(
+    ['test/bench/upstream.ts'],
+    { ...environment, PORT: String(upstreamPort) },
+    'beside',
+  );
   const resource = `https://localhost:${gatewayPort}/mcp`;
   const issuer = await startIssuer(resource);
   const configFile = join(directory, 'gateway.yaml');

@@ -1,0 +1,24 @@
+// Which processor runs what: the process that is measured has one to itself, so that neither the load nor the scheduler moves into its caches.
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+
+export interface Pinning {
+  /** Starts Node on the processor of what is measured, or beside it. */
+  startNode(args: readonly string[], env: NodeJS.ProcessEnv, place: 'measured' | 'beside'): ChildProcess;
+  /** For the report. */
+  readonly described: string;
+}
+
+/** Where there are two processors and util-linux's `taskset`; else, or unless `wanted`, everything runs anywhere. Moves this process too. */
+export function createPinning(wanted: boolean): Pinning {
+  const possible = wanted && availableParallelism() > 1 && spawnSync('taskset', ['-V']).status === 0;
+  if (possible) spawnSync('taskset', ['-a', '-c', '-p', '1', String(process.pid)]);
+  return {
+    startNode(args, env, place) {
+      const pinned = ['taskset', '-c', place === 'measured' ? '0' : '1', process.execPath, ...args];
+      const [command, ...rest] = possible ? pinned : pinned.slice(3);
+      return spawn(command!, rest, { env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'inherit'] });
+    },
+    described: possible ? 'the measured process on a processor of its own' : 'not pinned',
+  };
+}
