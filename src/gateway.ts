@@ -1,63 +1,32 @@
 // The path of one request, readable from top to bottom: `handle`. Every throw ends in `refuse`, every request in `end`.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
-import type { AuditLog, Urgency } from './audit/event.ts';
+import type { Urgency } from './audit/event.ts';
 import { completedEvent, decidedEvent } from './audit/exchange-event.ts';
 import { authenticate } from './authn/authenticate.ts';
 import { collectCredentials } from './authn/collect.ts';
-import type { PeerCertificate } from './authn/credential.ts';
-import { credentialRefused } from './authn/refusal.ts';
-import type { Revocations } from './authn/revocations.ts';
-import { GatewayError } from './errors.ts';
+import type { GatewayError } from './errors.ts';
+import { answerItself, answerPreflight, responseHeaders } from './gateway/answers.ts';
+import { authorizationFor, forwardTo } from './gateway/forwarding.ts';
+import { clientCertificateOf, type Exchange, factsOf, type Runtime } from './gateway/runtime.ts';
+import type { Route, Snapshot } from './gateway/snapshot.ts';
+import { takePlaceAt } from './gateway/under-way.ts';
 import { readBody } from './http/body.ts';
-import { corsHeaders, isPreflight, preflightHeaders } from './http/cors.ts';
-import { type Exchange as AnyExchange, openExchange } from './http/exchange.ts';
+import { isPreflight } from './http/cors.ts';
+import { openExchange } from './http/exchange.ts';
 import { checkFraming } from './http/limits.ts';
-import { certificateThatCounts } from './http/listener.ts';
 import { parseTarget } from './http/path.ts';
 import { statusOfError, toGatewayError, writeError } from './http/respond.ts';
 import { type RouteMatch, requireRoute } from './http/route.ts';
-import { type LiveStream, watchStream } from './live-streams.ts';
-import type { Log } from './log.ts';
-import { answerFilter, type FilterAnswer, readingOf } from './mcp/answer-filter.ts';
 import { auditArguments } from './mcp/audit-arguments.ts';
 import { jsonRpcError } from './mcp/json-rpc-error.ts';
 import { checkMediaType } from './mcp/media-type.ts';
 import { lookThrough, type MetaTools } from './mcp/meta-tools.ts';
 import { checkMirroredHeaders } from './mcp/mirrored-headers.ts';
 import { readMessage } from './mcp/read-message.ts';
-import { identifySession, sessionIdForClient } from './mcp/session.ts';
-import type { Metrics } from './metrics.ts';
+import { identifySession } from './mcp/session.ts';
 import { decide } from './policy/decide.ts';
 import { denial } from './policy/denial.ts';
-import { showsItem } from './policy/visible.ts';
-import type { Route, Snapshot } from './snapshot.ts';
-import { isSubscription, outlivesClient, takePlaceAt } from './under-way.ts';
-import { forward } from './upstream/forward.ts';
 import { leavePlace } from './upstream/load.ts';
-import type { RewriteHeaders } from './upstream/response-headers.ts';
-import type { Upstream } from './upstream/upstream.ts';
-
-export type Exchange = AnyExchange<Snapshot, Route>;
-
-/** What all requests share. `snapshot` is replaced as a whole by a reload. */
-export interface Runtime {
-  snapshot: Snapshot;
-  draining: boolean;
-  readonly now: () => number;
-  readonly log: Log;
-  readonly metrics: Metrics;
-  readonly audit: AuditLog;
-  readonly peerCertificate: (socket: Socket) => PeerCertificate | undefined;
-  /** What is revoked now, whatever the snapshot. */
-  readonly revocations: () => Revocations;
-  /** Requests that have begun and not ended. */
-  readonly open: Set<Exchange>;
-  /** Event streams that are open. */
-  readonly streams: Set<LiveStream>;
-  /** Answers that are read to their end although the client has left; each function gives one up. */
-  readonly leftBehind: Set<() => void>;
-}
 
 async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   const match = identifyRoute(exchange);
@@ -213,28 +182,6 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
   });
 }
 
-/**
- * Under this snapshot, which may be newer than the request. Throws GatewayError when nobody can say which certificate counts, or that of the
- * proxy that says so is revoked.
- */
-export function clientCertificateOf(
-  { request }: Exchange,
-  { authenticators, config }: Snapshot,
-  { now, peerCertificate, revocations }: Pick<Runtime, 'now' | 'peerCertificate' | 'revocations'>,
-): PeerCertificate | undefined {
-  const direct = certificateThatCounts(request.socket, config.server, peerCertificate);
-  const peer = authenticators.certificateSource({
-    direct,
-    peerAddress: request.socket.remoteAddress ?? '',
-    rawHeaders: request.rawHeaders,
-    now: now(),
-  });
-  const revokedBy =
-    direct === undefined || peer === direct ? undefined : revocations().ofCertificate(direct.certificate);
-  if (revokedBy !== undefined) throw credentialRefused('client-certificate', 'revoked', revokedBy);
-  return peer;
-}
-
 function inspect(exchange: Exchange, mcp: NonNullable<Route['mcp']>, metaTools: MetaTools, body: Buffer): void {
   checkMediaType(exchange.request.headers);
   exchange.message = readMessage(body);
@@ -246,149 +193,4 @@ function inspect(exchange: Exchange, mcp: NonNullable<Route['mcp']>, metaTools: 
 function sessionOf({ request, message, caller }: Exchange, { sessions }: Route): Exchange['session'] {
   if (sessions === undefined) return undefined;
   return identifySession(sessions, { headers: request.headers, message, principal: caller?.principal });
-}
-
-/** The record of an answer that opens a session says so: it is the one that names who the session belongs to. */
-function rewritesOf(exchange: Exchange, { sessions }: Route): RewriteHeaders | undefined {
-  if (sessions === undefined) return undefined;
-  return {
-    'mcp-session-id'(upstreamId) {
-      const { sealed, isNew, mark } = sessionIdForClient(
-        sessions,
-        upstreamId,
-        exchange.session,
-        exchange.caller?.principal,
-      );
-      if (isNew) exchange.detail = { session: { id: mark } };
-      return sealed;
-    },
-  };
-}
-
-function factsOf(exchange: Exchange, route: Route, runtime: Runtime) {
-  return {
-    route: route.name,
-    http: exchange,
-    client: { address: exchange.clientAddress },
-    caller: exchange.caller,
-    message: exchange.message,
-    now: runtime.now(),
-  };
-}
-
-/** Lists are read on their way back, and show what a call would be allowed to use. */
-function filterOf(upstream: Upstream, exchange: Exchange, route: Route, runtime: Runtime): FilterAnswer | undefined {
-  const { mcp, policy, metaTools } = route;
-  const reading = mcp && readingOf(exchange.message, metaTools);
-  if (mcp === undefined || reading === undefined) return undefined;
-  return answerFilter(reading, {
-    shows: showsItem(factsOf(exchange, route, runtime), { policy, metaTools, lists: mcp.lists }),
-    withheld: (cause) => {
-      const { id } = exchange;
-      runtime.log.warn({ id, upstream: upstream.name, err: cause }, 'the result of a search could not be read');
-    },
-    maxBytes: upstream.limits.responseBytes,
-  });
-}
-
-/** What proves to the upstream who is calling: made here, never the caller's own credential. */
-function authorizationFor(
-  { caller, request }: Exchange,
-  { upstream }: Route,
-  runtime: Runtime,
-): string | undefined | Promise<string> {
-  if (upstream?.authorize === undefined) return undefined;
-  if (caller === undefined) {
-    throw new GatewayError('denied', 'The upstream has to know who is calling.', { reason: 'identity' });
-  }
-  return upstream.authorize(caller, runtime.now(), request.headers.authorization);
-}
-
-async function forwardTo(
-  upstream: NonNullable<Route['upstream']>,
-  exchange: Exchange,
-  route: Route,
-  { body, authorization }: { readonly body: Buffer; readonly authorization: string | undefined },
-  runtime: Runtime,
-): Promise<void> {
-  const { request, response } = exchange;
-  const { target, shapeRequest } = upstream;
-  const result = await forward(
-    target,
-    {
-      method: exchange.method,
-      path: request.url!,
-      headers: shapeRequest({
-        rawHeaders: request.rawHeaders,
-        caller: exchange.caller,
-        session: exchange.session,
-        authorization,
-        requestId: exchange.id,
-        clientAddress: exchange.clientAddress,
-      }),
-      body: body.length === 0 ? null : body,
-    },
-    response,
-    {
-      extraHeaders: responseHeaders(exchange, runtime),
-      rewriteHeaders: rewritesOf(exchange, route),
-      filter: filterOf(upstream.target, exchange, route, runtime),
-      subscription: isSubscription(exchange),
-      leftBehind: outlivesClient(upstream, exchange) ? runtime.leftBehind : undefined,
-      onResponseStart(status, stream) {
-        exchange.upstreamStatus = status;
-        if (stream !== undefined) watchStream(stream, exchange, route, runtime);
-      },
-    },
-  );
-  if (result.rest !== undefined) keepPlace(exchange, result.rest);
-  exchange.bytes = result.bytes;
-  exchange.outcome ??= result.outcome;
-  if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
-  if (result.failure !== undefined)
-    runtime.log.warn(
-      { id: exchange.id, upstream: target.name, reason: result.failure },
-      'the upstream broke off its answer',
-    );
-}
-
-/** The client is gone and the exchange over, but not the upstream's work: the place is taken until then. */
-function keepPlace(exchange: Exchange, rest: Promise<void>): void {
-  const { place } = exchange;
-  exchange.place = undefined;
-  if (place !== undefined) void rest.then(() => leavePlace(place));
-}
-
-function answerItself(exchange: Exchange, route: Route, runtime: Runtime): void {
-  const { method, response } = exchange;
-  const { status, headers, body } = route.respond!(method);
-  exchange.bytes = method === 'HEAD' ? 0 : Buffer.byteLength(body);
-  response.writeHead(status, {
-    ...responseHeaders(exchange, runtime),
-    ...headers,
-    // RFC 9110 §8.6: an answer that cannot have a body has no length.
-    ...(status !== 204 && { 'content-length': String(Buffer.byteLength(body)) }),
-  });
-  response.end(method === 'HEAD' ? undefined : body);
-}
-
-function answerPreflight(exchange: Exchange, route: Route, runtime: Runtime): void {
-  const { origin, request, response, snapshot } = exchange;
-  response.writeHead(204, {
-    ...responseHeaders(exchange, runtime),
-    ...preflightHeaders(origin ?? '*', {
-      methods: route.methods,
-      headers: [...snapshot.keyHeaders, ...(route.mcp?.forwardHeaders ?? [])],
-      requestedHeaders: request.headers['access-control-request-headers'],
-    }),
-  });
-  response.end();
-}
-
-/** Headers of every answer, refusals too. */
-function responseHeaders({ id, caller, origin }: Exchange, runtime: Runtime): Record<string, string> {
-  const headers: Record<string, string> = { 'x-request-id': id, ...caller?.responseHeaders };
-  if (origin !== undefined) Object.assign(headers, corsHeaders(origin));
-  if (runtime.draining) headers.connection = 'close';
-  return headers;
 }

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { formatProblem, loadConfig } from '../config/load.ts';
 import { watchFiles } from '../config/watch.ts';
+import { type Gateway, type ReloadOptions, startGateway } from '../gateway/service.ts';
 import { createLog, type Log } from '../log.ts';
-import { type Gateway, type ReloadOptions, startGateway } from '../service.ts';
 
 const quietMs = 1000;
 

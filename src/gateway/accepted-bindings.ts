@@ -1,8 +1,8 @@
 // How tokens may be bound to their sender on a route: what its challenge and its metadata tell of it.
-import { clientAuthorities } from './authn/certificate-source.ts';
-import { proofAlgorithms } from './authn/dpop.ts';
-import { authenticatorNamesOf } from './authn/plan.ts';
-import type { Config, RouteConfig } from './config/schema.ts';
+import { clientAuthorities } from '../authn/certificate-source.ts';
+import { proofAlgorithms } from '../authn/dpop.ts';
+import { authenticatorNamesOf } from '../authn/plan.ts';
+import type { Config, RouteConfig } from '../config/schema.ts';
 
 export interface AcceptedBindings {
   /** Of DPoP proofs; empty where no DPoP-bound tokens are accepted. */

@@ -1,8 +1,8 @@
 // Upstreams that have to refuse callers without a credential, asked at the start and ever again: until they are known to, the gateway is not ready.
-import type { Log } from './log.ts';
+import type { Log } from '../log.ts';
+import { askWithoutCredential, type ProbeAnswer } from '../upstream/probe.ts';
+import type { Upstream } from '../upstream/upstream.ts';
 import type { Snapshot } from './snapshot.ts';
-import { askWithoutCredential, type ProbeAnswer } from './upstream/probe.ts';
-import type { Upstream } from './upstream/upstream.ts';
 
 export interface UpstreamProbes {
   /** Probes from now on what this snapshot says; one that it has unchanged keeps what it knows. */

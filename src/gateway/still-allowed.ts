@@ -1,11 +1,11 @@
 // Whether an answer that goes on may still go on after a reload: everything that was judged when it began is judged again.
-import { authenticateAgain } from './authn/again.ts';
-import type { Caller } from './authn/principal.ts';
-import { clientCertificateOf, type Exchange, type Runtime } from './gateway.ts';
-import { lookThrough } from './mcp/meta-tools.ts';
-import { readMessage } from './mcp/read-message.ts';
-import { identifySession } from './mcp/session.ts';
-import { decide } from './policy/decide.ts';
+import { authenticateAgain } from '../authn/again.ts';
+import type { Caller } from '../authn/principal.ts';
+import { lookThrough } from '../mcp/meta-tools.ts';
+import { readMessage } from '../mcp/read-message.ts';
+import { identifySession } from '../mcp/session.ts';
+import { decide } from '../policy/decide.ts';
+import { clientCertificateOf, type Exchange, factsOf, type Runtime } from './runtime.ts';
 import type { Route, Snapshot } from './snapshot.ts';
 
 /** Under which configuration an exchange was last found allowed, and as whose. */
@@ -67,13 +67,5 @@ function isAllowed(exchange: Exchange, route: Route, caller: Caller | undefined,
   if (exchange.session !== undefined && route.sessions !== undefined) {
     identifySession(route.sessions, { headers: request.headers, message, principal: caller?.principal });
   }
-  const facts = {
-    route: route.name,
-    http: exchange,
-    client: { address: exchange.clientAddress },
-    caller,
-    message,
-    now: runtime.now(),
-  };
-  return decide(facts, route.policy).allow;
+  return decide(factsOf(exchange, route, runtime, caller, message), route.policy).allow;
 }

@@ -1,11 +1,11 @@
 // The event streams that are open: each ends when its right ends, and says something now and then while its upstream is silent.
-import { streamEvent } from './audit/exchange-event.ts';
-import { type Revocations, revokesCaller } from './authn/revocations.ts';
-import type { Exchange, Runtime } from './gateway.ts';
+import { streamEvent } from '../audit/exchange-event.ts';
+import { type Revocations, revokesCaller } from '../authn/revocations.ts';
+import type { EventStream } from '../upstream/forward.ts';
+import { becomeStream } from '../upstream/load.ts';
+import type { Exchange, Runtime } from './runtime.ts';
 import type { Route } from './snapshot.ts';
 import { type Footing, judgeAgain, type Loss } from './still-allowed.ts';
-import type { EventStream } from './upstream/forward.ts';
-import { becomeStream } from './upstream/load.ts';
 
 /** One open stream, from its head to the close of its response. */
 export interface LiveStream {

@@ -1,12 +1,12 @@
 // How an upstream is told who calls by something that it can verify: an assertion of the gateway's, or a token of the caller's issuer.
 import { hash } from 'node:crypto';
-import { parseClientKey } from './authn/client-key.ts';
-import type { Caller } from './authn/principal.ts';
-import { createTokenExchange, type TokenExchange, type TokenExchangeOptions } from './authn/token-exchange.ts';
-import type { AssertionConfig, Config, ExchangeConfig } from './config/schema.ts';
-import { GatewayError } from './errors.ts';
-import { compileAssertion } from './upstream/assertion.ts';
-import { type AssertionKey, type EphemeralKeys, parseAssertionKey } from './upstream/assertion-key.ts';
+import { parseClientKey } from '../authn/client-key.ts';
+import type { Caller } from '../authn/principal.ts';
+import { createTokenExchange, type TokenExchange, type TokenExchangeOptions } from '../authn/token-exchange.ts';
+import type { AssertionConfig, Config, ExchangeConfig } from '../config/schema.ts';
+import { GatewayError } from '../errors.ts';
+import { compileAssertion } from '../upstream/assertion.ts';
+import { type AssertionKey, type EphemeralKeys, parseAssertionKey } from '../upstream/assertion-key.ts';
 
 /**
  * The Authorization header for one caller; a promise only where something must be signed or fetched. `presented` is the Authorization header that

@@ -1,15 +1,15 @@
 // The revocation list in force: its file is looked at several times a second, and only ever replaced by a good list.
-import type { RevocationEntries, Revocations } from './authn/revocations.ts';
-import { compileRevocations, countEntries, mergeEntries, noEntries, nothingRevoked } from './authn/revocations.ts';
+import type { RevocationEntries, Revocations } from '../authn/revocations.ts';
+import { compileRevocations, countEntries, mergeEntries, noEntries, nothingRevoked } from '../authn/revocations.ts';
 import {
   digestOf,
   type LoadedRevocations,
   parseRevocationFile,
   type RevocationList,
   readRevocationFile,
-} from './config/revocation-file.ts';
-import { stampOf } from './config/watch.ts';
-import type { Log } from './log.ts';
+} from '../config/revocation-file.ts';
+import { stampOf } from '../config/watch.ts';
+import type { Log } from '../log.ts';
 
 /** With the time it takes to read a list, a change is in force within a second. */
 export const revocationPollMs = 200;

@@ -1,26 +1,27 @@
 // One immutable compilation of the configuration. A request uses the snapshot it began with to its end.
+
+import { createRecordTexts, type RecordTexts } from '../audit/exchange-event.ts';
+import { type AuthenticatePlan, compileAuthenticate } from '../authn/authenticate.ts';
+import { authorizationServersOf } from '../authn/authorization-servers.ts';
+import { type AuthenticatorRuntime, type AuthenticatorSet, createAuthenticators } from '../authn/create.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import { mcpRouteMethods, pathRouteMethods } from '../config/methods.ts';
+import type { Config, RouteConfig } from '../config/schema.ts';
+import { compileClientAddress, type ForwardingHeaders } from '../http/client-address.ts';
+import type { RouteView } from '../http/exchange.ts';
+import { compileHostPolicy, type HostPolicy, isLoopbackAddress } from '../http/host.ts';
+import { metadataUrlOf, neverAskedFor } from '../http/metadata.ts';
+import { compileRoutes, type RouteMatch, type RoutePattern } from '../http/route.ts';
+import { compileMetaTools, type MetaTools, noMetaTools } from '../mcp/meta-tools.ts';
+import { compileSessions, createSessionMemory, type RouteSessions, type SessionMemory } from '../mcp/session.ts';
+import { parseSessionKey } from '../mcp/session-key.ts';
+import { compileMcpRules, compilePathRules, type Policy, scopesOf, toolsNamedBy } from '../policy/compile.ts';
+import { metaToolsOf, presetOf, rulesOf } from '../policy/presets.ts';
+import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../upstream/assertion-key.ts';
+import { compileRequestHeaders, type ShapeRequestHeaders } from '../upstream/request-headers.ts';
+import { adjustUpstream, createUpstream, type Upstream } from '../upstream/upstream.ts';
 import { type AcceptedBindings, acceptedBindings } from './accepted-bindings.ts';
-import { createRecordTexts, type RecordTexts } from './audit/exchange-event.ts';
-import { type AuthenticatePlan, compileAuthenticate } from './authn/authenticate.ts';
-import { authorizationServersOf } from './authn/authorization-servers.ts';
-import { type AuthenticatorRuntime, type AuthenticatorSet, createAuthenticators } from './authn/create.ts';
-import type { LoadedConfig } from './config/load.ts';
-import { mcpRouteMethods, pathRouteMethods } from './config/methods.ts';
-import type { Config, RouteConfig } from './config/schema.ts';
-import { compileClientAddress, type ForwardingHeaders } from './http/client-address.ts';
-import type { RouteView } from './http/exchange.ts';
-import { compileHostPolicy, type HostPolicy, isLoopbackAddress } from './http/host.ts';
-import { metadataUrlOf, neverAskedFor } from './http/metadata.ts';
-import { compileRoutes, type RouteMatch, type RoutePattern } from './http/route.ts';
-import { compileMetaTools, type MetaTools, noMetaTools } from './mcp/meta-tools.ts';
-import { compileSessions, createSessionMemory, type RouteSessions, type SessionMemory } from './mcp/session.ts';
-import { parseSessionKey } from './mcp/session-key.ts';
 import { metadataRoutes } from './metadata-routes.ts';
-import { compileMcpRules, compilePathRules, type Policy, scopesOf, toolsNamedBy } from './policy/compile.ts';
-import { metaToolsOf, presetOf, rulesOf } from './policy/presets.ts';
-import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from './upstream/assertion-key.ts';
-import { compileRequestHeaders, type ShapeRequestHeaders } from './upstream/request-headers.ts';
-import { adjustUpstream, createUpstream, type Upstream } from './upstream/upstream.ts';
 import {
   type AuthorizeCaller,
   compileUpstreamIdentity,

@@ -1,9 +1,7 @@
 // What a request that is carried out means to its upstream: its share of what that may bear at once, and whether it outlives its client.
-import type { Exchange as AnyExchange } from './http/exchange.ts';
-import type { Route, Snapshot } from './snapshot.ts';
-import { clientOf, type Place, takePlace } from './upstream/load.ts';
-
-type Exchange = AnyExchange<Snapshot, Route>;
+import { clientOf, type Place, takePlace } from '../upstream/load.ts';
+import type { Exchange } from './runtime.ts';
+import type { Route } from './snapshot.ts';
 
 /** A POST whose answer is a stream without an end of its own (MCP 2026-07-28, Subscriptions). */
 export function isSubscription({ message }: Exchange): boolean {

@@ -4,30 +4,31 @@ import type { Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
-import type { AuditEvent } from './audit/event.ts';
-import { connectionEvent } from './audit/exchange-event.ts';
-import { createAuditLog } from './audit/log.ts';
-import { closeUnused } from './authn/create.ts';
-import { createProofMemory } from './authn/dpop.ts';
-import type { KeySet, Schedule } from './authn/key-set.ts';
-import { apiKeyExpiries, certificateExpiries, revocationListExpiries } from './config/expiries.ts';
-import type { LoadedConfig, LoadOptions } from './config/load.ts';
-import { type Runtime, refuse, refuseRequest, takeRequest } from './gateway.ts';
-import { createAdmin } from './http/admin.ts';
-import { drain } from './http/drain.ts';
-import { createFront } from './http/front.ts';
+import type { AuditEvent } from '../audit/event.ts';
+import { connectionEvent } from '../audit/exchange-event.ts';
+import { createAuditLog } from '../audit/log.ts';
+import { closeUnused } from '../authn/create.ts';
+import { createProofMemory } from '../authn/dpop.ts';
+import type { KeySet, Schedule } from '../authn/key-set.ts';
+import { apiKeyExpiries, certificateExpiries, revocationListExpiries } from '../config/expiries.ts';
+import type { LoadedConfig, LoadOptions } from '../config/load.ts';
+import { refuse, refuseRequest, takeRequest } from '../gateway.ts';
+import { createAdmin } from '../http/admin.ts';
+import { drain } from '../http/drain.ts';
+import { createFront } from '../http/front.ts';
 import {
   connectionCeiling,
   createListener,
   createPeerCertificateReader,
   peerAddress,
   updateListener,
-} from './http/listener.ts';
+} from '../http/listener.ts';
+import type { Log } from '../log.ts';
+import { createMetrics } from '../metrics.ts';
+import { plainAddress } from '../networks.ts';
 import { streamTickMs, sweepStreams } from './live-streams.ts';
-import type { Log } from './log.ts';
-import { createMetrics } from './metrics.ts';
-import { plainAddress } from './networks.ts';
 import { createRevocationFeed } from './revocation-feed.ts';
+import type { Runtime } from './runtime.ts';
 import { closeUpstreams, compileSnapshot } from './snapshot.ts';
 import { createUpstreamProbes, type UpstreamProbes } from './upstream-probes.ts';
 

@@ -1,18 +1,19 @@
 // The routes that the gateway adds by itself: the documents by which clients find out where to get a token, and upstreams whose assertions they get.
-import { type AcceptedBindings, bindingMetadata, noBindings } from './accepted-bindings.ts';
-import { mirroredIssuer } from './authn/authorization-servers.ts';
-import { compileAuthenticate } from './authn/plan.ts';
-import type { Config } from './config/schema.ts';
-import { GatewayError } from './errors.ts';
+
+import { mirroredIssuer } from '../authn/authorization-servers.ts';
+import { compileAuthenticate } from '../authn/plan.ts';
+import type { Config } from '../config/schema.ts';
+import { GatewayError } from '../errors.ts';
 import {
   keySetPath,
   protectedResourceMetadata,
   publicDocumentHeaders,
   rootMetadataPath,
   serverMetadataPath,
-} from './http/metadata.ts';
-import { noMetaTools } from './mcp/meta-tools.ts';
-import { compilePathRules } from './policy/compile.ts';
+} from '../http/metadata.ts';
+import { noMetaTools } from '../mcp/meta-tools.ts';
+import { compilePathRules } from '../policy/compile.ts';
+import { type AcceptedBindings, bindingMetadata, noBindings } from './accepted-bindings.ts';
 import type { Answer, Route, Snapshot } from './snapshot.ts';
 
 /** All of them. `routes` are the configured ones, compiled; `publishedKeys` verify assertions, where there are any. */
