@@ -88,7 +88,7 @@ authenticators:
   keys:
     type: apiKey
     keys: [{id: reporting-1, hash: "sha256:${createHash('sha256').update(apiKey).digest('hex')}", clientId: reporting_tool, scopes: [dashboards:read], expires: 2099-01-01}]
-upstreams: {superset: {url: "${scene.upstream.url}"}}
+upstreams: {superset: {url: "${scene.upstream.url}", probe: {path: /mcp}}}
 routes:
   - name: mcp
     path: /mcp
@@ -98,7 +98,7 @@ routes:
 audit: {sinks: [{type: file, path: audit.jsonl}]}
 `,
   );
-  // It is never ready: one of its issuers is gone. Alive is enough.
+  // It is never ready: one of its issuers is gone, and the upstream refuses nobody. Alive is enough.
   await scene.start(gatewayCommand(folder), `http://127.0.0.1:${adminPort}/livez`);
   await mkdir(join(folder, 'prometheus'));
   const settings = (await readFile(join(monitoring, 'prometheus.yml'), 'utf8'))

@@ -5,6 +5,7 @@ import { checkImage } from './image.ts';
 import { checkHelm, checkKubernetes } from './kubernetes.ts';
 import { checkMonitoring } from './monitoring.ts';
 import { checkEnvoy, checkNginx } from './proxies.ts';
+import { checkSystemd } from './systemd.ts';
 import { Lacking } from './tools.ts';
 
 const parts: Readonly<Record<string, () => Promise<void>>> = {
@@ -13,6 +14,7 @@ const parts: Readonly<Record<string, () => Promise<void>>> = {
   kubernetes: checkKubernetes,
   helm: checkHelm,
   monitoring: checkMonitoring,
+  systemd: checkSystemd,
   nginx: checkNginx,
   envoy: checkEnvoy,
 };
