@@ -15,6 +15,7 @@ interface Service {
   readonly security_opt?: readonly string[];
   readonly stop_grace_period?: string;
   readonly network_mode?: string;
+  readonly environment?: Readonly<Record<string, string>>;
   readonly ports?: readonly { readonly host_ip?: string }[];
   readonly networks?: Readonly<Record<string, { readonly aliases?: readonly string[] } | null>>;
   readonly volumes?: readonly { readonly type: string; readonly source: string }[];
@@ -34,7 +35,7 @@ export async function checkCompose(): Promise<void> {
   for (const name of variables) {
     assert.throws(() => read('compose', [file], { env: { ...env, [name]: '' } }), /is missing in \.env/, name);
   }
-  read('dockerfile', [join(folder, 'superset.Dockerfile')]);
+  checkSuperset(read, services['superset-mcp']!);
   for (const [name, service] of Object.entries(services)) checkService(name, service);
 
   const gateway = services.gateway!;
@@ -50,6 +51,21 @@ export async function checkCompose(): Promise<void> {
   );
   assert.ok(gateway.networks!.monitoring!.aliases!.includes(admin.listen.split(':')[0]!));
   assert.match(readFileSync(join(root, 'deploy/prometheus/prometheus.yml'), 'utf8'), new RegExp(`"${admin.listen}"`));
+}
+
+/** What its Dockerfile copies is there, and so is every variable that its configuration asks for. */
+function checkSuperset(read: ReturnType<typeof deployTools>, service: Service): void {
+  const stages = read('dockerfile', [join(folder, 'superset.Dockerfile')]) as {
+    Steps: { Instruction: string; Words?: string[] }[];
+  }[];
+  const copies = stages[0]!.Steps.filter(({ Instruction }) => Instruction === 'COPY');
+  const sources = copies.flatMap(({ Words = [] }) => Words.slice(0, -1));
+  assert.ok(sources.length > 0);
+  for (const source of sources) assert.ok(existsSync(join(root, 'deploy', source)), `COPY ${source}`);
+  const configuration = readFileSync(join(root, 'deploy/superset/superset_config.py'), 'utf8');
+  for (const [, name] of configuration.matchAll(/environ\["(\w+)"\]/g)) {
+    assert.ok(service.environment?.[name!], `superset_config.py needs ${name}`);
+  }
 }
 
 /** Pinned, without new privileges, on loopback of the host only, and everything it mounts is there. */

@@ -14,6 +14,7 @@ const pages = [
   'docs/operations.md',
   'docs/failure-modes.md',
   'docs/performance.md',
+  'docs/deploy.md',
   'CONTRIBUTING.md',
   'SECURITY.md',
 ];

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import type { AuditEvent } from '../../src/audit/event.ts';
 import type { Schedule } from '../../src/authn/key-set.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { createLog } from '../../src/log.ts';
 import { type Gateway, startGateway } from '../../src/gateway/service.ts';
+import { createLog } from '../../src/log.ts';
 
 export interface TestGateway {
   readonly gateway: Gateway;
