@@ -72,7 +72,7 @@ export function encodeFacts(
   if (client !== undefined)
     json += `,"client":{"address":${text(client.address)}${member('userAgent', client.userAgent)}}`;
   if (principal !== undefined) json += principal;
-  if (credentials !== undefined) json += `,"credentials":[${credentials.map(credentialOf).join()}]`;
+  if (credentials !== undefined) json += `,"credentials":[${credentialsOf(credentials)}]`;
   if (http !== undefined) json += `,"http":{"method":${text(http.method)},"path":${text(http.path)}}`;
   if (mcp !== undefined) json += `,"mcp":${mcpOf(mcp)}`;
   if (scopes !== undefined) {
@@ -87,6 +87,10 @@ export function encodeFacts(
 export function encodePrincipal(of: AuditPrincipal): string {
   const required = `,"principal":{"kind":${text(of.kind)},"issuer":${text(of.issuer)},"subject":${text(of.subject)}`;
   return `${required}${member('clientId', of.clientId)}${member('credentialId', of.credentialId)}${member('tenant', of.tenant)}}`;
+}
+
+function credentialsOf(all: NonNullable<AuditEvent['credentials']>): string {
+  return all.length === 1 ? credentialOf(all[0]!) : all.map(credentialOf).join();
 }
 
 function credentialOf(of: NonNullable<AuditEvent['credentials']>[number]): string {

@@ -1,7 +1,7 @@
 // The shape of a JSON-RPC 2.0 message as MCP uses it: which members are read, and typed access to the bytes of each.
 import { GatewayError } from '../errors.ts';
 import { parsePointer } from './json-pointer.ts';
-import { textOf } from './json-token.ts';
+import { isDigit, minus, skipSpace, textOf } from './json-token.ts';
 import { compileShape, type Member, type Shape, scanJson } from './scanner.ts';
 
 /** The members that are read, by their JSON pointers (RFC 6901). */
@@ -56,7 +56,7 @@ export interface Envelope {
 /** Scans the body. Throws GatewayError `invalid_json`, or `invalid_jsonrpc` when it is an array (a batch) or no object. */
 export function readEnvelope(bytes: Buffer): Envelope {
   const spans = scanJson(bytes, envelope, slotNames.length);
-  const first = bytes.find((byte) => byte > 0x20);
+  const first = bytes[skipSpace(bytes, 0)];
   if (first === 0x5b) throw invalidRpc('Batches are not accepted: send one message for each request.', 'batch');
   if (first !== 0x7b) throw invalidRpc('The body is not a JSON-RPC message.', 'not_an_object');
   return { bytes, spans };
@@ -85,11 +85,16 @@ export function isObject({ bytes, spans }: Envelope, slot: Slot): boolean {
   return start !== -1 && bytes[start] === 0x7b;
 }
 
-/** A value of another kind than an object, array or string; undefined when it is one of those or absent. */
-export function scalarOf(message: Envelope, slot: Slot): number | boolean | null | undefined {
-  const raw = bytesOf(message, slot);
-  if (raw === undefined || raw[0] === 0x22 || raw[0] === 0x7b || raw[0] === 0x5b) return undefined;
-  return JSON.parse(raw.toString('latin1')) as number | boolean | null;
+/** A number; undefined when the member is absent or of another kind. */
+export function numberOf({ bytes, spans }: Envelope, slot: Slot): number | undefined {
+  const start = spans[2 * slotNumbers[slot]]!;
+  if (start === -1 || (bytes[start] !== minus && !isDigit(bytes[start]!))) return undefined;
+  return Number(bytes.toString('latin1', start, spans[2 * slotNumbers[slot] + 1]));
+}
+
+export function isNull({ bytes, spans }: Envelope, slot: Slot): boolean {
+  const start = spans[2 * slotNumbers[slot]]!;
+  return start !== -1 && bytes[start] === 0x6e;
 }
 
 export function invalidRpc(message: string, reason: string): GatewayError {

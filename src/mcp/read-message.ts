@@ -1,5 +1,15 @@
 // Body → message: strict enough that whoever reads the same bytes behind the gateway cannot understand something else.
-import { bytesOf, type Envelope, has, invalidRpc, isObject, readEnvelope, scalarOf, stringOf } from './envelope.ts';
+import {
+  bytesOf,
+  type Envelope,
+  has,
+  invalidRpc,
+  isNull,
+  isObject,
+  numberOf,
+  readEnvelope,
+  stringOf,
+} from './envelope.ts';
 import { lazyArguments } from './lazy-arguments.ts';
 import type { McpMessage, McpTarget } from './message.ts';
 import { isNotificationName, type Method, methodOf } from './methods.ts';
@@ -81,8 +91,9 @@ function readProtocolVersion(envelope: Envelope): string | undefined {
 /** An integer that a JavaScript number cannot hold would come back changed in an error. */
 function readId(envelope: Envelope): string | number | null | undefined {
   if (!has(envelope, '/id')) return undefined;
-  const id = stringOf(envelope, '/id') ?? scalarOf(envelope, '/id');
-  if (id === null || typeof id === 'string' || (typeof id === 'number' && Number.isSafeInteger(id))) return id;
+  if (isNull(envelope, '/id')) return null;
+  const id = stringOf(envelope, '/id') ?? numberOf(envelope, '/id');
+  if (typeof id === 'string' || Number.isSafeInteger(id)) return id;
   throw invalidRpc('`id` must be a string or a whole number.', 'id');
 }
 

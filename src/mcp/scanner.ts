@@ -100,9 +100,13 @@ export function scanElements(
   return elements;
 }
 
+/** Copied for each scan with so few slots: an array that is filled anew changes its kind of elements twice. */
+const maxSlots = 32;
+const absent: readonly number[] = Array.from({ length: 2 * maxSlots }, () => -1);
+
 function openScan(bytes: Buffer, slots: number, limits: ScanLimits): Scan {
   const { loneSurrogates } = limits;
-  const spans = new Array<number>(2 * slots).fill(-1);
+  const spans = slots <= maxSlots ? absent.slice(0, 2 * slots) : new Array<number>(2 * slots).fill(-1);
   return { bytes, spans, limits, loneSurrogates, keyBounds: [], keys: 0, escaped: false };
 }
 

@@ -79,8 +79,10 @@ t.test('no document takes more steps than a few for each of its bytes', async (t
 });
 
 t.test('reading stops where the limit is passed', async (t) => {
+  // V8 now and then loses the counts of a function that it compiles meanwhile; without a limit it would be 1000 and 5 times as many.
+  const alike = (one: number, other: number) => Math.max(one, other) < 1.1 * Math.min(one, other);
   const deep = await counter.count(call('['.repeat(1000)));
-  t.equal(await counter.count(call('['.repeat(1_000_000))), deep, 'depth');
+  t.ok(alike(await counter.count(call('['.repeat(1_000_000))), deep), 'depth');
   const wide = await counter.count(call(`{${namesOf(20_000, (index) => `k${index}`)}}`));
-  t.equal(await counter.count(call(`{${namesOf(100_000, (index) => `k${index}`)}}`)), wide, 'names');
+  t.ok(alike(await counter.count(call(`{${namesOf(100_000, (index) => `k${index}`)}}`)), wide), 'names');
 });
