@@ -22,6 +22,8 @@ const monitoring = join(root, 'deploy/prometheus');
 const unseen: Readonly<Record<string, readonly string[]>> = {
   portcullis_audit_write_failures_total: ['sink'],
   portcullis_crl_next_update_timestamp_seconds: ['list'],
+  portcullis_introspection_requests_total: ['authenticator', 'outcome'],
+  portcullis_token_exchanges_total: ['upstream', 'outcome'],
 };
 
 export async function checkMonitoring(): Promise<void> {

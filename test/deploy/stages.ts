@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import { createHash, type Hash } from 'node:crypto';
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, realpathSync, renameSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { cache, root, run } from './tools.ts';
+import { cache, forget, root, run } from './tools.ts';
 
 interface Step {
   readonly Instruction: string;
@@ -129,6 +129,7 @@ function runOnce(image: Image, line: string): void {
     run('sh', ['-c', line], { cwd, env: { ...process.env, ...image.env, PATH: path } });
     if (kept === undefined) return;
     mkdirSync(cache, { recursive: true });
+    forget('layer-');
     run('cp', ['-a', image.root, `${kept}.new`]);
     renameSync(`${kept}.new`, kept);
   } else {

@@ -53,10 +53,19 @@ function goProgram(name: string, packagePath: string): string {
   if (existsSync(program)) return program;
   const version = /^go (\S+)$/m.exec(readFileSync(join(source, 'go.mod'), 'utf8'))?.[1];
   need(() => run('go', ['version']), `Go ${version} or later (the tools are Go modules)`);
+  forget(`${name}-`);
   mkdirSync(folder, { recursive: true });
   console.log(`  building ${name}; the first time this takes minutes`);
   need(() => run('go', ['build', '-o', program, packagePath], { cwd: source }), `Go modules for ${name}`);
   return program;
+}
+
+/** Removes what earlier versions of the sources have left in the cache. */
+export function forget(prefix: string): void {
+  if (!existsSync(cache)) return;
+  for (const name of readdirSync(cache)) {
+    if (name.startsWith(prefix)) rmSync(join(cache, name), { recursive: true, force: true });
+  }
 }
 
 /** A folder with the content of Debian packages, unpacked, not installed: no service is started. */
