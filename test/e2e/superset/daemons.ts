@@ -27,7 +27,10 @@ export interface DaemonOptions {
 export interface Daemons {
   /** Throws an Error with the end of its log when it ends, or is not ready in time. */
   start(options: DaemonOptions): Promise<Daemon>;
+  /** Nothing can be started any more. */
   stopAll(): Promise<void>;
+  /** For a process that ends at once. */
+  killAll(): void;
 }
 
 const startMs = 400_000;
@@ -35,6 +38,7 @@ const graceMs = 5000;
 
 export function createDaemons(): Daemons {
   const running = new Set<ChildProcess>();
+  let over = false;
   async function stop(child: ChildProcess): Promise<void> {
     if (!running.has(child)) return;
     const gone = once(child, 'exit');
@@ -46,6 +50,7 @@ export function createDaemons(): Daemons {
   }
   return {
     async start({ name, command, args, env, logFile, ready, mayEnd = false }) {
+      if (over) throw new Error(`${name} is not started: everything is being stopped`);
       const out = openSync(logFile, 'a');
       const child = spawn(command, args, { env, detached: true, stdio: ['ignore', out, out] });
       running.add(child);
@@ -72,7 +77,12 @@ export function createDaemons(): Daemons {
       return daemon;
     },
     async stopAll() {
+      over = true;
       await Promise.all([...running].map(stop));
+    },
+    killAll() {
+      over = true;
+      for (const child of running) signal(child, 'SIGKILL');
     },
   };
 }

@@ -1,7 +1,9 @@
 // Embedded analytics: the application's own token says which customer is looking, and no customer ever sees another's rows.
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
+import { decodeJwt } from 'jose';
 import { toolCall } from '../../support/client.ts';
+import { startRecorder } from './recorder.ts';
 import { sendDirectly, type World } from './world.ts';
 
 const rows = { request: { identifier: 1, format: 'json', limit: 50 } };
@@ -43,6 +45,21 @@ export function embeddedTests(world: World): void {
       const other = order[index] === 'acme' ? 'globex' : 'acme';
       assert.match(text, new RegExp(`of ${order[index]}`));
       assert.doesNotMatch(text, new RegExp(other));
+    }
+  });
+
+  test('Superset is told of the customer in a header and in the assertion', async () => {
+    const recorder = await startRecorder(ports.mcp);
+    await world.gateway.reload(world.yaml.replace(`127.0.0.1:${ports.mcp}`, `127.0.0.1:${recorder.port}`));
+    try {
+      await world.call(await tokenFor('acme'), 'list_dashboards', { request: {} });
+      const headers = recorder.headers.at(-1);
+      assert.equal(headers?.['x-forwarded-tenant'], 'acme');
+      const { tenant, sub, aud } = decodeJwt(headers?.authorization?.slice('Bearer '.length) ?? '');
+      assert.deepEqual({ tenant, sub, aud }, { tenant: 'acme', sub: 'tenant-acme', aud: 'superset-mcp' });
+    } finally {
+      await world.gateway.reload(world.yaml);
+      await recorder.close();
     }
   });
 

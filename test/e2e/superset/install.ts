@@ -1,65 +1,76 @@
 // What the run needs of this machine, installed once and kept: Superset in a virtual environment, its filled database, and Keycloak.
+import { spawnSync } from 'node:child_process';
 import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createCache, demand } from '../clients/cache.ts';
+import { createCache, demand, type Installed } from '../clients/cache.ts';
 
-export interface Installation {
+export interface Software {
   /** The folder of the virtual environment's commands. */
   readonly bin: string;
+  readonly keycloak: string;
+}
+
+export interface Installation extends Software {
   /** A filled metadata database and the warehouse that it names; copied for each run. */
   readonly home: string;
-  readonly keycloak: string;
 }
 
 export const repository = join(import.meta.dirname, '../../..');
 /** The newest that runs on Java 17. */
 const keycloakVersion = '26.7.3';
-/** The same for building and running, or Keycloak would build again at each start. */
+const unpacked = `keycloak-${keycloakVersion}`;
+/** Now, so that it need not build at each start. */
 const keycloakBuild = ['build', '--db=dev-file', '--cache=local'];
+const constraints = join(repository, 'deploy/superset/constraints.txt');
 const fillingKey = 'only-for-tests-only-for-tests-only-for-tests';
 
 /** Throws an Error that says what the machine lacks. The first time takes minutes. */
-export function install(say: (line: string) => void): Installation {
+export function installSoftware(say: (line: string) => void): Software {
   const installed = createCache('portcullis-superset');
-  const constraints = join(repository, 'deploy/superset/constraints.txt');
-  const seed = join(import.meta.dirname, 'seed.py');
-  const config = join(import.meta.dirname, 'superset_config.py');
-  demand(
-    'python3',
-    ['-c', 'import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))'],
-    wants('python3.11'),
-  );
-  demand('java', ['-version'], wants('java 17'));
+  const python = findPython();
+  demand('java', ['-version'], wants('java'));
   demand('mvn', ['-version'], wants('mvn'));
-
   const environment = installed(`venv-${digest(constraints)}`, (folder) => {
     say('installing apache-superset 6.1.0 (once)');
     demand(
-      'python3',
+      python,
       ['-m', 'venv', folder],
-      'python3 cannot make a virtual environment (Debian: install python3-venv)',
+      'python3.11 cannot make a virtual environment (Debian: install python3-venv)',
     );
     const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-deps', '--prefer-binary'];
     demand(join(folder, 'bin/python'), [...pip, '-r', constraints], 'pip cannot install apache-superset 6.1.0');
   });
-  const bin = join(environment, 'bin');
-  const home = installed(`home-${digest(constraints, seed)}`, (folder) => {
-    say('filling its metadata database and a warehouse (once)');
+  return { bin: join(environment, 'bin'), keycloak: installKeycloak(installed, python, say) };
+}
+
+/** Throws an Error where Superset's own commands fail, which is never the machine's fault. */
+export function fillSuperset(software: Software, say: (line: string) => void): Installation {
+  const seed = join(import.meta.dirname, 'seed.py');
+  const command = (name: string) => join(software.bin, name);
+  const home = createCache('portcullis-superset')(`home-${digest(constraints, seed)}`, (folder) => {
+    say('filling the metadata database of Superset and a warehouse (once)');
     const env = {
-      SUPERSET_CONFIG_PATH: config,
+      SUPERSET_CONFIG_PATH: join(import.meta.dirname, 'superset_config.py'),
       SUPERSET_STOCK: '1',
       SUPERSET_SECRET_KEY: fillingKey,
       SUPERSET_DATABASE_URI: `sqlite:///${folder}/superset.db`,
     };
-    demand(join(bin, 'superset'), ['db', 'upgrade'], 'superset db upgrade failed', undefined, env);
-    demand(join(bin, 'superset'), ['init'], 'superset init failed', undefined, env);
-    demand(join(bin, 'python'), [seed, folder], 'the database of Superset could not be filled', undefined, env);
+    demand(command('superset'), ['db', 'upgrade'], 'superset db upgrade failed', undefined, env);
+    demand(command('superset'), ['init'], 'superset init failed', undefined, env);
+    demand(command('python'), [seed, folder], 'the database of Superset could not be filled', undefined, env);
   });
-  return { bin, home, keycloak: installKeycloak(installed, say) };
+  return { ...software, home };
 }
 
-function installKeycloak(installed: ReturnType<typeof createCache>, say: (line: string) => void): string {
+/** 3.11 is what the constraints were resolved for. */
+function findPython(): string {
+  const isRight = ['-c', 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'];
+  for (const name of ['python3.11', 'python3']) if (spawnSync(name, isRight).status === 0) return name;
+  throw new Error(wants('python3.11'));
+}
+
+function installKeycloak(installed: Installed, python: string, say: (line: string) => void): string {
   const folder = installed(`keycloak-${keycloakVersion}`, (target) => {
     say(`installing Keycloak ${keycloakVersion} (once)`);
     demand(
@@ -74,7 +85,7 @@ function installKeycloak(installed: ReturnType<typeof createCache>, say: (line: 
       `mvn cannot fetch org.keycloak:keycloak-quarkus-dist:${keycloakVersion}`,
     );
     const archive = join(target, `keycloak-quarkus-dist-${keycloakVersion}.zip`);
-    demand('python3', ['-m', 'zipfile', '-e', archive, target], 'the archive of Keycloak cannot be unpacked');
+    demand(python, ['-m', 'zipfile', '-e', archive, target], 'the archive of Keycloak cannot be unpacked');
     demand(
       'bash',
       [join(target, unpacked, 'bin/kc.sh'), ...keycloakBuild],
@@ -83,8 +94,6 @@ function installKeycloak(installed: ReturnType<typeof createCache>, say: (line: 
   });
   return join(folder, unpacked);
 }
-
-const unpacked = `keycloak-${keycloakVersion}`;
 
 function wants(what: string): string {
   return `${what} is missing; python3.11 with venv, java 17 or newer and mvn are needed`;

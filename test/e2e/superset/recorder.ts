@@ -1,12 +1,14 @@
 // Stands between gateway and Superset and keeps what Superset answered, byte for byte.
 import { once } from 'node:events';
-import { createServer, request as sendPlainly } from 'node:http';
+import { createServer, type IncomingHttpHeaders, request as sendPlainly } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export interface Recorder {
   readonly port: number;
-  /** Bodies in the order in which they ended; of an answer that was broken off, what had come. */
+  /** Bodies of calls in the order in which they ended; of an answer that was broken off, what had come. Probes do not count. */
   readonly bodies: readonly Buffer[];
+  /** What Superset was sent with each call. */
+  readonly headers: readonly IncomingHttpHeaders[];
   /** Requests whose answer was not taken to its end. */
   readonly abandoned: () => number;
   close(): Promise<void>;
@@ -14,9 +16,12 @@ export interface Recorder {
 
 export async function startRecorder(port: number): Promise<Recorder> {
   const bodies: Buffer[] = [];
+  const sent: IncomingHttpHeaders[] = [];
   let abandoned = 0;
   const server = createServer((incoming, outgoing) => {
     const { method, url, headers } = incoming;
+    const isCall = headers.authorization !== undefined;
+    if (isCall) sent.push(headers);
     const forwarded = sendPlainly({ host: '127.0.0.1', port, method, path: url, headers, agent: false });
     incoming.pipe(forwarded);
     forwarded.on('error', () => outgoing.destroy());
@@ -24,12 +29,14 @@ export async function startRecorder(port: number): Promise<Recorder> {
       const chunks: Buffer[] = [];
       outgoing.writeHead(response.statusCode ?? 502, response.rawHeaders);
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('close', () => bodies.push(Buffer.concat(chunks)));
+      response.on('close', () => {
+        if (isCall) bodies.push(Buffer.concat(chunks));
+      });
       response.pipe(outgoing);
     });
     outgoing.on('close', () => {
       if (outgoing.writableFinished) return;
-      abandoned += 1;
+      if (isCall) abandoned += 1;
       forwarded.destroy();
     });
   });
@@ -38,6 +45,7 @@ export async function startRecorder(port: number): Promise<Recorder> {
   return {
     port: (server.address() as AddressInfo).port,
     bodies,
+    headers: sent,
     abandoned: () => abandoned,
     async close() {
       server.closeAllConnections();

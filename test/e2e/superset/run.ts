@@ -1,11 +1,14 @@
 // `npm run test:superset`: the real Apache Superset 6.1.0 and a real Keycloak, with the gateway between them and two people.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after } from 'node:test';
 import { catalogueTests } from './catalogue.ts';
 import { createDaemons } from './daemons.ts';
 import { embeddedTests } from './embedded.ts';
 import { failClosedTests } from './fail-closed.ts';
 import { identityTests } from './identity.ts';
-import { type Installation, install } from './install.ts';
+import { fillSuperset, installSoftware, type Software } from './install.ts';
 import { outageTests } from './outages.ts';
 import { restTests } from './rest.ts';
 import { startServers } from './servers.ts';
@@ -13,18 +16,23 @@ import { wireTests } from './wire.ts';
 import { startWorld } from './world.ts';
 
 const daemons = createDaemons();
+const folder = mkdtempSync(join(tmpdir(), 'portcullis-superset-'));
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => void daemons.stopAll().finally(() => process.exit(1)));
 }
+process.once('exit', () => {
+  daemons.killAll();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 function say(line: string): void {
   console.log(`superset: ${line}`);
 }
 
 /** Undefined where the machine lacks something and the caller said that this is no failure. */
-function installOrSkip(): Installation | undefined {
+function installOrSkip(): Software | undefined {
   try {
-    return install(say);
+    return installSoftware(say);
   } catch (error) {
     say(`NOT RUN: ${(error as Error).message}`);
     if (!process.argv.includes('--allow-skip')) process.exitCode = 1;
@@ -32,9 +40,10 @@ function installOrSkip(): Installation | undefined {
   }
 }
 
-async function run(installation: Installation): Promise<void> {
+async function run(software: Software): Promise<void> {
+  const installation = fillSuperset(software, say);
   say('starting Keycloak and Superset');
-  const servers = await startServers(daemons, installation);
+  const servers = await startServers(daemons, installation, folder);
   const world = await startWorld(servers);
   say('started');
   identityTests(world);
@@ -51,9 +60,9 @@ async function run(installation: Installation): Promise<void> {
   });
 }
 
-const installation = installOrSkip();
-if (installation !== undefined) {
-  await run(installation).catch(async (error: Error) => {
+const software = installOrSkip();
+if (software !== undefined) {
+  await run(software).catch(async (error: Error) => {
     say(error.message);
     process.exitCode = 1;
     await daemons.stopAll();

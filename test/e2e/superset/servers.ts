@@ -1,7 +1,4 @@
 // What stands around the gateway: Keycloak, Superset's MCP server and Superset's web server, each on a free port of loopback.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createFakeIssuer, type FakeIssuer } from '../../support/issuer.ts';
 import { closedPort } from '../../support/upstream.ts';
 import type { Daemon, Daemons } from './daemons.ts';
@@ -34,9 +31,8 @@ export interface Servers {
   close(): Promise<void>;
 }
 
-/** Throws an Error with the log of what does not start. */
-export async function startServers(daemons: Daemons, installation: Installation): Promise<Servers> {
-  const folder = mkdtempSync(join(tmpdir(), 'portcullis-superset-'));
+/** Databases and logs go into `folder`. Throws an Error with the log of what does not start. */
+export async function startServers(daemons: Daemons, installation: Installation, folder: string): Promise<Servers> {
   const [gateway, admin, keycloakPort, mcpPort, webPort, first, second] = await freePorts(7);
   const ports = { gateway, admin, keycloak: keycloakPort, mcp: mcpPort, web: webPort, spare: [first, second] } as Ports;
   const superset = prepareSuperset({
@@ -68,7 +64,6 @@ export async function startServers(daemons: Daemons, installation: Installation)
     async close() {
       await application.close();
       await daemons.stopAll();
-      rmSync(folder, { recursive: true, force: true });
     },
   };
 }

@@ -6,11 +6,11 @@ import { holdStream } from '../../support/event-stream.ts';
 import { startRecorder } from './recorder.ts';
 import { until, type World } from './world.ts';
 
-/** Counts that far, which keeps SQLite busy for seconds. */
-const slowly = (rows: number) => ({
+/** Keeps SQLite busy for about a second each. 6.1.0 runs it on its one event loop. */
+const slowly = (seconds: number) => ({
   request: {
     database_id: 1,
-    sql: `WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < ${rows}) SELECT max(n) AS n FROM c`,
+    sql: `SELECT count(*) AS n FROM sales a, sales b, (SELECT amount FROM sales LIMIT ${seconds}) c WHERE a.amount * b.amount + c.amount < -1`,
     timeout: 120,
   },
 });
@@ -29,11 +29,11 @@ export function wireTests(world: World): void {
         ['execute_sql', { request: { database_id: 1, sql: 'SELECT * FROM sales', limit: 180 } }, 40_000],
         ['get_chart_preview', { request: { identifier: 1, format: 'ascii' } }, 1000],
         ['search_tools', { query: 'chart' }, 1000],
-        ['execute_sql', slowly(12_000_000), 100],
+        ['execute_sql', slowly(2), 100],
       ] as const) {
         const { answer, text } = await world.call(everything, name, args);
         assert.equal(answer.status, 200, answer.text);
-        assert.doesNotMatch(text, /^Error/);
+        assert.doesNotMatch(text, /^Error|"success":false/);
         assert.ok(answer.text.length > least, `${name}: ${answer.text.length} characters`);
         assert.equal(answer.text, recorder.bodies.at(-1)?.toString(), name);
       }
@@ -48,13 +48,13 @@ export function wireTests(world: World): void {
     await world.gateway.reload(world.yaml.replace(`127.0.0.1:${ports.mcp}`, `127.0.0.1:${recorder.port}`));
     const logged = mcp.log().length;
     try {
-      for (let round = 0; round < 3; round++) {
+      for (let round = 0; round < 2; round++) {
         const before = recorder.bodies.length;
         const leaving = holdStream({
           port: ports.gateway,
           ca: world.caPem,
           headers: { authorization: `Bearer ${everything}` },
-          message: toolCall('execute_sql', slowly(4_000_000), 7),
+          message: toolCall('execute_sql', slowly(1), 7),
         });
         const staying = world.call(viewing, 'get_chart_data', { request: { identifier: 1, format: 'json', limit: 5 } });
         const { response, leave } = await leaving;
@@ -65,7 +65,7 @@ export function wireTests(world: World): void {
           ({ id, outcome }) => id === response.headers['x-request-id'] && outcome === 'aborted',
         );
         await until(async () => recorder.bodies.length >= before + 2, 'both answers were read to their end');
-        assert.match(recorder.bodies.map(String).findLast((body) => body.includes('4000000')) ?? '', /"id":7/);
+        assert.match(recorder.bodies.slice(before).join(''), /"id":7,"result":.*\\"success\\":true/);
       }
       assert.equal(recorder.abandoned(), 0, 'the gateway has read every answer to its end');
       assert.doesNotMatch(mcp.log().slice(logged), /ClosedResourceError|BrokenResourceError|Traceback/);
