@@ -56,10 +56,17 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
 
 /** Takes one request from Fastify. Never rejects, whatever happens on the path. */
 export function takeRequest(request: IncomingMessage, response: ServerResponse, runtime: Runtime): void {
-  const exchange = open(request, response, runtime);
-  handle(exchange, runtime)
-    .catch((thrown: unknown) => refuse(toGatewayError(thrown), exchange, runtime))
-    .finally(() => end(exchange, runtime));
+  void settle(open(request, response, runtime), runtime);
+}
+
+async function settle(exchange: Exchange, runtime: Runtime): Promise<void> {
+  try {
+    await handle(exchange, runtime);
+  } catch (thrown) {
+    await refuse(toGatewayError(thrown), exchange, runtime);
+  } finally {
+    end(exchange, runtime);
+  }
 }
 
 /** Refuses a request that the framework did not let through to `takeRequest`. Never rejects. */
@@ -78,7 +85,7 @@ function open(request: IncomingMessage, response: ServerResponse, runtime: Runti
   const address = snapshot.clientAddress(request.socket.remoteAddress ?? '', request.headers);
   const exchange = openExchange<Snapshot, Route>(snapshot, request, response, address, runtime.now());
   runtime.open.add(exchange);
-  response.once('close', () => end(exchange, runtime));
+  response.on('close', () => end(exchange, runtime));
   return exchange;
 }
 

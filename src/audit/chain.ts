@@ -31,10 +31,7 @@ export function chainLines(
   for (const body of bodies) {
     const start = at;
     seq += 1;
-    // In pieces: joining them first would copy the body twice more.
-    at += bytes.write(`{"seq":${seq},`, at, 'latin1');
-    at += bytes.write(body, at, 'utf8');
-    at += bytes.write(`,"prev":"${prev}"`, at, 'latin1');
+    at += bytes.write(`{"seq":${seq},${body},"prev":"${prev}"`, at, 'utf8');
     prev = hash('sha256', bytes.subarray(start, at), 'hex');
     at += bytes.write(`,"hash":"${prev}"}\n`, at, 'latin1');
   }

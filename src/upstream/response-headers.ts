@@ -85,7 +85,7 @@ export function relayResponseHeaders(
   let listed: readonly string[] = [];
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const spelling = rawHeaders[index]!.toString('latin1');
-    const name = known.has(spelling) ? known.get(spelling) : judge(spelling);
+    const name = known.get(spelling) ?? (known.has(spelling) ? undefined : judge(spelling));
     let value = rawHeaders[index + 1]!.toString('latin1');
     if (name === undefined) {
       if (spelling.length === 10 && spelling.toLowerCase() === 'connection')

@@ -14,7 +14,7 @@ const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '7' },
     requests: { type: 'string', default: '6000' },
-    warmup: { type: 'string', default: '15000' },
+    warmup: { type: 'string', default: '30000' },
     connections: { type: 'string', default: '16' },
     tokens: { type: 'boolean', default: false },
     'no-pinning': { type: 'boolean', default: false },

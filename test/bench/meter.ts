@@ -73,7 +73,7 @@ export async function measureAll(
   answerBytes: number,
 ): Promise<Map<string, Sample[]>> {
   const samples = new Map(targets.map((target) => [target.name, [] as Sample[]]));
-  // Until the compilers are done: a gateway runs for weeks, and its first ten thousand requests cost up to twice as much.
+  // Until the compilers are done: a gateway runs for weeks, and its first tens of thousands of requests cost up to twice as much.
   for (const target of targets) await measure(target, warmup, connections, answerBytes);
   for (let round = 0; round < rounds; round++) {
     // A different order each round, so that a slow spell of the machine does not always meet the same target.
