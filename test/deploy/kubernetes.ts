@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import { duration } from '../../src/config/units.ts';
 import { checkConfiguration } from './configuration.ts';
+import { checkSecretSwap } from './secret-swap.ts';
 import { deployTools, helm, root, run } from './tools.ts';
 
 interface Container {
@@ -83,7 +84,9 @@ export async function checkHelm(): Promise<void> {
     const values = ['-f', join(chart, 'ci', name)];
     run(program, ['lint', '--strict', '--quiet', chart, ...values]);
     const text = render(program, values);
-    await checkManifests(read('manifests', ['-'], { input: text }) as Manifest[]);
+    const manifests = read('manifests', ['-'], { input: text }) as Manifest[];
+    await checkManifests(manifests);
+    if (name === 'minimal.yaml') await checkSecretSwap(configurationIn(manifests));
     if (name !== 'edge.yaml') continue;
     const whole = `${heading}${text}`;
     if (process.env.UPDATE === '1') writeFileSync(rendered, whole);
@@ -100,10 +103,14 @@ function render(program: string, values: readonly string[]): string {
   return run(program, [...where, ...values]);
 }
 
+function configurationIn(manifests: readonly Manifest[]): string {
+  return manifests.find(({ kind }) => kind === 'ConfigMap')!.data!['gateway.yaml']!;
+}
+
 /** The gateway's pod is as restricted as it can be, its probes and periods fit, and its configuration has no problem and no warning. */
 async function checkManifests(manifests: readonly Manifest[]): Promise<Pod> {
   const of = (kind: string): Manifest => manifests.find((manifest) => manifest.kind === kind)!;
-  const yaml = of('ConfigMap').data!['gateway.yaml']!;
+  const yaml = configurationIn(manifests);
   await checkConfiguration(yaml, { env });
   const { spec: pod } = of('Deployment').spec.template;
   const gateway = [...(pod.initContainers ?? []), ...pod.containers].find(({ name }) => name === 'portcullis')!;
