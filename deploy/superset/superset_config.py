@@ -21,3 +21,5 @@ MCP_AUTH_FACTORY = mcp_auth_factory(**GATEWAY, audience="superset-mcp")
 # The web server's /api/v1
 CUSTOM_SECURITY_MANAGER = security_manager(**GATEWAY, audience="superset-api")
 FLASK_APP_MUTATOR = need_no_csrf_token
+# Redirects name the gateway, which sets X-Forwarded-Host itself and drops a client's. Not where others reach Superset past it.
+ENABLE_PROXY_FIX = True

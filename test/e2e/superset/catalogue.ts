@@ -56,13 +56,16 @@ export function catalogueTests(world: World): void {
 
   test('with tool search off, the preset knows every tool of the server, and the server has every tool of the preset', async () => {
     const [spare] = ports.spare;
-    const whole = await superset.startMcp(spare, { env: { TOOL_SEARCH: 'off' } });
+    const daemon = await superset.startMcp(spare, { env: { TOOL_SEARCH: 'off' } });
     await world.gateway.reload(world.yaml.replace(`127.0.0.1:${ports.mcp}`, `127.0.0.1:${spare}`));
     try {
-      const shown = toolsIn(await world.send(everything, list));
+      const answered = await world.send(everything, list);
+      const shown = toolsIn(answered);
       const known = calls.map(([name]) => name);
       assert.deepEqual(shown.sort(), known.sort(), 'all of them are shown to who may call all of them');
-      const direct = toolsIn(await sendDirectly(spare, await world.assertionFor('alice'), list));
+      const whole = await sendDirectly(spare, await world.assertionFor('alice'), list);
+      assert.equal(answered.answer.text, whole.answer.text, 'nothing hidden, nothing changed');
+      const direct = toolsIn(whole);
       assert.deepEqual(direct.sort(), shown, 'the gateway has hidden none');
       const ruled = new Set(preset.rules.flatMap((rule) => ('allow' in rule && rule.allow?.tools) || []));
       for (const name of direct) assert.ok(ruled.has(name), `the preset has no rule for ${name}`);
@@ -70,7 +73,7 @@ export function catalogueTests(world: World): void {
       assert.deepEqual(toolsIn(await world.send(nothing, list)), ['health_check'], 'nothing else without scopes');
     } finally {
       await world.gateway.reload(world.yaml);
-      await whole.stop();
+      await daemon.stop();
     }
   });
 

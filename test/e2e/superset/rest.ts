@@ -1,6 +1,7 @@
 // Superset's REST API behind path routes: the same people, the same roles, the same assertion.
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
+import { publicUrl } from './servers.ts';
 import type { World } from './world.ts';
 
 const sql = { database_id: 1, sql: 'SELECT count(*) AS n FROM sales', runAsync: false };
@@ -81,6 +82,12 @@ export function restTests(world: World): void {
       assert.match(answer.text, /"denied"/);
     }
     assert.equal((await world.rest(nothing, 'GET', '/api/v1/dashboard/')).status, 403);
+  });
+
+  test('a redirect leads to the gateway, and names nothing behind it', async () => {
+    const { status, headers } = await world.rest(everything, 'GET', '/api/v1/me');
+    assert.equal(status, 308);
+    assert.equal(headers.location, `${publicUrl}/api/v1/me/`);
   });
 
   test('past the gateway the REST API takes the assertion for it and nothing else', async () => {
