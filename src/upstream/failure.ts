@@ -100,7 +100,7 @@ export function upstreamError(reason: UpstreamFailure, thrown: unknown): Gateway
 /** For the operator's log: the client can do nothing about it, and is told nothing. */
 export function credentialRefused(upstream: string, status: number): Error {
   return new Error(
-    `the upstream answered ${status}: it asks for a credential, or refuses the one that the gateway sends; check upstreams.${upstream}.authorization and what that server expects`,
+    `the upstream answered ${status}: it asks for a credential, or refuses the one that the gateway sends; check authorization or identity.assertion of upstreams.${upstream}, and what that server expects`,
   );
 }
 

@@ -12,6 +12,7 @@ import { fillSuperset, installSoftware, type Software } from './install.ts';
 import { outageTests } from './outages.ts';
 import { restTests } from './rest.ts';
 import { startServers } from './servers.ts';
+import { stockTests } from './stock.ts';
 import { wireTests } from './wire.ts';
 import { startWorld } from './world.ts';
 
@@ -53,6 +54,7 @@ async function run(software: Software): Promise<void> {
   wireTests(world);
   outageTests(world);
   failClosedTests(world);
+  stockTests(world);
   after(async () => {
     await world.close();
     await servers.close();

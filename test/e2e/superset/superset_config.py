@@ -11,6 +11,11 @@ sys.path.insert(0, str(DEPLOY))
 if os.environ.get("SUPERSET_STOCK") == "1":
     SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
     SQLALCHEMY_DATABASE_URI = os.environ["SUPERSET_DATABASE_URI"]
+    MCP_AUTH_ENABLED = os.environ.get("SUPERSET_STOCK_AUTH") == "1"
+    MCP_JWKS_URI = os.environ.get("PORTCULLIS_KEY_SET")
+    MCP_JWT_ISSUER = os.environ.get("PORTCULLIS_ISSUER")
+    MCP_JWT_AUDIENCE = "superset-mcp"
+    MCP_JWT_ALGORITHM = "ES256"
 else:
     globals().update({k: v for k, v in runpy.run_path(str(DEPLOY / "superset_config.py")).items() if k.isupper()})
 
