@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
 import { toolCall } from '../../support/client.ts';
 import { createSigningKey, signToken } from '../../support/issuer.ts';
-import { publicUrl } from './servers.ts';
+import { publicUrl } from './install.ts';
 import { sendDirectly, until, type World } from './world.ts';
 
 const who = toolCall('get_instance_info');

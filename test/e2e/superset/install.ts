@@ -14,8 +14,14 @@ export interface Software {
 export interface Installation extends Software {
   /** A filled metadata database and the warehouse that it names; copied for each run. */
   readonly home: string;
+  /** A database of Keycloak that holds the realm; copied for each run. */
+  readonly realm: string;
 }
 
+/** `server.publicUrl` of deploy/superset/gateway.yaml. */
+export const publicUrl = 'https://mcp.example.com';
+/** Of Keycloak, for what the tests do to the realm. */
+export const administrator = { username: 'admin', password: 'admin-of-the-tests' };
 export const repository = join(import.meta.dirname, '../../..');
 /** The newest that runs on Java 17. */
 const keycloakVersion = '26.7.3';
@@ -44,8 +50,8 @@ export function installSoftware(say: (line: string) => void): Software {
   return { bin: join(environment, 'bin'), keycloak: installKeycloak(installed, python, say) };
 }
 
-/** Throws an Error where Superset's own commands fail, which is never the machine's fault. */
-export function fillSuperset(software: Software, say: (line: string) => void): Installation {
+/** Throws an Error where a command of Superset or Keycloak fails, which is never the machine's fault. */
+export function prepareDatabases(software: Software, say: (line: string) => void): Installation {
   const seed = join(import.meta.dirname, 'seed.py');
   const command = (name: string) => join(software.bin, name);
   const home = createCache('portcullis-superset')(`home-${digest(constraints, seed)}`, (folder) => {
@@ -60,7 +66,25 @@ export function fillSuperset(software: Software, say: (line: string) => void): I
     demand(command('superset'), ['init'], 'superset init failed', undefined, env);
     demand(command('python'), [seed, folder], 'the database of Superset could not be filled', undefined, env);
   });
-  return { ...software, home };
+  return { ...software, home, realm: importRealm(software, say) };
+}
+
+function importRealm({ keycloak }: Software, say: (line: string) => void): string {
+  const file = join(import.meta.dirname, 'realm.json');
+  return createCache('portcullis-superset')(`realm-${keycloakVersion}-${digest(file)}`, (folder) => {
+    say('importing the realm into Keycloak (once)');
+    const args = [join(keycloak, 'bin/kc.sh'), 'import', '--optimized', `--file=${file}`, keycloakDatabase(folder)];
+    demand('bash', args, 'the realm could not be imported', undefined, {
+      GATEWAY_ORIGIN: publicUrl,
+      KC_BOOTSTRAP_ADMIN_USERNAME: administrator.username,
+      KC_BOOTSTRAP_ADMIN_PASSWORD: administrator.password,
+    });
+  });
+}
+
+/** The option that puts Keycloak's database into a folder. */
+export function keycloakDatabase(folder: string): string {
+  return `--db-url=jdbc:h2:file:${join(folder, 'keycloak')};NON_KEYWORDS=VALUE;DB_CLOSE_ON_EXIT=FALSE`;
 }
 
 /** 3.11 is what the constraints were resolved for. */

@@ -1,8 +1,9 @@
 // A Keycloak on loopback with the realm of realm.json: tokens as its clients get them, and what its administrator may do to it.
 import { createHash, randomBytes } from 'node:crypto';
-import { copyFileSync, mkdirSync } from 'node:fs';
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Daemon, Daemons } from './daemons.ts';
+import { administrator, type Installation, keycloakDatabase } from './install.ts';
 
 export interface Keycloak {
   readonly issuer: string;
@@ -29,21 +30,17 @@ export const reporting: Client = { id: 'reporting_tool', secret: 'reporting-secr
 
 const realm = 'portcullis';
 const redirectUri = 'http://127.0.0.1/callback';
-const administrator = { username: 'admin', password: 'admin-of-the-tests' };
 
 export async function startKeycloak(options: {
   readonly daemons: Daemons;
-  readonly home: string;
+  readonly installation: Installation;
   readonly port: number;
-  /** What the audiences of realm.json begin with. */
-  readonly gatewayOrigin: string;
   /** For its database and its log. */
   readonly folder: string;
 }): Promise<Keycloak> {
-  const { daemons, home, port, folder } = options;
+  const { daemons, installation, port, folder } = options;
   const origin = `http://127.0.0.1:${port}`;
-  mkdirSync(join(home, 'data/import'), { recursive: true });
-  copyFileSync(join(import.meta.dirname, 'realm.json'), join(home, 'data/import/realm.json'));
+  cpSync(installation.realm, folder, { recursive: true });
 
   let daemon: Daemon;
   const start = async () => {
@@ -51,16 +48,13 @@ export async function startKeycloak(options: {
       name: 'Keycloak',
       command: 'bash',
       args: [
-        join(home, 'bin/kc.sh'),
-        ...['start', '--optimized', '--import-realm', '--http-enabled=true', '--http-host=127.0.0.1'],
+        join(installation.keycloak, 'bin/kc.sh'),
+        ...['start', '--optimized', '--http-enabled=true', '--http-host=127.0.0.1'],
         ...[`--http-port=${port}`, `--hostname=${origin}`],
-        `--db-url=jdbc:h2:file:${join(folder, 'keycloak')};NON_KEYWORDS=VALUE;DB_CLOSE_ON_EXIT=FALSE`,
+        keycloakDatabase(folder),
       ],
       env: {
         ...process.env,
-        GATEWAY_ORIGIN: options.gatewayOrigin,
-        KC_BOOTSTRAP_ADMIN_USERNAME: administrator.username,
-        KC_BOOTSTRAP_ADMIN_PASSWORD: administrator.password,
         JAVA_OPTS_APPEND: '-XX:TieredStopAtLevel=1',
       },
       logFile: join(folder, 'keycloak.log'),

@@ -1,7 +1,7 @@
 // Superset's REST API behind path routes: the same people, the same roles, the same assertion.
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
-import { publicUrl } from './servers.ts';
+import { publicUrl } from './install.ts';
 import type { World } from './world.ts';
 
 const sql = { database_id: 1, sql: 'SELECT count(*) AS n FROM sales', runAsync: false };

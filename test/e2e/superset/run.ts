@@ -8,7 +8,7 @@ import { createDaemons } from './daemons.ts';
 import { embeddedTests } from './embedded.ts';
 import { failClosedTests } from './fail-closed.ts';
 import { identityTests } from './identity.ts';
-import { fillSuperset, installSoftware, type Software } from './install.ts';
+import { installSoftware, prepareDatabases, type Software } from './install.ts';
 import { outageTests } from './outages.ts';
 import { restTests } from './rest.ts';
 import { startServers } from './servers.ts';
@@ -42,7 +42,7 @@ function installOrSkip(): Software | undefined {
 }
 
 async function run(software: Software): Promise<void> {
-  const installation = fillSuperset(software, say);
+  const installation = prepareDatabases(software, say);
   say('starting Keycloak and Superset');
   const servers = await startServers(daemons, installation, folder);
   const world = await startWorld(servers);

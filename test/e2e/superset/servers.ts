@@ -2,12 +2,9 @@
 import { createFakeIssuer, type FakeIssuer } from '../../support/issuer.ts';
 import { closedPort } from '../../support/upstream.ts';
 import type { Daemon, Daemons } from './daemons.ts';
-import type { Installation } from './install.ts';
+import { type Installation, publicUrl } from './install.ts';
 import { type Keycloak, startKeycloak } from './keycloak.ts';
 import { prepareSuperset, type Superset } from './superset.ts';
-
-/** `server.publicUrl` of deploy/superset/gateway.yaml. */
-export const publicUrl = 'https://mcp.example.com';
 
 export interface Ports {
   readonly gateway: number;
@@ -45,9 +42,8 @@ export async function startServers(daemons: Daemons, installation: Installation,
   const [keycloak, mcp, web, application] = await Promise.all([
     startKeycloak({
       daemons,
-      home: installation.keycloak,
+      installation,
       port: ports.keycloak,
-      gatewayOrigin: publicUrl,
       folder,
     }),
     superset.startMcp(ports.mcp),

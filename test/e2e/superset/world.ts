@@ -8,9 +8,9 @@ import { createCertificateAuthority } from '../../../src/dev/pki.ts';
 import { type ClientAnswer, createClient, type TestClient, toolCall } from '../../support/client.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
 import { createSigningKey, type SigningKey, signToken } from '../../support/issuer.ts';
-import { repository } from './install.ts';
+import { publicUrl, repository } from './install.ts';
 import { reporting } from './keycloak.ts';
-import { publicUrl, type Servers } from './servers.ts';
+import type { Servers } from './servers.ts';
 
 export interface World {
   readonly servers: Servers;
