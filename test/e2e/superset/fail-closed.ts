@@ -3,6 +3,7 @@ import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
 import { toolCall } from '../../support/client.ts';
 import { createSigningKey, signToken } from '../../support/issuer.ts';
+import { closedPort } from '../../support/upstream.ts';
 import { publicUrl } from './install.ts';
 import { sendDirectly, until, type World } from './world.ts';
 
@@ -63,14 +64,19 @@ export function failClosedTests(world: World): void {
   });
 
   test('where the keys cannot be fetched nobody gets in; a stock server without authentication is found out by the probe', async () => {
-    const [first, second] = ports.spare;
-    const [withoutKeys, open] = await Promise.all([
-      superset.startMcp(first, { env: { PORTCULLIS_KEY_SET: `http://127.0.0.1:${second + 1}/none` } }),
+    const [first, second, third] = ports.spare;
+    const env = { PORTCULLIS_KEY_SET: await closedPort() };
+    const [withoutKeys, web, open] = await Promise.all([
+      superset.startMcp(first, { env }),
+      superset.startWeb(third, { env }),
       superset.startMcp(second, { env: { SUPERSET_STOCK: '1', MCP_DEV_USERNAME: 'admin' } }),
     ]);
     try {
       const { answer } = await sendDirectly(first, await world.assertionFor('alice'), who);
       assert.equal(answer.status, 401);
+      const authorization = `Bearer ${await world.assertionFor('alice', { aud: 'superset-api' })}`;
+      const refused = await fetch(`http://127.0.0.1:${third}/api/v1/me/`, { headers: { authorization } });
+      assert.equal(refused.status, 401);
       assert.equal((await world.ready()).status, 200);
       await world.gateway.reload(world.yaml.replace(`127.0.0.1:${ports.mcp}`, `127.0.0.1:${second}`));
       await until(
@@ -80,7 +86,7 @@ export function failClosedTests(world: World): void {
       assert.equal((await world.ready()).status, 503);
     } finally {
       await world.gateway.reload(world.yaml);
-      await Promise.all([withoutKeys.stop(), open.stop()]);
+      await Promise.all([withoutKeys.stop(), web.stop(), open.stop()]);
     }
     await until(async () => (await world.ready()).status === 200, 'the gateway was ready again');
   });

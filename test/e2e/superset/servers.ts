@@ -13,8 +13,8 @@ export interface Ports {
   readonly keycloak: number;
   readonly mcp: number;
   readonly web: number;
-  /** For further MCP servers. */
-  readonly spare: readonly [number, number];
+  /** For further servers of Superset. */
+  readonly spare: readonly [number, number, number];
 }
 
 export interface Servers {
@@ -30,8 +30,8 @@ export interface Servers {
 
 /** Databases and logs go into `folder`. Throws an Error with the log of what does not start. */
 export async function startServers(daemons: Daemons, installation: Installation, folder: string): Promise<Servers> {
-  const [gateway, admin, keycloakPort, mcpPort, webPort, first, second] = await freePorts(7);
-  const ports = { gateway, admin, keycloak: keycloakPort, mcp: mcpPort, web: webPort, spare: [first, second] } as Ports;
+  const [gateway, admin, keycloakPort, mcpPort, webPort, ...spare] = await freePorts(8);
+  const ports = { gateway, admin, keycloak: keycloakPort, mcp: mcpPort, web: webPort, spare } as unknown as Ports;
   const superset = prepareSuperset({
     daemons,
     installation,

@@ -21,7 +21,7 @@ export interface Superset {
   actions(): Action[];
   /** `superset mcp run`; `env` is added. Resolves when it answers, or has ended. */
   startMcp(port: number, options?: { readonly env?: NodeJS.ProcessEnv; readonly mayEnd?: boolean }): Promise<Daemon>;
-  startWeb(port: number): Promise<Daemon>;
+  startWeb(port: number, options?: { readonly env?: NodeJS.ProcessEnv }): Promise<Daemon>;
 }
 
 /** One entry of the action log. */
@@ -62,7 +62,7 @@ export function prepareSuperset({ daemons, installation, folder, keySet, issuer 
         mayEnd: options.mayEnd === true,
         ready: async () => (await fetch(`http://127.0.0.1:${port}/mcp`)).status > 0,
       }),
-    startWeb: (port) =>
+    startWeb: (port, options = {}) =>
       daemons.start({
         name: 'the web server of Superset',
         command: command('gunicorn'),
@@ -70,8 +70,8 @@ export function prepareSuperset({ daemons, installation, folder, keySet, issuer 
           ...['--bind', `127.0.0.1:${port}`, '--workers', '1', '--worker-class', 'gthread', '--threads', '8'],
           ...['--keep-alive', '5', '--timeout', '120', 'superset.app:create_app()'],
         ],
-        env,
-        logFile: join(folder, 'web.log'),
+        env: { ...env, ...options.env },
+        logFile: join(folder, `web-${port}.log`),
         ready: async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok,
       }),
   };
