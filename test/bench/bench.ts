@@ -5,16 +5,17 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { measureAll, openTarget, printSamples, requestOf, startProcess, type Target } from './meter.ts';
+import { measureAll, openTarget, printSamples, requestOf, type Sample, startProcess, type Target } from './meter.ts';
 import { createPinning } from './pinning.ts';
 import { prepareScene, type Scene } from './scene.ts';
 import { boundByCertificate, boundByProof, opaque, type TokenKind } from './tokens.ts';
 
 const { values: options } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '7' },
-    requests: { type: 'string', default: '6000' },
-    warmup: { type: 'string', default: '30000' },
+    runs: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '5' },
+    requests: { type: 'string', default: '2000' },
+    warmup: { type: 'string', default: '20000' },
     connections: { type: 'string', default: '16' },
     tokens: { type: 'boolean', default: false },
     'no-pinning': { type: 'boolean', default: false },
@@ -29,45 +30,71 @@ const meter = {
 };
 const bare = 'bare @fastify/http-proxy';
 
-const directory = mkdtempSync(join(tmpdir(), 'portcullis-bench-'));
+/** The processes of one run. */
+interface Stage {
+  readonly scene: Scene;
+  readonly children: ChildProcess[];
+  readonly targets: Target[];
+}
+
 const pinning = createPinning(!options['no-pinning']);
-const scene = await prepareScene(directory, pinning, { allTokens: options.tokens });
-const children: ChildProcess[] = [];
-const targets: Target[] = [];
-try {
+const samples = new Map<string, Sample[]>();
+let told = '';
+for (let run = 0; run < Number(options.runs); run++) await measureFreshProcesses();
+if (!options.json)
+  console.log(
+    `Node ${process.versions.node}, ${options.runs} runs with fresh processes, ${told}, ${pinning.described}\n`,
+  );
+printSamples(samples, bare, options.json);
+
+/** A process keeps the luck of its start, in the choices of its compilers and the places of its memory, for as long as it lives. */
+async function measureFreshProcesses(): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'portcullis-bench-'));
+  const scene = await prepareScene(directory, pinning, { allTokens: options.tokens });
+  const stage: Stage = { scene, children: [], targets: [] };
+  try {
+    await openAll(stage);
+    for (const [name, list] of await measureAll(stage.targets, meter, scene.answerBytes)) {
+      samples.set(name, [...(samples.get(name) ?? []), ...list]);
+    }
+    const { rounds, requests, warmup, connections } = meter;
+    told = `${rounds} rounds of ${requests} requests in each behind ${warmup} of warm-up, ${connections} connections, ${scene.body.length} bytes out, ${scene.answerBytes} back`;
+  } finally {
+    for (const target of stage.targets) await target.pool.destroy();
+    for (const child of stage.children) child.kill('SIGKILL');
+    await scene.close();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function openAll(stage: Stage): Promise<void> {
+  const { scene } = stage;
   const plainToken: TokenKind = {
     name: options.tokens ? 'portcullis, plain token' : 'portcullis',
     prepare: async () => always(scene),
   };
-  await open('plain node:https + undici', start('test/bench/plain.ts'), 'test/bench/plain.ts');
-  await open(bare, start('test/bench/bare.ts'), 'test/bench/bare.ts');
-  const gateway = start('dist/main.js', 'serve', '-c', scene.configFile, '--log-level', 'error');
+  await open(stage, 'plain node:https + undici', start(stage, 'test/bench/plain.ts'), 'test/bench/plain.ts');
+  await open(stage, bare, start(stage, 'test/bench/bare.ts'), 'test/bench/bare.ts');
+  const gateway = start(stage, 'dist/main.js', 'serve', '-c', scene.configFile, '--log-level', 'error');
   const kinds = options.tokens
     ? [plainToken, opaque(scene), await boundByCertificate(scene), await boundByProof(scene)]
     : [plainToken];
-  for (const kind of kinds) await open(kind.name, gateway, 'dist/main.js', kind);
-  const samples = await measureAll(targets, meter, scene.answerBytes);
-  if (!options.json) {
-    const { rounds, requests, connections } = meter;
-    console.log(
-      `Node ${process.versions.node}, ${rounds} rounds of ${requests} requests behind ${meter.warmup} of warm-up, ${connections} connections, ${scene.body.length} bytes out, ${scene.answerBytes} back, ${pinning.described}\n`,
-    );
-  }
-  printSamples(samples, bare, options.json);
-} finally {
-  for (const target of targets) await target.pool.destroy();
-  for (const child of children) child.kill('SIGKILL');
-  await scene.close();
-  rmSync(directory, { recursive: true, force: true });
+  for (const kind of kinds) await open(stage, kind.name, gateway, 'dist/main.js', kind);
 }
 
-function start(...args: string[]): ChildProcess {
+function start({ scene, children }: Stage, ...args: string[]): ChildProcess {
   const child = startProcess(scene, pinning, args);
   children.push(child);
   return child;
 }
 
-async function open(name: string, child: ChildProcess, script: string, kind?: TokenKind): Promise<void> {
+async function open(
+  { scene, targets }: Stage,
+  name: string,
+  child: ChildProcess,
+  script: string,
+  kind?: TokenKind,
+): Promise<void> {
   const prepare = kind?.prepare ?? (async () => always(scene));
   const of = { name, process: child, prepare, port: scene.portOf(script), connections: meter.connections };
   targets.push(await openTarget(of, { ca: scene.caPem, ...kind?.certificate }));

@@ -79,7 +79,7 @@ t.test('values exchanged or removed anywhere are told, or fit', () =>
       const mutated = changed(tree, where, value === null ? {} : { value });
       return isTold(await outcomeOf(stringify(mutated)));
     }),
-    { numRuns: 150 },
+    { numRuns: 75 },
   ),
 );
 
@@ -133,14 +133,14 @@ t.test('bytes cut out, doubled or exchanged are told, or fit', () =>
       async (start, length, insert) =>
         isTold(await outcomeOf(text.slice(0, start) + insert + text.slice(start + length))),
     ),
-    { numRuns: 150 },
+    { numRuns: 75 },
   ),
 );
 
 t.test('bytes that are no text are told', () =>
   fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), async (bytes) => isTold(await outcomeOf(Buffer.from(bytes)))),
-    { numRuns: 100 },
+    { numRuns: 50 },
   ),
 );
 
