@@ -2,6 +2,7 @@
 import type { ServerResponse } from 'node:http';
 import type { TlsOptions } from 'node:tls';
 import { gzipSync } from 'node:zlib';
+import { createGate } from './gate.ts';
 import { type RecordedRequest, startUpstream } from './upstream.ts';
 
 /** What the endpoint does instead of answering well. */
@@ -41,11 +42,11 @@ const json = { 'content-type': 'application/json' };
 
 /** Starts one on a free port. */
 export async function startIntrospection(options: { readonly tls?: TlsOptions } = {}): Promise<FakeIntrospection> {
-  let held: Promise<void> | undefined;
+  const gate = createGate();
   const server = await startUpstream({
     ...options,
     async reply(request, response) {
-      await held;
+      await gate.open();
       const { fault } = self;
       if (fault === 'broken once') self.fault = undefined;
       if (fault !== undefined) return misbehave(response, fault);
@@ -60,16 +61,7 @@ export async function startIntrospection(options: { readonly tls?: TlsOptions } 
     connections: server.connections,
     answers: new Map(),
     fault: undefined,
-    hold() {
-      let release = () => {};
-      held = new Promise((resolve) => {
-        release = () => {
-          held = undefined;
-          resolve();
-        };
-      });
-      return release;
-    },
+    hold: gate.hold,
     close: server.close,
   };
   return self;

@@ -2,6 +2,7 @@
 import type { ServerResponse } from 'node:http';
 import type { TlsOptions } from 'node:tls';
 import { gzipSync } from 'node:zlib';
+import { createGate } from './gate.ts';
 import { formOf } from './introspection.ts';
 import { type RecordedRequest, startUpstream } from './upstream.ts';
 
@@ -42,12 +43,12 @@ const json = { 'content-type': 'application/json', 'cache-control': 'no-store' }
 
 /** Starts one on a free port. */
 export async function startTokenEndpoint(options: { readonly tls?: TlsOptions } = {}): Promise<FakeTokenEndpoint> {
-  let held: Promise<void> | undefined;
+  const gate = createGate();
   let issued = 0;
   const server = await startUpstream({
     ...options,
     async reply(request, response) {
-      await held;
+      await gate.open();
       if (self.fault !== undefined) return misbehave(response, self.fault);
       if (self.error !== undefined) {
         return void response.writeHead(self.error.status, json).end(JSON.stringify(self.error.body));
@@ -66,16 +67,7 @@ export async function startTokenEndpoint(options: { readonly tls?: TlsOptions } 
     answer: {},
     error: undefined,
     fault: undefined,
-    hold() {
-      let release = () => {};
-      held = new Promise((resolve) => {
-        release = () => {
-          held = undefined;
-          resolve();
-        };
-      });
-      return release;
-    },
+    hold: gate.hold,
     close: server.close,
   };
   return self;
