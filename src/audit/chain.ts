@@ -16,7 +16,7 @@ const maxUnitBytes = 3;
 const frameBytes = 256;
 
 /**
- * Chains encoded events (`encodeEvent`) behind `head`: the UTF-8 of their lines, each with its newline, and the new head.
+ * Chains encoded events (`createEventEncoder`) behind `head`: the UTF-8 of their lines, each with its newline, and the new head.
  * The lines are written into `scratch` when it is surely large enough, and then last until it is used again.
  */
 export function chainLines(

@@ -15,76 +15,102 @@ const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 const untamed = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
 /**
- * Encodes everything of the record between `seq` and `prev`, without the braces: `"id":…,…,"policy":"…"`.
+ * For the records of one process. What is encoded is everything between `seq` and `prev`, without the braces: `"id":…,…,"policy":"…"`.
  * Never throws and never yields a raw control or line separator. Text fields are at most 256 bytes, what was cut ending
  * in `…` and the original length in bytes. `,"hash"` never occurs in it, so that the first one in a line is the chain's.
  */
-export function encodeEvent(event: AuditEvent, instance: string, instantOf = encodeInstant): string {
-  const { time, facts = encodeFacts(event), upstream, detail, outcome } = event;
-  const instant = instantOf(time);
-  let json = `"id":${text(event.id)},"time":${instant},"instance":${text(instance)},"stage":"${event.stage}"${facts}`;
-  if (event.reason !== undefined) json += `,"reason":${text(event.reason)}`;
-  if (upstream !== undefined) {
-    json += `,"upstream":{"name":${text(upstream.name)}`;
-    json += upstream.status === undefined ? '}' : `,"status":${number(upstream.status)}}`;
+export function createEventEncoder(instance: string): (event: AuditEvent) => string {
+  const instanceText = text(instance);
+  // Under load many records share a second, and nearly all a policy.
+  const secondOf = rememberLast(encodeSecond);
+  const policyOf = rememberLast(text);
+
+  function instantOf(time: number): string {
+    if (!(Math.abs(time) <= maxTime)) return 'null';
+    const second = Math.floor(time / 1000);
+    const millisecond = Math.trunc(time - second * 1000);
+    return `"${secondOf(second)}${String(millisecond).padStart(3, '0')}Z"`;
   }
-  if (event.status !== undefined) json += `,"status":${number(event.status)}`;
-  if (event.bytes !== undefined) json += `,"bytes":${number(event.bytes)}`;
-  if (event.durationMs !== undefined) json += `,"durationMs":${number(event.durationMs)}`;
-  if (outcome !== undefined) json += `,"outcome":"${outcome}"`;
-  if (detail !== undefined) json += `,"detail":${bounded(detail)}`;
-  return `${json},"policy":${text(event.policy)}`;
+
+  return (event) => {
+    const { id, time, stage, reason, upstream, status, bytes, durationMs, outcome, detail, policy } = event;
+    const facts = event.facts ?? encodeFacts(event);
+    let json = `"id":${text(id)},"time":${instantOf(time)},"instance":${instanceText},"stage":"${stage}"${facts}`;
+    if (reason !== undefined) json += `,"reason":${text(reason)}`;
+    if (upstream !== undefined) {
+      json += `,"upstream":{"name":${text(upstream.name)}`;
+      json += upstream.status === undefined ? '}' : `,"status":${number(upstream.status)}}`;
+    }
+    if (status !== undefined) json += `,"status":${number(status)}`;
+    if (bytes !== undefined) json += `,"bytes":${number(bytes)}`;
+    if (durationMs !== undefined) json += `,"durationMs":${number(durationMs)}`;
+    if (outcome !== undefined) json += `,"outcome":"${outcome}"`;
+    if (detail !== undefined) json += `,"detail":${bounded(detail)}`;
+    return `${json},"policy":${policyOf(policy)}`;
+  };
 }
 
-function encodeInstant(time: number): string {
-  return Math.abs(time) <= 8.64e15 ? `"${new Date(time).toISOString()}"` : 'null';
+/** ECMA-262 §21.4.1.1: milliseconds on either side of 1970 that an instant can have. */
+const maxTime = 8.64e15;
+
+/** `2026-11-23T05:45:00.` */
+function encodeSecond(second: number): string {
+  return new Date(second * 1000).toISOString().slice(0, -'000Z'.length);
 }
 
-/** As `encodeEvent` writes instants, but the last one is not made again: under load many records share a millisecond. */
-export function createInstantEncoder(): (time: number) => string {
-  let last = Number.NaN;
+function rememberLast<V>(encode: (value: V) => string): (value: V) => string {
+  let last: V | undefined;
   let json = '';
-  return (time) => {
-    if (time !== last) {
-      last = time;
-      json = encodeInstant(time);
+  return (value) => {
+    if (value !== last) {
+      json = encode(value);
+      last = value;
     }
     return json;
   };
 }
 
-export type RequestFacts = Pick<
-  AuditEvent,
-  'route' | 'client' | 'principal' | 'credentials' | 'http' | 'mcp' | 'scopes' | 'decision' | 'rule'
->;
+/** Who asks, where from, and for what. */
+export type Asked = Pick<AuditEvent, 'route' | 'client' | 'principal' | 'credentials'>;
+/** What came of it. */
+export type Verdict = Pick<AuditEvent, 'scopes' | 'decision' | 'rule'>;
 
 /**
  * The middle of the record, from `route` to `rule`, each member behind a comma: what the records of one request have in
  * common. Put together by hand, because building objects for JSON.stringify costs several times as much.
  */
-export function encodeFacts(
-  event: RequestFacts,
-  principal = event.principal && encodePrincipal(event.principal),
-  listOf = encodeList,
-): string {
-  const { client, credentials, http, mcp, scopes } = event;
-  let json = member('route', event.route);
+function encodeFacts(event: AuditEvent): string {
+  return encodeAsked(event) + encodeMessage(event) + encodeVerdict(event);
+}
+
+/** The first of three parts of the facts. */
+export function encodeAsked({ route, client, principal, credentials }: Asked): string {
+  let json = member('route', route);
   if (client !== undefined)
     json += `,"client":{"address":${text(client.address)}${member('userAgent', client.userAgent)}}`;
-  if (principal !== undefined) json += principal;
+  if (principal !== undefined) json += principalOf(principal);
   if (credentials !== undefined) json += `,"credentials":[${credentialsOf(credentials)}]`;
-  if (http !== undefined) json += `,"http":{"method":${text(http.method)},"path":${text(http.path)}}`;
-  if (mcp !== undefined) json += `,"mcp":${mcpOf(mcp)}`;
+  return json;
+}
+
+/** The second part. */
+export function encodeMessage({ http, mcp }: Pick<AuditEvent, 'http' | 'mcp'>): string {
+  const json = http === undefined ? '' : `,"http":{"method":${text(http.method)},"path":${text(http.path)}}`;
+  return mcp === undefined ? json : `${json},"mcp":${mcpOf(mcp)}`;
+}
+
+/** The third part. */
+export function encodeVerdict({ scopes, decision, rule }: Verdict): string {
+  let json = '';
   if (scopes !== undefined) {
     const { granted, required, missing } = scopes;
     json += `,"scopes":{"granted":${listOf(granted)},"required":${listOf(required)},"missing":${listOf(missing)}}`;
   }
-  if (event.decision !== undefined) json += `,"decision":"${event.decision}"`;
-  return json + member('rule', event.rule);
+  if (decision !== undefined) json += `,"decision":"${decision}"`;
+  return json + member('rule', rule);
 }
 
-/** The member `principal`, for `encodeFacts`: the same text serves all requests of one principal. */
-export function encodePrincipal(of: AuditPrincipal): string {
+function principalOf(of: AuditPrincipal): string {
   const required = `,"principal":{"kind":${text(of.kind)},"issuer":${text(of.issuer)},"subject":${text(of.subject)}`;
   return `${required}${member('clientId', of.clientId)}${member('credentialId', of.credentialId)}${member('tenant', of.tenant)}}`;
 }
@@ -118,8 +144,7 @@ function number(value: number): string {
   return Number.isFinite(value) ? String(value) : 'null';
 }
 
-/** For `encodeFacts`: the same text serves every record with this list. */
-export function encodeList(items: readonly string[]): string {
+function listOf(items: readonly string[]): string {
   if (items.length === 0) return '[]';
   const kept = (items.length > maxListItems ? items.slice(0, maxListItems) : items).map(text);
   if (items.length > maxListItems) kept.push(`"…${items.length}"`);

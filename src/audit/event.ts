@@ -15,7 +15,7 @@ export interface AuditEvent {
   /** Milliseconds since 1970; written as an RFC 3339 instant. */
   readonly time: number;
   readonly stage: 'decided' | 'completed' | 'stream' | 'config';
-  /** What `encodeFacts` made of `route` to `rule`, which then are not here: the records of one request share it. */
+  /** The encoded members from `route` to `rule`, which then are not here: the records of one request share them. */
   readonly facts?: string | undefined;
   readonly route?: string | undefined;
   readonly client?: { readonly address: string; readonly userAgent?: string | undefined } | undefined;

@@ -1,29 +1,15 @@
 // From the record of one request to its audit records: what was decided before forwarding, and how it ended.
 import type { Principal } from '../authn/principal.ts';
 import type { Exchange } from '../http/exchange.ts';
-import { encodeFacts, encodeList, encodePrincipal, type RequestFacts } from './encode.ts';
+import { type Asked, encodeAsked, encodeMessage, encodeVerdict, type Verdict } from './encode.ts';
 import type { AuditEvent, AuditPrincipal } from './event.ts';
 
-/** What many records have in common, encoded once: a remembered token comes with the same principal and scopes every time. */
-export interface RecordTexts {
-  readonly principals: WeakMap<Principal, string>;
-  readonly listOf: (items: readonly string[]) => string;
-}
+/** What the records of a principal's last request begin and end with: the next one most often comes the same way and meets the same rule. */
+export type RecordTexts = WeakMap<Principal, LastTexts>;
 
-export function createRecordTexts(): RecordTexts {
-  const lists = new WeakMap<readonly string[], string>();
-  return {
-    principals: new WeakMap(),
-    listOf(items) {
-      if (items.length === 0) return '[]';
-      let text = lists.get(items);
-      if (text === undefined) {
-        text = encodeList(items);
-        lists.set(items, text);
-      }
-      return text;
-    },
-  };
+interface LastTexts {
+  asked?: { readonly of: Asked; readonly text: string };
+  verdict?: { readonly of: Verdict; readonly text: string };
 }
 
 /** Everything known once the decision is made; written before anything is forwarded. */
@@ -117,48 +103,100 @@ export function connectionEvent(of: {
   };
 }
 
-function factsOf(exchange: Exchange): RequestFacts {
-  const { caller, decision, message, route } = exchange;
-  return {
-    route: route?.name,
-    client: { address: exchange.clientAddress, userAgent: exchange.request.headers['user-agent'] },
-    credentials: exchange.credentials.length > 0 ? exchange.credentials : undefined,
-    http: { method: exchange.method, path: exchange.path },
-    mcp: message && {
-      method: message.method,
-      tool: message.target?.kind === 'tool' ? message.target.name : undefined,
-      via: message.via,
-      target: targetOf(message),
-      arguments: exchange.auditArguments,
-    },
-    scopes: decision && {
-      granted: caller?.scopes ?? [],
-      required: decision.requiredScopes,
-      missing: decision.allow ? [] : decision.missingScopes,
-    },
-    decision: exchange.error === undefined ? 'allow' : 'deny',
-    rule: decision?.rule,
-  };
-}
-
 /** What a message is about besides a tool. */
 function targetOf({ target, subscribed }: NonNullable<Exchange['message']>): string | readonly string[] | undefined {
   if (subscribed !== undefined) return subscribed.map(({ name }) => name);
   return target?.kind === 'tool' ? undefined : target?.name;
 }
 
-function encodeRequest(exchange: Exchange, { principals, listOf }: RecordTexts): string {
-  return encodeFacts(factsOf(exchange), textOf(exchange.caller?.principal, principals), listOf);
+function encodeRequest(exchange: Exchange, texts: RecordTexts): string {
+  const principal = exchange.caller?.principal;
+  const last = principal && lastTextsOf(principal, texts);
+  return encodeAskedOf(exchange, last) + encodeMessage(messageOf(exchange)) + encodeVerdictOf(exchange, last);
 }
 
-function textOf(principal: Principal | undefined, principals: RecordTexts['principals']): string | undefined {
-  if (principal === undefined) return undefined;
-  let text = principals.get(principal);
-  if (text === undefined) {
-    text = encodePrincipal(recordOf(principal));
-    principals.set(principal, text);
+function lastTextsOf(principal: Principal, texts: RecordTexts): LastTexts {
+  let last = texts.get(principal);
+  if (last === undefined) {
+    last = {};
+    texts.set(principal, last);
   }
-  return text;
+  return last;
+}
+
+function encodeAskedOf({ caller, clientAddress, credentials, request, route }: Exchange, last?: LastTexts): string {
+  const userAgent = request.headers['user-agent'];
+  const { of, text } = last?.asked ?? {};
+  const same =
+    of?.route === route?.name &&
+    of?.client?.address === clientAddress &&
+    of.client.userAgent === userAgent &&
+    areSame(of.credentials, credentials, isSameCredential);
+  if (same) return text!;
+  const asked: Asked = {
+    route: route?.name,
+    client: { address: clientAddress, userAgent },
+    principal: caller && recordOf(caller.principal),
+    credentials: credentials.length > 0 ? credentials : undefined,
+  };
+  const encoded = encodeAsked(asked);
+  if (last !== undefined) last.asked = { of: asked, text: flat(encoded) };
+  return encoded;
+}
+
+function encodeVerdictOf({ caller, decision, error }: Exchange, last?: LastTexts): string {
+  const granted = caller?.scopes ?? [];
+  const required = decision?.requiredScopes ?? [];
+  const { of, text } = last?.verdict ?? {};
+  const same =
+    error === undefined &&
+    decision?.allow === true &&
+    of?.rule === decision.rule &&
+    areSame(of?.scopes?.granted, granted) &&
+    areSame(of?.scopes?.required, required);
+  if (same) return text!;
+  const missing = decision === undefined || decision.allow ? [] : decision.missingScopes;
+  const verdict: Verdict = {
+    scopes: decision && { granted, required, missing },
+    decision: error === undefined ? 'allow' : 'deny',
+    rule: decision?.rule,
+  };
+  const encoded = encodeVerdict(verdict);
+  if (last !== undefined && error === undefined) last.verdict = { of: verdict, text: flat(encoded) };
+  return encoded;
+}
+
+type Credential = NonNullable<Asked['credentials']>[number];
+
+function isSameCredential(one: Credential, other: Credential): boolean {
+  return one.kind === other.kind && one.authenticator === other.authenticator && one.id === other.id;
+}
+
+function areSame<T>(
+  some: readonly T[] | undefined,
+  others: readonly T[],
+  isSame: (one: T, other: T) => boolean = Object.is,
+): boolean {
+  if (some === others) return true;
+  return some?.length === others.length && some.every((one, index) => isSame(one, others[index]!));
+}
+
+/** Joined strings are kept in pieces, which each line that they go into would put together again. */
+function flat(joined: string): string {
+  return Buffer.from(joined).toString();
+}
+
+function messageOf({ auditArguments, message, method, path }: Exchange): Pick<AuditEvent, 'http' | 'mcp'> {
+  return {
+    http: { method, path },
+    mcp: message && {
+      method: message.method,
+      tool: message.target?.kind === 'tool' ? message.target.name : undefined,
+      via: message.via,
+      target: targetOf(message),
+      arguments: auditArguments,
+    },
+  };
 }
 
 function recordOf(principal: Principal): AuditPrincipal {

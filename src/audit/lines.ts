@@ -1,7 +1,7 @@
 // Lines of a file by their bytes: split at \n only, never decoded, never longer than an audit line can be.
 import { createReadStream } from 'node:fs';
 
-/** Longer than any line that `encodeEvent` and `chainLines` can make. */
+/** Longer than any line that `createEventEncoder` and `chainLines` can make. */
 export const maxLineBytes = 1024 * 1024;
 
 export interface Line {

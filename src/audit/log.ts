@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { AuditConfig } from '../config/schema.ts';
 import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { createInstantEncoder, encodeEvent } from './encode.ts';
+import { createEventEncoder } from './encode.ts';
 import type { AuditEvent, AuditLog, Urgency } from './event.ts';
 import { createFileTarget, type FileCalls, type FileTarget } from './file-sink.ts';
 import { type AuditObserver, createSink, type Sink, type SinkTarget } from './sink.ts';
@@ -55,7 +55,7 @@ interface State {
  */
 export async function createAuditLog(config: AuditConfig, runtime: AuditRuntime): Promise<ReconfigurableAuditLog> {
   const { instance, log, now } = runtime;
-  const encodeInstant = createInstantEncoder();
+  const encode = createEventEncoder(instance);
   let state = await mountAll(config, []);
   let closed = false;
 
@@ -63,7 +63,7 @@ export async function createAuditLog(config: AuditConfig, runtime: AuditRuntime)
     const { required, optional, onFailure } = state;
     let body: string;
     try {
-      body = encodeEvent(event, instance, encodeInstant);
+      body = encode(event);
     } catch (error) {
       return Promise.reject(
         new GatewayError('audit_unavailable', 'The request could not be recorded.', { cause: error }),
@@ -81,10 +81,7 @@ export async function createAuditLog(config: AuditConfig, runtime: AuditRuntime)
 
   /** A record of the log's own. */
   function record(event: Partial<AuditEvent>): string {
-    return encodeEvent(
-      { id: randomUUID(), time: now(), stage: 'config', policy: runtime.policy(), ...event },
-      instance,
-    );
+    return encode({ id: randomUUID(), time: now(), stage: 'config', policy: runtime.policy(), ...event });
   }
 
   async function mountAll(next: AuditConfig, old: readonly Mounted[]): Promise<State> {

@@ -1,6 +1,6 @@
 // One immutable compilation of the configuration. A request uses the snapshot it began with to its end.
 
-import { createRecordTexts, type RecordTexts } from '../audit/exchange-event.ts';
+import type { RecordTexts } from '../audit/exchange-event.ts';
 import { type AuthenticatePlan, compileAuthenticate } from '../authn/authenticate.ts';
 import { authorizationServersOf } from '../authn/authorization-servers.ts';
 import { type AuthenticatorRuntime, type AuthenticatorSet, createAuthenticators } from '../authn/create.ts';
@@ -122,7 +122,7 @@ export function compileSnapshot(
     clientAddress: compileClientAddress(config.server.trustedProxies),
     authenticators,
     upstreams,
-    recordTexts: createRecordTexts(),
+    recordTexts: new WeakMap(),
     sessionMemory,
     ephemeralKeys,
     publishedKeys,

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { chainLines, genesis, parseLink } from '../../src/audit/chain.ts';
-import { encodeEvent } from '../../src/audit/encode.ts';
+import { createEventEncoder } from '../../src/audit/encode.ts';
 import type { AuditEvent } from '../../src/audit/event.ts';
 import { eventOf } from './support.ts';
 
@@ -42,8 +42,10 @@ const full: AuditEvent = {
   id: 'r1',
 };
 
+const encode = createEventEncoder('gw-1');
+
 function lineOf(event: AuditEvent): string {
-  return chainLines(genesis, [encodeEvent(event, 'gw-1')]).lines.toString();
+  return chainLines(genesis, [encode(event)]).lines.toString();
 }
 
 type Written = { [K in keyof AuditEvent]-?: NonNullable<AuditEvent[K]> } & Record<'seq' | 'instance' | 'prev', unknown>;

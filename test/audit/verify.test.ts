@@ -4,12 +4,14 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { type ChainHead, chainLines, genesis, parseLink } from '../../src/audit/chain.ts';
-import { encodeEvent } from '../../src/audit/encode.ts';
+import { createEventEncoder } from '../../src/audit/encode.ts';
 import { verifyChain } from '../../src/audit/verify.ts';
 import { breakOf, eventOf } from './support.ts';
 
+const encode = createEventEncoder('gw');
+
 function bodies(from: number, to: number): string[] {
-  return Array.from({ length: to - from + 1 }, (_, index) => encodeEvent(eventOf(`r${from + index}`), 'gw'));
+  return Array.from({ length: to - from + 1 }, (_, index) => encode(eventOf(`r${from + index}`)));
 }
 
 type Testdir = (typeof t)['testdir'];
@@ -155,7 +157,7 @@ t.test('each kind of tampering is found, with its file and line', async (t) => {
 });
 
 t.test('a byte that is not UTF-8 in place of another is found', async (t) => {
-  const line = chainLines(genesis, [encodeEvent(eventOf('r1', { rule: '\ufffd' }), 'gw')]).lines.toString();
+  const line = chainLines(genesis, [encode(eventOf('r1', { rule: '\ufffd' }))]).lines.toString();
   const path = write(t, 'audit.jsonl', []);
   const bytes = Buffer.from(line.replaceAll('\\ufffd', '\ufffd'));
   const at = bytes.indexOf(Buffer.from('\ufffd'));
@@ -190,11 +192,7 @@ t.test('a beginning behind seq 1 is whole only with the retention record of exac
     lastHash: string,
     reason = 'retention',
     stage: 'config' | 'completed' = 'config',
-  ) =>
-    encodeEvent(
-      eventOf('k', { stage, reason, detail: { deleted: { file: 'x', firstSeq: 1, lastSeq, lastHash } } }),
-      'gw',
-    );
+  ) => encode(eventOf('k', { stage, reason, detail: { deleted: { file: 'x', firstSeq: 1, lastSeq, lastHash } } }));
   const withRecord = (record: string) =>
     write(t, 'audit.jsonl', [
       chainLines(gone, [...bodies(4, 5), record])

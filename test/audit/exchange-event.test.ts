@@ -1,0 +1,115 @@
+// What the records of one caller have in common is encoded once: no record may tell of another request because of it.
+import fc from 'fast-check';
+import t from 'tap';
+import { completedEvent, decidedEvent } from '../../src/audit/exchange-event.ts';
+import type { Caller, Principal } from '../../src/authn/principal.ts';
+import { GatewayError } from '../../src/errors.ts';
+import type { Exchange } from '../../src/http/exchange.ts';
+import type { Decision } from '../../src/policy/decision.ts';
+
+const principals = ['one', 'other'].map(
+  (subject): Principal => ({
+    kind: 'oauth',
+    authenticator: 'corp',
+    issuer: 'https://idp.example',
+    subject,
+    clientId: 'agent',
+    credentialId: 'j1',
+    scopes: undefined,
+    claims: {},
+    issuedAt: undefined,
+    expiresAt: undefined,
+    confirmation: undefined,
+  }),
+);
+
+const scopes = fc.subarray(['a', 'b', 'c']);
+const decision: fc.Arbitrary<Decision> = fc.oneof(
+  fc.record({ allow: fc.constant(true as const), rule: fc.constantFrom('r1', 'r2'), requiredScopes: scopes }),
+  fc.record({
+    allow: fc.constant(false as const),
+    reason: fc.constant('insufficient_scope' as const),
+    rule: fc.constantFrom('r1', undefined),
+    requiredScopes: scopes,
+    missingScopes: scopes,
+  }),
+);
+const credential = fc.record({
+  kind: fc.constantFrom('access-token' as const, 'client-certificate' as const),
+  authenticator: fc.constantFrom('corp', undefined),
+  id: fc.constantFrom('j1', 'j2', undefined),
+});
+
+/** What a record tells of: few values each, so that the next request is often like the last one in nearly everything. */
+const exchange: fc.Arbitrary<Exchange> = fc
+  .record({
+    principal: fc.constantFrom(...principals, undefined),
+    granted: scopes,
+    credentials: fc.array(credential, { maxLength: 2 }),
+    address: fc.constantFrom('192.0.2.1', '192.0.2.2'),
+    userAgent: fc.constantFrom('agent/1', 'agent/2', undefined, 'ü"\ud800'),
+    route: fc.constantFrom('mcp', 'api', undefined),
+    path: fc.constantFrom('/mcp', '/api/1'),
+    decision: fc.option(decision, { nil: undefined }),
+    error: fc.constantFrom(undefined, undefined, new GatewayError('denied', 'no')),
+  })
+  .map(({ principal, granted, address, userAgent, route, error, decision, credentials, path }) => {
+    const caller = principal && ({ principal, scopes: granted } as unknown as Caller);
+    return {
+      id: 'r',
+      startedMs: 0,
+      request: { headers: { 'user-agent': userAgent } },
+      method: 'POST',
+      clientAddress: address,
+      route: route === undefined ? undefined : { name: route, upstreamName: undefined },
+      bytes: 0,
+      caller,
+      credentials,
+      path,
+      decision,
+      error,
+    } as unknown as Exchange;
+  });
+
+t.test('records are the same whether or not others came before them', (t) => {
+  fc.assert(
+    fc.property(fc.array(exchange, { minLength: 2, maxLength: 12 }), (exchanges) => {
+      const texts = new WeakMap();
+      for (const each of exchanges) {
+        const fresh = completedEvent(each, 'p', 0, 200, new WeakMap()).facts;
+        t.equal(completedEvent(each, 'p', 0, 200, texts).facts, fresh);
+        t.equal(decidedEvent(each, 'p', 0, texts).facts, fresh);
+      }
+    }),
+    { numRuns: 300 },
+  );
+  t.end();
+});
+
+t.test('a request like the last one has the same text, from another address or by another rule its own', (t) => {
+  const texts = new WeakMap();
+  const [principal] = principals;
+  const like = (change: object): Exchange =>
+    ({
+      id: 'r',
+      request: { headers: { 'user-agent': 'agent/1' } },
+      method: 'POST',
+      path: '/mcp',
+      clientAddress: '192.0.2.1',
+      route: { name: 'mcp', upstreamName: 'superset' },
+      caller: { principal, scopes: ['a'] },
+      credentials: [{ kind: 'access-token', authenticator: 'corp', id: 'j1' }],
+      decision: { allow: true, rule: 'r1', requiredScopes: ['a'] },
+      ...change,
+    }) as unknown as Exchange;
+  const factsOf = (change: object) => decidedEvent(like(change), 'p', 0, texts).facts!;
+  const first = factsOf({});
+  t.equal(factsOf({}), first);
+  t.match(first, '"client":{"address":"192.0.2.1","userAgent":"agent/1"}');
+  t.match(first, '"rule":"r1"');
+  t.match(factsOf({ clientAddress: '192.0.2.2' }), '"client":{"address":"192.0.2.2","userAgent":"agent/1"}');
+  t.match(factsOf({ decision: { allow: true, rule: 'r2', requiredScopes: [] } }), '"required":[],"missing":[]');
+  t.match(factsOf({ caller: { principal, scopes: ['a', 'b'] } }), '"granted":["a","b"]');
+  t.equal(factsOf({}), first);
+  t.end();
+});
