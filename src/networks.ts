@@ -17,7 +17,8 @@ export function compileNetworks(ranges: readonly string[]): NetworkMatcher {
 
 /** The IPv4 address inside an IPv4-mapped IPv6 address, as dual-stack sockets report it; else the address as it is. */
 export function plainAddress(address: string): string {
-  const tail = address.startsWith('::ffff:') ? address.slice(7) : '';
+  if (!address.startsWith('::ffff:')) return address;
+  const tail = address.slice('::ffff:'.length);
   return isIP(tail) === 4 ? tail : address;
 }
 

@@ -4,44 +4,48 @@ import { parsePointer } from './json-pointer.ts';
 import { isDigit, minus, skipSpace, textOf } from './json-token.ts';
 import { compileShape, type Member, type Shape, scanJson } from './scanner.ts';
 
-/** The members that are read, by their JSON pointers (RFC 6901). */
-const slotNames = [
-  '/jsonrpc',
-  '/id',
-  '/method',
-  '/params',
-  '/result',
-  '/error',
-  '/params/name',
-  '/params/uri',
-  '/params/taskId',
-  '/params/arguments',
-  '/params/ref',
-  '/params/notifications',
-  '/params/_meta',
-  '/params/ref/type',
-  '/params/ref/name',
-  '/params/ref/uri',
-  '/params/notifications/resourceSubscriptions',
-  '/params/_meta/io.modelcontextprotocol~1protocolVersion',
-] as const;
-export type Slot = (typeof slotNames)[number];
+/** The members that are read, with their JSON pointers (RFC 6901). */
+const pointers = {
+  jsonrpc: '/jsonrpc',
+  id: '/id',
+  method: '/method',
+  params: '/params',
+  result: '/result',
+  error: '/error',
+  name: '/params/name',
+  uri: '/params/uri',
+  taskId: '/params/taskId',
+  arguments: '/params/arguments',
+  ref: '/params/ref',
+  refType: '/params/ref/type',
+  refName: '/params/ref/name',
+  refUri: '/params/ref/uri',
+  notifications: '/params/notifications',
+  resourceSubscriptions: '/params/notifications/resourceSubscriptions',
+  meta: '/params/_meta',
+  protocolVersion: '/params/_meta/io.modelcontextprotocol~1protocolVersion',
+} as const;
 
-const slotNumbers = Object.fromEntries(slotNames.map((name, index) => [name, index])) as Record<Slot, number>;
+/** Where the spans of each stand. */
+export const slot = Object.fromEntries(Object.keys(pointers).map((name, index) => [name, index])) as Record<
+  keyof typeof pointers,
+  number
+>;
+
+const slots = Object.keys(pointers).length;
 
 /** The envelope is closed; `params` belong to the method and may hold what the gateway does not know. */
 const envelope = shapeOf('/', true);
 
 function shapeOf(prefix: string, closed: boolean): Shape {
   const members = new Map<string, Member>();
-  for (const slot of slotNames) {
-    const token = slot.slice(prefix.length);
-    if (!slot.startsWith(prefix) || token.includes('/')) continue;
-    const inner = slotNames.some((other) => other.startsWith(`${slot}/`));
-    const number = slotNumbers[slot];
+  for (const [index, pointer] of Object.values(pointers).entries()) {
+    const token = pointer.slice(prefix.length);
+    if (!pointer.startsWith(prefix) || token.includes('/')) continue;
+    const inner = Object.values(pointers).some((other) => other.startsWith(`${pointer}/`));
     members.set(
       parsePointer(`/${token}`)[0]!,
-      inner ? { slot: number, shape: shapeOf(`${slot}/`, false) } : { slot: number },
+      inner ? { slot: index, shape: shapeOf(`${pointer}/`, false) } : { slot: index },
     );
   }
   return compileShape(members, closed);
@@ -55,45 +59,42 @@ export interface Envelope {
 
 /** Scans the body. Throws GatewayError `invalid_json`, or `invalid_jsonrpc` when it is an array (a batch) or no object. */
 export function readEnvelope(bytes: Buffer): Envelope {
-  const spans = scanJson(bytes, envelope, slotNames.length);
+  const spans = scanJson(bytes, envelope, slots);
   const first = bytes[skipSpace(bytes, 0)];
   if (first === 0x5b) throw invalidRpc('Batches are not accepted: send one message for each request.', 'batch');
   if (first !== 0x7b) throw invalidRpc('The body is not a JSON-RPC message.', 'not_an_object');
   return { bytes, spans };
 }
 
-export function has({ spans }: Envelope, slot: Slot): boolean {
-  return spans[2 * slotNumbers[slot]] !== -1;
+export function has({ spans }: Envelope, at: number): boolean {
+  return spans[2 * at] !== -1;
 }
 
 /** The value as it was sent; undefined when it is absent. */
-export function bytesOf({ bytes, spans }: Envelope, slot: Slot): Buffer | undefined {
-  const at = 2 * slotNumbers[slot];
-  return spans[at] === -1 ? undefined : bytes.subarray(spans[at], spans[at + 1]);
+export function bytesOf({ bytes, spans }: Envelope, at: number): Buffer | undefined {
+  return spans[2 * at] === -1 ? undefined : bytes.subarray(spans[2 * at], spans[2 * at + 1]);
 }
 
 /** A string's text; undefined when the member is absent or no string. */
-export function stringOf({ bytes, spans }: Envelope, slot: Slot): string | undefined {
-  const start = spans[2 * slotNumbers[slot]]!;
-  return start !== -1 && bytes[start] === 0x22
-    ? textOf(bytes, start + 1, spans[2 * slotNumbers[slot] + 1]! - 1)
-    : undefined;
+export function stringOf({ bytes, spans }: Envelope, at: number): string | undefined {
+  const start = spans[2 * at]!;
+  return start !== -1 && bytes[start] === 0x22 ? textOf(bytes, start + 1, spans[2 * at + 1]! - 1) : undefined;
 }
 
-export function isObject({ bytes, spans }: Envelope, slot: Slot): boolean {
-  const start = spans[2 * slotNumbers[slot]]!;
+export function isObject({ bytes, spans }: Envelope, at: number): boolean {
+  const start = spans[2 * at]!;
   return start !== -1 && bytes[start] === 0x7b;
 }
 
 /** A number; undefined when the member is absent or of another kind. */
-export function numberOf({ bytes, spans }: Envelope, slot: Slot): number | undefined {
-  const start = spans[2 * slotNumbers[slot]]!;
+export function numberOf({ bytes, spans }: Envelope, at: number): number | undefined {
+  const start = spans[2 * at]!;
   if (start === -1 || (bytes[start] !== minus && !isDigit(bytes[start]!))) return undefined;
-  return Number(bytes.toString('latin1', start, spans[2 * slotNumbers[slot] + 1]));
+  return Number(bytes.toString('latin1', start, spans[2 * at + 1]));
 }
 
-export function isNull({ bytes, spans }: Envelope, slot: Slot): boolean {
-  const start = spans[2 * slotNumbers[slot]]!;
+export function isNull({ bytes, spans }: Envelope, at: number): boolean {
+  const start = spans[2 * at]!;
   return start !== -1 && bytes[start] === 0x6e;
 }
 

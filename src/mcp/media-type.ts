@@ -6,6 +6,7 @@ const jsonInUtf8 = /^application\/json(?: *; *charset=(?:utf-8|"utf-8"))?$/i;
 
 /** Reports whether a Content-Type is `application/json`, alone or with `charset=utf-8`. */
 export function isMcpMediaType(contentType: string | undefined): boolean {
+  if (contentType === 'application/json') return true;
   return contentType?.startsWith('application/json') === true && jsonInUtf8.test(contentType);
 }
 

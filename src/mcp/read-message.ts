@@ -8,6 +8,7 @@ import {
   isObject,
   numberOf,
   readEnvelope,
+  slot,
   stringOf,
 } from './envelope.ts';
 import { lazyArguments } from './lazy-arguments.ts';
@@ -21,17 +22,17 @@ import { isNotificationName, type Method, methodOf } from './methods.ts';
  */
 export function readMessage(bytes: Buffer): McpMessage {
   const envelope = readEnvelope(bytes);
-  if (stringOf(envelope, '/jsonrpc') !== '2.0') throw invalidRpc('`jsonrpc` must be "2.0".', 'version');
-  return has(envelope, '/method') ? readCall(envelope) : readResponse(envelope);
+  if (stringOf(envelope, slot.jsonrpc) !== '2.0') throw invalidRpc('`jsonrpc` must be "2.0".', 'version');
+  return has(envelope, slot.method) ? readCall(envelope) : readResponse(envelope);
 }
 
 function readCall(envelope: Envelope): McpMessage {
-  const method = stringOf(envelope, '/method');
+  const method = stringOf(envelope, slot.method);
   if (method === undefined) throw invalidRpc('`method` must be a string.', 'method');
-  if (has(envelope, '/result') || has(envelope, '/error')) {
+  if (has(envelope, slot.result) || has(envelope, slot.error)) {
     throw invalidRpc('A message has either a method or a result.', 'members');
   }
-  if (has(envelope, '/params') && !isObject(envelope, '/params'))
+  if (has(envelope, slot.params) && !isObject(envelope, slot.params))
     throw invalidRpc('`params` must be an object.', 'params');
   const id = readId(envelope);
   const kind = isNotificationName(method) ? 'notification' : 'request';
@@ -40,17 +41,17 @@ function readCall(envelope: Envelope): McpMessage {
   const known = methodOf(method);
   const target = known && readTarget(envelope, known);
   const subscribed = known?.target?.kind === 'subscriptions' ? readSubscriptions(envelope) : undefined;
-  const mirroredName = known?.mirrored && stringOf(envelope, `/params/${known.mirrored}`);
+  const mirroredName = known && readMirroredName(envelope, known, target);
   return messageOf(envelope, { kind, id, method, target, mirroredName, subscribed }, known?.arguments === true);
 }
 
 function readResponse(envelope: Envelope): McpMessage {
-  if (has(envelope, '/params') || has(envelope, '/result') === has(envelope, '/error')) {
+  if (has(envelope, slot.params) || has(envelope, slot.result) === has(envelope, slot.error)) {
     throw invalidRpc('A message has a method, a result or an error.', 'members');
   }
   const id = readId(envelope);
   // JSON-RPC 2.0 §5: an error may answer a message whose id could not be read.
-  if (id === undefined || (id === null && !has(envelope, '/error')))
+  if (id === undefined || (id === null && !has(envelope, slot.error)))
     throw invalidRpc('A response needs the id of its request.', 'id');
   const nothing = { method: undefined, target: undefined, mirroredName: undefined, subscribed: undefined };
   return messageOf(envelope, { kind: 'response', id, ...nothing }, false);
@@ -59,10 +60,10 @@ function readResponse(envelope: Envelope): McpMessage {
 type Reading = Pick<McpMessage, 'kind' | 'id' | 'method' | 'target' | 'mirroredName' | 'subscribed'>;
 
 function messageOf(envelope: Envelope, reading: Reading, withArguments: boolean): McpMessage {
-  if (withArguments && has(envelope, '/params/arguments') && !isObject(envelope, '/params/arguments')) {
+  if (withArguments && has(envelope, slot.arguments) && !isObject(envelope, slot.arguments)) {
     throw invalidRpc('`params.arguments` must be an object.', 'arguments');
   }
-  const raw = withArguments ? bytesOf(envelope, '/params/arguments') : undefined;
+  const raw = withArguments ? bytesOf(envelope, slot.arguments) : undefined;
   return {
     kind: reading.kind,
     id: reading.id,
@@ -78,21 +79,19 @@ function messageOf(envelope: Envelope, reading: Reading, withArguments: boolean)
   };
 }
 
-const statedVersion = '/params/_meta/io.modelcontextprotocol~1protocolVersion';
-
 /** MCP 2026-07-28, versioning: what tells the eras apart is in the body, not in a header. */
 function readProtocolVersion(envelope: Envelope): string | undefined {
-  if (!has(envelope, statedVersion)) return undefined;
-  const version = stringOf(envelope, statedVersion);
+  if (!has(envelope, slot.protocolVersion)) return undefined;
+  const version = stringOf(envelope, slot.protocolVersion);
   if (version === undefined) throw invalidRpc('The protocol version in `_meta` must be a string.', 'protocol_version');
   return version;
 }
 
 /** An integer that a JavaScript number cannot hold would come back changed in an error. */
 function readId(envelope: Envelope): string | number | null | undefined {
-  if (!has(envelope, '/id')) return undefined;
-  if (isNull(envelope, '/id')) return null;
-  const id = stringOf(envelope, '/id') ?? numberOf(envelope, '/id');
+  if (!has(envelope, slot.id)) return undefined;
+  if (isNull(envelope, slot.id)) return null;
+  const id = stringOf(envelope, slot.id) ?? numberOf(envelope, slot.id);
   if (typeof id === 'string' || Number.isSafeInteger(id)) return id;
   throw invalidRpc('`id` must be a string or a whole number.', 'id');
 }
@@ -100,11 +99,21 @@ function readId(envelope: Envelope): string | number | null | undefined {
 function readTarget(envelope: Envelope, { target: place, retired }: Method): McpTarget | undefined {
   if (place === undefined || place.kind === 'subscriptions') return undefined;
   if (place.kind === 'reference') return readReference(envelope);
-  const name = stringOf(envelope, `/params/${place.member}`);
+  const name = stringOf(envelope, slot[place.member]);
   if (name !== undefined) return { kind: place.kind, name };
   // The upstream answers 404 for the method, from which clients learn of its era.
-  if (retired && !has(envelope, `/params/${place.member}`) && has(envelope, statedVersion)) return undefined;
+  if (retired && !has(envelope, slot[place.member]) && has(envelope, slot.protocolVersion)) return undefined;
   throw invalidRpc(`\`params.${place.member}\` must be a string.`, 'target');
+}
+
+function readMirroredName(
+  envelope: Envelope,
+  { mirrored, target: place }: Method,
+  target: McpTarget | undefined,
+): string | undefined {
+  if (mirrored === undefined) return undefined;
+  const isTarget = place !== undefined && 'member' in place && place.member === mirrored;
+  return isTarget ? target?.name : stringOf(envelope, slot[mirrored]);
 }
 
 /** More are refused: each is judged by every rule. */
@@ -112,10 +121,10 @@ export const maxSubscriptions = 1000;
 
 /** MCP 2026-07-28, subscriptions: the other members of `notifications` are changes of lists and name nothing. */
 function readSubscriptions(envelope: Envelope): readonly McpTarget[] | undefined {
-  if (has(envelope, '/params/notifications') && !isObject(envelope, '/params/notifications')) {
+  if (has(envelope, slot.notifications) && !isObject(envelope, slot.notifications)) {
     throw invalidRpc('`params.notifications` must be an object.', 'subscriptions');
   }
-  const raw = bytesOf(envelope, '/params/notifications/resourceSubscriptions');
+  const raw = bytesOf(envelope, slot.resourceSubscriptions);
   if (raw === undefined) return undefined;
   const uris: unknown = JSON.parse(raw.toString('utf8'));
   if (!Array.isArray(uris) || uris.length > maxSubscriptions || !uris.every((uri) => typeof uri === 'string')) {
@@ -128,10 +137,10 @@ function readSubscriptions(envelope: Envelope): readonly McpTarget[] | undefined
 }
 
 function readReference(envelope: Envelope): McpTarget {
-  const type = stringOf(envelope, '/params/ref/type');
-  const prompt = type === 'ref/prompt' ? stringOf(envelope, '/params/ref/name') : undefined;
+  const type = stringOf(envelope, slot.refType);
+  const prompt = type === 'ref/prompt' ? stringOf(envelope, slot.refName) : undefined;
   if (prompt !== undefined) return { kind: 'prompt', name: prompt };
-  const resource = type === 'ref/resource' ? stringOf(envelope, '/params/ref/uri') : undefined;
+  const resource = type === 'ref/resource' ? stringOf(envelope, slot.refUri) : undefined;
   if (resource !== undefined) return { kind: 'resource', name: resource };
   throw invalidRpc('`params.ref` must be a reference to a prompt or a resource.', 'target');
 }

@@ -21,6 +21,8 @@ import {
 export interface Shape {
   readonly closed: boolean;
   readonly members: ReadonlyMap<string, Member>;
+  /** The members by the bytes of their names. */
+  readonly written: readonly { readonly name: Buffer; readonly member: Member }[];
   /** The names of the members, folded. */
   readonly folded: ReadonlySet<string>;
 }
@@ -33,7 +35,8 @@ export interface Member {
 }
 
 export function compileShape(members: ReadonlyMap<string, Member>, closed: boolean): Shape {
-  return { closed, members, folded: new Set([...members.keys()].map(fold)) };
+  const written = [...members].map(([name, member]) => ({ name: Buffer.from(name), member }));
+  return { closed, members, written, folded: new Set([...members.keys()].map(fold)) };
 }
 
 export const maxDepth = 64;
@@ -54,8 +57,9 @@ export const answerLimits: ScanLimits = { depth: 256, keys: 1_000_000, loneSurro
 interface Scan extends StringScan {
   readonly limits: ScanLimits;
   readonly spans: number[];
-  /** Bounds of the keys seen so far in the objects being read, innermost last. */
+  /** Bounds of the keys seen so far in the objects being read, innermost last; `top` of it are in use. */
   readonly keyBounds: number[];
+  top: number;
   keys: number;
 }
 
@@ -107,7 +111,7 @@ const absent: readonly number[] = Array.from({ length: 2 * maxSlots }, () => -1)
 function openScan(bytes: Buffer, slots: number, limits: ScanLimits): Scan {
   const { loneSurrogates } = limits;
   const spans = slots <= maxSlots ? absent.slice(0, 2 * slots) : new Array<number>(2 * slots).fill(-1);
-  return { bytes, spans, limits, loneSurrogates, keyBounds: [], keys: 0, escaped: false };
+  return { bytes, spans, limits, loneSurrogates, keyBounds: [], top: 0, keys: 0, escaped: false };
 }
 
 const comma = 0x2c;
@@ -143,8 +147,8 @@ function scanArray(scan: Scan, start: number, depth: number): number {
 
 function scanObject(scan: Scan, start: number, depth: number, shape: Shape | undefined): number {
   if (depth > scan.limits.depth) throw invalid('depth');
-  const { bytes, keyBounds, spans } = scan;
-  const base = keyBounds.length;
+  const { bytes, spans } = scan;
+  const base = scan.top;
   let names: Set<string> | undefined;
   let at = skipSpace(bytes, start + 1);
   if (bytes[at] === closeBrace) return at + 1;
@@ -156,7 +160,7 @@ function scanObject(scan: Scan, start: number, depth: number, shape: Shape | und
     const keyEnd = at - 1;
     if (++scan.keys > scan.limits.keys) throw invalid('keys');
     names = noteKey(scan, base, names, keyStart, keyEnd);
-    const member = shape && memberOf(shape, textOf(bytes, keyStart, keyEnd));
+    const member = shape && memberAt(shape, bytes, keyStart, keyEnd);
     at = skipSpace(bytes, at);
     if (bytes[at] !== colon) throw invalid('syntax');
     const valueStart = skipSpace(bytes, at + 1);
@@ -170,7 +174,7 @@ function scanObject(scan: Scan, start: number, depth: number, shape: Shape | und
     if (bytes[at] !== comma) throw invalid('syntax');
     at = skipSpace(bytes, at + 1);
   }
-  keyBounds.length = base;
+  scan.top = base;
   return at + 1;
 }
 
@@ -185,17 +189,20 @@ function noteKey(
   start: number,
   end: number,
 ): Set<string> | undefined {
-  const { bytes, keyBounds, escaped } = scan;
-  if (names === undefined && !escaped && keyBounds.length - base < 2 * comparedNames) {
-    for (let i = base; i < keyBounds.length; i += 2) {
-      if (sameBytes(bytes, keyBounds[i]!, keyBounds[i + 1]!, start, end)) throw duplicateKey();
+  const { bytes, keyBounds, escaped, top } = scan;
+  if (names === undefined && !escaped && top - base < 2 * comparedNames) {
+    for (let i = base; i < top; i += 2) {
+      const length = keyBounds[i + 1]! - keyBounds[i]!;
+      if (length === end - start && sameBytes(bytes, start, bytes, keyBounds[i]!, length)) throw duplicateKey();
     }
-    keyBounds.push(start, end);
+    keyBounds[top] = start;
+    keyBounds[top + 1] = end;
+    scan.top = top + 2;
     return undefined;
   }
   const all = names ?? new Set<string>();
   if (names === undefined) {
-    for (let i = base; i < keyBounds.length; i += 2) all.add(hashable(textOf(bytes, keyBounds[i]!, keyBounds[i + 1]!)));
+    for (let i = base; i < top; i += 2) all.add(hashable(textOf(bytes, keyBounds[i]!, keyBounds[i + 1]!)));
   }
   const before = all.size;
   all.add(hashable(textOf(bytes, start, end)));
@@ -208,10 +215,17 @@ function hashable(name: string): string {
   return `k${name}`;
 }
 
-function sameBytes(bytes: Buffer, start: number, end: number, otherStart: number, otherEnd: number): boolean {
-  if (end - start !== otherEnd - otherStart) return false;
-  for (let i = 0; i < end - start; i++) if (bytes[start + i] !== bytes[otherStart + i]) return false;
+function sameBytes(some: Buffer, start: number, others: Buffer, otherStart: number, length: number): boolean {
+  for (let i = 0; i < length; i++) if (some[start + i] !== others[otherStart + i]) return false;
   return true;
+}
+
+/** Names that are written as they are in the shape are found without making their text. */
+function memberAt(shape: Shape, bytes: Buffer, start: number, end: number): Member | undefined {
+  for (const { name, member } of shape.written) {
+    if (name.length === end - start && sameBytes(bytes, start, name, 0, name.length)) return member;
+  }
+  return memberOf(shape, textOf(bytes, start, end));
 }
 
 function memberOf(shape: Shape, name: string): Member | undefined {
