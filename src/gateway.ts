@@ -33,7 +33,8 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   checkLimits(exchange);
   const route = requireRoute(match);
   if (isPreflight(exchange.method, exchange.request.headers)) return answerPreflight(exchange, route, runtime);
-  await identifyCaller(exchange, route, runtime);
+  const identifying = identifyCaller(exchange, route, runtime);
+  if (identifying !== undefined) await identifying;
   const body = await readBody(exchange.request, exchange.response, exchange.snapshot.config.server.limits.bodyBytes);
   if (route.mcp !== undefined && exchange.method === 'POST') inspect(exchange, route.mcp, route.metaTools, body);
   exchange.session = sessionOf(exchange, route);
@@ -165,8 +166,9 @@ function checkLimits(exchange: Exchange): void {
   exchange.origin = request.headers.origin;
 }
 
-async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime): Promise<void> {
-  if (route.plan.kind === 'none') return;
+/** At once, unless a signature must be checked or somebody asked. */
+function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime): Promise<void> | undefined {
+  if (route.plan.kind === 'none') return undefined;
   const { request, snapshot } = exchange;
   const credentials = collectCredentials({
     rawHeaders: request.rawHeaders,
@@ -177,7 +179,7 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
     observe: runtime.metrics,
   });
   exchange.certificate = credentials.certificate?.certificate;
-  exchange.caller = await authenticate(credentials, route.plan, snapshot.authenticators, {
+  const caller = authenticate(credentials, route.plan, snapshot.authenticators, {
     now: runtime.now(),
     clientAddress: exchange.clientAddress,
     resource: route.resource,
@@ -187,6 +189,13 @@ async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime
     seen: exchange.credentials,
     revocations: runtime.revocations,
   });
+  if (caller instanceof Promise) {
+    return caller.then((verified) => {
+      exchange.caller = verified;
+    });
+  }
+  exchange.caller = caller;
+  return undefined;
 }
 
 function inspect(exchange: Exchange, mcp: NonNullable<Route['mcp']>, metaTools: MetaTools, body: Buffer): void {

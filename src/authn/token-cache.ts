@@ -46,5 +46,5 @@ export function createTokenCache(): TokenCache {
 
 /** The resource decides the expected audience; whose the token is, its own digest does together with the route's owner of opaque ones. */
 function keyOf(token: string, { resource, opaqueOwner = '' }: VerificationContext): string {
-  return `${hash('sha256', token, 'base64')} ${opaqueOwner} ${resource}`;
+  return `${hash('sha256', token, 'hex')} ${opaqueOwner} ${resource}`;
 }

@@ -3,7 +3,14 @@ import type { EventEmitter } from 'node:events';
 import { buildConnector, Client } from 'undici';
 
 /** One kept-alive connection, and its successor when the upstream closes it. */
-export type Connection = Pick<Client, 'dispatch'>;
+export interface Connection {
+  readonly client: Pick<Client, 'dispatch'>;
+}
+
+interface Held {
+  readonly client: Client;
+  taken: boolean;
+}
 
 export interface Connections {
   /** An idle connection, or a new one. The taker gives it back exactly once, when its request has ended or failed. */
@@ -27,35 +34,38 @@ export function createConnections(
   connect: buildConnector.BuildOptions,
 ): Connections {
   const connector = buildConnector(connect);
-  const idle: Client[] = [];
-  const taken = new Set<Client>();
+  const idle: Held[] = [];
+  let taken = 0;
   let closed: PromiseWithResolvers<void> | undefined;
 
-  const open = (): Client => {
+  const open = (): Held => {
     const client = new Client(origin, { ...options, connect: connector });
     // What fails is reported to its request; without a listener it would end the process as well.
     (client as EventEmitter).on('error', ignore);
-    return client;
+    return { client, taken: false };
   };
 
   return {
     take() {
-      const client = idle.pop() ?? open();
-      taken.add(client);
-      return client;
+      const held = idle.pop() ?? open();
+      held.taken = true;
+      taken += 1;
+      return held;
     },
     give(connection) {
-      const client = connection as Client;
-      if (!taken.delete(client)) return;
-      if (closed === undefined && idle.length < maxIdle) idle.push(client);
-      else client.close(ignore);
-      if (taken.size === 0) closed?.resolve();
+      const held = connection as Held;
+      if (!held.taken) return;
+      held.taken = false;
+      taken -= 1;
+      if (closed === undefined && idle.length < maxIdle) idle.push(held);
+      else held.client.close(ignore);
+      if (taken === 0) closed?.resolve();
     },
     close() {
       if (closed !== undefined) return closed.promise;
       closed = Promise.withResolvers();
-      for (const client of idle.splice(0)) client.close(ignore);
-      if (taken.size === 0) closed.resolve();
+      for (const { client } of idle.splice(0)) client.close(ignore);
+      if (taken === 0) closed.resolve();
       return closed.promise;
     },
   };

@@ -52,7 +52,7 @@ function send(passage: Passage): void {
   const { upstream, request } = passage;
   passage.attempts += 1;
   const connection = upstream.connections.take();
-  connection.dispatch(
+  connection.client.dispatch(
     {
       path: upstream.basePath + request.path,
       method: request.method as Dispatcher.HttpMethod,

@@ -35,7 +35,7 @@ export function askWithoutCredential(upstream: Upstream, question: ProbeQuestion
     abort?.();
   };
   const timer = setTimeout(() => end({ kind: 'unclear', reason: `no answer within ${timeoutMs} ms` }), timeoutMs);
-  connection.dispatch(
+  connection.client.dispatch(
     {
       path: upstream.basePath + path,
       method: mcp ? 'POST' : 'GET',
