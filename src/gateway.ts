@@ -55,7 +55,7 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   await forwardTo(route.upstream, exchange, route, { body, authorization }, runtime);
 }
 
-/** Takes one request from Fastify. Never rejects, whatever happens on the path. */
+/** Takes one request from the listener. Never rejects, whatever happens on the path. */
 export function takeRequest(request: IncomingMessage, response: ServerResponse, runtime: Runtime): void {
   void settle(open(request, response, runtime), runtime);
 }
@@ -68,17 +68,6 @@ async function settle(exchange: Exchange, runtime: Runtime): Promise<void> {
   } finally {
     end(exchange, runtime);
   }
-}
-
-/** Refuses a request that the framework did not let through to `takeRequest`. Never rejects. */
-export function refuseRequest(
-  error: GatewayError,
-  request: IncomingMessage,
-  response: ServerResponse,
-  runtime: Runtime,
-): void {
-  const exchange = open(request, response, runtime);
-  refuse(error, exchange, runtime).finally(() => end(exchange, runtime));
 }
 
 function open(request: IncomingMessage, response: ServerResponse, runtime: Runtime): Exchange {

@@ -10,6 +10,8 @@ export interface ChainHead {
 /** Before the first line. */
 export const genesis: ChainHead = { seq: 0, hash: '0'.repeat(64) };
 
+const encoder = new TextEncoder();
+
 /** A UTF-16 unit is at most three bytes of UTF-8. */
 const maxUnitBytes = 3;
 /** More than what a line has beside its body: `seq`, `prev`, `hash` and the newline. */
@@ -28,13 +30,16 @@ export function chainLines(
   const bytes = needed <= scratch.length ? scratch : Buffer.allocUnsafe(needed);
   let { seq, hash: prev } = head;
   let at = 0;
+  /** Of the line before, in ASCII: written together with the next one. */
+  let ending = '';
   for (const body of bodies) {
-    const start = at;
     seq += 1;
-    at += bytes.write(`{"seq":${seq},${body},"prev":"${prev}"`, at, 'utf8');
+    const start = at + ending.length;
+    at += encoder.encodeInto(`${ending}{"seq":${seq},${body},"prev":"${prev}"`, bytes.subarray(at)).written;
     prev = hash('sha256', bytes.subarray(start, at), 'hex');
-    at += bytes.write(`,"hash":"${prev}"}\n`, at, 'latin1');
+    ending = `,"hash":"${prev}"}\n`;
   }
+  at += bytes.write(ending, at, 'latin1');
   return { lines: bytes.subarray(0, at), head: { seq, hash: prev } };
 }
 

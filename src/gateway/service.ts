@@ -12,7 +12,7 @@ import { createProofMemory } from '../authn/dpop.ts';
 import type { KeySet, Schedule } from '../authn/key-set.ts';
 import { apiKeyExpiries, certificateExpiries, revocationListExpiries } from '../config/expiries.ts';
 import type { LoadedConfig, LoadOptions } from '../config/load.ts';
-import { refuse, refuseRequest, takeRequest } from '../gateway.ts';
+import { refuse, takeRequest } from '../gateway.ts';
 import { createAdmin } from '../http/admin.ts';
 import { drain } from '../http/drain.ts';
 import { createFront } from '../http/front.ts';
@@ -215,7 +215,6 @@ async function openFront(runtime: Runtime, loaded: LoadedConfig): Promise<{ app:
   const app = await createFront({
     createServer: (listener) => createListener(loaded.config.server, loaded.files, listener),
     handle: (request, response) => takeRequest(request, response, runtime),
-    refuse: (error, request, response) => refuseRequest(error, request, response, runtime),
     connectionBroke(error, socket, method) {
       const exchange = [...runtime.open].findLast(({ request }) => request.socket === socket);
       if (exchange === undefined) {

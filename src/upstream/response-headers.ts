@@ -60,8 +60,8 @@ const commonHeaders = [
   'x-accel-buffering',
   'x-request-id',
 ];
-/** By spelling: the lower-case name of what is relayed, or undefined for what is not. */
-const known = new Map<string, string | undefined>(
+/** By spelling: the lower-case name of what is relayed, or false for what is not. */
+const known = new Map<string, string | false>(
   commonHeaders.flatMap((name) => commonSpellings(name).map((spelling) => [spelling, judge(spelling)] as const)),
 );
 
@@ -85,13 +85,13 @@ export function relayResponseHeaders(
   let listed: readonly string[] = [];
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const spelling = rawHeaders[index]!.toString('latin1');
-    const name = known.get(spelling) ?? (known.has(spelling) ? undefined : judge(spelling));
-    let value = rawHeaders[index + 1]!.toString('latin1');
-    if (name === undefined) {
+    const name = known.get(spelling) ?? judge(spelling);
+    if (name === false) {
       if (spelling.length === 10 && spelling.toLowerCase() === 'connection')
-        listed = addConnectionOptions(value, listed);
+        listed = addConnectionOptions(rawHeaders[index + 1]!.toString('latin1'), listed);
       continue;
     }
+    let value = rawHeaders[index + 1]!.toString('latin1');
     if (extraHeaders !== undefined && name !== 'vary' && Object.hasOwn(extraHeaders, name)) continue;
     if (name === 'content-length') {
       if (status === 204) continue;
@@ -114,9 +114,9 @@ export function relayResponseHeaders(
   return { headers: left, contentLength, contentType, contentEncoding, eventStream };
 }
 
-function judge(spelling: string): string | undefined {
+function judge(spelling: string): string | false {
   const name = spelling.toLowerCase();
-  return dropped.has(name) || name.startsWith(droppedPrefix) ? undefined : name;
+  return !dropped.has(name) && !name.startsWith(droppedPrefix) && name;
 }
 
 /** Content-Length frames the message, so not even Connection takes it away. */
