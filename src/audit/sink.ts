@@ -63,9 +63,8 @@ interface Batch {
 const maxBatchLength = 1024 * 1024;
 /** How long a line that nobody waits for may wait for company. */
 const lingerMs = 5;
-/** How long lines wait for company after a write of several: under load a write wakes a thread for fewer of them. */
-const gatherMs = 2;
-const severalLines = 3;
+/** How long lines wait for company while more of them arrive in every turn of the event loop. */
+const gatherMs = 5;
 /** A failed target is tried again this many times as often as a sound one is looked after. */
 const retriesPerTick = 4;
 const maxQueueLength = 16 * 1024 * 1024;
@@ -83,8 +82,7 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
   let stuck = false;
   let tickDue = false;
   let lingering: NodeJS.Timeout | undefined;
-  let gathering: NodeJS.Timeout | undefined;
-  let lastLines = 0;
+  let appended = 0;
   let closing = false;
   let whenIdle: (() => void) | undefined;
   let opened = openError === undefined;
@@ -96,7 +94,7 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
     beats += 1;
     if (failure === undefined && beats % retriesPerTick !== 0) return;
     tickDue = true;
-    if (!running) void run();
+    start();
   }, options.tickMs / retriesPerTick);
   ticker.unref();
 
@@ -110,6 +108,7 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
       queue.push(batch);
     }
     batch.bodies.push(body);
+    appended += 1;
     batch.length += body.length;
     queueLength += body.length;
     if (!running) {
@@ -119,12 +118,16 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
     return batch.promise;
   }
 
-  /** At the end of this turn of the event loop, so that what arrived in it travels together; a moment later under load. */
+  /** Writes once a whole turn of the event loop has brought no further line: under load a write, which wakes a thread, then serves many. */
   function start(): void {
     if (running) return;
     running = true;
-    if (lastLines >= severalLines && !closing) gathering = setTimeout(run, gatherMs);
-    else setImmediate(run);
+    setImmediate(gather, undefined, performance.now() + gatherMs);
+  }
+
+  function gather(before: number | undefined, untilMs: number): void {
+    if (appended === before || performance.now() >= untilMs) void run();
+    else setImmediate(gather, appended, untilMs);
   }
 
   function newBatch(): Batch {
@@ -140,26 +143,21 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
     running = true;
     clearTimeout(lingering);
     lingering = undefined;
-    gathering = undefined;
-    while (true) {
-      if (tickDue) {
-        tickDue = false;
-        await attempt(housekeep);
-        continue;
-      }
-      current = queue.shift();
-      if (current === undefined) break;
+    if (tickDue) {
+      tickDue = false;
+      await attempt(housekeep);
+    }
+    current = queue.shift();
+    if (current !== undefined) {
       queueLength -= current.length;
       const { bodies } = current;
       const error = await attempt(() => deliver(bodies));
       settle(current, error);
       current = undefined;
-      lastLines = bodies.length;
-      if (lastLines >= severalLines && queue.length <= 1 && !tickDue && !closing) break;
     }
     running = false;
-    if (queue.length > 0) return start();
-    whenIdle?.();
+    if (queue.length > 0 || tickDue) start();
+    else whenIdle?.();
   }
 
   /** One call into the target. Yields what it threw, undefined when it went well. */
@@ -252,10 +250,6 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
     closing = true;
     clearInterval(ticker);
     if (queue.length > 0) start();
-    if (gathering !== undefined) {
-      clearTimeout(gathering);
-      void run();
-    }
     if (running) {
       const { promise, resolve } = Promise.withResolvers<void>();
       whenIdle = resolve;

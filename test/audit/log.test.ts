@@ -18,6 +18,48 @@ t.test('every required sink has each record, in the order of the calls, in a cha
   }
 });
 
+t.test('lines of successive turns of the event loop share one write', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  let writes = 0;
+  const write = ((...args: Parameters<typeof fs.write>) => {
+    writes += 1;
+    return fs.write(...args);
+  }) as typeof fs.write;
+  const log = await openLog(configOf([fileSink(path)]), { files: { ...fs, write }, tickMs: 60_000 });
+  writes = 0;
+  const pending: Promise<void>[] = [];
+  for (let turn = 0; turn < 4; turn += 1) {
+    pending.push(log.write(eventOf(`r${turn}`)));
+    await turnOfEventLoop();
+  }
+  await Promise.all(pending);
+  // One, unless the machine stood still for so long that the first lines would have waited too long for the others.
+  t.ok(writes < pending.length, `${writes} writes`);
+  t.strictSame(requestIds(path), ['r0', 'r1', 'r2', 'r3']);
+  await log.close();
+});
+
+t.test('lines that never stop coming are written all the same', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  const log = await openLog(configOf([fileSink(path)]));
+  let written = false;
+  const first = log.write(eventOf('first')).then(() => {
+    written = true;
+  });
+  while (!written) {
+    void log.write(eventOf('more'));
+    await turnOfEventLoop();
+  }
+  await first;
+  await log.close();
+  t.equal(requestIds(path)[0], 'first');
+  t.equal(await breakOf(path), undefined);
+});
+
+function turnOfEventLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 t.test('closing writes out what nobody waited for', async (t) => {
   const path = join(t.testdir({}), 'audit.jsonl');
   const log = await openLog(configOf([fileSink(path)]));
