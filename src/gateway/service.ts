@@ -1,32 +1,21 @@
 // The running gateway: both listeners around `takeRequest`, replacement of the snapshot while it runs, drain and stop.
 import { randomUUID } from 'node:crypto';
-import type { Server } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
+import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { AuditEvent } from '../audit/event.ts';
-import { connectionEvent } from '../audit/exchange-event.ts';
 import { createAuditLog } from '../audit/log.ts';
 import { closeUnused } from '../authn/create.ts';
 import { createProofMemory } from '../authn/dpop.ts';
 import type { KeySet, Schedule } from '../authn/key-set.ts';
 import { apiKeyExpiries, certificateExpiries, revocationListExpiries } from '../config/expiries.ts';
 import type { LoadedConfig, LoadOptions } from '../config/load.ts';
-import { refuse, takeRequest } from '../gateway.ts';
 import { createAdmin } from '../http/admin.ts';
 import { drain } from '../http/drain.ts';
-import { createFront } from '../http/front.ts';
-import {
-  connectionCeiling,
-  createListener,
-  createPeerCertificateReader,
-  peerAddress,
-  updateListener,
-} from '../http/listener.ts';
+import { connectionCeiling, createPeerCertificateReader, updateListener } from '../http/listener.ts';
 import type { Log } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
-import { plainAddress } from '../networks.ts';
 import { streamTickMs, sweepStreams } from './live-streams.ts';
+import { openPublicListener } from './public-listener.ts';
 import { createRevocationFeed } from './revocation-feed.ts';
 import type { Runtime } from './runtime.ts';
 import { closeUpstreams, compileSnapshot } from './snapshot.ts';
@@ -113,7 +102,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     streams: new Set(),
     leftBehind: new Set(),
   };
-  const { app, server } = await openFront(runtime, loaded);
+  const { app, server } = await openPublicListener(runtime, loaded);
   const admin = createAdmin({
     metricsContentType: metrics.contentType,
     scrape: () =>
@@ -209,60 +198,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
     close: stop,
   };
-}
-
-async function openFront(runtime: Runtime, loaded: LoadedConfig): Promise<{ app: FastifyInstance; server: Server }> {
-  const app = await createFront({
-    createServer: (listener) => createListener(loaded.config.server, loaded.files, listener),
-    handle: (request, response) => takeRequest(request, response, runtime),
-    connectionBroke(error, socket, method) {
-      const exchange = [...runtime.open].findLast(({ request }) => request.socket === socket);
-      if (exchange === undefined) {
-        recordConnection(runtime, socket, error.code, error.status, method);
-        return false;
-      }
-      void refuse(error, exchange, runtime);
-      return true;
-    },
-  });
-  const server = app.server as Server;
-  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) =>
-    onHandshakeFailure(runtime, error, socket),
-  );
-  server.on('drop', () => runtime.metrics.connectionRefused('overloaded'));
-  server.on('error', (error) => runtime.log.error({ err: error }, 'the public listener reported an error'));
-  return { app, server };
-}
-
-/** A refused client certificate has its record; scanners and broken handshakes only count. */
-function onHandshakeFailure(runtime: Runtime, error: NodeJS.ErrnoException, socket: Socket): void {
-  const problem = socket instanceof TLSSocket ? socket.authorizationError : undefined;
-  const aboutCertificate = Boolean(problem) || /CERTIFICATE|CERT_/.test(error.code ?? '');
-  if (aboutCertificate) recordConnection(runtime, socket, 'invalid_certificate', undefined);
-  else runtime.metrics.connectionRefused('tls_handshake');
-  socket.destroy();
-}
-
-function recordConnection(
-  runtime: Runtime,
-  socket: Socket,
-  reason: string,
-  status: number | undefined,
-  method?: string,
-): void {
-  runtime.metrics.connectionRefused(reason);
-  const event = connectionEvent({
-    id: randomUUID(),
-    address: plainAddress(peerAddress(socket)),
-    method,
-    reason,
-    status,
-    policy: runtime.snapshot.hash,
-    nowMs: runtime.now(),
-  });
-  runtime.audit
-    .write(event)
-    .catch((cause: unknown) => runtime.log.error({ err: cause }, 'a refused connection could not be recorded'));
 }
 
 async function listen(app: FastifyInstance, address: string): Promise<void> {
