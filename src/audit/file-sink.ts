@@ -1,9 +1,10 @@
 // Audit lines in a file: opened for append, locked, chained over restarts and rotations, cut back after a failed write.
 import fs from 'node:fs';
-import { open, rename, stat, truncate, unlink } from 'node:fs/promises';
+import { rename, stat, truncate, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { FileSinkConfig } from '../config/schema.ts';
 import type { Log } from '../log.ts';
+import { type AppendFile, type FileCalls, openAppendFile } from './append-file.ts';
 import { type ChainHead, chainLines, genesis } from './chain.ts';
 import { createDirectory } from './directory.ts';
 import type { AuditEvent } from './event.ts';
@@ -11,9 +12,6 @@ import { acquireLock, type FileLock } from './lock.ts';
 import { describeForDeletion, lastHead, listRotated, rotatedName } from './rotation.ts';
 import type { SinkTarget } from './sink.ts';
 import { findUnfinished, inspectTail } from './tail.ts';
-
-/** The calls on the path of a record; an argument, so that tests can make a disk slow or broken. */
-export type FileCalls = Pick<typeof fs, 'write' | 'fdatasync' | 'ftruncate'>;
 
 export type FileTargetConfig = Pick<FileSinkConfig, 'path' | 'rotateAt' | 'keepFor' | 'fsync'>;
 
@@ -41,11 +39,6 @@ const noInode = -1;
 /** Room for the lines of an ordinary write. */
 const scratchBytes = 256 * 1024;
 
-interface OpenFile {
-  readonly fd: number;
-  readonly inode: number;
-}
-
 export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetRuntime): FileTarget {
   const { record, now, log, files = fs } = runtime;
   const { path } = initial;
@@ -53,11 +46,9 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
   const scratch = Buffer.allocUnsafeSlow(scratchBytes);
   let config = initial;
   let lock: FileLock | undefined;
-  let file: OpenFile | undefined;
+  let file: AppendFile | undefined;
   let head: ChainHead | undefined;
-  /** Bytes in the file: where the next line begins. */
-  let size = 0;
-  /** The file that `head` and `size` speak of; 0 when there is none yet. */
+  /** The file that `head` speaks of; 0 when there is none yet. */
   let inode = 0;
   /** Records of our own that go before the next ones. */
   let owed: string[] = [];
@@ -101,8 +92,8 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
       const { bytes, sha256, text } = tail.torn;
       owed.push(record({ reason: 'repaired', detail: { repaired: bytes, at: tail.keepBytes, sha256, text } }));
     }
-    await openAt(tail?.keepBytes ?? 0);
-    if (tail?.unterminated === true) await writeAll(Buffer.from('\n'));
+    const adopted = await openAt(tail?.keepBytes ?? 0);
+    if (tail?.unterminated === true) await adopted.write(Buffer.from('\n'));
     return { head: tail?.head };
   }
 
@@ -126,25 +117,24 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
     }
   }
 
-  async function openAt(length: number): Promise<void> {
-    const fd = await openForAppend(path);
-    inode = (await promised<fs.Stats>((done) => fs.fstat(fd, done))).ino;
-    file = { fd, inode };
-    size = length;
+  async function openAt(length: number): Promise<AppendFile> {
+    file = await openAppendFile(path, length, files);
+    inode = file.inode;
+    return file;
   }
 
   async function write(bodies: readonly string[]): Promise<void> {
     if (file === undefined) await reopen();
     const all = owed.length === 0 ? bodies : [...owed, ...bodies];
     if (all.length === 0) return;
-    if (size >= config.rotateAt && now() >= rotationRetryAt) await rotate();
+    const current = await roomyFile();
     const chained = chainLines(head ?? genesis, all, scratch);
-    const before = size;
+    const before = current.size();
     try {
-      await writeAll(chained.lines);
-      if (config.fsync === 'always' || syncOwed) await promised<void>((done) => files.fdatasync(fdOf(file), done));
+      await current.write(chained.lines);
+      if (config.fsync === 'always' || syncOwed) await current.sync();
     } catch (error) {
-      await cutBack(before, error);
+      await cutBack(current, before, error);
       throw error;
     }
     head = chained.head;
@@ -153,28 +143,17 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
     unsynced = config.fsync !== 'always';
   }
 
-  async function writeAll(buffer: Buffer): Promise<void> {
-    let from = 0;
-    while (from < buffer.length) {
-      const written = await promised<number>((done) =>
-        files.write(fdOf(file), buffer, from, buffer.length - from, null, done),
-      );
-      if (written === 0) throw new Error(`${path}: nothing was written`);
-      from += written;
-      size += written;
-    }
+  /** The open file, or its successor when it is full. */
+  async function roomyFile(): Promise<AppendFile> {
+    if (file === undefined) throw new Error('the audit file is not open');
+    return file.size() >= config.rotateAt && now() >= rotationRetryAt ? rotate(file) : file;
   }
 
   /** A write that failed may have left a part. Where the file cannot simply be cut, opening it again repairs its end. */
-  async function cutBack(before: number, error: unknown): Promise<void> {
+  async function cutBack(current: AppendFile, before: number, error: unknown): Promise<void> {
     if (!outOfSpace.has(String(codeOf(error)))) return abandon();
-    if (size === before) return;
-    try {
-      await promised<void>((done) => files.ftruncate(fdOf(file), before, done));
-      size = before;
-    } catch {
-      await abandon();
-    }
+    if (current.size() === before) return;
+    await current.cut(before).catch(abandon);
   }
 
   /** Gives the descriptor up; the next write opens the file again. */
@@ -182,28 +161,25 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
     const given = file;
     file = undefined;
     await syncing;
-    if (given !== undefined && (await stillOurs(given)))
-      await promised<void>((done) => fs.close(given.fd, done)).catch(ignore);
+    if (await given?.isOpen()) await given?.close().catch(ignore);
   }
 
   /** Renames the full file and goes on in a new one. When that cannot be, the full one is written on. */
-  async function rotate(): Promise<void> {
-    const full = file;
+  async function rotate(full: AppendFile): Promise<AppendFile> {
     const name = rotatedName(path, now(), head?.seq ?? 0);
     try {
       await rename(path, name);
     } catch (error) {
       rotationRetryAt = now() + rotationRetryMs;
       log.error({ path, err: error }, 'audit file cannot be rotated; writing on');
-      return;
+      return full;
     }
     file = undefined;
     inode = 0;
-    size = 0;
     retentionDueAt = 0;
     await syncing;
     syncing = sync(full, true);
-    await openAt(0);
+    return openAt(0);
   }
 
   async function tick(): Promise<void> {
@@ -226,30 +202,23 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
   async function checkIdentity(): Promise<void> {
     if (file === undefined) return;
     const found = await stat(path).catch(ignoreMissing);
-    const ours = await stillOurs(file);
-    if (ours && found?.ino === file.inode && found.size === size) return;
+    if ((await file.isOpen()) && found?.ino === file.inode && found.size === file.size()) return;
     await abandon();
     // A deleted file's number may be given to the new one.
     if (found?.ino !== inode) inode = noInode;
     await reopen();
   }
 
-  /** False when the descriptor was closed, or closed and given to something else. */
-  async function stillOurs(of: OpenFile): Promise<boolean> {
-    const found = await promised<fs.Stats>((done) => fs.fstat(of.fd, done)).catch(ignore);
-    return found?.ino === of.inode;
-  }
-
-  async function sync(of: OpenFile | undefined, close: boolean): Promise<void> {
+  async function sync(of: AppendFile | undefined, close: boolean): Promise<void> {
     if (of === undefined) return;
     try {
-      if (config.fsync !== 'never') await promised<void>((done) => files.fdatasync(of.fd, done));
+      if (config.fsync !== 'never') await of.sync();
     } catch (error) {
       syncError = error;
       syncOwed = true;
     } finally {
       syncing = undefined;
-      if (close) await promised<void>((done) => fs.close(of.fd, done)).catch(ignore);
+      if (close) await of.close().catch(ignore);
     }
   }
 
@@ -282,34 +251,6 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
       config = next;
     },
   };
-}
-
-async function openForAppend(path: string): Promise<number> {
-  const created = !fs.existsSync(path);
-  const fd = await promised<number>((done) => fs.open(path, 'a', 0o600, done));
-  // A new name lasts over a power loss only when its directory is written out too.
-  if (created) await syncDirectory(dirname(path)).catch(ignore);
-  return fd;
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
-}
-
-function fdOf(file: OpenFile | undefined): number {
-  if (file === undefined) throw new Error('the audit file is not open');
-  return file.fd;
-}
-
-function promised<T>(call: (done: (error: NodeJS.ErrnoException | null, result?: T) => void) => void): Promise<T> {
-  return new Promise((resolve, reject) => {
-    call((error, result) => (error === null || error === undefined ? resolve(result as T) : reject(error)));
-  });
 }
 
 function ignoreMissing(error: unknown): undefined {

@@ -3,9 +3,10 @@ import { randomUUID } from 'node:crypto';
 import type { AuditConfig } from '../config/schema.ts';
 import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { FileCalls } from './append-file.ts';
 import { createEventEncoder } from './encode.ts';
 import type { AuditEvent, AuditLog, Urgency } from './event.ts';
-import { createFileTarget, type FileCalls, type FileTarget } from './file-sink.ts';
+import { createFileTarget, type FileTarget } from './file-sink.ts';
 import { type AuditObserver, createSink, type Sink, type SinkTarget } from './sink.ts';
 import { createStdoutTarget } from './stdout-sink.ts';
 

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { FileCalls } from '../../src/audit/file-sink.ts';
+import type { FileCalls } from '../../src/audit/append-file.ts';
 import type { AuditConfig } from '../../src/config/schema.ts';
 import { breakOf, configOf, eventOf, fileSink, linesOf, openLog, requestIds, until } from './support.ts';
 
