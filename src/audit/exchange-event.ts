@@ -148,9 +148,9 @@ function encodeVerdictOf({ caller, decision, error }: Exchange, last?: LastTexts
   const granted = caller?.scopes ?? [];
   const required = decision?.requiredScopes ?? [];
   const { of, text } = last?.verdict ?? {};
+  const allowed = error === undefined && decision?.allow === true;
   const same =
-    error === undefined &&
-    decision?.allow === true &&
+    allowed &&
     of?.rule === decision.rule &&
     areSame(of?.scopes?.granted, granted) &&
     areSame(of?.scopes?.required, required);
@@ -162,7 +162,7 @@ function encodeVerdictOf({ caller, decision, error }: Exchange, last?: LastTexts
     rule: decision?.rule,
   };
   const encoded = encodeVerdict(verdict);
-  if (last !== undefined && error === undefined) last.verdict = { of: verdict, text: flat(encoded) };
+  if (last !== undefined && allowed) last.verdict = { of: verdict, text: flat(encoded) };
   return encoded;
 }
 
