@@ -181,7 +181,27 @@ function checkUsernames(review: Review, upstream: string, templates: Templates, 
   }
   const fallback = templates.get('default');
   if (fallback === undefined) return;
-  for (const name of byDefault) checkTemplate(review, name, fallback, [...path, 'username', 'default']);
+  const at: Path = [...path, 'username', 'default'];
+  for (const name of byDefault) checkTemplate(review, name, fallback, at);
+  checkShared(review, byDefault, fallback, at);
+}
+
+/** What one issuer calls a person, another may call somebody else. */
+function checkShared(review: Review, names: ReadonlySet<string>, { parts }: UsernameTemplate, at: Path): void {
+  if (parts.some((part) => 'field' in part && (part.field === 'issuer' || part.field === 'authenticator'))) return;
+  const firstOfIssuer = new Map<string, string>();
+  for (const name of names) {
+    const config = authenticatorNamed(review, name);
+    if (config !== undefined && 'issuer' in config && !firstOfIssuer.has(config.issuer)) {
+      firstOfIssuer.set(config.issuer, name);
+    }
+  }
+  if (firstOfIssuer.size < 2) return;
+  const whose = [...firstOfIssuer.values()].map(review.show).join(' and ');
+  review.warn(
+    at,
+    `the issuers of ${whose} may have the same name for two people; write a template for each, or put \${authenticator} into it`,
+  );
 }
 
 function claimsOf(config: AuthenticatorConfig): string[] {

@@ -101,6 +101,14 @@ t.test('every caller can have a name, or the file is refused', async (t) => {
   );
 });
 
+t.test('two issuers that share a template for names are warned about', async (t) => {
+  const shared = `warning: ${at}.username.default: the issuers of "corp" and "partner" may have the same name for two people; write a template for each, or put \${authenticator} into it`;
+  await hold(t, yamlOf('audience: a, username: {default: "${subject}"}', all), ['default: ‸"', shared]);
+  await hold(t, yamlOf('audience: a, username: {default: "${authenticator}/${subject}"}', all));
+  await hold(t, yamlOf('audience: a, username: {partner: "p-${subject}", default: "${subject}"}', all));
+  await hold(t, yamlOf('audience: a, username: {default: "${subject}"}'));
+});
+
 t.test('nobody can be named where nobody is authenticated, and one Authorization is sent', async (t) => {
   const open =
     '[{path: /api, upstream: superset, authenticate: corp}, {path: /open, upstream: superset, authenticate: none}]';

@@ -69,5 +69,6 @@ export function lineAt(yaml: string, mark: string, rest: string, file = 'gateway
   const start = yaml.indexOf(before + after);
   if (start === -1 || !mark.includes('‸')) throw new Error(`no such place: ${mark}`);
   const lines = yaml.slice(0, start + before.length).split('\n');
-  return `${file}:${lines.length}:${lines.at(-1)!.length + 1} ${rest}`;
+  const [, severity, message] = /^(warning: )?(.*)$/s.exec(rest)!;
+  return `${severity ?? ''}${file}:${lines.length}:${lines.at(-1)!.length + 1} ${message}`;
 }
