@@ -15,7 +15,6 @@ type Branch<C> = Map<string, Branch<C> | C>;
 function createCells<C extends object>(labelNames: readonly string[], create: () => C): Cells<C> {
   const root: Branch<C> = new Map();
   const all: [Labels, C][] = [];
-  let last: { readonly values: readonly string[]; readonly cell: C } | undefined;
 
   function add(branch: Branch<C>, values: readonly string[], depth: number): Branch<C> | C {
     const isLast = depth === values.length - 1;
@@ -27,22 +26,15 @@ function createCells<C extends object>(labelNames: readonly string[], create: ()
 
   return {
     of(values) {
-      if (last !== undefined && areSame(last.values, values)) return last.cell;
       let found: Branch<C> | C = root;
       for (let depth = 0; depth < values.length; depth++) {
         const branch = found as Branch<C>;
         found = branch.get(values[depth]!) ?? add(branch, values, depth);
       }
-      last = { values, cell: found as C };
-      return last.cell;
+      return found as C;
     },
     all: () => all,
   };
-}
-
-function areSame(some: readonly string[], others: readonly string[]): boolean {
-  for (let depth = 0; depth < others.length; depth++) if (some[depth] !== others[depth]) return false;
-  return true;
 }
 
 /** A counter. The returned function takes the amount and the labels' values in the order of their names. */

@@ -1,14 +1,7 @@
 // What an upstream answered: JSON-RPC messages with their results, read strictly and changed without touching any other byte.
 import { textOf } from './json-token.ts';
-import {
-  answerLimits,
-  compileShape,
-  type Element,
-  type Member,
-  type Shape,
-  scanElements,
-  scanJson,
-} from './scanner.ts';
+import { answerLimits, type Element, scanElements, scanJson } from './scanner.ts';
+import { compileShape, type Member, type Shape } from './shape.ts';
 
 /** Where something stands in a text, the end not included. */
 export interface Span {

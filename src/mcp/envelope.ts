@@ -2,7 +2,8 @@
 import { GatewayError } from '../errors.ts';
 import { parsePointer } from './json-pointer.ts';
 import { isDigit, minus, skipSpace, textOf } from './json-token.ts';
-import { compileShape, type Member, type Shape, scanJson } from './scanner.ts';
+import { scanJson } from './scanner.ts';
+import { compileShape, type Member, type Shape } from './shape.ts';
 
 /** The members that are read, with their JSON pointers (RFC 6901). */
 const pointers = {
@@ -32,7 +33,7 @@ export const slot = Object.fromEntries(Object.keys(pointers).map((name, index) =
   number
 >;
 
-const slots = Object.keys(pointers).length;
+const slotCount = Object.keys(pointers).length;
 
 /** The envelope is closed; `params` belong to the method and may hold what the gateway does not know. */
 const envelope = shapeOf('/', true);
@@ -59,7 +60,7 @@ export interface Envelope {
 
 /** Scans the body. Throws GatewayError `invalid_json`, or `invalid_jsonrpc` when it is an array (a batch) or no object. */
 export function readEnvelope(bytes: Buffer): Envelope {
-  const spans = scanJson(bytes, envelope, slots);
+  const spans = scanJson(bytes, envelope, slotCount);
   const first = bytes[skipSpace(bytes, 0)];
   if (first === 0x5b) throw invalidRpc('Batches are not accepted: send one message for each request.', 'batch');
   if (first !== 0x7b) throw invalidRpc('The body is not a JSON-RPC message.', 'not_an_object');

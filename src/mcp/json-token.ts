@@ -38,6 +38,12 @@ export function textOf(bytes: Buffer, start: number, end: number): string {
   return raw.includes('\\') ? (JSON.parse(`"${raw}"`) as string) : raw;
 }
 
+/** `length` bytes from each start on. */
+export function sameBytes(some: Buffer, start: number, others: Buffer, otherStart: number, length: number): boolean {
+  for (let i = 0; i < length; i++) if (some[start + i] !== others[otherStart + i]) return false;
+  return true;
+}
+
 /** From the byte after the opening quote to the byte after the closing one. */
 export function scanString(scan: StringScan, start: number): number {
   const { bytes } = scan;

@@ -4,7 +4,8 @@ import { parsePointer } from './json-pointer.ts';
 import { textOf } from './json-token.ts';
 import { lazyArguments } from './lazy-arguments.ts';
 import type { McpMessage } from './message.ts';
-import { compileShape, type Member, type Shape, scanJson } from './scanner.ts';
+import { scanJson } from './scanner.ts';
+import { compileShape, type Member, type Shape } from './shape.ts';
 
 /** JSON pointers (RFC 6901) into the arguments of the tool: where the name of the tool that is called stands, and where its arguments. */
 export interface CallMetaToolConfig {

@@ -7,37 +7,14 @@ import {
   minus,
   quote,
   type StringScan,
+  sameBytes,
   scanLiteral,
   scanNumber,
   scanString,
   skipSpace,
   textOf,
 } from './json-token.ts';
-
-/**
- * The members of an object that are noted. Other spellings of their names, which some readers take for the same name, are refused:
- * another case, or characters that fold to ASCII. A closed shape has no other members at all.
- */
-export interface Shape {
-  readonly closed: boolean;
-  readonly members: ReadonlyMap<string, Member>;
-  /** The members by the bytes of their names. */
-  readonly written: readonly { readonly name: Buffer; readonly member: Member }[];
-  /** The names of the members, folded. */
-  readonly folded: ReadonlySet<string>;
-}
-
-export interface Member {
-  /** Where its place is noted: `spans[2 * slot]` is its first byte, `spans[2 * slot + 1]` the byte after its last; −1 when absent. */
-  readonly slot: number;
-  /** What to note within, where the value is an object. */
-  readonly shape?: Shape;
-}
-
-export function compileShape(members: ReadonlyMap<string, Member>, closed: boolean): Shape {
-  const written = [...members].map(([name, member]) => ({ name: Buffer.from(name), member }));
-  return { closed, members, written, folded: new Set([...members.keys()].map(fold)) };
-}
+import { memberAt, type Shape } from './shape.ts';
 
 export const maxDepth = 64;
 export const maxKeys = 10_000;
@@ -214,42 +191,6 @@ function noteKey(
 function hashable(name: string): string {
   return `k${name}`;
 }
-
-function sameBytes(some: Buffer, start: number, others: Buffer, otherStart: number, length: number): boolean {
-  for (let i = 0; i < length; i++) if (some[start + i] !== others[otherStart + i]) return false;
-  return true;
-}
-
-/** Names that are written as they are in the shape are found without making their text. */
-function memberAt(shape: Shape, bytes: Buffer, start: number, end: number): Member | undefined {
-  for (const { name, member } of shape.written) {
-    if (name.length === end - start && sameBytes(bytes, start, name, 0, name.length)) return member;
-  }
-  return memberOf(shape, textOf(bytes, start, end));
-}
-
-function memberOf(shape: Shape, name: string): Member | undefined {
-  const member = shape.members.get(name);
-  if (member !== undefined) return member;
-  if (shape.folded.has(fold(name))) {
-    throw new GatewayError('invalid_jsonrpc', 'A member of the message is misspelt: names are case-sensitive.', {
-      reason: 'member_spelling',
-    });
-  }
-  if (shape.closed) {
-    throw new GatewayError('invalid_jsonrpc', 'The message has a member that does not belong there.', {
-      reason: 'unknown_member',
-    });
-  }
-  return undefined;
-}
-
-/** As the most lenient reader would compare names: upper-casing first maps the long s to `s`, and NFKC full-width letters to ASCII. */
-function fold(name: string): string {
-  return asciiOnly.test(name) ? name.toLowerCase() : name.normalize('NFKC').toUpperCase().toLowerCase();
-}
-
-const asciiOnly = /^[ -~]*$/;
 
 function duplicateKey(): GatewayError {
   return new GatewayError('invalid_jsonrpc', 'A name occurs twice in one object.', { reason: 'duplicate_key' });

@@ -14,7 +14,8 @@ import {
 } from './answer.ts';
 import { parsePointer } from './json-pointer.ts';
 import type { SearchMetaTool } from './meta-tools.ts';
-import { answerLimits, compileShape, type Shape, scanElements, scanJson } from './scanner.ts';
+import { answerLimits, scanElements, scanJson } from './scanner.ts';
+import { compileShape, type Shape } from './shape.ts';
 
 export interface SearchOptions {
   readonly tool: SearchMetaTool;
