@@ -15,10 +15,11 @@ import { connectionCeiling, createPeerCertificateReader, updateListener } from '
 import type { Log } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
 import { streamTickMs, sweepStreams } from './live-streams.ts';
+import { closeUpstreams } from './pooled-upstreams.ts';
 import { openPublicListener } from './public-listener.ts';
 import { createRevocationFeed } from './revocation-feed.ts';
 import type { Runtime } from './runtime.ts';
-import { closeUpstreams, compileSnapshot } from './snapshot.ts';
+import { compileSnapshot } from './snapshot.ts';
 import { createUpstreamProbes, type UpstreamProbes } from './upstream-probes.ts';
 
 export interface GatewayOptions {
@@ -154,7 +155,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await audit.write(configEvent(next.hash, { event: 'reloaded', previous: previous.hash }, now()));
       closeUnused(authnRuntime, [snapshot.authenticators]);
       // Not awaited: an open stream may keep an old connection for hours.
-      closeUpstreams(previous, snapshot).catch((cause: unknown) =>
+      closeUpstreams(previous.upstreams, snapshot.upstreams).catch((cause: unknown) =>
         log.warn({ err: cause }, 'an old upstream connection did not close'),
       );
     } catch (cause) {
@@ -174,7 +175,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     probes.close();
     await admin.close();
     closeUnused(authnRuntime, []);
-    await closeUpstreams(runtime.snapshot, undefined);
+    await closeUpstreams(runtime.snapshot.upstreams);
     await audit.close();
   }
 

@@ -19,15 +19,11 @@ import { compileMcpRules, compilePathRules, type Policy, scopesOf, toolsNamedBy 
 import { metaToolsOf, presetOf, rulesOf } from '../policy/presets.ts';
 import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../upstream/assertion-key.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from '../upstream/request-headers.ts';
-import { adjustUpstream, createUpstream, type Upstream } from '../upstream/upstream.ts';
+import type { Upstream } from '../upstream/upstream.ts';
 import { type AcceptedBindings, acceptedBindings } from './accepted-bindings.ts';
 import { metadataRoutes } from './metadata-routes.ts';
-import {
-  type AuthorizeCaller,
-  compileUpstreamIdentity,
-  type IdentityContext,
-  type UpstreamIdentity,
-} from './upstream-identity.ts';
+import { openUpstreams, type PooledUpstream, type UpstreamsRuntime } from './pooled-upstreams.ts';
+import type { AuthorizeCaller } from './upstream-identity.ts';
 
 /** What an MCP route does with the messages of its callers. */
 export type McpRoute = NonNullable<RouteConfig['mcp']>;
@@ -86,16 +82,9 @@ export interface Snapshot {
   readonly publishedKeys: string | undefined;
 }
 
-interface PooledUpstream {
-  /** Equal keys mean that a reload can go on with the same connections. */
-  readonly key: string;
-  readonly target: Upstream;
-  readonly identity: UpstreamIdentity | undefined;
-}
-
 /** What outlives a snapshot. */
 export interface SnapshotRuntime extends AuthenticatorRuntime {
-  readonly observe: AuthenticatorRuntime['observe'] & IdentityContext['observe'];
+  readonly observe: AuthenticatorRuntime['observe'] & UpstreamsRuntime['observe'];
 }
 
 /** Compiles a loaded configuration; what it shares unchanged with `previous` (connections, key sets) is carried over. Throws when it cannot be used. */
@@ -107,7 +96,7 @@ export function compileSnapshot(
   const { config } = loaded;
   const authenticators = createAuthenticators(loaded, runtime);
   const ephemeralKeys = previous?.ephemeralKeys ?? createEphemeralKeys();
-  const upstreams = openUpstreams(loaded, runtime, previous, ephemeralKeys);
+  const upstreams = openUpstreams(loaded, runtime, previous?.upstreams, ephemeralKeys);
   const publishedKeys = publishedKeySet([...upstreams.values()].flatMap(({ identity }) => identity?.keys ?? []));
   const sessionMemory = previous?.sessionMemory ?? createSessionMemory();
   const routes = config.routes.map((route) => ({
@@ -132,46 +121,9 @@ export function compileSnapshot(
   };
 }
 
-/** Closes, once their requests have ended, the connections that `next` does not go on with. */
-export async function closeUpstreams(previous: Snapshot, next: Snapshot | undefined): Promise<void> {
-  const exchanges = new Set([...(next?.upstreams.values() ?? [])].map(({ identity }) => identity?.exchange));
-  for (const { identity } of previous.upstreams.values()) {
-    if (!exchanges.has(identity?.exchange)) identity?.exchange?.tokens.close();
-  }
-  const kept = new Set([...(next?.upstreams.values() ?? [])].map(({ target }) => target.connections));
-  await Promise.all(
-    [...previous.upstreams.values()]
-      .filter(({ target }) => !kept.has(target.connections))
-      .map(({ target }) => target.close()),
-  );
-}
-
 /** The host part of `host:port`, brackets of an IPv6 address included. */
 export function hostOf(listen: string): string {
   return listen.slice(0, listen.lastIndexOf(':'));
-}
-
-function openUpstreams(
-  loaded: LoadedConfig,
-  runtime: SnapshotRuntime,
-  previous: Snapshot | undefined,
-  ephemeralKeys: EphemeralKeys,
-): ReadonlyMap<string, PooledUpstream> {
-  const { log, now, observe } = runtime;
-  const context = { config: loaded.config, files: loaded.files, ephemeralKeys, log, now, observe };
-  const opened = new Map<string, PooledUpstream>();
-  for (const [name, config] of Object.entries(loaded.config.upstreams)) {
-    const files = [config.tls?.caFile, config.tls?.certFile, config.tls?.keyFile].map(
-      (path) => path && loaded.files.get(path)?.toString('base64'),
-    );
-    const key = JSON.stringify([config.url, config.tls, config.timeouts, files]);
-    const known = previous?.upstreams.get(name);
-    const target =
-      known?.key === key ? adjustUpstream(known.target, config) : createUpstream(name, config, loaded.files);
-    const identity = compileUpstreamIdentity(name, { ...context, previous: known?.identity });
-    opened.set(name, { key, target, identity });
-  }
-  return opened;
 }
 
 function compileRouteSessions(route: RouteConfig, loaded: LoadedConfig, memory: SessionMemory): Route['sessions'] {
