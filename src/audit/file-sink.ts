@@ -9,7 +9,7 @@ import { type ChainHead, chainLines, genesis } from './chain.ts';
 import { createDirectory } from './directory.ts';
 import type { AuditEvent } from './event.ts';
 import { acquireLock, type FileLock } from './lock.ts';
-import { describeForDeletion, lastHead, listRotated, rotatedName } from './rotation.ts';
+import { describeForDeletion, lastHead, listExpired, listRotated, rotatedName } from './rotation.ts';
 import type { SinkTarget } from './sink.ts';
 import { findUnfinished, inspectTail } from './tail.ts';
 
@@ -70,9 +70,9 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
 
   async function start(): Promise<void> {
     const rotated = await listRotated(path);
-    const opened = await adopt();
+    const found = (await adopt()).head;
     const newest = rotated.at(-1);
-    head = opened.head ?? (newest === undefined ? undefined : await lastHead(newest.path)) ?? genesis;
+    head = found ?? (newest === undefined ? undefined : await lastHead(newest.path)) ?? genesis;
     const unfinished = await findUnfinished([...rotated.map((each) => each.path), path], lookBackBytes);
     for (const { id, route, seq } of unfinished) {
       owed.push(
@@ -82,7 +82,7 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
   }
 
   /** Opens what is at the path, repairing its end. */
-  async function adopt(): Promise<{ head: ChainHead | undefined }> {
+  async function adopt(): Promise<{ opened: AppendFile; head: ChainHead | undefined }> {
     const found = await stat(path).catch(ignoreMissing);
     if (found !== undefined && !found.isFile()) throw new Error(`${path} is not a regular file`);
     const tail = found === undefined ? undefined : await inspectTail(path);
@@ -92,20 +92,20 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
       const { bytes, sha256, text } = tail.torn;
       owed.push(record({ reason: 'repaired', detail: { repaired: bytes, at: tail.keepBytes, sha256, text } }));
     }
-    const adopted = await openAt(tail?.keepBytes ?? 0);
-    if (tail?.unterminated === true) await adopted.write(Buffer.from('\n'));
-    return { head: tail?.head };
+    const opened = await openAt(tail?.keepBytes ?? 0);
+    if (tail?.unterminated === true) await opened.write(Buffer.from('\n'));
+    return { opened, head: tail?.head };
   }
 
   /**
    * After a failure, or when an outsider has renamed, cut or deleted the file. The chain goes on from the last line that
    * reached the file, which may be further than the last write that was known to succeed, and never from an earlier one.
    */
-  async function reopen(): Promise<void> {
+  async function reopen(): Promise<AppendFile> {
     const known = inode;
     await createDirectory(dirname(path));
-    const { head: found } = await adopt();
-    if (known === 0) return;
+    const { opened, head: found } = await adopt();
+    if (known === 0) return opened;
     if (known !== inode) {
       log.warn({ path }, 'audit file was renamed or deleted by someone else; continuing in a new one');
       owed.push(record({ reason: 'file_replaced', detail: { lastSeq: head?.seq ?? 0 } }));
@@ -115,6 +115,7 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
     } else {
       head = found;
     }
+    return opened;
   }
 
   async function openAt(length: number): Promise<AppendFile> {
@@ -124,10 +125,11 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
   }
 
   async function write(bodies: readonly string[]): Promise<void> {
-    if (file === undefined) await reopen();
+    const opened = file ?? (await reopen());
     const all = owed.length === 0 ? bodies : [...owed, ...bodies];
     if (all.length === 0) return;
-    const current = await roomyFile();
+    const isFull = opened.size() >= config.rotateAt && now() >= rotationRetryAt;
+    const current = isFull ? await rotate(opened) : opened;
     const chained = chainLines(head ?? genesis, all, scratch);
     const before = current.size();
     try {
@@ -141,12 +143,6 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
     owed = [];
     syncOwed = false;
     unsynced = config.fsync !== 'always';
-  }
-
-  /** The open file, or its successor when it is full. */
-  async function roomyFile(): Promise<AppendFile> {
-    if (file === undefined) throw new Error('the audit file is not open');
-    return file.size() >= config.rotateAt && now() >= rotationRetryAt ? rotate(file) : file;
   }
 
   /** A write that failed may have left a part. Where the file cannot simply be cut, opening it again repairs its end. */
@@ -225,10 +221,7 @@ export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetR
   /** The record of what goes is written first; when it cannot be, nothing is deleted. */
   async function deleteExpired(): Promise<void> {
     retentionDueAt = now() + retentionEveryMs;
-    const rotated = await listRotated(path);
-    const kept = rotated.findIndex((each) => each.rotatedAt > now() - config.keepFor);
-    const expired = kept === -1 ? rotated : rotated.slice(0, kept);
-    for (const { path: old } of expired) {
+    for (const { path: old } of await listExpired(path, now() - config.keepFor)) {
       await write([record({ reason: 'retention', detail: { deleted: await describeForDeletion(old) } })]);
       await unlink(old);
     }

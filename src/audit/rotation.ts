@@ -46,6 +46,13 @@ export async function listRotated(path: string): Promise<RotatedFile[]> {
   return files.sort((one, other) => one.lastSeq - other.lastSeq);
 }
 
+/** Those of them that were rotated at `rotatedBy` (milliseconds since 1970) or before; none behind one that is younger. */
+export async function listExpired(path: string, rotatedBy: number): Promise<RotatedFile[]> {
+  const rotated = await listRotated(path);
+  const kept = rotated.findIndex(({ rotatedAt }) => rotatedAt > rotatedBy);
+  return kept === -1 ? rotated : rotated.slice(0, kept);
+}
+
 /** What the retention record says of a file about to be deleted. A file that is no chain is described by its digest alone. */
 export async function describeForDeletion(path: string): Promise<DeletedFile | { file: string; sha256: string }> {
   const file = basename(path);

@@ -1,6 +1,6 @@
 // Group commit: the lines that arrive while one write is in flight go out together in the next. The same for every sink.
-import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { type Batch, openBatch, unavailable } from './batch.ts';
 import type { Urgency } from './event.ts';
 
 /** What a sink writes to. The sink calls one method at a time and waits for it, so a target never overlaps with itself. */
@@ -49,16 +49,6 @@ export interface Sink {
   close(): Promise<void>;
 }
 
-interface Batch {
-  readonly bodies: string[];
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
-  readonly reject: (error: GatewayError) => void;
-  readonly timer: NodeJS.Timeout;
-  length: number;
-  expired: boolean;
-}
-
 /** In UTF-16 units. One write hashes at most this much, so that the event loop is not held up. */
 const maxBatchLength = 1024 * 1024;
 /** How long a line that nobody waits for may wait for company. */
@@ -104,7 +94,7 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
     if (queueLength + body.length > maxQueueLength) return refused('the queue is full');
     let batch = queue.at(-1);
     if (batch === undefined || batch.length >= maxBatchLength) {
-      batch = newBatch();
+      batch = openBatch(timeoutMs, expire);
       queue.push(batch);
     }
     batch.bodies.push(body);
@@ -130,17 +120,7 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
     else setImmediate(gather, appended, untilMs);
   }
 
-  function newBatch(): Batch {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    promise.catch(ignore);
-    // An answer that came while the event loop was held up is seen before the timeout is judged.
-    const timer = setTimeout(() => setImmediate(expire, batch), timeoutMs);
-    const batch: Batch = { bodies: [], promise, resolve, reject, timer, length: 0, expired: false };
-    return batch;
-  }
-
   async function run(): Promise<void> {
-    running = true;
     clearTimeout(lingering);
     lingering = undefined;
     if (tickDue) {
@@ -269,18 +249,6 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
     },
     close,
   };
-}
-
-function unavailable(cause: unknown): GatewayError {
-  return new GatewayError(
-    'audit_unavailable',
-    'The request could not be recorded, so it was not carried out. Try again later.',
-    {
-      reason: 'audit',
-      cause,
-      headers: { 'retry-after': '1' },
-    },
-  );
 }
 
 function ignore(): void {}
