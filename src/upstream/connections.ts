@@ -4,11 +4,8 @@ import { buildConnector, Client } from 'undici';
 
 /** One kept-alive connection, and its successor when the upstream closes it. */
 export interface Connection {
-  readonly client: Pick<Client, 'dispatch'>;
-}
-
-interface Held {
-  readonly client: Client;
+  readonly client: Pick<Client, 'dispatch' | 'close'>;
+  /** Out with somebody: `take` and `give` say so. */
   taken: boolean;
 }
 
@@ -34,11 +31,11 @@ export function createConnections(
   connect: buildConnector.BuildOptions,
 ): Connections {
   const connector = buildConnector(connect);
-  const idle: Held[] = [];
+  const idle: Connection[] = [];
   let taken = 0;
   let closed: PromiseWithResolvers<void> | undefined;
 
-  const open = (): Held => {
+  const open = (): Connection => {
     const client = new Client(origin, { ...options, connect: connector });
     // What fails is reported to its request; without a listener it would end the process as well.
     (client as EventEmitter).on('error', ignore);
@@ -47,18 +44,17 @@ export function createConnections(
 
   return {
     take() {
-      const held = idle.pop() ?? open();
-      held.taken = true;
+      const connection = idle.pop() ?? open();
+      connection.taken = true;
       taken += 1;
-      return held;
+      return connection;
     },
     give(connection) {
-      const held = connection as Held;
-      if (!held.taken) return;
-      held.taken = false;
+      if (!connection.taken) return;
+      connection.taken = false;
       taken -= 1;
-      if (closed === undefined && idle.length < maxIdle) idle.push(held);
-      else held.client.close(ignore);
+      if (closed === undefined && idle.length < maxIdle) idle.push(connection);
+      else connection.client.close(ignore);
       if (taken === 0) closed?.resolve();
     },
     close() {
