@@ -12,7 +12,7 @@ export function authorizationServersOf(
 
 /**
  * The issuer whose metadata the gateway repeats for clients of MCP 2025-03-26, which know one authorization server a host: the first whose keys the
- * gateway fetches, of the first MCP route that has any, or else of the first route. Undefined where it is switched off.
+ * gateway fetches, of the first MCP route that has any, or else of the first route. Undefined with `server.authorizationServerMetadata: off`.
  */
 export function mirroredIssuer(
   config: Pick<Config, 'authenticators' | 'server'> & Partial<Pick<Config, 'routes'>>,

@@ -32,7 +32,7 @@ export function templateItem(template: string): Item | undefined {
   return { kind: 'resource', pattern, except: none, via: undefined };
 }
 
-/** One of the names it stands for, and one that is as plain as any of them: the characters put in decide nothing. */
+/** One of the names it stands for. What is put between its literal parts is harmless, so that only those parts can make it refused. */
 export function exampleOf({ pattern }: Item): string {
   return pattern.join('x');
 }

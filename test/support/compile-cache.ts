@@ -1,4 +1,4 @@
-// Loaded before each test file: what it and the processes it starts compile is kept for the next ones, which saves a third of a short file's time.
+// Loaded before each test file: what it and the processes it starts compile is kept for the next ones, which saves a quarter to a half of a short file's time.
 import { enableCompileCache } from 'node:module';
 import { join } from 'node:path';
 
