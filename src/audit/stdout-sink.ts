@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ChainHead, chainLines, genesis } from './chain.ts';
+import { type ChainHead, chainLines, genesis } from './hash-chain.ts';
 import type { SinkTarget } from './sink.ts';
 
 const firstRetryMs = 2;

@@ -1,7 +1,7 @@
 // Checks the chain over the files of one audit log, oldest to newest, and says where it breaks first.
 import { realpath } from 'node:fs/promises';
-import { genesis, parseLink } from './chain.ts';
-import { maxLineBytes, readLines } from './lines.ts';
+import { maxLineBytes, readLines } from './file/lines.ts';
+import { genesis, parseLink } from './hash-chain.ts';
 
 export interface ChainBreak {
   readonly file: string;

@@ -1,7 +1,7 @@
 // Verifies API keys by their hashes, and announces the end of keys (RFC 9745, RFC 8594).
 import { hash, timingSafeEqual } from 'node:crypto';
-import type { ApiKeyAuthenticatorConfig, ApiKeyEntry } from '../config/schema.ts';
-import { compileNetworks, type NetworkMatcher } from '../networks.ts';
+import type { ApiKeyAuthenticatorConfig, ApiKeyEntry } from '../config/schema/config.ts';
+import { compileNetworks, type NetworkMatcher } from '../ip-ranges.ts';
 import type {
   LastingAuthenticator,
   RefusalReason,

@@ -1,19 +1,19 @@
 // Who is calling: every presented credential is verified, and together they must be what the route demands.
 import { GatewayError } from '../errors.ts';
-import { admit } from './admit.ts';
 import type { Authenticator, RefusalReason, Verification, VerificationContext, Verified } from './authenticator.ts';
-import { type JudgedCertificate, judgeCertificate } from './client-certificate.ts';
-import type { AuthenticatorSet } from './create.ts';
+import { admit } from './caller.ts';
+import { type JudgedCertificate, judgeCertificate } from './certificate/identify.ts';
 import type { Credential, CredentialRecord, Credentials, PeerCertificate } from './credential.ts';
-import { isProofRefusal } from './dpop.ts';
-import { findOwner, presentedCredential } from './owner.ts';
-import type { AuthenticatePlan } from './plan.ts';
+import { credentialRefused, proofRefused } from './errors.ts';
+import { findOwner, presentedCredential } from './find-authenticator.ts';
 import type { Caller } from './principal.ts';
-import { credentialRefused, proofRefused } from './refusal.ts';
+import type { AuthenticatorSet } from './registry.ts';
+import type { AuthenticatePlan } from './requirements.ts';
 import type { Revocations, RevokedBy } from './revocations.ts';
-import { type Sender, verifySender } from './sender-constraint.ts';
+import { isProofRefusal } from './token/dpop.ts';
+import { type Sender, verifySender } from './token/sender-constraint.ts';
 
-export { type AuthenticatePlan, authenticatorNamesOf, compileAuthenticate } from './plan.ts';
+export { type AuthenticatePlan, authenticatorNamesOf, compileAuthenticate } from './requirements.ts';
 
 export interface AuthenticationContext extends VerificationContext {
   /** The HTTP method, and the public URL of what was asked for, without a query: what a DPoP proof must be made for. */

@@ -1,8 +1,8 @@
 // What every verifier is: a name, a kind, and one method. An unavailable dependency is thrown (503), never a refusal or a pass.
 import type { Credential } from './credential.ts';
-import type { ProofRefusal } from './dpop.ts';
 import type { Principal } from './principal.ts';
 import type { RevokedBy } from './revocations.ts';
+import type { ProofRefusal } from './token/dpop.ts';
 
 /** Why a credential was refused; a closed list, used as a metric label and in the log. */
 export type RefusalReason =

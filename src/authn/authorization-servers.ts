@@ -1,6 +1,6 @@
 // Which authorization servers a route's clients are sent to: the issuers of its authenticators, in the order in which it names them.
-import type { AuthenticatorConfig, Config, RouteConfig } from '../config/schema.ts';
-import { authenticatorNamesOf } from './plan.ts';
+import type { AuthenticatorConfig, Config, RouteConfig } from '../config/schema/config.ts';
+import { authenticatorNamesOf } from './requirements.ts';
 
 /** Byte for byte as the issuers are configured; clients use the first. Empty where no token is taken. */
 export function authorizationServersOf(

@@ -1,6 +1,6 @@
 // Who is calling, once every presented credential has been verified. Holds no secret.
 
-import type { Confirmation } from './confirmation.ts';
+import type { Confirmation } from './token/confirmation.ts';
 
 export type PrincipalKind = 'oauth' | 'api-key' | 'mtls';
 

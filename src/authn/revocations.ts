@@ -1,6 +1,6 @@
 // What the operator has revoked: compiled at each change of the list, and looked up on every request, whatever a cache remembers.
 import type { X509Certificate } from 'node:crypto';
-import { canonicalSerialNumber } from './certificate.ts';
+import { canonicalSerialNumber } from './certificate/x509.ts';
 import type { Caller, Principal } from './principal.ts';
 
 /** What a revocation file lists. Ids are bare, or `authenticator/id`. */

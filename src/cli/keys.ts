@@ -2,7 +2,7 @@
 import { hash, randomBytes } from 'node:crypto';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { stringify } from 'yaml';
-import { apiKeyEntry } from '../config/schema.ts';
+import { apiKeyEntry } from '../config/schema/config.ts';
 import type { CommandOutput } from './output.ts';
 
 export interface NewApiKey {

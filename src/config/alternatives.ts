@@ -1,6 +1,6 @@
 // What a route's `authenticate` comes to: its alternatives, each with the place it stands at.
 import type { Path } from './problem.ts';
-import type { AuthenticateConfig, AuthenticatorConfig } from './schema.ts';
+import type { AuthenticateConfig, AuthenticatorConfig } from './schema/config.ts';
 
 export interface NamedAuthenticator {
   readonly name: string;

@@ -1,9 +1,9 @@
 // Checks of `server.clientCertificateHeader`: who could write it besides the proxy, and what the certificates in it are judged by.
 import { isLoopbackAddress } from '../http/host.ts';
-import { authoritiesAt, checkRevocationLists } from './check-pem.ts';
+import { authoritiesAt, checkRevocationLists } from './checks/certificates.ts';
+import type { Review } from './checks/report.ts';
 import type { Path } from './problem.ts';
-import type { Review } from './review.ts';
-import type { ServerConfig } from './schema.ts';
+import type { ServerConfig } from './schema/config.ts';
 
 type HeaderConfig = NonNullable<ServerConfig['clientCertificateHeader']>;
 

@@ -1,7 +1,7 @@
 // When the configured certificates and API keys end, for the metrics.
 import { X509Certificate } from 'node:crypto';
-import { parsePem } from '../authn/pem.ts';
-import { parseRevocationList } from '../authn/revocation-list.ts';
+import { parseRevocationList } from '../authn/certificate/crl.ts';
+import { parsePem } from '../authn/certificate/pem.ts';
 import type { LoadedConfig } from './load.ts';
 
 export interface Expiry {

@@ -1,14 +1,14 @@
 // `keysFile` of API key authenticators: a YAML list of keys, merged into `keys`, with problems placed in that file.
 import { dirname, join, relative } from 'node:path';
 import { z } from 'zod';
+import type { Draft, Findings, Where } from './checks/report.ts';
 import type { FileReader } from './files.ts';
 import { interpolate } from './interpolate.ts';
-import { type LocatedYaml, parseLocatedYaml } from './located-yaml.ts';
 import { ConfigError, type Path } from './problem.ts';
-import type { Draft, Findings, Where } from './review.ts';
-import { salvage } from './salvage.ts';
-import { type ApiKeyEntry, apiKeyEntry } from './schema.ts';
-import { shapeProblems } from './shape.ts';
+import { type ApiKeyEntry, apiKeyEntry } from './schema/config.ts';
+import { shapeProblems } from './schema-errors.ts';
+import { salvage } from './valid-part.ts';
+import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
 const keyList = z.array(apiKeyEntry);
 

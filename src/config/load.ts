@@ -2,22 +2,22 @@
 import { createHash } from 'node:crypto';
 import { dirname, relative, resolve } from 'node:path';
 import type { z } from 'zod';
-import { isUsername } from './check-identity.ts';
-import { runChecks } from './checks.ts';
+import { createReporter, type Draft, type Findings, type Review, type ReviewOptions } from './checks/report.ts';
+import { runChecks } from './checks/run.ts';
+import { isUsername } from './checks/upstream-identity.ts';
 import { createFileReader, type FileReader, readRegularFile } from './files.ts';
 import { type Interpolated, interpolate } from './interpolate.ts';
-import { withIssuerPresets } from './issuer-presets.ts';
 import { readKeysFiles } from './keys-file.ts';
 import { separateLaterKeys } from './later.ts';
-import { type LocatedYaml, parseLocatedYaml } from './located-yaml.ts';
 import { readNamedFiles, withAbsolutePaths } from './named-files.ts';
 import { ConfigError, type Path, type Problem } from './problem.ts';
-import { createReporter, type Draft, type Findings, type Review, type ReviewOptions } from './review.ts';
 import { type LoadedRevocations, loadRevocations } from './revocation-file.ts';
-import { salvage } from './salvage.ts';
-import { type Config, fileSchema, withResources } from './schema.ts';
-import { shapeProblems } from './shape.ts';
+import { type Config, fileSchema, withResources } from './schema/config.ts';
+import { withIssuerPresets } from './schema/issuer-presets.ts';
+import { shapeProblems } from './schema-errors.ts';
 import { isObject, valueAt } from './tree.ts';
+import { salvage } from './valid-part.ts';
+import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
 export { ConfigError, formatProblem, type Problem } from './problem.ts';
 

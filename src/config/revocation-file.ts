@@ -2,15 +2,15 @@
 import { hash } from 'node:crypto';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
-import { canonicalSerialNumber } from '../authn/certificate.ts';
+import { canonicalSerialNumber } from '../authn/certificate/x509.ts';
 import { countEntries, noEntries, type RevocationEntries } from '../authn/revocations.ts';
+import type { Draft, Findings } from './checks/report.ts';
 import { readRegularFile } from './files.ts';
-import { type LocatedYaml, parseLocatedYaml } from './located-yaml.ts';
 import { ConfigError, type Problem } from './problem.ts';
-import type { Draft, Findings } from './review.ts';
-import { shapeProblems } from './shape.ts';
+import { shapeProblems } from './schema-errors.ts';
 import { nearest } from './suggest.ts';
 import { date } from './units.ts';
+import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
 /** A list is read while requests wait; what has expired by itself need not stand in it. */
 export const maxRevocationBytes = 1024 * 1024;

@@ -1,9 +1,9 @@
 // The shape of `upstreams.*.identity`: how an upstream learns who is calling.
 import { z } from 'zod';
-import { assertionAlgorithms } from '../upstream/assertion-key.ts';
-import { type IdentityFact, identityHeaderDefaults } from '../upstream/identity-headers.ts';
-import { oauthClientKeys } from './schema-oauth-client.ts';
-import { authenticatorName, filePath, headerName, httpUrl, scopes, text } from './schema-values.ts';
+import { assertionAlgorithms } from '../upstream/identity/assertion-key.ts';
+import { type IdentityFact, identityHeaderDefaults } from '../upstream/identity/identity-headers.ts';
+import { oauthClientKeys } from './schema/oauth-client.ts';
+import { authenticatorName, filePath, headerName, httpUrl, scopes, text } from './schema/values.ts';
 import { duration } from './units.ts';
 
 const minLifetimeMs = 5000;

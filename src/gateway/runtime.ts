@@ -2,16 +2,16 @@
 import type { Socket } from 'node:net';
 import type { AuditLog } from '../audit/event.ts';
 import type { PeerCertificate } from '../authn/credential.ts';
+import { credentialRefused } from '../authn/errors.ts';
 import type { Caller } from '../authn/principal.ts';
-import { credentialRefused } from '../authn/refusal.ts';
 import type { Revocations } from '../authn/revocations.ts';
-import type { Exchange as AnyExchange } from '../http/exchange.ts';
 import { certificateThatCounts } from '../http/listener.ts';
 import type { Log } from '../log.ts';
 import type { McpMessage } from '../mcp/message.ts';
-import type { Metrics } from '../metrics.ts';
-import type { Facts } from '../policy/facts.ts';
-import type { LiveStream } from './live-streams.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { Facts } from '../policy/attributes.ts';
+import type { Exchange as AnyExchange } from './request/context.ts';
+import type { LiveStream } from './request/streams.ts';
 import type { Route, Snapshot } from './snapshot.ts';
 
 export type Exchange = AnyExchange<Snapshot, Route>;

@@ -1,29 +1,29 @@
 // One immutable compilation of the configuration. A request uses the snapshot it began with to its end.
 
-import type { RecordTexts } from '../audit/exchange-event.ts';
 import { type AuthenticatePlan, compileAuthenticate } from '../authn/authenticate.ts';
 import { authorizationServersOf } from '../authn/authorization-servers.ts';
-import { type AuthenticatorRuntime, type AuthenticatorSet, createAuthenticators } from '../authn/create.ts';
+import { type AuthenticatorRuntime, type AuthenticatorSet, createAuthenticators } from '../authn/registry.ts';
+import { type AcceptedBindings, acceptedBindings } from '../authn/token/accepted-bindings.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { mcpRouteMethods, pathRouteMethods } from '../config/methods.ts';
-import type { Config, RouteConfig } from '../config/schema.ts';
+import type { Config, RouteConfig } from '../config/schema/config.ts';
 import { compileClientAddress, type ForwardingHeaders } from '../http/client-address.ts';
-import type { RouteView } from '../http/exchange.ts';
 import { compileHostPolicy, type HostPolicy, isLoopbackAddress } from '../http/host.ts';
-import { metadataUrlOf, neverAskedFor } from '../http/metadata.ts';
-import { compileRoutes, type RouteMatch, type RoutePattern } from '../http/route.ts';
+import { compileRoutes, type RouteMatch, type RoutePattern } from '../http/route-matcher.ts';
+import { metadataUrlOf, neverAskedFor } from '../http/well-known.ts';
 import { compileMetaTools, type MetaTools, noMetaTools } from '../mcp/meta-tools.ts';
 import { compileSessions, createSessionMemory, type RouteSessions, type SessionMemory } from '../mcp/session.ts';
 import { parseSessionKey } from '../mcp/session-key.ts';
 import { compileMcpRules, compilePathRules, type Policy, scopesOf, toolsNamedBy } from '../policy/compile.ts';
 import { metaToolsOf, presetOf, rulesOf } from '../policy/presets.ts';
-import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../upstream/assertion-key.ts';
+import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../upstream/identity/assertion-key.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from '../upstream/request-headers.ts';
 import type { Upstream } from '../upstream/upstream.ts';
-import { type AcceptedBindings, acceptedBindings } from './accepted-bindings.ts';
-import { metadataRoutes } from './metadata-routes.ts';
-import { openUpstreams, type PooledUpstream, type UpstreamsRuntime } from './pooled-upstreams.ts';
-import type { AuthorizeCaller } from './upstream-identity.ts';
+import type { RecordTexts } from './request/audit-events.ts';
+import type { RouteView } from './request/context.ts';
+import type { AuthorizeCaller } from './upstream-credential.ts';
+import { openUpstreams, type PooledUpstream, type UpstreamsRuntime } from './upstream-set.ts';
+import { metadataRoutes } from './well-known-routes.ts';
 
 /** What an MCP route does with the messages of its callers. */
 export type McpRoute = NonNullable<RouteConfig['mcp']>;

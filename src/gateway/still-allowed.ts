@@ -1,6 +1,7 @@
 // Whether an answer that goes on may still go on after a reload: everything that was judged when it began is judged again.
-import { authenticateAgain } from '../authn/again.ts';
+
 import type { Caller } from '../authn/principal.ts';
+import { authenticateAgain } from '../authn/reauthenticate.ts';
 import { lookThrough } from '../mcp/meta-tools.ts';
 import { readMessage } from '../mcp/read-message.ts';
 import { identifySession } from '../mcp/session.ts';

@@ -1,5 +1,5 @@
 // What a request that is carried out means to its upstream: its share of what that may bear at once, and whether it outlives its client.
-import { clientOf, type Place, takePlace } from '../upstream/load.ts';
+import { clientOf, type Place, takePlace } from '../upstream/concurrency.ts';
 import type { Exchange } from './runtime.ts';
 import type { Route } from './snapshot.ts';
 

@@ -1,7 +1,7 @@
 // The request body as one bounded buffer: what is judged is what is sent.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { GatewayError } from '../errors.ts';
-import { hasBody } from './limits.ts';
+import { hasBody } from './framing.ts';
 
 const empty = Buffer.alloc(0);
 

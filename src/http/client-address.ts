@@ -1,6 +1,6 @@
 // The client's address: the peer's, or behind trusted proxies the rightmost forwarded address outside them.
 import { isIP } from 'node:net';
-import { compileNetworks, plainAddress } from '../networks.ts';
+import { compileNetworks, plainAddress } from '../ip-ranges.ts';
 
 /** Compiles `server.trustedProxies`. The returned function never trusts a header from any other peer. */
 export function compileClientAddress(

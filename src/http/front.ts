@@ -3,7 +3,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
 import { type ErrorCode, GatewayError } from '../errors.ts';
-import { problem } from './respond.ts';
+import { problem } from '../gateway/request/error-response.ts';
 
 /** What comes next on a connection that broke cannot be told from what came before. */
 const closing = { connection: 'close' };

@@ -6,7 +6,7 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { PeerCertificate } from '../authn/credential.ts';
-import type { ServerConfig } from '../config/schema.ts';
+import type { ServerConfig } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
 
 const headersTimeoutMs = 10_000;

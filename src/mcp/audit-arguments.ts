@@ -1,6 +1,6 @@
 // What the audit record says of a call's arguments: nothing, their digest, selected values, or all of them.
 import { hash } from 'node:crypto';
-import { parsePointer, valueAt } from './json-pointer.ts';
+import { parsePointer, valueAt } from '../json/pointer.ts';
 import type { McpMessage } from './message.ts';
 
 /** JSON pointers (RFC 6901) are given for each tool by its exact name. */

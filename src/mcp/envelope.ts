@@ -1,9 +1,9 @@
 // The shape of a JSON-RPC 2.0 message as MCP uses it: which members are read, and typed access to the bytes of each.
 import { GatewayError } from '../errors.ts';
-import { parsePointer } from './json-pointer.ts';
-import { isDigit, minus, skipSpace, textOf } from './json-token.ts';
-import { scanJson } from './scanner.ts';
-import { compileShape, type Member, type Shape } from './shape.ts';
+import { parsePointer } from '../json/pointer.ts';
+import { scanJson } from '../json/scanner.ts';
+import { compileShape, type Member, type Shape } from '../json/shape.ts';
+import { isDigit, minus, skipSpace, textOf } from '../json/tokens.ts';
 
 /** The members that are read, with their JSON pointers (RFC 6901). */
 const pointers = {

@@ -1,11 +1,11 @@
 // Tools that stand for other tools: one calls whatever tool its arguments name, another searches the catalogue. Which they are, and where to look.
 import { GatewayError } from '../errors.ts';
-import { parsePointer } from './json-pointer.ts';
-import { textOf } from './json-token.ts';
+import { parsePointer } from '../json/pointer.ts';
+import { scanJson } from '../json/scanner.ts';
+import { compileShape, type Member, type Shape } from '../json/shape.ts';
+import { textOf } from '../json/tokens.ts';
 import { lazyArguments } from './lazy-arguments.ts';
 import type { McpMessage } from './message.ts';
-import { scanJson } from './scanner.ts';
-import { compileShape, type Member, type Shape } from './shape.ts';
 
 /** JSON pointers (RFC 6901) into the arguments of the tool: where the name of the tool that is called stands, and where its arguments. */
 export interface CallMetaToolConfig {

@@ -8,7 +8,7 @@ import {
   type SessionEndpoint,
   type SessionPrincipal,
   type SessionSeal,
-} from './session-seal.ts';
+} from './session-id.ts';
 
 /** What outlives a configuration snapshot. */
 export interface SessionMemory {

@@ -1,16 +1,16 @@
 // Configured rules → policy. Everything that a decision needs is compiled here, so that deciding parses nothing.
-import type { McpRuleConfig, PathRuleConfig } from '../config/schema.ts';
+import type { McpRuleConfig, PathRuleConfig } from '../config/schema/config.ts';
 import { compileCondition } from './condition.ts';
-import type { Policy, Rule } from './policy.ts';
 import { compileRequirement } from './requirement.ts';
+import type { Policy, Rule } from './rule.ts';
 import { compileClaims } from './select-claims.ts';
-import { compileClients } from './select-clients.ts';
 import { compileNetworkSelector } from './select-networks.ts';
 import { compileHttpMethods, compilePaths } from './select-path.ts';
-import { compileTarget } from './select-target.ts';
 import type { Selector, SelectorOptions } from './selector.ts';
+import { compileClients } from './selectors.ts';
+import { compileTarget } from './target.ts';
 
-export { type Policy, scopesOf } from './policy.ts';
+export { type Policy, scopesOf } from './rule.ts';
 
 type McpSelectorConfig = NonNullable<McpRuleConfig['allow']>;
 type PathSelectorConfig = NonNullable<PathRuleConfig['allow']>;

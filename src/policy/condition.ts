@@ -1,7 +1,8 @@
 // CEL conditions: compiled when the file is loaded, bounded when they run, and an error in one is never an answer.
+
+import type { Facts } from './attributes.ts';
 import { parseCondition } from './condition-expression.ts';
 import { hasLoop, namesIn } from './condition-syntax.ts';
-import type { Facts } from './facts.ts';
 
 export { conditionWarnings, unguardedFields } from './condition-lint.ts';
 

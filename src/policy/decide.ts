@@ -1,11 +1,12 @@
 // May they? Facts and policy in, one decision out: pure, synchronous, and a denial unless a rule says otherwise.
+
+import type { Facts } from './attributes.ts';
 import { type Condition, conditionVariables } from './condition.ts';
 import type { Decision, DenialReason } from './decision.ts';
-import type { Facts } from './facts.ts';
 import { isOpen } from './open-methods.ts';
-import type { Policy, Rule } from './policy.ts';
 import { hasDemandedCredentials, missingScopes, requiredScopes } from './requirement.ts';
 import { isDangerousUri } from './resource-uri.ts';
+import type { Policy, Rule } from './rule.ts';
 
 /**
  * The first rule whose selectors all match governs, whatever it then demands. Where none does, the open methods of an MCP route are allowed

@@ -1,5 +1,5 @@
 // The MCP messages that every authenticated caller may send where no rule says otherwise.
-import type { Facts } from './facts.ts';
+import type { Facts } from './attributes.ts';
 
 /** By exact name. Lists are filtered on their way back; what a `subscriptions/listen` subscribes to needs a rule. */
 const openMethods: ReadonlySet<string> = new Set([

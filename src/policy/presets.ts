@@ -1,5 +1,5 @@
 // Presets: rules and meta-tools for a well-known MCP server. The operator's rules stand before them, the operator's meta-tools over them.
-import type { McpConfig, McpRuleConfig, PresetName } from '../config/schema.ts';
+import type { McpConfig, McpRuleConfig, PresetName } from '../config/schema/config.ts';
 import type { MetaToolConfig } from '../mcp/meta-tools.ts';
 import { superset } from './superset.ts';
 

@@ -1,5 +1,5 @@
 // Selects by the client's address: `networks: [10.0.0.0/8]`.
-import { compileNetworks } from '../networks.ts';
+import { compileNetworks } from '../ip-ranges.ts';
 import type { Selector } from './selector.ts';
 
 /** Throws an Error that names a range that is none. */

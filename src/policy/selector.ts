@@ -1,5 +1,5 @@
 // A selector says whether a rule is about a request at all. Each kind has its own file; this is what they share.
-import type { Facts } from './facts.ts';
+import type { Facts } from './attributes.ts';
 
 export type Selector = (facts: Facts) => boolean;
 

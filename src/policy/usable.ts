@@ -1,10 +1,11 @@
 // What a list may show: the rules are walked as `decide` walks them, for a call whose arguments nobody knows yet.
+
+import type { Facts } from './attributes.ts';
 import { type Condition, type ConditionVariables, unboundVariables } from './condition.ts';
-import type { Facts } from './facts.ts';
-import { exampleOf, type Item } from './item.ts';
-import type { Policy, Rule } from './policy.ts';
+import { exampleOf, type Item } from './list-item.ts';
 import { hasDemandedCredentials, missingScopes, requiredScopes } from './requirement.ts';
 import { isDangerousUri } from './resource-uri.ts';
+import type { Policy, Rule } from './rule.ts';
 
 /** `usable`: some call may be allowed; `obtainable`: with more scopes; `hidden`: `decide` denies every call, whatever its arguments. */
 export type Usability = 'usable' | 'obtainable' | 'hidden';

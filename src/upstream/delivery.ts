@@ -1,6 +1,6 @@
 // What the client is given of an answer: its bytes at the client's pace, comments while an event stream is silent, and an early end between two events.
 import { readOn } from './left-behind.ts';
-import type { EventStream, Passage } from './passage.ts';
+import type { EventStream, Passage } from './transfer.ts';
 
 /** A comment (HTML Standard, "Parsing an event stream"): clients ignore it, middleboxes see traffic. */
 const comment = Buffer.from(': keep-alive\n\n');

@@ -2,11 +2,12 @@
 import type { ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { type BodyFilter, filteredHeaders } from './body-filter.ts';
-import type { Connection } from './connections.ts';
+import type { Connection } from './connection-pool.ts';
 import { deliver, deliverEnd, eventStreamOf } from './delivery.ts';
-import { createEventBoundary } from './event-boundary.ts';
-import { credentialRefused, type UpstreamFailure, upstreamError, upstreamFailure } from './failure.ts';
+import { credentialRefused, type UpstreamFailure, upstreamError, upstreamFailure } from './errors.ts';
 import { leaveBehind } from './left-behind.ts';
+import { type ResponseHead, relayResponseHeaders } from './response-headers.ts';
+import { createEventBoundary } from './sse-boundary.ts';
 import {
   type ForwardOptions,
   type ForwardRequest,
@@ -14,11 +15,10 @@ import {
   openPassage,
   type Passage,
   settle,
-} from './passage.ts';
-import { type ResponseHead, relayResponseHeaders } from './response-headers.ts';
+} from './transfer.ts';
 import type { Upstream } from './upstream.ts';
 
-export type { EventStream, ForwardOptions, ForwardRequest, ForwardResult } from './passage.ts';
+export type { EventStream, ForwardOptions, ForwardRequest, ForwardResult } from './transfer.ts';
 
 const maxInformational = 16;
 const ignore = (): void => {};

@@ -1,5 +1,5 @@
 // Header names as the strictest reader sees them, and the names that never cross the gateway in either direction.
-import type { PresetName } from '../config/schema.ts';
+import type { PresetName } from '../config/schema/config.ts';
 
 /**
  * The one form of all spellings that some upstream would take for the same header: lower case, and every character that is no letter or

@@ -1,5 +1,5 @@
 // A client left before its answer was whole: the upstream's work ends with it, or its answer is read to the end for nobody.
-import { type Passage, settle } from './passage.ts';
+import { type Passage, settle } from './transfer.ts';
 
 /** What becomes of the upstream's request, now that nobody waits for its answer any more. */
 export function leaveBehind(passage: Passage): void {

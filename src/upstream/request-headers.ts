@@ -1,6 +1,6 @@
 // What the upstream is told: the client's headers without anything that could pass for ours, then the verified identity.
 import type { Caller } from '../authn/principal.ts';
-import type { Config, McpConfig, UpstreamConfig } from '../config/schema.ts';
+import type { Config, McpConfig, UpstreamConfig } from '../config/schema/config.ts';
 import {
   addConnectionOptions,
   commonSpellings,
@@ -8,7 +8,7 @@ import {
   hopByHopHeaders,
   presetHeaders,
 } from './header-names.ts';
-import { compileIdentityHeaders, identityHeaderNames } from './identity-headers.ts';
+import { compileIdentityHeaders, identityHeaderNames } from './identity/identity-headers.ts';
 
 export interface RequestHeadersInput {
   /** As Node read them: name, value, name, value. */

@@ -1,9 +1,9 @@
 // One upstream of one configuration snapshot: where it is, how it is verified, and its pool of kept-alive connections.
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import type { UpstreamConfig } from '../config/schema.ts';
-import { type Connections, createConnections } from './connections.ts';
-import { createLoad, type Load } from './load.ts';
+import type { UpstreamConfig } from '../config/schema/config.ts';
+import { createLoad, type Load } from './concurrency.ts';
+import { type Connections, createConnections } from './connection-pool.ts';
 
 export interface Upstream {
   readonly name: string;

@@ -1,9 +1,9 @@
 // One event, one line: bounded, escaped, in the documented order, whatever a client sends.
 import fc from 'fast-check';
 import t from 'tap';
-import { chainLines, genesis, parseLink } from '../../src/audit/chain.ts';
 import { createEventEncoder } from '../../src/audit/encode.ts';
 import type { AuditEvent } from '../../src/audit/event.ts';
+import { chainLines, genesis, parseLink } from '../../src/audit/hash-chain.ts';
 import { eventOf } from './support.ts';
 
 const full: AuditEvent = {

@@ -1,10 +1,10 @@
 // What the records of one caller have in common is encoded once: no record may tell of another request because of it.
 import fc from 'fast-check';
 import t from 'tap';
-import { completedEvent, decidedEvent } from '../../src/audit/exchange-event.ts';
 import type { Caller, Principal } from '../../src/authn/principal.ts';
 import { GatewayError } from '../../src/errors.ts';
-import type { Exchange } from '../../src/http/exchange.ts';
+import { completedEvent, decidedEvent } from '../../src/gateway/request/audit-events.ts';
+import type { Exchange } from '../../src/gateway/request/context.ts';
 import type { Decision } from '../../src/policy/decision.ts';
 
 const principals = ['one', 'other'].map(

@@ -2,8 +2,8 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { FileCalls } from '../../src/audit/append-file.ts';
-import type { AuditConfig } from '../../src/config/schema.ts';
+import type { FileCalls } from '../../src/audit/file/append-file.ts';
+import type { AuditConfig } from '../../src/config/schema/config.ts';
 import { breakOf, configOf, eventOf, fileSink, linesOf, openLog, requestIds, until } from './support.ts';
 
 type Write = (fd: number, buffer: Buffer, offset: number, length: number, position: null, done: Done) => void;

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { listRotated } from '../../src/audit/rotation.ts';
+import { listRotated } from '../../src/audit/file/rotation.ts';
 import { breakOf, configOf, fileSink, linesOf, openLog, until } from './support.ts';
 
 const writer = join(import.meta.dirname, 'writer.ts');

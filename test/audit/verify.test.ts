@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { type ChainHead, chainLines, genesis, parseLink } from '../../src/audit/chain.ts';
 import { createEventEncoder } from '../../src/audit/encode.ts';
+import { type ChainHead, chainLines, genesis, parseLink } from '../../src/audit/hash-chain.ts';
 import { verifyChain } from '../../src/audit/verify.ts';
 import { breakOf, eventOf } from './support.ts';
 

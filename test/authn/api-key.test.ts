@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import t from 'tap';
 import { createApiKeyAuthenticator } from '../../src/authn/api-key.ts';
 import type { Verification } from '../../src/authn/authenticator.ts';
-import type { ApiKeyAuthenticatorConfig } from '../../src/config/schema.ts';
+import type { ApiKeyAuthenticatorConfig } from '../../src/config/schema/config.ts';
 import { parseAuthenticators, resource } from './fixture.ts';
 
 const day = 86_400_000;

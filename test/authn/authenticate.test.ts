@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto';
 import t from 'tap';
 import { authenticate, authenticatorNamesOf, compileAuthenticate } from '../../src/authn/authenticate.ts';
-import { type AuthenticatorSet, closeUnused } from '../../src/authn/create.ts';
 import type { CredentialRecord, Credentials } from '../../src/authn/credential.ts';
 import type { Caller } from '../../src/authn/principal.ts';
-import type { AuthenticateConfig } from '../../src/config/schema.ts';
+import { type AuthenticatorSet, closeUnused } from '../../src/authn/registry.ts';
+import type { AuthenticateConfig } from '../../src/config/schema/config.ts';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { createFakeIssuer } from '../support/issuer.ts';

@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { parseClientCert } from '../../src/authn/client-cert-header.ts';
-import { parseForwardedClientCert } from '../../src/authn/forwarded-client-cert.ts';
+import { parseClientCert } from '../../src/authn/certificate/client-cert-header.ts';
+import { parseForwardedClientCert } from '../../src/authn/certificate/xfcc-header.ts';
 
 const bytes = fc.uint8Array({ minLength: 1, maxLength: 80 }).map((array) => Buffer.from(array));
 const item = (der: Buffer) => `:${der.toString('base64')}:`;

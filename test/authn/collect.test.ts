@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type CredentialSources, collectCredentials } from '../../src/authn/collect.ts';
+import { type CredentialSources, collectCredentials } from '../../src/authn/extract-credentials.ts';
 import { GatewayError } from '../../src/errors.ts';
 
 const keyHeaders = new Set(['x-api-key', 'x-legacy-key']);

@@ -3,17 +3,17 @@ import { X509Certificate } from 'node:crypto';
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import type { AuthenticationContext } from '../../src/authn/authenticate.ts';
+import type { PeerCertificate } from '../../src/authn/credential.ts';
 import {
   type AuthenticatorRuntime,
   type AuthenticatorSet,
   closeUnused,
   createAuthenticators,
-} from '../../src/authn/create.ts';
-import type { PeerCertificate } from '../../src/authn/credential.ts';
-import { createProofMemory } from '../../src/authn/dpop.ts';
+} from '../../src/authn/registry.ts';
 import { nothingRevoked } from '../../src/authn/revocations.ts';
-import type { AuthenticatorConfig, Config } from '../../src/config/schema.ts';
-import { authenticator } from '../../src/config/schema-authenticators.ts';
+import { createProofMemory } from '../../src/authn/token/dpop.ts';
+import { authenticator } from '../../src/config/schema/authenticators.ts';
+import type { AuthenticatorConfig, Config } from '../../src/config/schema/config.ts';
 
 export const resource = 'https://mcp.example.com/mcp';
 

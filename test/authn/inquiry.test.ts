@@ -1,6 +1,6 @@
 import t from 'tap';
-import { RequestFailure } from '../../src/authn/bounded-request.ts';
-import { createInquiry, digestOf, type InquiryFailure } from '../../src/authn/inquiry.ts';
+import { RequestFailure } from '../../src/oauth/http-client.ts';
+import { createInquiry, digestOf, type InquiryFailure } from '../../src/oauth/single-flight.ts';
 
 /** An inquiry whose questions are answered by hand. */
 function sceneOf() {

@@ -1,9 +1,9 @@
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { createKeySet, type KeySet, type KeySetOptions } from '../../src/authn/key-set.ts';
-import { metadataAddresses } from '../../src/authn/key-source.ts';
 import { hasRocaFingerprint } from '../../src/authn/rsa-strength.ts';
-import { parseKeySet } from '../../src/authn/verification-key.ts';
+import { parseKeySet } from '../../src/authn/token/jwk.ts';
+import { createKeySet, type KeySet, type KeySetOptions } from '../../src/authn/token/jwks.ts';
+import { metadataAddresses } from '../../src/authn/token/jwks-source.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { createFakeIssuer, createSigningKey, type FakeIssuer, type IssuerFault } from '../support/issuer.ts';
 

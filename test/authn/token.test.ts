@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { isOpaque, parseCompactToken, peekIssuer } from '../../src/authn/token.ts';
+import { isOpaque, parseCompactToken, peekIssuer } from '../../src/authn/token/compact-jws.ts';
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 

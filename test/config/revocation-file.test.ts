@@ -7,7 +7,7 @@ import { compileRevocations, noEntries, type RevocationEntries, revokesCaller } 
 import { ConfigError } from '../../src/config/load.ts';
 import { maxRevocationBytes, parseRevocationFile } from '../../src/config/revocation-file.ts';
 import { stampOf } from '../../src/config/watch.ts';
-import { createRevocationFeed, type RevocationFeed, revocationPollMs } from '../../src/gateway/revocation-feed.ts';
+import { createRevocationFeed, type RevocationFeed, revocationPollMs } from '../../src/gateway/revocation-watcher.ts';
 import { agentCaller } from '../support/forwarder.ts';
 import { linesOf, loadText } from './support.ts';
 

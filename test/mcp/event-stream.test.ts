@@ -1,7 +1,7 @@
 // The event stream filter held against a plain reading of the standard, whatever pieces the stream comes in.
 import fc from 'fast-check';
 import t from 'tap';
-import { createEventStreamFilter, type EventStreamOptions } from '../../src/mcp/event-stream.ts';
+import { createEventStreamFilter, type EventStreamOptions } from '../../src/mcp/response/sse-filter.ts';
 
 /** What a reader dispatches, as WHATWG HTML §9.2.6 says, and what no event's data changes. */
 interface Read {

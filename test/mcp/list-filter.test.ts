@@ -1,12 +1,12 @@
 // Lists and search results with what the caller is not shown cut out: every other byte stays, and what cannot be read is not shown.
 import fc from 'fast-check';
 import t from 'tap';
-import { answerFilter, type Reading, readingOf } from '../../src/mcp/answer-filter.ts';
-import { filterLists } from '../../src/mcp/list-filter.ts';
 import { compileMetaTools } from '../../src/mcp/meta-tools.ts';
 import { type Listing, listings } from '../../src/mcp/methods.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';
-import { filterSearch } from '../../src/mcp/search-filter.ts';
+import { filterLists } from '../../src/mcp/response/list-filter.ts';
+import { answerFilter, type Reading, readingOf } from '../../src/mcp/response/response-filter.ts';
+import { filterSearch } from '../../src/mcp/response/search-filter.ts';
 
 const shows = (_listing: Listing, name: string) => !name.startsWith('hidden');
 const tools = listings.get('tools/list')!;

@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { GatewayError } from '../../src/errors.ts';
-import { maxDepth, maxKeys, scanJson } from '../../src/mcp/scanner.ts';
-import { compileShape } from '../../src/mcp/shape.ts';
+import { maxDepth, maxKeys, scanJson } from '../../src/json/scanner.ts';
+import { compileShape } from '../../src/json/shape.ts';
 
 const open = compileShape(new Map([['method', { slot: 0 }]]), false);
 

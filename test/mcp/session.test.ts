@@ -10,8 +10,8 @@ import {
   type SessionRequest,
   sessionIdForClient,
 } from '../../src/mcp/session.ts';
+import { createSessionSeal, markOf, type SessionPrincipal } from '../../src/mcp/session-id.ts';
 import { parseSessionKey } from '../../src/mcp/session-key.ts';
-import { createSessionSeal, markOf, type SessionPrincipal } from '../../src/mcp/session-seal.ts';
 
 const newKey = () => parseSessionKey(Buffer.from(randomBytes(32).toString('base64')));
 const key = newKey();

@@ -41,7 +41,7 @@ if (!isMainThread && parentPort !== null) {
     }
     const { result } = await session.post('Profiler.takePreciseCoverage');
     const blocks = result
-      .filter(({ url }) => url.includes('/src/mcp/'))
+      .filter(({ url }) => /\/src\/(mcp|json)\//.test(url))
       .flatMap(({ functions }) => functions.flatMap(({ ranges }) => ranges));
     port.postMessage(blocks.reduce((steps, { count }) => steps + count, 0));
   });

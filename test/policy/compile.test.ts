@@ -4,8 +4,8 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { scopesOf } from '../../src/policy/compile.ts';
 import { compileGlob, compileGlobs, covers } from '../../src/policy/glob.ts';
-import { parseClientEntry } from '../../src/policy/select-clients.ts';
-import { shadowedRules } from '../../src/policy/shadowed.ts';
+import { parseClientEntry } from '../../src/policy/selectors.ts';
+import { shadowedRules } from '../../src/policy/unreachable-rules.ts';
 import { mcpPolicy, pathPolicy } from './scene.ts';
 
 t.test('a star is any run of characters, everything else is itself', (t) => {

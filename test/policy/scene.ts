@@ -2,11 +2,11 @@
 import type t from 'tap';
 import { parse } from 'yaml';
 import type { Caller, Principal } from '../../src/authn/principal.ts';
-import type { McpRuleConfig } from '../../src/config/schema.ts';
+import type { McpRuleConfig } from '../../src/config/schema/config.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';
+import type { Facts } from '../../src/policy/attributes.ts';
 import { compileMcpRules, compilePathRules, type PathPolicyConfig, type Policy } from '../../src/policy/compile.ts';
 import { decide } from '../../src/policy/decide.ts';
-import type { Facts } from '../../src/policy/facts.ts';
 
 const authenticators = ['corp-oauth', 'legacy-keys', 'workloads', 'partner'];
 

@@ -3,12 +3,12 @@ import fc from 'fast-check';
 import t from 'tap';
 import { parse } from 'yaml';
 import type { Caller } from '../../src/authn/principal.ts';
-import type { McpRuleConfig } from '../../src/config/schema.ts';
+import type { McpRuleConfig } from '../../src/config/schema/config.ts';
 import { compileMetaTools, lookThrough } from '../../src/mcp/meta-tools.ts';
 import { compileMcpRules, type Policy, scopesOf } from '../../src/policy/compile.ts';
 import { conditionWarnings, unguardedFields } from '../../src/policy/condition.ts';
 import { metaToolsOf, presetOf, rulesOf } from '../../src/policy/presets.ts';
-import { shadowedRules } from '../../src/policy/shadowed.ts';
+import { shadowedRules } from '../../src/policy/unreachable-rules.ts';
 import { agent, assertTable, call, callerOf, frontend, type Request, reporting, rpc, verdict } from './scene.ts';
 
 const authenticators = ['corp-oauth', 'legacy-keys', 'workloads'];

@@ -2,11 +2,11 @@
 import fc from 'fast-check';
 import t from 'tap';
 import type { Caller } from '../../src/authn/principal.ts';
-import type { McpRuleConfig } from '../../src/config/schema.ts';
+import type { McpRuleConfig } from '../../src/config/schema/config.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';
 import { compileMcpRules, type Policy } from '../../src/policy/compile.ts';
 import { decide } from '../../src/policy/decide.ts';
-import { anyToolThrough, type Item, itemOf, templateItem } from '../../src/policy/item.ts';
+import { anyToolThrough, type Item, itemOf, templateItem } from '../../src/policy/list-item.ts';
 import { type Usability, usabilityOf } from '../../src/policy/usable.ts';
 import { agent, callerOf, factsOf, frontend, mcpPolicy, type Request, reporting, rpc } from './scene.ts';
 

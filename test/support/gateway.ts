@@ -4,9 +4,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AuditEvent } from '../../src/audit/event.ts';
-import type { Schedule } from '../../src/authn/key-set.ts';
+import type { Schedule } from '../../src/authn/token/jwks.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { type Gateway, startGateway } from '../../src/gateway/service.ts';
+import { type Gateway, startGateway } from '../../src/gateway/gateway.ts';
 import { createLog } from '../../src/log.ts';
 
 export interface TestGateway {

@@ -1,7 +1,7 @@
 // A gateway with every kind of route, its upstream and its issuer, and what must be true of an attack that was refused.
 import { createHash } from 'node:crypto';
 import type { Test } from 'tap';
-import type { Schedule } from '../../src/authn/key-set.ts';
+import type { Schedule } from '../../src/authn/token/jwks.ts';
 import { type AuditRecord, startTestGateway, type TestGateway } from './gateway.ts';
 import { createFakeIssuer, type FakeIssuer } from './issuer.ts';
 import { type RawAnswer, type RawConversation, rawRequest, talk } from './raw-http.ts';

@@ -1,5 +1,5 @@
 // A clock and its timers for tests: a day passes as fast as what falls due in it can be done.
-import type { Schedule } from '../../src/authn/key-set.ts';
+import type { Schedule } from '../../src/authn/token/jwks.ts';
 
 export interface Timeline {
   /** Milliseconds since 1970. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { createEventBoundary } from '../../src/upstream/event-boundary.ts';
+import { createEventBoundary } from '../../src/upstream/sse-boundary.ts';
 
 /** The definition, on the whole text: complete lines, and whether one that is no comment came after the last empty one. */
 function isBetweenEvents(text: string): boolean {

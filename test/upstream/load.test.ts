@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { becomeStream, clientOf, createLoad, leavePlace, type Place, takePlace } from '../../src/upstream/load.ts';
+import {
+  becomeStream,
+  clientOf,
+  createLoad,
+  leavePlace,
+  type Place,
+  takePlace,
+} from '../../src/upstream/concurrency.ts';
 import { agentCaller } from '../support/forwarder.ts';
 
 const limits = { concurrency: 3, concurrencyPerClient: 2, streamsPerClient: 1, responseBytes: 1 };

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import type { Caller } from '../../src/authn/principal.ts';
 import { foldHeaderName } from '../../src/upstream/header-names.ts';
-import { encodeHeaderValue } from '../../src/upstream/identity-headers.ts';
+import { encodeHeaderValue } from '../../src/upstream/identity/identity-headers.ts';
 import { compileRequestHeaders, type UpstreamSession } from '../../src/upstream/request-headers.ts';
 import { agentCaller, configOf } from '../support/forwarder.ts';
 

@@ -3,8 +3,12 @@ import fc from 'fast-check';
 import { calculateJwkThumbprint } from 'jose';
 import t from 'tap';
 import type { Principal } from '../../src/authn/principal.ts';
-import { assertionAlgorithms, createEphemeralKeys, parseAssertionKey } from '../../src/upstream/assertion-key.ts';
-import { parseUsername, renderUsername } from '../../src/upstream/username.ts';
+import {
+  assertionAlgorithms,
+  createEphemeralKeys,
+  parseAssertionKey,
+} from '../../src/upstream/identity/assertion-key.ts';
+import { parseUsername, renderUsername } from '../../src/upstream/identity/username.ts';
 
 const principal: Principal = {
   kind: 'oauth',

@@ -1,0 +1,80 @@
+// The rotated files beside an audit file: their names, their order, and what a retention record says of them.
+import { createHash } from 'node:crypto';
+import { open, readdir } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
+import { type ChainHead, parseLink } from '../hash-chain.ts';
+import { readLines } from './lines.ts';
+import { inspectTail } from './recovery.ts';
+
+export interface RotatedFile {
+  readonly path: string;
+  /** Milliseconds since 1970, from the name. */
+  readonly rotatedAt: number;
+  readonly lastSeq: number;
+}
+
+/** What was deleted, as the retention record states it and `verifyChain` reads it. */
+export interface DeletedFile {
+  readonly file: string;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  readonly lastHash: string;
+}
+
+/** `audit.jsonl` becomes `audit-20261123T054500.123Z-000000000042.jsonl`: sorted by name, ending in the last `seq` inside. */
+export function rotatedName(path: string, rotatedAt: number, lastSeq: number): string {
+  const stamp = new Date(rotatedAt).toISOString().replace(/[-:]/g, '');
+  const extension = extname(path);
+  return join(dirname(path), `${basename(path, extension)}-${stamp}-${String(lastSeq).padStart(12, '0')}${extension}`);
+}
+
+/** The rotated files of `path`, oldest first. */
+export async function listRotated(path: string): Promise<RotatedFile[]> {
+  const extension = extname(path);
+  const prefix = `${basename(path, extension)}-`;
+  const files: RotatedFile[] = [];
+  for (const name of await readdir(dirname(path))) {
+    if (!name.startsWith(prefix) || !name.endsWith(extension)) continue;
+    const match = /^(\d{4})(\d\d)(\d\dT\d\d)(\d\d)(\d\d\.\d{3}Z)-(\d{12,16})$/.exec(
+      name.slice(prefix.length, name.length - extension.length),
+    );
+    if (match === null) continue;
+    const [, year, month, dayAndHour, minute, second, seq] = match;
+    const rotatedAt = Date.parse(`${year}-${month}-${dayAndHour}:${minute}:${second}`);
+    files.push({ path: join(dirname(path), name), rotatedAt, lastSeq: Number(seq) });
+  }
+  return files.sort((one, other) => one.lastSeq - other.lastSeq);
+}
+
+/** Those of them that were rotated at `rotatedBy` (milliseconds since 1970) or before; none behind one that is younger. */
+export async function listExpired(path: string, rotatedBy: number): Promise<RotatedFile[]> {
+  const rotated = await listRotated(path);
+  const kept = rotated.findIndex(({ rotatedAt }) => rotatedAt > rotatedBy);
+  return kept === -1 ? rotated : rotated.slice(0, kept);
+}
+
+/** What the retention record says of a file about to be deleted. A file that is no chain is described by its digest alone. */
+export async function describeForDeletion(path: string): Promise<DeletedFile | { file: string; sha256: string }> {
+  const file = basename(path);
+  const first = await firstLink(path);
+  const last = await lastHead(path);
+  if (first === undefined || last === undefined) return { file, sha256: await digestOf(path) };
+  return { file, firstSeq: first.seq, lastSeq: last.seq, lastHash: last.hash };
+}
+
+/** The head that a rotated file ends in; undefined when it is empty or no audit file. */
+export async function lastHead(path: string): Promise<ChainHead | undefined> {
+  return (await inspectTail(path).catch(() => undefined))?.head;
+}
+
+async function firstLink(path: string): Promise<ChainHead | undefined> {
+  for await (const { bytes } of readLines(path)) return parseLink(bytes);
+  return undefined;
+}
+
+async function digestOf(path: string): Promise<string> {
+  const digest = createHash('sha256');
+  const handle = await open(path, 'r');
+  for await (const chunk of handle.createReadStream()) digest.update(chunk);
+  return digest.digest('hex');
+}

@@ -1,0 +1,140 @@
+// Finds a chain from a client certificate up to a configured authority in which every element holds (RFC 5280 §6.1).
+import type { RefusalReason } from '../authenticator.ts';
+import type { RevocationList } from './crl.ts';
+import type { ParsedCertificate } from './x509.ts';
+
+export interface TrustAnchors {
+  readonly authorities: readonly ParsedCertificate[];
+  /** Undefined: revocation is not looked at. */
+  readonly lists: readonly RevocationList[] | undefined;
+}
+
+/** A path that holds between two instants, both included, in milliseconds since 1970. */
+export interface TrustedPath {
+  readonly notBefore: number;
+  readonly notAfter: number;
+}
+
+const maxAuthorities = 8;
+/** Certificates that all seem to issue each other must not cost a search of every order of them. */
+const maxPaths = 32;
+const strongHashes = new Set(['SHA-256', 'SHA-384', 'SHA-512']);
+const strongCurves = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
+const minModulusBits = 2048;
+const clientAuthentication = '1.3.6.1.5.5.7.3.2';
+const anyPurpose = '2.5.29.37.0';
+/** Bits of the key usage extension (RFC 5280 §4.2.1.3), as @peculiar/x509 numbers them. */
+const usage = { digitalSignature: 1, keyAgreement: 16, keyCertSign: 32, cRLSign: 64 };
+
+/** The first path that holds now, or why none does. `intermediates` are the client's and only trusted by their signatures. */
+export function findPath(
+  leaf: ParsedCertificate,
+  intermediates: readonly ParsedCertificate[],
+  trust: TrustAnchors,
+  nowMs: number,
+): TrustedPath | RefusalReason {
+  if (!mayAuthenticateClients(leaf)) return 'purpose';
+  let reason: RefusalReason = 'untrusted';
+  const pending: ParsedCertificate[][] = [[leaf]];
+  let budget = maxPaths;
+  for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
+    const last = path.at(-1)!;
+    for (const authority of trust.authorities) {
+      if (!isIssuedBy(last, authority)) continue;
+      const judgement = judgePath([...path, authority], trust.lists, nowMs);
+      if (typeof judgement !== 'string') return judgement;
+      reason = judgement;
+    }
+    if (path.length > maxAuthorities || budget-- === 0) break;
+    for (const intermediate of intermediates) {
+      if (!path.includes(intermediate) && isIssuedBy(last, intermediate)) pending.push([...path, intermediate]);
+    }
+  }
+  return reason;
+}
+
+/** Judges a complete path: the client's certificate first, a configured authority last. */
+function judgePath(
+  path: readonly ParsedCertificate[],
+  lists: readonly RevocationList[] | undefined,
+  nowMs: number,
+): TrustedPath | RefusalReason {
+  let notBefore = Number.NEGATIVE_INFINITY;
+  let notAfter = Number.POSITIVE_INFINITY;
+  for (const [index, certificate] of path.entries()) {
+    const isAnchor = index === path.length - 1;
+    const weakness = judgeStrength(certificate, isAnchor) ?? judgeRole(certificate, index);
+    if (weakness !== undefined) return weakness;
+    if (nowMs < certificate.notBefore) return 'not_yet_valid';
+    // The last second counts: notAfter has no fractions.
+    if (nowMs >= certificate.notAfter + 1000) return 'expired';
+    notBefore = Math.max(notBefore, certificate.notBefore);
+    notAfter = Math.min(notAfter, certificate.notAfter + 999);
+    if (isAnchor || lists === undefined) continue;
+    const current = lists.filter((each) => isListOf(each, path[index + 1]!, nowMs));
+    // No current list of this issuer: nobody can tell, so it is refused.
+    if (current.length === 0) return 'untrusted';
+    if (current.some((list) => list.serialNumbers.has(certificate.serialNumber))) return 'revoked';
+    notBefore = Math.max(notBefore, ...current.map((list) => list.thisUpdate));
+    notAfter = Math.min(notAfter, ...current.map((list) => list.nextUpdate - 1));
+  }
+  return { notBefore, notAfter };
+}
+
+function isIssuedBy(certificate: ParsedCertificate, issuer: ParsedCertificate): boolean {
+  return certificate.native.checkIssued(issuer.native) && certificate.native.verify(issuer.publicKey);
+}
+
+function mayAuthenticateClients(leaf: ParsedCertificate): boolean {
+  const { keyUsage } = leaf;
+  const mayIdentify = keyUsage === undefined || (keyUsage & (usage.digitalSignature | usage.keyAgreement)) !== 0;
+  return mayIdentify && allowsClients(leaf);
+}
+
+function allowsClients({ extendedKeyUsage }: ParsedCertificate): boolean {
+  return (
+    extendedKeyUsage === undefined ||
+    extendedKeyUsage.includes(clientAuthentication) ||
+    extendedKeyUsage.includes(anyPurpose)
+  );
+}
+
+/** An anchor's own signature says nothing, its key does. */
+function judgeStrength(certificate: ParsedCertificate, isAnchor: boolean): RefusalReason | undefined {
+  const { publicKey, signatureHash } = certificate;
+  if (!isAnchor && signatureHash !== undefined && !strongHashes.has(signatureHash)) return 'algorithm';
+  const details = publicKey.asymmetricKeyDetails;
+  switch (publicKey.asymmetricKeyType) {
+    case 'rsa':
+    case 'rsa-pss':
+      return (details?.modulusLength ?? 0) >= minModulusBits ? undefined : 'algorithm';
+    case 'ec':
+      return strongCurves.has(details?.namedCurve ?? '') ? undefined : 'algorithm';
+    case 'ed25519':
+    case 'ed448':
+      return undefined;
+    default:
+      return 'algorithm';
+  }
+}
+
+/** Authorities must be such, and may limit how many of them follow (RFC 5280 §4.2.1.9). */
+function judgeRole(certificate: ParsedCertificate, index: number): RefusalReason | undefined {
+  if (certificate.hasUnknownCriticalExtension) return 'untrusted';
+  if (index === 0) return undefined;
+  const { ca, keyUsage, pathLength } = certificate;
+  if (!ca || (keyUsage !== undefined && (keyUsage & usage.keyCertSign) === 0)) return 'untrusted';
+  if (pathLength !== undefined && index - 1 > pathLength) return 'untrusted';
+  return allowsClients(certificate) ? undefined : 'purpose';
+}
+
+function isListOf(list: RevocationList, issuer: ParsedCertificate, nowMs: number): boolean {
+  const maySign = issuer.keyUsage === undefined || (issuer.keyUsage & usage.cRLSign) !== 0;
+  return (
+    maySign &&
+    list.issuerDer === issuer.subjectDer &&
+    nowMs >= list.thisUpdate &&
+    nowMs < list.nextUpdate &&
+    list.isSignedBy(issuer.publicKey)
+  );
+}

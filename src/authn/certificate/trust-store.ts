@@ -1,0 +1,115 @@
+// Decides whether a client certificate is trusted: chain, validity, purpose, strength and revocation (RFC 5280 §6), on every request.
+import { X509Certificate } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { RefusalReason } from '../authenticator.ts';
+import type { PeerCertificate } from '../credential.ts';
+import { parseRevocationList, type RevocationList } from './crl.ts';
+import { findPath, type TrustAnchors, type TrustedPath } from './path-validation.ts';
+import { parsePem } from './pem.ts';
+import { type ParsedCertificate, parseCertificate, type ReadCertificate } from './x509.ts';
+
+export type Trust =
+  | {
+      readonly trusted: true;
+      readonly certificate: ParsedCertificate;
+      /** The first instant at which it is not: the end of it, of an authority above it, or of a revocation list. Milliseconds since 1970. */
+      readonly until: number;
+    }
+  | { readonly trusted: false; readonly reason: RefusalReason };
+
+export interface TrustStore {
+  /** Judges what a client presented, as of `nowMs`. */
+  evaluate(peer: PeerCertificate, nowMs: number): Trust;
+  /** SHA-256 fingerprints of the authorities that chains must end in. */
+  readonly anchors: ReadonlySet<string>;
+}
+
+export interface TrustStoreOptions {
+  readonly caPem: Buffer | string;
+  /** Undefined: revocation is not looked at. With a list, every certificate below an anchor needs a current one of its issuer. */
+  readonly crlPem?: Buffer | string | undefined;
+  readonly now: () => number;
+  readonly read: ReadCertificate;
+}
+
+const maxRememberedPaths = 10_000;
+/** What the TLS layer found at the handshake; everything else is `untrusted`. */
+const handshakeReasons: Readonly<Record<string, RefusalReason>> = {
+  CERT_HAS_EXPIRED: 'expired',
+  CERT_NOT_YET_VALID: 'not_yet_valid',
+  CERT_REVOKED: 'revoked',
+  INVALID_PURPOSE: 'purpose',
+  CA_MD_TOO_WEAK: 'algorithm',
+  CA_KEY_TOO_SMALL: 'algorithm',
+  EE_KEY_TOO_SMALL: 'algorithm',
+};
+
+/** Creates the store. Throws an Error when the authorities or lists are missing, unparsable, no authorities, wrongly signed or out of date. */
+export function createTrustStore(options: TrustStoreOptions): TrustStore {
+  const authorities = parseAuthorities(options.caPem);
+  const lists = options.crlPem === undefined ? undefined : parseLists(options.crlPem, authorities, options.now());
+  const trust: TrustAnchors = { authorities, lists };
+  // Nobody holds the names in a certificate from a header against such constraints: authorities that have them vouch for none of these.
+  const unconstrained: TrustAnchors = { authorities: authorities.filter(isUnconstrained), lists };
+  // A session that is resumed brings no intermediates: the path found at its first handshake still holds.
+  const paths = new LRUCache<string, TrustedPath>({ max: maxRememberedPaths });
+
+  return {
+    anchors: new Set(authorities.map((authority) => authority.fingerprint)),
+    evaluate(peer, nowMs) {
+      if (peer.authorizationError !== undefined) {
+        return untrusted(handshakeReasons[peer.authorizationError] ?? 'untrusted');
+      }
+      const certificate = options.read(peer.certificate);
+      if (certificate === undefined) return untrusted('format');
+      const known = paths.get(certificate.fingerprint);
+      if (known !== undefined && isCurrent(known, nowMs)) return trusted(certificate, known);
+      const intermediates = peer.chain.map(options.read).filter((each) => each !== undefined);
+      const found =
+        peer.fromHeader === true
+          ? findPath(certificate, intermediates.filter(isUnconstrained), unconstrained, nowMs)
+          : findPath(certificate, intermediates, trust, nowMs);
+      if (typeof found === 'string') return untrusted(found);
+      paths.set(certificate.fingerprint, found);
+      return trusted(certificate, found);
+    },
+  };
+}
+
+function isUnconstrained({ hasConstraints }: ParsedCertificate): boolean {
+  return !hasConstraints;
+}
+
+function isCurrent(path: TrustedPath, nowMs: number): boolean {
+  return nowMs >= path.notBefore && nowMs <= path.notAfter;
+}
+
+function trusted(certificate: ParsedCertificate, path: TrustedPath): Trust {
+  return { trusted: true, certificate, until: Math.min(certificate.notAfter, path.notAfter + 1) };
+}
+
+function untrusted(reason: RefusalReason): Trust {
+  return { trusted: false, reason };
+}
+
+function parseAuthorities(pem: Buffer | string): ParsedCertificate[] {
+  return parsePem(pem.toString(), 'CERTIFICATE').map((der) => {
+    const parsed = parseCertificate(new X509Certificate(der));
+    if (parsed === undefined) throw new Error('a certificate in it cannot be read');
+    if (!parsed.ca) throw new Error('a certificate in it is not that of a certificate authority');
+    return parsed;
+  });
+}
+
+function parseLists(pem: Buffer | string, authorities: readonly ParsedCertificate[], nowMs: number): RevocationList[] {
+  return parsePem(pem.toString(), 'X509 CRL').map((der) => {
+    const list = parseRevocationList(der);
+    if (nowMs >= list.nextUpdate) throw new Error('the revocation list has expired: its next update is overdue');
+    if (nowMs < list.thisUpdate) throw new Error('the revocation list is not valid yet');
+    const issuers = authorities.filter((authority) => authority.subjectDer === list.issuerDer);
+    if (issuers.length > 0 && !issuers.some((issuer) => list.isSignedBy(issuer.publicKey))) {
+      throw new Error('the revocation list is not signed by the authority that it names');
+    }
+    return list;
+  });
+}

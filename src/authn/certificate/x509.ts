@@ -1,0 +1,132 @@
+// What a certificate says, read from its bytes and never from a printed name.
+import 'reflect-metadata';
+import { hash, type KeyObject, type X509Certificate } from 'node:crypto';
+import * as x509 from '@peculiar/x509';
+import { readDerElements } from '../der.ts';
+
+/** A certificate, parsed once. Nothing in it is trusted yet. */
+export interface ParsedCertificate {
+  readonly native: X509Certificate;
+  /** `sha256:` and 64 hex digits. */
+  readonly fingerprint: string;
+  /** Lower-case hex without leading zeros. */
+  readonly serialNumber: string;
+  readonly subjectDer: string;
+  readonly issuerDer: string;
+  readonly commonNames: readonly string[];
+  readonly dnsNames: readonly string[];
+  readonly uris: readonly string[];
+  /** Milliseconds since 1970, both instants included. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+  readonly ca: boolean;
+  /** Undefined: any number of authorities may follow. */
+  readonly pathLength: number | undefined;
+  /** Undefined: not restricted. */
+  readonly keyUsage: number | undefined;
+  /** Object identifiers; undefined: not restricted. */
+  readonly extendedKeyUsage: readonly string[] | undefined;
+  readonly hasUnknownCriticalExtension: boolean;
+  /** Constraints on names or policies, which only OpenSSL enforces, at the handshake. */
+  readonly hasConstraints: boolean;
+  /** Hash function of the signature; undefined when the algorithm has it built in. */
+  readonly signatureHash: string | undefined;
+  readonly publicKey: KeyObject;
+}
+
+/** Gives the same parsed object for the same certificate object; undefined when it cannot be read. */
+export type ReadCertificate = (certificate: X509Certificate) => ParsedCertificate | undefined;
+
+const subjectAlternativeName = '2.5.29.17';
+const dnsNameTag = 0x82;
+const uriTag = 0x86;
+/** Extensions whose meaning is enforced here, or by OpenSSL at the handshake (constraints and policies). */
+const constraints = ['2.5.29.30', '2.5.29.36', '2.5.29.54'];
+const knownExtensions = new Set([
+  '2.5.29.14',
+  '2.5.29.15',
+  subjectAlternativeName,
+  '2.5.29.18',
+  '2.5.29.19',
+  '2.5.29.30',
+  '2.5.29.31',
+  '2.5.29.32',
+  '2.5.29.33',
+  '2.5.29.35',
+  '2.5.29.36',
+  '2.5.29.37',
+  '2.5.29.54',
+]);
+
+/** Creates a reader that parses each certificate object once, for as long as that object lives. */
+export function createCertificateReader(): ReadCertificate {
+  const known = new WeakMap<X509Certificate, { parsed: ParsedCertificate | undefined }>();
+  return (certificate) => {
+    let entry = known.get(certificate);
+    if (entry === undefined) {
+      entry = { parsed: parseCertificate(certificate) };
+      known.set(certificate, entry);
+    }
+    return entry.parsed;
+  };
+}
+
+/** Parses a certificate. Undefined when any part of it that matters here is malformed or stands there twice. */
+export function parseCertificate(native: X509Certificate): ParsedCertificate | undefined {
+  try {
+    return parse(native);
+  } catch {
+    return undefined;
+  }
+}
+
+function parse(native: X509Certificate): ParsedCertificate {
+  const certificate = new x509.X509Certificate(native.raw);
+  const types = certificate.extensions.map((extension) => extension.type);
+  if (new Set(types).size !== types.length) throw new Error('an extension stands there twice');
+  const basic = certificate.getExtension(x509.BasicConstraintsExtension);
+  const names = alternativeNames(certificate);
+  return {
+    native,
+    fingerprint: `sha256:${hash('sha256', native.raw, 'hex')}`,
+    serialNumber: canonicalSerialNumber(certificate.serialNumber),
+    subjectDer: nameDer(certificate.subjectName),
+    issuerDer: nameDer(certificate.issuerName),
+    commonNames: certificate.subjectName.getField('CN'),
+    dnsNames: names.filter(({ tag }) => tag === dnsNameTag).map(({ text }) => text),
+    uris: names.filter(({ tag }) => tag === uriTag).map(({ text }) => text),
+    notBefore: certificate.notBefore.getTime(),
+    notAfter: certificate.notAfter.getTime(),
+    ca: native.ca && basic?.ca === true,
+    pathLength: basic?.pathLength,
+    keyUsage: certificate.getExtension(x509.KeyUsagesExtension)?.usages,
+    extendedKeyUsage: certificate.getExtension(x509.ExtendedKeyUsageExtension)?.usages.map(String),
+    hasUnknownCriticalExtension: certificate.extensions.some(
+      (extension) => extension.critical && !knownExtensions.has(extension.type),
+    ),
+    hasConstraints: types.some((type) => constraints.includes(type)),
+    signatureHash: (certificate.signatureAlgorithm as { hash?: { name: string } }).hash?.name,
+    publicKey: native.publicKey,
+  };
+}
+
+/** DER of a name in Base64, for comparing. */
+export function nameDer(name: x509.Name): string {
+  return Buffer.from(name.toArrayBuffer()).toString('base64');
+}
+
+export function canonicalSerialNumber(hex: string): string {
+  return hex.toLowerCase().replace(/^0+(?=.)/, '');
+}
+
+/** RFC 5280 §4.2.1.6. Read from the bytes, as kinds of names that a library does not know must not hide the others. */
+function alternativeNames(certificate: x509.X509Certificate): { tag: number; text: string }[] {
+  const extension = certificate.extensions.find(({ type }) => type === subjectAlternativeName);
+  if (extension === undefined) return [];
+  const [sequence, ...rest] = readDerElements(new Uint8Array(extension.value));
+  if (sequence?.tag !== 0x30 || rest.length > 0) throw new Error('malformed alternative names');
+  return readDerElements(sequence.content).map(({ tag, content }) => ({
+    tag,
+    text: Buffer.from(content).toString('latin1'),
+  }));
+}

@@ -1,0 +1,121 @@
+// What a refused caller is told: one text for each code, the same for every reason behind it.
+import { GatewayError } from '../errors.ts';
+import type { RefusalReason, Refused } from './authenticator.ts';
+import type { Credential } from './credential.ts';
+import type { ProofRefusal } from './token/dpop.ts';
+
+/** How long a client should wait before it comes back when an issuer cannot be reached. */
+const retryAfterSeconds = '10';
+const introspectionRetrySeconds = '5';
+
+const refusals = {
+  'access-token': {
+    code: 'invalid_token',
+    message: 'The access token is not accepted here. Obtain a new one for this resource from its authorization server.',
+  },
+  'dpop-token': {
+    code: 'invalid_token',
+    message: 'The access token is not accepted here. Obtain a new one for this resource from its authorization server.',
+  },
+  'api-key': {
+    code: 'invalid_api_key',
+    message: 'The API key is not accepted here. Ask the operator of this gateway for a valid one.',
+  },
+  'client-certificate': {
+    code: 'invalid_certificate',
+    message: 'The client certificate is not accepted here. Present one that this gateway allows, or none.',
+  },
+} as const satisfies Record<Credential['kind'], unknown>;
+
+/** 401 for a credential that was presented and is not good enough. `reason` stays with the operator; the record has it as `problem`. */
+export function credentialRefused(
+  kind: Credential['kind'],
+  reason: RefusalReason,
+  revokedBy?: Refused['revokedBy'],
+): GatewayError {
+  const { code, message } = refusals[kind];
+  return new GatewayError(code, message, {
+    reason,
+    ...(kind === 'dpop-token' && { dpopError: 'invalid_token' }),
+    detail: { credential: { kind, problem: reason, ...(revokedBy !== undefined && { revokedBy }) } },
+  });
+}
+
+/** 401 for a good token that nobody proved to be the sender of. `nonce` is for the next proof. */
+export function proofRefused(reason: ProofRefusal, nonce: string | undefined): GatewayError {
+  const details = {
+    reason,
+    headers: nonce === undefined ? {} : { 'DPoP-Nonce': nonce },
+    detail: { credential: { kind: 'dpop-token', problem: reason } },
+  };
+  return reason === 'proof_nonce'
+    ? new GatewayError(
+        'invalid_token',
+        'The DPoP proof needs the nonce in the DPoP-Nonce header of this answer. Make a new proof with it and call again.',
+        { ...details, dpopError: 'use_dpop_nonce' },
+      )
+    : new GatewayError(
+        'invalid_token',
+        'The DPoP proof is not accepted. Send one DPoP header, made anew for each request, with the key of the token, for this method, this public URL and this token.',
+        { ...details, dpopError: 'invalid_dpop_proof' },
+      );
+}
+
+/** 503 while no further proof can be remembered: one that may have been used before must not pass. */
+export function proofsOverloaded(): GatewayError {
+  return new GatewayError('overloaded', 'Too many DPoP proofs have been used in the last minutes. Try again shortly.', {
+    reason: 'replay_store',
+    headers: { 'Retry-After': retryAfterSeconds },
+  });
+}
+
+/** 401 where a route takes only what is bound to its sender. */
+export function senderUnbound(kind: 'oauth' | 'api-key' | 'mtls'): GatewayError {
+  return kind === 'api-key'
+    ? credentialRefused('api-key', 'sender_constraint')
+    : new GatewayError(
+        'invalid_token',
+        'This resource takes only access tokens that are bound to their sender. Obtain one that is bound to a key (DPoP) or to your client certificate.',
+        {
+          reason: 'sender_constraint',
+          detail: { credential: { kind: 'access-token', problem: 'sender_constraint' } },
+        },
+      );
+}
+
+/** 503 while nobody can tell whether a token is good. */
+export function issuerUnavailable(cause: unknown): GatewayError {
+  return new GatewayError(
+    'idp_unavailable',
+    'Access tokens cannot be verified at the moment because the keys of their issuer are not at hand. Try again shortly.',
+    {
+      reason: 'key_set',
+      headers: { 'Retry-After': retryAfterSeconds },
+      detail: { credential: { kind: 'access-token', problem: 'key_set' } },
+      cause,
+    },
+  );
+}
+
+/** 503 while a token's authorization server cannot be asked, or answers what nobody can use. `outcome` says how, for the record. */
+export function introspectionUnavailable(outcome: string, cause: unknown): GatewayError {
+  return new GatewayError(
+    'idp_unavailable',
+    'The access token cannot be verified at the moment because its authorization server does not answer as it should. Try again shortly.',
+    {
+      reason: 'introspection',
+      headers: { 'Retry-After': introspectionRetrySeconds },
+      detail: { credential: { kind: 'access-token', problem: 'introspection', outcome } },
+      cause,
+    },
+  );
+}
+
+/** 503 while the issuer of a token gives none for the upstream, or answers what nobody can use. */
+export function exchangeUnavailable(cause: unknown): GatewayError {
+  return new GatewayError(
+    'idp_unavailable',
+    'The server behind this gateway takes a token of its own, which the authorization server does not give at the moment. Try again shortly.',
+    { reason: 'token_exchange', headers: { 'Retry-After': introspectionRetrySeconds }, cause },
+  );
+}

@@ -1,0 +1,195 @@
+// What a token whose signature is good must say, and the principal that it makes (RFC 9068 §4, RFC 7519 §4.1). Pure.
+import type { IntrospectionAuthenticatorConfig, JwtAuthenticatorConfig } from '../../config/schema/config.ts';
+import type { RefusalReason } from '../authenticator.ts';
+import type { Principal } from '../principal.ts';
+import { capScopes } from '../scopes.ts';
+import { type Confirmation, parseConfirmation } from './confirmation.ts';
+
+export interface ClaimRules {
+  readonly authenticator: string;
+  readonly issuer: string;
+  /** Undefined: the resource of the route. */
+  readonly audiences: readonly string[] | undefined;
+  readonly audienceForm: TokenConfig['audienceForm'];
+  readonly scopeClaims: readonly string[];
+  readonly scopesFrom: TokenConfig['scopesFrom'];
+  readonly clientIdClaims: readonly string[];
+  readonly requireClientId: boolean;
+  readonly requiredClaims: readonly (readonly [name: string, values: readonly string[]])[];
+  /** Our name to the token's. */
+  readonly claims: Readonly<Record<string, string>>;
+  readonly maxScopes: ReadonlySet<string> | undefined;
+  readonly clockToleranceSeconds: number;
+  /** Claims that may be absent although a token would need them. */
+  readonly optional: ReadonlySet<'iss' | 'exp'>;
+}
+
+type TokenConfig = JwtAuthenticatorConfig | IntrospectionAuthenticatorConfig;
+
+export type ClaimsJudgement = { readonly principal: Principal } | { readonly refused: RefusalReason };
+
+type Claims = Readonly<Record<string, unknown>>;
+
+/** The end of the year 9999: what lies behind it is no time but a mistake. */
+const maxNumericDate = 253_402_300_799;
+const maxIdentifierLength = 512;
+/** How long one verification of a token without an end is good for: a stream that it opened ends then. */
+const endlessTokenMs = 3_600_000;
+/** RFC 6749 §3.3. */
+const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
+const control = /\p{Cc}|[\u2028\u2029]/u;
+
+/** The rules of an authenticator; `optional` is what its tokens need not say. */
+export function claimRulesOf(
+  authenticator: string,
+  config: TokenConfig,
+  optional: readonly ('iss' | 'exp')[],
+): ClaimRules {
+  const { issuer, audience, audienceForm, scopeClaims, scopesFrom, clientIdClaims, requireClientId } = config;
+  const { requiredClaims, claims, maxScopes, clockTolerance } = config;
+  return {
+    authenticator,
+    issuer,
+    audiences: audience === undefined ? undefined : [audience].flat(),
+    audienceForm,
+    scopeClaims,
+    scopesFrom,
+    clientIdClaims,
+    requireClientId,
+    requiredClaims: Object.entries(requiredClaims),
+    claims,
+    maxScopes: maxScopes && new Set(maxScopes),
+    clockToleranceSeconds: clockTolerance / 1000,
+    optional: new Set(optional),
+  };
+}
+
+/** Judges claims for a resource at `nowMs`. The signature is the caller's business, and so is whether the sender is the one of `cnf`. */
+export function judgeClaims(claims: Claims, rules: ClaimRules, resource: string, nowMs: number): ClaimsJudgement {
+  if (claims.iss !== rules.issuer && !mayLack(claims, 'iss', rules)) return { refused: 'issuer' };
+  if (!isFor(claims, rules, resource)) return { refused: 'audience' };
+  const time = judgeTimes(claims, rules, nowMs / 1000);
+  if (time !== undefined) return { refused: time };
+  const confirmation = present(claims, 'cnf') ? parseConfirmation(claims.cnf) : undefined;
+  if (present(claims, 'cnf') && confirmation === undefined) return { refused: 'sender_constraint' };
+  if (!rules.requiredClaims.every(([name, values]) => hasOneOf(claims, name, values))) return { refused: 'claims' };
+  // OpenID Connect Core §3.1.3.6 and §3.3.2.11: only ID tokens have these.
+  if (present(claims, 'at_hash') || present(claims, 'c_hash')) return { refused: 'token_type' };
+  return describe(claims, rules, confirmation, nowMs);
+}
+
+function hasOneOf(claims: Claims, name: string, values: readonly string[]): boolean {
+  return present(claims, name) && (values as readonly unknown[]).includes(claims[name]);
+}
+
+function mayLack(claims: Claims, name: 'iss' | 'exp', rules: ClaimRules): boolean {
+  return rules.optional.has(name) && !present(claims, name);
+}
+
+/** Whether the same token may be good for one resource and not for another. */
+export function dependsOnResource({ audiences, audienceForm }: ClaimRules): boolean {
+  return audiences === undefined || audienceForm === 'clientId';
+}
+
+/** A token for a client says so by having no `aud`; one that has an `aud` is for a resource like any other. */
+function isFor(claims: Claims, rules: ClaimRules, resource: string): boolean {
+  const ofClients = rules.audienceForm === 'clientId';
+  const forClient = ofClients && !present(claims, 'aud');
+  const accepted: readonly unknown[] = (ofClients && !forClient ? undefined : rules.audiences) ?? [resource];
+  const audience = forClient ? clientIdOf(claims, rules) : claims.aud;
+  const named: readonly unknown[] = Array.isArray(audience) ? audience : [audience];
+  return named.every((each) => typeof each === 'string') && named.some((each) => accepted.includes(each));
+}
+
+function clientIdOf(claims: Claims, rules: ClaimRules): unknown {
+  const name = rules.clientIdClaims.find((each) => present(claims, each));
+  return name === undefined ? undefined : claims[name];
+}
+
+function judgeTimes(claims: Claims, rules: ClaimRules, now: number): RefusalReason | undefined {
+  const { exp, nbf, iat } = claims;
+  const tolerance = rules.clockToleranceSeconds;
+  if (!mayLack(claims, 'exp', rules)) {
+    if (!isNumericDate(exp)) return 'claims';
+    if (now >= exp + tolerance) return 'expired';
+  }
+  for (const start of [nbf, iat]) {
+    if (start === undefined) continue;
+    if (!isNumericDate(start)) return 'claims';
+    if (start > now + tolerance) return 'not_yet_valid';
+  }
+  return undefined;
+}
+
+function describe(
+  claims: Claims,
+  rules: ClaimRules,
+  confirmation: Confirmation | undefined,
+  nowMs: number,
+): ClaimsJudgement {
+  const clientId = clientIdOf(claims, rules);
+  const { sub, jti } = claims;
+  const subject = sub === undefined ? clientId : sub;
+  const scopes = scopesOf(claims, rules);
+  const wellFormed = isIdentifier(subject) && isOptional(clientId) && isOptional(jti) && scopes !== undefined;
+  if (!wellFormed || (rules.requireClientId && clientId === undefined)) return { refused: 'claims' };
+  return {
+    principal: {
+      kind: 'oauth',
+      authenticator: rules.authenticator,
+      issuer: rules.issuer,
+      subject,
+      clientId,
+      credentialId: jti,
+      scopes: capScopes(scopes, rules.maxScopes),
+      claims: furtherClaims(claims, rules.claims),
+      issuedAt: claims.iat === undefined ? undefined : (claims.iat as number) * 1000,
+      expiresAt: present(claims, 'exp') ? (claims.exp as number) * 1000 : nowMs + endlessTokenMs,
+      confirmation,
+    },
+  };
+}
+
+/** What the scope claims hold; undefined when one that counts is malformed. */
+function scopesOf(claims: Claims, { scopeClaims, scopesFrom }: ClaimRules): string[] | undefined {
+  const union = new Set<string>();
+  const there = scopeClaims.filter((name) => present(claims, name));
+  for (const name of scopesFrom === 'first' ? there.slice(0, 1) : there) {
+    const value = claims[name];
+    const list: unknown = typeof value === 'string' ? (value === '' ? [] : value.split(' ')) : value;
+    if (!Array.isArray(list)) return undefined;
+    for (const scope of list) {
+      if (typeof scope !== 'string' || !scopeToken.test(scope)) return undefined;
+      union.add(scope);
+    }
+  }
+  return [...union];
+}
+
+function furtherClaims(claims: Claims, names: Readonly<Record<string, string>>): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    Object.entries(names).flatMap(([ours, theirs]) => (present(claims, theirs) ? [[ours, claims[theirs]]] : [])),
+  );
+}
+
+function present(claims: Claims, name: string): boolean {
+  return Object.hasOwn(claims, name);
+}
+
+function isNumericDate(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value <= maxNumericDate;
+}
+
+function isIdentifier(value: unknown): value is string {
+  return (
+    typeof value === 'string' &&
+    value.length > 0 &&
+    value.length <= maxIdentifierLength &&
+    value.isWellFormed() &&
+    !control.test(value)
+  );
+}
+
+function isOptional(value: unknown): value is string | undefined {
+  return value === undefined || isIdentifier(value);
+}

@@ -1,0 +1,178 @@
+// DPoP proofs (RFC 9449 §4.3): whether the sender of this very request holds the key that its token is bound to.
+import { createSecretKey, hash, type KeyObject, randomBytes } from 'node:crypto';
+import { compactVerify } from 'jose';
+import { LRUCache } from 'lru-cache';
+import type { DpopConfig } from '../../config/schema/config.ts';
+import { type CompactToken, parseCompactToken } from './compact-jws.ts';
+import { createNonceMint, type NonceMint } from './dpop-nonce.ts';
+import { createReplayStore, type ReplayStore } from './dpop-replay.ts';
+import { parseVerificationKey } from './jwk.ts';
+
+const refusals = [
+  'proof_missing',
+  'proof_format',
+  'proof_algorithm',
+  /** Not that of the token, private, or weak. */
+  'proof_key',
+  /** Made for another method or URL. */
+  'proof_request',
+  /** Made too long ago, or in the future. */
+  'proof_time',
+  /** Made for another token. */
+  'proof_token',
+  'proof_nonce',
+  'proof_signature',
+  'proof_replayed',
+] as const;
+
+/** Why a proof was refused; a part of the closed list of reasons. */
+export type ProofRefusal = (typeof refusals)[number];
+
+export function isProofRefusal(reason: string): reason is ProofRefusal {
+  return (refusals as readonly string[]).includes(reason);
+}
+
+/** `nonce`: what the answer should hand to the client. `full` is a failure of ours: the proof may be good. */
+export type ProofJudgement =
+  | { readonly proven: true; readonly nonce: string | undefined }
+  | { readonly proven: false; readonly reason: ProofRefusal | 'full'; readonly nonce?: string | undefined };
+
+export interface ProofRequest {
+  /** The value of the DPoP header; undefined when there was none. */
+  readonly proof: string | undefined;
+  readonly token: string;
+  /** The `jkt` of the token. */
+  readonly thumbprint: string;
+  readonly method: string;
+  /** The public URL of what was asked for, from the configuration and the path, without a query. */
+  readonly url: string;
+  readonly now: number;
+}
+
+export interface ProofVerifier {
+  /** Never throws; answers at once unless a signature must be checked. */
+  verify(request: ProofRequest): ProofJudgement | Promise<ProofJudgement>;
+  /** What configuration makes of proofs: a stream goes on over a reload that leaves it as it is. */
+  readonly basis: string;
+}
+
+/** What outlives a snapshot: a reload must neither forget used proofs nor make nonces invalid. */
+export interface ProofMemory {
+  readonly replays: ReplayStore;
+  readonly nonces: NonceMint;
+}
+
+/** The key never leaves the process, so that a proof with one of its nonces is of no use at any other. */
+export function createProofMemory(replays: ReplayStore = createReplayStore()): ProofMemory {
+  return { replays, nonces: createNonceMint(createSecretKey(randomBytes(32))) };
+}
+
+interface ProofKey {
+  readonly key: KeyObject;
+  readonly thumbprint: string;
+  readonly algorithm: string;
+}
+
+const maxProofLength = 8192;
+const maxIdLength = 256;
+const maxUrlLength = 8192;
+/** How far a client's clock may be ahead. */
+const toleranceMs = 5000;
+const maxRememberedKeys = 1000;
+/** Members that would change what the rest means; none belongs into a proof. */
+const refusedHeaders = ['crit', 'b64', 'zip', 'enc', 'cty'];
+
+/** The `alg` values that proofs may have, as challenges and metadata name them. RFC 9864 gives EdDSA with Ed25519 a name of its own. */
+export function proofAlgorithms({ algorithms }: Exclude<DpopConfig, 'off'>): string[] {
+  return algorithms.flatMap((name) => (name === 'EdDSA' ? [name, 'Ed25519'] : [name]));
+}
+
+/** Creates the verifier of proofs beside the tokens of one authenticator. */
+export function createProofVerifier(config: Exclude<DpopConfig, 'off'>, memory: ProofMemory): ProofVerifier {
+  const algorithms = new Set(proofAlgorithms(config));
+  /** By the text of the proof's header, which a client repeats with every proof. Only what proved a token is in it. */
+  const keys = new LRUCache<string, ProofKey>({ max: maxRememberedKeys });
+  const keepMs = config.maxAge + 2 * toleranceMs;
+
+  async function verifySignature(proof: CompactToken, key: ProofKey, request: ProofRequest, nonce: string | undefined) {
+    if (!(await isSignedBy(proof.text, key))) return refused('proof_signature');
+    const id = hash('sha256', `${key.thumbprint} ${String(proof.claims.jti)}`, 'base64url');
+    const memorized = memory.replays.remember(key.thumbprint, id, keepMs, request.now);
+    if (memorized !== 'fresh') return refused(memorized === 'full' ? 'full' : 'proof_replayed');
+    keys.set(headerTextOf(proof), key);
+    return { proven: true, nonce } as const;
+  }
+
+  return {
+    basis: JSON.stringify(config.algorithms),
+    verify(request) {
+      const current = config.nonce === 'required' ? memory.nonces.current(request.now) : undefined;
+      if (request.proof === undefined) return refused('proof_missing', current);
+      const proof = request.proof.length > maxProofLength ? undefined : parseCompactToken(request.proof);
+      if (proof === undefined) return refused('proof_format');
+      const key = keys.get(headerTextOf(proof)) ?? keyOf(proof.header, algorithms);
+      if (typeof key === 'string') return refused(key);
+      const reason = judgeClaims(proof.claims, request, config.maxAge);
+      if (reason !== undefined) return refused(reason);
+      if (key.thumbprint !== request.thumbprint) return refused('proof_key');
+      if (current === undefined) return verifySignature(proof, key, request, undefined);
+      const { nonce } = proof.claims;
+      const judged = typeof nonce === 'string' ? memory.nonces.judge(nonce, request.now) : 'refused';
+      if (judged === 'refused') return refused('proof_nonce', current);
+      return verifySignature(proof, key, request, judged === 'stale' ? current : undefined);
+    },
+  };
+}
+
+/** The key in the header of a proof, or why there is none. Nothing of it is trusted before its thumbprint is that of the token. */
+function keyOf(header: CompactToken['header'], algorithms: ReadonlySet<string>): ProofKey | ProofRefusal {
+  const { alg, jwk, typ } = header;
+  if (typ !== 'dpop+jwt' || refusedHeaders.some((name) => Object.hasOwn(header, name))) return 'proof_format';
+  if (typeof alg !== 'string' || !algorithms.has(alg)) return 'proof_algorithm';
+  if (typeof jwk !== 'object' || jwk === null || Array.isArray(jwk)) return 'proof_format';
+  const key = parseVerificationKey(jwk as Record<string, unknown>);
+  if (typeof key === 'string') return 'proof_key';
+  const fits = key.algorithms.has(alg === 'Ed25519' ? 'EdDSA' : alg);
+  return fits ? { key: key.key, thumbprint: key.thumbprint, algorithm: alg } : 'proof_algorithm';
+}
+
+function judgeClaims(
+  { ath, htm, htu, iat, jti }: CompactToken['claims'],
+  request: ProofRequest,
+  maxAgeMs: number,
+): ProofRefusal | undefined {
+  if (typeof jti !== 'string' || jti === '' || jti.length > maxIdLength) return 'proof_format';
+  if (typeof iat !== 'number' || typeof htm !== 'string' || typeof htu !== 'string') return 'proof_format';
+  if (htm !== request.method || !isSameUrl(htu, request.url)) return 'proof_request';
+  const issuedMs = iat * 1000;
+  // Both ends are negated comparisons, so that what is no number is refused.
+  if (!(issuedMs <= request.now + toleranceMs && issuedMs > request.now - maxAgeMs - toleranceMs)) return 'proof_time';
+  return ath === hash('sha256', request.token, 'base64url') ? undefined : 'proof_token';
+}
+
+/** RFC 9449 §4.3: without query and fragment; scheme, host and default port as RFC 3986 §6.2 makes them alike. */
+function isSameUrl(stated: string, url: string): boolean {
+  if (stated === url) return true;
+  if (stated.length > maxUrlLength || !/^https?:\/\/[^\s\\@]+$/i.test(stated)) return false;
+  const [bare = ''] = stated.split(/[?#]/);
+  if (!URL.canParse(bare)) return false;
+  const { origin, pathname } = new URL(bare);
+  return `${origin}${pathname}` === url;
+}
+
+async function isSignedBy(text: string, { key, algorithm }: ProofKey): Promise<boolean> {
+  try {
+    await compactVerify(text, key, { algorithms: [algorithm] });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function headerTextOf({ text }: CompactToken): string {
+  return text.slice(0, text.indexOf('.'));
+}
+
+function refused(reason: ProofRefusal | 'full', nonce?: string): ProofJudgement {
+  return { proven: false, reason, nonce };
+}

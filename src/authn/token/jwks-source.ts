@@ -1,0 +1,119 @@
+// Fetches an issuer's keys: discovery (RFC 8414 §3, OpenID Connect Discovery §4), bounded in time and size, no redirects.
+import type { Agent } from 'undici';
+import { createBoundedAgent, requestBounded } from '../../oauth/http-client.ts';
+
+export interface KeySource {
+  /** Fetches the key set document. `rediscover` asks the metadata anew even where the address of the keys is known. */
+  fetch(rediscover: boolean): Promise<unknown>;
+  close(): void;
+}
+
+export interface KeySourceOptions {
+  readonly issuer: string;
+  /** Undefined: discovered from the issuer. */
+  readonly jwksUri: string | undefined;
+  /** Plain HTTP is accepted beyond loopback, for the issuer and for what its metadata names. */
+  readonly insecure: boolean;
+  /** Takes the issuer's metadata whenever it was found, or why it was not. */
+  readonly observe: IssuerMetadataObserver;
+  /** Asks for the metadata although `jwksUri` says where the keys are. */
+  readonly metadataWanted: boolean;
+}
+
+export interface IssuerMetadataObserver {
+  metadataFound(metadata: unknown): void;
+  metadataFailed(error: unknown): void;
+}
+
+const maxBodyBytes = 512 * 1024;
+const totalTimeoutMs = 5000;
+const loopbackHosts = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Creates the source; nothing is fetched yet. */
+export function createKeySource(options: KeySourceOptions): KeySource {
+  const agent = createBoundedAgent(totalTimeoutMs);
+  let discovered: string | undefined;
+
+  async function locate(signal: AbortSignal, rediscover: boolean): Promise<string> {
+    if (options.jwksUri !== undefined) return options.jwksUri;
+    if (rediscover || discovered === undefined) {
+      discovered = await discover(agent, options, signal, (metadata) => keysAddress(metadata, options));
+    }
+    return discovered;
+  }
+
+  /** Beside the keys, which do not wait for it. */
+  function lookForMetadata(signal: AbortSignal): void {
+    discover(agent, options, signal, () => {}).catch((error: unknown) => options.observe.metadataFailed(error));
+  }
+
+  return {
+    async fetch(rediscover) {
+      const signal = AbortSignal.timeout(totalTimeoutMs);
+      if (rediscover && options.metadataWanted && options.jwksUri !== undefined) lookForMetadata(signal);
+      const location = await locate(signal, rediscover);
+      try {
+        return await fetchJson(agent, location, signal);
+      } catch (error) {
+        discovered = undefined;
+        throw error;
+      }
+    },
+    close: () => void agent.destroy().catch(() => {}),
+  };
+}
+
+/** The addresses where an issuer's metadata may be, in the order they are tried. */
+export function metadataAddresses(issuer: string): string[] {
+  const { origin, pathname } = new URL(issuer);
+  const path = pathname.replace(/\/$/, '');
+  return [
+    `${origin}/.well-known/oauth-authorization-server${path}`,
+    `${origin}${path}/.well-known/openid-configuration`,
+  ];
+}
+
+/** What `read` makes of the first metadata that is the issuer's and that it can read. */
+async function discover<T>(
+  agent: Agent,
+  { issuer, observe }: KeySourceOptions,
+  signal: AbortSignal,
+  read: (metadata: Record<string, unknown>) => T,
+): Promise<T> {
+  const failures: unknown[] = [];
+  for (const address of metadataAddresses(issuer)) {
+    try {
+      const metadata = ((await fetchJson(agent, address, signal)) ?? {}) as Record<string, unknown>;
+      if (metadata.issuer !== issuer) throw new Error('the metadata is that of another issuer');
+      const found = read(metadata);
+      observe.metadataFound(metadata);
+      return found;
+    } catch (error) {
+      failures.push(error);
+      if (signal.aborted) break;
+    }
+  }
+  throw new AggregateError(
+    failures,
+    `no usable metadata: ${failures.map((each) => (each as Error).message).join('; ')}`,
+  );
+}
+
+function keysAddress({ jwks_uri: address }: Record<string, unknown>, options: KeySourceOptions): string {
+  if (typeof address !== 'string' || !URL.canParse(address)) throw new Error('the metadata has no jwks_uri');
+  const { protocol, hostname } = new URL(address);
+  // An issuer on HTTPS may not send the gateway to a plain, internal address.
+  const plainIssuer = new URL(options.issuer).protocol === 'http:';
+  const acceptable =
+    protocol === 'https:' ||
+    (protocol === 'http:' && (options.insecure || (plainIssuer && loopbackHosts.test(hostname))));
+  if (!acceptable) throw new Error('the metadata names a jwks_uri without TLS');
+  return address;
+}
+
+async function fetchJson(agent: Agent, address: string, signal: AbortSignal): Promise<unknown> {
+  const headers = { accept: 'application/json, application/jwk-set+json' };
+  const body = await requestBounded(address, { agent, signal, headers, maxBytes: maxBodyBytes });
+  return JSON.parse(utf8.decode(body));
+}

@@ -1,0 +1,194 @@
+// The keys of one issuer, kept: the last good set serves while the issuer fails, and unknown keys cannot make the gateway ask often.
+import { hash } from 'node:crypto';
+import type { JwtAuthenticatorConfig } from '../../config/schema/config.ts';
+import type { Log } from '../../log.ts';
+import { issuerUnavailable } from '../errors.ts';
+import { parseKeySet, type VerificationKey } from './jwk.ts';
+import { createKeySource } from './jwks-source.ts';
+
+export interface ResolvedKey {
+  readonly key: VerificationKey;
+  /** Of the set that the key is from. */
+  readonly generation: number;
+}
+
+export interface KeySet {
+  readonly issuer: string;
+  /**
+   * The key for a token's `kid` and `alg`; undefined when the issuer has none. Asks the issuer at most once in 10 s, whatever comes.
+   * Throws `idp_unavailable` when there is no set that is recent enough.
+   */
+  resolve(kid: string | undefined, algorithm: string): ResolvedKey | undefined | Promise<ResolvedKey | undefined>;
+  /** Changes whenever the keys change; undefined while there is no set that is recent enough. */
+  generation(): number | undefined;
+  /** The issuer's metadata (RFC 8414) as JSON, as old as the keys may be; undefined when none was found that is recent enough. */
+  metadata(): string | undefined;
+  ready(): boolean;
+  /** Since the last successful fetch; undefined before the first. */
+  ageSeconds(): number | undefined;
+  /** Stops refreshing. */
+  close(): void;
+}
+
+export interface KeySetOptions {
+  readonly issuer: string;
+  readonly jwksUri?: string | undefined;
+  readonly insecure: boolean;
+  /** The metadata is wanted for itself, also where `jwksUri` makes it needless for the keys. Default no. */
+  readonly metadataWanted?: boolean;
+  readonly refreshMs: number;
+  readonly maxStaleMs: number;
+  readonly log: Log;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly observe: { keySetRefreshFailed(issuer: string): void };
+  /** Runs something once after a delay; gives what calls it off. Default: a timer that keeps no process alive. */
+  readonly schedule?: Schedule | undefined;
+}
+
+export type Schedule = (run: () => void, delayMs: number) => () => void;
+
+const cooldownMs = 10_000;
+const maxTimerMs = 2 ** 31 - 1;
+
+interface CurrentSet {
+  readonly keys: readonly VerificationKey[];
+  readonly fingerprint: string;
+  readonly generation: number;
+  readonly fetchedAt: number;
+}
+
+/** Equal for configurations that can share one key set, so that a reload goes on with the keys it has. */
+export function keySetKey(config: JwtAuthenticatorConfig, metadataWanted: boolean): string {
+  return JSON.stringify([
+    config.issuer,
+    config.jwksUri,
+    config.insecure,
+    config.keySet.refresh,
+    config.keySet.maxStale,
+    config.jwksUri !== undefined && metadataWanted,
+  ]);
+}
+
+/** Creates the set and begins to fetch it; failures are retried in the background until `close`. */
+export function createKeySet(options: KeySetOptions): KeySet {
+  const { issuer, log, now, refreshMs, maxStaleMs } = options;
+  const schedule = options.schedule ?? scheduleTimer;
+  const source = createKeySource({
+    issuer,
+    jwksUri: options.jwksUri,
+    insecure: options.insecure,
+    metadataWanted: options.metadataWanted ?? false,
+    observe: {
+      metadataFound: (document) => {
+        metadata = { text: JSON.stringify(document), foundAt: now() };
+      },
+      metadataFailed(error) {
+        if (!closed)
+          log.warn(
+            { issuer, error: (error as Error).message },
+            'issuer metadata, wanted for clients of MCP 2025-03-26, could not be fetched; server.authorizationServerMetadata: off stops asking',
+          );
+      },
+    },
+  });
+  let metadata: { readonly text: string; readonly foundAt: number } | undefined;
+  let current: CurrentSet | undefined;
+  let attemptedAt: number | undefined;
+  let lastFailure: unknown;
+  let inFlight: Promise<void> | undefined;
+  let callOff = () => {};
+  let closed = false;
+
+  async function attempt(rediscover: boolean): Promise<void> {
+    try {
+      const { keys, refused } = parseKeySet(await source.fetch(rediscover));
+      const fingerprint = fingerprintOf(keys);
+      const same = current?.fingerprint === fingerprint;
+      if (!same) log.info({ issuer, keys: keys.length, refused: Object.fromEntries(refused) }, 'key set loaded');
+      current =
+        current !== undefined && same
+          ? { ...current, fetchedAt: now() }
+          : { keys, fingerprint, generation: (current?.generation ?? 0) + 1, fetchedAt: now() };
+      lastFailure = undefined;
+    } catch (error) {
+      lastFailure = error;
+      if (closed) return;
+      options.observe.keySetRefreshFailed(issuer);
+      log.warn({ issuer, error: (error as Error).message }, 'key set could not be fetched');
+    } finally {
+      attemptedAt = now();
+      inFlight = undefined;
+      callOff();
+      if (!closed) callOff = schedule(() => refresh(true), lastFailure === undefined ? refreshMs : cooldownMs);
+    }
+  }
+
+  function refresh(rediscover: boolean): Promise<void> {
+    if (closed) return Promise.resolve();
+    inFlight ??= attempt(rediscover);
+    return inFlight;
+  }
+
+  /** A clock that was set back never prolongs the cooldown. */
+  function coolingDown(): boolean {
+    const since = attemptedAt === undefined ? cooldownMs : now() - attemptedAt;
+    return since >= 0 && since < cooldownMs;
+  }
+
+  function usable(): CurrentSet | undefined {
+    return current !== undefined && now() - current.fetchedAt <= maxStaleMs ? current : undefined;
+  }
+
+  function resolve(kid: string | undefined, algorithm: string) {
+    const known = usable();
+    const key = known && findKey(known, kid, algorithm);
+    if (key !== undefined && now() - known!.fetchedAt > refreshMs && !coolingDown()) void refresh(true);
+    if (key !== undefined) return key;
+    if (inFlight === undefined && coolingDown()) {
+      if (known === undefined) throw issuerUnavailable(lastFailure);
+      return undefined;
+    }
+    return resolveAfterRefresh(kid, algorithm);
+  }
+
+  async function resolveAfterRefresh(kid: string | undefined, algorithm: string): Promise<ResolvedKey | undefined> {
+    await refresh(usable() === undefined);
+    const known = usable();
+    if (known === undefined) throw issuerUnavailable(lastFailure);
+    return findKey(known, kid, algorithm);
+  }
+
+  void refresh(true);
+  return {
+    issuer,
+    resolve,
+    generation: () => usable()?.generation,
+    metadata: () => (metadata !== undefined && now() - metadata.foundAt <= maxStaleMs ? metadata.text : undefined),
+    ready: () => usable() !== undefined,
+    ageSeconds: () => (current === undefined ? undefined : (now() - current.fetchedAt) / 1000),
+    close() {
+      closed = true;
+      callOff();
+      source.close();
+    },
+  };
+}
+
+/** The one key that fits. Without a `kid` there must be only one: nothing is tried out. */
+function findKey(set: CurrentSet, kid: string | undefined, algorithm: string): ResolvedKey | undefined {
+  const fitting = set.keys.filter((key) => (kid === undefined || key.kid === kid) && key.algorithms.has(algorithm));
+  const [first] = fitting;
+  if (first === undefined || fitting.some((key) => key.thumbprint !== first.thumbprint)) return undefined;
+  return { key: first, generation: set.generation };
+}
+
+function fingerprintOf(keys: readonly VerificationKey[]): string {
+  const parts = keys.map((key) => JSON.stringify([key.kid ?? null, key.thumbprint, [...key.algorithms]]));
+  return hash('sha256', parts.sort().join('\n'), 'base64');
+}
+
+function scheduleTimer(run: () => void, delayMs: number): () => void {
+  const timer = setTimeout(run, Math.min(delayMs, maxTimerMs)).unref();
+  return () => clearTimeout(timer);
+}

@@ -1,0 +1,111 @@
+// Checks of the certificates, keys and revocation lists that the file names.
+import { X509Certificate } from 'node:crypto';
+import { parseRevocationList, type RevocationList } from '../../authn/certificate/crl.ts';
+import { parsePem } from '../../authn/certificate/pem.ts';
+import { createTrustStore } from '../../authn/certificate/trust-store.ts';
+import { createCertificateReader, type ParsedCertificate, parseCertificate } from '../../authn/certificate/x509.ts';
+import { parseCertificates, parsePrivateKey } from '../pem.ts';
+import type { Path } from '../problem.ts';
+import type { Review } from './report.ts';
+
+/** The certificates behind a key of the file; undefined, and reported, when they cannot be used. */
+export function certificatesAt(review: Review, path: Path, file: string | undefined): X509Certificate[] | undefined {
+  return readAt(review, path, file, parseCertificates);
+}
+
+/** Certificate and key must be readable and belong together. */
+export function checkKeyPair(review: Review, base: Path, certFile?: string, keyFile?: string): void {
+  const certificates = certificatesAt(review, [...base, 'certFile'], certFile);
+  const key = readAt(review, [...base, 'keyFile'], keyFile, parsePrivateKey);
+  const leaf = certificates?.[0];
+  if (leaf === undefined) return;
+  if (key !== undefined && !leaf.checkPrivateKey(key)) {
+    review.error([...base, 'keyFile'], 'is not the key of the first certificate in certFile');
+  }
+  if (leaf.validToDate.getTime() <= review.now) {
+    review.warn([...base, 'certFile'], `the certificate expired on ${day(leaf.validToDate.getTime())}`);
+  }
+}
+
+/** The authorities that client certificates are held against, as the verifier itself reads them. */
+export function authoritiesAt(review: Review, path: Path, file: string | undefined): ParsedCertificate[] | undefined {
+  const authorities = readAt(review, path, file, (content) => {
+    const parsed = parsePem(content.toString(), 'CERTIFICATE').map(readCertificate);
+    createTrustStore({ caPem: content, now: () => review.now, read: createCertificateReader() });
+    return parsed;
+  });
+  for (const authority of authorities ?? []) {
+    if (authority.notAfter > review.now) continue;
+    review.warn(path, `the authority ${review.show(nameOf(authority))} expired on ${day(authority.notAfter)}`);
+  }
+  return authorities;
+}
+
+function readCertificate(der: Buffer): ParsedCertificate {
+  try {
+    const parsed = parseCertificate(new X509Certificate(der));
+    if (parsed !== undefined) return parsed;
+  } catch {
+    // OpenSSL's words are for programmers.
+  }
+  throw new Error('a certificate in it cannot be read');
+}
+
+/** Lists that the verifier can use, one of every authority: its clients would all be refused without. */
+export function checkRevocationLists(
+  review: Review,
+  path: Path,
+  tls: { readonly clientCaFile?: string | undefined; readonly clientCrlFile?: string | undefined },
+  authorities: readonly ParsedCertificate[] | undefined,
+): void {
+  const caPem = tls.clientCaFile === undefined ? undefined : review.files.get(tls.clientCaFile);
+  const lists = readAt(review, path, tls.clientCrlFile, (content) => {
+    const parsed = parsePem(content.toString(), 'X509 CRL').map(readRevocationList);
+    if (caPem !== undefined && authorities !== undefined) {
+      createTrustStore({ caPem, crlPem: content, now: () => review.now, read: createCertificateReader() });
+    }
+    return parsed;
+  });
+  if (lists === undefined) return;
+  const issuers = new Set(lists.map(({ issuerDer }) => issuerDer));
+  for (const authority of authorities ?? []) {
+    if (issuers.has(authority.subjectDer)) continue;
+    const name = review.show(nameOf(authority));
+    review.error(path, `there is no revocation list of the authority ${name} in it; its clients would all be refused`);
+  }
+}
+
+/** The parser's own refusals name the list; what else comes out of it is about bytes. */
+function readRevocationList(der: Buffer): RevocationList {
+  try {
+    return parseRevocationList(der);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new Error(message.startsWith('the revocation list') ? message : 'a revocation list in it cannot be read');
+  }
+}
+
+/** What is in a named file; undefined, and reported, when it cannot be used. One that could not be read at all has been reported already. */
+export function readAt<T>(
+  review: Review,
+  path: Path,
+  file: string | undefined,
+  parse: (content: Buffer) => T,
+): T | undefined {
+  const content = file === undefined ? undefined : review.files.get(file);
+  if (content === undefined) return undefined;
+  try {
+    return parse(content);
+  } catch (error) {
+    review.error(path, (error as Error).message);
+    return undefined;
+  }
+}
+
+function nameOf(authority: ParsedCertificate): string {
+  return authority.native.subject.replaceAll('\n', ', ');
+}
+
+function day(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
+}

@@ -1,0 +1,77 @@
+// What the checks across keys look at, and how they tell what they find.
+
+import { isWithin, type Path, type Problem } from '../problem.ts';
+import type { Config } from '../schema/config.ts';
+import type { LocatedYaml } from '../yaml.ts';
+
+/** What could be read of the file. Without mistakes in it, all of it. */
+export type Draft = Partial<Config>;
+
+/** A path in the configuration, or in another file. */
+export type Where = Path | { readonly document: LocatedYaml; readonly path: Path };
+
+export interface Review {
+  readonly draft: Draft;
+  readonly files: ReadonlyMap<string, Buffer>;
+  /** The names that stand in the file, also those whose values are wrong. */
+  readonly declared: { readonly authenticators: readonly string[]; readonly upstreams: readonly string[] };
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** Whether everything below the path could be read; what is absent elsewhere may only be misspelt. */
+  isWhole(path: Path): boolean;
+  /** Whether the key stands in the file, and is not there by default. */
+  isWritten(path: Path): boolean;
+  error(where: Where, message: string): void;
+  warn(where: Where, message: string): void;
+  /** A value in quotes; what the environment or a file put in is never shown. */
+  show(value: string): string;
+  /** Whether something was put into the value, so that no message may repeat it. */
+  isInterpolated(value: string): boolean;
+}
+
+export interface ReviewOptions {
+  readonly document: LocatedYaml;
+  readonly secrets: readonly string[];
+  /** Paths of what was left out of the draft. */
+  readonly damaged: readonly Path[];
+  /** The path in the file for one in the draft. */
+  readonly originalPath: (path: Path) => Path;
+}
+
+export interface Findings {
+  readonly problems: Problem[];
+  readonly warnings: Problem[];
+}
+
+/** The reporting half of a review. What a mistake already told may have caused is not reported a second time. */
+export function createReporter(
+  options: ReviewOptions,
+  findings: Findings,
+): Pick<Review, 'error' | 'warn' | 'show' | 'isInterpolated' | 'isWhole'> {
+  const { document, damaged, originalPath } = options;
+  const isDamaged = (path: Path) => damaged.some((each) => isWithin(each, path) || isWithin(path, each));
+  const isInterpolated = (value: string) => options.secrets.some((secret) => value.includes(secret));
+  const place = (where: Where, message: string): Problem | undefined => {
+    if ('document' in where) return where.document.problem(where.path, message);
+    const path = originalPath(where);
+    return isDamaged(path) ? undefined : document.problem(path, message);
+  };
+  return {
+    show: (value) => (isInterpolated(value) ? 'the interpolated value' : JSON.stringify(shorten(value))),
+    isInterpolated,
+    isWhole: (path) => !isDamaged(path),
+    error(where, message) {
+      const problem = place(where, message);
+      if (problem !== undefined) findings.problems.push(problem);
+    },
+    warn(where, message) {
+      if (damaged.length > 0) return;
+      const problem = place(where, message);
+      if (problem !== undefined) findings.warnings.push(problem);
+    },
+  };
+}
+
+function shorten(value: string): string {
+  return value.length > 128 ? `${value.slice(0, 128)}…` : value;
+}

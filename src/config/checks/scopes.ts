@@ -1,0 +1,56 @@
+// Checks of `scopeImplies` and `challengeScopes`: no circles, and nothing asked for or implied that no rule takes.
+import { impliedBy, type ScopeImplications } from '../../authn/scopes.ts';
+import { rulesOf } from '../../policy/presets.ts';
+import type { RouteConfig, RuleConfig } from '../schema/config.ts';
+import { suggestion } from '../suggest.ts';
+import type { Review } from './report.ts';
+
+export function checkScopes(review: Review): void {
+  const { routes = [], scopeImplies: implications = {} } = review.draft;
+  const taken = takenBy(routes);
+  for (const [scope, implied] of Object.entries(implications)) {
+    implied.forEach((other, index) => {
+      const at = ['scopeImplies', scope, index];
+      if (other === scope || impliedBy(other, implications).includes(scope)) {
+        review.error(at, `${review.show(other)} implies ${review.show(scope)} again: a scope must not imply itself`);
+      } else if (implied.indexOf(other) < index) {
+        review.warn(at, 'is named twice');
+      } else if (!taken.includes(other) && !Object.hasOwn(implications, other)) {
+        review.warn(at, `no rule asks for ${review.show(other)}${suggestion(other, taken.scopes)}`);
+      }
+    });
+  }
+  routes.forEach((route, index) => {
+    checkChallengeScopes(review, route, ['routes', index, 'mcp', 'challengeScopes'], implications);
+  });
+}
+
+/** A client asks for all of them, and an authorization server may refuse all for one that it does not know. */
+function checkChallengeScopes(
+  review: Review,
+  route: RouteConfig,
+  path: readonly (string | number)[],
+  implications: ScopeImplications,
+): void {
+  const taken = takenBy([route]);
+  route.mcp?.challengeScopes?.forEach((scope, index) => {
+    if ([scope, ...impliedBy(scope, implications)].some(taken.includes)) return;
+    const message = `no rule of this route asks for ${review.show(scope)}${suggestion(scope, taken.scopes)}`;
+    review.warn([...path, index], message);
+  });
+}
+
+/** What the rules of the routes require; a condition takes whatever scope stands in it. */
+function takenBy(routes: readonly RouteConfig[]): {
+  scopes: ReadonlySet<string>;
+  includes: (scope: string) => boolean;
+} {
+  const rules: RuleConfig[] = routes.flatMap(({ mcp, rules = [] }) => (mcp === undefined ? rules : rulesOf(mcp)));
+  const ofRules = rules.flatMap(({ require }) => [...(require?.scopes ?? []), ...(require?.anyScope ?? [])]);
+  const scopes = new Set([...routes.flatMap((route) => route.scopes ?? []), ...ofRules]);
+  const conditions = rules.flatMap(({ allow, deny, require }) => [allow?.when, deny?.when, require?.when]);
+  return {
+    scopes,
+    includes: (scope) => scopes.has(scope) || conditions.some((condition) => condition?.includes(scope)),
+  };
+}

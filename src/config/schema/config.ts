@@ -1,0 +1,71 @@
+// The shape of the configuration file: the one source of the types, of the defaults and of the JSON Schema.
+import { z } from 'zod';
+import {
+  type apiKeyAuthenticator,
+  type apiKeyEntry,
+  authenticator,
+  type introspectionAuthenticator,
+  type jwtAuthenticator,
+  type mtlsAuthenticator,
+} from './authenticators.ts';
+import { type authenticate, type mcp, type mcpRule, type pathRule, route } from './routes.ts';
+import { admin, audit, type fileSink, revocation, server } from './server.ts';
+import { upstream } from './upstreams.ts';
+import { authenticatorName, name, scope, scopes } from './values.ts';
+
+export { apiKeyEntry, authenticator } from './authenticators.ts';
+export type { OAuthClientConfig } from './oauth-client.ts';
+
+/** The file as it is written, without what follows from several keys together. */
+export const fileSchema = z.strictObject({
+  version: z.literal(1).describe('The version of this format.'),
+  server: server.describe('The public listener.'),
+  admin: admin.prefault({}).describe('The listener of operators.'),
+  authenticators: z.record(authenticatorName, authenticator).default({}).describe('Who verifies credentials, by name.'),
+  scopeImplies: z
+    .record(scope, scopes.min(1))
+    .default({})
+    .describe('Scopes that stand for others too: whoever has the one has those it names.'),
+  revocation: revocation.optional().describe('What is revoked, in a file of its own.'),
+  upstreams: z.record(name, upstream).default({}).describe('What stands behind the gateway, by name.'),
+  routes: z.array(route).min(1).describe('The first route that matches a request serves it.'),
+  audit: audit.describe('The record of every request.'),
+});
+
+/** The whole file. Parse with `loadConfig`, which adds places, suggestions and the checks across keys. */
+export const configSchema = fileSchema.transform((file) => ({ ...file, routes: withResources(file) }));
+
+/** The routes with their resource identifiers: `publicUrl` and the path without `/*`, unless one is given. */
+export function withResources(file: {
+  readonly server: ServerConfig;
+  readonly routes: readonly z.output<typeof route>[];
+}): RouteConfig[] {
+  const { publicUrl } = file.server;
+  return file.routes.map((each) => ({
+    ...each,
+    resource: each.resource ?? publicUrl + each.path.replace(/\/\*$/, ''),
+  }));
+}
+
+/** The validated file: durations in milliseconds, sizes in bytes, dates in milliseconds since 1970, paths absolute. */
+export type Config = Omit<z.output<typeof fileSchema>, 'routes'> & { routes: RouteConfig[] };
+export type ServerConfig = z.output<typeof server>;
+export type AuthenticatorConfig = z.output<typeof authenticator>;
+export type JwtAuthenticatorConfig = z.output<typeof jwtAuthenticator>;
+export type IntrospectionAuthenticatorConfig = z.output<typeof introspectionAuthenticator>;
+export type DpopConfig = JwtAuthenticatorConfig['dpop'];
+export type MtlsAuthenticatorConfig = z.output<typeof mtlsAuthenticator>;
+export type ApiKeyAuthenticatorConfig = z.output<typeof apiKeyAuthenticator>;
+export type ApiKeyEntry = z.output<typeof apiKeyEntry>;
+export type UpstreamConfig = z.output<typeof upstream>;
+export type ExchangeConfig = NonNullable<UpstreamConfig['identity']['exchange']>;
+export type AssertionConfig = NonNullable<UpstreamConfig['identity']['assertion']>;
+export type RouteConfig = z.output<typeof route> & { resource: string };
+export type AuthenticateConfig = z.output<typeof authenticate>;
+export type McpConfig = z.output<typeof mcp>;
+export type PresetName = NonNullable<McpConfig['preset']>['name'];
+export type McpRuleConfig = z.output<typeof mcpRule>;
+export type PathRuleConfig = z.output<typeof pathRule>;
+export type RuleConfig = McpRuleConfig | PathRuleConfig;
+export type AuditConfig = z.output<typeof audit>;
+export type FileSinkConfig = z.output<typeof fileSink>;

@@ -1,0 +1,173 @@
+// The shape of `routes`: who may come in where, and the rules for what they may do there.
+import { z } from 'zod';
+import {
+  authenticatorName,
+  claimValue,
+  condition,
+  filePath,
+  globs,
+  headerName,
+  httpUrl,
+  method,
+  name,
+  networks,
+  routePath,
+  scopes,
+  text,
+} from './values.ts';
+
+/** What a rule looks at to find out whether it governs a call; all that are present must match. */
+const selectors = {
+  clients: z.array(text).min(1).optional().describe('Client ids, or authenticator/client-id.'),
+  claims: z.record(text, z.array(claimValue).min(1)).optional().describe('Accepted values of configured claims.'),
+  networks: networks.optional().describe('Addresses of the client.'),
+  when: condition.optional().describe('A CEL condition, evaluated last.'),
+};
+const mcpSelector = z.strictObject({
+  tools: globs.optional().describe('Tool names; * is any run of characters.'),
+  resources: globs.optional().describe('Resource URIs; * is any run of characters.'),
+  prompts: globs.optional().describe('Prompt names; * is any run of characters.'),
+  methods: globs.optional().describe('Other MCP methods; * is any run of characters.'),
+  ...selectors,
+});
+const pathSelector = z.strictObject({
+  methods: z.array(method).min(1).optional().describe('HTTP methods.'),
+  paths: z.array(routePath).min(1).optional().describe("Paths within the route's path."),
+  ...selectors,
+});
+const requirement = z.strictObject({
+  scopes: scopes.optional().describe('All of these scopes.'),
+  anyScope: scopes.min(1).optional().describe('At least one of these scopes.'),
+  authenticatedBy: z
+    .array(authenticatorName)
+    .min(1)
+    .optional()
+    .describe('A credential of each of these authenticators.'),
+  senderConstrained: z
+    .boolean()
+    .optional()
+    .describe('Whether the token must be bound to its sender; a client certificate that acts by itself is.'),
+  when: condition.optional().describe('A CEL condition that must hold.'),
+});
+
+const ruleOf = <T extends z.ZodType>(selector: T) =>
+  z.strictObject({
+    name: z.string().min(1).max(128).optional().describe('Names the rule in records; default its position.'),
+    allow: selector.optional().describe('Which calls this rule allows.'),
+    deny: selector.optional().describe('Which calls this rule denies.'),
+    require: requirement.optional().describe('What the rule then demands; unmet, the call is denied.'),
+  });
+export const mcpRule = ruleOf(mcpSelector);
+export const pathRule = ruleOf(pathSelector);
+
+const jsonPointer = z.string().regex(/^(\/([^~/]|~[01])*)+$/, 'expected a JSON pointer such as /request/limit');
+const jsonPointers = z.array(jsonPointer);
+
+const presetName = z.literal('superset');
+const preset = z
+  .union([
+    presetName,
+    z.strictObject({
+      name: presetName.describe('The MCP server that stands behind the route.'),
+      rules: z.boolean().default(true).describe('Whether its default rules stand after those of the route.'),
+    }),
+  ])
+  .transform((value) => (typeof value === 'string' ? { name: value, rules: true } : value));
+
+const metaTool = z.union([
+  z.strictObject({
+    name: jsonPointer.describe('Where its arguments name the tool that it calls.'),
+    arguments: jsonPointer.describe("Where its arguments hold that tool's own."),
+  }),
+  z.strictObject({
+    results: z
+      .union([z.literal(''), jsonPointer])
+      .describe('Where the payload of its result holds the list of tools; "" is the payload itself.'),
+  }),
+]);
+
+export const mcp = z.strictObject({
+  preset: preset
+    .optional()
+    .describe('Meta-tools and default rules of a well-known server: superset, or {name: superset, rules: false}.'),
+  metaTools: z
+    .record(text, metaTool)
+    .default({})
+    .describe('Tools that call or search other tools, by name; the tool that is called is the one that is judged.'),
+  sessionKeyFiles: z
+    .array(filePath)
+    .max(8)
+    .default([])
+    .describe('Keys of session ids: the first seals, all are accepted; default one of the process, kept over reloads.'),
+  challengeScopes: scopes
+    .optional()
+    .describe('Scopes of the first challenge and the metadata; default those of the rules.'),
+  lists: z
+    .enum(['usable', 'obtainable'])
+    .default('usable')
+    .describe('What lists show: what the caller may use now, or also what more scope would let it use.'),
+  denials: z
+    .enum(['rpc', 'http'])
+    .default('rpc')
+    .describe('A denied tool call is a JSON-RPC error with status 200 (rpc) or 403 (http).'),
+  forwardHeaders: z.array(headerName).default([]).describe('Request headers forwarded besides those of MCP.'),
+  audit: z
+    .strictObject({
+      arguments: z
+        .union([z.enum(['none', 'digest', 'full']), z.record(text, jsonPointers)])
+        .default('digest')
+        .describe('What of the arguments is recorded: none, digest, full, or JSON pointers per tool.'),
+    })
+    .prefault({})
+    .describe('What the audit records of calls hold.'),
+  rules: z.array(mcpRule).default([]).describe('The first rule that matches a call governs it; none: denied.'),
+});
+
+/** An alternative: one authenticator, or several that must all be there. */
+const alternative = z.union([authenticatorName, z.strictObject({ allOf: z.array(authenticatorName).min(1) })]);
+export const authenticate = z.union([
+  z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'expected the name of an authenticator, or none'),
+  z.strictObject({
+    anyOf: z.array(alternative).min(1).optional().describe('The first alternative that is all there counts.'),
+    allOf: z.array(authenticatorName).min(1).optional().describe('All of these authenticators.'),
+    optional: z.array(authenticatorName).optional().describe('Credentials that may come besides.'),
+  }),
+]);
+
+export const route = z
+  .strictObject({
+    name: name.optional().describe('Names the route in records and metrics; default its path.'),
+    path: routePath.describe('An exact path, or one with /* for it and everything below.'),
+    methods: z
+      .array(method)
+      .min(1)
+      .optional()
+      .describe('HTTP methods; default GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS. HEAD follows GET.'),
+    upstream: name.optional().describe('Where its requests go.'),
+    resource: httpUrl
+      .refine((url) => !url.includes('?'), 'expected a URL without a query')
+      .refine((url) => /^[\w.~:/@!$&'()*+,;=%[\]-]+$/.test(url), 'expected a URL in ASCII, all else percent-encoded')
+      .optional()
+      .describe('The resource identifier, the default audience of tokens; default publicUrl and path.'),
+    authenticate: authenticate.describe('Which credentials are needed: a name, none, or anyOf / allOf / optional.'),
+    certificateFor: z
+      .array(text)
+      .optional()
+      .describe('Clients whose tokens and keys need the certificate of the same client beside them.'),
+    senderConstraint: z
+      .enum(['optional', 'required'])
+      .default('optional')
+      .describe('Whether tokens must be bound to their sender. Bound ones are always held to it.'),
+    scopes: scopes.optional().describe('Short for one rule that demands these scopes.'),
+    rules: z.array(pathRule).optional().describe('The first rule that matches a request governs it; none: denied.'),
+    mcp: mcp.optional().describe('Makes this an MCP route: messages are read and judged.'),
+    respond: z
+      .strictObject({
+        status: z.int().min(200).max(599).default(200).describe('The status.'),
+        json: z.json().optional().describe('A JSON body.'),
+        text: z.string().optional().describe('A text body.'),
+      })
+      .optional()
+      .describe('A fixed answer instead of an upstream.'),
+  })
+  .transform((value) => ({ ...value, name: value.name ?? value.path }));

@@ -1,0 +1,111 @@
+// The shape of `server`, `admin`, `revocation` and `audit`.
+import { z } from 'zod';
+import { duration } from '../units.ts';
+import { address, filePath, fingerprint, host, networks, origin, positiveSize, text, timeout } from './values.ts';
+
+const tlsServer = z.strictObject({
+  certFile: filePath.describe('PEM file: the server certificate and its intermediates.'),
+  keyFile: filePath.describe('PEM file: its private key, not encrypted.'),
+  clientCertificates: z
+    .enum(['off', 'optional', 'required'])
+    .default('off')
+    .describe('Whether clients are asked for a certificate, and refused in the handshake without one.'),
+  clientCaFile: filePath.optional().describe('PEM file: the authorities that client certificates must come from.'),
+  clientCrlFile: filePath.optional().describe('PEM file: revocation lists of those authorities.'),
+  minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2').describe('The oldest TLS version accepted.'),
+});
+
+const serverLimits = z.strictObject({
+  bodyBytes: positiveSize.prefault('1MiB').describe('The largest request body.'),
+  headerBytes: positiveSize.prefault('32KiB').describe('The largest request head.'),
+  urlBytes: positiveSize.prefault('8KiB').describe('The longest request target.'),
+  connections: z.int().min(1).max(1_000_000).default(10_000).describe('Client connections at the same time.'),
+  receiveTimeout: timeout
+    .prefault('30s')
+    .describe('How long a whole request may take to arrive; its answer may take longer.'),
+});
+
+const clientCertificateHeader = z.strictObject({
+  format: z
+    .enum(['client-cert', 'x-forwarded-client-cert'])
+    .default('client-cert')
+    .describe('Client-Cert of RFC 9440, or X-Forwarded-Client-Cert of Envoy with exactly one element.'),
+  from: networks.min(1).describe('The exact addresses of the proxies that it is believed from.'),
+  proxy: z
+    .strictObject({
+      commonName: text.optional().describe('The one common name of the subject.'),
+      dnsName: text.optional().describe('A DNS name among the alternative names.'),
+      uri: text.optional().describe('A URI among the alternative names, such as a SPIFFE id.'),
+      fingerprint: fingerprint.optional().describe('SHA-256 of the certificate: sha256: and 64 hex digits.'),
+    })
+    .optional()
+    .describe("The proxy's own certificate, by which the hop is known. Needed beyond loopback."),
+  clientCaFile: filePath.optional().describe('Where the listener has no tls: the authorities of client certificates.'),
+  clientCrlFile: filePath.optional().describe('Where the listener has no tls: their revocation lists.'),
+});
+
+export const server = z.strictObject({
+  listen: address.describe('host:port of the public listener.'),
+  publicUrl: origin.describe('What clients type. Metadata, challenges and audiences are made from it.'),
+  allowedHosts: z.array(host).default([]).describe('Further Host values; other hosts are answered 421.'),
+  allowedOrigins: z.array(origin).default([]).describe('Further web origins whose pages may call.'),
+  authorizationServerMetadata: z
+    .enum(['mirror', 'off'])
+    .default('mirror')
+    .describe('Whether the metadata of the first issuer is repeated here, for clients of MCP 2025-03-26.'),
+  tls: tlsServer.optional().describe('TLS of the public listener. Without it plain HTTP, on loopback only.'),
+  plaintext: z.boolean().default(false).describe('Accept plain HTTP beyond loopback; something else must encrypt.'),
+  trustedProxies: networks.default([]).describe('Peers whose X-Forwarded-For and Forwarded are believed.'),
+  clientCertificateHeader: clientCertificateHeader
+    .optional()
+    .describe('A header in which a proxy states the certificate of the client; absent: never believed.'),
+  limits: serverLimits.prefault({}).describe('Bounds of what a client may send.'),
+  workers: z.literal(1).default(1).describe('Processes; one in this version.'),
+  drainTimeout: duration
+    .refine((ms) => ms <= 86_400_000, 'expected at most 1d')
+    .prefault('30s')
+    .describe('How long requests and streams may go on after SIGTERM.'),
+});
+
+export const admin = z.strictObject({
+  listen: address
+    .default('127.0.0.1:9090')
+    .describe('host:port of metrics, health and status; never the public listener.'),
+});
+
+export const revocation = z.strictObject({
+  file: filePath.describe(
+    'YAML file: what is revoked. Looked at several times a second, apart from the configuration.',
+  ),
+});
+
+const sinkCommon = {
+  required: z.boolean().default(true).describe('Whether a failure of this sink counts.'),
+};
+export const fileSink = z.strictObject({
+  type: z.literal('file'),
+  path: filePath.describe('The file; rotated files stand beside it.'),
+  rotateAt: positiveSize.prefault('100MiB').describe('The size at which a new file is begun.'),
+  keepFor: duration
+    .refine((ms) => ms > 0, 'expected a duration above zero')
+    .prefault('365d')
+    .describe('How long rotated files are kept.'),
+  fsync: z
+    .enum(['interval', 'always', 'never'])
+    .default('interval')
+    .describe('When records are forced to the disk: each second, each record, or by the system.'),
+  ...sinkCommon,
+});
+const stdoutSink = z.strictObject({ type: z.literal('stdout'), ...sinkCommon });
+
+export const audit = z.strictObject({
+  sinks: z
+    .array(z.discriminatedUnion('type', [fileSink, stdoutSink]))
+    .min(1)
+    .describe('Where records go.'),
+  timeout: timeout.prefault('2s').describe('A sink that takes longer has failed.'),
+  onFailure: z
+    .enum(['refuse', 'continue'])
+    .default('refuse')
+    .describe('What happens to requests while a required sink fails.'),
+});

@@ -1,0 +1,104 @@
+// The small values that several parts of the configuration schema share.
+import { z } from 'zod';
+import { isPlainPath } from '../../http/path.ts';
+import { compileNetworks } from '../../ip-ranges.ts';
+import { duration, size } from '../units.ts';
+
+/** Longer timers overflow Node's and would fire at once. */
+const maxTimerMs = 24 * 86_400_000;
+
+export const name = z.string().regex(/^[A-Za-z0-9_./*-]{1,128}$/, 'expected a name of letters, digits and _ . - / *');
+
+/** Stands before `/` in qualified client ids and beside the words `none` and `default`, so it is narrower than other names. */
+export const authenticatorName = z
+  .string()
+  .regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: 'expected a name of letters, digits and _ . -', abort: true })
+  .refine((text) => text !== 'none' && text !== 'default', 'this word has a meaning of its own; take another name');
+
+export const headerName = z
+  .string()
+  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/, 'expected a header name')
+  .transform((text) => text.toLowerCase());
+
+/** RFC 6749 §3.3: a scope-token. */
+export const scope = z
+  .string()
+  .regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/, 'expected a scope (no spaces, quotes or backslashes)');
+export const scopes = z.array(scope);
+
+export const fingerprint = z
+  .string()
+  .regex(/^sha256:[0-9a-fA-F]{64}$/, 'expected sha256: and 64 hex digits')
+  .transform((value) => value.toLowerCase());
+
+export const text = z.string().min(1);
+export const filePath = text;
+
+export const address = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+):\d{1,5}$/, {
+    error: 'expected host:port, such as 127.0.0.1:8443',
+    abort: true,
+  })
+  .refine((value) => Number(value.slice(value.lastIndexOf(':') + 1)) <= 65_535, 'a port is at most 65535');
+
+export const host = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/, 'expected a host name, with a port or without');
+
+export const httpUrl = z
+  .string()
+  .regex(/^https?:\/\/[^\s#\\]+$/, { error: 'expected an http(s) URL without a fragment', abort: true })
+  .refine((url) => URL.canParse(url) && new URL(url).username === '', {
+    error: 'expected an http(s) URL without a user name',
+    abort: true,
+  });
+
+/** Yields the URL without a trailing slash. */
+export const origin = httpUrl
+  .refine(
+    (url) => /^https?:\/\/[^/?]+\/?$/.test(url),
+    'expected scheme, host and port only, such as https://mcp.example.com',
+  )
+  .transform((url) => (URL.canParse(url) ? new URL(url).origin : url));
+
+export const networks = z.array(z.string().refine(isRange, 'expected an address or a range such as 10.0.0.0/8'));
+
+export const method = z
+  .string()
+  .regex(/^[A-Z]{3,16}$/, { error: 'expected an upper-case HTTP method', abort: true })
+  .refine((value) => value !== 'CONNECT' && value !== 'TRACE', 'CONNECT and TRACE are never served');
+
+export const routePath = z
+  .string()
+  .regex(/^\/(?:[A-Za-z0-9\-._~!$&'()+,=:@/]|%[0-9A-F]{2})*(?:\*)?$/, {
+    error: 'expected a path such as /mcp or /api/*',
+    abort: true,
+  })
+  .refine((path) => !path.includes('*') || path.endsWith('/*'), '* may only stand as the last segment');
+
+/** A path that is sent as it stands. */
+export const plainPath = z
+  .string()
+  .refine(isPlainPath, 'expected a path such as /mcp, without a query, dot segments or encoded separators');
+
+export const globs = z.array(text).min(1);
+export const condition = z.string().min(1).max(4096);
+export const claimValue = z.union([z.string(), z.number(), z.boolean()]);
+export const oneOrMore = <T extends z.ZodType>(item: T) => z.union([item, z.array(item).min(1)]);
+
+/** A duration that a timer counts; zero would switch the protection off. */
+export const timeout = duration
+  .refine((ms) => ms > 0, 'expected a duration above zero')
+  .refine((ms) => ms <= maxTimerMs, 'expected at most 24d');
+
+export const positiveSize = size.refine((bytes) => bytes > 0, 'expected a size above zero');
+
+function isRange(range: string): boolean {
+  try {
+    compileNetworks([range]);
+    return true;
+  } catch {
+    return false;
+  }
+}

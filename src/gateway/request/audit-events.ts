@@ -1,0 +1,213 @@
+// From the record of one request to its audit records: what was decided before forwarding, and how it ended.
+
+import { type Asked, encodeAsked, encodeMessage, encodeVerdict, type Verdict } from '../../audit/encode.ts';
+import type { AuditEvent, AuditPrincipal } from '../../audit/event.ts';
+import type { Principal } from '../../authn/principal.ts';
+import type { Exchange } from './context.ts';
+
+/** What the records of a principal's last request begin and end with: the next one most often comes the same way and meets the same rule. */
+export type RecordTexts = WeakMap<Principal, LastTexts>;
+
+interface LastTexts {
+  asked?: { readonly of: Asked; readonly text: string };
+  verdict?: { readonly of: Verdict; readonly text: string };
+}
+
+/** Everything known once the decision is made; written before anything is forwarded. */
+export function decidedEvent(exchange: Exchange, policy: string, nowMs: number, texts: RecordTexts): AuditEvent {
+  const { id, route } = exchange;
+  const upstream = route?.upstreamName === undefined ? undefined : { name: route.upstreamName };
+  return {
+    id,
+    time: nowMs,
+    stage: 'decided',
+    facts: encodeRequest(exchange, texts),
+    upstream,
+    policy,
+  };
+}
+
+/** How the request ended. For a refused one it is the only record, written before the answer with the status it will have. */
+export function completedEvent(
+  exchange: Exchange,
+  policy: string,
+  nowMs: number,
+  status: number | undefined,
+  texts: RecordTexts,
+): AuditEvent {
+  const { decided, id, route } = exchange;
+  return {
+    id,
+    time: nowMs,
+    stage: 'completed',
+    facts: decided?.facts ?? encodeRequest(exchange, texts),
+    reason: exchange.error?.code,
+    upstream:
+      decided !== undefined && route?.upstreamName !== undefined
+        ? { name: route.upstreamName, status: exchange.upstreamStatus }
+        : undefined,
+    status,
+    bytes: exchange.bytes,
+    durationMs: durationOf(exchange),
+    outcome: exchange.outcome,
+    detail: exchange.error === undefined ? exchange.detail : exchange.error.detail,
+    policy,
+  };
+}
+
+/** The gateway ended an event stream whose right ended. `policy` is the configuration that says so. */
+export function streamEvent(
+  exchange: Exchange,
+  ended: { readonly reason: string; readonly bytes: number; readonly policy: string; readonly nowMs: number },
+): AuditEvent {
+  const { decided, id, route, upstreamStatus } = exchange;
+  return {
+    id,
+    time: ended.nowMs,
+    stage: 'stream',
+    facts: decided?.facts,
+    reason: ended.reason,
+    upstream: route?.upstreamName === undefined ? undefined : { name: route.upstreamName, status: upstreamStatus },
+    bytes: ended.bytes,
+    durationMs: durationOf(exchange),
+    detail: { event: 'ended' },
+    policy: ended.policy,
+  };
+}
+
+function durationOf({ startedMs }: Exchange): number {
+  return Math.round((performance.now() - startedMs) * 1000) / 1000;
+}
+
+/** A connection that ended before a request could be read from it: a refused certificate, a head that is not HTTP. */
+export function connectionEvent(of: {
+  id: string;
+  address: string;
+  /** Known of a tunnel that was asked for. */
+  method?: string | undefined;
+  reason: string;
+  status: number | undefined;
+  policy: string;
+  nowMs: number;
+}): AuditEvent {
+  return {
+    id: of.id,
+    time: of.nowMs,
+    stage: 'completed',
+    client: { address: of.address },
+    http: of.method === undefined ? undefined : { method: of.method, path: '' },
+    decision: 'deny',
+    reason: of.reason,
+    status: of.status,
+    outcome: 'refused',
+    policy: of.policy,
+  };
+}
+
+/** What a message is about besides a tool. */
+function targetOf({ target, subscribed }: NonNullable<Exchange['message']>): string | readonly string[] | undefined {
+  if (subscribed !== undefined) return subscribed.map(({ name }) => name);
+  return target?.kind === 'tool' ? undefined : target?.name;
+}
+
+function encodeRequest(exchange: Exchange, texts: RecordTexts): string {
+  const principal = exchange.caller?.principal;
+  const last = principal && lastTextsOf(principal, texts);
+  return encodeAskedOf(exchange, last) + encodeMessage(messageOf(exchange)) + encodeVerdictOf(exchange, last);
+}
+
+function lastTextsOf(principal: Principal, texts: RecordTexts): LastTexts {
+  let last = texts.get(principal);
+  if (last === undefined) {
+    last = {};
+    texts.set(principal, last);
+  }
+  return last;
+}
+
+function encodeAskedOf({ caller, clientAddress, credentials, request, route }: Exchange, last?: LastTexts): string {
+  const userAgent = request.headers['user-agent'];
+  const { of, text } = last?.asked ?? {};
+  const same =
+    of?.route === route?.name &&
+    of?.client?.address === clientAddress &&
+    of.client.userAgent === userAgent &&
+    areSame(of.credentials, credentials, isSameCredential);
+  if (same) return text!;
+  const asked: Asked = {
+    route: route?.name,
+    client: { address: clientAddress, userAgent },
+    principal: caller && recordOf(caller.principal),
+    credentials: credentials.length > 0 ? credentials : undefined,
+  };
+  const encoded = encodeAsked(asked);
+  if (last !== undefined) last.asked = { of: asked, text: flat(encoded) };
+  return encoded;
+}
+
+function encodeVerdictOf({ caller, decision, error }: Exchange, last?: LastTexts): string {
+  const granted = caller?.scopes ?? [];
+  const required = decision?.requiredScopes ?? [];
+  const { of, text } = last?.verdict ?? {};
+  const allowed = error === undefined && decision?.allow === true;
+  const same =
+    allowed &&
+    of?.rule === decision.rule &&
+    areSame(of?.scopes?.granted, granted) &&
+    areSame(of?.scopes?.required, required);
+  if (same) return text!;
+  const missing = decision === undefined || decision.allow ? [] : decision.missingScopes;
+  const verdict: Verdict = {
+    scopes: decision && { granted, required, missing },
+    decision: error === undefined ? 'allow' : 'deny',
+    rule: decision?.rule,
+  };
+  const encoded = encodeVerdict(verdict);
+  if (last !== undefined && allowed) last.verdict = { of: verdict, text: flat(encoded) };
+  return encoded;
+}
+
+type Credential = NonNullable<Asked['credentials']>[number];
+
+function isSameCredential(one: Credential, other: Credential): boolean {
+  return one.kind === other.kind && one.authenticator === other.authenticator && one.id === other.id;
+}
+
+function areSame<T>(
+  some: readonly T[] | undefined,
+  others: readonly T[],
+  isSame: (one: T, other: T) => boolean = Object.is,
+): boolean {
+  if (some === others) return true;
+  return some?.length === others.length && some.every((one, index) => isSame(one, others[index]!));
+}
+
+/** Joined strings are kept in pieces, which each line that they go into would put together again. */
+function flat(joined: string): string {
+  return Buffer.from(joined).toString();
+}
+
+function messageOf({ auditArguments, message, method, path }: Exchange): Pick<AuditEvent, 'http' | 'mcp'> {
+  return {
+    http: { method, path },
+    mcp: message && {
+      method: message.method,
+      tool: message.target?.kind === 'tool' ? message.target.name : undefined,
+      via: message.via,
+      target: targetOf(message),
+      arguments: auditArguments,
+    },
+  };
+}
+
+function recordOf(principal: Principal): AuditPrincipal {
+  const { tenant } = principal.claims;
+  return {
+    kind: principal.kind,
+    issuer: principal.issuer,
+    subject: principal.subject,
+    clientId: principal.clientId,
+    credentialId: principal.credentialId,
+    tenant: typeof tenant === 'string' ? tenant : undefined,
+  };
+}

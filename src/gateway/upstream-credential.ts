@@ -1,0 +1,96 @@
+// How an upstream is told who calls by something that it can verify: an assertion of the gateway's, or a token of the caller's issuer.
+import { hash } from 'node:crypto';
+import type { Caller } from '../authn/principal.ts';
+import type { AssertionConfig, Config, ExchangeConfig } from '../config/schema/config.ts';
+import { GatewayError } from '../errors.ts';
+import { parseClientKey } from '../oauth/client-key.ts';
+import { createTokenExchange, type TokenExchange, type TokenExchangeOptions } from '../oauth/token-exchange.ts';
+import { compileAssertion } from '../upstream/identity/assertion.ts';
+import { type AssertionKey, type EphemeralKeys, parseAssertionKey } from '../upstream/identity/assertion-key.ts';
+
+/**
+ * The Authorization header for one caller; a promise only where something must be signed or fetched. `presented` is the Authorization header that
+ * the caller sent, if any: it lives as long as its request and is kept by nobody. Throws GatewayError.
+ */
+export type AuthorizeCaller = (
+  caller: Caller,
+  nowMs: number,
+  presented: string | undefined,
+) => string | Promise<string>;
+
+export interface UpstreamIdentity {
+  readonly authorize: AuthorizeCaller;
+  /** What it signs with, and what it may have signed with: all of them are published. */
+  readonly keys: readonly AssertionKey[];
+  /** Goes on over reloads that leave it as it is. */
+  readonly exchange: { readonly key: string; readonly tokens: TokenExchange } | undefined;
+}
+
+export interface IdentityContext extends Pick<TokenExchangeOptions, 'log' | 'now' | 'observe'> {
+  readonly config: Config;
+  readonly files: ReadonlyMap<string, Buffer>;
+  readonly ephemeralKeys: EphemeralKeys;
+  /** What the configuration before had for this upstream. */
+  readonly previous: UpstreamIdentity | undefined;
+}
+
+/** Undefined when the upstream asks for nothing of the kind. Throws an Error that names the key when a file cannot be used. */
+export function compileUpstreamIdentity(name: string, context: IdentityContext): UpstreamIdentity | undefined {
+  const { assertion, exchange } = context.config.upstreams[name]?.identity ?? {};
+  if (assertion !== undefined) return assertionOf(name, assertion, context);
+  return exchange === undefined ? undefined : exchangeOf(name, exchange, context);
+}
+
+function assertionOf(name: string, assertion: AssertionConfig, context: IdentityContext): UpstreamIdentity {
+  const [first, ...others] = assertion.keyFiles.map((path, index) =>
+    naming(`upstreams.${name}.identity.assertion.keyFiles[${index}]`, () =>
+      parseAssertionKey(context.files.get(path) ?? Buffer.alloc(0), assertion.algorithm),
+    ),
+  );
+  const keys = [first ?? context.ephemeralKeys(assertion.algorithm), ...others] as const;
+  const authorize = compileAssertion(assertion, context.config.server.publicUrl, keys);
+  return { authorize, keys, exchange: undefined };
+}
+
+function exchangeOf(name: string, config: ExchangeConfig, context: IdentityContext): UpstreamIdentity {
+  const owner = context.config.authenticators[config.authenticator];
+  if (owner === undefined || !('issuer' in owner)) {
+    throw new Error(`upstreams.${name}.identity.exchange.authenticator: "${config.authenticator}" has no tokens`);
+  }
+  const { issuer } = owner;
+  const pem = config.clientKeyFile === undefined ? undefined : context.files.get(config.clientKeyFile);
+  const key = hash('sha256', JSON.stringify([name, issuer, config, pem?.toString()]), 'base64');
+  const { previous, log, now, observe } = context;
+  if (previous?.exchange?.key === key) return previous;
+  const clientKey = pem && naming(`upstreams.${name}.identity.exchange.clientKeyFile`, () => parseClientKey(pem));
+  const tokens = createTokenExchange({ name, config, issuer, clientKey, log, now, observe });
+  return {
+    authorize: ({ principal }, nowMs, presented) => {
+      const token = principal.authenticator === config.authenticator ? tokenIn(presented) : undefined;
+      return tokens.exchange(token ?? refuse(), principal.expiresAt, nowMs);
+    },
+    keys: [],
+    exchange: { key, tokens },
+  };
+}
+
+/** What stands behind the scheme; its form was checked when it was collected. */
+function tokenIn(presented: string | undefined): string | undefined {
+  return presented === undefined ? undefined : /^[A-Za-z]+ (.+)$/.exec(presented)?.[1];
+}
+
+function refuse(): never {
+  throw new GatewayError(
+    'denied',
+    'The server behind this gateway is reached with an access token only. Obtain one from the authorization server of this resource.',
+    { reason: 'identity', detail: { identity: { missing: 'token' } } },
+  );
+}
+
+function naming<T>(at: string, create: () => T): T {
+  try {
+    return create();
+  } catch (error) {
+    throw new Error(`${at}: ${(error as Error).message}`, { cause: error });
+  }
+}

@@ -1,0 +1,53 @@
+// The upstreams of a snapshot: their connections and credentials outlive it where a reload leaves them as they are.
+import type { LoadedConfig } from '../config/load.ts';
+import type { EphemeralKeys } from '../upstream/identity/assertion-key.ts';
+import { adjustUpstream, createUpstream, type Upstream } from '../upstream/upstream.ts';
+import { compileUpstreamIdentity, type IdentityContext, type UpstreamIdentity } from './upstream-credential.ts';
+
+export interface PooledUpstream {
+  /** Equal keys mean that a reload can go on with the same connections. */
+  readonly key: string;
+  readonly target: Upstream;
+  readonly identity: UpstreamIdentity | undefined;
+}
+
+/** By their names. */
+export type PooledUpstreams = ReadonlyMap<string, PooledUpstream>;
+
+export type UpstreamsRuntime = Pick<IdentityContext, 'log' | 'now' | 'observe'>;
+
+/** What is unchanged is carried over from `previous`. Throws when one cannot be used. */
+export function openUpstreams(
+  loaded: LoadedConfig,
+  runtime: UpstreamsRuntime,
+  previous: PooledUpstreams | undefined,
+  ephemeralKeys: EphemeralKeys,
+): PooledUpstreams {
+  const { log, now, observe } = runtime;
+  const context = { config: loaded.config, files: loaded.files, ephemeralKeys, log, now, observe };
+  const opened = new Map<string, PooledUpstream>();
+  for (const [name, config] of Object.entries(loaded.config.upstreams)) {
+    const files = [config.tls?.caFile, config.tls?.certFile, config.tls?.keyFile].map(
+      (path) => path && loaded.files.get(path)?.toString('base64'),
+    );
+    const key = JSON.stringify([config.url, config.tls, config.timeouts, files]);
+    const known = previous?.get(name);
+    const target =
+      known?.key === key ? adjustUpstream(known.target, config) : createUpstream(name, config, loaded.files);
+    const identity = compileUpstreamIdentity(name, { ...context, previous: known?.identity });
+    opened.set(name, { key, target, identity });
+  }
+  return opened;
+}
+
+/** Closes, once their requests have ended, the connections that `next` does not go on with. */
+export async function closeUpstreams(previous: PooledUpstreams, next: PooledUpstreams = new Map()): Promise<void> {
+  const exchanges = new Set([...next.values()].map(({ identity }) => identity?.exchange));
+  for (const { identity } of previous.values()) {
+    if (!exchanges.has(identity?.exchange)) identity?.exchange?.tokens.close();
+  }
+  const kept = new Set([...next.values()].map(({ target }) => target.connections));
+  await Promise.all(
+    [...previous.values()].filter(({ target }) => !kept.has(target.connections)).map(({ target }) => target.close()),
+  );
+}

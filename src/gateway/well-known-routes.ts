@@ -1,0 +1,127 @@
+// The routes that the gateway adds by itself: the documents by which clients find out where to get a token, and upstreams whose assertions they get.
+
+import { mirroredIssuer } from '../authn/authorization-servers.ts';
+import { compileAuthenticate } from '../authn/requirements.ts';
+import { type AcceptedBindings, bindingMetadata, noBindings } from '../authn/token/accepted-bindings.ts';
+import type { Config } from '../config/schema/config.ts';
+import { GatewayError } from '../errors.ts';
+import {
+  keySetPath,
+  protectedResourceMetadata,
+  publicDocumentHeaders,
+  rootMetadataPath,
+  serverMetadataPath,
+} from '../http/well-known.ts';
+import { noMetaTools } from '../mcp/meta-tools.ts';
+import { compilePathRules } from '../policy/compile.ts';
+import type { Answer, Route, Snapshot } from './snapshot.ts';
+
+/** All of them. `routes` are the configured ones, compiled; `publishedKeys` verify assertions, where there are any. */
+export function metadataRoutes(
+  routes: readonly Route[],
+  config: Config,
+  { keySets }: Pick<Snapshot['authenticators'], 'keySets'>,
+  publishedKeys: string | undefined,
+): Route[] {
+  const mirrored = mirroredIssuer(config);
+  const keySet = keySets.find(({ issuer }) => issuer === mirrored);
+  return [
+    ...resourceRoutes(routes),
+    ...(publishedKeys === undefined ? [] : [documentRoute('published-keys', keySetPath, fixedDocument(publishedKeys))]),
+    ...(keySet === undefined
+      ? []
+      : [documentRoute('authorization-server-metadata', serverMetadataPath, () => mirror(keySet.metadata()))]),
+  ];
+}
+
+/** A public document that the gateway answers with itself: no credential, no Host and no Origin is looked at. */
+export function documentRoute(name: string, path: string, document: () => Answer): Route {
+  return {
+    name,
+    path,
+    methods: new Set(['GET', 'OPTIONS']),
+    mcp: undefined,
+    metaTools: noMetaTools,
+    sessions: undefined,
+    resource: '',
+    authorizationServers: [],
+    bindings: noBindings,
+    plan: compileAuthenticate({ authenticate: 'none' }, { authenticators: {} }),
+    policy: compilePathRules({}, { authenticators: [] }),
+    upstreamName: undefined,
+    upstream: undefined,
+    respond: (method) => (method === 'OPTIONS' ? options : document()),
+    challenge: undefined,
+    anyOrigin: true,
+    knownTools: new Set(),
+  };
+}
+
+/** A document that does not change until the next reload. */
+export function fixedDocument(text: string): () => Answer {
+  const answer = { status: 200, headers: publicDocumentHeaders, body: text };
+  return () => answer;
+}
+
+const options: Answer = {
+  status: 204,
+  headers: { allow: 'GET, HEAD, OPTIONS', 'access-control-allow-origin': '*' },
+  body: '',
+};
+
+interface ProtectedResource {
+  readonly resource: string;
+  readonly authorizationServers: Set<string>;
+  readonly scopes: Set<string>;
+  readonly bindings: AcceptedBindings[];
+  isMcp: boolean;
+}
+
+/**
+ * One document for each resource that takes tokens, at the path form of RFC 9728 §3.1. Routes that share a resource share its document. Where there
+ * is one MCP endpoint, its document stands at the root too: with several the root could name none of them honestly.
+ */
+function resourceRoutes(routes: readonly Route[]): Route[] {
+  const documents = new Map<string, ProtectedResource>();
+  for (const { authorizationServers, bindings, challenge, mcp } of routes) {
+    if (challenge?.metadataUrl === undefined) continue;
+    const { pathname } = new URL(challenge.metadataUrl);
+    const known = documents.get(pathname) ?? {
+      resource: challenge.resource,
+      authorizationServers: new Set(),
+      scopes: new Set(),
+      bindings: [],
+      isMcp: false,
+    };
+    documents.set(pathname, known);
+    for (const issuer of authorizationServers) known.authorizationServers.add(issuer);
+    for (const scope of challenge.scope) known.scopes.add(scope);
+    known.bindings.push(bindings);
+    known.isMcp ||= mcp !== undefined;
+  }
+  const [endpoint, another] = [...documents.values()].filter(({ isMcp }) => isMcp);
+  if (endpoint !== undefined && another === undefined && !documents.has(rootMetadataPath)) {
+    documents.set(rootMetadataPath, endpoint);
+  }
+  return [...documents].map(([path, { resource, authorizationServers, bindings, scopes }]) => {
+    const document = {
+      ...protectedResourceMetadata({
+        resource,
+        authorizationServers: [...authorizationServers],
+        scopes: [...scopes],
+      }),
+      ...bindingMetadata(bindings),
+    };
+    return documentRoute('protected-resource-metadata', path, fixedDocument(JSON.stringify(document)));
+  });
+}
+
+/** RFC 8414 metadata as the issuer publishes it, its `issuer` too: what clients compare is the truth, and not where they found it. */
+function mirror(metadata: string | undefined): Answer {
+  if (metadata !== undefined) return { status: 200, headers: publicDocumentHeaders, body: metadata };
+  throw new GatewayError(
+    'idp_unavailable',
+    'The metadata of the authorization server is not at hand at the moment. Try again shortly.',
+    { reason: 'metadata', headers: { 'retry-after': '10', 'access-control-allow-origin': '*' } },
+  );
+}

@@ -1,0 +1,118 @@
+// Which answers of an upstream are read before the caller sees them, and how.
+
+import { isMcpMediaType } from '../media-type.ts';
+import type { McpMessage } from '../message.ts';
+import type { MetaTools, SearchMetaTool } from '../meta-tools.ts';
+import { type Listing, methodOf } from '../methods.ts';
+import { filterLists, type ShowsItem } from './list-filter.ts';
+import { filterSearch } from './search-filter.ts';
+import { createEventStreamFilter, type RewriteText } from './sse-filter.ts';
+
+/** Takes the body of one answer; `whole` ones give nothing before their end. What it throws means that the answer must not be shown. */
+export interface AnswerFilter {
+  readonly whole: boolean;
+  write(chunk: Buffer): Buffer | undefined;
+  end(): Buffer | undefined;
+}
+
+/** Undefined lets the body pass. */
+export type FilterAnswer = (
+  status: number,
+  head: { readonly contentType: string | undefined; readonly contentEncoding: string | undefined },
+) => AnswerFilter | undefined;
+
+/** What there is to read in an answer. */
+export type Reading =
+  | { readonly kind: 'list'; readonly listing: Listing }
+  | { readonly kind: 'search'; readonly tool: SearchMetaTool }
+  | { readonly kind: 'any list' };
+
+export interface AnswerFilterOptions {
+  readonly shows: ShowsItem;
+  /** What a search found could not be read, and an error stands for it; why, for the log. */
+  readonly withheld: (cause: unknown) => void;
+  /** Of a JSON body, or of one event; more cannot be read. */
+  readonly maxBytes: number;
+}
+
+const anyList: Reading = { kind: 'any list' };
+
+/**
+ * What to read in the answer to a message. Without one, as for a GET, that is the list that another request was to be answered: a stream that broke
+ * off may be taken up there. Undefined for all other calls: nobody looks at their answers.
+ */
+export function readingOf(message: McpMessage | undefined, { searches }: MetaTools): Reading | undefined {
+  if (message === undefined) return anyList;
+  if (message.method === undefined) return undefined;
+  const listing = methodOf(message.method)?.listing;
+  if (listing !== undefined) return { kind: 'list', listing };
+  const tool = message.target?.kind === 'tool' ? searches.get(message.target.name) : undefined;
+  return tool && { kind: 'search', tool };
+}
+
+/**
+ * The filter for such an answer. A successful one to a list or search request must be JSON or an event stream, in plain UTF-8, or empty; in other
+ * answers only those two are read, and only lists are changed. A stream that answers a search cannot be resumed: what a GET brings of it could not be
+ * told from the results of other tools.
+ */
+export function answerFilter(reading: Reading, options: AnswerFilterOptions): FilterAnswer {
+  const { maxBytes } = options;
+  return (status, { contentType = '', contentEncoding = 'identity' }) => {
+    if (status === 204 || status === 304) return undefined;
+    const expected = reading.kind !== 'any list' && status >= 200 && status < 300;
+    const rewrite = rewriteOf(reading, expected, options);
+    const plain = contentEncoding === 'identity';
+    if (plain && eventStream.test(contentType)) {
+      const resumable = reading.kind !== 'search';
+      return createEventStreamFilter({ rewrite: whereObjects(rewrite), maxBytes, resumable });
+    }
+    if (plain && isMcpMediaType(contentType)) return documentFilter(rewrite, maxBytes);
+    return expected || readElsewhere.test(contentType) ? nothingShown : undefined;
+  };
+}
+
+function rewriteOf(reading: Reading, expected: boolean, { shows, withheld }: AnswerFilterOptions): RewriteText {
+  if (reading.kind === 'search') {
+    const { tool } = reading;
+    return (text) => filterSearch(text, { tool, shows: (name) => shows(toolListing, name), withheld });
+  }
+  const listing = reading.kind === 'list' && expected ? reading.listing : undefined;
+  return (text) => filterLists(text, listing, shows);
+}
+
+const toolListing = methodOf('tools/list')!.listing!;
+const eventStream = /^text\/event-stream *(?:;[^,]*)?$/i;
+/** Written or encoded in a way that this filter does not read, and that some client might. */
+const readElsewhere = /application\/json|text\/event-stream/i;
+
+/** Data without a brace holds no list, whatever it is; an event with empty data begins every resumable stream. */
+function whereObjects(rewrite: RewriteText): RewriteText {
+  return (text) => (text.includes('{') ? rewrite(text) : undefined);
+}
+
+function documentFilter(rewrite: RewriteText, maxBytes: number): AnswerFilter {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  return {
+    whole: true,
+    write(chunk) {
+      length += chunk.length;
+      if (length > maxBytes) throw new RangeError('the answer is too large');
+      chunks.push(chunk);
+      return undefined;
+    },
+    end() {
+      const text = Buffer.concat(chunks);
+      return length === 0 ? undefined : (rewrite(text) ?? text);
+    },
+  };
+}
+
+const nothingShown: AnswerFilter = {
+  whole: true,
+  write(chunk) {
+    if (chunk.length === 0) return undefined;
+    throw new Error('the answer is neither JSON nor an event stream in plain UTF-8');
+  },
+  end: () => undefined,
+};

@@ -1,0 +1,85 @@
+// Asks an authorization server about tokens (RFC 7662): bounded in time, size and number, and not at all shortly after it failed.
+import type { webcrypto } from 'node:crypto';
+import { type AuthorizationServer, introspectionRequest, processIntrospectionResponse } from 'oauth4webapi';
+import { introspectionUnavailable } from '../authn/errors.ts';
+import type { IntrospectionAuthenticatorConfig } from '../config/schema/config.ts';
+import type { Log } from '../log.ts';
+import { boundedTransport, clientAuthenticationOf, type TransportOptions } from './client-auth.ts';
+import { createBoundedConnections, RequestFailure } from './http-client.ts';
+import { createInquiry, digestOf, type InquiryFailure } from './single-flight.ts';
+
+/** What came of asking; a closed list, used as a metric label. */
+export type IntrospectionOutcome = 'active' | 'inactive' | InquiryFailure;
+
+export interface IntrospectionEndpoint {
+  /**
+   * What the server says about a token; undefined when it does not count. Who asks about the same token meanwhile gets the same answer.
+   * Throws `idp_unavailable` when nobody can say.
+   */
+  introspect(token: string): Promise<Readonly<Record<string, unknown>> | undefined>;
+  /** Ends its connections once the questions under way are answered. */
+  close(): void;
+}
+
+export interface IntrospectionEndpointOptions {
+  /** Of the authenticator. */
+  readonly name: string;
+  readonly config: IntrospectionAuthenticatorConfig;
+  /** Of `clientKeyFile`. */
+  readonly clientKey: webcrypto.CryptoKey | undefined;
+  readonly log: Log;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly observe: { introspected(authenticator: string, outcome: IntrospectionOutcome): void };
+}
+
+const totalTimeoutMs = 5000;
+const maxBodyBytes = 64 * 1024;
+const maxConnections = 16;
+
+/** Creates it; nothing is asked yet. */
+export function createIntrospectionEndpoint(options: IntrospectionEndpointOptions): IntrospectionEndpoint {
+  const { name, log, now, observe } = options;
+  const connections = createBoundedConnections(totalTimeoutMs, maxConnections);
+  const ask = createQuestion(options, { connections, timeoutMs: totalTimeoutMs, maxBytes: maxBodyBytes });
+  const inquire = createInquiry({
+    async ask(token: string) {
+      const answer = await ask(token);
+      observe.introspected(name, answer === undefined ? 'inactive' : 'active');
+      return answer;
+    },
+    unavailable(reason, failure) {
+      observe.introspected(name, reason);
+      if (failure !== undefined) {
+        log.warn({ authenticator: name, reason, error: failure.message }, 'a token could not be introspected');
+      }
+      return introspectionUnavailable(reason, failure);
+    },
+    now,
+  });
+  return { introspect: (token) => inquire(digestOf(token), token), close: connections.close };
+}
+
+/** One question. Throws a RequestFailure. */
+function createQuestion(
+  { config, clientKey }: IntrospectionEndpointOptions,
+  transport: TransportOptions,
+): (token: string) => Promise<Readonly<Record<string, unknown>> | undefined> {
+  const server: AuthorizationServer = { issuer: config.issuer, introspection_endpoint: config.endpoint };
+  const client = { client_id: config.clientId };
+  const authentication = clientAuthenticationOf(config, clientKey);
+  return async (token) => {
+    try {
+      const response = await introspectionRequest(server, client, authentication, token, {
+        additionalParameters: { token_type_hint: 'access_token' },
+        ...boundedTransport(transport),
+      });
+      const answer = await processIntrospectionResponse(server, client, response);
+      return answer.active ? answer : undefined;
+    } catch (error) {
+      if (error instanceof RequestFailure) throw error;
+      const what = `answered what is no introspection: ${(error as Error).message}`;
+      throw new RequestFailure('malformed', `${config.endpoint} ${what}`);
+    }
+  };
+}

@@ -1,0 +1,199 @@
+// Exchanges a caller's access token at its issuer for one that is meant for an upstream (RFC 8693), and keeps what it gets for a while.
+import type { webcrypto } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import {
+  type AuthorizationServer,
+  genericTokenEndpointRequest,
+  processGenericTokenEndpointResponse,
+  ResponseBodyError,
+} from 'oauth4webapi';
+import { credentialRefused, exchangeUnavailable } from '../authn/errors.ts';
+import type { ExchangeConfig } from '../config/schema/config.ts';
+import { GatewayError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { boundedTransport, clientAuthenticationOf, type TransportOptions } from './client-auth.ts';
+import { createBoundedConnections, RequestFailure } from './http-client.ts';
+import { createInquiry, digestOf, type InquiryFailure } from './single-flight.ts';
+
+/** What came of asking; a closed list, used as a metric label. */
+export type ExchangeOutcome = 'exchanged' | 'refused' | InquiryFailure;
+
+export interface TokenExchange {
+  /**
+   * The Authorization header for the upstream; a promise where the issuer must be asked. `expiresAt` is the token's own end. Throws `denied` when
+   * the issuer refuses, `idp_unavailable` when it gives no usable answer, `invalid_token` for a token that is accepted by tolerance only.
+   */
+  exchange(token: string, expiresAt: number | undefined, nowMs: number): string | Promise<string>;
+  /** Ends its connections once the questions under way are answered. */
+  close(): void;
+}
+
+export interface TokenExchangeOptions {
+  /** The upstream's name. */
+  readonly name: string;
+  readonly config: ExchangeConfig;
+  /** Of the tokens: the audience of the gateway's own assertions as a client. */
+  readonly issuer: string;
+  /** Of `clientKeyFile`. */
+  readonly clientKey: webcrypto.CryptoKey | undefined;
+  readonly log: Log;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly observe: { tokenExchanged(upstream: string, outcome: ExchangeOutcome): void };
+}
+
+interface Exchanged {
+  /** Undefined for a token that the issuer refused to exchange. */
+  readonly authorization: string | undefined;
+  /** How long the issuer says that it is good for; undefined when it does not say. */
+  readonly lifetimeMs: number | undefined;
+}
+
+interface Kept {
+  readonly authorization: string | undefined;
+  readonly untilMs: number;
+}
+
+type Question = (token: string) => Promise<Exchanged>;
+
+const grantType = 'urn:ietf:params:oauth:grant-type:token-exchange';
+const accessToken = 'urn:ietf:params:oauth:token-type:access_token';
+/** RFC 8693 §3: a JWT may be named by what it is instead of by what it is for. */
+const issuedTypes: readonly unknown[] = [accessToken, 'urn:ietf:params:oauth:token-type:jwt'];
+const totalTimeoutMs = 5000;
+const maxBodyBytes = 64 * 1024;
+const maxConnections = 16;
+/** What RFC 6749 §5.2 and issuers use for errors that are told in JSON. */
+const statuses = [200, 400, 401, 403];
+/** Said of the gateway or of the server, not of the token: somebody else's would fare no better (RFC 6749 §5.2). */
+const errorsOfOurs = new Set([
+  ...['invalid_client', 'unauthorized_client', 'unsupported_grant_type'],
+  ...['server_error', 'temporarily_unavailable'],
+]);
+const maxEntries = 10_000;
+const maxCacheBytes = 32 * 1024 * 1024;
+/** A token is not sent on when less is left: it has to arrive. */
+const maxMarginMs = 10_000;
+/** A client that tries again at once does not reach the issuer. */
+const refusedForMs = 5000;
+/** RFC 6750 §2.1: b64token. */
+const bearerForm = /^[A-Za-z0-9\-._~+/]{1,8192}=*$/;
+
+/** Creates it; nothing is asked yet. What it keeps is known by the digest of the caller's token, which itself is kept nowhere. */
+export function createTokenExchange(options: TokenExchangeOptions): TokenExchange {
+  const { name, log, now, observe } = options;
+  const connections = createBoundedConnections(totalTimeoutMs, maxConnections);
+  const ask = createQuestion(options, { connections, timeoutMs: totalTimeoutMs, maxBytes: maxBodyBytes, statuses });
+  const kept = new LRUCache<string, Kept>({ max: maxEntries, maxSize: maxCacheBytes, sizeCalculation: sizeOf });
+  const inquire = createInquiry<Exchanged>({
+    async ask(token) {
+      const answer = await ask(token);
+      observe.tokenExchanged(name, answer.authorization === undefined ? 'refused' : 'exchanged');
+      return answer;
+    },
+    unavailable(reason, failure) {
+      observe.tokenExchanged(name, reason);
+      if (failure !== undefined) {
+        log.warn({ upstream: name, reason, error: failure.message }, 'a token could not be exchanged');
+      }
+      return exchangeUnavailable(failure);
+    },
+    now,
+  });
+
+  async function exchangeNow(digest: string, token: string, expiresAt: number | undefined, nowMs: number) {
+    const answer = await inquire(digest, token);
+    const untilMs = keepUntil(answer, expiresAt, nowMs);
+    if (untilMs > nowMs) kept.set(digest, { authorization: answer.authorization, untilMs });
+    return answer.authorization ?? refuse();
+  }
+
+  return {
+    exchange(token, expiresAt, nowMs) {
+      if (expiresAt !== undefined && expiresAt <= nowMs) throw credentialRefused('access-token', 'expired');
+      const digest = digestOf(token);
+      const known = kept.get(digest);
+      if (known !== undefined && nowMs < known.untilMs) return known.authorization ?? refuse();
+      return exchangeNow(digest, token, expiresAt, nowMs);
+    },
+    close: connections.close,
+  };
+}
+
+/** Never beyond the end of either token; not at all where the issuer does not say when that is. */
+function keepUntil({ authorization, lifetimeMs }: Exchanged, expiresAt: number | undefined, nowMs: number): number {
+  if (authorization === undefined) return nowMs + refusedForMs;
+  if (lifetimeMs === undefined) return nowMs;
+  const marginMs = Math.min(maxMarginMs, lifetimeMs / 2);
+  return Math.min(nowMs + lifetimeMs - marginMs, expiresAt ?? Number.POSITIVE_INFINITY);
+}
+
+function refuse(): never {
+  throw new GatewayError(
+    'denied',
+    'The authorization server grants nothing for the server behind this gateway on your access token. Ask there for access, or obtain a new token.',
+    { reason: 'exchange_refused', detail: { identity: { exchange: 'refused' } } },
+  );
+}
+
+/** One question. Throws a RequestFailure for what is neither a token nor a refusal. */
+function createQuestion(options: TokenExchangeOptions, transport: TransportOptions): Question {
+  const { config, issuer, clientKey } = options;
+  const server: AuthorizationServer = { issuer, token_endpoint: config.endpoint };
+  const client = { client_id: config.clientId };
+  const authentication = clientAuthenticationOf(config, clientKey);
+  const parameters = parametersOf(config);
+  return async (token) => {
+    const form = { ...parameters, subject_token: token };
+    try {
+      const sent = boundedTransport(transport);
+      const response = await genericTokenEndpointRequest(server, client, authentication, grantType, form, sent);
+      return readToken(await processGenericTokenEndpointResponse(server, client, response), token);
+    } catch (error) {
+      if (error instanceof RequestFailure) throw error;
+      if (error instanceof ResponseBodyError) return readError(error, token, options);
+      throw new RequestFailure('malformed', `${config.endpoint} answered ${(error as Error).message}`);
+    }
+  };
+}
+
+/** Throws an Error that says what is wrong about the answer. */
+function readToken(answer: Readonly<Record<string, unknown>>, presented: string): Exchanged {
+  const { access_token: issued, issued_token_type: type, token_type: use, expires_in: seconds } = answer;
+  if (typeof issued !== 'string' || !bearerForm.test(issued)) throw new Error('with no usable token');
+  if (use !== 'bearer') throw new Error('with a token that is not for Bearer');
+  if (!issuedTypes.includes(type)) throw new Error('with another type of token than an access token');
+  if (issued === presented) throw new Error('with the token that it was to exchange');
+  return { authorization: `Bearer ${issued}`, lifetimeMs: typeof seconds === 'number' ? seconds * 1000 : undefined };
+}
+
+/** An OAuth error (RFC 6749 §5.2) is a refusal, unless it is about the gateway or the server itself. */
+function readError(error: ResponseBodyError, token: string, { name, config, log }: TokenExchangeOptions): Exchanged {
+  const { error: code, error_description: text, status } = error;
+  const said = { error: printable(code), description: printable((text ?? '').replaceAll(token, '…')) };
+  if (errorsOfOurs.has(code)) {
+    const what = `${config.endpoint} answered ${status}: ${said.error} ${said.description}`;
+    throw new RequestFailure('status', what, { status });
+  }
+  log.warn({ upstream: name, ...said }, 'the issuer refused to exchange a token for this upstream');
+  return { authorization: undefined, lifetimeMs: undefined };
+}
+
+function parametersOf({ audience, resource, scopes }: ExchangeConfig): Record<string, string> {
+  return {
+    subject_token_type: accessToken,
+    requested_token_type: accessToken,
+    ...(audience !== undefined && { audience }),
+    ...(resource !== undefined && { resource }),
+    ...(scopes.length > 0 && { scope: scopes.join(' ') }),
+  };
+}
+
+/** What somebody else wrote, fit for one line of the log. */
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e…]/g, '?').slice(0, 200);
+}
+
+function sizeOf({ authorization }: Kept, digest: string): number {
+  return digest.length + (authorization?.length ?? 0);
+}

@@ -1,0 +1,151 @@
+// The assertion: a short-lived JWT (RFC 7519, RFC 9068 §2.2) in which the gateway tells an upstream who is calling. Signed once, used until it is old.
+import { randomUUID } from 'node:crypto';
+import { CompactSign } from 'jose';
+import { LRUCache } from 'lru-cache';
+import type { Caller, Principal } from '../../authn/principal.ts';
+import type { AssertionConfig } from '../../config/schema/config.ts';
+import { GatewayError } from '../../errors.ts';
+import type { AssertionKey } from './assertion-key.ts';
+import { parseUsername, renderUsername, type UsernameTemplate } from './username.ts';
+
+/** Makes the Authorization header of one caller; a promise only where something must be signed. */
+type Assert = (caller: Caller, nowMs: number) => string | Promise<string>;
+
+/** What is said of one caller, whenever it is said. */
+interface Identity {
+  /** All claims but those of time. */
+  readonly claims: Readonly<Record<string, unknown>>;
+  /** The claims as text: equal for equal identities. */
+  readonly text: string;
+  /** The first end of what was presented, in milliseconds since 1970. */
+  readonly endsAt: number;
+}
+
+interface Signed {
+  readonly authorization: string | Promise<string>;
+  readonly reuseUntilMs: number;
+}
+
+const maxEntries = 10_000;
+const maxCacheBytes = 32 * 1024 * 1024;
+/** Larger ones would not get past the header limits of common servers. */
+const maxClaimsLength = 6144;
+/** An assertion is not sent on when less is left: it has to arrive, at an upstream whose clock may be ahead. */
+const maxMarginMs = 10_000;
+
+/**
+ * Compiles the assertion of one upstream. The first of `keys` signs. What it makes throws GatewayError `denied` when the identity lacks what the
+ * upstream needs, `invalid_token` when the credential is at its end.
+ */
+export function compileAssertion(
+  config: AssertionConfig,
+  issuer: string,
+  keys: readonly [AssertionKey, ...AssertionKey[]],
+): Assert {
+  const identityOf = compileIdentityClaims(config, issuer);
+  const sign = compileSigner(keys[0]);
+  const signed = new LRUCache<string, Signed>({ max: maxEntries, maxSize: maxCacheBytes, sizeCalculation: sizeOf });
+  const marginMs = Math.min(maxMarginMs, config.lifetime / 2);
+
+  return (caller, nowMs) => {
+    const { claims, text, endsAt } = identityOf(caller);
+    const endsEarly = endsAt < nowMs + config.lifetime;
+    const key = endsEarly ? `${endsAt} ${text}` : text;
+    const known = signed.get(key);
+    if (known !== undefined && nowMs < known.reuseUntilMs) return known.authorization;
+    const exp = Math.floor((endsEarly ? endsAt : nowMs + config.lifetime) / 1000);
+    if (exp * 1000 <= nowMs) throw expired();
+    if (text.length > maxClaimsLength) throw tooLarge();
+    const remember = (authorization: string | Promise<string>) =>
+      signed.set(key, { authorization, reuseUntilMs: exp * 1000 - (endsEarly ? 0 : marginMs) });
+    const pending = sign({ ...claims, jti: randomUUID(), iat: Math.floor(nowMs / 1000), exp });
+    remember(pending);
+    pending.then(remember, () => signed.delete(key));
+    return pending;
+  };
+}
+
+function compileSigner({ privateKey, algorithm, kid }: AssertionKey): (payload: object) => Promise<string> {
+  const header = { alg: algorithm, kid, typ: 'JWT' };
+  return async (payload) => {
+    const signer = new CompactSign(Buffer.from(JSON.stringify(payload)));
+    return `Bearer ${await signer.setProtectedHeader(header).sign(privateKey)}`;
+  };
+}
+
+/** A remembered token gives the same caller each time; what is made of one is kept as long as it is. */
+function compileIdentityClaims(config: AssertionConfig, issuer: string): (caller: Caller) => Identity {
+  const usernames = new Map(Object.entries(config.username).map(([name, text]) => [name, parseUsername(text)]));
+  const known = new WeakMap<Caller, Identity>();
+  return (caller) => {
+    let identity = known.get(caller);
+    if (identity === undefined) {
+      const { principal } = caller;
+      const template = usernames.get(principal.authenticator) ?? usernames.get('default');
+      const scope = [...new Set([...caller.scopes, ...config.scopes])].join(' ');
+      const claims = { ...claimsOf(principal, config, issuer, usernameOf(principal, template)), scope };
+      identity = { claims, text: JSON.stringify(claims), endsAt: endOf(caller) };
+      known.set(caller, identity);
+    }
+    return identity;
+  };
+}
+
+function usernameOf(principal: Principal, template: UsernameTemplate | undefined): string {
+  const rendered = template === undefined ? { missing: 'username' } : renderUsername(template, principal);
+  if ('username' in rendered) return rendered.username;
+  throw new GatewayError(
+    'denied',
+    `Your credential does not say who you are to the upstream: it lacks a usable "${rendered.missing}". Use one that has it, or ask the operator of this gateway.`,
+    { reason: 'identity', detail: { identity: { missing: rendered.missing } } },
+  );
+}
+
+/** `act` is who acts for that name, as the gateway knows it (RFC 8693 §4.1): the client, and by whose word. */
+function claimsOf(principal: Principal, config: AssertionConfig, issuer: string, username: string): Identity['claims'] {
+  const { clientId } = principal;
+  const mapped = Object.entries(config.claims).flatMap(([ours, name]) =>
+    Object.hasOwn(principal.claims, name) ? [[ours, principal.claims[name]]] : [],
+  );
+  return {
+    ...Object.fromEntries(mapped),
+    iss: issuer,
+    aud: config.audience,
+    sub: username,
+    preferred_username: username,
+    ...(clientId !== undefined && {
+      client_id: clientId,
+      azp: clientId,
+      act: { iss: principal.issuer, sub: clientId },
+    }),
+  };
+}
+
+function endOf({ principal, certificate, certificateUntil }: Caller): number {
+  const never = Number.POSITIVE_INFINITY;
+  return Math.min(principal.expiresAt ?? never, certificate?.expiresAt ?? never, certificateUntil ?? never);
+}
+
+function sizeOf({ authorization }: Signed, key: string): number {
+  return key.length + (typeof authorization === 'string' ? authorization.length : 2 * key.length);
+}
+
+/** Accepted by `clockTolerance` alone: nothing that is still valid can be made of it. */
+function expired(): GatewayError {
+  return new GatewayError(
+    'invalid_token',
+    'The credential is at its end. Obtain a new one from its authorization server.',
+    { reason: 'expired' },
+  );
+}
+
+function tooLarge(): GatewayError {
+  return new GatewayError(
+    'denied',
+    'Your identity is too large to be passed on. Ask for a credential with less in it.',
+    {
+      reason: 'identity',
+      detail: { identity: { tooLarge: true } },
+    },
+  );
+}
