@@ -29,3 +29,12 @@ export interface McpMessage {
   /** What was read and what is forwarded: the same bytes. */
   readonly bytes: Buffer;
 }
+
+/** Yields the parsed value, the same at every call; undefined when there are no bytes. The bytes have been scanned before. */
+export function lazyArguments(bytes: Buffer | undefined): () => unknown {
+  let parsed: unknown;
+  return () => {
+    if (bytes !== undefined) parsed ??= JSON.parse(bytes.toString('utf8'));
+    return parsed;
+  };
+}

@@ -4,8 +4,7 @@ import { parsePointer } from '../json/pointer.ts';
 import { scanJson } from '../json/scanner.ts';
 import { compileShape, type Member, type Shape } from '../json/shape.ts';
 import { textOf } from '../json/tokens.ts';
-import { lazyArguments } from './lazy-arguments.ts';
-import type { McpMessage } from './message.ts';
+import { lazyArguments, type McpMessage } from './message.ts';
 
 /** JSON pointers (RFC 6901) into the arguments of the tool: where the name of the tool that is called stands, and where its arguments. */
 export interface CallMetaToolConfig {

@@ -11,8 +11,7 @@ import {
   slot,
   stringOf,
 } from './envelope.ts';
-import { lazyArguments } from './lazy-arguments.ts';
-import type { McpMessage, McpTarget } from './message.ts';
+import { lazyArguments, type McpMessage, type McpTarget } from './message.ts';
 import { isNotificationName, type Method, methodOf } from './methods.ts';
 
 /**

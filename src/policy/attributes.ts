@@ -14,3 +14,14 @@ export interface Facts {
   /** Milliseconds since 1970. */
   readonly now: number;
 }
+
+export type Selector = (facts: Facts) => boolean;
+
+/** Denials look at the meta-tool a call came through as well as at what it reaches; allowances at what it reaches only. */
+export type Effect = 'allow' | 'deny';
+
+export interface SelectorOptions {
+  readonly effect: Effect;
+  /** The names of all configured authenticators: what may stand before the `/` of a qualified client. */
+  readonly authenticators: readonly string[];
+}

@@ -1,13 +1,15 @@
 // Configured rules → policy. Everything that a decision needs is compiled here, so that deciding parses nothing.
 import type { McpRuleConfig, PathRuleConfig } from '../config/schema/config.ts';
+import type { Selector, SelectorOptions } from './attributes.ts';
 import { compileCondition } from './condition.ts';
-import { compileRequirement } from './requirement.ts';
-import type { Policy, Rule } from './rule.ts';
-import { compileClaims } from './select-claims.ts';
-import { compileNetworkSelector } from './select-networks.ts';
-import { compileHttpMethods, compilePaths } from './select-path.ts';
-import type { Selector, SelectorOptions } from './selector.ts';
-import { compileClients } from './selectors.ts';
+import { compileRequirement, type Policy, type Rule } from './rule.ts';
+import {
+  compileClaims,
+  compileClients,
+  compileHttpMethods,
+  compileNetworkSelector,
+  compilePaths,
+} from './selectors.ts';
 import { compileTarget } from './target.ts';
 
 export { type Policy, scopesOf } from './rule.ts';

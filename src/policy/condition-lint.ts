@@ -1,6 +1,6 @@
 // What is likely wrong in a condition that compiles: fields that may be absent, and arithmetic that JSON numbers do not have.
 import type { ASTNode } from '@marcbachmann/cel-js';
-import { parseCondition } from './condition-expression.ts';
+import { parseCondition } from './condition.ts';
 import { operands } from './condition-syntax.ts';
 
 /**

@@ -1,8 +1,14 @@
 // CEL conditions: compiled when the file is loaded, bounded when they run, and an error in one is never an answer.
 
+import {
+  TypeError as CelTypeError,
+  Environment,
+  EvaluationError,
+  ParseError,
+  type ParseResult,
+} from '@marcbachmann/cel-js';
 import type { Facts } from './attributes.ts';
-import { parseCondition } from './condition-expression.ts';
-import { hasLoop, namesIn } from './condition-syntax.ts';
+import { checkSyntax, hasLoop, namesIn } from './condition-syntax.ts';
 
 export { conditionWarnings, unguardedFields } from './condition-lint.ts';
 
@@ -90,4 +96,39 @@ function countValues(value: unknown, counted: number): number {
     total = countValues(inner, total);
   }
   return total;
+}
+
+const environment = new Environment({
+  homogeneousAggregateLiterals: false,
+  limits: { maxAstNodes: 1000, maxDepth: 32, maxListElements: 256, maxMapEntries: 64, maxCallArguments: 8 },
+})
+  .registerVariable('principal', 'map')
+  .registerVariable('args', 'map')
+  .registerVariable('tool', 'string')
+  .registerVariable('route', 'string')
+  .registerVariable('request', 'map');
+
+/**
+ * Parses and checks a condition. Throws an Error whose message can be shown beside the place in the file: syntax, unknown variables and functions,
+ * wrong types, a result that is not a boolean, or a shape whose cost the caller of a tool could blow up.
+ */
+export function parseCondition(source: string): ParseResult {
+  try {
+    const expression = environment.parse(source);
+    checkSyntax(expression.ast);
+    const { valid, type, error } = expression.check();
+    if (!valid) throw error;
+    if (type !== 'bool' && type !== 'dyn') throw new Error(`the condition yields ${type}, not true or false`);
+    return expression;
+  } catch (error) {
+    throw new Error(publicMessage(error), { cause: error });
+  }
+}
+
+function publicMessage(error: unknown): string {
+  if (error instanceof ParseError || error instanceof CelTypeError || error instanceof EvaluationError) {
+    const at = error.range === undefined ? '' : ` at character ${error.range.start + 1}`;
+    return `${error.summary}${at}`;
+  }
+  return error instanceof Error ? error.message : 'the condition cannot be read';
 }

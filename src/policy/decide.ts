@@ -1,12 +1,9 @@
 // May they? Facts and policy in, one decision out: pure, synchronous, and a denial unless a rule says otherwise.
-
 import type { Facts } from './attributes.ts';
 import { type Condition, conditionVariables } from './condition.ts';
 import type { Decision, DenialReason } from './decision.ts';
-import { isOpen } from './open-methods.ts';
-import { hasDemandedCredentials, missingScopes, requiredScopes } from './requirement.ts';
-import { isDangerousUri } from './resource-uri.ts';
-import type { Policy, Rule } from './rule.ts';
+import { hasDemandedCredentials, missingScopes, type Policy, type Rule, requiredScopes } from './rule.ts';
+import { isDangerousUri } from './target.ts';
 
 /**
  * The first rule whose selectors all match governs, whatever it then demands. Where none does, the open methods of an MCP route are allowed
@@ -86,4 +83,31 @@ function evaluate(condition: Condition, facts: Facts): boolean | 'error' {
   } catch {
     return 'error';
   }
+}
+
+/** By exact name. Lists are filtered on their way back; what a `subscriptions/listen` subscribes to needs a rule. */
+const openMethods: ReadonlySet<string> = new Set([
+  'initialize',
+  'notifications/initialized',
+  'notifications/cancelled',
+  'notifications/progress',
+  'notifications/roots/list_changed',
+  'ping',
+  'server/discover',
+  'subscriptions/listen',
+  'logging/setLevel',
+  'tools/list',
+  'resources/list',
+  'resources/templates/list',
+  'prompts/list',
+]);
+
+/** The verbs of the transport that carry no message: opening a stream and ending a session. */
+const openVerbs: ReadonlySet<string> = new Set(['GET', 'DELETE']);
+
+/** Reports whether a request on an MCP route needs no rule. Client responses belong to a stream that is already theirs. */
+export function isOpen({ message, http }: Facts): boolean {
+  if (message === undefined) return openVerbs.has(http.method);
+  if (message.method === undefined) return message.kind === 'response';
+  return message.target === undefined && openMethods.has(message.method);
 }

@@ -1,5 +1,7 @@
 // Selects by the client that is calling: `clients: [ai_agent_prod]` or, qualified, `corp-oauth/ai_agent_prod`.
-import type { Selector } from './selector.ts';
+
+import { compileNetworks } from '../ip-ranges.ts';
+import type { Selector } from './attributes.ts';
 
 export interface ClientEntry {
   /** Undefined in a bare entry, which matches whichever authenticator named the client. */
@@ -33,4 +35,56 @@ export function compileClients(entries: readonly string[], authenticators: reado
     if (caller === undefined || clientId === undefined) return false;
     return bare.has(clientId) || qualified.get(caller.principal.authenticator)?.has(clientId) === true;
   };
+}
+
+export type ClaimValue = string | number | boolean;
+
+/** A claim that is a list has each of its elements as a value. Nothing is converted: "1" is not 1. */
+export function compileClaims(claims: Readonly<Record<string, readonly ClaimValue[]>>): Selector {
+  const wanted = Object.entries(claims).map(([claim, values]) => ({ claim, values: new Set<unknown>(values) }));
+  return ({ caller }) => {
+    const present = caller?.principal.claims;
+    if (present === undefined) return false;
+    return wanted.every(({ claim, values }) => {
+      if (!Object.hasOwn(present, claim)) return false;
+      const value = present[claim];
+      return Array.isArray(value) ? value.some((element) => values.has(element)) : values.has(value);
+    });
+  };
+}
+
+/** Throws an Error that names a range that is none. */
+export function compileNetworkSelector(ranges: readonly string[]): Selector {
+  const contains = compileNetworks(ranges);
+  return ({ client }) => contains(client.address);
+}
+
+/** HEAD follows GET. */
+export function compileHttpMethods(methods: readonly string[]): Selector {
+  const wanted = new Set(methods);
+  if (wanted.has('GET')) wanted.add('HEAD');
+  return ({ http }) => wanted.has(http.method);
+}
+
+/** `/api/*` is `/api` and everything below it at a segment boundary, anything else is exact; one trailing slash of the request is ignored. */
+export function compilePaths(patterns: readonly string[]): Selector {
+  const matchers = patterns.map(compilePath);
+  return ({ http }) => matchers.some((matches) => matches(http.path));
+}
+
+function compilePath(pattern: string): (path: string) => boolean {
+  const exact = withoutTrailingSlash(pattern.endsWith('/*') ? pattern.slice(0, -2) : pattern);
+  if (!pattern.endsWith('/*')) return (path) => withoutTrailingSlash(path) === exact;
+  const below = `${exact}/`;
+  return (path) => path === exact || path.startsWith(below);
+}
+
+function withoutTrailingSlash(path: string): string {
+  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
+}
+
+/** Reports whether every path that `narrower` matches is matched by `wider` too. */
+export function pathCovers(wider: string, narrower: string): boolean {
+  const base = narrower.endsWith('/*') ? narrower.slice(0, -2) || '/' : narrower;
+  return (wider.endsWith('/*') || !narrower.endsWith('/*')) && compilePath(wider)(base);
 }

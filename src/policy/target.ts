@@ -1,8 +1,8 @@
 // Selects by what an MCP message is about: `tools`, `resources`, `prompts` and `methods`.
 import type { McpTargetKind } from '../mcp/message.ts';
+import type { Effect, Selector } from './attributes.ts';
 import { type Coverage, type CoverageOf, compileCoverage, compileGlob, compileGlobs, type Matcher } from './glob.ts';
 import type { Item } from './list-item.ts';
-import type { Effect, Selector } from './selector.ts';
 
 export interface TargetSelectorConfig {
   readonly tools?: readonly string[] | undefined;
@@ -101,4 +101,14 @@ function checkMethods(globs: readonly string[], kinds: readonly McpTargetKind[])
 export function methodsOfKinds(config: TargetSelectorConfig): readonly string[] {
   const kinds = (['tools', 'resources', 'prompts'] as const).filter((key) => config[key] !== undefined);
   return kinds.flatMap((key) => methodsTo[kindOf[key]]);
+}
+
+/** Dot segments, encoded `.` `/` `\` `%` and controls, and controls themselves. Each expression walks the text once. */
+const dotSegment = /(?:^|[/\\:])\.{1,2}(?:$|[/\\?#])/;
+const encodedDelimiter = /%(?:2e|2f|5c|25|[01][0-9a-f]|7f)/i;
+const control = /\p{Cc}/u;
+
+/** Reports whether a URI could name something else than it appears to. */
+export function isDangerousUri(uri: string): boolean {
+  return dotSegment.test(uri) || encodedDelimiter.test(uri) || control.test(uri);
 }

@@ -1,7 +1,7 @@
 // Lint: rules that can never govern, because an earlier one matches everything that they match.
 import type { RuleConfig } from '../config/schema/config.ts';
 import { covers } from './glob.ts';
-import { pathCovers } from './select-path.ts';
+import { pathCovers } from './selectors.ts';
 import { methodsOfKinds, type TargetSelectorConfig } from './target.ts';
 
 export interface ShadowedRule {

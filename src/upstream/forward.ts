@@ -3,15 +3,17 @@ import type { ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { type BodyFilter, filteredHeaders } from './body-filter.ts';
 import type { Connection } from './connection-pool.ts';
-import { deliver, deliverEnd, eventStreamOf } from './delivery.ts';
 import { credentialRefused, type UpstreamFailure, upstreamError, upstreamFailure } from './errors.ts';
-import { leaveBehind } from './left-behind.ts';
 import { type ResponseHead, relayResponseHeaders } from './response-headers.ts';
 import { createEventBoundary } from './sse-boundary.ts';
 import {
+  deliver,
+  deliverEnd,
+  eventStreamOf,
   type ForwardOptions,
   type ForwardRequest,
   type ForwardResult,
+  leaveBehind,
   openPassage,
   type Passage,
   settle,

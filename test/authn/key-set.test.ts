@@ -1,7 +1,6 @@
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { hasRocaFingerprint } from '../../src/authn/rsa-strength.ts';
-import { parseKeySet } from '../../src/authn/token/jwk.ts';
+import { hasRocaFingerprint, parseKeySet } from '../../src/authn/token/jwk.ts';
 import { createKeySet, type KeySet, type KeySetOptions } from '../../src/authn/token/jwks.ts';
 import { metadataAddresses } from '../../src/authn/token/jwks-source.ts';
 import { GatewayError } from '../../src/errors.ts';

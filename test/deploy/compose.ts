@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { duration } from '../../src/config/units.ts';
+import { duration } from '../../src/config/schema/values.ts';
 import { checkConfiguration } from './configuration.ts';
 import { deployTools, root } from './tools.ts';
 

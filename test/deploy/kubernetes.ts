@@ -4,7 +4,7 @@ import { strict as assert } from 'node:assert';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { duration } from '../../src/config/units.ts';
+import { duration } from '../../src/config/schema/values.ts';
 import { checkConfiguration } from './configuration.ts';
 import { checkSecretSwap } from './secret-swap.ts';
 import { deployTools, helm, root, run } from './tools.ts';

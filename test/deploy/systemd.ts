@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { duration } from '../../src/config/units.ts';
+import { duration } from '../../src/config/schema/values.ts';
 import { createClient } from '../support/client.ts';
 import { checkConfiguration } from './configuration.ts';
 import { callOf, freePort, gatewayCommand, startScene } from './scene.ts';

@@ -4,28 +4,27 @@ import { dirname, join, relative } from 'node:path';
 import t from 'tap';
 
 const source = join(import.meta.dirname, '../../src');
-const everywhere = ['errors', 'log', 'networks'];
+const everywhere = ['errors', 'log', 'ip-ranges'];
 /** For each room: what it may import, and of which rooms it may import types only. */
 const allowed: Record<string, { values: string[]; types: string[] }> = {
   errors: { values: [], types: [] },
   log: { values: [], types: [] },
-  networks: { values: [], types: [] },
-  metrics: { values: [], types: ['http'] },
+  'ip-ranges': { values: [], types: [] },
+  metrics: { values: [], types: ['gateway'] },
   policy: { values: [], types: ['authn', 'mcp', 'config'] },
-  mcp: { values: [], types: [] },
-  authn: { values: [], types: ['config', 'audit', 'upstream', 'http'] },
+  json: { values: [], types: [] },
+  mcp: { values: ['json'], types: [] },
+  oauth: { values: ['authn'], types: ['config'] },
+  authn: { values: ['oauth'], types: ['config', 'audit', 'upstream', 'http'] },
   audit: { values: [], types: ['config', 'authn', 'upstream', 'http'] },
   upstream: { values: [], types: ['config', 'authn', 'audit', 'http'] },
   http: { values: [], types: ['config', 'authn', 'audit', 'upstream', 'mcp', 'policy'] },
-  config: { values: ['authn', 'policy', 'mcp', 'http', 'upstream', 'audit'], types: [] },
+  config: { values: ['oauth', 'authn', 'policy', 'mcp', 'http', 'upstream', 'audit'], types: [] },
   dev: { values: [], types: ['config', 'cli'] },
-  gateway: { values: ['config', 'http', 'authn', 'policy', 'mcp', 'upstream', 'audit', 'metrics'], types: [] },
+  gateway: { values: ['config', 'http', 'oauth', 'authn', 'policy', 'mcp', 'upstream', 'audit', 'metrics'], types: [] },
   cli: { values: ['config', 'audit', 'gateway', 'dev'], types: [] },
   main: { values: ['cli'], types: [] },
 };
-
-/** What counts stands beside what is counted. */
-const roomOfFile: Record<string, string> = { tally: 'metrics' };
 
 t.test('every import goes the way the house allows', (t) => {
   for (const file of readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) =>
@@ -52,7 +51,7 @@ t.test('only cli/dev imports dev, only cli imports the gateway', (t) => {
   )) {
     for (const { target } of importsOf(file)) {
       if (target === 'dev' && roomOf(file) !== 'dev') t.equal(file, join('cli', 'dev.ts'));
-      if (target === 'gateway' && roomOf(file) !== 'gateway') t.equal(roomOf(file), 'cli');
+      if (target === 'gateway' && roomOf(file) !== 'gateway') t.ok(['cli', 'metrics'].includes(roomOf(file)), file);
     }
   }
   t.end();
@@ -77,6 +76,5 @@ function targetOf(file: string, specifier: string): string {
 }
 
 function roomOf(file: string): string {
-  const first = file.split(/[/\\]/)[0]!.replace(/\.ts$/, '');
-  return roomOfFile[first] ?? first;
+  return file.split(/[/\\]/)[0]!.replace(/\.ts$/, '');
 }

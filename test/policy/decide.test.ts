@@ -1,7 +1,7 @@
 // Policies in YAML, and who may do what under them.
 import t from 'tap';
 import { decide } from '../../src/policy/decide.ts';
-import { denial } from '../../src/policy/denial.ts';
+import { denial } from '../../src/policy/decision.ts';
 import {
   agent,
   assertTable,

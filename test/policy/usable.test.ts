@@ -7,7 +7,7 @@ import { readMessage } from '../../src/mcp/read-message.ts';
 import { compileMcpRules, type Policy } from '../../src/policy/compile.ts';
 import { decide } from '../../src/policy/decide.ts';
 import { anyToolThrough, type Item, itemOf, templateItem } from '../../src/policy/list-item.ts';
-import { type Usability, usabilityOf } from '../../src/policy/usable.ts';
+import { type Usability, usabilityOf } from '../../src/policy/visibility.ts';
 import { agent, callerOf, factsOf, frontend, mcpPolicy, type Request, reporting, rpc } from './scene.ts';
 
 const list = rpc('tools/list');

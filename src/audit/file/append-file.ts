@@ -1,6 +1,6 @@
 // One file that is only appended to: its descriptor, how many bytes of it are written, and whether the descriptor is still that of the file.
 import fs from 'node:fs';
-import { open } from 'node:fs/promises';
+import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** The calls on the path of a record; an argument, so that tests can make a disk slow or broken. */
@@ -73,3 +73,17 @@ function promised<T>(call: (done: (error: NodeJS.ErrnoException | null, result?:
 }
 
 function ignore(): undefined {}
+
+/** Like `mkdir -p`. Node's own recursive form never returns on file systems that refuse new directories with ENOENT, such as /proc. */
+export async function createDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o750 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    const parent = dirname(path);
+    if (code !== 'ENOENT' || parent === path) throw error;
+    await createDirectory(parent);
+    await mkdir(path, { mode: 0o750 });
+  }
+}

@@ -2,8 +2,7 @@
 import 'reflect-metadata';
 import { constants, type KeyObject, verify } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
-import { readDerElements } from '../der.ts';
-import { canonicalSerialNumber, nameDer } from './x509.ts';
+import { canonicalSerialNumber, nameDer, readDerElements } from './x509.ts';
 
 export interface RevocationList {
   /** DER of the issuer's name in Base64. */

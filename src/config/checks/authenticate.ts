@@ -1,10 +1,9 @@
 // Checks of a route's `authenticate` and `certificateFor`: names that exist, alternatives that can be told apart and met.
 import { clientAuthorities } from '../../authn/certificate/source.ts';
 import { parseClientEntry } from '../../policy/selectors.ts';
-import { type Alternative, type Alternatives, alternativesOf, type NamedAuthenticator } from '../alternatives.ts';
 import type { Path } from '../problem.ts';
-import type { AuthenticatorConfig, RouteConfig } from '../schema/config.ts';
-import { suggestion } from '../suggest.ts';
+import type { AuthenticateConfig, AuthenticatorConfig, RouteConfig } from '../schema/config.ts';
+import { suggestion } from '../schema-errors.ts';
 import type { Review } from './report.ts';
 
 export function checkAuthenticate(review: Review, route: RouteConfig, base: Path): void {
@@ -149,4 +148,58 @@ function checkCertificateFor(review: Review, clients: readonly string[], { requi
     const message = `no mtls entry has the clientId ${review.show(clientId)}${suggestion(clientId, new Set(known))}`;
     review.error([...path, index], message);
   });
+}
+
+export interface NamedAuthenticator {
+  readonly name: string;
+  readonly path: Path;
+}
+
+/** The authenticators that must all be there. */
+export interface Alternative {
+  readonly path: Path;
+  readonly members: readonly NamedAuthenticator[];
+}
+
+export interface Alternatives {
+  /** Empty for `none`. */
+  readonly required: readonly Alternative[];
+  readonly optional: readonly NamedAuthenticator[];
+}
+
+/** Reads the three forms; `base` is the path of `authenticate`. */
+export function alternativesOf(config: AuthenticateConfig, base: Path): Alternatives {
+  if (typeof config === 'string') {
+    if (config === 'none') return { required: [], optional: [] };
+    return { required: [{ path: base, members: [{ name: config, path: base }] }], optional: [] };
+  }
+  const named = (names: readonly string[], path: Path) =>
+    names.map((name, index) => ({ name, path: [...path, index] }));
+  const anyOf = (config.anyOf ?? []).map((member, index): Alternative => {
+    const path = [...base, 'anyOf', index];
+    if (typeof member === 'string') return { path, members: [{ name: member, path }] };
+    return { path, members: named(member.allOf, [...path, 'allOf']) };
+  });
+  const allOf = config.allOf && { path: [...base, 'allOf'], members: named(config.allOf, [...base, 'allOf']) };
+  return {
+    required: allOf === undefined ? anyOf : [...anyOf, allOf],
+    optional: named(config.optional ?? [], [...base, 'optional']),
+  };
+}
+
+/**
+ * The authenticators whose principal may act on the route, and so name the client: a token or key goes before a certificate, which acts
+ * only where it is all that an alternative asks for.
+ */
+export function actingAuthenticators(
+  { required, optional }: Alternatives,
+  authenticators: Readonly<Record<string, AuthenticatorConfig>>,
+): string[] {
+  const isCertificate = (name: string) => Object.hasOwn(authenticators, name) && authenticators[name]?.type === 'mtls';
+  const acting = required.flatMap(({ members }) => {
+    const bearers = members.filter(({ name }) => !isCertificate(name));
+    return bearers.length > 0 ? bearers : members;
+  });
+  const besides = optional.filter(({ name }) => !isCertificate(name));
+  return [...new Set([...acting, ...besides].map(({ name }) => name))];
 }

@@ -1,10 +1,9 @@
 // Checks of the certificates, keys and revocation lists that the file names.
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { parseRevocationList, type RevocationList } from '../../authn/certificate/crl.ts';
 import { parsePem } from '../../authn/certificate/pem.ts';
 import { createTrustStore } from '../../authn/certificate/trust-store.ts';
 import { createCertificateReader, type ParsedCertificate, parseCertificate } from '../../authn/certificate/x509.ts';
-import { parseCertificates, parsePrivateKey } from '../pem.ts';
 import type { Path } from '../problem.ts';
 import type { Review } from './report.ts';
 
@@ -108,4 +107,28 @@ function nameOf(authority: ParsedCertificate): string {
 
 function day(ms: number): string {
   return new Date(ms).toISOString().slice(0, 10);
+}
+
+const certificateBlock = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
+
+/** The certificates of a PEM file, at least one; other blocks may stand between them. Throws an Error with a public message. */
+export function parseCertificates(pem: Buffer): X509Certificate[] {
+  const blocks = pem.toString('latin1').match(certificateBlock);
+  if (blocks === null) throw new Error('the file holds no PEM certificate');
+  return blocks.map((block) => {
+    try {
+      return new X509Certificate(block);
+    } catch {
+      throw new Error('the file holds a certificate that cannot be read');
+    }
+  });
+}
+
+/** The private key of a PEM file. Throws an Error with a public message. */
+export function parsePrivateKey(pem: Buffer): KeyObject {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    throw new Error('the file holds no PEM private key, or an encrypted one');
+  }
 }

@@ -3,14 +3,12 @@ import { authenticatorNamesOf } from '../../authn/requirements.ts';
 import { compileMcpRules } from '../../policy/compile.ts';
 import { compileCondition, conditionWarnings, unguardedFields } from '../../policy/condition.ts';
 import { metaToolsOf, presetOf } from '../../policy/presets.ts';
-import { pathCovers } from '../../policy/select-path.ts';
-import { parseClientEntry } from '../../policy/selectors.ts';
+import { parseClientEntry, pathCovers } from '../../policy/selectors.ts';
 import { shadowedRules } from '../../policy/unreachable-rules.ts';
-import { actingAuthenticators, alternativesOf } from '../alternatives.ts';
 import { formatPath, type Path } from '../problem.ts';
 import type { McpConfig, McpRuleConfig, PathRuleConfig, RouteConfig, RuleConfig } from '../schema/config.ts';
-import { nearest, suggestion } from '../suggest.ts';
-import { authenticatorNamed } from './authenticate.ts';
+import { nearest, suggestion } from '../schema-errors.ts';
+import { actingAuthenticators, alternativesOf, authenticatorNamed } from './authenticate.ts';
 import type { Review } from './report.ts';
 
 type PathSelector = NonNullable<PathRuleConfig['allow']>;

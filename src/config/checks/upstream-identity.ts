@@ -1,11 +1,10 @@
 // Checks of assertions and token exchange: keys that fit, callers of whom there is something to say, and one credential for the upstream.
 import { parseAssertionKey } from '../../upstream/identity/assertion-key.ts';
 import { parseUsername, type UsernameTemplate } from '../../upstream/identity/username.ts';
-import { actingAuthenticators, alternativesOf } from '../alternatives.ts';
 import type { Path } from '../problem.ts';
 import type { AssertionConfig, AuthenticatorConfig, ExchangeConfig, RouteConfig } from '../schema/config.ts';
-import { suggestion } from '../suggest.ts';
-import { authenticatorNamed } from './authenticate.ts';
+import { suggestion } from '../schema-errors.ts';
+import { actingAuthenticators, alternativesOf, authenticatorNamed } from './authenticate.ts';
 import { isPlainHttp } from './authenticators.ts';
 import { readAt } from './certificates.ts';
 import { checkOAuthClient } from './oauth-client.ts';

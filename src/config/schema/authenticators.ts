@@ -1,9 +1,20 @@
 // The shape of `authenticators`: one strict object a type.
 import { z } from 'zod';
-import { date, duration } from '../units.ts';
 import { issuerPresetNames } from './issuer-presets.ts';
 import { oauthClientKeys } from './oauth-client.ts';
-import { filePath, fingerprint, headerName, httpUrl, networks, oneOrMore, scopes, text, timeout } from './values.ts';
+import {
+  date,
+  duration,
+  filePath,
+  fingerprint,
+  headerName,
+  httpUrl,
+  networks,
+  oneOrMore,
+  scopes,
+  text,
+  timeout,
+} from './values.ts';
 
 const maxClockToleranceMs = 300_000;
 /** A token that was revoked at its authorization server is accepted that long. */

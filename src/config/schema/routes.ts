@@ -171,3 +171,8 @@ export const route = z
       .describe('A fixed answer instead of an upstream.'),
   })
   .transform((value) => ({ ...value, name: value.name ?? value.path }));
+
+/** Of a path route: those that every reader of HTTP knows. TRACE would show the caller what the gateway adds. */
+export const pathRouteMethods: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+/** Of an MCP route, by the transport's definition. */
+export const mcpRouteMethods: readonly string[] = ['GET', 'POST', 'DELETE'];

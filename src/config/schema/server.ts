@@ -1,7 +1,17 @@
 // The shape of `server`, `admin`, `revocation` and `audit`.
 import { z } from 'zod';
-import { duration } from '../units.ts';
-import { address, filePath, fingerprint, host, networks, origin, positiveSize, text, timeout } from './values.ts';
+import {
+  address,
+  duration,
+  filePath,
+  fingerprint,
+  host,
+  networks,
+  origin,
+  positiveSize,
+  text,
+  timeout,
+} from './values.ts';
 
 const tlsServer = z.strictObject({
   certFile: filePath.describe('PEM file: the server certificate and its intermediates.'),

@@ -17,15 +17,14 @@ import { checkMirroredHeaders } from '../../mcp/mirrored-headers.ts';
 import { readMessage } from '../../mcp/read-message.ts';
 import { identifySession } from '../../mcp/session.ts';
 import { decide } from '../../policy/decide.ts';
-import { denial } from '../../policy/denial.ts';
+import { denial } from '../../policy/decision.ts';
 import { leavePlace } from '../../upstream/concurrency.ts';
 import { clientCertificateOf, type Exchange, factsOf, type Runtime } from '../runtime.ts';
 import type { Route, Snapshot } from '../snapshot.ts';
-import { takePlaceAt } from '../under-way.ts';
 import { completedEvent, decidedEvent } from './audit-events.ts';
 import { openExchange } from './context.ts';
 import { statusOfError, toGatewayError, writeError } from './error-response.ts';
-import { authorizationFor, forwardTo } from './forward-request.ts';
+import { authorizationFor, forwardTo, takePlaceAt } from './forward-request.ts';
 import { answerItself, answerPreflight, responseHeaders } from './local-responses.ts';
 
 async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {

@@ -1,7 +1,7 @@
 // `preset: superset` against the tools that the real server has: none that it does not know, and each called by who may and refused to who may not.
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
-import { superset as preset } from '../../../src/policy/superset.ts';
+import { superset as preset } from '../../../src/policy/presets.ts';
 import { type Called, sendDirectly, type World } from './world.ts';
 
 const config = { chart_type: 'table', columns: [{ name: 'product' }] };
