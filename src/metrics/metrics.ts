@@ -1,12 +1,10 @@
-// Every metric of the gateway, declared and registered in one expression. Labels come from the configuration or from closed lists.
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { Exchange } from '../gateway/request/context.ts';
-import { createDistribution, createTally } from './counters.ts';
+// Prometheus metrics of the gateway, each declared and registered in one expression. Label values come from the configuration or from closed lists.
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const validationBuckets = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
 
-/** State that is read when somebody scrapes, instead of being written on each change. */
+/** State that is read at a scrape instead of being written on each change. */
 export interface MetricsSource {
   readonly keySets: readonly { readonly issuer: string; ageSeconds(): number | undefined }[];
   readonly certificates: readonly { readonly name: string; readonly expiresAtSeconds: number }[];
@@ -15,29 +13,48 @@ export interface MetricsSource {
   readonly probes: readonly { readonly upstream: string; readonly success: boolean }[];
 }
 
+/** A request that has ended, allowed or not. */
+export interface FinishedRequest {
+  /** Name of the route; undefined where none matched. */
+  readonly route: string | undefined;
+  readonly outcome: string;
+  /** Undefined where no response was begun. */
+  readonly status: number | undefined;
+  /** From the head read to the response closed. */
+  readonly seconds: number;
+  /** The called tool, `other` unless the rules name it; undefined where no tool was called. */
+  readonly tool: string | undefined;
+  /** Undefined where the policy was not asked. */
+  readonly decision:
+    | { readonly allow: boolean; readonly reason?: string; readonly rule?: string | undefined }
+    | undefined;
+  /** Id of the API key that authenticated the request. */
+  readonly apiKey: string | undefined;
+}
+
 export type Metrics = ReturnType<typeof createMetrics>;
 
 export function createMetrics(version: string) {
   const registry = new Registry();
   const registers = [registry];
-  const counter = (name: string, help: string, labelNames: string[]) =>
-    createTally({ name: `portcullis_${name}`, help, labelNames, registers });
+  const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
+    new Counter({ name: `portcullis_${name}`, help, labelNames, registers });
   const gauge = <L extends string>(name: string, help: string, labelNames: L[]) =>
     new Gauge({ name: `portcullis_${name}`, help, labelNames, registers });
-  const histogram = (name: string, help: string, label: string, buckets: readonly number[]) =>
-    createDistribution({ name: `portcullis_${name}`, help, label, buckets, registry });
+  const histogram = <L extends string>(name: string, help: string, labelNames: L[], buckets: number[]) =>
+    new Histogram({ name: `portcullis_${name}`, help, labelNames, buckets, registers });
 
   const requests = counter('requests_total', 'Requests by route, outcome and status', ['route', 'outcome', 'status']);
   const requestDuration = histogram(
     'request_duration_seconds',
     'From the head read to the response closed',
-    'route',
+    ['route'],
     latencyBuckets,
   );
   const upstreamDuration = histogram(
     'upstream_request_duration_seconds',
     'From dispatch to the first byte of the answer',
-    'upstream',
+    ['upstream'],
     latencyBuckets,
   );
   const authentications = counter('authentications_total', 'Credentials verified, refused or not verifiable', [
@@ -48,7 +65,7 @@ export function createMetrics(version: string) {
   const validation = histogram(
     'token_validation_seconds',
     'Verification of one credential',
-    'authenticator',
+    ['authenticator'],
     validationBuckets,
   );
   const decisions = counter('decisions_total', 'Policy decisions', ['route', 'decision', 'reason']);
@@ -109,20 +126,16 @@ export function createMetrics(version: string) {
   build.set({ version, node: process.versions.node }, 1);
   collectDefaultMetrics({ register: registry });
 
-  /** One finished exchange, allowed or not. */
-  function requestFinished(exchange: Exchange, status: number | undefined, toolLabel: string | undefined): void {
-    const route = exchange.route?.name ?? 'none';
-    const outcome = exchange.outcome ?? 'failed';
-    requests(1, route, outcome, status === undefined ? 'none' : String(status));
-    requestDuration((performance.now() - exchange.startedMs) / 1000, route);
-    if (toolLabel !== undefined) toolCalls(1, route, toolLabel, outcome);
-    const { decision } = exchange;
-    if (decision !== undefined) {
-      decisions(1, route, decision.allow ? 'allow' : 'deny', decision.allow ? 'allowed' : decision.reason);
-      if (!decision.allow && decision.reason === 'condition_error') conditionErrors(1, route, decision.rule ?? 'none');
-    }
-    const { caller } = exchange;
-    if (caller?.principal.kind === 'api-key') apiKeyRequests(1, caller.principal.credentialId ?? 'none');
+  function requestFinished(request: FinishedRequest): void {
+    const { route = 'none', outcome, status, seconds, tool, decision, apiKey } = request;
+    requests.inc({ route, outcome, status: status === undefined ? 'none' : String(status) });
+    requestDuration.observe({ route }, seconds);
+    if (tool !== undefined) toolCalls.inc({ route, tool, outcome });
+    if (apiKey !== undefined) apiKeyRequests.inc({ key: apiKey });
+    if (decision === undefined) return;
+    const { allow, reason = 'allowed', rule = 'none' } = decision;
+    decisions.inc({ route, decision: allow ? 'allow' : 'deny', reason });
+    if (reason === 'condition_error') conditionErrors.inc({ route, rule });
   }
 
   /** The text that Prometheus reads. State of `source` is read now. */
@@ -146,20 +159,20 @@ export function createMetrics(version: string) {
     contentType: registry.contentType,
     scrape,
     requestFinished,
-    upstreamResponded: (upstream: string, seconds: number) => upstreamDuration(seconds, upstream),
+    upstreamResponded: (upstream: string, seconds: number) => upstreamDuration.observe({ upstream }, seconds),
     /** `seconds` is undefined where nothing had to be verified: the token was known. */
     credentialJudged(authenticator: string, result: string, reason: string, seconds: number | undefined): void {
-      authentications(1, authenticator, result, reason);
-      if (seconds !== undefined) validation(seconds, authenticator);
+      authentications.inc({ authenticator, result, reason });
+      if (seconds !== undefined) validation.observe({ authenticator }, seconds);
     },
     streamOpened: (route: string) => activeStreams.inc({ route }),
     streamClosed: (route: string) => activeStreams.dec({ route }),
-    auditWritten: (sink: string, records: number) => auditRecords(records, sink),
-    auditFailed: (sink: string, records: number) => auditFailures(records, sink),
-    keySetRefreshFailed: (issuer: string) => keySetFailures(1, issuer),
-    introspected: (authenticator: string, outcome: string) => introspections(1, authenticator, outcome),
-    tokenExchanged: (upstream: string, outcome: string) => exchanges(1, upstream, outcome),
-    connectionRefused: (reason: string) => requests(1, 'none', 'refused', reason),
+    auditWritten: (sink: string, records: number) => auditRecords.inc({ sink }, records),
+    auditFailed: (sink: string, records: number) => auditFailures.inc({ sink }, records),
+    keySetRefreshFailed: (issuer: string) => keySetFailures.inc({ issuer }),
+    introspected: (authenticator: string, outcome: string) => introspections.inc({ authenticator, outcome }),
+    tokenExchanged: (upstream: string, outcome: string) => exchanges.inc({ upstream, outcome }),
+    connectionRefused: (reason: string) => requests.inc({ route: 'none', outcome: 'refused', status: reason }),
     configurationLoaded(hash: string): void {
       configuration.reset();
       configuration.set({ hash }, 1);

@@ -124,13 +124,17 @@ function record(
 }
 
 function count(exchange: Exchange, runtime: Runtime, status: number | undefined): void {
-  const target = exchange.message?.target;
-  const known = target?.kind === 'tool' && exchange.route?.knownTools.has(target.name);
-  runtime.metrics.requestFinished(
-    exchange,
+  const { caller, decision, message, outcome, route, startedMs } = exchange;
+  const tool = message?.target?.kind === 'tool' ? message.target.name : undefined;
+  runtime.metrics.requestFinished({
+    route: route?.name,
+    outcome: outcome ?? 'failed',
     status,
-    target?.kind === 'tool' ? (known ? target.name : 'other') : undefined,
-  );
+    seconds: (performance.now() - startedMs) / 1000,
+    tool: tool === undefined || route?.knownTools.has(tool) ? tool : 'other',
+    decision,
+    apiKey: caller?.principal.kind === 'api-key' ? (caller.principal.credentialId ?? 'none') : undefined,
+  });
 }
 
 function identifyRoute(exchange: Exchange): RouteMatch<Route> {
