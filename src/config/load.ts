@@ -8,12 +8,13 @@ import { isUsername } from './checks/upstream-identity.ts';
 import { createFileReader, type FileReader, readNamedFiles, readRegularFile, withAbsolutePaths } from './files.ts';
 import { type Interpolated, interpolate } from './interpolate.ts';
 import { readKeysFiles } from './keys-file.ts';
+import { separateLaterKeys } from './later-keys.ts';
 import { ConfigError, type Path, type Problem } from './problem.ts';
 import { type LoadedRevocations, loadRevocations } from './revocation-file.ts';
 import { type Config, fileSchema, withResources } from './schema/config.ts';
 import { withIssuerPresets } from './schema/issuer-presets.ts';
 import { shapeProblems } from './schema-errors.ts';
-import { isObject, occurrences, valueAt, without } from './tree.ts';
+import { isObject, valueAt } from './tree.ts';
 import { salvage } from './valid-part.ts';
 import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
@@ -177,50 +178,4 @@ function hashOf(content: Buffer, reader: FileReader, variables: ReadonlyMap<stri
     ...[...variables].map(([name, value]) => [`env:${name}`, digest(value)]).sort(),
   ];
   return digest(JSON.stringify(parts));
-}
-
-interface LaterKey {
-  readonly at: string;
-  /** Only such values; without it the key is refused whatever it holds. */
-  readonly only?: (value: unknown) => boolean;
-  /** What the message names; default the key, quoted. */
-  readonly name?: string;
-}
-
-const selectors = ['allow', 'deny'];
-const rules = ['routes.*.rules.*', 'routes.*.mcp.rules.*'];
-
-const laterKeys: readonly LaterKey[] = [
-  { at: 'limits' },
-  { at: 'tracing' },
-  { at: 'server.workers', only: (value) => value !== 1, name: '"workers" other than 1' },
-  { at: 'routes.*.limits' },
-  { at: 'routes.*.rateLimit' },
-  { at: 'routes.*.rateLimits' },
-  { at: 'routes.*.mcp.probe' },
-  { at: 'routes.*.mcp.limits' },
-  ...rules.map((rule) => ({ at: `${rule}.require.during` })),
-  ...rules.map((rule) => ({ at: `${rule}.limits` })),
-  ...rules.flatMap((rule) => selectors.map((selector) => ({ at: `${rule}.${selector}.during` }))),
-  { at: 'audit.sign' },
-];
-
-export interface LaterKeyFound {
-  readonly path: Path;
-  readonly message: string;
-}
-
-/** Finds the keys of later versions and yields the tree without them. */
-export function separateLaterKeys(tree: unknown): { tree: unknown; found: readonly LaterKeyFound[]; left: Path[] } {
-  const found: LaterKeyFound[] = [];
-  const left: Path[] = [];
-  for (const later of laterKeys) {
-    for (const { path, value } of occurrences(tree, later.at)) {
-      if (later.only !== undefined && !later.only(value)) continue;
-      const name = later.name ?? `"${path.at(-1)}"`;
-      found.push({ path, message: `${name} is not available yet in this version` });
-      left.push(path);
-    }
-  }
-  return { tree: without(tree, left), found, left };
 }

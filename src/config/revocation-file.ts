@@ -8,7 +8,8 @@ import type { Draft, Findings } from './checks/report.ts';
 import { readRegularFile } from './files.ts';
 import { ConfigError, type Problem } from './problem.ts';
 import { date } from './schema/values.ts';
-import { nearest, shapeProblems } from './schema-errors.ts';
+import { shapeProblems } from './schema-errors.ts';
+import { nearest } from './suggestion.ts';
 import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
 /** A list is read while requests wait; what has expired by itself need not stand in it. */

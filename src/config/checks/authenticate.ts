@@ -3,7 +3,7 @@ import { clientAuthorities } from '../../authn/certificate/source.ts';
 import { parseClientEntry } from '../../policy/selectors.ts';
 import type { Path } from '../problem.ts';
 import type { AuthenticateConfig, AuthenticatorConfig, RouteConfig } from '../schema/config.ts';
-import { suggestion } from '../schema-errors.ts';
+import { suggestion } from '../suggestion.ts';
 import type { Review } from './report.ts';
 
 export function checkAuthenticate(review: Review, route: RouteConfig, base: Path): void {

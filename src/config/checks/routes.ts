@@ -10,7 +10,7 @@ import { pathCovers } from '../../policy/selectors.ts';
 import type { Path } from '../problem.ts';
 import type { McpConfig, RouteConfig } from '../schema/config.ts';
 import { mcpRouteMethods, pathRouteMethods } from '../schema/routes.ts';
-import { suggestion } from '../schema-errors.ts';
+import { suggestion } from '../suggestion.ts';
 import { checkAuthenticate } from './authenticate.ts';
 import { readAt } from './certificates.ts';
 import { foldHeaderName, isIdentityHeader, isPresetHeader, isProtocolHeader } from './header-names.ts';

@@ -7,7 +7,7 @@ import { parseClientEntry, pathCovers } from '../../policy/selectors.ts';
 import { shadowedRules } from '../../policy/unreachable-rules.ts';
 import { formatPath, type Path } from '../problem.ts';
 import type { McpConfig, McpRuleConfig, PathRuleConfig, RouteConfig, RuleConfig } from '../schema/config.ts';
-import { nearest, suggestion } from '../schema-errors.ts';
+import { nearest, suggestion } from '../suggestion.ts';
 import { actingAuthenticators, alternativesOf, authenticatorNamed } from './authenticate.ts';
 import type { Review } from './report.ts';
 

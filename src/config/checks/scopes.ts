@@ -2,7 +2,7 @@
 import { impliedBy, type ScopeImplications } from '../../authn/scopes.ts';
 import { rulesOf } from '../../policy/presets.ts';
 import type { RouteConfig, RuleConfig } from '../schema/config.ts';
-import { suggestion } from '../schema-errors.ts';
+import { suggestion } from '../suggestion.ts';
 import type { Review } from './report.ts';
 
 export function checkScopes(review: Review): void {
