@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { Path } from './problem.ts';
+import type { Path } from './schema/reporter.ts';
 import { mapStrings, occurrences } from './tree.ts';
 
 const maxFileBytes = 16 * 1024 * 1024;

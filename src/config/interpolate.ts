@@ -1,7 +1,7 @@
 // `${env:NAME}` and `${file:path}` in string values. What is put in is a secret: it never reaches a message.
 import { resolve } from 'node:path';
 import type { FileReader } from './files.ts';
-import type { Path } from './problem.ts';
+import type { Path } from './schema/reporter.ts';
 import { mapStrings } from './tree.ts';
 
 export interface Interpolated {

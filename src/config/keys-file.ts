@@ -1,13 +1,14 @@
 // `keysFile` of API key authenticators: a YAML list of keys, merged into `keys`, with problems placed in that file.
 import { dirname, join, relative } from 'node:path';
 import { z } from 'zod';
-import type { Draft, Findings, Where } from './checks/report.ts';
+import type { Draft, Findings, Where } from './checks/context.ts';
 import type { FileReader } from './files.ts';
 import { interpolate } from './interpolate.ts';
-import { ConfigError, type Path } from './problem.ts';
+import { ConfigError } from './problem.ts';
 import { type ApiKeyEntry, apiKeyEntry } from './schema/config.ts';
+import type { Path } from './schema/reporter.ts';
 import { shapeProblems } from './schema-errors.ts';
-import { salvage } from './valid-part.ts';
+import { validPart } from './valid-part.ts';
 import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
 const keyList = z.array(apiKeyEntry);
@@ -89,7 +90,7 @@ async function readKeysFile(
       findings.problems.push(document.problem(where, message, at));
     }
   }
-  const rest = salvage(keyList, filled.tree);
+  const rest = validPart(keyList, filled.tree);
   const keys = rest.value ?? [];
   return { document, keys, paths: keys.map((_, index) => rest.originalPath([index])), variables: filled.variables };
 }

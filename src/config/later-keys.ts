@@ -1,5 +1,5 @@
 // Keys of later versions: known by name, refused until they are available.
-import type { Path } from './problem.ts';
+import type { Path } from './schema/reporter.ts';
 import { occurrences, without } from './tree.ts';
 
 interface LaterKey {

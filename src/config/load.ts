@@ -2,20 +2,27 @@
 import { createHash } from 'node:crypto';
 import { dirname, relative, resolve } from 'node:path';
 import type { z } from 'zod';
-import { createReporter, type Draft, type Findings, type Review, type ReviewOptions } from './checks/report.ts';
+import {
+  type CheckContext,
+  createReporter,
+  type Draft,
+  type Findings,
+  type ReporterOptions,
+} from './checks/context.ts';
 import { runChecks } from './checks/run.ts';
 import { isUsername } from './checks/upstream-identity.ts';
 import { createFileReader, type FileReader, readNamedFiles, readRegularFile, withAbsolutePaths } from './files.ts';
 import { type Interpolated, interpolate } from './interpolate.ts';
 import { readKeysFiles } from './keys-file.ts';
 import { separateLaterKeys } from './later-keys.ts';
-import { ConfigError, type Path, type Problem } from './problem.ts';
+import { ConfigError, type Problem } from './problem.ts';
 import { type LoadedRevocations, loadRevocations } from './revocation-file.ts';
 import { type Config, fileSchema, withResources } from './schema/config.ts';
 import { withIssuerPresets } from './schema/issuer-presets.ts';
+import type { Path } from './schema/reporter.ts';
 import { shapeProblems } from './schema-errors.ts';
 import { isObject, valueAt } from './tree.ts';
-import { salvage } from './valid-part.ts';
+import { validPart } from './valid-part.ts';
 import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
 export { ConfigError, formatProblem, type Problem } from './problem.ts';
@@ -64,7 +71,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
   const revocations = await loadRevocations(parsed.draft, revocationOptions, findings, (reason) =>
     findings.problems.push(document.problem(['revocation', 'file'], `cannot read the file: ${reason}`)),
   );
-  const review: Review = {
+  const context: CheckContext = {
     ...createReporter({ ...parsed, document, secrets: values.secrets }, findings),
     draft: keys.draft,
     files: reader.files,
@@ -72,7 +79,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
     now,
     isWritten: (path) => valueAt(document.value, parsed.originalPath(path)) !== undefined,
   };
-  runChecks(review, keys.placeOf);
+  runChecks(context, keys.placeOf);
 
   const { problems, warnings } = findings;
   if (problems.length > 0) throw new ConfigError(inOrder(problems), { warnings: inOrder(warnings) });
@@ -113,7 +120,7 @@ async function readValues(
   return { ...filled, tree, missing };
 }
 
-interface ParsedShape extends Pick<ReviewOptions, 'damaged' | 'originalPath'> {
+interface ParsedShape extends Pick<ReporterOptions, 'damaged' | 'originalPath'> {
   readonly draft: Draft;
 }
 
@@ -123,7 +130,7 @@ function parseShape({ tree, missing }: Values, document: LocatedYaml, findings: 
   for (const { path, message, at } of shape.success ? [] : shapeProblems(shape.error, tree, fileSchema)) {
     if (!missing.some((each) => samePath(each, path))) findings.problems.push(document.problem(path, message, at));
   }
-  const rest = salvage(partialSchema, tree);
+  const rest = validPart(partialSchema, tree);
   return {
     draft: completed(rest.value ?? {}),
     damaged: [...rest.removed, ...missing],

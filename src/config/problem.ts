@@ -1,7 +1,6 @@
-// What can be wrong with a configuration, and where: `gateway.yaml:12:7 routes[0].authenticate: …`.
+// Problems of a configuration and their places: `gateway.yaml:12:7 routes[0].authenticate: …`.
 
-/** Keys and indices from the root of a file to a value. */
-export type Path = readonly (string | number)[];
+import type { Path } from './schema/reporter.ts';
 
 export interface Problem {
   /** The file as it was named by the operator. */

@@ -4,7 +4,7 @@ import { join, relative } from 'node:path';
 import { z } from 'zod';
 import { canonicalSerialNumber } from '../authn/certificate/x509.ts';
 import { countEntries, noEntries, type RevocationEntries } from '../authn/revocations.ts';
-import type { Draft, Findings } from './checks/report.ts';
+import type { Draft, Findings } from './checks/context.ts';
 import { readRegularFile } from './files.ts';
 import { ConfigError, type Problem } from './problem.ts';
 import { date } from './schema/values.ts';
@@ -75,8 +75,8 @@ export async function loadRevocations(
   try {
     const content = await readRevocationFile(path);
     const file = parseRevocationFile(join(options.named, relative(options.folder, path)), content);
-    const review = { authenticators: Object.keys(draft.authenticators ?? {}), now: options.now };
-    findings.warnings.push(...warningsOf(file, review));
+    const context = { authenticators: Object.keys(draft.authenticators ?? {}), now: options.now };
+    findings.warnings.push(...warningsOf(file, context));
     return { path, list: file.list };
   } catch (error) {
     if (path !== options.inForce) {
@@ -135,17 +135,17 @@ function parseCertificateName(text: string): string | undefined {
 /** An id that is qualified by a misspelt authenticator would revoke nothing. */
 function warningsOf(
   { document, list: { entries } }: ParsedFile,
-  review: { readonly authenticators: readonly string[]; readonly now: number },
+  context: { readonly authenticators: readonly string[]; readonly now: number },
 ): Problem[] {
   const warnings: Problem[] = [];
-  if (entries.issuedBefore !== undefined && entries.issuedBefore > review.now) {
+  if (entries.issuedBefore !== undefined && entries.issuedBefore > context.now) {
     warnings.push(document.problem(['issuedBefore'], 'lies in the future: until then every token is refused'));
   }
   for (const key of ['clientIds', 'keyIds'] as const) {
     for (const [index, entry] of entries[key].entries()) {
       const name = entry.slice(0, entry.indexOf('/'));
-      const near = entry.includes('/') ? nearest(name, review.authenticators) : undefined;
-      if (near === undefined || review.authenticators.includes(name)) continue;
+      const near = entry.includes('/') ? nearest(name, context.authenticators) : undefined;
+      if (near === undefined || context.authenticators.includes(name)) continue;
       warnings.push(document.problem([key, index], `there is no authenticator "${name}" (did you mean "${near}"?)`));
     }
   }

@@ -1,6 +1,7 @@
 // Errors of the zod schema as problems in words, at the paths of single keys.
 import { z } from 'zod';
-import { formatPath, type Path } from './problem.ts';
+import { formatPath } from './problem.ts';
+import type { Path } from './schema/reporter.ts';
 import { suggestion } from './suggestion.ts';
 import { isObject, valueAt } from './tree.ts';
 

@@ -1,5 +1,5 @@
 // Plain value trees: where a pattern of keys occurs, and copies with parts changed or left out.
-import type { Path } from './problem.ts';
+import type { Path } from './schema/reporter.ts';
 
 export interface Occurrence {
   readonly path: Path;

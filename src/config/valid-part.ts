@@ -1,13 +1,13 @@
-// What remains of a file with mistakes, so that the checks across keys can tell theirs at the same time.
+// The valid part of a file with mistakes, so that the checks across keys report theirs at the same time.
 import type { z } from 'zod';
-import type { Path } from './problem.ts';
+import type { Path } from './schema/reporter.ts';
 import { shapeProblems } from './schema-errors.ts';
 import { valueAt, without } from './tree.ts';
 
 /** Every round removes something; a file that is not usable by then is not looked at any further. */
 const maxRounds = 40;
 
-export interface Salvage<T> {
+export interface ValidPart<T> {
   /** Undefined when nothing could be kept. */
   readonly value: T | undefined;
   /** Paths in the original tree of what was left out. */
@@ -17,7 +17,7 @@ export interface Salvage<T> {
 }
 
 /** Leaves out what the schema refuses, and what is incomplete without it, until the rest is accepted. */
-export function salvage<S extends z.ZodType>(schema: S, tree: unknown): Salvage<z.output<S>> {
+export function validPart<S extends z.ZodType>(schema: S, tree: unknown): ValidPart<z.output<S>> {
   const positions = new Map<unknown, readonly number[]>();
   const removed: Path[] = [];
   let rest = tree;

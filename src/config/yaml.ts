@@ -12,7 +12,8 @@ import {
   visit,
   type YAMLMap,
 } from 'yaml';
-import { ConfigError, formatPath, type Path, type Problem } from './problem.ts';
+import { ConfigError, formatPath, type Problem } from './problem.ts';
+import type { Path } from './schema/reporter.ts';
 
 /** Values reached through aliases, in all; a document without aliases is bounded by its size. */
 const maxAliasedNodes = 10_000;

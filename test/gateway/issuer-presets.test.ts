@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { issuerPresetNames, issuerPresets } from '../../src/config/schema/issuer-presets.ts';
+import { issuerPresets } from '../../src/config/schema/issuer-presets.ts';
+import { issuerPresetNames } from '../../src/config/schema/values.ts';
 import { startTestGateway } from '../support/gateway.ts';
 import { assertRefused, attack, host, type Scene } from '../support/hostile-scene.ts';
 import { createFakeIssuer, signToken } from '../support/issuer.ts';

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { PlaceOfKey } from '../keys-file.ts';
 import type { ApiKeyAuthenticatorConfig, ApiKeyEntry } from '../schema/config.ts';
 import { entriesOf } from './authenticators.ts';
-import type { Review, Where } from './report.ts';
+import type { CheckContext, Where } from './context.ts';
 
 /** What people put where a key belongs; also behind the prefix of the authenticator. */
 const placeholderKeys = [
@@ -40,43 +40,44 @@ const placeholderKeys = [
   '…',
 ];
 
-export function checkKeys(review: Review, placeOf: PlaceOfKey): void {
+export function checkKeys(context: CheckContext, placeOf: PlaceOfKey): void {
   const ids = new Map<string, string>();
   const hashes = new Map<string, string>();
-  for (const [name, config] of entriesOf(review, 'apiKey')) {
+  for (const [name, config] of entriesOf(context, 'apiKey')) {
     const placeholders = placeholderHashes(config.prefix);
     config.keys?.forEach((key, index) => {
       const where = placeOf(name, index);
-      checkUnique(review, below(where, 'id'), ids, key.id, key.id);
-      checkUnique(review, below(where, 'hash'), hashes, key.hash, key.id);
+      checkUnique(context, below(where, 'id'), ids, key.id, key.id);
+      checkUnique(context, below(where, 'hash'), hashes, key.hash, key.id);
       if (placeholders.has(key.hash) || isPattern(key.hash)) {
-        review.error(below(where, 'hash'), 'is a placeholder; `portcullis keys new` makes a key and its hash');
+        context.error(below(where, 'hash'), 'is a placeholder; `portcullis keys new` makes a key and its hash');
       }
-      checkLifetime(review, where, config, key);
+      checkLifetime(context, where, config, key);
     });
   }
 }
 
-function checkUnique(review: Review, where: Where, seen: Map<string, string>, value: string, id: string): void {
+function checkUnique(context: CheckContext, where: Where, seen: Map<string, string>, value: string, id: string): void {
   const first = seen.get(value);
   if (first === undefined) seen.set(value, id);
   else
-    review.error(
+    context.error(
       where,
-      value === id ? `key ${review.show(id)} is there already` : `is the hash of key ${review.show(first)} already`,
+      value === id ? `key ${context.show(id)} is there already` : `is the hash of key ${context.show(first)} already`,
     );
 }
 
-function checkLifetime(review: Review, where: Where, config: ApiKeyAuthenticatorConfig, key: ApiKeyEntry): void {
+function checkLifetime(context: CheckContext, where: Where, config: ApiKeyAuthenticatorConfig, key: ApiKeyEntry): void {
   const { notBefore, expires } = key;
   if (expires === undefined) {
     if (config.sunset === undefined) {
-      review.error(where, `key ${review.show(key.id)} needs expires, or its authenticator a sunset`);
+      context.error(where, `key ${context.show(key.id)} needs expires, or its authenticator a sunset`);
     }
     return;
   }
-  if (notBefore !== undefined && expires <= notBefore) review.error(below(where, 'expires'), 'must be after notBefore');
-  else if (expires <= review.now) review.warn(below(where, 'expires'), `key ${review.show(key.id)} has expired`);
+  if (notBefore !== undefined && expires <= notBefore)
+    context.error(below(where, 'expires'), 'must be after notBefore');
+  else if (expires <= context.now) context.warn(below(where, 'expires'), `key ${context.show(key.id)} has expired`);
 }
 
 function placeholderHashes(prefix: string): ReadonlySet<string> {

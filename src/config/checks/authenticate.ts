@@ -1,79 +1,82 @@
 // Checks of a route's `authenticate` and `certificateFor`: names that exist, alternatives that can be told apart and met.
 import { clientAuthorities } from '../../authn/certificate/source.ts';
 import { parseClientEntry } from '../../policy/selectors.ts';
-import type { Path } from '../problem.ts';
 import type { AuthenticateConfig, AuthenticatorConfig, RouteConfig } from '../schema/config.ts';
+import type { Path } from '../schema/reporter.ts';
 import { suggestion } from '../suggestion.ts';
-import type { Review } from './report.ts';
+import type { CheckContext } from './context.ts';
 
-export function checkAuthenticate(review: Review, route: RouteConfig, base: Path): void {
+export function checkAuthenticate(context: CheckContext, route: RouteConfig, base: Path): void {
   const path: Path = [...base, 'authenticate'];
   const alternatives = alternativesOf(route.authenticate, path);
-  checkForm(review, route, path);
-  checkNames(review, [...alternatives.required.flatMap(({ members }) => members), ...alternatives.optional]);
+  checkForm(context, route, path);
+  checkNames(context, [...alternatives.required.flatMap(({ members }) => members), ...alternatives.optional]);
   alternatives.required.forEach((alternative, index) => {
-    checkTogether(review, alternative);
-    checkContained(review, alternative, alternatives.required.slice(0, index));
+    checkTogether(context, alternative);
+    checkContained(context, alternative, alternatives.required.slice(0, index));
   });
-  checkOptional(review, alternatives);
-  if (route.senderConstraint === 'required') checkSenderConstraint(review, alternatives, base);
-  checkOpaqueOwner(review, alternatives);
-  if (route.certificateFor !== undefined) checkCertificateFor(review, route.certificateFor, alternatives, base);
+  checkOptional(context, alternatives);
+  if (route.senderConstraint === 'required') checkSenderConstraint(context, alternatives, base);
+  checkOpaqueOwner(context, alternatives);
+  if (route.certificateFor !== undefined) checkCertificateFor(context, route.certificateFor, alternatives, base);
 }
 
 /** The configuration of an authenticator that exists and could be read. */
-export function authenticatorNamed(review: Review, name: string): AuthenticatorConfig | undefined {
-  const all = review.draft.authenticators ?? {};
+export function authenticatorNamed(context: CheckContext, name: string): AuthenticatorConfig | undefined {
+  const all = context.draft.authenticators ?? {};
   return Object.hasOwn(all, name) ? all[name] : undefined;
 }
 
-function checkForm(review: Review, route: RouteConfig, path: Path): void {
+function checkForm(context: CheckContext, route: RouteConfig, path: Path): void {
   const { authenticate } = route;
   if (typeof authenticate === 'string') return;
   if ((authenticate.anyOf === undefined) === (authenticate.allOf === undefined)) {
-    review.error(path, 'needs either anyOf or allOf');
+    context.error(path, 'needs either anyOf or allOf');
   }
 }
 
-function checkNames(review: Review, named: readonly NamedAuthenticator[]): void {
+function checkNames(context: CheckContext, named: readonly NamedAuthenticator[]): void {
   for (const { name, path } of named) {
-    if (!review.declared.authenticators.includes(name)) {
-      review.error(
+    if (!context.declared.authenticators.includes(name)) {
+      context.error(
         path,
-        `unknown authenticator ${review.show(name)}${suggestion(name, review.declared.authenticators)}`,
+        `unknown authenticator ${context.show(name)}${suggestion(name, context.declared.authenticators)}`,
       );
-    } else if (authenticatorNamed(review, name)?.type === 'mtls' && asksForNoCertificate(review)) {
-      review.error(path, `${review.show(name)} verifies client certificates, but server.tls.clientCertificates is off`);
+    } else if (authenticatorNamed(context, name)?.type === 'mtls' && asksForNoCertificate(context)) {
+      context.error(
+        path,
+        `${context.show(name)} verifies client certificates, but server.tls.clientCertificates is off`,
+      );
     }
   }
 }
 
-function asksForNoCertificate(review: Review): boolean {
-  const { server } = review.draft;
+function asksForNoCertificate(context: CheckContext): boolean {
+  const { server } = context.draft;
   return server !== undefined && clientAuthorities(server) === undefined;
 }
 
 /** One request carries one certificate, and one token or key. */
-function checkTogether(review: Review, { members, path }: Alternative): void {
-  const types = members.map(({ name }) => authenticatorNamed(review, name)?.type);
+function checkTogether(context: CheckContext, { members, path }: Alternative): void {
+  const types = members.map(({ name }) => authenticatorNamed(context, name)?.type);
   if (new Set(members.map(({ name }) => name)).size < members.length) {
-    review.error(path, 'names an authenticator twice');
+    context.error(path, 'names an authenticator twice');
   } else if (types.filter((type) => type === 'mtls').length > 1) {
-    review.error(path, 'can never be met: a request carries one certificate');
+    context.error(path, 'can never be met: a request carries one certificate');
   } else if (types.filter((type) => type !== undefined && type !== 'mtls').length > 1) {
-    review.error(path, 'can never be met: a request carries one token or key');
+    context.error(path, 'can never be met: a request carries one token or key');
   }
 }
 
 /** The first alternative that is all there counts, so a wider one would make a narrower one a matter of order. */
-function checkContained(review: Review, alternative: Alternative, earlier: readonly Alternative[]): void {
+function checkContained(context: CheckContext, alternative: Alternative, earlier: readonly Alternative[]): void {
   for (const other of earlier) {
     const contains = other.members.every(({ name }) => isMember(name, alternative));
     const contained = alternative.members.every(({ name }) => isMember(name, other));
     const position = `anyOf[${other.path.at(-1)}]`;
-    if (contains && contained) review.error(alternative.path, `is the same as ${position}`);
-    else if (contains) review.error(alternative.path, `contains ${position}; ${advice}`);
-    else if (contained) review.error(alternative.path, `is contained in ${position}; ${advice}`);
+    if (contains && contained) context.error(alternative.path, `is the same as ${position}`);
+    else if (contains) context.error(alternative.path, `contains ${position}; ${advice}`);
+    else if (contained) context.error(alternative.path, `is contained in ${position}; ${advice}`);
   }
 }
 
@@ -83,70 +86,75 @@ function isMember(name: string, { members }: Alternative): boolean {
 
 const advice = 'use optional, certificateFor or a rule with authenticatedBy';
 
-function checkOptional(review: Review, { required, optional }: Alternatives): void {
+function checkOptional(context: CheckContext, { required, optional }: Alternatives): void {
   const seen = new Set<string>();
   for (const { name, path } of optional) {
-    if (seen.has(name)) review.error(path, 'names an authenticator twice');
+    if (seen.has(name)) context.error(path, 'names an authenticator twice');
     seen.add(name);
     if (required.some(({ members }) => members.length === 1 && members[0]?.name === name)) {
-      review.error(path, `${review.show(name)} is an alternative already`);
+      context.error(path, `${context.show(name)} is an alternative already`);
     }
   }
 }
 
 /** A key is of use to everybody who has it, whatever comes beside it. */
-function checkSenderConstraint(review: Review, { required, optional }: Alternatives, base: Path): void {
+function checkSenderConstraint(context: CheckContext, { required, optional }: Alternatives, base: Path): void {
   if (required.length === 0) {
-    review.error([...base, 'senderConstraint'], 'cannot be enforced with authenticate: none');
+    context.error([...base, 'senderConstraint'], 'cannot be enforced with authenticate: none');
     return;
   }
-  const none = asksForNoCertificate(review);
+  const none = asksForNoCertificate(context);
   for (const { name, path } of [...required.flatMap(({ members }) => members), ...optional]) {
-    const config = authenticatorNamed(review, name);
+    const config = authenticatorNamed(context, name);
     if (none && config !== undefined && 'dpop' in config && config.dpop === 'off') {
-      review.error(
+      context.error(
         path,
-        `can never be met with senderConstraint: required: ${review.show(name)} has dpop: off, and no client certificates are asked for`,
+        `can never be met with senderConstraint: required: ${context.show(name)} has dpop: off, and no client certificates are asked for`,
       );
     }
     if (config?.type !== 'apiKey') continue;
-    review.error(
+    context.error(
       path,
-      `can never be met with senderConstraint: required: ${review.show(name)} has API keys, which are bound to nobody`,
+      `can never be met with senderConstraint: required: ${context.show(name)} has API keys, which are bound to nobody`,
     );
   }
 }
 
 /** A token that does not tell its issuer is shown to one authorization server, and to no other. */
-function checkOpaqueOwner(review: Review, { required, optional }: Alternatives): void {
+function checkOpaqueOwner(context: CheckContext, { required, optional }: Alternatives): void {
   const named = [...required.flatMap(({ members }) => members), ...optional];
-  const asking = named.filter(({ name }) => authenticatorNamed(review, name)?.type === 'introspection');
+  const asking = named.filter(({ name }) => authenticatorNamed(context, name)?.type === 'introspection');
   const [first] = asking;
   const second = asking.find(({ name }) => name !== first?.name);
   if (first === undefined || second === undefined) return;
-  const message = `a route can have one introspection authenticator, and has ${review.show(first.name)} already: a token does not tell which of them to ask`;
-  review.error(second.path, message);
+  const message = `a route can have one introspection authenticator, and has ${context.show(first.name)} already: a token does not tell which of them to ask`;
+  context.error(second.path, message);
 }
 
-function checkCertificateFor(review: Review, clients: readonly string[], { required }: Alternatives, base: Path): void {
+function checkCertificateFor(
+  context: CheckContext,
+  clients: readonly string[],
+  { required }: Alternatives,
+  base: Path,
+): void {
   const path = [...base, 'certificateFor'];
   if (required.length === 0) {
-    review.error(path, 'cannot be enforced with authenticate: none');
+    context.error(path, 'cannot be enforced with authenticate: none');
     return;
   }
-  if (clients.length > 0 && asksForNoCertificate(review)) {
-    review.error(path, 'cannot be met: server.tls.clientCertificates is off');
+  if (clients.length > 0 && asksForNoCertificate(context)) {
+    context.error(path, 'cannot be met: server.tls.clientCertificates is off');
     return;
   }
-  if (!review.isWhole(['authenticators'])) return;
-  const known = Object.values(review.draft.authenticators ?? {}).flatMap((config) =>
+  if (!context.isWhole(['authenticators'])) return;
+  const known = Object.values(context.draft.authenticators ?? {}).flatMap((config) =>
     config.type === 'mtls' ? config.allow.map(({ clientId }) => clientId) : [],
   );
   clients.forEach((entry, index) => {
-    const { clientId } = parseClientEntry(entry, review.declared.authenticators);
+    const { clientId } = parseClientEntry(entry, context.declared.authenticators);
     if (known.includes(clientId)) return;
-    const message = `no mtls entry has the clientId ${review.show(clientId)}${suggestion(clientId, new Set(known))}`;
-    review.error([...path, index], message);
+    const message = `no mtls entry has the clientId ${context.show(clientId)}${suggestion(clientId, new Set(known))}`;
+    context.error([...path, index], message);
   });
 }
 

@@ -4,38 +4,46 @@ import { parseRevocationList, type RevocationList } from '../../authn/certificat
 import { parsePem } from '../../authn/certificate/pem.ts';
 import { createTrustStore } from '../../authn/certificate/trust-store.ts';
 import { createCertificateReader, type ParsedCertificate, parseCertificate } from '../../authn/certificate/x509.ts';
-import type { Path } from '../problem.ts';
-import type { Review } from './report.ts';
+import type { Path } from '../schema/reporter.ts';
+import type { CheckContext } from './context.ts';
 
 /** The certificates behind a key of the file; undefined, and reported, when they cannot be used. */
-export function certificatesAt(review: Review, path: Path, file: string | undefined): X509Certificate[] | undefined {
-  return readAt(review, path, file, parseCertificates);
+export function certificatesAt(
+  context: CheckContext,
+  path: Path,
+  file: string | undefined,
+): X509Certificate[] | undefined {
+  return readAt(context, path, file, parseCertificates);
 }
 
 /** Certificate and key must be readable and belong together. */
-export function checkKeyPair(review: Review, base: Path, certFile?: string, keyFile?: string): void {
-  const certificates = certificatesAt(review, [...base, 'certFile'], certFile);
-  const key = readAt(review, [...base, 'keyFile'], keyFile, parsePrivateKey);
+export function checkKeyPair(context: CheckContext, base: Path, certFile?: string, keyFile?: string): void {
+  const certificates = certificatesAt(context, [...base, 'certFile'], certFile);
+  const key = readAt(context, [...base, 'keyFile'], keyFile, parsePrivateKey);
   const leaf = certificates?.[0];
   if (leaf === undefined) return;
   if (key !== undefined && !leaf.checkPrivateKey(key)) {
-    review.error([...base, 'keyFile'], 'is not the key of the first certificate in certFile');
+    context.error([...base, 'keyFile'], 'is not the key of the first certificate in certFile');
   }
-  if (leaf.validToDate.getTime() <= review.now) {
-    review.warn([...base, 'certFile'], `the certificate expired on ${day(leaf.validToDate.getTime())}`);
+  if (leaf.validToDate.getTime() <= context.now) {
+    context.warn([...base, 'certFile'], `the certificate expired on ${day(leaf.validToDate.getTime())}`);
   }
 }
 
 /** The authorities that client certificates are held against, as the verifier itself reads them. */
-export function authoritiesAt(review: Review, path: Path, file: string | undefined): ParsedCertificate[] | undefined {
-  const authorities = readAt(review, path, file, (content) => {
+export function authoritiesAt(
+  context: CheckContext,
+  path: Path,
+  file: string | undefined,
+): ParsedCertificate[] | undefined {
+  const authorities = readAt(context, path, file, (content) => {
     const parsed = parsePem(content.toString(), 'CERTIFICATE').map(readCertificate);
-    createTrustStore({ caPem: content, now: () => review.now, read: createCertificateReader() });
+    createTrustStore({ caPem: content, now: () => context.now, read: createCertificateReader() });
     return parsed;
   });
   for (const authority of authorities ?? []) {
-    if (authority.notAfter > review.now) continue;
-    review.warn(path, `the authority ${review.show(nameOf(authority))} expired on ${day(authority.notAfter)}`);
+    if (authority.notAfter > context.now) continue;
+    context.warn(path, `the authority ${context.show(nameOf(authority))} expired on ${day(authority.notAfter)}`);
   }
   return authorities;
 }
@@ -52,16 +60,16 @@ function readCertificate(der: Buffer): ParsedCertificate {
 
 /** Lists that the verifier can use, one of every authority: its clients would all be refused without. */
 export function checkRevocationLists(
-  review: Review,
+  context: CheckContext,
   path: Path,
   tls: { readonly clientCaFile?: string | undefined; readonly clientCrlFile?: string | undefined },
   authorities: readonly ParsedCertificate[] | undefined,
 ): void {
-  const caPem = tls.clientCaFile === undefined ? undefined : review.files.get(tls.clientCaFile);
-  const lists = readAt(review, path, tls.clientCrlFile, (content) => {
+  const caPem = tls.clientCaFile === undefined ? undefined : context.files.get(tls.clientCaFile);
+  const lists = readAt(context, path, tls.clientCrlFile, (content) => {
     const parsed = parsePem(content.toString(), 'X509 CRL').map(readRevocationList);
     if (caPem !== undefined && authorities !== undefined) {
-      createTrustStore({ caPem, crlPem: content, now: () => review.now, read: createCertificateReader() });
+      createTrustStore({ caPem, crlPem: content, now: () => context.now, read: createCertificateReader() });
     }
     return parsed;
   });
@@ -69,8 +77,8 @@ export function checkRevocationLists(
   const issuers = new Set(lists.map(({ issuerDer }) => issuerDer));
   for (const authority of authorities ?? []) {
     if (issuers.has(authority.subjectDer)) continue;
-    const name = review.show(nameOf(authority));
-    review.error(path, `there is no revocation list of the authority ${name} in it; its clients would all be refused`);
+    const name = context.show(nameOf(authority));
+    context.error(path, `there is no revocation list of the authority ${name} in it; its clients would all be refused`);
   }
 }
 
@@ -86,17 +94,17 @@ function readRevocationList(der: Buffer): RevocationList {
 
 /** What is in a named file; undefined, and reported, when it cannot be used. One that could not be read at all has been reported already. */
 export function readAt<T>(
-  review: Review,
+  context: CheckContext,
   path: Path,
   file: string | undefined,
   parse: (content: Buffer) => T,
 ): T | undefined {
-  const content = file === undefined ? undefined : review.files.get(file);
+  const content = file === undefined ? undefined : context.files.get(file);
   if (content === undefined) return undefined;
   try {
     return parse(content);
   } catch (error) {
-    review.error(path, (error as Error).message);
+    context.error(path, (error as Error).message);
     return undefined;
   }
 }

@@ -5,128 +5,132 @@ import { compileCondition, conditionWarnings, unguardedFields } from '../../poli
 import { metaToolsOf, presetOf } from '../../policy/presets.ts';
 import { parseClientEntry, pathCovers } from '../../policy/selectors.ts';
 import { shadowedRules } from '../../policy/unreachable-rules.ts';
-import { formatPath, type Path } from '../problem.ts';
+import { formatPath } from '../problem.ts';
 import type { McpConfig, McpRuleConfig, PathRuleConfig, RouteConfig, RuleConfig } from '../schema/config.ts';
+import type { Path } from '../schema/reporter.ts';
 import { nearest, suggestion } from '../suggestion.ts';
 import { actingAuthenticators, alternativesOf, authenticatorNamed } from './authenticate.ts';
-import type { Review } from './report.ts';
+import type { CheckContext } from './context.ts';
 
 type PathSelector = NonNullable<PathRuleConfig['allow']>;
 type McpSelector = NonNullable<McpRuleConfig['allow']>;
 
-export function checkRules(review: Review, route: RouteConfig, base: Path): void {
+export function checkRules(context: CheckContext, route: RouteConfig, base: Path): void {
   const path = route.mcp === undefined ? [...base, 'rules'] : [...base, 'mcp', 'rules'];
   const rules: readonly RuleConfig[] = route.mcp?.rules ?? route.rules ?? [];
-  checkNames(review, rules, path);
-  if (route.mcp !== undefined) checkPreset(review, route.mcp, path);
+  checkNames(context, rules, path);
+  if (route.mcp !== undefined) checkPreset(context, route.mcp, path);
   rules.forEach((rule, index) => {
     const at = [...path, index];
-    checkEffect(review, rule, at);
+    checkEffect(context, rule, at);
     for (const key of ['allow', 'deny'] as const) {
       const selector = rule[key];
       if (selector === undefined) continue;
       const where = [...at, key];
-      checkClients(review, route, selector.clients ?? [], [...where, 'clients']);
-      checkClaims(review, route, selector.claims, [...where, 'claims']);
-      checkCondition(review, selector.when, [...where, 'when']);
-      if (route.mcp === undefined) checkPaths(review, route, selector, where);
-      else checkTarget(review, selector, key, where);
+      checkClients(context, route, selector.clients ?? [], [...where, 'clients']);
+      checkClaims(context, route, selector.claims, [...where, 'claims']);
+      checkCondition(context, selector.when, [...where, 'when']);
+      if (route.mcp === undefined) checkPaths(context, route, selector, where);
+      else checkTarget(context, selector, key, where);
     }
-    checkRequirement(review, route, rule, [...at, 'require']);
+    checkRequirement(context, route, rule, [...at, 'require']);
   });
   for (const { index, by } of shadowedRules(rules)) {
-    review.warn([...path, index], `can never match: ${ruleAt(review, rules, by)} comes first and covers it`);
+    context.warn([...path, index], `can never match: ${ruleAt(context, rules, by)} comes first and covers it`);
   }
 }
 
-function ruleAt(review: Review, rules: readonly RuleConfig[], index: number): string {
+function ruleAt(context: CheckContext, rules: readonly RuleConfig[], index: number): string {
   const name = rules[index]?.name;
-  return name === undefined ? `rules[${index}]` : `rules[${index}] ${review.show(name)}`;
+  return name === undefined ? `rules[${index}]` : `rules[${index}] ${context.show(name)}`;
 }
 
-function checkNames(review: Review, rules: readonly RuleConfig[], path: Path): void {
+function checkNames(context: CheckContext, rules: readonly RuleConfig[], path: Path): void {
   const first = new Map<string, number>();
   rules.forEach(({ name }, index) => {
     if (name === undefined) return;
     const other = first.get(name);
     if (other === undefined) first.set(name, index);
-    else review.error([...path, index, 'name'], `${review.show(name)} is the name of rules[${other}] already`);
+    else context.error([...path, index, 'name'], `${context.show(name)} is the name of rules[${other}] already`);
   });
 }
 
 /** Records tell the rules of a preset by their names. And a meta-tool is never what a call is about, but the way to it. */
-function checkPreset(review: Review, mcp: McpConfig, path: Path): void {
+function checkPreset(context: CheckContext, mcp: McpConfig, path: Path): void {
   const reserved = new Set(presetOf(mcp).rules.map(({ name }) => name));
   const metaTools = new Map(Object.entries(metaToolsOf(mcp)));
   mcp.rules.forEach(({ name, allow }, index) => {
     if (name !== undefined && reserved.has(name)) {
-      review.error([...path, index, 'name'], `${review.show(name)} is the name of a rule of the preset`);
+      context.error([...path, index, 'name'], `${context.show(name)} is the name of a rule of the preset`);
     }
     allow?.tools?.forEach((tool, position) => {
       const metaTool = metaTools.get(tool);
       if (metaTool === undefined || 'results' in metaTool) return;
       const at = [...path, index, 'allow', 'tools', position];
-      review.warn(at, `can never match: ${review.show(tool)} is looked through; name the tools that it may call`);
+      context.warn(at, `can never match: ${context.show(tool)} is looked through; name the tools that it may call`);
     });
   });
 }
 
-function checkEffect(review: Review, rule: RuleConfig, at: Path): void {
-  if ((rule.allow === undefined) === (rule.deny === undefined)) review.error(at, 'needs either allow or deny');
+function checkEffect(context: CheckContext, rule: RuleConfig, at: Path): void {
+  if ((rule.allow === undefined) === (rule.deny === undefined)) context.error(at, 'needs either allow or deny');
   if (rule.deny !== undefined && rule.require !== undefined) {
-    review.error([...at, 'require'], 'belongs to allow; a deny demands nothing');
+    context.error([...at, 'require'], 'belongs to allow; a deny demands nothing');
   }
   if (rule.deny !== undefined && Object.values(rule.deny).every((selector) => selector === undefined)) {
-    review.error([...at, 'deny'], 'needs a selector; what no rule allows is denied anyway');
+    context.error([...at, 'deny'], 'needs a selector; what no rule allows is denied anyway');
   }
 }
 
 /** An allow without a target would open every method there is and will be. */
-function checkTarget(review: Review, selector: McpSelector, effect: 'allow' | 'deny', at: Path): void {
+function checkTarget(context: CheckContext, selector: McpSelector, effect: 'allow' | 'deny', at: Path): void {
   const { tools, resources, prompts, methods } = selector;
   if (effect === 'allow' && (tools ?? resources ?? prompts ?? methods) === undefined) {
-    review.error(at, 'needs a target: tools, resources, prompts or methods');
+    context.error(at, 'needs a target: tools, resources, prompts or methods');
   }
   try {
     compileMcpRules([{ [effect]: { tools, resources, prompts, methods } } as McpRuleConfig], { authenticators: [] });
   } catch (error) {
-    review.error(at, (error as Error).message.replace(/^rules\[0\]: /, ''));
+    context.error(at, (error as Error).message.replace(/^rules\[0\]: /, ''));
   }
 }
 
-function checkPaths(review: Review, route: RouteConfig, selector: PathSelector, at: Path): void {
+function checkPaths(context: CheckContext, route: RouteConfig, selector: PathSelector, at: Path): void {
   selector.paths?.forEach((path, index) => {
     if (!pathCovers(route.path, path)) {
-      review.error(
+      context.error(
         [...at, 'paths', index],
-        `can never match: it is not within the route's path ${review.show(route.path)}`,
+        `can never match: it is not within the route's path ${context.show(route.path)}`,
       );
     }
   });
   selector.methods?.forEach((method, index) => {
     const { methods } = route;
     if (methods === undefined || methods.includes(method) || (method === 'HEAD' && methods.includes('GET'))) return;
-    review.error([...at, 'methods', index], "can never match: it is not among the route's methods");
+    context.error([...at, 'methods', index], "can never match: it is not among the route's methods");
   });
 }
 
 /** With several authenticators that may name clients, a bare id could be another issuer's client of that name. */
-function checkClients(review: Review, route: RouteConfig, clients: readonly string[], at: Path): void {
+function checkClients(context: CheckContext, route: RouteConfig, clients: readonly string[], at: Path): void {
   if (clients.length === 0) return;
   if (route.authenticate === 'none') {
-    review.error(at, 'cannot be enforced with authenticate: none');
+    context.error(at, 'cannot be enforced with authenticate: none');
     return;
   }
-  const acting = actingAuthenticators(alternativesOf(route.authenticate, []), review.draft.authenticators ?? {});
+  const acting = actingAuthenticators(alternativesOf(route.authenticate, []), context.draft.authenticators ?? {});
   clients.forEach((entry, index) => {
-    const { authenticator } = parseClientEntry(entry, review.declared.authenticators);
+    const { authenticator } = parseClientEntry(entry, context.declared.authenticators);
     const where = [...at, index];
     if (authenticator === undefined) {
       if (acting.length < 2) return;
-      const example = review.show(qualified(entry, acting));
-      review.error(where, `several authenticators can name clients on this route; write which, such as ${example}`);
+      const example = context.show(qualified(entry, acting));
+      context.error(where, `several authenticators can name clients on this route; write which, such as ${example}`);
     } else if (!acting.includes(authenticator)) {
-      review.error(where, `can never match: authenticator ${review.show(authenticator)} names no client on this route`);
+      context.error(
+        where,
+        `can never match: authenticator ${context.show(authenticator)} names no client on this route`,
+      );
     }
   });
 }
@@ -139,14 +143,14 @@ function qualified(entry: string, acting: readonly string[]): string {
 }
 
 /** Only tokens carry claims, and of these only the configured ones are kept. */
-function checkClaims(review: Review, route: RouteConfig, claims: PathSelector['claims'], at: Path): void {
+function checkClaims(context: CheckContext, route: RouteConfig, claims: PathSelector['claims'], at: Path): void {
   if (claims === undefined) return;
   if (route.authenticate === 'none') {
-    review.error(at, 'cannot be enforced with authenticate: none');
+    context.error(at, 'cannot be enforced with authenticate: none');
     return;
   }
   const names = authenticatorNamesOf(route.authenticate);
-  const configs = names.map((name) => authenticatorNamed(review, name));
+  const configs = names.map((name) => authenticatorNamed(context, name));
   if (configs.includes(undefined)) return;
   const known = configs.flatMap((config) =>
     config !== undefined && 'claims' in config ? Object.keys(config.claims) : [],
@@ -154,49 +158,49 @@ function checkClaims(review: Review, route: RouteConfig, claims: PathSelector['c
   for (const claim of Object.keys(claims)) {
     if (known.includes(claim)) continue;
     const near = suggestion(claim, known);
-    review.error(
+    context.error(
       [...at, claim],
-      `no authenticator of this route has the claim ${review.show(claim)} in its claims${near}`,
+      `no authenticator of this route has the claim ${context.show(claim)} in its claims${near}`,
     );
   }
 }
 
-function checkRequirement(review: Review, route: RouteConfig, { require }: RuleConfig, at: Path): void {
+function checkRequirement(context: CheckContext, route: RouteConfig, { require }: RuleConfig, at: Path): void {
   if (require === undefined) return;
-  checkCondition(review, require.when, [...at, 'when']);
+  checkCondition(context, require.when, [...at, 'when']);
   if (route.authenticate === 'none') {
     for (const key of ['scopes', 'anyScope', 'authenticatedBy', 'senderConstrained'] as const) {
       if (require[key] !== undefined && require[key] !== false)
-        review.error([...at, key], 'can never be met with authenticate: none');
+        context.error([...at, key], 'can never be met with authenticate: none');
     }
     return;
   }
   const names = authenticatorNamesOf(route.authenticate);
   require.authenticatedBy?.forEach((name, index) => {
     if (names.includes(name)) return;
-    const unknown = !review.declared.authenticators.includes(name);
-    review.error(
+    const unknown = !context.declared.authenticators.includes(name);
+    context.error(
       [...at, 'authenticatedBy', index],
       unknown
-        ? `unknown authenticator ${review.show(name)}${suggestion(name, review.declared.authenticators)}`
-        : `can never be met: ${formatPath(at.slice(0, 2))}.authenticate does not name ${review.show(name)}; add it to optional`,
+        ? `unknown authenticator ${context.show(name)}${suggestion(name, context.declared.authenticators)}`
+        : `can never be met: ${formatPath(at.slice(0, 2))}.authenticate does not name ${context.show(name)}; add it to optional`,
     );
   });
 }
 
 /** What the compiler says repeats parts of the condition. */
-function checkCondition(review: Review, source: string | undefined, at: Path): void {
+function checkCondition(context: CheckContext, source: string | undefined, at: Path): void {
   if (source === undefined) return;
-  const hidden = review.isInterpolated(source);
+  const hidden = context.isInterpolated(source);
   try {
     compileCondition(source);
   } catch (error) {
-    review.error(at, hidden ? 'the condition cannot be compiled' : (error as Error).message);
+    context.error(at, hidden ? 'the condition cannot be compiled' : (error as Error).message);
     return;
   }
   if (hidden) return;
   for (const field of unguardedFields(source)) {
-    review.warn(at, `${field} may be absent, and then the call is denied; guard it with has(${field})`);
+    context.warn(at, `${field} may be absent, and then the call is denied; guard it with has(${field})`);
   }
-  for (const warning of conditionWarnings(source)) review.warn(at, warning);
+  for (const warning of conditionWarnings(source)) context.warn(at, warning);
 }

@@ -3,31 +3,31 @@ import { impliedBy, type ScopeImplications } from '../../authn/scopes.ts';
 import { rulesOf } from '../../policy/presets.ts';
 import type { RouteConfig, RuleConfig } from '../schema/config.ts';
 import { suggestion } from '../suggestion.ts';
-import type { Review } from './report.ts';
+import type { CheckContext } from './context.ts';
 
-export function checkScopes(review: Review): void {
-  const { routes = [], scopeImplies: implications = {} } = review.draft;
+export function checkScopes(context: CheckContext): void {
+  const { routes = [], scopeImplies: implications = {} } = context.draft;
   const taken = takenBy(routes);
   for (const [scope, implied] of Object.entries(implications)) {
     implied.forEach((other, index) => {
       const at = ['scopeImplies', scope, index];
       if (other === scope || impliedBy(other, implications).includes(scope)) {
-        review.error(at, `${review.show(other)} implies ${review.show(scope)} again: a scope must not imply itself`);
+        context.error(at, `${context.show(other)} implies ${context.show(scope)} again: a scope must not imply itself`);
       } else if (implied.indexOf(other) < index) {
-        review.warn(at, 'is named twice');
+        context.warn(at, 'is named twice');
       } else if (!taken.includes(other) && !Object.hasOwn(implications, other)) {
-        review.warn(at, `no rule asks for ${review.show(other)}${suggestion(other, taken.scopes)}`);
+        context.warn(at, `no rule asks for ${context.show(other)}${suggestion(other, taken.scopes)}`);
       }
     });
   }
   routes.forEach((route, index) => {
-    checkChallengeScopes(review, route, ['routes', index, 'mcp', 'challengeScopes'], implications);
+    checkChallengeScopes(context, route, ['routes', index, 'mcp', 'challengeScopes'], implications);
   });
 }
 
 /** A client asks for all of them, and an authorization server may refuse all for one that it does not know. */
 function checkChallengeScopes(
-  review: Review,
+  context: CheckContext,
   route: RouteConfig,
   path: readonly (string | number)[],
   implications: ScopeImplications,
@@ -35,8 +35,8 @@ function checkChallengeScopes(
   const taken = takenBy([route]);
   route.mcp?.challengeScopes?.forEach((scope, index) => {
     if ([scope, ...impliedBy(scope, implications)].some(taken.includes)) return;
-    const message = `no rule of this route asks for ${review.show(scope)}${suggestion(scope, taken.scopes)}`;
-    review.warn([...path, index], message);
+    const message = `no rule of this route asks for ${context.show(scope)}${suggestion(scope, taken.scopes)}`;
+    context.warn([...path, index], message);
   });
 }
 

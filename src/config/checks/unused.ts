@@ -1,24 +1,24 @@
 // Warnings about what is configured and never used.
 import { authenticatorNamesOf } from '../../authn/requirements.ts';
-import type { Path } from '../problem.ts';
-import type { Review } from './report.ts';
+import type { Path } from '../schema/reporter.ts';
+import type { CheckContext } from './context.ts';
 
-export function checkUse(review: Review): void {
-  const { routes = [], authenticators = {} } = review.draft;
+export function checkUse(context: CheckContext): void {
+  const { routes = [], authenticators = {} } = context.draft;
   const named = routes.flatMap((route) => authenticatorNamesOf(route.authenticate));
   const asksForCertificates = routes.some((route) => (route.certificateFor ?? []).length > 0);
   const idle = Object.keys(authenticators).filter(
     (name) => authenticators[name]?.type === 'mtls' && asksForCertificates,
   );
-  warnOfUnused(review, ['authenticators'], review.declared.authenticators, [...named, ...idle]);
+  warnOfUnused(context, ['authenticators'], context.declared.authenticators, [...named, ...idle]);
   const targets = routes.flatMap(({ upstream }) => upstream ?? []);
-  warnOfUnused(review, ['upstreams'], review.declared.upstreams, targets);
+  warnOfUnused(context, ['upstreams'], context.declared.upstreams, targets);
 }
 
 /** A name that is used and not there is probably one of those that seem unused. */
-function warnOfUnused(review: Review, path: Path, declared: readonly string[], used: readonly string[]): void {
+function warnOfUnused(context: CheckContext, path: Path, declared: readonly string[], used: readonly string[]): void {
   if (used.some((name) => name !== 'none' && !declared.includes(name))) return;
   for (const name of declared) {
-    if (!used.includes(name)) review.warn([...path, name], 'is not used by any route');
+    if (!used.includes(name)) context.warn([...path, name], 'is not used by any route');
   }
 }

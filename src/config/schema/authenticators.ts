@@ -1,6 +1,5 @@
 // The shape of `authenticators`: one strict object a type.
 import { z } from 'zod';
-import { issuerPresetNames } from './issuer-presets.ts';
 import { oauthClientKeys } from './oauth-client.ts';
 import {
   date,
@@ -9,6 +8,7 @@ import {
   fingerprint,
   headerName,
   httpUrl,
+  issuerPresetNames,
   networks,
   oneOrMore,
   scopes,

@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import { isObject } from '../tree.ts';
 import type { jwtAuthenticator } from './authenticators.ts';
+import { type IssuerPresetName, issuerPresetNames } from './values.ts';
 
 type JwtDefaults = Omit<Partial<z.input<typeof jwtAuthenticator>>, 'type' | 'preset' | 'issuer'>;
 
@@ -11,9 +12,6 @@ export interface IssuerPreset {
   readonly issuerForm: RegExp;
   readonly issuerExample: string;
 }
-
-export const issuerPresetNames = ['auth0', 'entra', 'okta', 'keycloak', 'google', 'cognito'] as const;
-export type IssuerPresetName = (typeof issuerPresetNames)[number];
 
 const tenantId = '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}';
 

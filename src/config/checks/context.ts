@@ -1,7 +1,7 @@
-// What the checks across keys look at, and how they tell what they find.
-
-import { isWithin, type Path, type Problem } from '../problem.ts';
+// The context of the checks across keys: the parsed configuration, and where problems are reported.
+import { isWithin, type Problem } from '../problem.ts';
 import type { Config } from '../schema/config.ts';
+import type { Path, Reporter } from '../schema/reporter.ts';
 import type { LocatedYaml } from '../yaml.ts';
 
 /** What could be read of the file. Without mistakes in it, all of it. */
@@ -10,7 +10,7 @@ export type Draft = Partial<Config>;
 /** A path in the configuration, or in another file. */
 export type Where = Path | { readonly document: LocatedYaml; readonly path: Path };
 
-export interface Review {
+export interface CheckContext extends Reporter {
   readonly draft: Draft;
   readonly files: ReadonlyMap<string, Buffer>;
   /** The names that stand in the file, also those whose values are wrong. */
@@ -23,13 +23,11 @@ export interface Review {
   isWritten(path: Path): boolean;
   error(where: Where, message: string): void;
   warn(where: Where, message: string): void;
-  /** A value in quotes; what the environment or a file put in is never shown. */
-  show(value: string): string;
   /** Whether something was put into the value, so that no message may repeat it. */
   isInterpolated(value: string): boolean;
 }
 
-export interface ReviewOptions {
+export interface ReporterOptions {
   readonly document: LocatedYaml;
   readonly secrets: readonly string[];
   /** Paths of what was left out of the draft. */
@@ -43,11 +41,11 @@ export interface Findings {
   readonly warnings: Problem[];
 }
 
-/** The reporting half of a review. What a mistake already told may have caused is not reported a second time. */
+/** The reporting part of a context. A problem at a path that is damaged already is not reported: the damage may be its cause. */
 export function createReporter(
-  options: ReviewOptions,
+  options: ReporterOptions,
   findings: Findings,
-): Pick<Review, 'error' | 'warn' | 'show' | 'isInterpolated' | 'isWhole'> {
+): Pick<CheckContext, 'error' | 'warn' | 'show' | 'isInterpolated' | 'isWhole'> {
   const { document, damaged, originalPath } = options;
   const isDamaged = (path: Path) => damaged.some((each) => isWithin(each, path) || isWithin(path, each));
   const isInterpolated = (value: string) => options.secrets.some((secret) => value.includes(secret));
