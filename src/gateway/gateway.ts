@@ -11,7 +11,7 @@ import { apiKeyExpiries, certificateExpiries, revocationListExpiries } from '../
 import type { LoadedConfig, LoadOptions } from '../config/load.ts';
 import { createAdmin } from '../http/admin.ts';
 import { drain } from '../http/drain.ts';
-import { connectionCeiling, createPeerCertificateReader, updateListener } from '../http/listener.ts';
+import { connectionCeiling, createPeerCertificateReader, prepareListener } from '../http/listener.ts';
 import type { Log } from '../log.ts';
 import { createMetrics } from '../metrics/metrics.ts';
 import { openPublicListener } from './public-server.ts';
@@ -142,8 +142,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       refuseRestartOnly(loaded, next);
       const snapshot = compileSnapshot(next, authnRuntime, runtime.snapshot);
       const nextLists = revocationListExpiries(next);
+      const updateListener = prepareListener(server, next.config.server, next.files);
       await audit.reconfigure(next.config.audit);
-      updateListener(server, next.config.server, next.files);
+      updateListener();
       const previous = runtime.snapshot;
       runtime.snapshot = snapshot;
       revocations.follow(next.revocations);

@@ -8,13 +8,12 @@ import { TLSSocket } from 'node:tls';
 import type { PeerCertificate } from '../authn/credential.ts';
 import type { ServerConfig } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
+import { type BuiltContext, buildSecureContext, type Files } from './secure-context.ts';
 
 const headersTimeoutMs = 10_000;
 const keepAliveTimeoutMs = 75_000;
 /** Descriptors kept back for files, the admin listener and upstream connections beyond one a client. */
 const reservedDescriptors = 64;
-
-export type Files = ReadonlyMap<string, Buffer>;
 
 /** Creates the server, not yet listening. Throws when certificate, key, CA or CRL cannot be used. */
 export function createListener(config: ServerConfig, files: Files, handler: RequestListener): Server {
@@ -33,7 +32,7 @@ export function createListener(config: ServerConfig, files: Files, handler: Requ
       : (createHttpsServer(
           {
             ...options,
-            ...secureContext(config.tls, files),
+            ...buildListenerContext(config.tls, files).options,
             ALPNProtocols: ['http/1.1'],
             ...clientCertificatePolicy(config.tls),
           },
@@ -47,15 +46,22 @@ export function createListener(config: ServerConfig, files: Files, handler: Requ
   return server;
 }
 
-/** Applies a reloaded configuration to a running server: new handshakes and connections use it, old session tickets die. */
-export function updateListener(server: Server, config: ServerConfig, files: Files): void {
-  if (config.tls !== undefined) {
-    const https = server as HttpsServer;
-    https.setSecureContext(secureContext(config.tls, files));
-    // Read by Node at each handshake; a test holds it to that.
-    Object.assign(https, clientCertificatePolicy(config.tls));
-  }
-  applyLimits(server, config);
+/**
+ * Prepares what a running server changes to with a reloaded configuration; throws where TLS cannot use it. The function that it gives
+ * applies it: new handshakes and connections use it, old session tickets die.
+ */
+export function prepareListener(server: Server, config: ServerConfig, files: Files): () => void {
+  const built = config.tls && buildListenerContext(config.tls, files);
+  return () => {
+    if (config.tls !== undefined) {
+      const https = server as HttpsServer;
+      // Built once more by Node, from what a context was just built from.
+      https.setSecureContext(built!.options);
+      // Read by Node at each handshake; a test holds it to that.
+      Object.assign(https, clientCertificatePolicy(config.tls));
+    }
+    applyLimits(server, config);
+  };
 }
 
 /** The address of the other end. Node takes it from a connection that it ends in the handshake, but not from the TCP socket below. */
@@ -109,36 +115,35 @@ function readPeerCertificate(socket: TLSSocket): PeerCertificate | undefined {
   };
 }
 
-type TlsConfig = NonNullable<ServerConfig['tls']>;
+export type TlsConfig = NonNullable<ServerConfig['tls']>;
 
-function secureContext(tls: TlsConfig, files: Files) {
+/** The context of the public listener. Throws a SecureContextError that names key and file; `check` builds the same one. */
+export function buildListenerContext(tls: TlsConfig, files: Files): BuiltContext {
   const withClients = tls.clientCertificates !== 'off';
-  return {
-    cert: required(files, tls.certFile),
-    key: required(files, tls.keyFile),
-    minVersion: tls.minVersion,
+  const named = (key: 'certFile' | 'keyFile' | 'clientCaFile' | 'clientCrlFile', path: string | undefined) =>
+    path === undefined ? undefined : { key, path };
+  const { context, options } = buildSecureContext(
+    'server.tls',
+    {
+      cert: named('certFile', tls.certFile),
+      key: named('keyFile', tls.keyFile),
+      ...(withClients && {
+        ca: named('clientCaFile', tls.clientCaFile),
+        crl: named('clientCrlFile', tls.clientCrlFile),
+      }),
+    },
+    files,
     // Who the client is was read once: it must not become another on the same connection.
-    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    // Never left undefined while certificates are asked for: Node would fall back to the public roots.
-    ca: withClients ? required(files, tls.clientCaFile) : [],
-    ...(withClients && tls.clientCrlFile !== undefined && { crl: eachList(required(files, tls.clientCrlFile)) }),
-  };
-}
-
-/** Node reads only the first list of a buffer. */
-function eachList(pem: Buffer): string[] {
-  return pem.toString('latin1').match(/-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----/g) ?? [];
+    { minVersion: tls.minVersion, secureOptions: constants.SSL_OP_NO_RENEGOTIATION },
+  );
+  if (withClients && options.ca === undefined)
+    throw new Error('server.tls.clientCaFile: is needed to ask for client certificates');
+  // Never left undefined: Node would fall back to the public roots.
+  return { context, options: { ...options, ca: options.ca ?? [] } };
 }
 
 function clientCertificatePolicy(tls: TlsConfig): { requestCert: boolean; rejectUnauthorized: boolean } {
   return { requestCert: tls.clientCertificates !== 'off', rejectUnauthorized: tls.clientCertificates === 'required' };
-}
-
-function required(files: Files, path: string | undefined): Buffer {
-  const content = path === undefined ? undefined : files.get(path);
-  if (content === undefined || content.length === 0)
-    throw new Error(`TLS file ${path ?? '(none given)'} is missing or empty`);
-  return content;
 }
 
 function applyLimits(server: Server, config: ServerConfig): void {

@@ -1,7 +1,7 @@
 // One upstream of one configuration snapshot: where it is, how it is verified, and its pool of kept-alive connections.
-import { X509Certificate } from 'node:crypto';
-import { createSecureContext, type SecureContext } from 'node:tls';
+import type { SecureContext } from 'node:tls';
 import type { UpstreamConfig } from '../config/schema/config.ts';
+import { buildSecureContext, type Files } from '../http/secure-context.ts';
 import { createLoad, type Load } from './concurrency.ts';
 import { type Connections, createConnections } from './connection-pool.ts';
 
@@ -34,9 +34,9 @@ const maxKeepAliveMs = 60_000;
  * HTTPS is always verified, against `caFile` or else the public roots, whatever the process environment says; HTTP/1.1 only.
  * Throws an Error that names the key when a file cannot be used.
  */
-export function createUpstream(name: string, config: UpstreamConfig, files: ReadonlyMap<string, Buffer>): Upstream {
+export function createUpstream(name: string, config: UpstreamConfig, files: Files): Upstream {
   const url = new URL(config.url);
-  const secureContext = url.protocol === 'https:' ? createContext(name, config.tls, files) : undefined;
+  const secureContext = url.protocol === 'https:' ? buildUpstreamContext(name, config.tls, files) : undefined;
   const serverName = config.tls?.serverName;
   const connections = createConnections(
     url.origin,
@@ -75,36 +75,14 @@ export function adjustUpstream(upstream: Upstream, config: UpstreamConfig): Upst
   return { ...upstream, onClientDisconnect: config.onClientDisconnect, limits: config.limits };
 }
 
-function createContext(name: string, tls: UpstreamConfig['tls'], files: ReadonlyMap<string, Buffer>): SecureContext {
-  const read = (key: 'caFile' | 'certFile' | 'keyFile'): Buffer | undefined => {
+/** The context that the upstream is reached with. Throws a SecureContextError that names key and file; `check` builds the same one. */
+export function buildUpstreamContext(name: string, tls: UpstreamConfig['tls'], files: Files): SecureContext {
+  const named = (key: 'caFile' | 'certFile' | 'keyFile') => {
     const path = tls?.[key];
-    if (path === undefined) return undefined;
-    const content = files.get(path);
-    if (content === undefined) throw new Error(`upstreams.${name}.tls.${key}: ${path} was not read`);
-    return content;
+    return path === undefined ? undefined : { key, path };
   };
-  const [ca, cert, key] = [read('caFile'), read('certFile'), read('keyFile')];
-  if ((cert === undefined) !== (key === undefined)) {
-    throw new Error(`upstreams.${name}.tls: certFile and keyFile belong together`);
-  }
-  if (ca !== undefined) checkCertificates(`upstreams.${name}.tls.caFile`, ca);
-  try {
-    return createSecureContext({
-      minVersion: 'TLSv1.2',
-      ...(ca !== undefined && { ca }),
-      ...(cert !== undefined && { cert }),
-      ...(key !== undefined && { key }),
-    });
-  } catch (cause) {
-    throw new Error(`upstreams.${name}.tls: the certificate and the key cannot be used together`, { cause });
-  }
-}
-
-/** OpenSSL takes a CA file without a certificate in silence. */
-function checkCertificates(key: string, pem: Buffer): void {
-  try {
-    new X509Certificate(pem);
-  } catch (cause) {
-    throw new Error(`${key}: holds no certificate`, { cause });
-  }
+  const [ca, cert, key] = [named('caFile'), named('certFile'), named('keyFile')];
+  const section = `upstreams.${name}.tls`;
+  if ((cert === undefined) !== (key === undefined)) throw new Error(`${section}: certFile and keyFile belong together`);
+  return buildSecureContext(section, { cert, key, ca }, files, { minVersion: 'TLSv1.2' }).context;
 }

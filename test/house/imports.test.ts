@@ -17,7 +17,7 @@ const allowed: Record<string, { values: string[]; types: string[] }> = {
   oauth: { values: ['authn'], types: ['config'] },
   authn: { values: ['oauth'], types: ['config', 'audit', 'upstream', 'http'] },
   audit: { values: [], types: ['config', 'authn', 'upstream', 'http'] },
-  upstream: { values: [], types: ['config', 'authn', 'audit', 'http'] },
+  upstream: { values: ['http'], types: ['config', 'authn', 'audit'] },
   http: { values: [], types: ['config', 'authn', 'audit', 'upstream', 'mcp', 'policy'] },
   config: { values: ['oauth', 'authn', 'policy', 'mcp', 'http', 'upstream', 'audit'], types: [] },
   dev: { values: [], types: ['config', 'cli'] },

@@ -1,5 +1,7 @@
 // The certificates of the scenario: our authority, a stranger's, the gateway's own, and those of its clients.
-import { createHash, X509Certificate } from 'node:crypto';
+import 'reflect-metadata';
+import { createHash, createPrivateKey, webcrypto, X509Certificate } from 'node:crypto';
+import * as x509 from '@peculiar/x509';
 import { type CertificateAuthority, createCertificateAuthority, type IssuedCertificate } from '../../src/dev/pki.ts';
 
 export interface TestCertificates {
@@ -42,6 +44,28 @@ export async function createTestCertificates(): Promise<TestCertificates> {
       'tls.key': server!.keyPem,
       'clients-ca.crt': authority.certificatePem,
     },
+  };
+}
+
+/** Self-signed with an RSA key of 1024 bits, which the TLS library takes neither as leaf nor in a chain. */
+export async function createSmallCertificate(): Promise<{ cert: string; key: string; encryptedKey: string }> {
+  const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
+  const keys = await webcrypto.subtle.generateKey(
+    { ...algorithm, modulusLength: 1024, publicExponent: new Uint8Array([1, 0, 1]) },
+    true,
+    ['sign', 'verify'],
+  );
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned(
+    { name: 'CN=small', keys, signingAlgorithm: algorithm },
+    webcrypto,
+  );
+  const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
+  const key = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' });
+  const pem = { format: 'pem', type: 'pkcs8' } as const;
+  return {
+    cert: `${certificate.toString('pem')}\n`,
+    key: key.export(pem).toString(),
+    encryptedKey: key.export({ ...pem, cipher: 'aes-256-cbc', passphrase: 'secret' }).toString(),
   };
 }
 
