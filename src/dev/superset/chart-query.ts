@@ -1,6 +1,6 @@
 // From a chart's configuration to the SQL it runs; names are checked against the dataset, so that nothing is injected.
 import { z } from 'zod';
-import type { Dataset } from './catalog.ts';
+import type { Dataset } from './dataset.ts';
 
 const aggregate = z.enum(['SUM', 'COUNT', 'AVG', 'MIN', 'MAX', 'COUNT_DISTINCT']);
 const columnRef = z.object({

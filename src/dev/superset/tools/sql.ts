@@ -1,6 +1,7 @@
 // Tools for databases, datasets and SQL.
 import { z } from 'zod';
-import type { Catalog, Database, Dataset } from '../catalog.ts';
+import type { Catalog } from '../catalog.ts';
+import type { Database, Dataset } from '../dataset.ts';
 import { listPage, listRequest } from '../listing.ts';
 import { refusalOfSql } from '../read-only-sql.ts';
 import { defineTool, found, identifier, type Tool, type ToolContext, ToolFailure } from '../tool.ts';
