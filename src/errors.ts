@@ -1,6 +1,6 @@
-// The one error that a client may see: a stable code, its status, a public message, and a private cause for the log.
+// Gateway error: a stable code with its HTTP status, a public message, and a private cause for the log.
 
-/** Every stable code with the HTTP status it is answered with. Clients and auditors script against these words. */
+/** The stable error codes and their HTTP status. Clients and auditors rely on these words. */
 export const statusOfCode = {
   bad_request: 400,
   bad_path: 400,
@@ -40,26 +40,28 @@ export const statusOfCode = {
 
 export type ErrorCode = keyof typeof statusOfCode;
 
+/** Error codes of a DPoP challenge (RFC 9449 §7.1, §8). */
 export type DpopError = 'invalid_token' | 'invalid_dpop_proof' | 'use_dpop_nonce';
 
+/** Optional parts of a `GatewayError`. */
 export interface GatewayErrorDetails {
-  /** Why, in one word of a closed list; goes to metrics and the operator's log, never to the client. */
+  /** The reason, one word of a closed list, for metrics and the operator's log. Never sent. */
   readonly reason?: string;
-  /** The scopes that would help, for `insufficient_scope`. */
+  /** The scopes that the credential lacks, for `insufficient_scope`. */
   readonly missingScopes?: readonly string[];
-  /** All scopes that the operation takes, those that are there already too, for `insufficient_scope`. */
+  /** All scopes of the operation, granted ones included, for `insufficient_scope`. */
   readonly requiredScopes?: readonly string[];
-  /** RFC 9449 §7.1: what the DPoP challenge says is wrong, for a token that came with that scheme. */
+  /** The error of the DPoP challenge, for a token of that scheme. */
   readonly dpopError?: DpopError;
   /** Further response headers, such as `Allow` or `Retry-After`. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** What the audit record tells besides; never sent. */
+  /** Further members of the audit record. Never sent. */
   readonly detail?: Readonly<Record<string, unknown>>;
-  /** What really happened; logged, never sent. */
+  /** The original error. Logged, never sent. */
   readonly cause?: unknown;
 }
 
-/** A refusal or failure with a named outcome. `message` is public: it says what is wrong and what to do, and echoes no input. */
+/** A refusal or failure. `message` is public: it names the mistake and the remedy, and echoes no input. */
 export class GatewayError extends Error {
   readonly code: ErrorCode;
   readonly status: number;

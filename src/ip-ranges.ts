@@ -1,10 +1,10 @@
-// Address ranges: one reading of CIDR notation for proxies, keys and rules.
+// IP address ranges in CIDR notation (RFC 4632), for proxies, keys and rules.
 import { BlockList, isIP } from 'node:net';
 
-/** Reports whether an address lies in one of the ranges. IPv4-mapped IPv6 addresses count as IPv4. */
+/** A test of one address against the ranges. IPv4-mapped IPv6 addresses count as IPv4. */
 export type NetworkMatcher = (address: string) => boolean;
 
-/** Compiles addresses and CIDR ranges. Throws an Error that names the first range that is neither. */
+/** Compiles addresses and CIDR ranges. Throws an Error that names the first malformed one. */
 export function compileNetworks(ranges: readonly string[]): NetworkMatcher {
   const list = new BlockList();
   for (const range of ranges) addRange(list, range);
@@ -15,7 +15,7 @@ export function compileNetworks(ranges: readonly string[]): NetworkMatcher {
   };
 }
 
-/** The IPv4 address inside an IPv4-mapped IPv6 address, as dual-stack sockets report it; else the address as it is. */
+/** The IPv4 address inside an IPv4-mapped IPv6 address, which dual-stack sockets report; any other address unchanged. */
 export function plainAddress(address: string): string {
   if (!address.startsWith('::ffff:')) return address;
   const tail = address.slice('::ffff:'.length);

@@ -1,6 +1,7 @@
-// The operator's log: pino on stderr. Audit records never pass through here.
+// Operator's log: pino on stderr. Audit records never go here.
 import { destination, type Logger, pino } from 'pino';
 
+/** The operator's log. */
 export type Log = Logger;
 
 /** Creates the log. A closed or full stderr loses log lines but never stops the gateway. */

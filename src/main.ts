@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// argv → command. Nothing is imported before the Node version is known, so that an old one ends with one clear line.
+// Program entry. The Node version is checked before any import, so that an old one ends with one clear line.
 
 const major = Number(process.versions.node.split('.')[0]);
 if (major < 22) {

@@ -1,9 +1,9 @@
-// `portcullis audit`: what an auditor does with the files, offline.
+// Command `portcullis audit`: offline work with audit files.
 import { Command } from 'commander';
 import { type ChainReport, verifyChain } from '../audit/verify.ts';
 import type { CommandOutput } from './output.ts';
 
-/** Exit code 0: the chain holds; 1: it is broken; 2: a file cannot be read. */
+/** Exit code 0: the hash chain is valid; 1: it is broken; 2: a file cannot be read. */
 export function auditCommand(output: CommandOutput = process): Command {
   const verify = new Command('verify')
     .description('check the hash chain over the files of one audit log, rotated ones included, in any order')

@@ -1,14 +1,15 @@
-// `portcullis check`: everything that is wrong or doubtful in a configuration file, without running it.
+// Command `portcullis check`: validation of a configuration file.
 import { Command } from 'commander';
 import { ConfigError, formatProblem, type LoadedConfig, loadConfig, type Problem } from '../config/load.ts';
 import type { CommandOutput } from './output.ts';
 
+/** The result, as `--json` prints it. */
 export interface CheckReport {
-  /** The answer: no problems, and with `--strict` no warnings. */
+  /** No problems; with `--strict` no warnings either. */
   readonly ok: boolean;
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
-  /** The hash that readiness, metrics and records will show; absent when there are problems. */
+  /** The configuration hash of readiness, metrics and records; absent when there are problems. */
   readonly hash?: string;
 }
 

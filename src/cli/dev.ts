@@ -1,4 +1,4 @@
-// `portcullis dev`: the whole product on loopback with no set-up, and lines to try it out with. Ctrl-C stops all of it.
+// Command `portcullis dev`: the development environment on loopback, with instructions to try it.
 import { Command, InvalidArgumentError } from 'commander';
 import { createLog } from '../log.ts';
 import { runGateway } from './serve.ts';
@@ -13,7 +13,7 @@ interface DevOptions {
   readonly logLevel: string;
 }
 
-/** Exit code 0 after Ctrl-C; 1 with one line on stderr when something cannot be started. */
+/** Exit code 0 after Ctrl-C; 1 with one line on stderr when a part cannot be started. */
 export function devCommand(): Command {
   return new Command('dev')
     .description('run everything on loopback: certificates, authorization server, demo Superset, gateway')
@@ -28,7 +28,7 @@ export function devCommand(): Command {
 }
 
 async function runDevelopment(options: DevOptions): Promise<void> {
-  // Loaded here and not above: no other command should pay for them, and production leaves their packages out.
+  // Loaded on use: production leaves their packages out, and no other command pays for them.
   const { startDevelopmentEnvironment } = await import('../dev/environment.ts');
   const { instructions } = await import('../dev/instructions.ts');
   const { instructionsText } = await import('../dev/instructions-text.ts');
@@ -56,7 +56,7 @@ async function runDevelopment(options: DevOptions): Promise<void> {
   process.exit(0);
 }
 
-/** Resolves at the first SIGINT or SIGTERM, also one that comes while things start; a second one ends the process at once. */
+/** Resolves at the first SIGINT or SIGTERM, also during the start. A second one ends the process at once. */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {

@@ -1,12 +1,13 @@
-// `portcullis keys`: API keys and their entries for the configuration file.
+// Command `portcullis keys`: new API keys and their configuration entries.
 import { hash, randomBytes } from 'node:crypto';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { stringify } from 'yaml';
 import { apiKeyEntry } from '../config/schema/config.ts';
 import type { CommandOutput } from './output.ts';
 
+/** A new key and its entry. */
 export interface NewApiKey {
-  /** The whole key as the client presents it. Shown once, stored nowhere. */
+  /** The key as the client presents it. Shown once, stored nowhere. */
   readonly key: string;
   /** The entry for `keys:` or the keys file. */
   readonly entry: {
@@ -18,17 +19,18 @@ export interface NewApiKey {
   };
 }
 
+/** Options of `createApiKey`. */
 export interface NewApiKeyOptions {
   readonly clientId: string;
   readonly scopes: readonly string[];
   readonly prefix: string;
   /** Default: the client's id and the first digits of the hash. */
   readonly id?: string | undefined;
-  /** A day or an instant as the configuration writes it. */
+  /** A day or an instant, in the format of the configuration. */
   readonly expires: string;
 }
 
-/** Makes a key of `secret` (256 random bits), and its entry, which holds only the SHA-256 of the whole key. */
+/** Makes a key from `secret` (256 random bits) and its entry, which holds only the SHA-256 digest of the key. */
 export function createApiKey(options: NewApiKeyOptions, secret: Buffer = randomBytes(32)): NewApiKey {
   const key = `${options.prefix}${secret.toString('base64url')}`;
   const digest = hash('sha256', key, 'hex');
@@ -45,7 +47,7 @@ export function createApiKey(options: NewApiKeyOptions, secret: Buffer = randomB
 const defaultLifetimeDays = 90;
 const dayMs = 86_400_000;
 
-/** Exit code 0: the key is printed; 2: an option makes no sense. */
+/** Exit code 0: the key is printed; 2: an option is invalid. */
 export function keysCommand(output: CommandOutput = process, now: () => number = Date.now): Command {
   const create = new Command('new')
     .description('make an API key: shown once, with its entry for the configuration')
@@ -69,7 +71,7 @@ export function keysCommand(output: CommandOutput = process, now: () => number =
   return new Command('keys').description('work with API keys').addCommand(create);
 }
 
-/** The entry is held against the configuration's own schema, so that what is printed can be pasted. */
+/** Validates the entry against the configuration's schema. Returns the problem, if any. */
 function findProblem(entry: NewApiKey['entry'], now: number): string | undefined {
   const parsed = apiKeyEntry.safeParse(entry);
   if (!parsed.success)

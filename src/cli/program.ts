@@ -1,4 +1,4 @@
-// The commands, and what a mistake on the command line or at start ends with.
+// Command-line program: the table of commands, and the exit codes of errors.
 import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../config/load.ts';
 import { auditCommand } from './audit.ts';
@@ -8,21 +8,22 @@ import { keysCommand } from './keys.ts';
 import { schemaCommand } from './schema.ts';
 import { packageVersion, serveCommand } from './serve.ts';
 
-/** Runs one command line. The exit code is set, never forced: 2 for misuse, 1 for a failure, else what the command says. */
+/** The commands, in the order of the help text. A new command is a file in this folder and a line here. */
+export const commands = {
+  serve: serveCommand,
+  check: checkCommand,
+  dev: devCommand,
+  keys: keysCommand,
+  audit: auditCommand,
+  schema: schemaCommand,
+} satisfies Record<string, () => Command>;
+
+/** Runs one command line. Sets the exit code: 2 for misuse, 1 for a failure, else that of the command. */
 export async function runProgram(argv: readonly string[]): Promise<void> {
   const program = new Command('portcullis')
     .description('An authenticating gateway in front of MCP servers')
     .version(packageVersion());
-  for (const command of [
-    serveCommand(),
-    checkCommand(),
-    devCommand(),
-    keysCommand(),
-    auditCommand(),
-    schemaCommand(),
-  ]) {
-    program.addCommand(command);
-  }
+  for (const command of Object.values(commands)) program.addCommand(command());
   throwInsteadOfExit(program);
   try {
     await program.parseAsync(argv);
@@ -37,13 +38,13 @@ function exitCodeOf(error: unknown): number {
   return error instanceof ConfigError && error.unreadable ? 2 : 1;
 }
 
-/** A configuration's problems already name their place; everything else is one line that names the program. */
+/** Problems of a configuration name their place already. Other errors become one line that names the program. */
 function messageOf(error: unknown): string {
   if (error instanceof ConfigError && !error.unreadable) return error.message;
   return `portcullis: ${error instanceof Error ? error.message : String(error)}`;
 }
 
-/** Sub-commands made elsewhere do not inherit it. */
+/** Sets `exitOverride` on all commands: a subcommand does not inherit it. */
 function throwInsteadOfExit(command: Command): void {
   command.exitOverride();
   for (const sub of command.commands) throwInsteadOfExit(sub);

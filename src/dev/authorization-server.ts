@@ -1,4 +1,4 @@
-// The development authorization server: oidc-provider on loopback, everything in memory, access tokens as RFC 9068 JWTs.
+// Development authorization server: oidc-provider on loopback, state in memory, access tokens as JWTs (RFC 9068).
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LRUCache } from 'lru-cache';
@@ -7,33 +7,36 @@ import { answerInteraction } from './consent-page.ts';
 import { listenOnLoopback } from './loopback.ts';
 import { loadOptionalPackage } from './optional-package.ts';
 
+/** Options of `startAuthorizationServer`. */
 export interface AuthorizationServerOptions {
-  /** 0, the default, takes a free one. */
+  /** TCP port; 0, the default, takes a free one. */
   readonly port?: number;
-  /** Resource indicators (RFC 8707) that tokens are issued for; the first is the default. */
+  /** Resource indicators (RFC 8707) that tokens are issued for. The first is the default. */
   readonly resources: readonly [string, ...string[]];
   readonly scopes: readonly string[];
-  /** Confidential clients of the client credentials grant. Others register themselves (RFC 7591). */
+  /** Confidential clients of the client credentials grant. Other clients register dynamically (RFC 7591). */
   readonly clients: readonly ConfidentialClient[];
-  /** Default 3600. A function is asked for each token. */
+  /** Default 3600. A function is called for each token. */
   readonly accessTokenLifetimeSeconds?: number | (() => number);
   /**
-   * Who gets refresh tokens: clients that ask for `offline_access` (the default), or all that registered the grant. Clients of the first SDK generation
-   * never ask, and one that has a refresh token uses it where it should step up.
+   * Clients that get refresh tokens: those that ask for `offline_access` (the default), or all that registered the grant.
+   * Clients of SDK generation 1 never ask, and one that has a refresh token uses it where it should step up.
    */
   readonly refreshTokens?: 'offline_access' | 'registered';
-  /** The one person who logs in, by pressing a button; becomes `sub`. Default `analyst`. */
+  /** Subject of every log-in (`sub`). Default `analyst`. */
   readonly person?: string;
 }
 
+/** A client of the client credentials grant. */
 export interface ConfidentialClient {
   readonly clientId: string;
   readonly clientSecret: string;
   readonly scopes: readonly string[];
-  /** Default: the server's. */
+  /** Default: that of the server. */
   readonly accessTokenLifetimeSeconds?: number;
 }
 
+/** A running authorization server. */
 export interface AuthorizationServer {
   readonly issuer: string;
   readonly tokenEndpoint: string;
@@ -42,10 +45,10 @@ export interface AuthorizationServer {
 
 const monthSeconds = 30 * 86_400;
 
-/** Starts it on 127.0.0.1. Rejects when oidc-provider is not installed or the port is taken (EADDRINUSE). */
+/** Starts the server on 127.0.0.1. Rejects when oidc-provider is not installed or the port is taken (EADDRINUSE). */
 export async function startAuthorizationServer(options: AuthorizationServerOptions): Promise<AuthorizationServer> {
   const library = await loadOptionalPackage('oidc-provider', () => import('oidc-provider'));
-  // The issuer names the port, and the port is known only once it is bound: requests before that wait for the handler.
+  // The issuer contains the port, which is known once it is bound. Requests that come earlier wait for the handler.
   const ready = Promise.withResolvers<(request: IncomingMessage, response: ServerResponse) => void>();
   const server = await listenOnLoopback(options.port ?? 0, (request, response) => {
     void ready.promise.then((handle) => handle(request, response));
@@ -68,7 +71,7 @@ function requestHandler(provider: Provider, options: AuthorizationServerOptions)
   };
 }
 
-/** RFC 6749 §3.3: whoever asks for no scope is offered all. Clients of MCP 2025-03-26 know of none, and cannot step up either. */
+/** Adds all scopes to an authorization request without one (RFC 6749 §3.3). Clients of MCP 2025-03-26 send none and cannot step up. */
 function withDefaultScope(url: string, scopes: readonly string[]): string {
   if (!url.startsWith('/auth?') || /[?&]scope=/.test(url)) return url;
   return `${url}&scope=${encodeURIComponent(scopes.join(' '))}`;
@@ -87,7 +90,7 @@ function configuration(options: AuthorizationServerOptions, InvalidTarget: new (
     adapter: createAdapters(),
     jwks: { keys: [signingKey()] },
     cookies: { keys: [randomBytes(32).toString('base64url')] },
-    // `native` allows what MCP clients register: loopback redirects on any port, private schemes and https.
+    // `native` allows the redirect URIs of MCP clients: loopback on any port, private schemes and https.
     clientDefaults: { application_type: 'native', id_token_signed_response_alg: 'ES256' },
     clients: options.clients.map(clientMetadata),
     ...(options.refreshTokens === 'registered' && {
@@ -134,7 +137,7 @@ function clientMetadata({ clientId, clientSecret, scopes }: ConfidentialClient) 
   };
 }
 
-/** RFC 8707: one audience a token, and RFC 9068 tokens for it. */
+/** One audience for each token (RFC 8707), in JWT format (RFC 9068). */
 function resourceIndicators(
   options: AuthorizationServerOptions,
   InvalidTarget: new (description?: string) => Error,
@@ -163,7 +166,7 @@ function signingKey(): object {
   return { ...privateKey.export({ format: 'jwk' }), kid: randomBytes(8).toString('hex'), alg: 'ES256', use: 'sig' };
 }
 
-/** One bounded store for all models of oidc-provider; what it forgets is simply asked for again. */
+/** One bounded store for all models of oidc-provider. Clients recover from an evicted entry by a new log-in. */
 function createAdapters() {
   const store = new LRUCache<string, AdapterPayload>({ max: 10_000 });
   return (model: string) => {
@@ -174,7 +177,7 @@ function createAdapters() {
       findByUserCode: async () => undefined,
       upsert: async (id: string, { scope, ...payload }: AdapterPayload, expiresInSeconds?: number) => {
         const ttl = expiresInSeconds === undefined ? {} : { ttl: Math.max(1, expiresInSeconds * 1000) };
-        // MCP clients register with the scope of their first challenge, which must not bar them from stepping up later.
+        // MCP clients register with the scope of their first challenge; kept, it would bar a later step-up.
         const kept = model === 'Client' || scope === undefined ? payload : { scope, ...payload };
         store.set(`${model}:${id}`, kept, ttl);
       },

@@ -1,13 +1,14 @@
-// Configuration of the common MCP clients for the development gateway. Pure.
+// Configuration of common MCP clients for the development gateway. Pure.
 
+/** The configuration of one MCP client. */
 export interface ClientConfiguration {
   readonly client: string;
-  /** Where the JSON belongs and how to start the client. */
+  /** The file that the JSON belongs into, and how to start the client. */
   readonly says: string;
   readonly json: object;
 }
 
-/** All of them log in by the browser; the development CA has to be trusted through NODE_EXTRA_CA_CERTS. */
+/** Clients log in by the browser. They trust the development CA through NODE_EXTRA_CA_CERTS. */
 export function clientConfigurations(facts: { mcpUrl: string; caFile: string }): readonly ClientConfiguration[] {
   const { mcpUrl, caFile } = facts;
   return [

@@ -1,18 +1,19 @@
-// The gateway configuration that `portcullis dev` writes: the scenario of the README, over loopback.
+// Gateway configuration that `portcullis dev` writes: the scenario of the README, over loopback.
 
+/** Scopes, MCP rules and further routes of the written configuration. */
 export interface DevelopmentPolicy {
   /** Path of the MCP route. */
   readonly mcpPath: string;
-  /** Origin of the upstream; its path is that of the route. */
+  /** Origin of the upstream. Its path is that of the route. */
   readonly upstreamOrigin: string;
-  /** Plain HTTP to another host: has to be said in the file. */
+  /** The upstream is reached over plain HTTP on another host; needs `insecure: true`. */
   readonly upstreamInsecure: boolean;
   readonly scopes: Readonly<Record<DevelopmentClient, readonly string[]>>;
-  /** Every scope that the authorization server knows. */
+  /** All scopes of the authorization server. */
   readonly allScopes: readonly string[];
-  /** What a first challenge asks for. */
+  /** Scopes of the first challenge. */
   readonly challengeScopes: readonly string[];
-  /** YAML of the keys below `mcp:` that say what may be called. */
+  /** YAML of the policy keys below `mcp:`. */
   readonly mcp: string;
   /** YAML of further routes. */
   readonly routes: string;
@@ -20,6 +21,7 @@ export interface DevelopmentPolicy {
 
 export type DevelopmentClient = 'ai_agent_prod' | 'analytics_frontend' | 'reporting_tool';
 
+/** Values that the configuration file is made of. */
 export interface ConfigFileFacts {
   readonly gatewayPort: number;
   readonly adminPort: number;
@@ -31,10 +33,10 @@ export interface ConfigFileFacts {
   readonly policy: DevelopmentPolicy;
 }
 
-/** First line of the file; `portcullis dev` overwrites no other. */
+/** First line of the file. `portcullis dev` overwrites only a file that begins with it. */
 export const configFileMark = '# Written by `portcullis dev`, and written again at its next start.';
 
-/** The whole file. Paths are relative to it. */
+/** The text of the file. Its paths are relative to it. */
 export function configFile(facts: ConfigFileFacts): string {
   const { policy } = facts;
   return `${configFileMark}
@@ -98,7 +100,7 @@ audit:
 `;
 }
 
-/** Superset's tools under the five scopes of the scenario. */
+/** Policy of the demo Superset: its tools under the five scopes of the scenario. */
 export function supersetPolicy(upstreamOrigin: string): DevelopmentPolicy {
   return {
     mcpPath: '/mcp',
@@ -143,8 +145,8 @@ const supersetRoutes = `
 `;
 
 /**
- * For a server whose tools are unknown: tools that are named like reading need `tools:read`, all others `tools:call`.
- * The agent may do both, the frontend and the reporting tool only read.
+ * Policy of a server with unknown tools: tools with a name of reading need `tools:read`, all others `tools:call`.
+ * The agent has both scopes, the frontend and the reporting tool only `tools:read`.
  */
 export function generalPolicy(upstream: URL): DevelopmentPolicy {
   const isLoopback = ['localhost', '127.0.0.1', '[::1]'].includes(upstream.hostname);

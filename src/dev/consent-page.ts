@@ -1,7 +1,8 @@
-// The log-in and consent page of the development authorization server: one person, one button.
+// Log-in and consent page of the development authorization server: one person, one button.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Interaction, Provider } from 'oidc-provider';
 
+/** Settings of the consent page. */
 export interface ConsentSettings {
   readonly provider: Provider;
   readonly person: string;
@@ -15,7 +16,7 @@ const pageHeaders = {
   'x-frame-options': 'DENY',
 };
 
-/** GET shows the page; POST (the button) logs the person in, grants what was asked for and returns to the client. */
+/** Answers GET with the page. POST (the button) logs the person in, grants the requested scopes and returns to the client. */
 export async function answerInteraction(
   settings: ConsentSettings,
   request: IncomingMessage,

@@ -1,4 +1,4 @@
-// Everything on loopback with no set-up: certificates, configuration, authorization server, demo upstream and the gateway.
+// Development environment on loopback: certificates, configuration, authorization server, demo upstream and gateway.
 import { hash, randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -16,12 +16,13 @@ import { createCertificateAuthority, type IssuedCertificate } from './pki.ts';
 import { choosePort, type PortChoice } from './ports.ts';
 import { startDemoSuperset } from './superset/server.ts';
 
+/** Options of `startDevelopmentEnvironment`. */
 export interface EnvironmentOptions {
-  /** MCP endpoint to stand in front of; default: the demo Superset. */
+  /** URL of the upstream's MCP endpoint; default: the demo Superset. */
   readonly upstream?: string | undefined;
-  /** Where the files go and stay; default: a temporary directory that `close` removes. */
+  /** Directory of the written files; default: a temporary one that `close` removes. */
   readonly directory?: string | undefined;
-  /** 0 takes a free one; absent the usual one, or a free one where that is taken. */
+  /** TCP ports. 0 takes a free one. Without a number: the usual port, or a free one if that is taken. */
   readonly ports?: Partial<Record<PortName, number | undefined>> | undefined;
   readonly startGateway: (configFile: string) => Promise<{ close(): Promise<void> }>;
   readonly now?: () => number;
@@ -29,6 +30,7 @@ export interface EnvironmentOptions {
 
 export type PortName = 'gateway' | 'admin' | 'issuer' | 'upstream';
 
+/** A running development environment. */
 export interface DevelopmentEnvironment {
   readonly directory: string;
   readonly configFile: string;
@@ -45,17 +47,17 @@ export interface DevelopmentEnvironment {
   readonly clientSecrets: Readonly<Record<OAuthClient, string>>;
   readonly apiKey: string;
   readonly notes: readonly string[];
-  /** Stops all of it, in the order in which requests pass, and removes a temporary directory. */
+  /** Stops the gateway first and the upstream last, then removes a temporary directory. */
   close(): Promise<void>;
 }
 
-/** `short_lived` gets tokens of one second, to see one expire. */
+/** OAuth clients of the environment. `short_lived` gets tokens that live for one second. */
 export type OAuthClient = Exclude<DevelopmentClient, 'reporting_tool'> | 'short_lived';
 
 const usualPorts = { gateway: 8443, admin: 9090, issuer: 9400, upstream: 5008 } as const;
 const dayMs = 86_400_000;
 
-/** Starts everything, or nothing: what had started before a failure is stopped again. Throws errors of one line. */
+/** Starts all parts or none: a failure stops those that have started. Throws errors of one line. */
 export async function startDevelopmentEnvironment(options: EnvironmentOptions): Promise<DevelopmentEnvironment> {
   const closers: (() => Promise<void>)[] = [];
   const close = async () => {
@@ -199,7 +201,7 @@ async function prepareDirectory(wanted: string | undefined, closers: (() => Prom
   return directory;
 }
 
-/** The server's certificate, and clients' of every kind that the printed lines show. */
+/** Writes the server's certificate and one client certificate for each case of the printed instructions. */
 async function writeCertificates(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const authority = await createCertificateAuthority();

@@ -1,8 +1,8 @@
-// The instructions as text for a terminal: explanations are shell comments, so that whole blocks can be pasted.
+// Instructions as text for a terminal. Explanations are shell comments, so that whole blocks can be pasted.
 import type { ClientConfiguration } from './client-configurations.ts';
 import type { Section } from './instructions.ts';
 
-/** `colour`: whether escape sequences may be used; only ever on a terminal. */
+/** The text. `colour` allows escape sequences, for terminals only. */
 export function instructionsText(
   sections: readonly Section[],
   clients: readonly ClientConfiguration[],

@@ -1,26 +1,28 @@
-// What `portcullis dev` prints: what runs, then lines for a second terminal, each with what it shows. Pure.
+// Instructions that `portcullis dev` prints: running services, and commands for a second terminal. Pure.
 import type { DevelopmentEnvironment } from './environment.ts';
 
+/** A titled group of steps. */
 export interface Section {
   readonly title: string;
   readonly steps: readonly Step[];
 }
 
+/** One command with its explanation. */
 export interface Step {
-  /** What the command shows; printed as a shell comment. */
+  /** The explanation, printed as a shell comment. */
   readonly says: string;
-  /** Bash; absent for a remark. */
+  /** Bash; absent for a note. */
   readonly command?: string;
-  /** What its output holds, for whoever checks these lines. */
+  /** A text that the output contains; the tests check it. */
   readonly expect?: string;
 }
 
 export type InstructionFacts = Omit<DevelopmentEnvironment, 'close'> & {
-  /** The words that run this very program, such as node and the path of its entry. */
+  /** Arguments that start this program, such as node and the path of its entry. */
   readonly program: readonly string[];
 };
 
-/** All sections. Every command works when it is pasted into bash after those before it, from any directory. */
+/** All sections. Each command works in bash, from any directory, after those before it. */
 export function instructions(facts: InstructionFacts): readonly Section[] {
   return [
     { title: 'Running', steps: running(facts) },
@@ -176,7 +178,7 @@ function generalSections(facts: InstructionFacts): Section[] {
   ];
 }
 
-/** What is shown of certificates, keys and bad requests whatever the upstream is. */
+/** Steps on certificates, keys and bad requests, for any upstream. */
 function shared(facts: InstructionFacts, { tool, args }: Example): { allowed: Step[]; refused: Step[] } {
   const call = (bearer: string, more = '') => `call ${bearer} ${tool} '${args}'${more}`;
   const certificate = (name: string) => ` --cert "$PKI/${name}.crt" --key "$PKI/${name}.key"`;
@@ -222,7 +224,7 @@ function evidence(facts: InstructionFacts): Step[] {
   ];
 }
 
-/** A command that needs no word of its own. */
+/** A command without an explanation. */
 function remark(command: string): Step {
   return { says: '', command };
 }
@@ -235,7 +237,7 @@ function refused(status: number, says: string, command: string, expect: string):
   return { says: `${status}: ${says}`, command, expect };
 }
 
-/** As one word for the shell. */
+/** Quotes a text as one word of the shell. */
 export function quote(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -2,19 +2,19 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
+/** A listening server. */
 export interface LoopbackServer {
   readonly port: number;
   /** `http://127.0.0.1:<port>`. */
   readonly origin: string;
-  /** Ends open connections too. */
+  /** Stops listening and closes open connections. */
   close(): Promise<void>;
 }
 
 const loopbackHost = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/i;
 
 /**
- * Listens on 127.0.0.1. Requests whose Host is not a loopback name get 421, so that no web page reaches
- * the server by DNS rebinding. Rejects with the error of `listen` (such as EADDRINUSE).
+ * Listens on 127.0.0.1. Requests whose Host is not a loopback name get 421, against DNS rebinding. Rejects with the error of `listen` (such as EADDRINUSE).
  */
 export async function listenOnLoopback(port: number, listener: RequestListener): Promise<LoopbackServer> {
   const server = createServer((request, response) => {

@@ -1,4 +1,4 @@
-// The part of oidc-provider 9 that the development authorization server uses; the package has no types of its own.
+// Types of oidc-provider 9, as far as the development authorization server uses it. The package has none.
 declare module 'oidc-provider' {
   import type { EventEmitter } from 'node:events';
   import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';

@@ -1,6 +1,6 @@
-// Packages that only `portcullis dev` needs and that a production installation may leave out.
+// Loading of optional packages: only `portcullis dev` needs them, production may leave them out.
 
-/** Loads one of them; when it is not installed, throws an error that says in one line how to get it. */
+/** Loads an optional package. Throws an error of one line with the install command when it is missing. */
 export async function loadOptionalPackage<T>(name: string, load: () => Promise<T>): Promise<T> {
   try {
     return await load();

@@ -1,33 +1,37 @@
-// A small certificate authority for development and tests: ECDSA P-256 certificates and revocation lists in memory.
+// Certificate authority for development and tests: ECDSA P-256 certificates and CRLs in memory (RFC 5280).
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 
+/** A certificate authority. Its key stays in memory. */
 export interface CertificateAuthority {
   readonly certificatePem: string;
   issue(options: IssueOptions): Promise<IssuedCertificate>;
-  /** A CRL (RFC 5280 §5) that lists exactly these serial numbers; `nextUpdate` defaults to 30 days from now. */
+  /** A CRL (RFC 5280 §5) of exactly these serial numbers. `nextUpdate` defaults to 30 days from now. */
   revoke(serialNumbers: readonly string[], options?: { nextUpdate?: Date }): Promise<string>;
 }
 
+/** Validity of a certificate (RFC 5280 §4.1.2.5). */
 export interface Validity {
   /** Default: an hour before now, or before `notAfter` if that is earlier. */
   readonly notBefore?: Date;
   readonly notAfter?: Date;
 }
 
+/** Subject, names and usage of a certificate. */
 export interface IssueOptions extends Validity {
-  /** Taken literally, no DN syntax; several make several CN attributes; none leaves a subject without CN. */
+  /** Literal text without DN syntax. Several values make several CN attributes, none makes a subject without CN. */
   readonly commonName?: string | readonly string[];
   readonly dnsNames?: readonly string[];
   readonly uris?: readonly string[];
   readonly ips?: readonly string[];
-  /** Whether it is a server's certificate; decides the extended key usage unless that is given. */
+  /** A server's certificate. Sets the default of `extendedKeyUsage`. */
   readonly server?: boolean;
   /** `serverAuth`, `clientAuth` or object identifiers. */
   readonly extendedKeyUsage?: readonly string[];
 }
 
+/** A certificate and its private key. */
 export interface IssuedCertificate {
   readonly certificatePem: string;
   /** PKCS #8. */
@@ -159,14 +163,14 @@ function alternativeNames(options: IssueOptions): x509.Extension[] {
   return names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)];
 }
 
-/** 126 random bits behind a fixed top, so that the hex text never has a leading zero and the integer is never negative. */
+/** 126 random bits below a fixed top bit: no leading zero in hex, never a negative integer. */
 function randomSerialNumber(): string {
   const bytes = webcrypto.getRandomValues(new Uint8Array(16));
   bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
   return Buffer.from(bytes).toString('hex');
 }
 
-/** RFC 5280 §5.2.3: a number that grows from list to list. */
+/** The CRL number, which grows from list to list (RFC 5280 §5.2.3). */
 function crlNumber(value: number): x509.Extension {
   const digits = value.toString(16);
   const magnitude = Buffer.from(digits.length % 2 === 0 ? `00${digits}` : `0${digits}`, 'hex');

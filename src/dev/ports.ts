@@ -1,15 +1,16 @@
-// Which loopback ports the development environment takes.
+// Choice of loopback ports for the development environment.
 import { createServer } from 'node:net';
 
+/** A chosen port. */
 export interface PortChoice {
   readonly port: number;
-  /** What the person should know about it. */
+  /** A remark to print. */
   readonly note?: string;
 }
 
 /**
- * The wanted port if one was asked for (0: any free one), else the usual one or, where that is taken, a free one with a note.
- * Throws in one line that names port and option when the wanted port is taken.
+ * The wanted port (0: any free one). Without one: the usual port or, if that is taken, a free one with a note.
+ * Throws an error of one line that names port and option when the wanted port is taken.
  */
 export async function choosePort(what: string, option: string, usual: number, wanted?: number): Promise<PortChoice> {
   const free = await freePort(wanted ?? usual);

@@ -1,9 +1,10 @@
-// What the demo Superset knows besides the rows: databases, datasets, charts, dashboards and saved queries, in memory.
+// Catalogue of the demo Superset in memory: databases, datasets, charts, dashboards and saved queries.
 import { randomUUID } from 'node:crypto';
 import { type ChartConfig, chartQuery } from './chart-query.ts';
 import type { Database, Dataset } from './dataset.ts';
 import { warehouseTables } from './warehouse.ts';
 
+/** A saved chart, with Superset's member names. */
 export interface Chart {
   readonly id: number;
   readonly uuid: string;
@@ -15,6 +16,7 @@ export interface Chart {
   readonly changed_on: string;
 }
 
+/** A dashboard, with Superset's member names. */
 export interface Dashboard {
   readonly id: number;
   readonly uuid: string;
@@ -26,6 +28,7 @@ export interface Dashboard {
   readonly chart_ids: readonly number[];
 }
 
+/** A saved query, with Superset's member names. */
 export interface SavedQuery {
   readonly id: number;
   readonly label: string;
@@ -34,7 +37,7 @@ export interface SavedQuery {
   readonly description: string | null;
 }
 
-/** The tables of the catalogue. `add` gives the next id and a UUID; `replace` keeps both. */
+/** The collections of the catalogue. */
 export interface Catalog {
   readonly databases: readonly Database[];
   readonly datasets: Collection<Dataset>;
@@ -49,9 +52,10 @@ interface Named {
   readonly slug?: string | null;
 }
 
+/** Items by id. `add` assigns the next id and a UUID; `replace` keeps both. */
 export interface Collection<T extends Named> {
   all(): readonly T[];
-  /** By id, UUID or slug. */
+  /** Finds an item by id, UUID or slug. */
   find(identifier: number | string): T | undefined;
   add(item: Omit<T, 'id' | 'uuid'>): T;
   replace(item: T): void;
@@ -59,7 +63,7 @@ export interface Collection<T extends Named> {
 
 const seededOn = '2026-01-15T09:00:00Z';
 
-/** A fresh catalogue over the example data set. */
+/** Creates a catalogue over the example data set. */
 export function createCatalog(): Catalog {
   const datasets = createCollection<Dataset>();
   for (const { name, columns } of warehouseTables()) {
@@ -97,7 +101,7 @@ export function createCatalog(): Catalog {
   };
 }
 
-/** Saves a chart after checking that its query can be built. Throws a `ChartError` when it cannot. */
+/** Saves a chart. Throws a `ChartError` when its query cannot be built. */
 export function addChart(
   catalog: Pick<Catalog, 'charts' | 'datasets'>,
   datasetId: number,
@@ -117,6 +121,7 @@ export function addChart(
   });
 }
 
+/** Superset's `viz_type` of a chart. */
 export function vizType(config: ChartConfig): string {
   return config.chart_type === 'table' ? 'table' : `echarts_timeseries_${config.kind}`;
 }

@@ -1,4 +1,4 @@
-// From a chart's configuration to the SQL it runs; names are checked against the dataset, so that nothing is injected.
+// SQL of a chart's configuration. Names are checked against the dataset, values are quoted.
 import { z } from 'zod';
 import type { Dataset } from './dataset.ts';
 
@@ -14,7 +14,7 @@ const filter = z.object({
   value: z.union([z.string(), z.number(), z.array(z.union([z.string(), z.number()])).min(1)]),
 });
 
-/** The two chart types of the demo, in the shape of Superset's `config`. */
+/** Chart configurations of the demo, in the shape of Superset's `config`. */
 export const chartConfigSchema = z.discriminatedUnion('chart_type', [
   z.object({
     chart_type: z.literal('xy'),
@@ -32,7 +32,7 @@ export const chartConfigSchema = z.discriminatedUnion('chart_type', [
 export type ChartConfig = z.output<typeof chartConfigSchema>;
 type ColumnRef = z.output<typeof columnRef>;
 
-/** The configuration does not fit the dataset. The message is meant for the caller. */
+/** A configuration that does not fit the dataset. The message is meant for the caller. */
 export class ChartError extends Error {
   override readonly name = 'ChartError';
 }

@@ -1,5 +1,6 @@
 // Databases and datasets of the demo Superset.
 
+/** A database connection, with Superset's member names. */
 export interface Database {
   readonly id: number;
   readonly uuid: string;
@@ -9,6 +10,7 @@ export interface Database {
   readonly allow_dml: boolean;
 }
 
+/** A table or a saved query as a source of charts, with Superset's member names. */
 export interface Dataset {
   readonly id: number;
   readonly uuid: string;

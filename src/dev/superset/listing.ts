@@ -1,4 +1,4 @@
-// The common part of the list_* tools: filters, search, order, pages and column choice.
+// Lists of the list_* tools: filters, search, order, pages and choice of columns.
 import { z } from 'zod';
 
 const operators = ['eq', 'ne', 'sw', 'ew', 'in', 'nin', 'gt', 'gte', 'lt', 'lte', 'like', 'ilike'] as const;
@@ -18,7 +18,7 @@ export const listRequest = z.object({
 export type ListRequest = z.output<typeof listRequest>;
 export const listOperators: readonly string[] = operators;
 
-/** One page, under the plural `name` as Superset calls it. Throws when a filter or order names an unknown column. */
+/** One page under the plural `name`, as Superset writes it. Throws when a filter or order names an unknown column. */
 export function listPage(name: string, items: readonly object[], request: ListRequest): Record<string, unknown> {
   const records = items.map((item) => item as Readonly<Record<string, unknown>>);
   const known = new Set(records.flatMap((record) => Object.keys(record)));

@@ -1,4 +1,4 @@
-// The demo Superset as an MCP server: the official SDK's server with the tools, resources and prompts of Superset.
+// MCP server of the demo Superset: the official SDK's server with Superset's tools, resources and prompts.
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import type {
@@ -16,6 +16,7 @@ import { dashboardTools } from './tools/dashboards.ts';
 import { instanceFacts, instanceTools } from './tools/instance.ts';
 import { sqlTools } from './tools/sql.ts';
 
+/** Modules of the MCP SDK, an optional package. */
 export interface SdkModules {
   readonly server: typeof import('@modelcontextprotocol/sdk/server/index.js');
   readonly types: typeof import('@modelcontextprotocol/sdk/types.js');
@@ -34,7 +35,7 @@ const listedTools = tools.map(({ name, description, inputSchema, readOnly }) => 
 }));
 const instructions = 'Demo of the Apache Superset MCP service. Start with list_dashboards or get_instance_info.';
 
-/** A server for one request: the transport is stateless, as Superset's is. */
+/** Creates a server for one request. The transport is stateless, as that of Superset. */
 export function createMcpServer(sdk: SdkModules, services: Services): Server {
   const { types } = sdk;
   const server = new sdk.server.Server(
@@ -68,7 +69,7 @@ async function callTool(tool: Tool, args: unknown, context: ToolContext): Promis
     const result = await tool.call(args, context);
     return { content: [{ type: 'text', text: JSON.stringify(result) }] };
   } catch (error) {
-    // As Superset does: HTTP 200 and an error result that the model can read.
+    // HTTP 200 and an error result that the model can read, as Superset answers.
     const expected = error instanceof ToolFailure || error instanceof QueryError;
     const message = expected ? error.message : `Internal error in ${tool.name}`;
     await context.notify('error', `${tool.name} failed`);
@@ -80,7 +81,7 @@ function errorResult(message: string): CallToolResult {
   return { isError: true, content: [{ type: 'text', text: message }] };
 }
 
-/** Notifications that travel on the response stream of the request they belong to. */
+/** Notifications on the response stream of their request. */
 function channel(extra: Extra): Pick<ToolContext, 'notify' | 'progress'> {
   const token = extra._meta?.progressToken;
   return {

@@ -1,35 +1,38 @@
-// Queries against the demo's database: one at a time, in a process of their own, which is ended when a query takes too long.
+// Query engine of the demo: one query at a time in a child process, which is killed at a timeout.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { extname } from 'node:path';
 
+/** A query as the child process receives it. */
 export interface QueryRequest {
   readonly sql: string;
-  /** Rows. */
+  /** Number of rows at most. */
   readonly limit: number;
 }
 
+/** Columns and rows of a query. */
 export interface QueryResult {
   readonly columns: readonly { readonly name: string; readonly type: string }[];
   readonly rows: readonly Readonly<Record<string, string | number | null>>[];
-  /** There were more rows than the limit, or than fit. */
+  /** Rows are missing: over the limit, or over the size of a result. */
   readonly truncated: boolean;
 }
 
 export type QueryReply = QueryResult | { readonly error: string };
 
+/** Runs queries. */
 export interface QueryEngine {
   /** Rejects with a `QueryError` whose message is meant for the caller. */
   run(request: QueryRequest & { readonly timeoutMs: number }): Promise<QueryResult>;
   close(): Promise<void>;
 }
 
-/** The statement was refused, failed, or took too long. */
+/** A statement that was refused, failed, or timed out. */
 export class QueryError extends Error {
   override readonly name = 'QueryError';
 }
 
-/** Creates an engine; the process starts with the first query. */
+/** Creates an engine. The child process starts with the first query. */
 export function createQueryEngine(): QueryEngine {
   const state: { child: ChildProcess | undefined; last: Promise<unknown>; closed: boolean } = {
     child: undefined,
@@ -58,7 +61,7 @@ export function createQueryEngine(): QueryEngine {
 
 function start(): ChildProcess {
   const script = new URL(`./query-process${extname(import.meta.filename)}`, import.meta.url);
-  // node:sqlite says on Node 22 that it is experimental; the demo does not hand that on.
+  // Node 22 warns that node:sqlite is experimental.
   const execArgv = ['--disable-warning=ExperimentalWarning'];
   return fork(script, { execArgv, stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
 }

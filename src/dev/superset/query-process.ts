@@ -1,5 +1,5 @@
-// The process that owns the demo's SQL database: it builds the tables, reopens them read-only and answers queries over IPC.
-// A process of its own, because a running SQLite query can only be stopped by ending the process it runs in.
+// Child process with the demo's SQL database: builds the tables, reopens them read-only, answers queries over IPC.
+// A running SQLite query can only be stopped by ending its process.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ function openReadOnly(): DatabaseSync {
     reader.exec('PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY');
     // Present from Node 24.10.
     if (typeof reader.setAuthorizer === 'function') allowOnlyReading(reader);
-    // Touches every page, so that the file may go away.
+    // Reads every page into the cache, because the file is removed below.
     for (const table of warehouseTables()) reader.prepare(`SELECT count(*) FROM ${table.name}`).get();
     return reader;
   } finally {
@@ -66,12 +66,12 @@ function answer(request: QueryRequest): QueryReply {
   }
 }
 
-/** Steps through the rows and stops at the limit, so that a result is never larger than what is sent. */
+/** Reads rows up to the limit; the rest is not read at all. */
 function read({ sql, limit }: QueryRequest): QueryReply {
   const statement = database.prepare(sql);
   statement.setReadBigInts(true);
   const rows: Record<string, string | number | null>[] = [];
-  // An expression has no declared type; then the first row tells.
+  // An expression has no declared type. Its type is that of the first row.
   const columns = () =>
     statement.columns().map(({ name, type }) => ({ name, type: type ?? typeName(rows[0]?.[name] ?? null) }));
   let characters = 0;

@@ -1,9 +1,9 @@
-// Whether a text is one SELECT statement that only reads. The first of three guards: behind it stand a read-only
-// database handle and, where Node has it, SQLite's authorizer.
+// Check that SQL is one SELECT statement. The first of three guards; the others are a read-only database handle and,
+// where Node has it, SQLite's authorizer.
 
 const openingWords = new Set(['SELECT', 'WITH', 'VALUES']);
 const verbs = new Set(['SELECT', 'VALUES', 'INSERT', 'UPDATE', 'DELETE', 'REPLACE']);
-/** Functions that reach outside the database or make huge values from small arguments. */
+/** Functions that reach outside the database, or make huge values from small arguments. */
 const refusedFunctions = new Set([
   'load_extension',
   'readfile',
@@ -21,7 +21,7 @@ interface Token {
   readonly text: string;
 }
 
-/** Why the text is refused, in words for the caller; undefined when it is one reading statement. */
+/** The reason of a refusal, in words for the caller; undefined for one reading statement. */
 export function refusalOfSql(sql: string): string | undefined {
   if (sql.includes('\0')) return 'SQL must not contain NUL characters';
   const tokens = tokenize(sql);
@@ -40,7 +40,7 @@ export function refusalOfSql(sql: string): string | undefined {
   return called === undefined ? undefined : `the function ${called.text} is not allowed`;
 }
 
-/** The first verb outside parentheses: that of the statement itself, also behind WITH. */
+/** The first verb outside parentheses: the verb of the statement, also after WITH. */
 function mainVerb(tokens: readonly Token[]): string | undefined {
   let depth = 0;
   for (const token of tokens) {
@@ -62,7 +62,7 @@ const blockComment = /\/\*[\s\S]*?\*\//y;
 const quoted = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]/y;
 const word = /[\p{L}\p{N}_$]+/uy;
 
-/** The tokens without white space and comments, or why the text cannot be read. */
+/** The tokens without white space and comments, or the reason of a refusal. */
 function tokenize(sql: string): Token[] | string {
   const tokens: Token[] = [];
   let position = 0;

@@ -1,4 +1,4 @@
-// The REST side of the demo: dashboards, a query and an export, for the gateway's path routes.
+// REST API of the demo, for the gateway's path routes: dashboards, a query and an export.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { json } from 'node:stream/consumers';
 import { z } from 'zod';

@@ -1,4 +1,4 @@
-// The demo Superset's HTTP server: stateless streamable HTTP at /mcp, a little REST below /api, on loopback.
+// HTTP server of the demo Superset on loopback: stateless streamable HTTP at /mcp, REST below /api.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type LoopbackServer, listenOnLoopback } from '../loopback.ts';
 import { loadOptionalPackage } from '../optional-package.ts';
@@ -8,16 +8,18 @@ import { createQueryEngine } from './query-engine.ts';
 import { answerRest } from './rest.ts';
 import type { Caller } from './tool.ts';
 
+/** Options of `startDemoSuperset`. */
 export interface DemoSupersetOptions {
-  /** 0, the default, takes a free one. */
+  /** TCP port; 0, the default, takes a free one. */
   readonly port?: number;
-  /** Answer calls as one JSON object instead of an event stream; as Superset, the default is the stream. */
+  /** Answers with one JSON object instead of an event stream. Default: the stream, as Superset. */
   readonly jsonResponses?: boolean;
   readonly now?: () => number;
 }
 
+/** A running demo Superset. */
 export interface DemoSuperset {
-  /** Of the server; the MCP endpoint is `/mcp` below it. */
+  /** Origin of the server. The MCP endpoint is `/mcp` below it. */
   readonly url: string;
   close(): Promise<void>;
 }
@@ -25,7 +27,7 @@ export interface DemoSuperset {
 type TransportModule = typeof import('@modelcontextprotocol/sdk/server/streamableHttp.js');
 type RequestServices = Omit<Services, 'caller'>;
 
-/** Starts it on 127.0.0.1. Rejects when the MCP SDK is not installed or the port is taken (EADDRINUSE). */
+/** Starts the server on 127.0.0.1. Rejects when the MCP SDK is not installed or the port is taken (EADDRINUSE). */
 export async function startDemoSuperset(options: DemoSupersetOptions = {}): Promise<DemoSuperset> {
   const [server, types, transport] = await loadOptionalPackage('@modelcontextprotocol/sdk', () =>
     Promise.all([
@@ -70,7 +72,7 @@ async function answer(handling: Handling, request: IncomingMessage, response: Se
   response.writeHead(404, { 'content-type': 'text/plain' }).end('not found\n');
 }
 
-/** One server and one transport a request: nothing is kept between requests, and there is no session id. */
+/** Answers with a new server and transport. Nothing is kept between requests, and there is no session id. */
 async function answerMcp(
   { sdk, transport, json }: Handling,
   services: Services,
@@ -84,7 +86,7 @@ async function answerMcp(
   const server = createMcpServer(sdk, services);
   const connection = new transport.StreamableHTTPServerTransport({ enableJsonResponse: json });
   response.on('close', () => void server.close());
-  // The SDK's own transport declares its optional members without `| undefined`, which exactOptionalPropertyTypes minds.
+  // The SDK's transport declares optional members without `| undefined`, against exactOptionalPropertyTypes.
   await server.connect(connection as Parameters<typeof server.connect>[0]);
   await connection.handleRequest(request, response);
 }

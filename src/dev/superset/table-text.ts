@@ -1,8 +1,8 @@
-// Rows as text: CSV, a table, and a bar chart of characters.
+// Text output of rows: CSV, a table, and a bar chart of characters.
 
 type Row = Readonly<Record<string, string | number | null>>;
 
-/** RFC 4180, with a header line. */
+/** CSV with a header line (RFC 4180). */
 export function csv(columns: readonly string[], rows: readonly Row[]): string {
   const cell = (value: string | number | null) => {
     const text = value === null ? '' : String(value);
@@ -13,6 +13,7 @@ export function csv(columns: readonly string[], rows: readonly Row[]): string {
     .join('');
 }
 
+/** A table with aligned columns and a header line. */
 export function table(columns: readonly string[], rows: readonly Row[]): string {
   const lines = [columns, ...rows.map((row) => columns.map((name) => shown(row[name] ?? null)))];
   const widths = columns.map((_, index) => Math.max(...lines.map((line) => (line[index] ?? '').length)));
@@ -26,7 +27,7 @@ export function table(columns: readonly string[], rows: readonly Row[]): string 
   return rendered.join('\n');
 }
 
-/** One bar a row: the first column names it, the second is its length. */
+/** A bar for each row: the first column is its name, the second its length. */
 export function bars(columns: readonly string[], rows: readonly Row[], width = 40): string {
   const [label = '', value = ''] = columns;
   const amounts = rows.map((row) => Number(row[value] ?? 0));

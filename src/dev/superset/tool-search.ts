@@ -1,4 +1,4 @@
-// The tool search that Superset turns on by default: one tool that finds tools, and one that calls what it found.
+// Tool search, which Superset turns on by default: one tool finds tools, another calls them.
 import { z } from 'zod';
 import { type Tool, ToolFailure } from './tool.ts';
 
@@ -9,7 +9,7 @@ const callArguments = z.strictObject({
   arguments: z.record(z.string(), z.unknown()).nullish().describe('Arguments to pass to the tool'),
 });
 
-/** `search_tools` and `call_tool` over these tools; unlike Superset's, they stand beside them in the list and do not hide them. */
+/** `search_tools` and `call_tool` over these tools. Unlike those of Superset, they do not hide the tools from the list. */
 export function toolSearch(tools: readonly Tool[]): readonly Tool[] {
   const byName = new Map(tools.map((tool) => [tool.name, tool]));
   return [
@@ -57,7 +57,7 @@ function search(tools: readonly Tool[], query: string): readonly Tool[] {
   return found.slice(0, maxResults).map(({ tool }) => tool);
 }
 
-/** Superset's default: the schema only as a hint, since a model pays for every word of it. */
+/** A tool with its parameters as a hint instead of the schema, which is Superset's default. */
 function summary({ name, description, inputSchema }: Tool): object {
   return { name, description, parameters_hint: Object.keys(inputSchema.properties ?? {}).join(', ') };
 }

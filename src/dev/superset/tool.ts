@@ -1,9 +1,9 @@
-// What a tool of the demo Superset is, and the facts and services that its code gets.
+// Tool interface of the demo Superset, and the context of a call.
 import { z } from 'zod';
 import type { Catalog } from './catalog.ts';
 import type { QueryEngine } from './query-engine.ts';
 
-/** Who calls, as the gateway's identity headers say. Without a gateway in front, nobody is named. */
+/** The caller named by the gateway's identity headers. All members are undefined without a gateway. */
 export interface Caller {
   readonly subject: string | undefined;
   readonly clientId: string | undefined;
@@ -12,12 +12,13 @@ export interface Caller {
   readonly issuer: string | undefined;
 }
 
+/** Facts and services of one call. */
 export interface ToolContext {
   readonly catalog: Catalog;
   readonly engine: QueryEngine;
   readonly caller: Caller;
   readonly now: () => number;
-  /** Base of the links in results. */
+  /** Base URL of the links in results. */
   readonly baseUrl: string;
   /** Sends `notifications/message` on the response stream of this call. */
   notify(level: 'debug' | 'info' | 'error', message: string): Promise<void>;
@@ -25,17 +26,18 @@ export interface ToolContext {
   progress(done: number, total: number): Promise<void>;
 }
 
+/** A tool of the MCP server. */
 export interface Tool {
   readonly name: string;
   readonly description: string;
   readonly readOnly: boolean;
   /** JSON Schema of the arguments. */
   readonly inputSchema: { readonly type: 'object'; readonly [key: string]: unknown };
-  /** Validates and runs. A `ToolFailure` or a validation error becomes an error result, never a protocol error. */
+  /** Validates the arguments and runs the tool. A `ToolFailure` becomes an error result, never a protocol error. */
   call(args: unknown, context: ToolContext): Promise<unknown>;
 }
 
-/** What the tool says when it cannot do what was asked. */
+/** A failed call. The message is meant for the caller. */
 export class ToolFailure extends Error {
   override readonly name = 'ToolFailure';
 }
@@ -43,12 +45,12 @@ export class ToolFailure extends Error {
 interface Definition<S extends z.ZodType> {
   readonly description: string;
   readonly readOnly: boolean;
-  /** Shape of the one argument `request`. */
+  /** Schema of the one argument, `request`. */
   readonly request: S;
   run(request: z.output<S>, context: ToolContext): unknown;
 }
 
-/** A tool in the shape of Superset's: every argument inside one object `request`. */
+/** Makes a tool in Superset's form: all arguments are inside one object `request`. */
 export function defineTool<S extends z.ZodType>(name: string, definition: Definition<S>): Tool {
   const inputSchema = z.toJSONSchema(z.object({ request: definition.request }), { io: 'input' });
   return {
@@ -70,7 +72,7 @@ const argumentsOf = z.strictObject({ request: z.unknown().optional() });
 
 export const identifier = z.union([z.int(), z.string().min(1)]).describe('numeric id, UUID or slug');
 
-/** The item, or a failure that says what was not found. */
+/** The item; throws a `ToolFailure` that names the missing one. */
 export function found<T>(item: T | undefined, what: string, id: unknown): T {
   if (item === undefined) throw new ToolFailure(`${what} not found: ${String(id).slice(0, 100)}`);
   return item;

@@ -1,5 +1,6 @@
-// The example data set of the demo Superset: customers and their orders over two years, the same on every start.
+// Example data of the demo Superset: customers and their orders over two years, the same at every start.
 
+/** A table with its rows. */
 export interface WarehouseTable {
   readonly name: string;
   readonly columns: readonly { readonly name: string; readonly type: 'INTEGER' | 'REAL' | 'TEXT' }[];
@@ -34,7 +35,7 @@ const dayMs = 86_400_000;
 const firstDayMs = Date.UTC(2024, 0, 1);
 const dayCount = 731;
 
-/** Both tables; pure and deterministic. */
+/** Both tables. Pure and deterministic. */
 export function warehouseTables(): readonly [WarehouseTable, WarehouseTable] {
   const random = createRandom(20_240_101);
   const customers = Array.from({ length: customerCount }, (_, index) => {
@@ -99,7 +100,7 @@ function pick<T>(items: readonly T[], random: () => number): T {
   return items[Math.floor(random() * items.length)] as T;
 }
 
-/** A linear congruential generator (Numerical Recipes): good enough for example rows, and the same everywhere. */
+/** A linear congruential generator (Numerical Recipes), the same on every platform. */
 function createRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

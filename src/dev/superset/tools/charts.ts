@@ -1,4 +1,4 @@
-// Tools that list, show, run and edit charts.
+// Chart tools: list, show, run and edit.
 import { z } from 'zod';
 import { addChart, type Chart, vizType } from '../catalog.ts';
 import { type ChartConfig, ChartError, chartConfigSchema, chartQuery } from '../chart-query.ts';
@@ -118,7 +118,7 @@ export const chartTools: readonly Tool[] = [
   }),
 ];
 
-/** The rows of a saved chart, for the tools and the REST export. */
+/** Reads the rows of a chart, for the tools and the REST export. */
 export async function chartRows(
   chart: { readonly datasource_id: number; readonly config: ChartConfig },
   limit: number,

@@ -1,4 +1,4 @@
-// Tools that list, show and edit dashboards.
+// Dashboard tools: list, show and edit.
 import { z } from 'zod';
 import type { Catalog, Dashboard } from '../catalog.ts';
 import { listPage, listRequest } from '../listing.ts';
@@ -80,7 +80,7 @@ export const dashboardTools: readonly Tool[] = [
   }),
 ];
 
-/** What lists and the REST routes show of a dashboard. */
+/** The summary of a dashboard in lists and REST answers. */
 export function summary(dashboard: Dashboard, { baseUrl }: Pick<ToolContext, 'baseUrl'>): object {
   const { chart_ids, ...rest } = dashboard;
   return {

@@ -1,4 +1,4 @@
-// Tools about the instance itself: its health, its counts and who is calling, and the schemas of the lists.
+// Instance tools: health, counts with the current caller, and columns of the lists.
 import { z } from 'zod';
 import { listOperators } from '../listing.ts';
 import { defineTool, type Tool, type ToolContext } from '../tool.ts';
@@ -47,7 +47,7 @@ export const instanceTools: readonly Tool[] = [
   }),
 ];
 
-/** Also the content of the resource `instance://metadata`. */
+/** Counts and the current caller. Also the content of the resource `instance://metadata`. */
 export function instanceFacts({ catalog, caller, now }: Pick<ToolContext, 'catalog' | 'caller' | 'now'>): object {
   return {
     instance_summary: {

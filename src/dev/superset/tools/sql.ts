@@ -1,4 +1,4 @@
-// Tools for databases, datasets and SQL.
+// SQL tools: databases, datasets, queries and saved queries.
 import { z } from 'zod';
 import type { Catalog } from '../catalog.ts';
 import type { Database, Dataset } from '../dataset.ts';
