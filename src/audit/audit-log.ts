@@ -1,16 +1,14 @@
 // The audit log: one event to every sink, and the answer whether all required ones have it.
 import { randomUUID } from 'node:crypto';
-import type { AuditConfig } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { createEventEncoder } from './encode.ts';
 import type { AuditEvent, AuditLog, Urgency } from './event.ts';
 import type { FileCalls } from './file/append-file.ts';
-import { createFileTarget, type FileTarget } from './file/file-sink.ts';
+import type { FileTarget } from './file/file-sink.ts';
+import type { AuditConfig } from './schema.ts';
 import { type AuditObserver, createSink, type Sink, type SinkTarget } from './sink.ts';
-import { createStdoutTarget } from './stdout-sink.ts';
-
-export type SinkConfig = AuditConfig['sinks'][number];
+import { type SinkConfig, sinkTypeOf } from './sink-types.ts';
 
 export interface AuditRuntime {
   /** The name of this gateway process in its records. */
@@ -108,7 +106,7 @@ export async function createAuditLog(config: AuditConfig, runtime: AuditRuntime)
   }
 
   async function mount(sink: SinkConfig, next: AuditConfig, key: string): Promise<Mounted> {
-    const target = createTarget(sink);
+    const target = sinkTypeOf(sink).create(sink, { ...runtime, record });
     let openError: unknown;
     try {
       await target.open();
@@ -131,17 +129,6 @@ export async function createAuditLog(config: AuditConfig, runtime: AuditRuntime)
       observe: runtime.observe,
     };
     return { key, sink: createSink(options, openError), target, required: sink.required };
-  }
-
-  function createTarget(sink: SinkConfig): SinkTarget {
-    switch (sink.type) {
-      case 'file':
-        return createFileTarget(sink, { record, now, log, ...(runtime.files && { files: runtime.files }) });
-      case 'stdout':
-        return createStdoutTarget(runtime.stdoutFd);
-      default:
-        return sink satisfies never;
-    }
   }
 
   async function reconfigure(next: AuditConfig): Promise<void> {
@@ -169,7 +156,7 @@ export async function createAuditLog(config: AuditConfig, runtime: AuditRuntime)
 }
 
 function keyOf(sink: SinkConfig): string {
-  return sink.type === 'file' ? sink.path : 'stdout';
+  return sinkTypeOf(sink).key(sink);
 }
 
 function ignore(): void {}

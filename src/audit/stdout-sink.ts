@@ -2,8 +2,18 @@
 import fs from 'node:fs';
 import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
 import { type ChainHead, chainLines, genesis } from './hash-chain.ts';
 import type { SinkTarget } from './sink.ts';
+import { commonKeys, type SinkType } from './sink-type.ts';
+
+const schema = z.strictObject({ type: z.literal('stdout'), ...commonKeys });
+
+export const stdoutSink = {
+  schema,
+  key: () => 'stdout',
+  create: (_config, { stdoutFd }) => createStdoutTarget(stdoutFd),
+} satisfies SinkType<z.output<typeof schema>>;
 
 const firstRetryMs = 2;
 const lastRetryMs = 50;
@@ -22,7 +32,7 @@ interface Output {
  * whose mode is not ours to change), a socket is written as a stream, and a reader that does not read is waited for, so
  * that the sink's timeout governs. Files and terminals are written by the thread pool.
  */
-export function createStdoutTarget(fd = 1): SinkTarget {
+function createStdoutTarget(fd = 1): SinkTarget {
   let output: Output | undefined;
   let head: ChainHead = genesis;
   /** The end of a batch of which a part was taken: it goes first, or the reader would see a torn line. */

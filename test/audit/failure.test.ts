@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { FileCalls } from '../../src/audit/file/append-file.ts';
-import type { AuditConfig } from '../../src/config/schema/config.ts';
+import type { AuditConfig } from '../../src/audit/schema.ts';
 import { breakOf, configOf, eventOf, fileSink, linesOf, openLog, requestIds, until } from './support.ts';
 
 type Write = (fd: number, buffer: Buffer, offset: number, length: number, position: null, done: Done) => void;

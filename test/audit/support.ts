@@ -1,10 +1,11 @@
 // What the audit tests share: events, a log over files in a directory of its own, and reading back what was written.
 import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type AuditRuntime, createAuditLog, type SinkConfig } from '../../src/audit/audit-log.ts';
+import { type AuditRuntime, createAuditLog } from '../../src/audit/audit-log.ts';
 import type { AuditEvent } from '../../src/audit/event.ts';
+import type { AuditConfig } from '../../src/audit/schema.ts';
+import type { SinkConfig } from '../../src/audit/sink-types.ts';
 import { verifyChain } from '../../src/audit/verify.ts';
-import type { AuditConfig } from '../../src/config/schema/config.ts';
 import { createLog } from '../../src/log.ts';
 
 export const dayMs = 86_400_000;

@@ -2,29 +2,45 @@
 import fs from 'node:fs';
 import { rename, stat, truncate, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { FileSinkConfig } from '../../config/schema/config.ts';
-import type { Log } from '../../log.ts';
-import type { AuditEvent } from '../event.ts';
+import { z } from 'zod';
+import { duration, filePath, positiveSize } from '../../config/schema/values.ts';
 import { type ChainHead, chainLines, genesis } from '../hash-chain.ts';
 import type { SinkTarget } from '../sink.ts';
-import { type AppendFile, createDirectory, type FileCalls, openAppendFile } from './append-file.ts';
+import { commonKeys, type SinkType, type TargetRuntime } from '../sink-type.ts';
+import { type AppendFile, createDirectory, openAppendFile } from './append-file.ts';
 import { acquireLock, type FileLock } from './lock.ts';
 import { findUnfinished, inspectTail } from './recovery.ts';
 import { describeForDeletion, lastHead, listExpired, listRotated, rotatedName } from './rotation.ts';
 
-export type FileTargetConfig = Pick<FileSinkConfig, 'path' | 'rotateAt' | 'keepFor' | 'fsync'>;
+const schema = z.strictObject({
+  type: z.literal('file'),
+  path: filePath.describe('The file; rotated files stand beside it.'),
+  rotateAt: positiveSize.prefault('100MiB').describe('The size at which a new file is begun.'),
+  keepFor: duration
+    .refine((ms) => ms > 0, 'expected a duration above zero')
+    .prefault('365d')
+    .describe('How long rotated files are kept.'),
+  fsync: z
+    .enum(['interval', 'always', 'never'])
+    .default('interval')
+    .describe('When records are forced to the disk: each second, each record, or by the system.'),
+  ...commonKeys,
+});
 
-export interface FileTargetRuntime {
-  /** Encodes a record of the log's own: what was repaired, rotated away, found unfinished. */
-  readonly record: (event: Partial<AuditEvent>) => string;
-  readonly now: () => number;
-  readonly log: Log;
-  readonly files?: FileCalls;
-}
+type FileSinkConfig = z.output<typeof schema>;
+
+export const fileSink = {
+  schema,
+  key: ({ path }) => path,
+  check({ path }, { isRead, error }) {
+    if (isRead(path)) error('path', 'is a file that this configuration reads; records would destroy it');
+  },
+  create: createFileTarget,
+} satisfies SinkType<FileSinkConfig>;
 
 export interface FileTarget extends SinkTarget {
   /** Takes over another `rotateAt`, `keepFor` and `fsync`; the path stays. */
-  configure(config: FileTargetConfig): void;
+  configure(config: FileSinkConfig): void;
 }
 
 /** How far back a start looks for requests without an outcome. */
@@ -38,7 +54,7 @@ const noInode = -1;
 /** Room for the lines of an ordinary write. */
 const scratchBytes = 256 * 1024;
 
-export function createFileTarget(initial: FileTargetConfig, runtime: FileTargetRuntime): FileTarget {
+function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): FileTarget {
   const { record, now, log, files = fs } = runtime;
   const { path } = initial;
   /** Where lines are put together; one write at a time uses it. */

@@ -1,11 +1,12 @@
 // All checks across keys, in the order of the file.
+import { checkAudit } from '../../audit/check.ts';
 import type { PlaceOfKey } from '../keys-file.ts';
 import { checkKeys } from './api-keys.ts';
 import { checkAuthenticators } from './authenticators.ts';
 import type { CheckContext } from './context.ts';
 import { checkRoutes } from './routes.ts';
 import { checkScopes } from './scopes.ts';
-import { checkAudit, checkServer } from './server.ts';
+import { checkServer } from './server.ts';
 import { checkUse } from './unused.ts';
 import { checkIdentity } from './upstream-identity.ts';
 import { checkUpstreams } from './upstreams.ts';
@@ -19,6 +20,6 @@ export function runChecks(context: CheckContext, placeOfKey: PlaceOfKey): void {
   checkUpstreams(context);
   checkIdentity(context);
   checkRoutes(context);
-  checkAudit(context);
+  if (context.draft.audit !== undefined) checkAudit(context.draft.audit, context, context.files);
   checkUse(context);
 }

@@ -1,6 +1,6 @@
-// Checks of `server`, `admin` and `audit`: addresses, TLS, what would be in clear, and where records go.
+// Checks of `server` and `admin`: addresses, TLS, and what would be in clear.
 import { isLoopbackAddress } from '../../http/host.ts';
-import type { AuditConfig, ServerConfig } from '../schema/config.ts';
+import type { ServerConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { checkCertificateHeader } from './certificate-header.ts';
 import { authoritiesAt, checkKeyPair, checkRevocationLists } from './certificates.ts';
@@ -53,31 +53,6 @@ function checkTls(context: CheckContext, server: ServerConfig, tls: TlsConfig): 
   if (tls.clientCertificates !== 'off' || server.clientCertificateHeader !== undefined) return;
   for (const key of ['clientCaFile', 'clientCrlFile'] as const) {
     if (tls[key] !== undefined) context.warn([...path, key], 'is not used while clientCertificates is off');
-  }
-}
-
-export function checkAudit(context: CheckContext): void {
-  const { audit } = context.draft;
-  if (audit === undefined) return;
-  const seen = new Map<string, number>();
-  audit.sinks.forEach((sink, index) => {
-    const key = sink.type === 'file' ? sink.path : sink.type;
-    const first = seen.get(key);
-    if (first === undefined) seen.set(key, index);
-    else context.error(['audit', 'sinks', index], `writes to the same place as sinks[${first}]`);
-    if (sink.type === 'file' && context.files.has(sink.path)) {
-      context.error(
-        ['audit', 'sinks', index, 'path'],
-        'is a file that this configuration reads; records would destroy it',
-      );
-    }
-  });
-  warnOfLoss(context, audit);
-}
-
-function warnOfLoss(context: CheckContext, audit: AuditConfig): void {
-  if (audit.onFailure === 'refuse' && audit.sinks.every((sink) => !sink.required)) {
-    context.warn(['audit', 'sinks'], 'no sink is required: requests go on while no record can be written');
   }
 }
 

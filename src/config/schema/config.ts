@@ -1,5 +1,6 @@
 // The shape of the configuration file: the one source of the types, of the defaults and of the JSON Schema.
 import { z } from 'zod';
+import { audit } from '../../audit/schema.ts';
 import {
   type apiKeyAuthenticator,
   type apiKeyEntry,
@@ -9,7 +10,7 @@ import {
   type mtlsAuthenticator,
 } from './authenticators.ts';
 import { type authenticate, type mcp, type mcpRule, type pathRule, route } from './routes.ts';
-import { admin, audit, type fileSink, revocation, server } from './server.ts';
+import { admin, revocation, server } from './server.ts';
 import { upstream } from './upstreams.ts';
 import { authenticatorName, name, scope, scopes } from './values.ts';
 
@@ -67,5 +68,3 @@ export type PresetName = NonNullable<McpConfig['preset']>['name'];
 export type McpRuleConfig = z.output<typeof mcpRule>;
 export type PathRuleConfig = z.output<typeof pathRule>;
 export type RuleConfig = McpRuleConfig | PathRuleConfig;
-export type AuditConfig = z.output<typeof audit>;
-export type FileSinkConfig = z.output<typeof fileSink>;

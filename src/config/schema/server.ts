@@ -1,4 +1,4 @@
-// The shape of `server`, `admin`, `revocation` and `audit`.
+// The shape of `server`, `admin` and `revocation`.
 import { z } from 'zod';
 import {
   address,
@@ -87,35 +87,4 @@ export const revocation = z.strictObject({
   file: filePath.describe(
     'YAML file: what is revoked. Looked at several times a second, apart from the configuration.',
   ),
-});
-
-const sinkCommon = {
-  required: z.boolean().default(true).describe('Whether a failure of this sink counts.'),
-};
-export const fileSink = z.strictObject({
-  type: z.literal('file'),
-  path: filePath.describe('The file; rotated files stand beside it.'),
-  rotateAt: positiveSize.prefault('100MiB').describe('The size at which a new file is begun.'),
-  keepFor: duration
-    .refine((ms) => ms > 0, 'expected a duration above zero')
-    .prefault('365d')
-    .describe('How long rotated files are kept.'),
-  fsync: z
-    .enum(['interval', 'always', 'never'])
-    .default('interval')
-    .describe('When records are forced to the disk: each second, each record, or by the system.'),
-  ...sinkCommon,
-});
-const stdoutSink = z.strictObject({ type: z.literal('stdout'), ...sinkCommon });
-
-export const audit = z.strictObject({
-  sinks: z
-    .array(z.discriminatedUnion('type', [fileSink, stdoutSink]))
-    .min(1)
-    .describe('Where records go.'),
-  timeout: timeout.prefault('2s').describe('A sink that takes longer has failed.'),
-  onFailure: z
-    .enum(['refuse', 'continue'])
-    .default('refuse')
-    .describe('What happens to requests while a required sink fails.'),
 });
