@@ -5,6 +5,8 @@ import t from 'tap';
 
 const source = join(import.meta.dirname, '../../src');
 const everywhere = ['errors', 'log', 'ip-ranges'];
+/** What sections of the configuration share stands below the rooms that declare a section. */
+const sharedSchema = /^config.schema.(values|reporter)\.ts$/;
 /** For each room: what it may import, and of which rooms it may import types only. */
 const allowed: Record<string, { values: string[]; types: string[] }> = {
   errors: { values: [], types: [] },
@@ -75,9 +77,6 @@ function importsOf(file: string): { target: string; typeOnly: boolean }[] {
 function targetOf(file: string, specifier: string): string {
   return roomOf(relative(source, join(source, dirname(file), specifier)));
 }
-
-/** What sections of the configuration share stands below the rooms that declare a section. */
-const sharedSchema = /^config.schema.(values|reporter)\.ts$/;
 
 function roomOf(file: string): string {
   if (sharedSchema.test(file)) return 'shared schema';
