@@ -37,10 +37,6 @@ export interface AuthenticationObserver {
 
 /** What outlives a snapshot. */
 export interface AuthenticatorRuntime {
-  /** Key sets by `keySetKey`: a reload goes on with those whose configuration is unchanged. */
-  readonly keySets: Map<string, KeySet>;
-  /** Introspection endpoints, in the same way. */
-  readonly endpoints: Map<string, IntrospectionEndpoint>;
   readonly proofMemory: ProofMemory;
   readonly log: Log;
   /** Milliseconds since 1970. */
@@ -62,9 +58,10 @@ export interface AuthenticatorSet {
   /** The verifiers of DPoP proofs, by the authenticator of their tokens; none where it takes no such tokens. */
   readonly proofs: ReadonlyMap<string, ProofVerifier>;
   readonly tokens: TokenCache;
-  /** The key sets that this snapshot uses, for readiness and metrics. */
-  readonly keySets: readonly KeySet[];
-  readonly endpoints: readonly IntrospectionEndpoint[];
+  /** By `keySetKey`. */
+  readonly keySets: ReadonlyMap<string, KeySet>;
+  /** By a digest of how they are asked. */
+  readonly endpoints: ReadonlyMap<string, IntrospectionEndpoint>;
   readonly observe: AuthenticationObserver;
 }
 
@@ -73,15 +70,22 @@ interface Loaded {
   readonly files: ReadonlyMap<string, Buffer>;
 }
 
-/** Creates them. Throws an Error that names the file or key when a CA, CRL or key entry cannot be used. */
-export function createAuthenticators(loaded: Loaded, runtime: AuthenticatorRuntime): AuthenticatorSet {
+/**
+ * Creates them; nothing is fetched before `startAuthenticators`. Key sets and introspection endpoints that `previous` has unchanged are carried over,
+ * with their keys, connections and cooldowns. Throws an Error that names the file or key when a CA, CRL or key entry cannot be used.
+ */
+export function createAuthenticators(
+  loaded: Loaded,
+  runtime: AuthenticatorRuntime,
+  previous?: AuthenticatorSet,
+): AuthenticatorSet {
   const keys: KeyOwner[] = [];
   const issuers = new Map<string, Authenticator>();
   const opaque = new Map<string, Authenticator>();
   const certificateVerifiers = new Map<string, CertificateVerifier>();
   const lasting = new Map<string, LastingAuthenticator>();
-  const keySets: KeySet[] = [];
-  const endpoints: IntrospectionEndpoint[] = [];
+  const keySets = new Map<string, KeySet>();
+  const endpoints = new Map<string, IntrospectionEndpoint>();
   const tokens = createTokenCache();
   const mirrored = mirroredIssuer(loaded.config);
   const trustStoreFor = createTrustStores(loaded, runtime.now);
@@ -90,16 +94,20 @@ export function createAuthenticators(loaded: Loaded, runtime: AuthenticatorRunti
   for (const [name, config] of Object.entries(loaded.config.authenticators)) {
     switch (config.type) {
       case 'jwt': {
-        const keySet = keySetFor(config, runtime, config.issuer === mirrored);
-        keySets.push(keySet);
+        const metadataWanted = config.issuer === mirrored;
+        const key = keySetKey(config, metadataWanted);
+        const keySet = previous?.keySets.get(key) ?? openKeySet(config, runtime, metadataWanted);
+        keySets.set(key, keySet);
         const authenticator = createJwtAuthenticator(name, config, keySet, tokens);
         lasting.set(name, authenticator);
         issuers.set(config.issuer, authenticator);
         break;
       }
       case 'introspection': {
-        const endpoint = endpointFor(name, config, loaded, runtime);
-        endpoints.push(endpoint);
+        const pem = config.clientKeyFile === undefined ? undefined : contentOf(loaded, config.clientKeyFile);
+        const key = endpointKey(name, config, pem);
+        const endpoint = previous?.endpoints.get(key) ?? openEndpoint(name, config, pem, runtime);
+        endpoints.set(key, endpoint);
         const authenticator = createIntrospectionAuthenticator(name, config, endpoint, tokens);
         lasting.set(name, authenticator);
         issuers.set(config.issuer, authenticator);
@@ -146,65 +154,55 @@ function createProofVerifiers(
   return verifiers;
 }
 
-/** Closes the key sets and endpoints that none of these snapshots uses any more. */
-export function closeUnused(
-  runtime: Pick<AuthenticatorRuntime, 'keySets' | 'endpoints'>,
-  inUse: readonly AuthenticatorSet[],
+/** Begins to fetch the keys of a set that comes into force; those carried over go on as they are. */
+export function startAuthenticators({ keySets }: Pick<AuthenticatorSet, 'keySets'>): void {
+  for (const keySet of keySets.values()) keySet.start();
+}
+
+/** Closes the key sets and endpoints that `kept` does not go on with. */
+export function closeAuthenticators(
+  set: Pick<AuthenticatorSet, 'keySets' | 'endpoints'>,
+  kept?: Pick<AuthenticatorSet, 'keySets' | 'endpoints'>,
 ): void {
-  closeOthers(runtime.keySets, new Set(inUse.flatMap((set) => set.keySets)));
-  closeOthers(runtime.endpoints, new Set(inUse.flatMap((set) => set.endpoints)));
+  for (const [key, keySet] of set.keySets) if (kept?.keySets.get(key) !== keySet) keySet.close();
+  for (const [key, endpoint] of set.endpoints) if (kept?.endpoints.get(key) !== endpoint) endpoint.close();
 }
 
-function closeOthers<T extends { close(): void }>(all: Map<string, T>, kept: ReadonlySet<T>): void {
-  for (const [key, each] of all) {
-    if (kept.has(each)) continue;
-    all.delete(key);
-    each.close();
-  }
+/** Equal for endpoints that are asked in the same way. */
+function endpointKey(name: string, config: IntrospectionAuthenticatorConfig, clientKeyPem: Buffer | undefined): string {
+  const { endpoint, issuer, clientId, clientSecret, clientKeyId, clientAuthentication } = config;
+  const pem = clientKeyPem?.toString();
+  const asked = [name, endpoint, issuer, clientId, clientSecret, pem, clientKeyId, clientAuthentication];
+  return hash('sha256', JSON.stringify(asked), 'base64');
 }
 
-/** A reload goes on with an endpoint that is asked in the same way, its connections and its cooldown included. */
-function endpointFor(
+function openEndpoint(
   name: string,
   config: IntrospectionAuthenticatorConfig,
-  loaded: Loaded,
-  runtime: AuthenticatorRuntime,
+  clientKeyPem: Buffer | undefined,
+  { log, now, observe }: AuthenticatorRuntime,
 ): IntrospectionEndpoint {
-  const { endpoint, issuer, clientId, clientSecret, clientKeyFile, clientKeyId, clientAuthentication } = config;
-  const pem = clientKeyFile === undefined ? undefined : contentOf(loaded, clientKeyFile);
-  const asked = [name, endpoint, issuer, clientId, clientSecret, pem?.toString(), clientKeyId, clientAuthentication];
-  const key = hash('sha256', JSON.stringify(asked), 'base64');
-  const known = runtime.endpoints.get(key);
-  if (known !== undefined) return known;
-  const { log, now, observe } = runtime;
-  const clientKey = pem && parseClientKey(pem);
-  const created = createIntrospectionEndpoint({ name, config, clientKey, log, now, observe });
-  runtime.endpoints.set(key, created);
-  return created;
+  const clientKey = clientKeyPem && parseClientKey(clientKeyPem);
+  return createIntrospectionEndpoint({ name, config, clientKey, log, now, observe });
 }
 
-function keySetFor(
+function openKeySet(
   config: Extract<AuthenticatorConfig, { type: 'jwt' }>,
-  runtime: AuthenticatorRuntime,
+  { log, now, observe, schedule }: AuthenticatorRuntime,
   metadataWanted: boolean,
 ): KeySet {
-  const key = keySetKey(config, metadataWanted);
-  const known = runtime.keySets.get(key);
-  if (known !== undefined) return known;
-  const created = createKeySet({
+  return createKeySet({
     issuer: config.issuer,
     jwksUri: config.jwksUri,
     insecure: config.insecure,
     metadataWanted,
     refreshMs: config.keySet.refresh,
     maxStaleMs: config.keySet.maxStale,
-    log: runtime.log,
-    now: runtime.now,
-    observe: runtime.observe,
-    schedule: runtime.schedule,
+    log,
+    now,
+    observe,
+    schedule,
   });
-  runtime.keySets.set(key, created);
-  return created;
 }
 
 /** One store for all of `clientCaFile`, and one for each `caFile`, which must be among those authorities. */

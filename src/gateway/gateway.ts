@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { createAuditLog } from '../audit/audit-log.ts';
 import type { AuditEvent } from '../audit/event.ts';
-import { closeUnused } from '../authn/registry.ts';
+import { closeAuthenticators, startAuthenticators } from '../authn/registry.ts';
 import { createProofMemory } from '../authn/token/dpop.ts';
-import type { KeySet, Schedule } from '../authn/token/jwks.ts';
+import type { Schedule } from '../authn/token/jwks.ts';
 import { apiKeyExpiries, certificateExpiries, revocationListExpiries } from '../config/expiries.ts';
 import type { LoadedConfig, LoadOptions } from '../config/load.ts';
 import { createAdmin } from '../http/admin.ts';
@@ -61,10 +61,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const metrics = createMetrics(options.version);
   let loaded = options.loaded;
   let revocationLists = revocationListExpiries(loaded);
-  const keySets = new Map<string, KeySet>();
   const authnRuntime = {
-    keySets,
-    endpoints: new Map(),
     proofMemory: createProofMemory(),
     log,
     now,
@@ -103,18 +100,19 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     streams: new Set(),
     leftBehind: new Set(),
   };
+  startAuthenticators(runtime.snapshot.authenticators);
   const { app, server } = await openPublicListener(runtime, loaded);
   const admin = createAdmin({
     metricsContentType: metrics.contentType,
     scrape: () =>
       metrics.scrape({
-        keySets: [...keySets.values()],
+        keySets: [...runtime.snapshot.authenticators.keySets.values()],
         certificates: certificateExpiries(loaded),
         revocationLists,
         apiKeys: apiKeyExpiries(loaded),
         probes: probes.states(),
       }),
-    notReady: () => reasonsNotReady(runtime, keySets.values(), probes),
+    notReady: () => reasonsNotReady(runtime, probes),
     status: () => ({
       version: options.version,
       policy: loaded.hash,
@@ -147,6 +145,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       updateListener();
       const previous = runtime.snapshot;
       runtime.snapshot = snapshot;
+      startAuthenticators(snapshot.authenticators);
       revocations.follow(next.revocations);
       probes.follow(snapshot);
       loaded = next;
@@ -154,7 +153,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       metrics.configurationLoaded(next.hash);
       log.info({ policy: next.hash }, 'configuration reloaded');
       await audit.write(configEvent(next.hash, { event: 'reloaded', previous: previous.hash }, now()));
-      closeUnused(authnRuntime, [snapshot.authenticators]);
+      closeAuthenticators(previous.authenticators, snapshot.authenticators);
       // Not awaited: an open stream may keep an old connection for hours.
       closeUpstreams(previous.upstreams, snapshot.upstreams).catch((cause: unknown) =>
         log.warn({ err: cause }, 'an old upstream connection did not close'),
@@ -175,7 +174,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     revocations.close();
     probes.close();
     await admin.close();
-    closeUnused(authnRuntime, []);
+    closeAuthenticators(runtime.snapshot.authenticators);
     await closeUpstreams(runtime.snapshot.upstreams);
     await audit.close();
   }
@@ -208,11 +207,11 @@ async function listen(app: FastifyInstance, address: string): Promise<void> {
   await app.listen({ host, port: Number(address.slice(colon + 1)), listenTextResolver: () => '' });
 }
 
-function reasonsNotReady(runtime: Runtime, keySets: Iterable<KeySet>, probes: UpstreamProbes): string[] {
+function reasonsNotReady(runtime: Runtime, probes: UpstreamProbes): string[] {
   const reasons: string[] = [];
   if (runtime.draining) reasons.push('draining: the process was told to stop');
   if (!runtime.audit.healthy()) reasons.push('audit: a required sink does not take records');
-  for (const keySet of keySets)
+  for (const keySet of runtime.snapshot.authenticators.keySets.values())
     if (!keySet.ready()) reasons.push(`issuer ${keySet.issuer}: no keys yet, or they are too old`);
   return [...reasons, ...probes.notReady()];
 }

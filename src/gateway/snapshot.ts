@@ -94,7 +94,7 @@ export function compileSnapshot(
   previous: Snapshot | undefined,
 ): Snapshot {
   const { config } = loaded;
-  const authenticators = createAuthenticators(loaded, runtime);
+  const authenticators = createAuthenticators(loaded, runtime, previous?.authenticators);
   const ephemeralKeys = previous?.ephemeralKeys ?? createEphemeralKeys();
   const upstreams = openUpstreams(loaded, runtime, previous?.upstreams, ephemeralKeys);
   const publishedKeys = publishedKeySet([...upstreams.values()].flatMap(({ identity }) => identity?.keys ?? []));

@@ -24,7 +24,7 @@ export function metadataRoutes(
   publishedKeys: string | undefined,
 ): Route[] {
   const mirrored = mirroredIssuer(config);
-  const keySet = keySets.find(({ issuer }) => issuer === mirrored);
+  const keySet = [...keySets.values()].find(({ issuer }) => issuer === mirrored);
   return [
     ...resourceRoutes(routes),
     ...(publishedKeys === undefined ? [] : [documentRoute('published-keys', keySetPath, fixedDocument(publishedKeys))]),

@@ -7,8 +7,9 @@ import type { PeerCertificate } from '../../src/authn/credential.ts';
 import {
   type AuthenticatorRuntime,
   type AuthenticatorSet,
-  closeUnused,
+  closeAuthenticators,
   createAuthenticators,
+  startAuthenticators,
 } from '../../src/authn/registry.ts';
 import { nothingRevoked } from '../../src/authn/revocations.ts';
 import { createProofMemory } from '../../src/authn/token/dpop.ts';
@@ -28,6 +29,8 @@ export interface TestRuntime extends AuthenticatorRuntime {
   clock: number;
   readonly judgements: Judgement[];
   refreshFailures: number;
+  /** What `createSet` has made. */
+  readonly opened: AuthenticatorSet[];
 }
 
 /** A runtime whose key sets are closed when the test ends. */
@@ -37,8 +40,7 @@ export function createRuntime(t: Test, clock: number = Date.now()): TestRuntime 
     clock,
     judgements,
     refreshFailures: 0,
-    keySets: new Map(),
-    endpoints: new Map(),
+    opened: [],
     proofMemory: createProofMemory(),
     log: pino({ level: 'silent' }),
     now: () => runtime.clock,
@@ -49,7 +51,7 @@ export function createRuntime(t: Test, clock: number = Date.now()): TestRuntime 
     },
   };
   t.teardown(() => {
-    closeUnused(runtime, []);
+    for (const set of runtime.opened) closeAuthenticators(set);
   });
   return runtime;
 }
@@ -65,11 +67,12 @@ export interface TestFiles {
   readonly others?: Readonly<Record<string, string>>;
 }
 
-/** The authenticators of a snapshot; `ca` makes the listener ask for client certificates. */
+/** The authenticators of a snapshot that is in force; `ca` makes the listener ask for client certificates. */
 export function createSet(
   written: Readonly<Record<string, unknown>>,
-  runtime: AuthenticatorRuntime,
+  runtime: TestRuntime,
   files: TestFiles = {},
+  previous?: AuthenticatorSet,
 ): AuthenticatorSet {
   const content = { ...files.others, 'clients-ca.crt': files.ca, 'clients.crl': files.crl };
   const tls = {
@@ -83,7 +86,10 @@ export function createSet(
   const present = Object.entries(content).flatMap(([name, text]) =>
     text === undefined ? [] : [[name, Buffer.from(text)] as const],
   );
-  return createAuthenticators({ config, files: new Map(present) }, runtime);
+  const set = createAuthenticators({ config, files: new Map(present) }, runtime, previous);
+  runtime.opened.push(set);
+  startAuthenticators(set);
+  return set;
 }
 
 /** Nothing is revoked. */

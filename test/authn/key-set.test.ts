@@ -50,6 +50,7 @@ async function createScene(
     },
     ...options.keySet,
   });
+  keySet.start();
   t.teardown(async () => {
     keySet.close();
     await issuer.close();

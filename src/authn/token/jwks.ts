@@ -26,6 +26,8 @@ export interface KeySet {
   ready(): boolean;
   /** Since the last successful fetch; undefined before the first. */
   ageSeconds(): number | undefined;
+  /** Begins to fetch the keys and to keep them fresh, unless it has begun. */
+  start(): void;
   /** Stops refreshing. */
   close(): void;
 }
@@ -70,7 +72,7 @@ export function keySetKey(config: JwtAuthenticatorConfig, metadataWanted: boolea
   ]);
 }
 
-/** Creates the set and begins to fetch it; failures are retried in the background until `close`. */
+/** Creates the set; nothing is fetched before `start`. Failures are retried in the background until `close`. */
 export function createKeySet(options: KeySetOptions): KeySet {
   const { issuer, log, now, refreshMs, maxStaleMs } = options;
   const schedule = options.schedule ?? scheduleTimer;
@@ -98,6 +100,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
   let lastFailure: unknown;
   let inFlight: Promise<void> | undefined;
   let callOff = () => {};
+  let started = false;
   let closed = false;
 
   async function attempt(rediscover: boolean): Promise<void> {
@@ -159,9 +162,13 @@ export function createKeySet(options: KeySetOptions): KeySet {
     return findKey(known, kid, algorithm);
   }
 
-  void refresh(true);
   return {
     issuer,
+    start() {
+      if (started) return;
+      started = true;
+      void refresh(true);
+    },
     resolve,
     generation: () => usable()?.generation,
     metadata: () => (metadata !== undefined && now() - metadata.foundAt <= maxStaleMs ? metadata.text : undefined),
