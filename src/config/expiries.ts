@@ -1,7 +1,6 @@
 // When the configured certificates and API keys end, for the metrics.
 import { X509Certificate } from 'node:crypto';
-import { parseRevocationList } from '../authn/certificate/crl.ts';
-import { parsePem } from '../authn/certificate/pem.ts';
+import { parseRevocationLists } from '../authn/certificate/trust-store.ts';
 import type { LoadedConfig } from './load.ts';
 
 export interface Expiry {
@@ -33,7 +32,7 @@ export function revocationListExpiries({ config, files }: LoadedConfig): Expiry[
   const path = config.server.tls?.clientCrlFile;
   const content = path === undefined ? undefined : files.get(path);
   if (content === undefined) return [];
-  const ends = parsePem(content.toString(), 'X509 CRL').map((der) => parseRevocationList(der).nextUpdate);
+  const ends = parseRevocationLists(content).map(({ nextUpdate }) => nextUpdate);
   return [{ name: 'server.tls.clientCrlFile', expiresAtSeconds: Math.min(...ends) / 1000 }];
 }
 

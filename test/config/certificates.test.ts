@@ -68,9 +68,9 @@ t.test('client certificates are verified against named authorities, or the file 
               none: 'cannot read the file: there is no such file',
               empty: 'there is no PEM block "CERTIFICATE" in it',
               garbage: 'there is no PEM block "CERTIFICATE" in it',
-              broken: 'a certificate in it cannot be read',
-              tls: 'a certificate in it is not that of a certificate authority',
-              mixed: 'a certificate in it is not that of a certificate authority',
+              broken: 'PEM block 1 holds no certificate that can be read',
+              tls: 'the certificate in PEM block 1 is not that of a certificate authority',
+              mixed: 'the certificate in PEM block 2 is not that of a certificate authority',
               folder: 'cannot read the file: it is not a regular file',
             }[name]
           }`,
@@ -107,12 +107,12 @@ t.test('client certificates are verified against named authorities, or the file 
     [
       'no revocation list',
       withTls('clientCertificates: optional, clientCaFile: ca.crt, clientCrlFile: ca.crt'),
-      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: a PEM block in it is "CERTIFICATE", and not "X509 CRL"'],
+      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: PEM block 1 is "CERTIFICATE", and not "X509 CRL"'],
     ],
     [
       'a revocation list that is broken',
       withTls('clientCertificates: optional, clientCaFile: ca.crt, clientCrlFile: broken.crl'),
-      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: a revocation list in it cannot be read'],
+      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: PEM block 1 holds no revocation list that can be read'],
     ],
     [
       "an authenticator's own authority that is not trusted",

@@ -1,5 +1,4 @@
 // Which client certificate counts for a request: that of its own connection, or the one that a trusted proxy states in a header.
-import { X509Certificate } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { ServerConfig } from '../../config/schema/config.ts';
 import { GatewayError } from '../../errors.ts';
@@ -9,6 +8,7 @@ import { credentialRefused } from '../errors.ts';
 import { parseClientCert, type StatedCertificate } from './client-cert-header.ts';
 import { matchingIdentity } from './mtls.ts';
 import type { TrustStore } from './trust-store.ts';
+import { certificateFromDer } from './x509.ts';
 import { parseForwardedClientCert } from './xfcc-header.ts';
 
 export interface CertificateEvidence {
@@ -112,12 +112,12 @@ function linesOf(rawHeaders: readonly string[], name: string): string[] {
 /** Undefined when something in it is no certificate, or more than that. */
 function peerOf({ leaf, chain }: StatedCertificate): PeerCertificate | undefined {
   try {
-    const [certificate, ...authorities] = [leaf, ...chain].map((der) => {
-      const parsed = new X509Certificate(der);
-      if (!parsed.raw.equals(der)) throw new Error('there is more than a certificate in it');
-      return parsed;
-    });
-    return { certificate: certificate!, chain: authorities, authorizationError: undefined, fromHeader: true };
+    return {
+      certificate: certificateFromDer(leaf),
+      chain: chain.map(certificateFromDer),
+      authorizationError: undefined,
+      fromHeader: true,
+    };
   } catch {
     return undefined;
   }

@@ -1,12 +1,11 @@
 // Decides whether a client certificate is trusted: chain, validity, purpose, strength and revocation (RFC 5280 §6), on every request.
-import { X509Certificate } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { RefusalReason } from '../authenticator.ts';
 import type { PeerCertificate } from '../credential.ts';
 import { parseRevocationList, type RevocationList } from './crl.ts';
 import { findPath, type TrustAnchors, type TrustedPath } from './path-validation.ts';
 import { parsePem } from './pem.ts';
-import { type ParsedCertificate, parseCertificate, type ReadCertificate } from './x509.ts';
+import { type ParsedCertificate, parseCertificateDer, type ReadCertificate } from './x509.ts';
 
 export type Trust =
   | {
@@ -47,7 +46,7 @@ const handshakeReasons: Readonly<Record<string, RefusalReason>> = {
 /** Creates the store. Throws an Error when the authorities or lists are missing, unparsable, no authorities, wrongly signed or out of date. */
 export function createTrustStore(options: TrustStoreOptions): TrustStore {
   const authorities = parseAuthorities(options.caPem);
-  const lists = options.crlPem === undefined ? undefined : parseLists(options.crlPem, authorities, options.now());
+  const lists = options.crlPem === undefined ? undefined : currentLists(options.crlPem, authorities, options.now());
   const trust: TrustAnchors = { authorities, lists };
   // Nobody holds the names in a certificate from a header against such constraints: authorities that have them vouch for none of these.
   const unconstrained: TrustAnchors = { authorities: authorities.filter(isUnconstrained), lists };
@@ -92,18 +91,36 @@ function untrusted(reason: RefusalReason): Trust {
   return { trusted: false, reason };
 }
 
-function parseAuthorities(pem: Buffer | string): ParsedCertificate[] {
-  return parsePem(pem.toString(), 'CERTIFICATE').map((der) => {
-    const parsed = parseCertificate(new X509Certificate(der));
-    if (parsed === undefined) throw new Error('a certificate in it cannot be read');
-    if (!parsed.ca) throw new Error('a certificate in it is not that of a certificate authority');
+/** The authorities of a PEM file, which holds nothing else. Throws an Error with a public message that names the block. */
+export function parseAuthorities(pem: Buffer | string): ParsedCertificate[] {
+  return parsePem(pem, 'CERTIFICATE').map((der, index) => {
+    const parsed = parseCertificateDer(der);
+    if (parsed === undefined) throw new Error(`PEM block ${index + 1} holds no certificate that can be read`);
+    if (!parsed.ca) throw new Error(`the certificate in PEM block ${index + 1} is not that of a certificate authority`);
     return parsed;
   });
 }
 
-function parseLists(pem: Buffer | string, authorities: readonly ParsedCertificate[], nowMs: number): RevocationList[] {
-  return parsePem(pem.toString(), 'X509 CRL').map((der) => {
-    const list = parseRevocationList(der);
+/** The lists of a PEM file, which holds nothing else. Throws an Error with a public message. */
+export function parseRevocationLists(pem: Buffer | string): RevocationList[] {
+  return parsePem(pem, 'X509 CRL').map((der, index) => {
+    try {
+      return parseRevocationList(der);
+    } catch (error) {
+      const { message } = error as Error;
+      // Other words than the parser's own are about bytes.
+      if (message.startsWith('the revocation list')) throw error;
+      throw new Error(`PEM block ${index + 1} holds no revocation list that can be read`);
+    }
+  });
+}
+
+function currentLists(
+  pem: Buffer | string,
+  authorities: readonly ParsedCertificate[],
+  nowMs: number,
+): RevocationList[] {
+  return parseRevocationLists(pem).map((list) => {
     if (nowMs >= list.nextUpdate) throw new Error('the revocation list has expired: its next update is overdue');
     if (nowMs < list.thisUpdate) throw new Error('the revocation list is not valid yet');
     const issuers = authorities.filter((authority) => authority.subjectDer === list.issuerDer);

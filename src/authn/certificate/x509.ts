@@ -1,6 +1,6 @@
 // What a certificate says, read from its bytes and never from a printed name.
 import 'reflect-metadata';
-import { hash, type KeyObject, type X509Certificate } from 'node:crypto';
+import { hash, type KeyObject, X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 
 /** A certificate, parsed once. Nothing in it is trusted yet. */
@@ -74,6 +74,22 @@ export function createCertificateReader(): ReadCertificate {
 export function parseCertificate(native: X509Certificate): ParsedCertificate | undefined {
   try {
     return parse(native);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The certificate in these bytes. Throws an Error when they are none, or more than one. */
+export function certificateFromDer(der: Buffer): X509Certificate {
+  const certificate = new X509Certificate(der);
+  if (!certificate.raw.equals(der)) throw new Error('there is more than a certificate in it');
+  return certificate;
+}
+
+/** Parses the certificate in these bytes. Undefined when they are none, more than one, or one that `parseCertificate` cannot read. */
+export function parseCertificateDer(der: Buffer): ParsedCertificate | undefined {
+  try {
+    return parse(certificateFromDer(der));
   } catch {
     return undefined;
   }

@@ -48,7 +48,8 @@ function certificatesOf(encoded: string | undefined): Buffer[] | undefined {
   );
   if (!/^(?:-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+$/.test(pem)) return undefined;
   try {
-    return parsePem(pem, 'CERTIFICATE');
+    // Some proxies write spaces for line ends.
+    return parsePem(pem.replace(/(?<!BEGIN|END)\s+/g, '\n'), 'CERTIFICATE');
   } catch {
     return undefined;
   }

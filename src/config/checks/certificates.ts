@@ -1,9 +1,8 @@
 // Checks of the certificates, keys and revocation lists that the file names.
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { parseRevocationList, type RevocationList } from '../../authn/certificate/crl.ts';
-import { parsePem } from '../../authn/certificate/pem.ts';
-import { createTrustStore } from '../../authn/certificate/trust-store.ts';
-import { createCertificateReader, type ParsedCertificate, parseCertificate } from '../../authn/certificate/x509.ts';
+import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import { createTrustStore, parseAuthorities, parseRevocationLists } from '../../authn/certificate/trust-store.ts';
+import { createCertificateReader, type ParsedCertificate } from '../../authn/certificate/x509.ts';
+import { parseCertificates } from '../../pem.ts';
 import type { Path } from '../schema/reporter.ts';
 import type { CheckContext } from './context.ts';
 
@@ -37,7 +36,7 @@ export function authoritiesAt(
   file: string | undefined,
 ): ParsedCertificate[] | undefined {
   const authorities = readAt(context, path, file, (content) => {
-    const parsed = parsePem(content.toString(), 'CERTIFICATE').map(readCertificate);
+    const parsed = parseAuthorities(content);
     createTrustStore({ caPem: content, now: () => context.now, read: createCertificateReader() });
     return parsed;
   });
@@ -46,16 +45,6 @@ export function authoritiesAt(
     context.warn(path, `the authority ${context.show(nameOf(authority))} expired on ${day(authority.notAfter)}`);
   }
   return authorities;
-}
-
-function readCertificate(der: Buffer): ParsedCertificate {
-  try {
-    const parsed = parseCertificate(new X509Certificate(der));
-    if (parsed !== undefined) return parsed;
-  } catch {
-    // OpenSSL's words are for programmers.
-  }
-  throw new Error('a certificate in it cannot be read');
 }
 
 /** Lists that the verifier can use, one of every authority: its clients would all be refused without. */
@@ -67,7 +56,7 @@ export function checkRevocationLists(
 ): void {
   const caPem = tls.clientCaFile === undefined ? undefined : context.files.get(tls.clientCaFile);
   const lists = readAt(context, path, tls.clientCrlFile, (content) => {
-    const parsed = parsePem(content.toString(), 'X509 CRL').map(readRevocationList);
+    const parsed = parseRevocationLists(content);
     if (caPem !== undefined && authorities !== undefined) {
       createTrustStore({ caPem, crlPem: content, now: () => context.now, read: createCertificateReader() });
     }
@@ -79,16 +68,6 @@ export function checkRevocationLists(
     if (issuers.has(authority.subjectDer)) continue;
     const name = context.show(nameOf(authority));
     context.error(path, `there is no revocation list of the authority ${name} in it; its clients would all be refused`);
-  }
-}
-
-/** The parser's own refusals name the list; what else comes out of it is about bytes. */
-function readRevocationList(der: Buffer): RevocationList {
-  try {
-    return parseRevocationList(der);
-  } catch (error) {
-    const { message } = error as Error;
-    throw new Error(message.startsWith('the revocation list') ? message : 'a revocation list in it cannot be read');
   }
 }
 
@@ -115,21 +94,6 @@ function nameOf(authority: ParsedCertificate): string {
 
 function day(ms: number): string {
   return new Date(ms).toISOString().slice(0, 10);
-}
-
-const certificateBlock = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
-
-/** The certificates of a PEM file, at least one; other blocks may stand between them. Throws an Error with a public message. */
-export function parseCertificates(pem: Buffer): X509Certificate[] {
-  const blocks = pem.toString('latin1').match(certificateBlock);
-  if (blocks === null) throw new Error('the file holds no PEM certificate');
-  return blocks.map((block) => {
-    try {
-      return new X509Certificate(block);
-    } catch {
-      throw new Error('the file holds a certificate that cannot be read');
-    }
-  });
 }
 
 /** The private key of a PEM file. Throws an Error with a public message. */
