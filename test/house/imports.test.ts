@@ -4,7 +4,7 @@ import { dirname, join, relative } from 'node:path';
 import t from 'tap';
 
 const source = join(import.meta.dirname, '../../src');
-const everywhere = ['errors', 'log', 'ip-ranges'];
+const everywhere = ['errors', 'log', 'ip-ranges', 'pem'];
 /** What sections of the configuration share stands below the rooms that declare a section. */
 const sharedSchema = /^config.schema.(values|reporter)\.ts$/;
 /** For each room: what it may import, and of which rooms it may import types only. */
@@ -12,6 +12,7 @@ const allowed: Record<string, { values: string[]; types: string[] }> = {
   errors: { values: [], types: [] },
   log: { values: [], types: [] },
   'ip-ranges': { values: [], types: [] },
+  pem: { values: [], types: [] },
   metrics: { values: [], types: [] },
   policy: { values: [], types: ['authn', 'mcp', 'config'] },
   json: { values: [], types: [] },

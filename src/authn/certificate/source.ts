@@ -3,12 +3,12 @@ import { LRUCache } from 'lru-cache';
 import type { ServerConfig } from '../../config/schema/config.ts';
 import { GatewayError } from '../../errors.ts';
 import { compileNetworks, plainAddress } from '../../ip-ranges.ts';
+import { certificateFromDer } from '../../pem.ts';
 import type { PeerCertificate } from '../credential.ts';
 import { credentialRefused } from '../errors.ts';
 import { parseClientCert, type StatedCertificate } from './client-cert-header.ts';
 import { matchingIdentity } from './mtls.ts';
 import type { TrustStore } from './trust-store.ts';
-import { certificateFromDer } from './x509.ts';
 import { parseForwardedClientCert } from './xfcc-header.ts';
 
 export interface CertificateEvidence {

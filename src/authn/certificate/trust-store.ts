@@ -1,10 +1,10 @@
 // Decides whether a client certificate is trusted: chain, validity, purpose, strength and revocation (RFC 5280 §6), on every request.
 import { LRUCache } from 'lru-cache';
+import { parsePem } from '../../pem.ts';
 import type { RefusalReason } from '../authenticator.ts';
 import type { PeerCertificate } from '../credential.ts';
 import { parseRevocationList, type RevocationList } from './crl.ts';
 import { findPath, type TrustAnchors, type TrustedPath } from './path-validation.ts';
-import { parsePem } from './pem.ts';
 import { type ParsedCertificate, parseCertificateDer, type ReadCertificate } from './x509.ts';
 
 export type Trust =

@@ -1,7 +1,8 @@
 // What a certificate says, read from its bytes and never from a printed name.
 import 'reflect-metadata';
-import { hash, type KeyObject, X509Certificate } from 'node:crypto';
+import { hash, type KeyObject, type X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
+import { certificateFromDer } from '../../pem.ts';
 
 /** A certificate, parsed once. Nothing in it is trusted yet. */
 export interface ParsedCertificate {
@@ -77,13 +78,6 @@ export function parseCertificate(native: X509Certificate): ParsedCertificate | u
   } catch {
     return undefined;
   }
-}
-
-/** The certificate in these bytes. Throws an Error when they are none, or more than one. */
-export function certificateFromDer(der: Buffer): X509Certificate {
-  const certificate = new X509Certificate(der);
-  if (!certificate.raw.equals(der)) throw new Error('there is more than a certificate in it');
-  return certificate;
 }
 
 /** Parses the certificate in these bytes. Undefined when they are none, more than one, or one that `parseCertificate` cannot read. */

@@ -1,7 +1,7 @@
 // The header X-Forwarded-Client-Cert of Envoy and Istio: one element, whose Cert is the certificate that a client showed to the proxy. Pure.
 import { hash } from 'node:crypto';
+import { parsePem } from '../../pem.ts';
 import type { StatedCertificate } from './client-cert-header.ts';
-import { parsePem } from './pem.ts';
 
 const maxChain = 8;
 /** A pair of key and value; in quotes anything but a bare quote, outside of them nothing that would begin something else. */

@@ -1,6 +1,5 @@
 // PEM files (RFC 7468), read strictly: every block or none.
-import type { X509Certificate } from 'node:crypto';
-import { certificateFromDer } from './x509.ts';
+import { X509Certificate } from 'node:crypto';
 
 /** One block of a PEM file, in its order. */
 export interface PemBlock {
@@ -78,6 +77,13 @@ export function parseCertificates(pem: Buffer | string): X509Certificate[] {
   });
   if (certificates.length === 0) throw new Error('the file holds no PEM certificate');
   return certificates;
+}
+
+/** The certificate in these bytes. Throws an Error when they are none, or more than one. */
+export function certificateFromDer(der: Buffer): X509Certificate {
+  const certificate = new X509Certificate(der);
+  if (!certificate.raw.equals(der)) throw new Error('there is more than a certificate in it');
+  return certificate;
 }
 
 function certificateOf(der: Buffer | undefined, number: number): X509Certificate {
