@@ -1,4 +1,12 @@
-// Where one server-sent event ends and the next may begin, followed over the chunks of a stream without keeping any of them.
+// Event boundaries of a stream on its way to the client, followed over its chunks without keeping any of them.
+import {
+  carriageReturn,
+  type EventStreamPosition,
+  isBetweenEvents,
+  lineFeed,
+  readLine,
+  startOfStream,
+} from '../http/event-stream.ts';
 
 export interface EventBoundary {
   /** Follows bytes that go to the client. */
@@ -11,46 +19,33 @@ export interface EventBoundary {
   within(chunk: Buffer): number | undefined;
 }
 
-const lineFeed = 0x0a;
-const carriageReturn = 0x0d;
-const colon = 0x3a;
-
-interface Position {
-  /** At the start of a line. */
-  atLineStart: boolean;
-  /** A line of the open event has begun; comments do not open one. */
-  inEvent: boolean;
-  /** The last byte was a carriage return: a line feed behind it belongs to the same line end. */
-  afterReturn: boolean;
-  openBytes: number;
-}
-
-/** Lines end with LF, CR or both; an event ends with an empty line (HTML Standard, "Parsing an event stream"). */
 export function createEventBoundary(): EventBoundary {
-  let position: Position = { atLineStart: true, inEvent: false, afterReturn: false, openBytes: 0 };
+  let position: EventStreamPosition = startOfStream();
+  let openBytes = 0;
   return {
     pass(chunk) {
       if (endsWithEmptyLine(chunk)) {
-        position = { atLineStart: true, inEvent: false, afterReturn: false, openBytes: 0 };
+        position = startOfStream();
+        openBytes = 0;
         return;
       }
-      for (let index = 0; index < chunk.length; index += 1) step(position, chunk[index]!);
+      for (let at = 0; at < chunk.length; ) {
+        const end = readLine(position, chunk, at);
+        openBytes = isBetweenEvents(position) ? 0 : openBytes + end - at;
+        at = end;
+      }
     },
-    reached: () => isBetween(position),
-    openBytes: () => position.openBytes,
+    reached: () => isBetweenEvents(position),
+    openBytes: () => openBytes,
     within(chunk) {
       const ahead = { ...position };
-      const end = chunk.findIndex((byte) => {
-        step(ahead, byte);
-        return isBetween(ahead);
-      });
-      return end === -1 ? undefined : end + 1;
+      for (let at = 0; at < chunk.length; ) {
+        at = readLine(ahead, chunk, at);
+        if (isBetweenEvents(ahead)) return at;
+      }
+      return undefined;
     },
   };
-}
-
-function isBetween({ atLineStart, inEvent }: Position): boolean {
-  return atLineStart && !inEvent;
 }
 
 /** The usual end of a chunk, which needs no look at the rest. */
@@ -61,19 +56,4 @@ function endsWithEmptyLine(chunk: Buffer): boolean {
     chunk[last - 1] === lineFeed ||
     (chunk[last - 1] === carriageReturn && chunk[last - 2] === lineFeed && chunk[last - 3] === carriageReturn)
   );
-}
-
-function step(position: Position, byte: number): void {
-  const { afterReturn } = position;
-  position.afterReturn = byte === carriageReturn;
-  if (byte === lineFeed && afterReturn) return;
-  if (byte !== lineFeed && byte !== carriageReturn) {
-    if (position.atLineStart && byte !== colon) position.inEvent = true;
-    position.atLineStart = false;
-    position.openBytes += 1;
-    return;
-  }
-  if (position.atLineStart) position.inEvent = false;
-  position.atLineStart = true;
-  position.openBytes = position.inEvent ? position.openBytes + 1 : 0;
 }

@@ -16,7 +16,7 @@ const allowed: Record<string, { values: string[]; types: string[] }> = {
   metrics: { values: [], types: [] },
   policy: { values: [], types: ['authn', 'mcp', 'config'] },
   json: { values: [], types: [] },
-  mcp: { values: ['json'], types: [] },
+  mcp: { values: ['json', 'http'], types: [] },
   oauth: { values: ['authn'], types: ['config'] },
   authn: { values: ['oauth'], types: ['config', 'audit', 'upstream', 'http'] },
   'shared schema': { values: ['http'], types: [] },

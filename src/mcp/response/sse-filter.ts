@@ -1,4 +1,11 @@
-// Events on their way to the client (WHATWG HTML §9.2.6): the data of each is looked at when it is whole, all other bytes pass as they come.
+// Filter for event streams (WHATWG HTML §9.2.6): the data of each event is rewritten when it is whole, all other bytes pass as they come.
+import {
+  carriageReturn,
+  type EventStreamPosition,
+  lineFeed,
+  readLine,
+  startOfStream,
+} from '../../http/event-stream.ts';
 
 /** Yields what to send instead of an event's data, or undefined to leave it as it is. What it throws ends the stream. */
 export type RewriteText = (text: Buffer) => Buffer | undefined;
@@ -12,13 +19,12 @@ export interface EventStreamFilter {
 
 interface Stream {
   readonly options: EventStreamOptions;
+  readonly position: EventStreamPosition;
   /** Of the line that is being read, as it came. */
   partial: Buffer[];
   /** The lines of the event from its first data line on, ends included. */
   lines: Line[];
   heldBytes: number;
-  /** The last byte was a CR that ended a line: an LF after it belongs to that line's end. */
-  afterCr: boolean;
   begun: boolean;
   /** What may go to the client by now. */
   passed: Buffer[];
@@ -31,8 +37,6 @@ interface Line {
   readonly isData: boolean;
 }
 
-const lf = 0x0a;
-const cr = 0x0d;
 const colon = 0x3a;
 const space = 0x20;
 const mark = Buffer.from([0xef, 0xbb, 0xbf]);
@@ -59,10 +63,10 @@ export interface EventStreamOptions {
 export function createEventStreamFilter(options: EventStreamOptions): EventStreamFilter {
   const stream: Stream = {
     options,
+    position: startOfStream(),
     partial: [],
     lines: [],
     heldBytes: 0,
-    afterCr: false,
     begun: false,
     passed: [],
   };
@@ -88,26 +92,23 @@ function take(stream: Stream): Buffer | undefined {
 }
 
 function readChunk(stream: Stream, chunk: Buffer): void {
-  let start = 0;
-  if (stream.afterCr && chunk[0] === lf) {
+  const { position } = stream;
+  let at = 0;
+  if (position.afterReturn && chunk[0] === lineFeed) {
     const last = stream.lines.at(-1);
     if (last === undefined) stream.passed.push(newline);
     else last.bytes = Buffer.concat([last.bytes, newline]);
-    start = 1;
+    at = readLine(position, chunk, at);
   }
-  if (chunk.length > 0) stream.afterCr = false;
-  let at = start;
   while (at < chunk.length) {
-    const byte = chunk[at++];
-    if (byte !== lf && byte !== cr) continue;
-    if (byte === cr && at === chunk.length) stream.afterCr = true;
-    else if (byte === cr && chunk[at] === lf) at++;
-    endLine(stream, chunk.subarray(start, at));
-    start = at;
-  }
-  if (start < chunk.length) {
-    stream.partial.push(chunk.subarray(start));
-    count(stream, chunk.length - start);
+    const start = at;
+    at = readLine(position, chunk, at);
+    if (position.afterReturn && chunk[at] === lineFeed) at = readLine(position, chunk, at);
+    if (position.atLineStart) endLine(stream, chunk.subarray(start, at));
+    else {
+      stream.partial.push(chunk.subarray(start));
+      count(stream, chunk.length - start);
+    }
   }
 }
 
@@ -134,7 +135,8 @@ function isField(bytes: Buffer, start: number, name: Buffer): boolean {
   const end = start + name.length;
   const next = bytes[end];
   return (
-    bytes.subarray(start, end).equals(name) && (next === undefined || next === colon || next === lf || next === cr)
+    bytes.subarray(start, end).equals(name) &&
+    (next === undefined || next === colon || next === lineFeed || next === carriageReturn)
   );
 }
 
@@ -158,7 +160,7 @@ function endEvent(stream: Stream): void {
 
 /** Once lines between them are gone, a CR that ended a line could meet the LF that ends another, and both would be one end. */
 function withoutLoneCr(bytes: Buffer): Buffer {
-  return bytes.at(-1) === cr ? Buffer.concat([bytes.subarray(0, -1), newline]) : bytes;
+  return bytes.at(-1) === carriageReturn ? Buffer.concat([bytes.subarray(0, -1), newline]) : bytes;
 }
 
 function dataOf({ bytes, start }: Line): Buffer {
@@ -171,7 +173,7 @@ function dataLines({ bytes, start }: Line, text: Buffer): Buffer[] {
   const ending = withoutLoneCr(endingOf(bytes));
   const parts = [bytes.subarray(0, start), field, separator];
   let from = 0;
-  for (let at = text.indexOf(lf); at !== -1; at = text.indexOf(lf, from)) {
+  for (let at = text.indexOf(lineFeed); at !== -1; at = text.indexOf(lineFeed, from)) {
     parts.push(text.subarray(from, at), ending.length === 0 ? newline : ending, field, separator);
     from = at + 1;
   }
@@ -181,7 +183,7 @@ function dataLines({ bytes, start }: Line, text: Buffer): Buffer[] {
 /** CR, LF or both; no line holds one of them before its end. */
 function endingOf(bytes: Buffer): Buffer {
   const last = bytes.at(-1);
-  const length = last === lf ? (bytes.at(-2) === cr ? 2 : 1) : last === cr ? 1 : 0;
+  const length = last === lineFeed ? (bytes.at(-2) === carriageReturn ? 2 : 1) : last === carriageReturn ? 1 : 0;
   return bytes.subarray(bytes.length - length);
 }
 

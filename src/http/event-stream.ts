@@ -1,0 +1,44 @@
+// Incremental reading of event streams (WHATWG HTML §9.2.6, "Parsing an event stream"): where lines and events end, whatever the chunks.
+
+export const lineFeed = 0x0a;
+export const carriageReturn = 0x0d;
+const colon = 0x3a;
+
+/** How far a stream has been read. Nothing of it is kept. */
+export interface EventStreamPosition {
+  /** Nothing of the next line has come. */
+  atLineStart: boolean;
+  /** A line of the open event has begun; comments do not open one. */
+  inEvent: boolean;
+  /** The last byte was a carriage return: a line feed behind it belongs to the same line end. */
+  afterReturn: boolean;
+}
+
+export function startOfStream(): EventStreamPosition {
+  return { atLineStart: true, inEvent: false, afterReturn: false };
+}
+
+/** The bytes so far end between two events. */
+export function isBetweenEvents({ atLineStart, inEvent }: EventStreamPosition): boolean {
+  return atLineStart && !inEvent;
+}
+
+/**
+ * Reads from an offset that lies within the chunk to the end of the line or of the chunk, and yields the offset behind. Lines end with LF, CR
+ * or both, and a CR ends one at once: an LF behind it is read by itself.
+ */
+export function readLine(position: EventStreamPosition, chunk: Buffer, from: number): number {
+  if (position.afterReturn) {
+    position.afterReturn = false;
+    if (chunk[from] === lineFeed) return from + 1;
+  }
+  let at = from;
+  while (at < chunk.length && chunk[at] !== lineFeed && chunk[at] !== carriageReturn) at += 1;
+  const isEmpty = position.atLineStart && at === from;
+  if (position.atLineStart && !isEmpty && chunk[from] !== colon) position.inEvent = true;
+  position.atLineStart = at < chunk.length;
+  if (at === chunk.length) return at;
+  if (isEmpty) position.inEvent = false;
+  position.afterReturn = chunk[at] === carriageReturn;
+  return at + 1;
+}
