@@ -1,9 +1,9 @@
 // Errors of the zod schema as problems in words, at the paths of single keys.
-import { z } from 'zod';
+import type { z } from 'zod';
 import { formatPath } from './problem.ts';
 import type { Path } from './schema/reporter.ts';
 import { suggestion } from './suggestion.ts';
-import { isObject, valueAt } from './tree.ts';
+import { valueAt } from './tree.ts';
 
 export interface ShapeProblem {
   readonly path: Path;
@@ -16,10 +16,9 @@ const required = 'is required';
 
 /** Every issue as a problem, the branches of unions resolved. `schema` is asked for known keys to suggest. */
 export function shapeProblems(error: z.ZodError, tree: unknown, schema: z.ZodType): ShapeProblem[] {
-  const properties = lazily(() => z.toJSONSchema(schema, { io: 'input', target: 'draft-7' }));
   const problems = flatten(error.issues, tree, []).flatMap(({ issue, path }): ShapeProblem[] => {
     if (issue.code === 'unrecognized_keys') {
-      const known = knownKeys(properties(), path);
+      const known = knownKeys(schema, path);
       return issue.keys.map((key) => ({
         path: [...path, key],
         message: `unknown key "${key}"${suggestion(key, known)}`,
@@ -119,31 +118,36 @@ function kindsOf(issue: z.core.$ZodIssueInvalidUnion): string {
 }
 
 /** The keys that the schema knows at a path, over all branches of unions. */
-function knownKeys(schema: unknown, path: Path): string[] {
-  let nodes = branches(schema);
-  for (const step of path) {
-    nodes = nodes.flatMap((node) => {
-      if (typeof step === 'number') return branches(node.items);
-      const named = isObject(node.properties) ? node.properties[step] : undefined;
-      return branches(named ?? node.additionalProperties);
-    });
-  }
-  return nodes.flatMap(({ properties, propertyNames }) => {
-    const enumerated = isObject(propertyNames) && Array.isArray(propertyNames.enum) ? propertyNames.enum : [];
-    return [...(isObject(properties) ? Object.keys(properties) : []), ...enumerated.map(String)];
+function knownKeys(schema: z.core.$ZodType, path: Path): string[] {
+  let branches = branchesOf(schema);
+  for (const step of path) branches = branches.flatMap((branch) => branchesOf(schemaBelow(branch, step)));
+  return branches.flatMap(({ _zod: { def } }) => {
+    if (def.type === 'object') return Object.keys(def.shape);
+    return def.type === 'record' ? [...(def.keyType._zod.values ?? [])].map(String) : [];
   });
 }
 
-function branches(node: unknown): Record<string, unknown>[] {
-  if (!isObject(node)) return [];
-  const inner = [node.anyOf, node.oneOf, node.allOf].filter(Array.isArray).flat();
-  return [node, ...inner.flatMap(branches)];
+/** What may stand there, without the layers that give defaults or change what was written. */
+function branchesOf(schema: z.core.$ZodType | undefined): z.core.$ZodTypes[] {
+  if (schema === undefined) return [];
+  const branch = schema as z.core.$ZodTypes;
+  const { def } = branch._zod;
+  switch (def.type) {
+    case 'optional':
+    case 'default':
+    case 'prefault':
+      return branchesOf(def.innerType);
+    case 'pipe':
+      return branchesOf(def.in);
+    case 'union':
+      return def.options.flatMap(branchesOf);
+    default:
+      return [branch];
+  }
 }
 
-function lazily<T>(create: () => T): () => T {
-  let value: { readonly created: T } | undefined;
-  return () => {
-    value ??= { created: create() };
-    return value.created;
-  };
+function schemaBelow({ _zod: { def } }: z.core.$ZodTypes, step: string | number): z.core.$ZodType | undefined {
+  if (def.type === 'array') return def.element;
+  if (def.type === 'record') return def.valueType;
+  return def.type === 'object' && Object.hasOwn(def.shape, step) ? def.shape[step] : undefined;
 }
