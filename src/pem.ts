@@ -9,6 +9,8 @@ export interface PemBlock {
   readonly label: string;
   /** Undefined for a block with headers (RFC 1421), such as an encrypted private key. */
   readonly der: Buffer | undefined;
+  /** The block alone, a file of its own. */
+  readonly text: string;
 }
 
 const boundary = /^-----(BEGIN|END) ([^-]+(?:-[^-]+)*)-----$/;
@@ -41,7 +43,8 @@ export function parsePemBlocks(text: string): PemBlock[] {
       if (open.label !== label) throw damaged(`it begins as "${open.label}" and ends as "${label}"`);
       const der = decode(open.lines);
       if (der === 'malformed') throw damaged('it is not Base64 from its first line to its last');
-      blocks.push({ number: blocks.length + 1, label, der });
+      const text = [`-----BEGIN ${label}-----`, ...open.lines, line, ''].join('\n');
+      blocks.push({ number: blocks.length + 1, label, der, text });
       open = undefined;
     } else open?.lines.push(line);
   }

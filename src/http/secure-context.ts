@@ -1,6 +1,7 @@
 // TLS contexts from PEM files (RFC 7468): built the same way by `check`, at the start and for every reload.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
+import { type PemBlock, parsePemBlocks } from '../pem.ts';
 
 /** The content of every file that the configuration names, by absolute path. */
 export type Files = ReadonlyMap<string, Buffer>;
@@ -54,7 +55,7 @@ export function buildSecureContext(
   const read = (use: Use): string | undefined => {
     const file = named[use];
     if (file === undefined) return undefined;
-    const pem = files.get(file.path)?.toString('latin1') ?? '';
+    const pem = files.get(file.path)?.toString() ?? '';
     try {
       checkFile(use, pem);
     } catch (error) {
@@ -72,35 +73,30 @@ export function buildSecureContext(
     ...(key !== undefined && { key }),
     ...(ca !== undefined && { ca }),
     // Node reads only the first list of a text.
-    ...(crl !== undefined && { crl: blocksOf(crl) }),
+    ...(crl !== undefined && { crl: parsePemBlocks(crl).map(({ text }) => text) }),
   };
   return { options: built, context: createSecureContext(built) };
 }
 
 function checkFile(use: Use, pem: string): void {
   if (pem === '') throw new Error('is missing or empty');
-  const blocks = blocksOf(pem);
-  const glued = /[^\r\n]-----BEGIN /.exec(pem);
-  if (glued !== null) {
-    const before = blocksOf(pem.slice(0, glued.index + 1)).length;
-    throw new Error(`block ${before + 1} does not begin on a line of its own`);
-  }
-  checks[use](blocks, pem);
+  checks[use](parsePemBlocks(pem), pem);
 }
 
-const checks: Readonly<Record<Use, (blocks: readonly string[], pem: string) => void>> = {
+const checks: Readonly<Record<Use, (blocks: readonly PemBlock[], pem: string) => void>> = {
   cert: checkChain,
   key: (_, pem) => attempt(undefined, () => createSecureContext({ key: pem })),
   // The library takes what it can read of it, and drops the rest in silence.
-  ca: (blocks) => checkEach(blocks, certificateBlock, (block) => new X509Certificate(block)),
-  crl: (blocks) => checkEach(blocks, revocationListBlock, (block) => createSecureContext({ crl: block })),
+  ca: (blocks) => checkEach(blocks, certificateBlock, ({ text }) => new X509Certificate(text)),
+  crl: (blocks) => checkEach(blocks, revocationListBlock, ({ text }) => createSecureContext({ crl: text })),
 };
 
 /** The library reads certificates in their order and passes over other blocks: the first part of the file that fails alike ends with the bad block. */
-function checkChain(blocks: readonly string[], pem: string): void {
+function checkChain(blocks: readonly PemBlock[], pem: string): void {
   const failure = failureOf(pem);
   if (failure === undefined) return;
-  const part = blocks.findIndex((_, index) => failureOf(blocks.slice(0, index + 1).join(''))?.code === failure.code);
+  const texts = blocks.map(({ text }) => text);
+  const part = texts.findIndex((_, index) => failureOf(texts.slice(0, index + 1).join(''))?.code === failure.code);
   attempt(part < 1 ? undefined : part + 1, () => {
     throw failure;
   });
@@ -115,23 +111,17 @@ function failureOf(cert: string): NodeJS.ErrnoException | undefined {
   }
 }
 
-const certificateBlock = { begin: /^-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/, name: 'certificate' };
-const revocationListBlock = { begin: /^-----BEGIN X509 CRL-----/, name: 'revocation list' };
+const certificateBlock = { label: /^(?:X509 |TRUSTED )?CERTIFICATE$/, name: 'certificate' };
+const revocationListBlock = { label: /^X509 CRL$/, name: 'revocation list' };
 
 function checkEach(
-  blocks: readonly string[],
-  { begin, name }: { readonly begin: RegExp; readonly name: string },
-  parse: (block: string) => unknown,
+  blocks: readonly PemBlock[],
+  kind: { readonly label: RegExp; readonly name: string },
+  parse: (block: PemBlock) => unknown,
 ): void {
-  if (!blocks.some((block) => begin.test(block))) throw new Error(`holds no PEM ${name}`);
-  blocks.forEach((block, index) => {
-    if (begin.test(block)) attempt(blocks.length === 1 ? undefined : index + 1, () => parse(block));
-  });
-}
-
-/** Each with the text up to the next one. */
-function blocksOf(pem: string): string[] {
-  return pem.split(/(?=-----BEGIN )/).filter((part) => part.startsWith('-----BEGIN '));
+  const ofKind = blocks.filter(({ label }) => kind.label.test(label));
+  if (ofKind.length === 0) throw new Error(`holds no PEM ${kind.name}`);
+  for (const block of ofKind) attempt(blocks.length === 1 ? undefined : block.number, () => parse(block));
 }
 
 function attempt(block: number | undefined, use: () => unknown): void {
@@ -140,15 +130,13 @@ function attempt(block: number | undefined, use: () => unknown): void {
   } catch (cause) {
     const { code = '', message } = cause as NodeJS.ErrnoException;
     const reason = reasons[code] ?? `cannot be used: ${message.replace(/^error:[0-9A-F]+:/, '')}`;
-    throw new Error(block === undefined ? reason : `block ${block}: ${reason}`, { cause });
+    throw new Error(block === undefined ? reason : `PEM block ${block}: ${reason}`, { cause });
   }
 }
 
 /** OpenSSL's words are for programmers. */
 const reasons: Readonly<Record<string, string>> = {
   ERR_OSSL_PEM_NO_START_LINE: 'holds no PEM certificate',
-  ERR_OSSL_PEM_BAD_END_LINE: 'is cut off or damaged',
-  ERR_OSSL_PEM_BAD_BASE64_DECODE: 'is cut off or damaged',
   ERR_OSSL_ASN1_TOO_LONG: 'is cut off or damaged',
   ERR_OSSL_ASN1_HEADER_TOO_LONG: 'is cut off or damaged',
   ERR_OSSL_UNSUPPORTED: 'holds no PEM private key',

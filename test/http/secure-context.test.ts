@@ -46,24 +46,32 @@ const refused: readonly [input: string, given: Partial<typeof usual>, message: s
   ['an empty certificate file', { cert: '' }, 'certFile: /cert: is missing or empty'],
   ['no certificate', { cert: 'hello' }, 'certFile: /cert: holds no PEM certificate'],
   ['a key in place of a certificate', { cert: pems['tls.key'] }, 'certFile: /cert: holds no PEM certificate'],
-  ['a cut certificate', { cert: cut(leaf) }, 'certFile: /cert: is cut off or damaged'],
-  ['a cut second block', { cert: leaf + cut(ca) }, 'certFile: /cert: block 2: is cut off or damaged'],
-  ['a cut third block', { cert: leaf + ca + cut(other) }, 'certFile: /cert: block 3: is cut off or damaged'],
-  ['glued blocks', { cert: leaf.trimEnd() + ca }, 'certFile: /cert: block 2 does not begin on a line of its own'],
+  ['a cut certificate', { cert: cut(leaf) }, 'certFile: /cert: PEM block 1 is damaged: it is cut off'],
+  ['a cut second block', { cert: leaf + cut(ca) }, 'certFile: /cert: PEM block 2 is damaged: it is cut off'],
+  ['a cut third block', { cert: leaf + ca + cut(other) }, 'certFile: /cert: PEM block 3 is damaged: it is cut off'],
+  [
+    'glued blocks',
+    { cert: leaf.trimEnd() + ca },
+    'certFile: /cert: PEM block 1 is damaged: a boundary is not a line of its own',
+  ],
   ['a small leaf', { ...small }, 'certFile: /cert: has a key that is too small for the TLS library'],
   [
     'a small authority',
     { cert: leaf + small.cert },
-    'certFile: /cert: block 2: has a key that is too small for the TLS library',
+    'certFile: /cert: PEM block 2: has a key that is too small for the TLS library',
   ],
   ['no key', { key: 'hello' }, 'keyFile: /key: holds no PEM private key'],
-  ['a cut key', { key: cut(pems['tls.key']) }, 'keyFile: /key: holds no PEM private key'],
+  ['a cut key', { key: cut(pems['tls.key']) }, 'keyFile: /key: PEM block 1 is damaged: it is cut off'],
   ['an encrypted key', { key: small.encryptedKey }, 'keyFile: /key: holds an encrypted key'],
   ['the key of another kind', { key: small.key }, 'keyFile: /key: is not the key of the first certificate in certFile'],
-  ['a second authority cut off', { ca: ca + cut(other) }, 'clientCaFile: /ca: block 2: is cut off or damaged'],
-  ['glued authorities', { ca: ca.trimEnd() + other }, 'clientCaFile: /ca: block 2 does not begin on a line of its own'],
+  ['a second authority cut off', { ca: ca + cut(other) }, 'clientCaFile: /ca: PEM block 2 is damaged: it is cut off'],
+  [
+    'glued authorities',
+    { ca: ca.trimEnd() + other },
+    'clientCaFile: /ca: PEM block 1 is damaged: a boundary is not a line of its own',
+  ],
   ['no authority', { ca: 'hello' }, 'clientCaFile: /ca: holds no PEM certificate'],
-  ['a second list cut off', { crl: crl + cut(crl) }, 'clientCrlFile: /crl: block 2: is cut off or damaged'],
+  ['a second list cut off', { crl: crl + cut(crl) }, 'clientCrlFile: /crl: PEM block 2 is damaged: it is cut off'],
   ['no list', { crl: ca }, 'clientCrlFile: /crl: holds no PEM revocation list'],
 ];
 
@@ -81,10 +89,10 @@ t.test('an upstream is refused with the same words', (t) => {
     ['/key', Buffer.from(pems['tls.key'])],
   ]);
   t.throws(() => buildUpstreamContext('up', { caFile: '/ca' }, files), {
-    message: 'upstreams.up.tls.caFile: /ca: block 2: is cut off or damaged',
+    message: 'upstreams.up.tls.caFile: /ca: PEM block 2 is damaged: it is cut off',
   });
   t.throws(() => buildUpstreamContext('up', { certFile: '/cert', keyFile: '/key' }, files), {
-    message: 'upstreams.up.tls.certFile: /cert: block 2 does not begin on a line of its own',
+    message: 'upstreams.up.tls.certFile: /cert: PEM block 1 is damaged: a boundary is not a line of its own',
   });
   t.end();
 });
