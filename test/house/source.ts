@@ -5,10 +5,14 @@ import {
   isCallExpression,
   isExportDeclaration,
   isExternalModuleReference,
+  isIdentifier,
   isImportDeclaration,
   isImportTypeNode,
   isLiteralTypeNode,
+  isNewExpression,
   isNoSubstitutionTemplateLiteral,
+  isPropertyAccessExpression,
+  isPropertyAssignment,
   isStringLiteral,
   type Node,
   type SourceFile,
@@ -87,4 +91,27 @@ function moduleNamedBy(node: Node): { name: Node | undefined; typeOnly?: boolean
     expression.kind === SyntaxKind.ImportKeyword ||
     ['require', 'createRequire', 'process.getBuiltinModule', 'import.meta.resolve'].includes(expression.getText());
   return loads ? { name: node.arguments[0] } : undefined;
+}
+
+const worldly = ['process', 'globalThis', 'console', 'fetch', 'performance', 'queueMicrotask'];
+const timers = ['setTimeout', 'setInterval', 'setImmediate'];
+
+/** The global names by which a file reads the clock, chance or the world around the program. */
+export function globalsOf(file: SourceFile): string[] {
+  const found: string[] = [];
+  for (const node of nodesOf(file)) {
+    if (isPropertyAccessExpression(node) && ['Date.now', 'Math.random'].includes(node.getText(file))) {
+      found.push(node.getText(file));
+    }
+    if (isNewExpression(node) && node.expression.getText(file) === 'Date' && (node.arguments ?? []).length === 0) {
+      found.push('new Date()');
+    }
+    if (isIdentifier(node) && [...worldly, ...timers].includes(node.text) && !isMemberName(node)) found.push(node.text);
+  }
+  return found;
+}
+
+function isMemberName(node: Node): boolean {
+  const { parent } = node;
+  return (isPropertyAccessExpression(parent) || isPropertyAssignment(parent)) && parent.name === node;
 }
