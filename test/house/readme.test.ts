@@ -1,6 +1,6 @@
-// What the README says is there: its configuration is valid, its links lead somewhere, its commands exist.
+// README and docs: the configuration is valid, links lead to headings, commands exist.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -8,16 +8,11 @@ import { loadConfig } from '../../src/config/load.ts';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 
 const root = join(import.meta.dirname, '../..');
-const pages = [
-  'README.md',
-  'docs/configuration.md',
-  'docs/operations.md',
-  'docs/failure-modes.md',
-  'docs/performance.md',
-  'docs/deploy.md',
-  'CONTRIBUTING.md',
-  'SECURITY.md',
-];
+const pages = ['.', 'docs'].flatMap((folder) =>
+  readdirSync(join(root, folder))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join(folder, name)),
+);
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
 
 t.test('the configuration in the README is valid without a warning', async (t) => {
@@ -33,12 +28,23 @@ t.test('the configuration in the README is valid without a warning', async (t) =
   t.same(warnings, []);
 });
 
-t.test('every link leads to a file of the repository', (t) => {
+t.test('every link leads to a file of the repository, and to a heading in it', (t) => {
   for (const page of pages) {
     const text = readFileSync(join(root, page), 'utf8');
-    for (const [, target] of text.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)) {
-      if (!target!.startsWith('https:')) t.ok(existsSync(join(root, page, '..', target!)), `${page}: ${target}`);
+    for (const [, target = '', anchor] of text.matchAll(/\]\(([^)#]*)(?:#([^)]*))?\)/g)) {
+      if (target.startsWith('https:')) continue;
+      const file = target === '' ? join(root, page) : join(root, page, '..', target);
+      const found = existsSync(file) && (anchor === undefined || headingsOf(file).includes(anchor));
+      t.ok(found, `${page}: ${target}${anchor === undefined ? '' : `#${anchor}`}`);
     }
+  }
+  t.end();
+});
+
+t.test('docs/README.md names every page', (t) => {
+  const index = readFileSync(join(root, 'docs/README.md'), 'utf8');
+  for (const name of readdirSync(join(root, 'docs'))) {
+    if (name.endsWith('.md') && name !== 'README.md') t.ok(index.includes(`[${name}](${name})`), name);
   }
   t.end();
 });
@@ -56,3 +62,14 @@ t.test('every command of the README exists', (t) => {
   }
   t.end();
 });
+
+/** The anchors of the headings of a page, as GitHub makes them. */
+function headingsOf(file: string): string[] {
+  const headings = readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm);
+  return [...headings].map(([, text]) =>
+    text!
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
