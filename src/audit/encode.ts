@@ -34,8 +34,8 @@ export function createEventEncoder(instance: string): (event: AuditEvent) => str
 
   return (event) => {
     const { id, time, stage, reason, upstream, status, bytes, durationMs, outcome, detail, policy } = event;
-    const facts = event.facts ?? encodeFacts(event);
-    let json = `"id":${text(id)},"time":${instantOf(time)},"instance":${instanceText},"stage":"${stage}"${facts}`;
+    const parts = event.encodedParts ?? encodeParts(event);
+    let json = `"id":${text(id)},"time":${instantOf(time)},"instance":${instanceText},"stage":"${stage}"${parts}`;
     if (reason !== undefined) json += `,"reason":${text(reason)}`;
     if (upstream !== undefined) {
       json += `,"upstream":{"name":${text(upstream.name)}`;
@@ -70,21 +70,22 @@ function rememberLast<V>(encode: (value: V) => string): (value: V) => string {
   };
 }
 
-/** Who asks, where from, and for what. */
-export type Asked = Pick<AuditEvent, 'route' | 'client' | 'principal' | 'credentials'>;
-/** What came of it. */
-export type Verdict = Pick<AuditEvent, 'scopes' | 'decision' | 'rule'>;
+/** The caller and the route. */
+export type CallerPart = Pick<AuditEvent, 'route' | 'client' | 'principal' | 'credentials'>;
+/** The HTTP request and the MCP message. */
+export type MessagePart = Pick<AuditEvent, 'http' | 'mcp'>;
+/** The decision and the scopes that it took. */
+export type DecisionPart = Pick<AuditEvent, 'scopes' | 'decision' | 'rule'>;
 
 /**
- * The middle of the record, from `route` to `rule`, each member behind a comma: what the records of one request have in
- * common. Put together by hand, because building objects for JSON.stringify costs several times as much.
+ * The members from `route` to `rule`, each behind a comma: what the records of one request share.
+ * Concatenated by hand, because building objects for JSON.stringify costs several times as much.
  */
-function encodeFacts(event: AuditEvent): string {
-  return encodeAsked(event) + encodeMessage(event) + encodeVerdict(event);
+function encodeParts(event: AuditEvent): string {
+  return encodeCaller(event) + encodeMessage(event) + encodeDecision(event);
 }
 
-/** The first of three parts of the facts. */
-export function encodeAsked({ route, client, principal, credentials }: Asked): string {
+export function encodeCaller({ route, client, principal, credentials }: CallerPart): string {
   let json = member('route', route);
   if (client !== undefined)
     json += `,"client":{"address":${text(client.address)}${member('userAgent', client.userAgent)}}`;
@@ -93,14 +94,12 @@ export function encodeAsked({ route, client, principal, credentials }: Asked): s
   return json;
 }
 
-/** The second part. */
-export function encodeMessage({ http, mcp }: Pick<AuditEvent, 'http' | 'mcp'>): string {
+export function encodeMessage({ http, mcp }: MessagePart): string {
   const json = http === undefined ? '' : `,"http":{"method":${text(http.method)},"path":${text(http.path)}}`;
   return mcp === undefined ? json : `${json},"mcp":${mcpOf(mcp)}`;
 }
 
-/** The third part. */
-export function encodeVerdict({ scopes, decision, rule }: Verdict): string {
+export function encodeDecision({ scopes, decision, rule }: DecisionPart): string {
   let json = '';
   if (scopes !== undefined) {
     const { granted, required, missing } = scopes;

@@ -15,8 +15,8 @@ export interface AuditEvent {
   /** Milliseconds since 1970; written as an RFC 3339 instant. */
   readonly time: number;
   readonly stage: 'decided' | 'completed' | 'stream' | 'config';
-  /** The encoded members from `route` to `rule`, which then are not here: the records of one request share them. */
-  readonly facts?: string | undefined;
+  /** The members from `route` to `rule`, encoded once for all records of a request; then they are not given one by one. */
+  readonly encodedParts?: string | undefined;
   readonly route?: string | undefined;
   readonly client?: { readonly address: string; readonly userAgent?: string | undefined } | undefined;
   readonly principal?: AuditPrincipal | undefined;

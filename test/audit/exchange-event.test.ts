@@ -76,9 +76,10 @@ t.test('records are the same whether or not others came before them', (t) => {
     fc.property(fc.array(exchange, { minLength: 2, maxLength: 12 }), (exchanges) => {
       const texts = new WeakMap();
       return exchanges.every((each) => {
-        const fresh = completedEvent(each, 'p', 0, 200, new WeakMap()).facts;
+        const fresh = completedEvent(each, 'p', 0, 200, new WeakMap()).encodedParts;
         return (
-          completedEvent(each, 'p', 0, 200, texts).facts === fresh && decidedEvent(each, 'p', 0, texts).facts === fresh
+          completedEvent(each, 'p', 0, 200, texts).encodedParts === fresh &&
+          decidedEvent(each, 'p', 0, texts).encodedParts === fresh
         );
       });
     }),
@@ -103,14 +104,14 @@ t.test('a request like the last one has the same text, from another address or b
       decision: { allow: true, rule: 'r1', requiredScopes: ['a'] },
       ...change,
     }) as unknown as Exchange;
-  const factsOf = (change: object) => decidedEvent(like(change), 'p', 0, texts).facts!;
-  const first = factsOf({});
-  t.equal(factsOf({}), first);
+  const partsOf = (change: object) => decidedEvent(like(change), 'p', 0, texts).encodedParts!;
+  const first = partsOf({});
+  t.equal(partsOf({}), first);
   t.match(first, '"client":{"address":"192.0.2.1","userAgent":"agent/1"}');
   t.match(first, '"rule":"r1"');
-  t.match(factsOf({ clientAddress: '192.0.2.2' }), '"client":{"address":"192.0.2.2","userAgent":"agent/1"}');
-  t.match(factsOf({ decision: { allow: true, rule: 'r2', requiredScopes: [] } }), '"required":[],"missing":[]');
-  t.match(factsOf({ caller: { principal, scopes: ['a', 'b'] } }), '"granted":["a","b"]');
-  t.equal(factsOf({}), first);
+  t.match(partsOf({ clientAddress: '192.0.2.2' }), '"client":{"address":"192.0.2.2","userAgent":"agent/1"}');
+  t.match(partsOf({ decision: { allow: true, rule: 'r2', requiredScopes: [] } }), '"required":[],"missing":[]');
+  t.match(partsOf({ caller: { principal, scopes: ['a', 'b'] } }), '"granted":["a","b"]');
+  t.equal(partsOf({}), first);
   t.end();
 });

@@ -1,6 +1,13 @@
 // From the record of one request to its audit records: what was decided before forwarding, and how it ended.
 
-import { type Asked, encodeAsked, encodeMessage, encodeVerdict, type Verdict } from '../../audit/encode.ts';
+import {
+  type CallerPart,
+  type DecisionPart,
+  encodeCaller,
+  encodeDecision,
+  encodeMessage,
+  type MessagePart,
+} from '../../audit/encode.ts';
 import type { AuditEvent, AuditPrincipal } from '../../audit/event.ts';
 import type { Principal } from '../../authn/principal.ts';
 import type { Exchange } from './context.ts';
@@ -9,8 +16,8 @@ import type { Exchange } from './context.ts';
 export type RecordTexts = WeakMap<Principal, LastTexts>;
 
 interface LastTexts {
-  asked?: { readonly of: Asked; readonly text: string };
-  verdict?: { readonly of: Verdict; readonly text: string };
+  caller?: { readonly of: CallerPart; readonly text: string };
+  decision?: { readonly of: DecisionPart; readonly text: string };
 }
 
 /** Everything known once the decision is made; written before anything is forwarded. */
@@ -21,7 +28,7 @@ export function decidedEvent(exchange: Exchange, policy: string, nowMs: number, 
     id,
     time: nowMs,
     stage: 'decided',
-    facts: encodeRequest(exchange, texts),
+    encodedParts: encodeRequest(exchange, texts),
     upstream,
     policy,
   };
@@ -40,7 +47,7 @@ export function completedEvent(
     id,
     time: nowMs,
     stage: 'completed',
-    facts: decided?.facts ?? encodeRequest(exchange, texts),
+    encodedParts: decided?.encodedParts ?? encodeRequest(exchange, texts),
     reason: exchange.error?.code,
     upstream:
       decided !== undefined && route?.upstreamName !== undefined
@@ -65,7 +72,7 @@ export function streamEvent(
     id,
     time: ended.nowMs,
     stage: 'stream',
-    facts: decided?.facts,
+    encodedParts: decided?.encodedParts,
     reason: ended.reason,
     upstream: route?.upstreamName === undefined ? undefined : { name: route.upstreamName, status: upstreamStatus },
     bytes: ended.bytes,
@@ -113,7 +120,7 @@ function targetOf({ target, subscribed }: NonNullable<Exchange['message']>): str
 function encodeRequest(exchange: Exchange, texts: RecordTexts): string {
   const principal = exchange.caller?.principal;
   const last = principal && lastTextsOf(principal, texts);
-  return encodeAskedOf(exchange, last) + encodeMessage(messageOf(exchange)) + encodeVerdictOf(exchange, last);
+  return encodeCallerOf(exchange, last) + encodeMessage(messageOf(exchange)) + encodeDecisionOf(exchange, last);
 }
 
 function lastTextsOf(principal: Principal, texts: RecordTexts): LastTexts {
@@ -125,30 +132,30 @@ function lastTextsOf(principal: Principal, texts: RecordTexts): LastTexts {
   return last;
 }
 
-function encodeAskedOf({ caller, clientAddress, credentials, request, route }: Exchange, last?: LastTexts): string {
+function encodeCallerOf({ caller, clientAddress, credentials, request, route }: Exchange, last?: LastTexts): string {
   const userAgent = request.headers['user-agent'];
-  const { of, text } = last?.asked ?? {};
+  const { of, text } = last?.caller ?? {};
   const same =
     of?.route === route?.name &&
     of?.client?.address === clientAddress &&
     of.client.userAgent === userAgent &&
     areSame(of.credentials, credentials, isSameCredential);
   if (same) return text!;
-  const asked: Asked = {
+  const part: CallerPart = {
     route: route?.name,
     client: { address: clientAddress, userAgent },
     principal: caller && recordOf(caller.principal),
     credentials: credentials.length > 0 ? credentials : undefined,
   };
-  const encoded = encodeAsked(asked);
-  if (last !== undefined) last.asked = { of: asked, text: flat(encoded) };
+  const encoded = encodeCaller(part);
+  if (last !== undefined) last.caller = { of: part, text: flat(encoded) };
   return encoded;
 }
 
-function encodeVerdictOf({ caller, decision, error }: Exchange, last?: LastTexts): string {
+function encodeDecisionOf({ caller, decision, error }: Exchange, last?: LastTexts): string {
   const granted = caller?.scopes ?? [];
   const required = decision?.requiredScopes ?? [];
-  const { of, text } = last?.verdict ?? {};
+  const { of, text } = last?.decision ?? {};
   const allowed = error === undefined && decision?.allow === true;
   const same =
     allowed &&
@@ -157,17 +164,17 @@ function encodeVerdictOf({ caller, decision, error }: Exchange, last?: LastTexts
     areSame(of?.scopes?.required, required);
   if (same) return text!;
   const missing = decision === undefined || decision.allow ? [] : decision.missingScopes;
-  const verdict: Verdict = {
+  const part: DecisionPart = {
     scopes: decision && { granted, required, missing },
     decision: error === undefined ? 'allow' : 'deny',
     rule: decision?.rule,
   };
-  const encoded = encodeVerdict(verdict);
-  if (last !== undefined && allowed) last.verdict = { of: verdict, text: flat(encoded) };
+  const encoded = encodeDecision(part);
+  if (last !== undefined && allowed) last.decision = { of: part, text: flat(encoded) };
   return encoded;
 }
 
-type Credential = NonNullable<Asked['credentials']>[number];
+type Credential = NonNullable<CallerPart['credentials']>[number];
 
 function isSameCredential(one: Credential, other: Credential): boolean {
   return one.kind === other.kind && one.authenticator === other.authenticator && one.id === other.id;
@@ -187,7 +194,7 @@ function flat(joined: string): string {
   return Buffer.from(joined).toString();
 }
 
-function messageOf({ auditArguments, message, method, path }: Exchange): Pick<AuditEvent, 'http' | 'mcp'> {
+function messageOf({ auditArguments, message, method, path }: Exchange): MessagePart {
   return {
     http: { method, path },
     mcp: message && {
