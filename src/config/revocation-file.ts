@@ -7,9 +7,9 @@ import { countEntries, noEntries, type RevocationEntries } from '../authn/revoca
 import type { Draft, Findings } from './checks/context.ts';
 import { readRegularFile } from './files.ts';
 import { ConfigError, type Problem } from './problem.ts';
+import { nearest } from './schema/suggestion.ts';
 import { date } from './schema/values.ts';
 import { shapeProblems } from './schema-errors.ts';
-import { nearest } from './suggestion.ts';
 import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
 /** A list is read while requests wait; what has expired by itself need not stand in it. */

@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { formatPath } from './problem.ts';
 import type { Path } from './schema/reporter.ts';
-import { suggestion } from './suggestion.ts';
+import { suggestion } from './schema/suggestion.ts';
 import { valueAt } from './tree.ts';
 
 export interface ShapeProblem {

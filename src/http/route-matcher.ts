@@ -1,5 +1,6 @@
-// Which route a request belongs to: exact path or prefix at a segment boundary, first match wins.
+// Route matching by path pattern and method: the first match wins.
 import { GatewayError } from '../errors.ts';
+import { compilePathPattern, type PathPattern } from './path-pattern.ts';
 
 /** What the matcher needs of a route; the gateway's compiled routes have more. */
 export interface RoutePattern {
@@ -14,8 +15,7 @@ export type RouteMatch<R> = { readonly route: R } | { readonly allow: readonly s
 
 interface Entry<R> {
   readonly route: R;
-  readonly exact: string;
-  readonly below: string | undefined;
+  readonly pattern: PathPattern;
   readonly isWellKnown: boolean;
 }
 
@@ -27,21 +27,14 @@ export function compileRoutes<R extends RoutePattern>(
   routes: readonly R[],
 ): (method: string, path: string) => RouteMatch<R> {
   const entries: Entry<R>[] = routes.map((route) => {
-    const prefix = route.path.endsWith('/*');
-    const exact = withoutTrailingSlash(prefix ? route.path.slice(0, -2) || '/' : route.path);
-    return {
-      route,
-      exact,
-      below: prefix ? (exact === '/' ? '/' : `${exact}/`) : undefined,
-      isWellKnown: isWellKnown(exact),
-    };
+    const pattern = compilePathPattern(route.path);
+    return { route, pattern, isWellKnown: isWellKnown(pattern.base) };
   });
-  return (method, rawPath) => {
-    const path = withoutTrailingSlash(rawPath);
+  return (method, path) => {
     const outside = !isWellKnown(path);
     let allow: Set<string> | undefined;
     for (const entry of entries) {
-      if (path !== entry.exact && (entry.below === undefined || !path.startsWith(entry.below))) continue;
+      if (!entry.pattern.matches(path)) continue;
       if (!outside && !entry.isWellKnown) continue;
       if (acceptsMethod(entry.route, method)) return { route: entry.route };
       allow = new Set([...(allow ?? []), ...(entry.route.methods ?? [])]);
@@ -68,8 +61,4 @@ function acceptsMethod(route: RoutePattern, method: string): boolean {
 
 function isWellKnown(path: string): boolean {
   return path.startsWith(wellKnown) && (path.length === wellKnown.length || path[wellKnown.length] === '/');
-}
-
-function withoutTrailingSlash(path: string): string {
-  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
 }

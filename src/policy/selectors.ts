@@ -1,5 +1,6 @@
 // Selects by the client that is calling: `clients: [ai_agent_prod]` or, qualified, `corp-oauth/ai_agent_prod`.
 
+import { compilePathPattern } from '../http/path-pattern.ts';
 import { compileNetworks } from '../ip-ranges.ts';
 import type { Selector } from './attributes.ts';
 
@@ -66,25 +67,7 @@ export function compileHttpMethods(methods: readonly string[]): Selector {
   return ({ http }) => wanted.has(http.method);
 }
 
-/** `/api/*` is `/api` and everything below it at a segment boundary, anything else is exact; one trailing slash of the request is ignored. */
 export function compilePaths(patterns: readonly string[]): Selector {
-  const matchers = patterns.map(compilePath);
-  return ({ http }) => matchers.some((matches) => matches(http.path));
-}
-
-function compilePath(pattern: string): (path: string) => boolean {
-  const exact = withoutTrailingSlash(pattern.endsWith('/*') ? pattern.slice(0, -2) : pattern);
-  if (!pattern.endsWith('/*')) return (path) => withoutTrailingSlash(path) === exact;
-  const below = `${exact}/`;
-  return (path) => path === exact || path.startsWith(below);
-}
-
-function withoutTrailingSlash(path: string): string {
-  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
-}
-
-/** Reports whether every path that `narrower` matches is matched by `wider` too. */
-export function pathCovers(wider: string, narrower: string): boolean {
-  const base = narrower.endsWith('/*') ? narrower.slice(0, -2) || '/' : narrower;
-  return (wider.endsWith('/*') || !narrower.endsWith('/*')) && compilePath(wider)(base);
+  const compiled = patterns.map(compilePathPattern);
+  return ({ http }) => compiled.some((pattern) => pattern.matches(http.path));
 }

@@ -1,7 +1,8 @@
 // Lint: rules that can never govern, because an earlier one matches everything that they match.
+
 import type { RuleConfig } from '../config/schema/config.ts';
+import { pathPatternCovers } from '../http/path-pattern.ts';
 import { covers } from './glob.ts';
-import { pathCovers } from './selectors.ts';
 import { methodsOfKinds, type TargetSelectorConfig } from './target.ts';
 
 export interface ShadowedRule {
@@ -33,7 +34,7 @@ function selectorCovers(wider: AnySelector, narrower: AnySelector): boolean {
   return (
     (wider.when === undefined || wider.when === narrower.when) &&
     targetCovers(wider, narrower) &&
-    listCovers(wider.paths, narrower.paths, pathCovers) &&
+    listCovers(wider.paths, narrower.paths, pathPatternCovers) &&
     listCovers(wider.clients, narrower.clients, (one, other) => one === other || other.endsWith(`/${one}`)) &&
     listCovers(wider.networks, narrower.networks, Object.is) &&
     claimsCover(wider.claims ?? {}, narrower.claims ?? {})

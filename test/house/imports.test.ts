@@ -6,7 +6,7 @@ import t from 'tap';
 const source = join(import.meta.dirname, '../../src');
 const everywhere = ['errors', 'log', 'ip-ranges', 'pem'];
 /** What sections of the configuration share stands below the rooms that declare a section. */
-const sharedSchema = /^config.schema.(values|reporter)\.ts$/;
+const sharedSchema = /^config.schema.(values|reporter|suggestion)\.ts$/;
 /** For each room: what it may import, and of which rooms it may import types only. */
 const allowed: Record<string, { values: string[]; types: string[] }> = {
   errors: { values: [], types: [] },
@@ -14,7 +14,7 @@ const allowed: Record<string, { values: string[]; types: string[] }> = {
   'ip-ranges': { values: [], types: [] },
   pem: { values: [], types: [] },
   metrics: { values: [], types: [] },
-  policy: { values: [], types: ['authn', 'mcp', 'config'] },
+  policy: { values: ['http', 'shared schema'], types: ['authn', 'mcp', 'config'] },
   json: { values: [], types: [] },
   mcp: { values: ['json', 'http'], types: [] },
   oauth: { values: ['authn'], types: ['config'] },

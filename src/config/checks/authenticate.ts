@@ -3,7 +3,7 @@ import { clientAuthorities } from '../../authn/certificate/source.ts';
 import { parseClientEntry } from '../../policy/selectors.ts';
 import type { AuthenticateConfig, AuthenticatorConfig, RouteConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
-import { suggestion } from '../suggestion.ts';
+import { suggestion } from '../schema/suggestion.ts';
 import type { CheckContext } from './context.ts';
 
 export function checkAuthenticate(context: CheckContext, route: RouteConfig, base: Path): void {

@@ -1,16 +1,17 @@
 // Checks of `routes`: one answer each, nothing that cannot be enforced, no route behind a wider one.
+
 import { authorizationServersOf } from '../../authn/authorization-servers.ts';
 import { authenticatorNamesOf } from '../../authn/requirements.ts';
 import { isPlainPath } from '../../http/path.ts';
+import { pathPatternCovers } from '../../http/path-pattern.ts';
 import { metadataUrlOf, neverAskedFor } from '../../http/well-known.ts';
 import { compileMetaTools } from '../../mcp/meta-tools.ts';
 import { parseSessionKey } from '../../mcp/session-key.ts';
 import { rulesOf } from '../../policy/presets.ts';
-import { pathCovers } from '../../policy/selectors.ts';
 import type { McpConfig, RouteConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { mcpRouteMethods, pathRouteMethods } from '../schema/routes.ts';
-import { suggestion } from '../suggestion.ts';
+import { suggestion } from '../schema/suggestion.ts';
 import { checkAuthenticate } from './authenticate.ts';
 import { readAt } from './certificates.ts';
 import type { CheckContext } from './context.ts';
@@ -53,7 +54,7 @@ function checkPath(context: CheckContext, route: RouteConfig, path: Path): void 
   const base = route.path.replace(/\*$/, '');
   if (!isPlainPath(base)) {
     context.error(at, 'can never match: such paths are refused (dot segments, empty segments, encoded separators)');
-  } else if (ownPaths.some((own) => pathCovers(own, route.path))) {
+  } else if (ownPaths.some((own) => pathPatternCovers(own, route.path))) {
     context.error(at, 'is served by the gateway itself');
   } else if (base === mirroredPath && context.draft.server?.authorizationServerMetadata === 'mirror') {
     const advice = 'set server.authorizationServerMetadata: off to answer it yourself';
@@ -147,7 +148,7 @@ function isConfiguredHeader(context: CheckContext, header: string): boolean {
 function checkShadow(context: CheckContext, routes: readonly RouteConfig[], index: number): void {
   const route = routes[index]!;
   const by = routes.slice(0, index).findIndex((earlier) => {
-    return pathCovers(earlier.path, route.path) && methodsCover(methodsOf(earlier), methodsOf(route));
+    return pathPatternCovers(earlier.path, route.path) && methodsCover(methodsOf(earlier), methodsOf(route));
   });
   if (by === -1) return;
   context.warn(

@@ -1,14 +1,15 @@
 // Checks of rules: one effect each, conditions that compile, clients and authenticators that can be meant, no rule behind a wider one.
 import { authenticatorNamesOf } from '../../authn/requirements.ts';
+import { pathPatternCovers } from '../../http/path-pattern.ts';
 import { compileMcpRules } from '../../policy/compile.ts';
 import { compileCondition, conditionWarnings, unguardedFields } from '../../policy/condition.ts';
 import { metaToolsOf, presetOf } from '../../policy/presets.ts';
-import { parseClientEntry, pathCovers } from '../../policy/selectors.ts';
+import { parseClientEntry } from '../../policy/selectors.ts';
 import { shadowedRules } from '../../policy/unreachable-rules.ts';
 import { formatPath } from '../problem.ts';
 import type { McpConfig, McpRuleConfig, PathRuleConfig, RouteConfig, RuleConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
-import { nearest, suggestion } from '../suggestion.ts';
+import { nearest, suggestion } from '../schema/suggestion.ts';
 import { actingAuthenticators, alternativesOf, authenticatorNamed } from './authenticate.ts';
 import type { CheckContext } from './context.ts';
 
@@ -97,7 +98,7 @@ function checkTarget(context: CheckContext, selector: McpSelector, effect: 'allo
 
 function checkPaths(context: CheckContext, route: RouteConfig, selector: PathSelector, at: Path): void {
   selector.paths?.forEach((path, index) => {
-    if (!pathCovers(route.path, path)) {
+    if (!pathPatternCovers(route.path, path)) {
       context.error(
         [...at, 'paths', index],
         `can never match: it is not within the route's path ${context.show(route.path)}`,

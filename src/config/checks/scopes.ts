@@ -2,7 +2,7 @@
 import { impliedBy, type ScopeImplications } from '../../authn/scopes.ts';
 import { rulesOf } from '../../policy/presets.ts';
 import type { RouteConfig, RuleConfig } from '../schema/config.ts';
-import { suggestion } from '../suggestion.ts';
+import { suggestion } from '../schema/suggestion.ts';
 import type { CheckContext } from './context.ts';
 
 export function checkScopes(context: CheckContext): void {

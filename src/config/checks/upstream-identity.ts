@@ -3,7 +3,7 @@ import { parseAssertionKey } from '../../upstream/identity/assertion-key.ts';
 import { parseUsername, type UsernameTemplate } from '../../upstream/identity/username.ts';
 import type { AssertionConfig, AuthenticatorConfig, ExchangeConfig, RouteConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
-import { suggestion } from '../suggestion.ts';
+import { suggestion } from '../schema/suggestion.ts';
 import { actingAuthenticators, alternativesOf, authenticatorNamed } from './authenticate.ts';
 import { isPlainHttp } from './authenticators.ts';
 import { readAt } from './certificates.ts';
