@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { FileCalls } from '../../src/audit/file/append-file.ts';
 import type { AuditConfig } from '../../src/audit/schema.ts';
-import { breakOf, configOf, eventOf, fileSink, linesOf, openLog, requestIds, until } from './support.ts';
+import { createGate } from '../support/gate.ts';
+import { until } from '../support/until.ts';
+import { breakOf, configOf, eventOf, fileSink, linesOf, linesSoFar, openLog, requestIds } from './support.ts';
 
 type Write = (fd: number, buffer: Buffer, offset: number, length: number, position: null, done: Done) => void;
 type Done = (error: NodeJS.ErrnoException | null, written?: number) => void;
@@ -66,7 +68,7 @@ t.test('a full disk: recorded is exactly what was acknowledged, and it recovers 
   for (let id = 60; id < 70; id += 1) await writeSome(id, id + 1);
   t.strictSame(requestIds(path).sort(), acknowledged.toSorted());
   room = Number.POSITIVE_INFINITY;
-  await until('healthy again', () => log.healthy());
+  await until(() => log.healthy(), 'healthy again');
   await writeSome(70, 80);
   await log.close();
   t.strictSame(requestIds(path).sort(), acknowledged.toSorted());
@@ -93,7 +95,7 @@ t.test('an I/O error, a read-only disk, a stale handle: refused, opened again, r
     await t.rejects(log.write(eventOf('r3')), { code: 'audit_unavailable' });
     t.equal(log.healthy(), false);
     broken = false;
-    await until('healthy again', () => log.healthy());
+    await until(() => log.healthy(), 'healthy again');
     await log.write(eventOf('r4'));
     await log.close();
     t.strictSame(requestIds(path), ['r1', 'r4'], code);
@@ -113,7 +115,7 @@ t.test('a descriptor that was closed, or given to another file, is noticed', asy
   const first = descriptor;
   fs.closeSync(first);
   await log.write(eventOf('r2')).catch(() => {});
-  await until('it writes again', () => log.healthy());
+  await until(() => log.healthy(), 'it writes again');
   await log.write(eventOf('r3'));
   await log.close();
   t.match(requestIds(path).join(), /^r1,(r2,)?r3$/);
@@ -134,7 +136,7 @@ t.test('a write that does not return fails its callers in time, and those after 
   await log.write(eventOf('r1'));
   hang = true;
   const stuck = log.write(eventOf('r2'));
-  await until('the write is out', () => release !== undefined);
+  await until(() => release !== undefined, 'the write is out');
   const queued = log.write(eventOf('r3'));
   await t.rejects(stuck, { code: 'audit_unavailable' });
   await t.rejects(queued, { code: 'audit_unavailable' });
@@ -144,7 +146,7 @@ t.test('a write that does not return fails its callers in time, and those after 
   for (let index = 0; index < 50; index += 1) await t.rejects(log.write(eventOf('r4')), { code: 'audit_unavailable' });
   hang = false;
   release?.();
-  await until('healthy again', () => log.healthy());
+  await until(() => log.healthy(), 'healthy again');
   await log.write(eventOf('r5'));
   await log.close();
   t.strictSame(requestIds(path), ['r1', 'r2', 'r5'], 'what arrived late is in the file, and the chain knows');
@@ -156,14 +158,19 @@ t.test('a write that does not return fails its callers in time, and those after 
 t.test('a slow disk makes batches, not failures; a stingy one writes on where it stopped', async (t) => {
   const path = join(t.testdir({}), 'audit.jsonl');
   let writes = 0;
-  const slow = calls((fd, buffer, offset, length, position, done) => {
+  const gate = createGate();
+  const release = gate.hold();
+  const slow = calls(async (fd, buffer, offset, length, position, done) => {
     writes += 1;
-    setTimeout(() => fs.write(fd, buffer, offset, length, position, done), 50);
+    await gate.open();
+    fs.write(fd, buffer, offset, length, position, done);
   });
   const log = await openLog(configOf([fileSink(path)]), { files: slow });
   const first = log.write(eventOf('r0'));
-  await until('it is being written', () => writes === 1);
-  await Promise.all([first, ...Array.from({ length: 500 }, (_, index) => log.write(eventOf(`r${index + 1}`)))]);
+  await until(() => writes === 1, 'it is being written');
+  const others = Array.from({ length: 500 }, (_, index) => log.write(eventOf(`r${index + 1}`)));
+  release();
+  await Promise.all([first, ...others]);
   t.equal(writes, 2, 'all that came meanwhile went out together');
   await log.close();
   t.strictSame(
@@ -230,7 +237,7 @@ t.test('fsync always: a record counts only when it is on the disk', async (t) =>
   broken = true;
   await t.rejects(log.write(eventOf('r2')), { code: 'audit_unavailable' });
   broken = false;
-  await until('healthy again', () => log.healthy());
+  await until(() => log.healthy(), 'healthy again');
   await log.write(eventOf('r3'));
   await log.close();
   t.match(requestIds(path).join(), /^r1,(r2,)?r3$/);
@@ -249,16 +256,16 @@ t.test('fsync interval: a disk that stops syncing is a failure until a sync work
   const files = { ...calls(fs.write as unknown as Write), fdatasync };
   const log = await openLog(configOf([fileSink(path, { fsync: 'interval' })]), { files });
   await log.write(eventOf('r1'));
-  await until('it was synced in the background', () => syncs > 0);
+  await until(() => syncs > 0, 'it was synced in the background');
   broken = true;
   await log.write(eventOf('r2')).catch(() => {});
-  await until('unhealthy', () => !log.healthy());
+  await until(() => !log.healthy(), 'unhealthy');
   const tried = syncs;
-  await until('it keeps trying', () => syncs > tried + 3);
+  await until(() => syncs > tried + 3, 'it keeps trying');
   t.equal(log.healthy(), false);
   await t.rejects(log.write(eventOf('r3')), { code: 'audit_unavailable' });
   broken = false;
-  await until('healthy again', () => log.healthy());
+  await until(() => log.healthy(), 'healthy again');
   await log.close();
   t.equal(await breakOf(path), undefined);
 });
@@ -276,7 +283,7 @@ t.test('onFailure: continue lets requests pass and counts what is missing', asyn
   t.equal(counts.failed, 3);
   t.equal(log.healthy(), false);
   broken = false;
-  await until('healthy again', () => log.healthy());
+  await until(() => log.healthy(), 'healthy again');
   await log.close();
   t.match(linesOf(path), [{ seq: 1, reason: 'recovered', detail: { missed: 3 } }]);
 });
@@ -290,7 +297,7 @@ t.test('an optional sink that fails holds nothing up, is tried again, and a requ
   await log.write(eventOf('r1'));
   t.equal(log.healthy(), true);
   fs.rmSync(join(dir, 'obstacle'));
-  await until('the copy is there', () => fs.existsSync(optional) && linesOf(optional).length > 0);
+  await until(() => linesSoFar(optional).length > 0, 'the copy is there');
   await log.write(eventOf('r2'));
   await log.close();
   t.strictSame(requestIds(required), ['r1', 'r2']);

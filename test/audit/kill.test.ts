@@ -5,7 +5,9 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { listRotated } from '../../src/audit/file/rotation.ts';
-import { breakOf, configOf, fileSink, linesOf, openLog, until } from './support.ts';
+import { wholeLines } from '../support/json-lines.ts';
+import { until } from '../support/until.ts';
+import { breakOf, configOf, fileSink, linesOf, openLog } from './support.ts';
 
 const writer = join(import.meta.dirname, 'writer.ts');
 
@@ -15,12 +17,11 @@ function start(directory: string, command: string, args: readonly string[]) {
   const fd = fs.openSync(saysTo, 'w');
   const child = spawn(command, args, { stdio: ['ignore', fd, 'inherit'] });
   fs.closeSync(fd);
-  const of = (sign: string) => {
-    const text = fs.readFileSync(saysTo, 'utf8');
-    const whole = text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
-    return whole.filter((line) => line.startsWith(sign)).map((line) => line.slice(1));
-  };
-  const seen = (sign: string, count: number) => until(`${count} of ${sign}`, () => of(sign).length >= count);
+  const of = (sign: string) =>
+    wholeLines(fs.readFileSync(saysTo, 'utf8'))
+      .filter((line) => line.startsWith(sign))
+      .map((line) => line.slice(1));
+  const seen = (sign: string, count: number) => until(() => of(sign).length >= count, `${count} of ${sign}`);
   return { child, of, seen };
 }
 

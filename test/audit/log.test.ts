@@ -2,7 +2,8 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { breakOf, configOf, dayMs, eventOf, fileSink, linesOf, openLog, requestIds, until } from './support.ts';
+import { until } from '../support/until.ts';
+import { breakOf, configOf, dayMs, eventOf, fileSink, linesOf, openLog, requestIds } from './support.ts';
 
 t.test('every required sink has each record, in the order of the calls, in a chain of its own', async (t) => {
   const directory = t.testdir({});
@@ -132,6 +133,6 @@ t.test('a sink made optional no longer decides about health or requests', async 
   t.equal(log.healthy(), false);
   await log.reconfigure(configOf([fileSink(path, { required: false })]));
   await log.write(eventOf('r2'));
-  await until('health does not ask it', () => log.healthy());
+  await until(() => log.healthy(), 'health does not ask it');
   await log.close();
 });

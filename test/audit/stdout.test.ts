@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { breakOf, configOf, eventOf, openLog, until } from './support.ts';
+import { until } from '../support/until.ts';
+import { breakOf, configOf, eventOf, openLog } from './support.ts';
 
 const config = configOf([{ type: 'stdout', required: true }]);
 const impatient = { ...config, timeout: 300 };
@@ -83,10 +84,10 @@ t.test(
     }
     t.ok(acknowledged.length > 3, 'the pipe took some');
     t.equal(log.healthy(), false);
-    await until('healthy again', () => {
+    await until(() => {
       read();
       return log.healthy();
-    });
+    }, 'healthy again');
     await log.write(eventOf('last'));
     acknowledged.push('last');
     await log.close();

@@ -1,12 +1,12 @@
 // What the audit tests share: events, a log over files in a directory of its own, and reading back what was written.
 import fs from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type AuditRuntime, createAuditLog } from '../../src/audit/audit-log.ts';
 import type { AuditEvent } from '../../src/audit/event.ts';
 import type { AuditConfig } from '../../src/audit/schema.ts';
 import type { SinkConfig } from '../../src/audit/sink-types.ts';
 import { verifyChain } from '../../src/audit/verify.ts';
 import { createLog } from '../../src/log.ts';
+import { wholeLines } from '../support/json-lines.ts';
 
 export const dayMs = 86_400_000;
 export const someTime = Date.UTC(2026, 10, 23, 5, 45);
@@ -47,6 +47,11 @@ export function linesOf(path: string): Line[] {
     .map((line) => JSON.parse(line));
 }
 
+/** Of a file that is being written, or is not there yet: what stands in it so far. */
+export function linesSoFar(path: string): Line[] {
+  return fs.existsSync(path) ? wholeLines(fs.readFileSync(path, 'utf8')).map((line) => JSON.parse(line)) : [];
+}
+
 /** The ids of the records about requests, leaving out the log's own. */
 export function requestIds(path: string): string[] {
   return linesOf(path)
@@ -57,13 +62,4 @@ export function requestIds(path: string): string[] {
 /** What is wrong with the chain; undefined when it holds. */
 export async function breakOf(...paths: string[]): Promise<string | undefined> {
   return (await verifyChain(paths)).break?.reason;
-}
-
-/** Waits until a condition holds; fails after ten seconds. */
-export async function until(what: string, holds: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 2000; tries += 1) {
-    if (holds()) return;
-    await delay(5);
-  }
-  throw new Error(`never happened: ${what}`);
 }

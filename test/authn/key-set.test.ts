@@ -5,6 +5,7 @@ import { createKeySet, type KeySet, type KeySetOptions } from '../../src/authn/t
 import { metadataAddresses } from '../../src/authn/token/jwks-source.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { createFakeIssuer, createSigningKey, type FakeIssuer, type IssuerFault } from '../support/issuer.ts';
+import { until } from '../support/until.ts';
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -310,7 +311,7 @@ t.test(
     t.teardown(() => keys.close());
     const wanted = await createScene(t, { keySet: { jwksUri: keys.jwksUri, metadataWanted: true } });
     t.equal(await wanted.resolve(keys.key.kid), 'found');
-    while (wanted.keySet.metadata() === undefined) await new Promise(setImmediate);
+    await until(() => wanted.keySet.metadata() !== undefined);
     t.match(JSON.parse(wanted.keySet.metadata() ?? ''), { issuer: wanted.issuer.issuer });
     for (const fault of ['slow', 'down', 'huge', 'redirect', 'garbage', 'wrong-issuer', 'not-found'] as const) {
       wanted.issuer.fault = fault;

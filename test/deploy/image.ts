@@ -3,8 +3,8 @@
 import { strict as assert } from 'node:assert';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { createClient } from '../support/client.ts';
-import { callOf, freePort, startScene } from './scene.ts';
+import { until } from '../support/until.ts';
+import { startScene } from './scene.ts';
 import { buildStages, type Image } from './stages.ts';
 import { deployTools, Lacking, root, run } from './tools.ts';
 
@@ -14,38 +14,25 @@ export async function checkImage(): Promise<void> {
   try {
     const image = buildStages(deployTools(), join(scene.directory, 'image'));
     checkContent(image);
-    const [port, adminPort] = [await freePort(), await freePort()];
-    const folder = await scene.configure(
-      'configuration',
-      `
-version: 1
-server: {listen: "127.0.0.1:${port}", publicUrl: https://mcp.example.com, tls: {certFile: tls.crt, keyFile: tls.key}}
-admin: {listen: "127.0.0.1:${adminPort}"}
-authenticators: {corp: {type: jwt, issuer: "${scene.issuer.issuer}"}}
-upstreams: {superset: {url: "${scene.upstream.url}"}}
-routes: [{path: /mcp, upstream: superset, authenticate: corp, mcp: {preset: superset}}]
-audit: {sinks: [{type: stdout}]}
-`,
+    const { folder, adminPort, running, expectAuthentication } = await scene.serve('{type: stdout}', (folder) =>
+      inside(image, folder, [...image.entrypoint, ...image.command]),
     );
-    const command = inside(image, folder, [...image.entrypoint, ...image.command]);
-    const gateway = await scene.start(command, `http://127.0.0.1:${adminPort}/readyz`);
-    const status = readFileSync(`/proc/${gateway.child.pid}/status`, 'utf8');
+    const status = readFileSync(`/proc/${running.child.pid}/status`, 'utf8');
     assert.match(status, /^Uid:\t65532\t65532\t65532\t65532$/m, 'it runs as its own account');
-    const mounts = readFileSync(`/proc/${gateway.child.pid}/mountinfo`, 'utf8');
+    const mounts = readFileSync(`/proc/${running.child.pid}/mountinfo`, 'utf8');
     assert.match(mounts, /^\S+ \S+ \S+ \S+ \/ ro,/m, 'on a read-only root');
     assert.match(status, /^CapEff:\t0+$/m, 'with no capability');
 
-    const client = createClient({ port, ca: scene.certificates.authority.certificatePem });
-    const headers = { authorization: `Bearer ${await scene.issuer.token()}` };
-    assert.equal((await client.post(callOf('list_dashboards'), { headers })).status, 200);
-    assert.equal((await client.post(callOf('list_dashboards'))).status, 401);
-    client.close();
+    await expectAuthentication();
     assert.equal(scene.upstream.requests.length, 1);
-    assert.match(gateway.output(), /"stage":"decided".*"decision":"allow"/, 'the audit record is on standard output');
+    await until(
+      () => /"stage":"decided".*"decision":"allow"/.test(running.output()),
+      'the audit record is on standard output',
+    );
 
     const asked = healthCheck(image, folder, adminPort);
     assert.equal(asked(), 0, 'HEALTHCHECK: healthy');
-    assert.equal(await gateway.stop('SIGTERM'), 0, 'SIGTERM drains');
+    assert.equal(await running.stop('SIGTERM'), 0, 'SIGTERM drains');
     assert.equal(asked(), 1, 'HEALTHCHECK: not there any more');
   } finally {
     await scene.close();

@@ -5,6 +5,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { createClient } from '../support/client.ts';
+import { until } from '../support/until.ts';
 import { callOf, freePort, gatewayCommand, launch, type Scene, startScene, untilAnswers } from './scene.ts';
 import { debianFolder, deployTools, root, run } from './tools.ts';
 
@@ -148,12 +149,13 @@ async function scraped(address: string): Promise<void> {
     };
     return data.activeTargets.find(({ health }) => health === 'up')?.lastScrape ?? '';
   };
-  for (let seen = 0, before = await last(), tries = 0; seen < 2; tries++) {
-    assert.ok(tries < 300, 'Prometheus does not scrape the gateway');
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    const now = await last();
-    if (now !== before && now !== '') seen++;
-    before = now;
+  for (const time of ['once', 'twice']) {
+    const before = await last();
+    await until(
+      async () => ![before, ''].includes(await last()),
+      `Prometheus scrapes the gateway ${time} more`,
+      30_000,
+    );
   }
 }
 

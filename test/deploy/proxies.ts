@@ -8,8 +8,9 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { IssuedCertificate } from '../../src/dev/pki.ts';
 import { type ClientOptions, createClient } from '../support/client.ts';
+import { readJsonLines } from '../support/json-lines.ts';
 import { checkConfiguration } from './configuration.ts';
-import { callOf, freePort, gatewayCommand, launch, type Running, type Scene, startScene } from './scene.ts';
+import { callOf, freePort, gatewayCommand, launch, type Running, type Scene, startScene, untilRuns } from './scene.ts';
 import { debianFolder, root, run, wheelFolder } from './tools.ts';
 
 /** How a proxy is started with a configuration file. */
@@ -75,7 +76,7 @@ async function checkProxy(proxy: Proxy): Promise<void> {
 
 interface Way {
   readonly port: number;
-  readonly records: () => { status: number; client: { address: string }; credentials?: unknown[] }[];
+  readonly records: () => Promise<{ id: string; client: { address: string } }[]>;
 }
 
 /** Starts a gateway and the proxy in front of it. */
@@ -109,8 +110,7 @@ async function behind(scene: Scene, proxy: Proxy, kind: string, yaml: string): P
   const running = launch(proxy.command(file, home));
   scene.started.push(running);
   await untilAccepts(port, running);
-  const lines = (): string[] => readFileSync(join(folder, 'audit.jsonl'), 'utf8').split('\n').filter(Boolean);
-  return { port, records: () => lines().map((line) => JSON.parse(line)) };
+  return { port, records: () => readJsonLines(join(folder, 'audit.jsonl')) };
 }
 
 /** The agent's token is worth something with the agent's certificate, and nothing without it or with another one. */
@@ -141,7 +141,8 @@ async function expectForgeriesEnd(scene: Scene, proxy: Proxy, way: Way): Promise
   assert.equal(refused.status, 401, `${proxy.folder}: ${refused.text}`);
   const taken = await call(scene, way, scene.certificates.agent, { headers: forged, localAddress: '127.0.0.9' });
   assert.equal(taken.status, 200, `${proxy.folder}: ${taken.text}`);
-  assert.equal(way.records().at(-1)!.client.address, '127.0.0.9', 'the record has the client, not the proxy');
+  const record = (await way.records()).find(({ id }) => id === taken.id);
+  assert.equal(record?.client.address, '127.0.0.9', 'the record has the client, not the proxy');
 }
 
 /** The first event of a stream arrives although its end never does. */
@@ -209,16 +210,14 @@ function writePem(folder: string, files: Readonly<Record<string, string>>): void
 }
 
 async function untilAccepts(port: number, running: Running): Promise<void> {
-  for (let tries = 0; tries < 300; tries++) {
+  const accepts = async () => {
     const socket = connect(port, '127.0.0.1');
     const accepted = await once(socket, 'connect').then(
       () => true,
       () => false,
     );
     socket.destroy();
-    if (accepted) return;
-    assert.equal(running.child.exitCode, null, running.output());
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  assert.fail(`the proxy does not accept connections:\n${running.output()}`);
+    return accepted;
+  };
+  await untilRuns(accepts, 'the proxy accepts connections', running);
 }

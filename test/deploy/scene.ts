@@ -6,7 +6,9 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createTestCertificates, type TestCertificates } from '../support/certificates.ts';
+import { createClient } from '../support/client.ts';
 import { createFakeIssuer, type FakeIssuer } from '../support/issuer.ts';
+import { until } from '../support/until.ts';
 import { closedPort, type Reply, replyOk, startUpstream, type TestUpstream } from '../support/upstream.ts';
 import { root } from './tools.ts';
 
@@ -19,9 +21,19 @@ export interface Scene {
   configure(name: string, yaml: string): Promise<string>;
   /** Starts a process and waits until it answers 200 there. */
   start(command: readonly string[], url: string): Promise<Running>;
+  /** Starts the gateway with one route for the AI agent's tokens and this sink; `commandOf` makes the command from the folder of its configuration. */
+  serve(sink: string, commandOf: (folder: string) => readonly string[]): Promise<ServedGateway>;
   /** Processes that are ended with the scene. */
   readonly started: Running[];
   close(): Promise<void>;
+}
+
+export interface ServedGateway {
+  readonly folder: string;
+  readonly adminPort: number;
+  readonly running: Running;
+  /** Calls a tool with a token and without one. Throws an Error unless the one is let in and the other is not. */
+  expectAuthentication(): Promise<void>;
 }
 
 export interface Running {
@@ -50,11 +62,37 @@ export async function startScene(): Promise<Scene> {
     startUpstream({ reply }),
   ]);
   const started: Running[] = [];
-  return {
+  const scene: Scene = {
     directory,
     certificates,
     issuer,
     upstream,
+    async serve(sink, commandOf) {
+      const [port, adminPort] = [await freePort(), await freePort()];
+      const yaml = `
+version: 1
+server: {listen: "127.0.0.1:${port}", publicUrl: https://mcp.example.com, tls: {certFile: tls.crt, keyFile: tls.key}}
+admin: {listen: "127.0.0.1:${adminPort}"}
+authenticators: {corp: {type: jwt, issuer: "${issuer.issuer}"}}
+upstreams: {superset: {url: "${upstream.url}"}}
+routes: [{path: /mcp, upstream: superset, authenticate: corp, mcp: {preset: superset}}]
+audit: {sinks: [${sink}]}
+`;
+      const folder = await scene.configure('served', yaml);
+      const running = await scene.start(commandOf(folder), `http://127.0.0.1:${adminPort}/readyz`);
+      return {
+        folder,
+        adminPort,
+        running,
+        async expectAuthentication() {
+          const client = createClient({ port, ca: certificates.authority.certificatePem });
+          const headers = { authorization: `Bearer ${await issuer.token()}` };
+          assert.equal((await client.post(callOf('list_dashboards'), { headers })).status, 200);
+          assert.equal((await client.post(callOf('list_dashboards'))).status, 401);
+          client.close();
+        },
+      };
+    },
     async configure(name, yaml) {
       const folder = join(directory, name);
       await mkdir(folder);
@@ -75,6 +113,7 @@ export async function startScene(): Promise<Scene> {
       await rm(directory, { recursive: true, force: true });
     },
   };
+  return scene;
 }
 
 /** Starts a process; its output is kept. */
@@ -103,18 +142,23 @@ export function launch([command, ...args]: readonly string[]): Running {
   };
 }
 
+/** Waits until it holds. Throws an Error with the process's output when that does not come, or the process ends. */
+export async function untilRuns(holds: () => Promise<boolean>, what: string, running: Running): Promise<void> {
+  const look = async () => {
+    assert.equal(running.child.exitCode, null, 'it has ended');
+    return holds();
+  };
+  await until(look, what, patienceMs).catch((error: Error) => assert.fail(`${error.message}\n${running.output()}`));
+}
+
 /** Waits until the address is answered 200. Throws an Error with the process's output when that does not come. */
 export async function untilAnswers(url: string, running: Running): Promise<void> {
-  const deadline = Date.now() + patienceMs;
-  while (Date.now() < deadline && running.child.exitCode === null) {
-    const status = await fetch(url).then(
-      (response) => response.status,
-      () => 0,
+  const answers = () =>
+    fetch(url).then(
+      (response) => response.status === 200,
+      () => false,
     );
-    if (status === 200) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  assert.fail(`${url} was not answered 200:\n${running.output()}`);
+  await untilRuns(answers, `${url} is answered 200`, running);
 }
 
 export async function freePort(): Promise<number> {

@@ -6,6 +6,7 @@ import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { createClient, publicHost } from '../support/client.ts';
+import { until } from '../support/until.ts';
 import { callOf, freePort, gatewayCommand, startScene } from './scene.ts';
 
 /** Throws where the gateway goes on with the old certificate, or refuses a call meanwhile. */
@@ -31,11 +32,14 @@ export async function checkSecretSwap(yaml: string): Promise<void> {
     project(secret, 'second', { 'tls.crt': renewed.certificatePem, 'tls.key': renewed.keyPem });
     const client = createClient({ port, ca: authority.certificatePem });
     const headers = { authorization: `Bearer ${await scene.issuer.token()}` };
-    for (let tries = 0; (await servedCertificate(port)) !== fingerprint(renewed.certificatePem); tries++) {
-      assert.ok(tries < 200, 'the renewed certificate is not served');
-      assert.equal((await client.post(callOf('list_dashboards'), { headers })).status, 200);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    await until(
+      async () => {
+        assert.equal((await client.post(callOf('list_dashboards'), { headers })).status, 200);
+        return (await servedCertificate(port)) === fingerprint(renewed.certificatePem);
+      },
+      'the renewed certificate is served',
+      20_000,
+    );
     client.close();
   } finally {
     await scene.close();

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { duration } from '../../src/config/schema/values.ts';
-import { createClient } from '../support/client.ts';
+import { until } from '../support/until.ts';
 import { checkConfiguration } from './configuration.ts';
-import { callOf, freePort, gatewayCommand, startScene } from './scene.ts';
+import { gatewayCommand, startScene } from './scene.ts';
 import { debianFolder, need, root, run } from './tools.ts';
 
 const folder = join(root, 'deploy/systemd');
@@ -66,43 +66,22 @@ async function systemCallsOfTheGateway(): Promise<Set<string>> {
   const strace = join(debianFolder(['strace']), 'usr/bin/strace');
   const scene = await startScene();
   try {
-    const [port, adminPort] = [await freePort(), await freePort()];
-    const directory = await scene.configure(
-      'traced',
-      `
-version: 1
-server: {listen: "127.0.0.1:${port}", publicUrl: https://mcp.example.com, tls: {certFile: tls.crt, keyFile: tls.key}}
-admin: {listen: "127.0.0.1:${adminPort}"}
-authenticators: {corp: {type: jwt, issuer: "${scene.issuer.issuer}"}}
-upstreams: {superset: {url: "${scene.upstream.url}"}}
-routes: [{path: /mcp, upstream: superset, authenticate: corp, mcp: {preset: superset}}]
-audit: {sinks: [{type: file, path: audit.jsonl, fsync: always}]}
-`,
+    const trace = join(scene.directory, 'trace');
+    const { adminPort, running, expectAuthentication } = await scene.serve(
+      '{type: file, path: audit.jsonl, fsync: always}',
+      (folder) => [strace, '-f', '-D', '-q', '-o', trace, ...gatewayCommand(folder)],
     );
-    const trace = join(directory, 'trace');
-    const words = [strace, '-f', '-D', '-qq', '-o', trace, ...gatewayCommand(directory)];
-    const gateway = await scene.start(words, `http://127.0.0.1:${adminPort}/readyz`);
-    const client = createClient({ port, ca: scene.certificates.authority.certificatePem });
-    const headers = { authorization: `Bearer ${await scene.issuer.token()}` };
-    assert.equal((await client.post(callOf('list_dashboards'), { headers })).status, 200);
-    assert.equal((await client.post(callOf('list_dashboards'))).status, 401);
-    client.close();
+    await expectAuthentication();
     await fetch(`http://127.0.0.1:${adminPort}/metrics`);
-    await gateway.stop('SIGINT');
-    const text = await untilWritten(trace);
-    return new Set([...text.matchAll(/^\d+ +(?:<\.\.\. )?([a-z0-9_]+)(?:\(| resumed)/gm)].map(([, call]) => call!));
+    await running.stop('SIGINT');
+    // The tracer outlives what it traces for a moment.
+    const text = () => readFileSync(trace, 'utf8');
+    await until(
+      () => new RegExp(`^${running.child.pid} +\\+\\+\\+ exited`, 'm').test(text()),
+      'strace has written the end',
+    );
+    return new Set([...text().matchAll(/^\d+ +(?:<\.\.\. )?([a-z0-9_]+)(?:\(| resumed)/gm)].map(([, call]) => call!));
   } finally {
     await scene.close();
   }
-}
-
-/** The tracer outlives what it traces for a moment. */
-async function untilWritten(trace: string): Promise<string> {
-  for (let tries = 0, last = -1; tries < 200; tries++) {
-    const text = readFileSync(trace, 'utf8');
-    if (text.length > 0 && text.length === last) return text;
-    last = text.length;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error('strace does not end');
 }

@@ -7,6 +7,7 @@ import { createTestCertificates } from '../support/certificates.ts';
 import { createClient, toolCall } from '../support/client.ts';
 import { startTestGateway, type TestGateway } from '../support/gateway.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
+import { until } from '../support/until.ts';
 import { startVerifyingUpstream, type VerifyingUpstream } from '../support/verifying-upstream.ts';
 
 const publicUrl = 'https://mcp.example.com';
@@ -315,8 +316,8 @@ t.test('keys change under a stream of requests, and not one of them fails', asyn
     }
   });
   const settled = async (): Promise<void> => {
-    const until = statuses.length + 40;
-    while (statuses.length < until) await new Promise((resolve) => setTimeout(resolve, 5));
+    const goal = statuses.length + 40;
+    await until(() => statuses.length >= goal, '40 more requests');
   };
   const fetches = upstream.fetches();
   await settled();

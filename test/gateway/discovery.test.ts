@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import { type ClientAnswer, createClient, type TestClient, toolCall } from '../support/client.ts';
 import { startTestGateway, type TestGateway } from '../support/gateway.ts';
 import { createFakeIssuer, type FakeIssuer } from '../support/issuer.ts';
+import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 const upstream = await startUpstream();
@@ -305,10 +306,6 @@ t.test('it can be switched off, and its place then given to a route', async (t) 
 
 /** Waits for what is fetched in the background. */
 async function found(client: TestClient): Promise<ClientAnswer> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const answer = await client.send({ path: serverMetadata });
-    if (answer.status === 200) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error('no metadata came');
+  await until(async () => (await client.send({ path: serverMetadata })).status === 200);
+  return client.send({ path: serverMetadata });
 }

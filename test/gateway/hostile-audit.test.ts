@@ -6,7 +6,9 @@ import { verifyChain } from '../../src/audit/verify.ts';
 import { type AuditRecord, startTestGateway, type TestGateway } from '../support/gateway.ts';
 import { apiKey, codeOf, host, post, request, sceneYaml, toolCall, withKey } from '../support/hostile-scene.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
+import { readJsonLines } from '../support/json-lines.ts';
 import { rawRequest, talk } from '../support/raw-http.ts';
+import { until } from '../support/until.ts';
 import { startUpstream, type TestUpstream } from '../support/upstream.ts';
 
 const issuer = await createFakeIssuer();
@@ -37,8 +39,7 @@ async function startRecorded(t: Test, onFailure = 'refuse'): Promise<Recorded> {
 /** Every record in any of the directories. */
 async function recordsOf(...directories: string[]): Promise<AuditRecord[]> {
   const files = await filesOf(...directories);
-  const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
-  return texts.flatMap((text) => text.split('\n').filter(Boolean)).map((line) => JSON.parse(line) as AuditRecord);
+  return (await Promise.all(files.map((file) => readJsonLines<AuditRecord>(file)))).flat();
 }
 
 async function filesOf(...directories: string[]): Promise<string[]> {
@@ -50,14 +51,6 @@ async function filesOf(...directories: string[]): Promise<string[]> {
 
 async function statusOf(gateway: TestGateway, path: string): Promise<number> {
   return (await fetch(`http://127.0.0.1:${gateway.adminPort}${path}`)).status;
-}
-
-async function until(reached: () => Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 500; attempt += 1) {
-    if (await reached()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error('it never came about');
 }
 
 /** Ways to take the file away from a running gateway, and to give it back. */

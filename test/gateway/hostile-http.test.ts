@@ -13,6 +13,7 @@ import {
   withKey,
 } from '../support/hostile-scene.ts';
 import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
+import { until } from '../support/until.ts';
 
 const scene = await startScene(t);
 const { gateway, upstream } = scene;
@@ -582,21 +583,15 @@ t.test('requests sent in one go are answered in their order, each with its recor
 });
 
 t.test('a client that leaves in the middle of its body is recorded and leaves nothing open', async (t) => {
-  const openRequests = async () => {
-    const status = (await (await fetch(`http://127.0.0.1:${gateway.adminPort}/status`)).json()) as Record<
-      string,
-      unknown
-    >;
-    return status.openRequests;
-  };
+  const openRequests = async () => (await gateway.status()).openRequests;
   for (const leave of ['end', 'resetAndDestroy'] as const) {
     const before = (await gateway.records()).length;
     const connection = await rawConnection(gateway.port);
     connection.write(request('POST /api/left', ['Content-Length: 5'], '{}'));
-    while ((await openRequests()) !== 1);
+    await until(async () => (await openRequests()) === 1);
     connection.socket[leave]();
     await gateway.record(({ seq, http }) => seq > before && http?.path === '/api/left');
-    while ((await openRequests()) !== 0);
+    await until(async () => (await openRequests()) === 0);
     connection.end();
   }
   t.equal(upstream.requests.filter(({ url }) => url === '/api/left').length, 0);

@@ -6,6 +6,7 @@ import { type AuditRecord, startTestGateway, type TestGateway } from '../support
 import { codeOf, host, post, sceneYaml, toolCall, withKey } from '../support/hostile-scene.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
+import { until, untilAtRest } from '../support/until.ts';
 import { closedPort, faults, type RecordedRequest, startRawUpstream, startUpstream } from '../support/upstream.ts';
 
 /** The fault is the last segment of the path. */
@@ -176,7 +177,7 @@ t.test('a client that leaves takes the upstream’s work with it, before and in 
     t.match(record, { outcome: 'aborted', decision: 'allow' }, path);
     t.equal(record.status, status, path);
     const received = scripted.requests[before]!;
-    while (!received.aborted) await new Promise((resolve) => setImmediate(resolve));
+    await until(() => received.aborted);
     t.equal(scripted.requests.length, before + 1, `${path}: not sent again`);
   }
   t.equal(await activeStreams(gateway, '/open/*'), 0);
@@ -238,12 +239,7 @@ t.test('a client that does not read stops the upstream from writing, in bounded 
   const connection = await rawConnection(gateway.port);
   connection.socket.pause();
   connection.write(rawRequest(['GET /open/flood HTTP/1.1', host]));
-  // Settled: it waits, and has waited at the same place for a while.
-  for (let last = -1, quiet = 0; quiet < 20; ) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-    quiet = waiting && last === stalled ? quiet + 1 : 0;
-    last = stalled;
-  }
+  await untilAtRest(() => (waiting ? stalled : Number.NaN), 'the upstream');
   t.ok(written < 50_000_000, `the upstream came to rest after ${written} bytes`);
   connection.end();
   t.match(await completed('/open/flood'), { outcome: 'aborted', status: 200 });
@@ -253,8 +249,5 @@ t.test('after all of this the gateway serves on, and not one failure was its own
   scripts.set('/open/fine', (response) => void response.end('{}'));
   t.match((await ask('GET', '/open/fine')).answers, [{ status: 200, body: '{}' }]);
   t.notOk((await gateway.records()).some(({ status }) => status === 500));
-  const status = (await (await fetch(`http://127.0.0.1:${gateway.adminPort}/status`)).json()) as {
-    openRequests: number;
-  };
-  t.equal(status.openRequests, 0);
+  t.equal((await gateway.status()).openRequests, 0);
 });

@@ -105,7 +105,8 @@ t.test('a stream goes on over a reload that leaves its authenticator as it is', 
   const questions = partner.questions.length;
   await gateway.reload(yaml({ cacheFor: '10s' }, ', methods: [GET]'));
   await gateway.reload(yaml({ clientAuthentication: 'client_secret_post' }));
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  clock += 15_000;
+  await stream.saw(': keep-alive\n\n');
   t.equal((await gateway.records()).filter(({ stage }) => stage === 'stream').length, 0);
   t.equal(partner.questions.length, questions, 'and nobody was asked again: there is no token to ask about');
   stream.leave();

@@ -24,6 +24,7 @@ import {
 } from '../support/introspection.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { talk } from '../support/raw-http.ts';
+import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 const resource = 'https://mcp.example.com/mcp';
@@ -279,7 +280,7 @@ t.test('requests with one token at one time ask once', async (t) => {
   const before = partner.questions.length;
   const bytes = post(toolCall('list_dashboards'), [host, `Authorization: Bearer ${token}`]);
   const sent = Array.from({ length: 6 }, () => statusOf(bytes));
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await until(async () => (await gateway.status()).openRequests === 6);
   release();
   const statuses = await Promise.all(sent);
   t.same(new Set(statuses), new Set([200]));

@@ -19,6 +19,7 @@ import {
   withKey,
 } from '../support/hostile-scene.ts';
 import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
+import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 t.test('a request that does not arrive is 408 with a record; an answer may take its time (D1)', async (t) => {
@@ -144,8 +145,7 @@ t.test(
     held[0]!.write(request('GET /health'));
     t.match((await held[0]!.answers(2)).answers, [{ status: 200 }, { status: 200 }], 'those inside are served on');
     held[3]!.end();
-    for (let served = false; !served; )
-      served = (await talk(gateway.port, request('GET /health'))).answers[0]?.status === 200;
+    await until(async () => (await talk(gateway.port, request('GET /health'))).answers[0]?.status === 200);
     for (const connection of held) connection.end();
   },
 );
@@ -234,23 +234,13 @@ t.test('out of descriptors, and after errors that nobody foresaw, the process se
   hold = false;
   for (const response of held) response.end();
   for (const { client } of clients) client.destroy();
-  const answersAgain = async () => {
-    for (let attempt = 0; attempt < 200; attempt += 1) {
-      const { answers } = await talk(
-        child.port,
-        rawRequest(['GET /open/x HTTP/1.1', 'Host: localhost', 'Connection: close']),
-      );
-      if (answers[0]?.status === 200) return true;
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    return false;
-  };
-  t.ok(await answersAgain(), 'with descriptors again, it answers again');
+  const again = rawRequest(['GET /open/x HTTP/1.1', 'Host: localhost', 'Connection: close']);
+  const answers = async () => (await talk(child.port, again)).answers[0]?.status === 200;
+  await until(answers, 'with descriptors again, it answers again');
 
   child.process.kill('SIGUSR2');
-  while (child.log.filter((line) => line.includes('caught at the top')).length < 2)
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  t.ok(await answersAgain());
+  await until(() => child.log.filter((line) => line.includes('caught at the top')).length === 2);
+  await until(answers);
   t.equal((await fetch(`http://127.0.0.1:${child.adminPort}/livez`)).status, 200);
   t.ok(
     child.log.some((line) => line.includes('planted too')) && child.log.some((line) => /"planted"/.test(line)),

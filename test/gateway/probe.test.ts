@@ -2,6 +2,7 @@
 import t, { type Test } from 'tap';
 import { startTestGateway, type TestGateway } from '../support/gateway.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
+import { until } from '../support/until.ts';
 import { closedPort, type Reply, startUpstream } from '../support/upstream.ts';
 
 const refuse: Reply = (_request, response) => {
@@ -34,10 +35,6 @@ async function begin(test: Test, url: string, probe?: string): Promise<TestGatew
   return gateway;
 }
 
-/** Asks until it holds; tap's timeout ends what never does. */
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 10));
-}
 const isReady = (gateway: TestGateway) => until(async () => (await ready(gateway)).status === 200);
 const saysWhy = (gateway: TestGateway, why: string) => until(async () => (await ready(gateway)).text.includes(why));
 

@@ -10,6 +10,7 @@ import { createClient, toolCall } from '../support/client.ts';
 import { type HeldStream, type HeldStreamOptions, holdStream } from '../support/event-stream.ts';
 import { startTestGateway } from '../support/gateway.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
+import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 const certificates = await createTestCertificates();
@@ -231,12 +232,7 @@ for (const [name, { from, list, code, by, id }] of Object.entries(revoked)) {
     bystander.leave();
     await scene.revoke('{}');
     await scene.gateway.record(({ detail }) => detail?.event === 'revocation list taken' && detail.entries === 0);
-    let status = 0;
-    for (let attempt = 0; attempt < 500 && status !== 200; attempt++) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-      status = (await send()).status;
-    }
-    t.equal(status, 200, 'and back, once the list has been still');
+    await until(async () => (await send()).status === 200, 'it is let in again, once the list has been still');
   });
 }
 

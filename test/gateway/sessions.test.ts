@@ -11,6 +11,7 @@ import { type ClientAnswer, type ClientRequest, createClient, toolCall } from '.
 import { startTestGateway, type TestGateway } from '../support/gateway.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { startSessionServer } from '../support/session-server.ts';
+import { until } from '../support/until.ts';
 import { type RecordedRequest, startUpstream } from '../support/upstream.ts';
 
 const issuer = await createFakeIssuer();
@@ -90,7 +91,7 @@ async function completed({ gateway }: { gateway: TestGateway }, { id }: ClientAn
 }
 
 async function streamsOpen(gateway: TestGateway, count: number): Promise<void> {
-  while (!(await gateway.metrics()).includes(`portcullis_active_streams{route="mcp"} ${count}\n`));
+  await until(async () => (await gateway.metrics()).includes(`portcullis_active_streams{route="mcp"} ${count}\n`));
 }
 
 const withoutId = (text: string) => text.replace(/"id":(?:\d+|"[^"]*"|null)/, '"id":0');

@@ -7,6 +7,7 @@ import { toolCall } from '../support/client.ts';
 import { type HeldStream, type HeldStreamOptions, holdStream } from '../support/event-stream.ts';
 import { startTestGateway } from '../support/gateway.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
+import { until } from '../support/until.ts';
 import { type RecordedRequest, startUpstream } from '../support/upstream.ts';
 
 const certificates = await createTestCertificates();
@@ -99,6 +100,16 @@ async function sceneOf(t: Test, first: Variation = {}, crl?: string) {
       held.push(stream);
       if (stream.response.statusCode !== 200) throw new Error(`status ${stream.response.statusCode}`);
       return stream;
+    },
+    /** Resolves when all streams have been looked at once more: one that has expired already, and goes through the same upstream, has ended. */
+    async swept(): Promise<void> {
+      const exp = Math.floor((Date.now() + skewMs) / 1000) - 1;
+      const expired = await holdStream({
+        port: gateway.port,
+        ca: authority.certificatePem,
+        headers: await bearer({ exp }),
+      });
+      await expired.ended();
     },
     async activeStreams(route = '/mcp'): Promise<number> {
       const line = (await gateway.metrics())
@@ -352,7 +363,8 @@ t.test(
       rules: '{deny: {tools: [drop]}}, {allow: {tools: ["list_*"]}}',
     };
     await scene.reload(harmless);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    scene.pass(15_000);
+    await Promise.all(streams.map((stream) => stream.saw(': keep-alive\n\n')));
     for (const response of scene.open) response.write('data: on\n\n');
     await Promise.all(streams.map((stream) => stream.saw('data: on\n\n')));
     t.notOk((await scene.gateway.records()).some(({ stage }) => stage === 'stream'));
@@ -376,7 +388,7 @@ t.test(
     scene.open[2]!.write('data: 1\n\nid: 2\ndata: ha');
     await midway.saw('ha');
     scene.pass(14_000);
-    await new Promise((resolve) => setTimeout(resolve, 40));
+    await scene.swept();
     t.equal(silent.text(), '', 'not yet');
     scene.pass(1000);
     await Promise.all([silent.saw(comment), called.saw(comment)]);
@@ -385,7 +397,7 @@ t.test(
     await silent.saw('retry: 5\n\n');
     scene.open[2]!.write('lf\n\n');
     await midway.saw('half\n\n');
-    await new Promise((resolve) => setTimeout(resolve, 40));
+    await scene.swept();
     scene.pass(15_000);
     await Promise.all([midway.saw(`half\n\n${comment}`), silent.saw(`retry: 5\n\n${comment}`)]);
     t.equal(midway.text(), `data: 1\n\nid: 2\ndata: half\n\n${comment}`);
@@ -421,7 +433,7 @@ t.test('what becomes of a call whose client leaves depends on the revision of it
   t.match((await scene.recordsOf(older)).at(-1), { stage: 'completed', outcome: 'aborted', bytes: 0 });
   t.equal(await scene.activeStreams(), 0, 'the older call is no stream to anybody');
   scene.open[0]!.write('data: progress\n\n');
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await scene.swept();
   t.notOk(first!.aborted, 'but goes on');
   scene.open[0]!.end('data: done\n\n');
   await until(() => scene.open[0]!.writableFinished);
@@ -432,7 +444,8 @@ t.test('onClientDisconnect can be set either way', async (t) => {
   const draining = await sceneOf(t, { upstream: ', onClientDisconnect: drain' });
   const modern = await draining.hold({ headers: { ...withKey, ...modernHeaders }, message: modernCall });
   modern.leave();
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await draining.recordsOf(modern);
+  await draining.swept();
   t.notOk(draining.upstream.requests[0]!.aborted);
   const aborting = await sceneOf(t, { upstream: ', onClientDisconnect: abort' });
   const older = await aborting.hold({ headers: withKey, message: call });
@@ -445,7 +458,8 @@ t.test('a stop does not wait for answers that are read for nobody', async (t) =>
   const scene = await sceneOf(t);
   const older = await scene.hold({ headers: withKey, message: call });
   older.leave();
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await scene.recordsOf(older);
+  await scene.swept();
   t.notOk(scene.upstream.requests[0]!.aborted);
   await scene.gateway.gateway.close();
   t.match((await scene.recordsOf(older)).at(-1), { stage: 'completed', outcome: 'aborted' });
@@ -474,7 +488,3 @@ t.test(
     t.notMatch(stream.text(), 'secret');
   },
 );
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
-}

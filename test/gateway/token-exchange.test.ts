@@ -22,6 +22,7 @@ import { formOf, startIntrospection } from '../support/introspection.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { talk } from '../support/raw-http.ts';
 import { startTokenEndpoint, type TokenEndpointFault } from '../support/token-endpoint.ts';
+import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 const clock = { now: Date.now() };
@@ -157,7 +158,7 @@ t.test('requests with one token at one time ask once, and others have their own'
   const token = await newToken();
   const before = endpoint.questions.length;
   const sent = Array.from({ length: 6 }, async () => (await talk(gateway.port, bytesOf(token))).answers.at(-1)!.status);
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await until(async () => (await gateway.status()).openRequests === 6);
   release();
   t.same(new Set(await Promise.all(sent)), new Set([200]));
   t.equal(endpoint.questions.length, before + 1);

@@ -8,6 +8,7 @@ import { type HeldStream, holdStream } from '../support/event-stream.ts';
 import { startTestGateway } from '../support/gateway.ts';
 import { sceneYaml } from '../support/hostile-scene.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
+import { until } from '../support/until.ts';
 import { type Reply, startUpstream } from '../support/upstream.ts';
 
 const issuer = await createFakeIssuer();
@@ -230,23 +231,17 @@ t.test('whatever becomes of them, places are given back: after a storm all of th
   };
   for (let round = 0; round < 6; round++) await Promise.all(Array.from({ length: 20 }, attempt));
   // What the upstream never answers ends by firstByte; then nothing is under way any more.
-  await retried(async () => {
-    const { openRequests } = (await (await fetch(`http://127.0.0.1:${gateway.adminPort}/status`)).json()) as {
-      openRequests: number;
-    };
-    return { response: { statusCode: openRequests === 0 ? 200 : 503 } };
-  });
+  await until(async () => (await gateway.status()).openRequests === 0);
   const before = upstream.requests.length;
   const all = callers
     .slice(0, 2)
     .flatMap((headers, index) => Array.from({ length: index === 0 ? 4 : 2 }, () => headers));
-  const answers = await retried(async () => {
+  await until(async () => {
     const streams = await Promise.all(all.map((headers) => hold({ ...headers, traceparent: '4' }, { message: call })));
     const full = streams.every(({ response }) => response.statusCode === 200);
     if (!full) for (const stream of streams) stream.leave();
-    return { response: { statusCode: full ? 200 : 503 } };
-  });
-  t.match(answers, { response: { statusCode: 200 } }, 'all six places, four of them for one client');
+    return full;
+  }, 'all six places are free, four of them for one client');
   t.ok(upstream.requests.length >= before + 6);
   t.match(await client.post(call, { headers: callers[2]! }), overloaded, 'and not one more');
   t.notOk((await gateway.records()).some(({ status }) => status === 500));
@@ -311,10 +306,10 @@ async function pause(ms: number): Promise<undefined> {
 async function retried<T extends { response: { statusCode?: number | undefined } }>(
   attempt: () => Promise<T>,
 ): Promise<T> {
-  for (let count = 0; count < 400; count++) {
-    const result = await attempt();
-    if (result.response.statusCode !== 503) return result;
-    await pause(10);
-  }
-  throw new Error('no place was given back');
+  let result = await attempt();
+  await until(async () => {
+    if (result.response.statusCode === 503) result = await attempt();
+    return result.response.statusCode !== 503;
+  }, 'a place is given back');
+  return result;
 }

@@ -2,6 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { until } from '../support/until.ts';
 import { createRig } from './rig.ts';
 
 test('SIGTERM under load fails no request', { timeout: 60_000 }, async () => {
@@ -9,7 +10,7 @@ test('SIGTERM under load fails no request', { timeout: 60_000 }, async () => {
   try {
     const gateway = await rig.start();
     const running = rig.load({ connections: 16, signal: AbortSignal.timeout(20_000), stopWhenClosing: true });
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await until(() => rig.seen.length > 1000);
     const exit = once(gateway, 'exit');
     gateway.kill('SIGTERM');
     const { answered, failures } = await running;

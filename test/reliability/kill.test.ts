@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { until } from '../support/until.ts';
 import { createRig, decidedIds } from './rig.ts';
 
 const kills = 25;
@@ -15,7 +16,8 @@ test(`${kills} kills under load lose no record`, { timeout: 180_000 }, async () 
       const gateway = await rig.start();
       const stop = new AbortController();
       const running = rig.load({ connections: 8, signal: stop.signal });
-      await new Promise((resolve) => setTimeout(resolve, randomInt(100, 700)));
+      const seen = rig.seen.length + randomInt(10, 2000);
+      await until(() => rig.seen.length >= seen);
       gateway.kill('SIGKILL');
       await once(gateway, 'exit');
       stop.abort();

@@ -1,6 +1,7 @@
 // 200 reloads under load, a quarter of them broken: no request fails, and each decision is the old one or the new one.
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
+import { until } from '../support/until.ts';
 import { allowRules, createRig } from './rig.ts';
 
 const reloads = 200;
@@ -34,11 +35,3 @@ test(`${reloads} reloads under load fail no request`, { timeout: 180_000 }, asyn
     await rig.close();
   }
 });
-
-async function until(reached: () => Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 500; attempt++) {
-    if (await reached()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error('the reload did not take effect');
-}

@@ -2,12 +2,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Pool } from 'undici';
+import { readJsonLines } from '../support/json-lines.ts';
+import { until } from '../support/until.ts';
 
 export interface Rig {
   readonly directory: string;
@@ -127,9 +129,7 @@ export async function decidedIds(files: readonly string[]): Promise<{ ids: Set<s
   const ids = new Set<string>();
   let records = 0;
   for (const file of files) {
-    for (const line of (await readFile(file, 'utf8')).split('\n')) {
-      if (line === '') continue;
-      const record = JSON.parse(line) as { id: string; stage: string };
+    for (const record of await readJsonLines<{ id: string; stage: string }>(file)) {
       records += 1;
       if (record.stage === 'decided') ids.add(record.id);
     }
@@ -170,16 +170,13 @@ async function load(publicUrl: string, key: string, options: LoadOptions): Promi
 }
 
 async function ready(url: string, child: ChildProcess): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
+  await until(async () => {
     if (child.exitCode !== null) throw new Error(`the gateway ended with ${child.exitCode}`);
-    const status = await fetch(url).then(
-      (response) => response.status,
-      () => 0,
+    return fetch(url).then(
+      (response) => response.ok,
+      () => false,
     );
-    if (status === 200) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error('the gateway did not become ready');
+  }, 'the gateway is ready');
 }
 
 async function listen(server: Server): Promise<number> {

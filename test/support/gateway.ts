@@ -1,6 +1,6 @@
 // A real gateway on port 0 for tests: its configuration, its clients, and what its audit file says.
 import { openSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AuditEvent } from '../../src/audit/event.ts';
@@ -8,6 +8,8 @@ import type { Schedule } from '../../src/authn/token/jwks.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type Gateway, startGateway } from '../../src/gateway/gateway.ts';
 import { createLog } from '../../src/log.ts';
+import { readJsonLines } from './json-lines.ts';
+import { until } from './until.ts';
 
 export interface TestGateway {
   readonly gateway: Gateway;
@@ -20,12 +22,20 @@ export interface TestGateway {
   write(name: string, content: string): Promise<void>;
   /** All audit records so far that are about requests, oldest first. */
   records(): Promise<AuditRecord[]>;
-  /** Waits until a record matches; fails after five seconds. */
+  /** Waits until a record matches; fails after ten seconds. */
   record(matches: (record: AuditRecord) => boolean): Promise<AuditRecord>;
-  /** Waits until so many match, oldest first; fails after five seconds. */
+  /** Waits until so many match, oldest first; fails after ten seconds. */
   matchingRecords(count: number, matches: (record: AuditRecord) => boolean): Promise<AuditRecord[]>;
   metrics(): Promise<string>;
+  /** `/status`. */
+  status(): Promise<GatewayStatus>;
   close(): Promise<void>;
+}
+
+/** What tests ask of `/status`. */
+export interface GatewayStatus {
+  readonly openRequests: number;
+  readonly policy: string;
 }
 
 /** One line of the audit file. */
@@ -84,20 +94,15 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     throw error;
   });
   const adminPort = gateway.adminAddress.port;
-  async function records(): Promise<AuditRecord[]> {
-    const text = await readFile(join(directory, 'audit.jsonl'), 'utf8');
-    return text
-      .split('\n')
-      .filter(Boolean)
-      .map((line) => JSON.parse(line) as AuditRecord);
-  }
+  const admin = (path: string) => fetch(`http://127.0.0.1:${adminPort}${path}`);
+  const records = () => readJsonLines<AuditRecord>(join(directory, 'audit.jsonl'));
   async function matchingRecords(count: number, matches: (record: AuditRecord) => boolean): Promise<AuditRecord[]> {
-    for (let attempt = 0; attempt < 500; attempt++) {
-      const found = (await records()).filter(matches);
-      if (found.length >= count) return found;
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    throw new Error(count === 1 ? 'no such audit record came' : `no ${count} such audit records came`);
+    let found: AuditRecord[] = [];
+    await until(async () => {
+      found = (await records()).filter(matches);
+      return found.length >= count;
+    }, `${count} such audit record(s)`);
+    return found;
   }
   return {
     gateway,
@@ -112,7 +117,8 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     write: (name, content) => writeFile(join(directory, name), content),
     record: async (matches) => (await matchingRecords(1, matches))[0]!,
     matchingRecords,
-    metrics: async () => (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text(),
+    metrics: async () => (await admin('/metrics')).text(),
+    status: async () => (await admin('/status')).json() as Promise<GatewayStatus>,
     async close() {
       await gateway.close();
       await rm(directory, { recursive: true, force: true });

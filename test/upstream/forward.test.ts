@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import type { ForwardOptions, ForwardResult } from '../../src/upstream/forward.ts';
 import { createUpstream } from '../../src/upstream/upstream.ts';
 import { ask, configOf, open, startForwarder } from '../support/forwarder.ts';
+import { until, untilAtRest } from '../support/until.ts';
 import { faults, type RawReply, type Reply, startRawUpstream, startUpstream } from '../support/upstream.ts';
 
 type Options = ForwardOptions & {
@@ -167,11 +168,8 @@ async function readsLate(t: Test, options: Options): Promise<void> {
   };
   const { forwarder } = await behind(t, reply, options);
   const answer = await open(forwarder.port);
-  let before = -1;
-  while (before !== written || written === 0) {
-    before = written;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  await until(() => written > 0);
+  await untilAtRest(() => written, 'the upstream');
   t.ok(written < total / 2, `${written} bytes are somewhere on the way`);
   let received = 0;
   for await (const chunk of answer) received += chunk.length;
@@ -361,8 +359,4 @@ t.test('an unusable file is refused when the upstream is made', (t) => {
 
 function digest(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }

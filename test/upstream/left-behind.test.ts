@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import type { GatewayError } from '../../src/errors.ts';
 import type { ForwardResult } from '../../src/upstream/forward.ts';
 import { ask, configOf, open, startForwarder } from '../support/forwarder.ts';
+import { until, untilAtRest } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 async function behind(t: Test, upstreamOptions: object = {}) {
@@ -57,7 +58,8 @@ t.test('a client that leaves in the middle of a stream: the rest is read, also w
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   // More than the buffers on the way hold: the upstream is paused when the client goes.
   response.write(`data: ${'x'.repeat(30_000_000)}\n\n`);
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await untilAtRest(() => response.writableLength, 'the upstream');
+  t.ok(response.writableLength > 0, 'it is paused');
   const result = await leave(scene);
   t.match(result, { ...aborted, status: 200 });
   response.end('data: last\n\n');
@@ -155,7 +157,3 @@ t.test('a stream that answers a GET may go on for ever, but no event of it may b
   t.match(forwarder.results, [{ outcome: 'failed', failure: 'too_large' }]);
   t.ok((forwarder.results[0] as ForwardResult).bytes > 10_000, 'what came before passed');
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
-}

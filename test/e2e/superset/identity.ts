@@ -26,12 +26,12 @@ export function identityTests(world: World): void {
   });
 
   test('without the scope the gateway refuses the query, and Superset hears nothing', async () => {
-    const before = superset.actions();
+    const before = await superset.countActions();
     const called = await world.call(await keycloak.personToken('bob', viewing), 'execute_sql', countSales);
     assert.equal(called.error?.data?.code, 'insufficient_scope');
     const record = await world.gateway.record(({ id }) => id === called.answer.id);
     assert.deepEqual(record.scopes?.missing, ['queries:execute']);
-    assert.equal(superset.actions().length, before.length);
+    assert.equal(await superset.countActions(), before);
   });
 
   test('with the scope the gateway lets the same person through, and Superset refuses the role', async () => {
@@ -48,18 +48,18 @@ export function identityTests(world: World): void {
       [await keycloak.clientToken(reporting, viewing), 'service-account-reporting_tool'],
       [world.keys.reporting, 'reporting_tool'],
     ];
-    const before = superset.actions().length;
+    const before = await superset.countActions();
     for (const [credential, name] of calls) {
       const { text } = await world.call(credential, 'get_instance_info');
       assert.match(text, new RegExp(`"username":\\s*"${name}"`));
     }
-    const named = superset
-      .actions()
-      .slice(before)
-      .filter(({ action, tool }) => action === 'mcp_tool_call' && tool === 'get_instance_info')
-      .map(({ username }) => username);
+    const logged = await superset.actionsSince(
+      before,
+      calls.length,
+      ({ action, tool }) => action === 'mcp_tool_call' && tool === 'get_instance_info',
+    );
     assert.deepEqual(
-      named,
+      logged.map(({ username }) => username),
       calls.map(([, name]) => name),
     );
   });

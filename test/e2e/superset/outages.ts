@@ -2,8 +2,9 @@
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
 import { decodeProtectedHeader } from 'jose';
+import { until } from '../../support/until.ts';
 import { agent } from './keycloak.ts';
-import { until, type World } from './world.ts';
+import type { World } from './world.ts';
 
 const viewing = 'dashboards:read';
 

@@ -14,14 +14,11 @@ export function stockTests(world: World): void {
     await world.gateway.reload(world.yaml.replace(`127.0.0.1:${ports.mcp}`, `127.0.0.1:${port}`));
     try {
       const token = await keycloak.personToken('alice', 'dashboards:read');
-      const before = superset.actions().length;
+      const before = await superset.countActions();
       const called = await world.call(token, 'get_instance_info');
       assert.match(called.text, /"username":\s*"bob"/);
-      const logged = superset
-        .actions()
-        .slice(before)
-        .find(({ action }) => action === 'mcp_tool_call');
-      assert.equal(logged?.username, undefined, "6.1.0's own log names nobody");
+      const [logged] = await superset.actionsSince(before, 1, ({ action }) => action === 'mcp_tool_call');
+      assert.equal(logged!.username, undefined, "6.1.0's own log names nobody");
       const record = await world.gateway.record(({ id }) => id === called.answer.id);
       assert.equal(record.principal?.clientId, 'ai_agent_prod');
       const refused = await world.call(token, 'execute_sql', { request: { database_id: 1, sql: 'SELECT 1' } });

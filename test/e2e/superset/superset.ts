@@ -2,6 +2,7 @@
 import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { until, untilAtRest } from '../../support/until.ts';
 import type { Daemon, Daemons } from './daemons.ts';
 import type { Installation } from './install.ts';
 
@@ -17,8 +18,10 @@ export interface SupersetOptions {
 
 export interface Superset {
   readonly databaseFile: string;
-  /** What Superset's action log holds, oldest first. */
-  actions(): Action[];
+  /** How many entries Superset's action log holds, once it has come to rest: an entry may be written after the answer. */
+  countActions(): Promise<number>;
+  /** Waits for so many entries that match beyond the first `before` ones; yields those, oldest first. */
+  actionsSince(before: number, count: number, matches: (action: Action) => boolean): Promise<Action[]>;
   /** `superset mcp run`; `env` is added. Resolves when it answers, or has ended. */
   startMcp(port: number, options?: { readonly env?: NodeJS.ProcessEnv; readonly mayEnd?: boolean }): Promise<Daemon>;
   startWeb(port: number, options?: { readonly env?: NodeJS.ProcessEnv }): Promise<Daemon>;
@@ -31,6 +34,8 @@ export interface Action {
   readonly action: string;
   readonly tool: string | undefined;
 }
+
+const patienceMs = 60_000;
 
 export function prepareSuperset({ daemons, installation, folder, keySet, issuer }: SupersetOptions): Superset {
   mkdirSync(folder, { recursive: true });
@@ -51,7 +56,23 @@ export function prepareSuperset({ daemons, installation, folder, keySet, issuer 
   const command = (name: string) => join(installation.bin, name);
   return {
     databaseFile,
-    actions: () => readActions(databaseFile),
+    async countActions() {
+      const count = () => readActions(databaseFile).length;
+      await untilAtRest(count, "Superset's action log");
+      return count();
+    },
+    async actionsSince(before, count, matches) {
+      let found: Action[] = [];
+      await until(
+        () => {
+          found = readActions(databaseFile).slice(before).filter(matches);
+          return found.length >= count;
+        },
+        `${count} entries of Superset's action log`,
+        patienceMs,
+      );
+      return found;
+    },
     startMcp: (port, options = {}) =>
       daemons.start({
         name: 'superset mcp run',

@@ -3,8 +3,9 @@ import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
 import { toolCall } from '../../support/client.ts';
 import { holdStream } from '../../support/event-stream.ts';
+import { until } from '../../support/until.ts';
 import { startRecorder } from './recorder.ts';
-import { until, type World } from './world.ts';
+import type { World } from './world.ts';
 
 /** Keeps SQLite busy for about a second each. 6.1.0 runs it on its one event loop. */
 const slowly = (seconds: number) => ({

@@ -163,12 +163,3 @@ export function readAnswer(answer: ClientAnswer): Called {
     text: content.map(({ text = '' }) => text).join(''),
   };
 }
-
-/** Asks until it holds; fails after a minute. */
-export async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
-  for (const deadline = Date.now() + 60_000; Date.now() < deadline; ) {
-    if (await holds()) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`it never came that ${what}`);
-}

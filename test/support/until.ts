@@ -1,0 +1,27 @@
+// Waiting for a condition, within a bound.
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Looks again and again until it holds. Throws an Error that says `what` when it does not come about within `timeoutMs`. */
+export async function until(
+  holds: () => boolean | Promise<boolean>,
+  what = String(holds),
+  timeoutMs = 10_000,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await delay(5);
+  }
+}
+
+/** Waits until a number has stayed the same for a while. */
+export async function untilAtRest(value: () => number, what: string): Promise<void> {
+  let last = Number.NaN;
+  let looks = 0;
+  await until(() => {
+    const current = value();
+    looks = current === last ? looks + 1 : 0;
+    last = current;
+    return looks === 20;
+  }, `${what} comes to rest`);
+}
