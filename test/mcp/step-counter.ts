@@ -1,4 +1,4 @@
-// Counts what the message reader does, in a thread of its own: how often each block of its code ran, as V8's precise coverage tells. No clock.
+// Step counter for the message reader, in a thread of its own: how often each block of its code ran, by V8's precise coverage. No clock.
 import { once } from 'node:events';
 import { Session } from 'node:inspector/promises';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
@@ -6,7 +6,7 @@ import { GatewayError } from '../../src/errors.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';
 
 export interface StepCounter {
-  /** The blocks run by `readMessage`, whether it accepts the body or refuses it. */
+  /** The blocks run by `readMessage`, whether it accepts the body or refuses it. Rejects where the coverage holds no block of the reader. */
   count(body: string): Promise<number>;
   close(): Promise<void>;
 }
@@ -17,6 +17,7 @@ export function startStepCounter(): StepCounter {
     async count(body) {
       worker.postMessage(body);
       const [steps] = (await once(worker, 'message')) as [number];
+      if (steps === 0) throw new Error('the coverage holds no block of the reader');
       return steps;
     },
     async close() {
