@@ -25,19 +25,37 @@ export interface AuditRuntime {
   readonly files?: FileCalls;
 }
 
+/** Sinks of another configuration, open and not yet in use. Exactly one of the two is called. */
+export interface PreparedSinks {
+  /** Goes over to them, which cannot fail: sinks that stay keep their chain, those that go are written out and closed. */
+  commit(): void;
+  /** Closes what was opened for it. */
+  dispose(): Promise<void>;
+}
+
 export interface ReconfigurableAuditLog extends AuditLog {
   /**
-   * Goes over to another configuration: new sinks are opened first, and when one cannot be opened this throws and all
-   * stays as it was; sinks that stay keep their chain; those that go are written out and closed.
+   * Opens what another configuration needs beside the sinks in use, which stay as they are. Throws an error that names the key when a required
+   * sink cannot be opened, or when `signal` is aborted; then nothing is left open.
    */
-  reconfigure(config: AuditConfig): Promise<void>;
+  prepare(config: AuditConfig, signal?: AbortSignal): Promise<PreparedSinks>;
+  /** Why a required sink takes no records, with its key; undefined while all of them do. */
+  problem(): string | undefined;
+}
+
+/** A target of a prepared configuration. */
+interface Opened {
+  readonly key: string;
+  readonly target: SinkTarget | FileTarget;
+  /** Why it could not be opened, where it is not required. */
+  readonly openError: unknown;
 }
 
 /** One sink in use, and how to give it new options. */
-interface Mounted {
-  readonly key: string;
+interface Mounted extends Pick<Opened, 'key' | 'target'> {
+  /** Where the configuration names it. */
+  readonly at: string;
   readonly sink: Sink;
-  readonly target: SinkTarget | FileTarget;
   readonly required: boolean;
 }
 
@@ -49,13 +67,19 @@ interface State {
 }
 
 /**
- * Opens every sink. Throws an error for the operator when a required one cannot be opened; one with `required: false`
- * is tried again in the background.
+ * Opens every sink. Throws an error that names the key when a required one cannot be opened, or when `signal` is aborted; one with
+ * `required: false` is tried again in the background.
  */
-export async function createAuditLog(config: AuditConfig, runtime: AuditRuntime): Promise<ReconfigurableAuditLog> {
+export async function createAuditLog(
+  config: AuditConfig,
+  runtime: AuditRuntime,
+  signal?: AbortSignal,
+): Promise<ReconfigurableAuditLog> {
   const { instance, log, now } = runtime;
   const encode = createEventEncoder(instance);
-  let state = await mountAll(config, []);
+  let state = stateOf([], config.onFailure);
+  /** Sinks that are gone from the configuration, by their key, until they are closed. */
+  const closing = new Map<string, Promise<void>>();
   let closed = false;
 
   function write(event: AuditEvent, urgency: Urgency = 'now'): Promise<void> {
@@ -68,11 +92,12 @@ export async function createAuditLog(config: AuditConfig, runtime: AuditRuntime)
         new GatewayError('audit_unavailable', 'The request could not be recorded.', { cause: error }),
       );
     }
-    for (const sink of optional) sink.append(body, urgency);
+    const kept = event.stage === 'config';
+    for (const sink of optional) sink.append(body, urgency, kept);
     const written =
       required.length === 1 && required[0] !== undefined
-        ? required[0].append(body, urgency)
-        : Promise.all(required.map((sink) => sink.append(body, urgency))).then(ignore);
+        ? required[0].append(body, urgency, kept)
+        : Promise.all(required.map((sink) => sink.append(body, urgency, kept))).then(ignore);
     if (onFailure === 'continue') return written.catch(ignore);
     if (required.length !== 1) written.catch(ignore);
     return written;
@@ -83,44 +108,73 @@ export async function createAuditLog(config: AuditConfig, runtime: AuditRuntime)
     return encode({ id: randomUUID(), time: now(), stage: 'config', policy: runtime.policy(), ...event });
   }
 
-  async function mountAll(next: AuditConfig, old: readonly Mounted[]): Promise<State> {
-    const mounted: Mounted[] = [];
+  async function prepare(next: AuditConfig, signal?: AbortSignal): Promise<PreparedSinks> {
+    if (closed) throw new Error('the audit log is closed');
+    const opened: Opened[] = [];
+    const dispose = async () => {
+      await Promise.all(opened.map(({ target }) => target.close().catch(ignore)));
+    };
     try {
-      for (const sink of next.sinks) {
+      for (const [index, sink] of next.sinks.entries()) {
         const key = keyOf(sink);
-        if (mounted.some((each) => each.key === key)) throw new Error(`audit: two sinks write to ${key}`);
-        const kept = old.find((each) => each.key === key);
-        mounted.push(kept === undefined ? await mount(sink, next, key) : { ...kept, required: sink.required });
+        if (next.sinks.findIndex((each) => keyOf(each) === key) < index) {
+          throw new Error(`${placeOf(sink, index)}: another sink writes to ${key}`);
+        }
+        if (state.mounted.some((each) => each.key === key)) continue;
+        await closing.get(key);
+        opened.push(await open(sink, placeOf(sink, index), signal));
       }
     } catch (error) {
-      const fresh = mounted.filter((each) => !old.some((one) => one.key === each.key));
-      await Promise.all(fresh.map((each) => each.sink.close()));
+      await dispose();
       throw error;
     }
-    return {
-      mounted,
-      required: mounted.filter((each) => each.required).map((each) => each.sink),
-      optional: mounted.filter((each) => !each.required).map((each) => each.sink),
-      onFailure: next.onFailure,
-    };
+    return { commit: () => commit(next, opened), dispose };
   }
 
-  async function mount(sink: SinkConfig, next: AuditConfig, key: string): Promise<Mounted> {
-    const target = sinkTypeOf(sink).create(sink, { ...runtime, record });
+  async function open(sink: SinkConfig, at: string, signal: AbortSignal | undefined): Promise<Opened> {
+    const target = sinkTypeOf(sink).create(sink, { ...runtime, record, signal });
     let openError: unknown;
     try {
       await target.open();
     } catch (error) {
       await target.close().catch(ignore);
-      if (sink.required)
-        throw new Error(`audit: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      if (sink.required || signal?.aborted) throw new Error(`${at}: ${messageOf(error)}`, { cause: error });
       openError = error;
     }
+    return { key: keyOf(sink), target, openError };
+  }
+
+  function commit(next: AuditConfig, opened: readonly Opened[]): void {
+    const before = state.mounted;
+    const mounted = next.sinks.map((config, index): Mounted => {
+      const key = keyOf(config);
+      const place = { at: placeOf(config, index), required: config.required };
+      const fresh = opened.find((each) => each.key === key);
+      if (fresh !== undefined) return { ...fresh, ...place, sink: start(config, fresh, next.timeout) };
+      const kept = before.find((each) => each.key === key)!;
+      kept.sink.setTimeoutMs(next.timeout);
+      if ('configure' in kept.target && config.type === 'file') kept.target.configure(config);
+      return { ...kept, ...place };
+    });
+    state = stateOf(mounted, next.onFailure);
+    for (const { key, sink } of before) {
+      if (mounted.some((each) => each.key === key)) continue;
+      const ending = sink
+        .close()
+        .catch((error: unknown) => log.error({ sink: key, err: error }, 'audit sink not closed'));
+      closing.set(
+        key,
+        ending.finally(() => closing.delete(key)),
+      );
+    }
+  }
+
+  function start({ type }: SinkConfig, { key, target, openError }: Opened, timeoutMs: number): Sink {
     const options = {
-      name: sink.type,
+      name: type,
       label: key,
       target,
-      timeoutMs: next.timeout,
+      timeoutMs,
       tickMs: runtime.tickMs ?? 1000,
       recoveryRecord: (missed: number, since: number) =>
         record({ reason: 'recovered', detail: { sink: key, missed, since: new Date(since).toISOString() } }),
@@ -128,31 +182,41 @@ export async function createAuditLog(config: AuditConfig, runtime: AuditRuntime)
       log,
       observe: runtime.observe,
     };
-    return { key, sink: createSink(options, openError), target, required: sink.required };
+    return createSink(options, openError);
   }
 
-  async function reconfigure(next: AuditConfig): Promise<void> {
-    if (closed) throw new Error('the audit log is closed');
-    const before = state.mounted;
-    state = await mountAll(next, before);
-    for (const { key, sink, target } of state.mounted) {
-      sink.setTimeoutMs(next.timeout);
-      const options = next.sinks.find((each) => keyOf(each) === key);
-      if ('configure' in target && options?.type === 'file') target.configure(options);
-    }
-    const gone = before.filter((each) => !state.mounted.some((one) => one.key === each.key));
-    await Promise.all(gone.map((each) => each.sink.close()));
-  }
-
+  (await prepare(config, signal)).commit();
   return {
     write,
+    prepare,
     healthy: () => state.required.every((sink) => sink.healthy()),
-    reconfigure,
+    problem() {
+      const failed = state.mounted.find(({ required, sink }) => required && !sink.healthy());
+      return failed && `${failed.at}: ${failed.sink.problem()}`;
+    },
     async close() {
       closed = true;
-      await Promise.all(state.mounted.map((each) => each.sink.close()));
+      await Promise.all([...state.mounted.map((each) => each.sink.close()), ...closing.values()]);
     },
   };
+}
+
+function stateOf(mounted: readonly Mounted[], onFailure: AuditConfig['onFailure']): State {
+  return {
+    mounted,
+    required: mounted.filter((each) => each.required).map((each) => each.sink),
+    optional: mounted.filter((each) => !each.required).map((each) => each.sink),
+    onFailure,
+  };
+}
+
+/** The key of the configuration that an error about a sink names. */
+function placeOf(sink: SinkConfig, index: number): string {
+  return `audit.sinks[${index}]${'path' in sink ? '.path' : ''}`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function keyOf(sink: SinkConfig): string {

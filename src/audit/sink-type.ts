@@ -23,6 +23,8 @@ export interface TargetRuntime {
   readonly files?: FileCalls | undefined;
   /** The descriptor of the stdout sink. Default 1. */
   readonly stdoutFd?: number | undefined;
+  /** Ends the first opening where that has to wait. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What the check of one sink may ask and say. */

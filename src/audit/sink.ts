@@ -41,10 +41,13 @@ export interface Sink {
   readonly name: string;
   /**
    * Resolves when the line is written; rejects with `audit_unavailable` when it is not written in time. Lines are written
-   * in the order of the calls. The promise is shared by all lines of one write, and may be ignored.
+   * in the order of the calls. The promise is shared by all lines of one write, and may be ignored. A line that is `kept` and could not be
+   * written is written when the target works again, before any later line.
    */
-  append(body: string, urgency?: Urgency): Promise<void>;
+  append(body: string, urgency?: Urgency, kept?: boolean): Promise<void>;
   healthy(): boolean;
+  /** Why it is not healthy; undefined while it is. */
+  problem(): string | undefined;
   setTimeoutMs(timeoutMs: number): void;
   /** Writes what is queued, bounded by the timeout, and closes the target. */
   close(): Promise<void>;
@@ -59,6 +62,8 @@ const gatherMs = 5;
 /** A failed target is tried again this many times as often as a sound one is looked after. */
 const retriesPerTick = 4;
 const maxQueueLength = 16 * 1024 * 1024;
+/** More lines than this are not kept for a target that does not work. */
+const maxOwed = 1000;
 
 /** Starts a sink over a target that `open` has already been tried on; `openError` is what that ended in. */
 export function createSink(options: SinkOptions, openError?: unknown): Sink {
@@ -77,7 +82,9 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
   let closing = false;
   let whenIdle: (() => void) | undefined;
   let opened = openError === undefined;
-  let failure: { readonly since: number; missed: number } | undefined;
+  let failure: { readonly since: number; readonly error: unknown; missed: number } | undefined;
+  /** Lines that go before all others, since they could not be written when it was their turn. */
+  let owed: string[] = [];
 
   if (openError !== undefined) fail(openError);
   let beats = 0;
@@ -89,16 +96,18 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
   }, options.tickMs / retriesPerTick);
   ticker.unref();
 
-  function append(body: string, urgency: Urgency = 'now'): Promise<void> {
-    if (closing) return refused('the audit log is closed');
-    if (stuck) return refused('an earlier write has not returned');
-    if (queueLength + body.length > maxQueueLength) return refused('the queue is full');
+  function append(body: string, urgency: Urgency = 'now', kept = false): Promise<void> {
+    const retained = kept ? [body] : [];
+    if (closing) return refused('the audit log is closed', []);
+    if (stuck) return refused('an earlier write has not returned', retained);
+    if (queueLength + body.length > maxQueueLength) return refused('the queue is full', retained);
     let batch = queue.at(-1);
     if (batch === undefined || batch.length >= maxBatchLength) {
       batch = openBatch(timeoutMs, expire);
       queue.push(batch);
     }
     batch.bodies.push(body);
+    if (kept) batch.kept.push(body);
     appended += 1;
     batch.length += body.length;
     queueLength += body.length;
@@ -170,19 +179,23 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
     }
     if (failure === undefined) return target.write(bodies);
     const told = failure.missed;
-    await target.write([options.recoveryRecord(told, failure.since), ...bodies]);
+    const due = owed.length;
+    await target.write([options.recoveryRecord(told, failure.since), ...owed, ...bodies]);
+    owed = owed.slice(due);
+    observe?.written(name, due);
     log.warn({ sink: options.label, missed: told }, 'audit sink works again');
-    failure = failure.missed > told ? { since: failure.since, missed: failure.missed - told } : undefined;
+    failure = failure.missed > told || owed.length > 0 ? { ...failure, missed: failure.missed - told } : undefined;
   }
 
   function settle(batch: Batch, error: unknown): void {
     clearTimeout(batch.timer);
+    if (error !== undefined) owe(batch.kept);
     if (batch.expired) return;
     if (error === undefined) {
       observe?.written(name, batch.bodies.length);
       batch.resolve();
     } else {
-      miss(batch.bodies.length);
+      miss(batch.bodies.length, batch.kept.length);
       batch.reject(unavailable(error));
     }
   }
@@ -201,15 +214,18 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
       if (batch.expired) continue;
       batch.expired = true;
       clearTimeout(batch.timer);
-      miss(batch.bodies.length);
+      miss(batch.bodies.length, batch.kept.length);
+      // What is out may still be written.
+      if (batch !== current) owe(batch.kept);
       batch.reject(refusal);
     }
   }
 
-  function refused(why: string): Promise<void> {
+  function refused(why: string, kept: readonly string[]): Promise<void> {
     const error = new Error(why);
     if (!closing) fail(error);
-    miss(1);
+    miss(1, kept.length);
+    owe(kept);
     const promise = Promise.reject(unavailable(error));
     promise.catch(ignore);
     return promise;
@@ -217,20 +233,28 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
 
   function fail(error: unknown): void {
     if (failure !== undefined) return;
-    failure = { since: now(), missed: 0 };
+    failure = { since: now(), error, missed: 0 };
     log.error({ sink: options.label, err: error }, 'audit sink failed; trying again until it works');
   }
 
-  function miss(records: number): void {
+  /** `kept` of them are only late. */
+  function miss(records: number, kept: number): void {
     observe?.failed(name, records);
-    if (failure !== undefined) failure.missed += records;
+    if (failure !== undefined) failure.missed += records - kept;
+  }
+
+  function owe(bodies: readonly string[]): void {
+    owed.push(...bodies);
+    if (failure !== undefined) failure.missed += Math.max(0, owed.length - maxOwed);
+    owed.splice(maxOwed);
   }
 
   async function close(): Promise<void> {
     if (closing) return;
     closing = true;
     clearInterval(ticker);
-    if (queue.length > 0) start();
+    tickDue ||= owed.length > 0;
+    if (queue.length > 0 || tickDue) start();
     if (running) {
       const { promise, resolve } = Promise.withResolvers<void>();
       whenIdle = resolve;
@@ -245,6 +269,7 @@ export function createSink(options: SinkOptions, openError?: unknown): Sink {
     name,
     append,
     healthy: () => failure === undefined,
+    problem: () => failure && (failure.error instanceof Error ? failure.error.message : String(failure.error)),
     setTimeoutMs: (next) => {
       timeoutMs = next;
     },
@@ -256,6 +281,8 @@ function ignore(): void {}
 
 export interface Batch {
   readonly bodies: string[];
+  /** Those of them that are written later if they cannot be written now. */
+  readonly kept: string[];
   readonly promise: Promise<void>;
   readonly resolve: () => void;
   readonly reject: (error: GatewayError) => void;
@@ -272,7 +299,7 @@ export function openBatch(timeoutMs: number, expire: (late: Batch) => void): Bat
   promise.catch(ignore);
   // An answer that came while the event loop was held up is seen before the timeout is judged.
   const timer = setTimeout(() => setImmediate(expire, batch), timeoutMs);
-  const batch: Batch = { bodies: [], promise, resolve, reject, timer, length: 0, expired: false };
+  const batch: Batch = { bodies: [], kept: [], promise, resolve, reject, timer, length: 0, expired: false };
   return batch;
 }
 

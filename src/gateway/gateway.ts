@@ -141,8 +141,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       const snapshot = compileSnapshot(next, authnRuntime, runtime.snapshot);
       const nextLists = revocationListExpiries(next);
       const updateListener = prepareListener(server, next.config.server, next.files);
-      await audit.reconfigure(next.config.audit);
+      const sinks = await audit.prepare(next.config.audit);
       updateListener();
+      sinks.commit();
       const previous = runtime.snapshot;
       runtime.snapshot = snapshot;
       startAuthenticators(snapshot.authenticators);

@@ -141,7 +141,7 @@ t.test('a write that does not return fails its callers in time, and those after 
   await t.rejects(stuck, { code: 'audit_unavailable' });
   await t.rejects(queued, { code: 'audit_unavailable' });
   t.equal(log.healthy(), false);
-  await log.reconfigure(configOf([fileSink(path)], { timeout: 3_600_000 }));
+  (await log.prepare(configOf([fileSink(path)], { timeout: 3_600_000 }))).commit();
   // They would now wait for an hour, if they waited.
   for (let index = 0; index < 50; index += 1) await t.rejects(log.write(eventOf('r4')), { code: 'audit_unavailable' });
   hang = false;
@@ -320,3 +320,29 @@ t.test('a promise nobody looks at never becomes an unhandled rejection', async (
   await new Promise(setImmediate);
   t.pass('still alive');
 });
+
+t.test(
+  'config records that could not be written are written when the sink works again, and are not counted as missed',
+  async (t) => {
+    const path = join(t.testdir({}), 'audit.jsonl');
+    const { counts, observe } = counting();
+    let full = false;
+    const files = calls((fd, buffer, offset, length, position, done) =>
+      full ? done(failing('ENOSPC')) : fs.write(fd, buffer, offset, length, position, done),
+    );
+    const log = await openLog(configOf([fileSink(path)]), { files, observe });
+    t.equal(log.problem(), undefined);
+    full = true;
+    await t.rejects(log.write(eventOf('r1')), { code: 'audit_unavailable' });
+    for (const id of ['c1', 'c2'])
+      await t.rejects(log.write(eventOf(id, { stage: 'config' })), { code: 'audit_unavailable' });
+    t.equal(log.problem(), 'audit.sinks[0].path: ENOSPC: injected');
+    full = false;
+    await until(() => log.healthy(), 'healthy again');
+    await log.write(eventOf('r2'));
+    await log.close();
+    t.match(linesOf(path), [{ reason: 'recovered', detail: { missed: 1 } }, { id: 'c1' }, { id: 'c2' }, { id: 'r2' }]);
+    t.equal(await breakOf(path), undefined);
+    t.match(counts, { written: 3, failed: 3 });
+  },
+);

@@ -81,12 +81,12 @@ t.test('a new configuration opens what is new first, keeps what stays, and close
   const log = await openLog(configOf([fileSink(stays), fileSink(goes)]));
   await log.write(eventOf('r1'));
   const pending = Array.from({ length: 100 }, (_, index) => log.write(eventOf(`p${index}`)));
-  await log.reconfigure(configOf([fileSink(comes), fileSink(stays)]));
+  (await log.prepare(configOf([fileSink(comes), fileSink(stays)]))).commit();
   await Promise.all(pending);
   await log.write(eventOf('r2'));
-  t.notOk(fs.existsSync(`${goes}.lock`));
+  await until(() => !fs.existsSync(`${goes}.lock`), 'what goes is closed');
   await log.close();
-  await t.rejects(log.reconfigure(configOf([fileSink(stays)])), { message: /closed/ });
+  await t.rejects(log.prepare(configOf([fileSink(stays)])), { message: /closed/ });
   t.equal(requestIds(stays).length, 102);
   t.equal(requestIds(goes).length, 101);
   t.strictSame(requestIds(comes), ['r2']);
@@ -99,7 +99,7 @@ t.test('a sink that cannot be opened leaves the old configuration whole', async 
   const [old, fresh] = [join(directory, 'old.jsonl'), join(directory, 'fresh.jsonl')];
   const log = await openLog(configOf([fileSink(old)]));
   const bad = configOf([fileSink(fresh), fileSink(join(directory, 'obstacle', 'audit.jsonl'))]);
-  await t.rejects(log.reconfigure(bad), { message: /^audit: .*obstacle/ });
+  await t.rejects(log.prepare(bad), { message: /^audit\.sinks\[1\]\.path: .*obstacle/ });
   await log.write(eventOf('r1'));
   t.equal(log.healthy(), true);
   t.notOk(fs.existsSync(`${fresh}.lock`), 'what had been opened is closed');
@@ -107,11 +107,47 @@ t.test('a sink that cannot be opened leaves the old configuration whole', async 
   t.strictSame(requestIds(old), ['r1']);
 });
 
+t.test('a prepared configuration that is disposed of leaves nothing behind', async (t) => {
+  const directory = t.testdir({});
+  const [old, fresh] = [join(directory, 'old.jsonl'), join(directory, 'new/folder/fresh.jsonl')];
+  const log = await openLog(configOf([fileSink(old)]));
+  const prepared = await log.prepare(configOf([fileSink(fresh), fileSink(old, { required: false })]));
+  t.ok(fs.existsSync(`${fresh}.lock`), 'it is open');
+  await log.write(eventOf('r1'));
+  await prepared.dispose();
+  await log.write(eventOf('r2'));
+  t.strictSame(fs.readdirSync(directory).sort(), ['old.jsonl', 'old.jsonl.lock']);
+  await log.close();
+  t.strictSame(requestIds(old), ['r1', 'r2']);
+});
+
+t.test('a prepared sink that is disposed of keeps a file that was there as it was', async (t) => {
+  const directory = t.testdir({ 'fresh.jsonl': '' });
+  const [old, fresh] = [join(directory, 'old.jsonl'), join(directory, 'fresh.jsonl')];
+  const log = await openLog(configOf([fileSink(old)]));
+  await (await log.prepare(configOf([fileSink(fresh)]))).dispose();
+  t.equal(fs.readFileSync(fresh, 'utf8'), '');
+  t.notOk(fs.existsSync(`${fresh}.lock`));
+  await log.close();
+});
+
+t.test('preparing ends when it is told to while it waits for a lock', async (t) => {
+  const directory = t.testdir({ 'fresh.jsonl.lock': 'of a process in another container' });
+  const log = await openLog(configOf([fileSink(join(directory, 'old.jsonl'))]));
+  const stop = new AbortController();
+  const prepared = log.prepare(configOf([fileSink(join(directory, 'fresh.jsonl'))]), stop.signal);
+  stop.abort();
+  await t.rejects(prepared, { message: /^audit\.sinks\[0\]\.path: / });
+  await log.close();
+});
+
 t.test('new limits of a file apply without opening it again', async (t) => {
   const path = join(t.testdir({}), 'audit.jsonl');
   const log = await openLog(configOf([fileSink(path)]));
   await log.write(eventOf('r1'));
-  await log.reconfigure(configOf([fileSink(path, { rotateAt: 100, keepFor: dayMs })], { onFailure: 'continue' }));
+  (
+    await log.prepare(configOf([fileSink(path, { rotateAt: 100, keepFor: dayMs })], { onFailure: 'continue' }))
+  ).commit();
   await log.write(eventOf('r2'));
   await log.close();
   t.strictSame(requestIds(path), ['r2'], 'r1 was rotated away');
@@ -131,7 +167,7 @@ t.test('a sink made optional no longer decides about health or requests', async 
   const log = await openLog(configOf([fileSink(path)]), { files });
   await t.rejects(log.write(eventOf('r1')), { code: 'audit_unavailable' });
   t.equal(log.healthy(), false);
-  await log.reconfigure(configOf([fileSink(path, { required: false })]));
+  (await log.prepare(configOf([fileSink(path, { required: false })]))).commit();
   await log.write(eventOf('r2'));
   await until(() => log.healthy(), 'health does not ask it');
   await log.close();

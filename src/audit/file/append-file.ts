@@ -74,16 +74,21 @@ function promised<T>(call: (done: (error: NodeJS.ErrnoException | null, result?:
 
 function ignore(): undefined {}
 
-/** Like `mkdir -p`. Node's own recursive form never returns on file systems that refuse new directories with ENOENT, such as /proc. */
-export async function createDirectory(path: string): Promise<void> {
+/**
+ * Like `mkdir -p`; yields what was created, outermost first. Node's own recursive form never returns on file systems that refuse new directories
+ * with ENOENT, such as /proc.
+ */
+export async function createDirectory(path: string): Promise<string[]> {
   try {
     await mkdir(path, { mode: 0o750 });
+    return [path];
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return;
+    if (code === 'EEXIST') return [];
     const parent = dirname(path);
     if (code !== 'ENOENT' || parent === path) throw error;
-    await createDirectory(parent);
+    const created = await createDirectory(parent);
     await mkdir(path, { mode: 0o750 });
+    return [...created, path];
   }
 }

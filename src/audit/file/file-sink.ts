@@ -1,6 +1,6 @@
 // Audit lines in a file: opened for append, locked, chained over restarts and rotations, cut back after a failed write.
 import fs from 'node:fs';
-import { rename, stat, truncate, unlink } from 'node:fs/promises';
+import { rename, rmdir, stat, truncate, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { duration, filePath, positiveSize } from '../../config/schema/values.ts';
@@ -55,7 +55,7 @@ const noInode = -1;
 const scratchBytes = 256 * 1024;
 
 function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): FileTarget {
-  const { record, now, log, files = fs } = runtime;
+  const { record, now, log, signal, files = fs } = runtime;
   const { path } = initial;
   /** Where lines are put together; one write at a time uses it. */
   const scratch = Buffer.allocUnsafeSlow(scratchBytes);
@@ -74,10 +74,13 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): File
   let syncOwed = false;
   let rotationRetryAt = 0;
   let retentionDueAt = 0;
+  /** What the first opening created. */
+  let created: { file: boolean; directories: readonly string[] } = { file: false, directories: [] };
 
   async function openTarget(): Promise<void> {
-    await createDirectory(dirname(path));
-    lock ??= await acquireLock(path);
+    const directories = await createDirectory(dirname(path));
+    if (directories.length > 0) created = { ...created, directories };
+    lock ??= await acquireLock(path, { signal });
     if (head === undefined) await start();
     else await reopen();
     await write([]);
@@ -85,6 +88,7 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): File
 
   async function start(): Promise<void> {
     const rotated = await listRotated(path);
+    created = { ...created, file: !fs.existsSync(path) };
     const found = (await adopt()).head;
     const newest = rotated.at(-1);
     head = found ?? (newest === undefined ? undefined : await lastHead(newest.path)) ?? genesis;
@@ -242,12 +246,17 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): File
     }
   }
 
+  /** An opening that came to nothing leaves nothing behind. */
   async function close(): Promise<void> {
     await syncing;
+    const isEmpty = file?.size() === 0;
     await sync(file, true);
     file = undefined;
+    if (created.file && isEmpty) await unlink(path).catch(ignore);
     await lock?.release();
     lock = undefined;
+    // Those that hold something stay.
+    for (const directory of created.directories.toReversed()) await rmdir(directory).catch(ignore);
   }
 
   return {

@@ -20,15 +20,19 @@ interface Holder {
 
 /**
  * Takes `<path>.lock`. A holder in our pid namespace is asked for by its pid and start; for any other (another container on
- * the same volume) the lock file must not change for `watchMs`. Throws an error that names the holder while it lives.
+ * the same volume) the lock file must not change for `watchMs`. Throws an error that names the holder while it lives, and when `signal`
+ * is aborted meanwhile.
  */
-export async function acquireLock(path: string, watchMs = 3000): Promise<FileLock> {
+export async function acquireLock(
+  path: string,
+  { watchMs = 3000, signal }: { readonly watchMs?: number; readonly signal?: AbortSignal | undefined } = {},
+): Promise<FileLock> {
   const lockPath = `${path}.lock`;
   const self = await identify(process.pid);
   const content = JSON.stringify(self);
   for (let tries = 0; !(await create(lockPath, content)); tries += 1) {
     const holder = await readHolder(lockPath);
-    if (tries > 2 || (await lives(holder, self, lockPath, watchMs))) {
+    if (tries > 2 || (await lives(holder, self, () => changes(lockPath, watchMs, signal)))) {
       const who = holder === undefined ? 'another process' : `process ${holder.pid} on ${holder.host}`;
       throw new Error(`${path} is being written by ${who} (${lockPath}); each process needs a file of its own`);
     }
@@ -61,13 +65,17 @@ async function create(lockPath: string, content: string): Promise<boolean> {
   }
 }
 
-async function lives(holder: Holder | undefined, self: Holder, lockPath: string, watchMs: number): Promise<boolean> {
+async function lives(holder: Holder | undefined, self: Holder, beats: () => Promise<boolean>): Promise<boolean> {
   if (holder !== undefined && holder.host === self.host && holder.space === self.space) {
     if (!isRunning(holder.pid)) return false;
     return (await identify(holder.pid)).started === holder.started;
   }
+  return beats();
+}
+
+async function changes(lockPath: string, watchMs: number, signal: AbortSignal | undefined): Promise<boolean> {
   const before = await modified(lockPath);
-  await delay(watchMs);
+  await delay(watchMs, undefined, { ...(signal && { signal }) });
   return (await modified(lockPath)) !== before;
 }
 
