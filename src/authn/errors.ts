@@ -6,7 +6,6 @@ import type { ProofRefusal } from './token/dpop.ts';
 
 /** How long a client should wait before it comes back when an issuer cannot be reached. */
 const retryAfterSeconds = '10';
-const introspectionRetrySeconds = '5';
 
 const refusals = {
   'access-token': {
@@ -94,28 +93,5 @@ export function issuerUnavailable(cause: unknown): GatewayError {
       detail: { credential: { kind: 'access-token', problem: 'key_set' } },
       cause,
     },
-  );
-}
-
-/** 503 while a token's authorization server cannot be asked, or answers what nobody can use. `outcome` says how, for the record. */
-export function introspectionUnavailable(outcome: string, cause: unknown): GatewayError {
-  return new GatewayError(
-    'idp_unavailable',
-    'The access token cannot be verified at the moment because its authorization server does not answer as it should. Try again shortly.',
-    {
-      reason: 'introspection',
-      headers: { 'Retry-After': introspectionRetrySeconds },
-      detail: { credential: { kind: 'access-token', problem: 'introspection', outcome } },
-      cause,
-    },
-  );
-}
-
-/** 503 while the issuer of a token gives none for the upstream, or answers what nobody can use. */
-export function exchangeUnavailable(cause: unknown): GatewayError {
-  return new GatewayError(
-    'idp_unavailable',
-    'The server behind this gateway takes a token of its own, which the authorization server does not give at the moment. Try again shortly.',
-    { reason: 'token_exchange', headers: { 'Retry-After': introspectionRetrySeconds }, cause },
   );
 }

@@ -1,10 +1,16 @@
 // How an upstream is told who calls by something that it can verify: an assertion of the gateway's, or a token of the caller's issuer.
 import { hash } from 'node:crypto';
+import { credentialRefused } from '../authn/errors.ts';
 import type { Caller } from '../authn/principal.ts';
-import type { AssertionConfig, Config, ExchangeConfig } from '../config/schema/config.ts';
+import type { AssertionConfig, Config } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
 import { parseClientKey } from '../oauth/client-key.ts';
-import { createTokenExchange, type TokenExchange, type TokenExchangeOptions } from '../oauth/token-exchange.ts';
+import {
+  createTokenExchange,
+  type ExchangeConfig,
+  type TokenExchange,
+  type TokenExchangeOptions,
+} from '../oauth/token-exchange.ts';
 import { compileAssertion } from '../upstream/identity/assertion.ts';
 import { type AssertionKey, type EphemeralKeys, parseAssertionKey } from '../upstream/identity/assertion-key.ts';
 
@@ -67,6 +73,9 @@ function exchangeOf(name: string, config: ExchangeConfig, context: IdentityConte
   return {
     authorize: ({ principal }, nowMs, presented) => {
       const token = principal.authenticator === config.authenticator ? tokenIn(presented) : undefined;
+      // Accepted by tolerance only.
+      if ((principal.expiresAt ?? Number.POSITIVE_INFINITY) <= nowMs)
+        throw credentialRefused('access-token', 'expired');
       return tokens.exchange(token ?? refuse(), principal.expiresAt, nowMs);
     },
     keys: [],

@@ -9,8 +9,42 @@ import {
   customFetch,
   PrivateKeyJwt,
 } from 'oauth4webapi';
-import type { OAuthClientConfig } from '../config/schema/config.ts';
+import { z } from 'zod';
+import { type Path, readAt, type SectionReporter } from '../config/schema/reporter.ts';
+import { filePath, text } from '../config/schema/values.ts';
+import { parseClientKey } from './client-key.ts';
 import { answerBounded, type BoundedConnections, RequestFailure } from './http-client.ts';
+
+/** Configuration keys wherever the gateway is a client. */
+export const oauthClientKeys = {
+  clientId: text.describe('The gateway as a client of the authorization server.'),
+  clientSecret: text.optional().describe('Its secret; either this or clientKeyFile.'),
+  clientKeyFile: filePath.optional().describe('PEM, its private key (private_key_jwt).'),
+  clientKeyId: text.optional().describe('The `kid` of that key at the authorization server.'),
+  clientAuthentication: z
+    .enum(['client_secret_basic', 'client_secret_post', 'private_key_jwt'])
+    .optional()
+    .describe('How it authenticates; default client_secret_basic, and private_key_jwt with clientKeyFile.'),
+};
+export type OAuthClientConfig = z.output<z.ZodObject<typeof oauthClientKeys>>;
+
+/** Checks the section at `path`: exactly one credential, a key that can be used, and what fits to it. */
+export function checkOAuthClient(config: OAuthClientConfig, path: Path, reporter: SectionReporter): void {
+  const { clientSecret, clientKeyFile, clientKeyId, clientAuthentication } = config;
+  readAt(reporter, [...path, 'clientKeyFile'], clientKeyFile, parseClientKey);
+  if (!reporter.isWhole(path)) return;
+  if ((clientSecret === undefined) === (clientKeyFile === undefined)) {
+    reporter.error(path, 'needs either clientSecret or clientKeyFile: the endpoint answers authenticated clients only');
+  } else if (clientAuthentication !== undefined) {
+    const withKey = clientAuthentication === 'private_key_jwt';
+    if (withKey !== (clientKeyFile !== undefined)) {
+      reporter.error([...path, 'clientAuthentication'], `needs ${withKey ? 'clientKeyFile' : 'clientSecret'}`);
+    }
+  }
+  if (clientKeyId !== undefined && clientKeyFile === undefined) {
+    reporter.error([...path, 'clientKeyId'], 'has no meaning without clientKeyFile');
+  }
+}
 
 export interface TransportOptions {
   readonly connections: BoundedConnections;

@@ -1,10 +1,14 @@
 // Asks an authorization server about tokens (RFC 7662): bounded in time, size and number, and not at all shortly after it failed.
 import type { webcrypto } from 'node:crypto';
 import { type AuthorizationServer, introspectionRequest, processIntrospectionResponse } from 'oauth4webapi';
-import { introspectionUnavailable } from '../authn/errors.ts';
-import type { IntrospectionAuthenticatorConfig } from '../config/schema/config.ts';
 import type { Log } from '../log.ts';
-import { boundedTransport, clientAuthenticationOf, type TransportOptions } from './client-auth.ts';
+import {
+  boundedTransport,
+  clientAuthenticationOf,
+  type OAuthClientConfig,
+  type TransportOptions,
+} from './client-auth.ts';
+import { introspectionUnavailable } from './errors.ts';
 import { createBoundedConnections, RequestFailure } from './http-client.ts';
 import { createInquiry, digestOf, type InquiryFailure } from './single-flight.ts';
 
@@ -24,7 +28,7 @@ export interface IntrospectionEndpoint {
 export interface IntrospectionEndpointOptions {
   /** Of the authenticator. */
   readonly name: string;
-  readonly config: IntrospectionAuthenticatorConfig;
+  readonly config: OAuthClientConfig & { readonly issuer: string; readonly endpoint: string };
   /** Of `clientKeyFile`. */
   readonly clientKey: webcrypto.CryptoKey | undefined;
   readonly log: Log;

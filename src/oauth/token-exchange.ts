@@ -7,21 +7,34 @@ import {
   processGenericTokenEndpointResponse,
   ResponseBodyError,
 } from 'oauth4webapi';
-import { credentialRefused, exchangeUnavailable } from '../authn/errors.ts';
-import type { ExchangeConfig } from '../config/schema/config.ts';
+import { z } from 'zod';
+import { authenticatorName, httpUrl, scopes, text } from '../config/schema/values.ts';
 import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { boundedTransport, clientAuthenticationOf, type TransportOptions } from './client-auth.ts';
+import { boundedTransport, clientAuthenticationOf, oauthClientKeys, type TransportOptions } from './client-auth.ts';
+import { exchangeUnavailable } from './errors.ts';
 import { createBoundedConnections, RequestFailure } from './http-client.ts';
 import { createInquiry, digestOf, type InquiryFailure } from './single-flight.ts';
+
+/** `identity.exchange` of an upstream. */
+export const exchangeSchema = z.strictObject({
+  authenticator: authenticatorName.describe('Whose access tokens are exchanged, at their issuer.'),
+  endpoint: httpUrl.describe("The issuer's token endpoint."),
+  insecure: z.boolean().default(false).describe('Accept plain http for the endpoint beyond loopback.'),
+  ...oauthClientKeys,
+  audience: text.optional().describe("The upstream's name at the issuer; this, resource or both."),
+  resource: httpUrl.optional().describe("The upstream's resource identifier at the issuer."),
+  scopes: scopes.default([]).describe('The scopes that are asked for; default what the issuer thinks fit.'),
+});
+export type ExchangeConfig = z.output<typeof exchangeSchema>;
 
 /** What came of asking; a closed list, used as a metric label. */
 export type ExchangeOutcome = 'exchanged' | 'refused' | InquiryFailure;
 
 export interface TokenExchange {
   /**
-   * The Authorization header for the upstream; a promise where the issuer must be asked. `expiresAt` is the token's own end. Throws `denied` when
-   * the issuer refuses, `idp_unavailable` when it gives no usable answer, `invalid_token` for a token that is accepted by tolerance only.
+   * The Authorization header for the upstream; a promise where the issuer must be asked. `expiresAt` is the token's own end, which has not come. Throws
+   * `denied` when the issuer refuses, `idp_unavailable` when it gives no usable answer.
    */
   exchange(token: string, expiresAt: number | undefined, nowMs: number): string | Promise<string>;
   /** Ends its connections once the questions under way are answered. */
@@ -110,7 +123,6 @@ export function createTokenExchange(options: TokenExchangeOptions): TokenExchang
 
   return {
     exchange(token, expiresAt, nowMs) {
-      if (expiresAt !== undefined && expiresAt <= nowMs) throw credentialRefused('access-token', 'expired');
       const digest = digestOf(token);
       const known = kept.get(digest);
       if (known !== undefined && nowMs < known.untilMs) return known.authorization ?? refuse();

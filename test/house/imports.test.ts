@@ -17,7 +17,7 @@ const allowed: Record<string, { values: string[]; types: string[] }> = {
   policy: { values: ['http', 'shared schema'], types: ['authn', 'mcp', 'config'] },
   json: { values: [], types: [] },
   mcp: { values: ['json', 'http'], types: [] },
-  oauth: { values: ['authn'], types: ['config'] },
+  oauth: { values: ['shared schema'], types: [] },
   authn: { values: ['oauth'], types: ['config', 'audit', 'upstream', 'http'] },
   'shared schema': { values: ['http'], types: [] },
   audit: { values: ['shared schema'], types: [] },

@@ -1,5 +1,6 @@
 // Checks of `authenticators` by type: issuers, certificates, and what tells one authenticator's credentials from another's.
 import { isLoopbackAddress } from '../../http/host.ts';
+import { checkOAuthClient } from '../../oauth/client-auth.ts';
 import type {
   ApiKeyAuthenticatorConfig,
   AuthenticatorConfig,
@@ -12,7 +13,6 @@ import type { Path } from '../schema/reporter.ts';
 import { authoritiesAt } from './certificates.ts';
 import type { CheckContext } from './context.ts';
 import { foldHeaderName, isIdentityHeader, isProtocolHeader } from './header-names.ts';
-import { checkOAuthClient } from './oauth-client.ts';
 
 const identities = ['commonName', 'dnsName', 'uri', 'fingerprint'] as const;
 
@@ -68,7 +68,7 @@ function checkIntrospection(context: CheckContext, path: Path, config: Introspec
     context.error([...path, 'endpoint'], 'plain http is accepted on loopback only; use https, or insecure: true');
   }
   checkAudienceForm(context, path, config);
-  checkOAuthClient(context, path, config);
+  checkOAuthClient(config, path, context);
 }
 
 /** True for addresses whose traffic would cross a network in clear. */

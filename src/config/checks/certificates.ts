@@ -3,7 +3,7 @@ import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:cry
 import { createTrustStore, parseAuthorities, parseRevocationLists } from '../../authn/certificate/trust-store.ts';
 import { createCertificateReader, type ParsedCertificate } from '../../authn/certificate/x509.ts';
 import { parseCertificates } from '../../pem.ts';
-import type { Path } from '../schema/reporter.ts';
+import { type Path, readAt } from '../schema/reporter.ts';
 import type { CheckContext } from './context.ts';
 
 /** The certificates behind a key of the file; undefined, and reported, when they cannot be used. */
@@ -68,23 +68,6 @@ export function checkRevocationLists(
     if (issuers.has(authority.subjectDer)) continue;
     const name = context.show(nameOf(authority));
     context.error(path, `there is no revocation list of the authority ${name} in it; its clients would all be refused`);
-  }
-}
-
-/** What is in a named file; undefined, and reported, when it cannot be used. One that could not be read at all has been reported already. */
-export function readAt<T>(
-  context: CheckContext,
-  path: Path,
-  file: string | undefined,
-  parse: (content: Buffer) => T,
-): T | undefined {
-  const content = file === undefined ? undefined : context.files.get(file);
-  if (content === undefined) return undefined;
-  try {
-    return parse(content);
-  } catch (error) {
-    context.error(path, (error as Error).message);
-    return undefined;
   }
 }
 

@@ -1,7 +1,7 @@
 // The context of the checks across keys: the parsed configuration, and where problems are reported.
 import { isWithin, type Problem } from '../problem.ts';
 import type { Config } from '../schema/config.ts';
-import type { Path, Reporter } from '../schema/reporter.ts';
+import type { Path, SectionReporter } from '../schema/reporter.ts';
 import type { LocatedYaml } from '../yaml.ts';
 
 /** What could be read of the file. Without mistakes in it, all of it. */
@@ -10,17 +10,10 @@ export type Draft = Partial<Config>;
 /** A path in the configuration, or in another file. */
 export type Where = Path | { readonly document: LocatedYaml; readonly path: Path };
 
-export interface CheckContext extends Reporter {
+export interface CheckContext extends SectionReporter {
   readonly draft: Draft;
-  readonly files: ReadonlyMap<string, Buffer>;
   /** The names that stand in the file, also those whose values are wrong. */
   readonly declared: { readonly authenticators: readonly string[]; readonly upstreams: readonly string[] };
-  /** Milliseconds since 1970. */
-  readonly now: number;
-  /** Whether everything below the path could be read; what is absent elsewhere may only be misspelt. */
-  isWhole(path: Path): boolean;
-  /** Whether the key stands in the file, and is not there by default. */
-  isWritten(path: Path): boolean;
   error(where: Where, message: string): void;
   warn(where: Where, message: string): void;
   /** Whether something was put into the value, so that no message may repeat it. */

@@ -1,14 +1,14 @@
 // Checks of assertions and token exchange: keys that fit, callers of whom there is something to say, and one credential for the upstream.
+import { checkOAuthClient } from '../../oauth/client-auth.ts';
+import type { ExchangeConfig } from '../../oauth/token-exchange.ts';
 import { parseAssertionKey } from '../../upstream/identity/assertion-key.ts';
 import { parseUsername, type UsernameTemplate } from '../../upstream/identity/username.ts';
-import type { AssertionConfig, AuthenticatorConfig, ExchangeConfig, RouteConfig } from '../schema/config.ts';
-import type { Path } from '../schema/reporter.ts';
+import type { AssertionConfig, AuthenticatorConfig, RouteConfig } from '../schema/config.ts';
+import { type Path, readAt } from '../schema/reporter.ts';
 import { suggestion } from '../schema/suggestion.ts';
 import { actingAuthenticators, alternativesOf, authenticatorNamed } from './authenticate.ts';
 import { isPlainHttp } from './authenticators.ts';
-import { readAt } from './certificates.ts';
 import type { CheckContext } from './context.ts';
-import { checkOAuthClient } from './oauth-client.ts';
 
 /** What the gateway itself says in an assertion, or what would change how it is understood. */
 const ownClaims = [
@@ -65,7 +65,7 @@ function checkExchange(context: CheckContext, name: string, exchange: ExchangeCo
   if (!insecure && isPlainHttp(endpoint)) {
     context.error([...path, 'endpoint'], 'plain http is accepted on loopback only; use https, or insecure: true');
   }
-  checkOAuthClient(context, path, exchange);
+  checkOAuthClient(exchange, path, context);
   if (audience === undefined && resource === undefined && context.isWhole(path)) {
     context.error(path, 'needs audience or resource: a token for nobody in particular would be good anywhere');
   }

@@ -1,6 +1,6 @@
 // The shape of `authenticators`: one strict object a type.
 import { z } from 'zod';
-import { oauthClientKeys } from './oauth-client.ts';
+import { oauthClientKeys } from '../../oauth/client-auth.ts';
 import {
   date,
   duration,

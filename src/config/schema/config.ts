@@ -15,7 +15,6 @@ import { upstream } from './upstreams.ts';
 import { authenticatorName, name, scope, scopes } from './values.ts';
 
 export { apiKeyEntry, authenticator } from './authenticators.ts';
-export type { OAuthClientConfig } from './oauth-client.ts';
 
 /** The file as it is written, without what follows from several keys together. */
 export const fileSchema = z.strictObject({
@@ -59,7 +58,6 @@ export type MtlsAuthenticatorConfig = z.output<typeof mtlsAuthenticator>;
 export type ApiKeyAuthenticatorConfig = z.output<typeof apiKeyAuthenticator>;
 export type ApiKeyEntry = z.output<typeof apiKeyEntry>;
 export type UpstreamConfig = z.output<typeof upstream>;
-export type ExchangeConfig = NonNullable<UpstreamConfig['identity']['exchange']>;
 export type AssertionConfig = NonNullable<UpstreamConfig['identity']['assertion']>;
 export type RouteConfig = z.output<typeof route> & { resource: string };
 export type AuthenticateConfig = z.output<typeof authenticate>;

@@ -1,20 +1,9 @@
 // The shape of `upstreams`: where requests go and who they say is calling.
 import { z } from 'zod';
+import { exchangeSchema } from '../../oauth/token-exchange.ts';
 import { assertionAlgorithms } from '../../upstream/identity/assertion-key.ts';
 import { type IdentityFact, identityHeaderDefaults } from '../../upstream/identity/identity-headers.ts';
-import { oauthClientKeys } from './oauth-client.ts';
-import {
-  authenticatorName,
-  duration,
-  filePath,
-  headerName,
-  httpUrl,
-  plainPath,
-  positiveSize,
-  scopes,
-  text,
-  timeout,
-} from './values.ts';
+import { duration, filePath, headerName, httpUrl, plainPath, positiveSize, scopes, text, timeout } from './values.ts';
 
 const places = z.int().min(1).max(1_000_000);
 
@@ -57,23 +46,13 @@ const assertion = z.strictObject({
     .describe('How long it is valid; never beyond the credential itself.'),
 });
 
-const exchange = z.strictObject({
-  authenticator: authenticatorName.describe('Whose access tokens are exchanged, at their issuer.'),
-  endpoint: httpUrl.describe("The issuer's token endpoint."),
-  insecure: z.boolean().default(false).describe('Accept plain http for the endpoint beyond loopback.'),
-  ...oauthClientKeys,
-  audience: text.optional().describe("The upstream's name at the issuer; this, resource or both."),
-  resource: httpUrl.optional().describe("The upstream's resource identifier at the issuer."),
-  scopes: scopes.default([]).describe('The scopes that are asked for; default what the issuer thinks fit.'),
-});
-
 export const identity = z.strictObject({
   headers: z
     .union([z.boolean(), identityHeaders])
     .default(true)
     .describe('Identity headers: the default names, none, or fact: header-name.'),
   assertion: assertion.optional().describe('A JWT signed by the gateway, sent as Authorization: Bearer.'),
-  exchange: exchange
+  exchange: exchangeSchema
     .optional()
     .describe(
       "The caller's token exchanged at its issuer for one for the upstream (RFC 8693), sent as Authorization: Bearer.",
