@@ -1,6 +1,6 @@
 // A real gateway on port 0 for tests: its configuration, its clients, and what its audit file says.
 import { openSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AuditEvent } from '../../src/audit/event.ts';
@@ -26,9 +26,18 @@ export interface TestGateway {
   record(matches: (record: AuditRecord) => boolean): Promise<AuditRecord>;
   /** Waits until so many match, oldest first; fails after ten seconds. */
   matchingRecords(count: number, matches: (record: AuditRecord) => boolean): Promise<AuditRecord[]>;
+  /** A GET of the admin listener. */
+  admin(path: string): Promise<Response>;
+  /** `/metrics`. */
   metrics(): Promise<string>;
+  /** The sum of the samples of a metric that have these labels; 0 where there is none. */
+  metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>;
   /** `/status`. */
   status(): Promise<GatewayStatus>;
+  /** `/readyz`. */
+  readiness(): Promise<{ readonly status: number; readonly text: string }>;
+  /** The operator's log so far, where it goes to a file. */
+  log(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -95,6 +104,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   });
   const adminPort = gateway.adminAddress.port;
   const admin = (path: string) => fetch(`http://127.0.0.1:${adminPort}${path}`);
+  const metrics = async () => (await admin('/metrics')).text();
   const records = () => readJsonLines<AuditRecord>(join(directory, 'audit.jsonl'));
   async function matchingRecords(count: number, matches: (record: AuditRecord) => boolean): Promise<AuditRecord[]> {
     let found: AuditRecord[] = [];
@@ -117,7 +127,23 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     write: (name, content) => writeFile(join(directory, name), content),
     record: async (matches) => (await matchingRecords(1, matches))[0]!,
     matchingRecords,
-    metrics: async () => (await admin('/metrics')).text(),
+    admin,
+    metrics,
+    async metric(name, labels = {}) {
+      const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
+      const samples = (await metrics())
+        .split('\n')
+        .filter((line) => /^[{ ]/.test(line.slice(name.length)) && line.startsWith(name));
+      const matching = samples.filter((line) =>
+        wanted.every((each) => line.includes(`{${each}`) || line.includes(`,${each}`)),
+      );
+      return matching.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
+    },
+    async readiness() {
+      const response = await admin('/readyz');
+      return { status: response.status, text: await response.text() };
+    },
+    log: () => readFile(join(directory, 'gateway.log'), 'utf8'),
     status: async () => (await admin('/status')).json() as Promise<GatewayStatus>,
     async close() {
       await gateway.close();
