@@ -1,7 +1,7 @@
 // CVE-2026-27896 (MCP Go SDK): keys of a message matched without regard to case, also beyond ASCII. A gateway that looks at `method` sees a
 // harmless message where the server behind it reads `Method`, `PARAMS` or `param\u017f`.
 import t from 'tap';
-import { assertRefused, attack, post, startScene } from '../support/hostile-scene.ts';
+import { assertRefused, attack, post, startScene } from '../support/attack.ts';
 
 t.test('a second spelling of a key is never forwarded', async (t) => {
   const scene = await startScene(t);

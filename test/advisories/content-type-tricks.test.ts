@@ -1,7 +1,7 @@
 // GHSA-mg2h-6x62-wpwc, GHSA-jx2c-rxcm-jvmq, GHSA-247c-9743-5963 (fastify) and GHSA-v2v2-hph8-q5xp (reply-from): a Content-Type with a tab, a
 // leading space, a strange case or parameter is no JSON to the one who checks, so it checks nothing, and JSON to the one who acts.
 import t from 'tap';
-import { assertRefused, attack, host, request, startScene, toolCall, withKey } from '../support/hostile-scene.ts';
+import { assertRefused, attack, host, request, startScene, toolCall, withKey } from '../support/attack.ts';
 
 t.test('a body is read by the gateway or refused; no Content-Type makes it pass unread', async (t) => {
   const scene = await startScene(t);

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import t from 'tap';
-import { host, post, startScene, toolCall, withKey } from '../support/hostile-scene.ts';
+import { host, post, startScene, toolCall, withKey } from '../support/attack.ts';
 import { rawConnection } from '../support/raw-http.ts';
 import { startUpstream } from '../support/upstream.ts';
 

@@ -1,8 +1,8 @@
 // GHSA-2q7r-29rg-6m5h (reply-from) and its siblings in http-proxy: `%2E%2E` after a proxied prefix escapes the base path of the upstream once
 // the upstream, or the proxy itself, decodes and resolves it.
 import t from 'tap';
+import { host, request } from '../support/attack.ts';
 import { startTestGateway } from '../support/gateway.ts';
-import { host, request } from '../support/hostile-scene.ts';
 import { talk } from '../support/raw-http.ts';
 import { startUpstream } from '../support/upstream.ts';
 

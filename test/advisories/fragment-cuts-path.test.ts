@@ -1,7 +1,7 @@
 // CVE-2026-41059 (oauth2-proxy): `/admin#/public` is compared with the public path by its whole text and forwarded as `/admin`, because a URL
 // parser on the way takes `#` for the beginning of a fragment and drops what follows.
 import t from 'tap';
-import { assertRefused, attack, host, request, startScene } from '../support/hostile-scene.ts';
+import { assertRefused, attack, host, request, startScene } from '../support/attack.ts';
 
 t.test('a number sign in a target is refused before any route is looked for', async (t) => {
   const scene = await startScene(t);

@@ -1,7 +1,7 @@
 // ContextForge PR 3812: authentication ran only where the path ended in `/mcp`, so that `/mcp/{id}` skipped all of it, even with `alg: none`.
 // CVE-2026-22037, CVE-2026-33807, CVE-2026-6414 (fastify plugins): guards bound to paths were passed by `/%61dmin`, `//` and `;`.
 import t from 'tap';
-import { attack, host, request, startScene } from '../support/hostile-scene.ts';
+import { attack, host, request, startScene } from '../support/attack.ts';
 
 t.test('every path that reaches the upstream was authenticated as its route says', async (t) => {
   const scene = await startScene(t);

@@ -1,7 +1,7 @@
 // CVE-2026-48710 "BadHost" (Starlette): a Host of `a/admin?` changes the path that the application behind sees, because it puts the URL together
 // from Host and path and takes it apart again. Chained with CVE-2026-42271 it ran code.
 import t from 'tap';
-import { assertRefused, attack, host, request, startScene, withKey } from '../support/hostile-scene.ts';
+import { assertRefused, attack, host, request, startScene, withKey } from '../support/attack.ts';
 
 t.test('an upstream never sees a Host that a client made up, from whatever header', async (t) => {
   const scene = await startScene(t);

@@ -2,7 +2,7 @@
 // public key, with white space before its PEM header, was taken for an HMAC secret. neotoma: a token whose key was not found was only decoded.
 import { createHmac } from 'node:crypto';
 import t from 'tap';
-import { assertRefused, attack, host, post, startScene, toolCall } from '../support/hostile-scene.ts';
+import { assertRefused, attack, host, post, startScene, toolCall } from '../support/attack.ts';
 import { createSigningKey, signToken } from '../support/issuer.ts';
 
 t.test('the configuration and the key decide on the algorithm, never the token', async (t) => {

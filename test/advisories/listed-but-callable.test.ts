@@ -1,7 +1,7 @@
 // CVE-2026-46519 (mcp-server-kubernetes): the list of allowed tools was applied to tools/list, so that hidden tools looked forbidden, but not to
 // tools/call: who guessed a name could call it.
 import t from 'tap';
-import { assertRefused, attack, host, post, startScene, toolCall, withKey } from '../support/hostile-scene.ts';
+import { assertRefused, attack, host, post, startScene, toolCall, withKey } from '../support/attack.ts';
 
 t.test(
   'the rules hold for the call itself, whatever the name is spelt like and whatever else the message says',

@@ -1,7 +1,7 @@
 // CVE-2026-21710 (Node): a header named `__proto__` crashed whoever used headersDistinct; and wherever names from outside become keys of an
 // object, `__proto__` and `constructor` change what all other objects have.
 import t from 'tap';
-import { attack, host, post, request, startScene, toolCall, withKey } from '../support/hostile-scene.ts';
+import { attack, host, post, request, startScene, toolCall, withKey } from '../support/attack.ts';
 
 t.test('names that objects inherit are names like any other, in headers, queries and bodies', async (t) => {
   const scene = await startScene(t);

@@ -1,8 +1,8 @@
 // @fastify/reply-from: a GET that is answered 503 is sent eleven times though retries are set to 0, its cache of parsed addresses could give one
 // upstream's requests to another (GHSA-v574-6498-x57v), and a refused connection becomes a 500 with the upstream's address in it.
 import t from 'tap';
+import { host, request } from '../support/attack.ts';
 import { startTestGateway } from '../support/gateway.ts';
-import { host, request } from '../support/hostile-scene.ts';
 import { talk } from '../support/raw-http.ts';
 import { closedPort, startUpstream } from '../support/upstream.ts';
 

@@ -1,8 +1,8 @@
 // GHSA-444r-cwp2-x5xf, CVE-2026-3635 (fastify trustProxy) and GHSA-jqcg-44mw-7w3h (proxy-addr): X-Forwarded-For from anybody, or by counting hops,
 // gives a caller the address it likes, and with it what is allowed to that address.
 import t from 'tap';
+import { codeOf, host, keyEntry, request } from '../support/attack.ts';
 import { startTestGateway } from '../support/gateway.ts';
-import { codeOf, host, keyEntry, request } from '../support/hostile-scene.ts';
 import { talk } from '../support/raw-http.ts';
 import { startUpstream } from '../support/upstream.ts';
 

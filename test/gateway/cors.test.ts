@@ -1,6 +1,6 @@
 // Clients in a browser (mcp.md T60, B10): what a preflight allows, what a page may read, and which pages never come in.
 import t from 'tap';
-import { assertRefused, attack, host, post, request, startScene, toolCall, withKey } from '../support/hostile-scene.ts';
+import { assertRefused, attack, host, post, request, startScene, toolCall, withKey } from '../support/attack.ts';
 
 const page = 'https://app.example.com';
 const scene = await startScene(t, { mcp: 'forwardHeaders: [x-dashboard-tab]' });

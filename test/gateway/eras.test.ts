@@ -11,7 +11,7 @@ import {
   type SceneOptions,
   startScene,
   withKey,
-} from '../support/hostile-scene.ts';
+} from '../support/attack.ts';
 import { type Reply, replyOk, startUpstream } from '../support/upstream.ts';
 
 const revision = '2026-07-28';

@@ -3,8 +3,8 @@ import { mkdir, readdir, readFile, rename, rm, symlink, unlink, writeFile } from
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { verifyChain } from '../../src/audit/verify.ts';
+import { apiKey, codeOf, host, post, request, sceneYaml, toolCall, withKey } from '../support/attack.ts';
 import { type AuditRecord, startTestGateway, type TestGateway } from '../support/gateway.ts';
-import { apiKey, codeOf, host, post, request, sceneYaml, toolCall, withKey } from '../support/hostile-scene.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { readJsonLines } from '../support/json-lines.ts';
 import { rawRequest, talk } from '../support/raw-http.ts';

@@ -11,7 +11,7 @@ import {
   startScene,
   toolCall,
   withKey,
-} from '../support/hostile-scene.ts';
+} from '../support/attack.ts';
 import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
 import { until } from '../support/until.ts';
 

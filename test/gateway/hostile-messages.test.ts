@@ -4,8 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
+import { apiKey, assertRefused, attack, post, startScene, toolCall } from '../support/attack.ts';
 import { createClient } from '../support/client.ts';
-import { apiKey, assertRefused, attack, post, startScene, toolCall } from '../support/hostile-scene.ts';
 
 const scene = await startScene(t, {
   mcp: 'metaTools: {call_tool: {name: /name, arguments: /arguments}}',

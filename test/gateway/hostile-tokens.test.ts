@@ -13,7 +13,7 @@ import {
   startScene,
   toolCall,
   withKey,
-} from '../support/hostile-scene.ts';
+} from '../support/attack.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';

@@ -2,8 +2,8 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import t from 'tap';
+import { codeOf, host, post, sceneYaml, toolCall, withKey } from '../support/attack.ts';
 import { type AuditRecord, startTestGateway, type TestGateway } from '../support/gateway.ts';
-import { codeOf, host, post, sceneYaml, toolCall, withKey } from '../support/hostile-scene.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
 import { until, untilAtRest } from '../support/until.ts';

@@ -5,8 +5,8 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Provider } from 'oidc-provider';
 import t from 'tap';
+import { assertRefused, attack, host, post, type Scene, toolCall } from '../support/attack.ts';
 import { startTestGateway } from '../support/gateway.ts';
-import { assertRefused, attack, host, post, type Scene, toolCall } from '../support/hostile-scene.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { startUpstream } from '../support/upstream.ts';
 

@@ -4,7 +4,6 @@ import { readFile } from 'node:fs/promises';
 import { jwtVerify } from 'jose';
 import t, { type Test } from 'tap';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
-import { startTestGateway } from '../support/gateway.ts';
 import {
   type Attack,
   apiKey,
@@ -15,7 +14,8 @@ import {
   post,
   type Scene,
   toolCall,
-} from '../support/hostile-scene.ts';
+} from '../support/attack.ts';
+import { startTestGateway } from '../support/gateway.ts';
 import {
   type FakeIntrospection,
   formOf,

@@ -3,7 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { TlsOptions } from 'node:tls';
 import t, { type Test } from 'tap';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
-import { type Attack, assertRefused, attack, host, post, startScene, toolCall } from '../support/hostile-scene.ts';
+import { type Attack, assertRefused, attack, host, post, startScene, toolCall } from '../support/attack.ts';
 import {
   createFakeIssuer,
   createSigningKey,

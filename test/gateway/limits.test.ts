@@ -6,7 +6,6 @@ import { type ServerResponse, request as sendRequest } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
-import { startTestGateway } from '../support/gateway.ts';
 import {
   assertRefused,
   attack,
@@ -17,7 +16,8 @@ import {
   startScene,
   toolCall,
   withKey,
-} from '../support/hostile-scene.ts';
+} from '../support/attack.ts';
+import { startTestGateway } from '../support/gateway.ts';
 import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
 import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';

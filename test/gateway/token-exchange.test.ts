@@ -4,20 +4,11 @@ import { readFile } from 'node:fs/promises';
 import { jwtVerify } from 'jose';
 import t, { type Test } from 'tap';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { type Attack, apiKey, assertRefused, attack, host, keyEntry, request, type Scene } from '../support/attack.ts';
 import { createTestCertificates } from '../support/certificates.ts';
 import { createClient } from '../support/client.ts';
 import { createDpopKey } from '../support/dpop.ts';
 import { startTestGateway } from '../support/gateway.ts';
-import {
-  type Attack,
-  apiKey,
-  assertRefused,
-  attack,
-  host,
-  keyEntry,
-  request,
-  type Scene,
-} from '../support/hostile-scene.ts';
 import { formOf, startIntrospection } from '../support/introspection.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { talk } from '../support/raw-http.ts';

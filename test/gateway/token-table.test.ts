@@ -2,8 +2,6 @@
 // Each row says what the answer, its challenge, its record and the metric must be; nothing of any row reaches the upstream.
 import { createHmac, createPublicKey } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { createDpopKey, dpopChallenge } from '../support/dpop.ts';
-import { startTestGateway } from '../support/gateway.ts';
 import {
   type Attack,
   apiKey,
@@ -16,7 +14,9 @@ import {
   type Scene,
   toolCall,
   withKey,
-} from '../support/hostile-scene.ts';
+} from '../support/attack.ts';
+import { createDpopKey, dpopChallenge } from '../support/dpop.ts';
+import { startTestGateway } from '../support/gateway.ts';
 import { startIntrospection } from '../support/introspection.ts';
 import { createFakeIssuer, createSigningKey, signToken } from '../support/issuer.ts';
 import { startUpstream } from '../support/upstream.ts';
