@@ -81,82 +81,88 @@ interface Example {
   readonly args: string;
 }
 
+const dashboards: Example = { tool: 'list_dashboards', args: '{"request":{}}' };
+const ordersByRegion = 'SELECT region, count(*) AS orders, round(sum(revenue)) AS revenue FROM orders GROUP BY region';
+const sql = `execute_sql '{"request":{"database_id":1,"sql":"${ordersByRegion}"}}'`;
+const query = `-H 'content-type: application/json' -d '{"sql":"SELECT count(*) AS customers FROM customers"}'`;
+
 function supersetSections(facts: InstructionFacts): Section[] {
-  const list: Example = { tool: 'list_dashboards', args: '{"request":{}}' };
-  const statement = 'SELECT region, count(*) AS orders, round(sum(revenue)) AS revenue FROM orders GROUP BY region';
-  const sql = `execute_sql '{"request":{"database_id":1,"sql":"${statement}"}}'`;
-  const rest = (path: string) => `curl -sS -i --cacert "$PKI/ca.crt" ${quote(`${facts.publicUrl}${path}`)}`;
-  const restToken = (path: string, scope: string) =>
-    `$(token "$AGENT_LOGIN" ${scope} ${quote(`${facts.publicUrl}${path}`)})`;
-  const query = `-H 'content-type: application/json' -d '{"sql":"SELECT count(*) AS customers FROM customers"}'`;
   return [
-    {
-      title: 'Allowed',
-      steps: [
-        ok('the agent lists dashboards', `call "$AGENT" ${list.tool} '${list.args}'`, 'Sales Overview'),
-        ok('the agent runs SQL; the answer is a stream of several frames', `call "$AGENT" ${sql}`, 'rows_returned=3'),
-        ok(
-          'a tool by way of another one, as agents call what search_tools found',
-          `call "$AGENT" call_tool '{"name":"get_chart_preview","arguments":{"request":{"identifier":3}}}'`,
-          'AMER',
-        ),
-        ok(
-          'who Superset sees: the identity that the gateway verified, never the token',
-          `call "$AGENT" get_instance_info '{"request":{}}'`,
-          'ai_agent_prod',
-        ),
-        ...shared(facts, list).allowed,
-        ok('a path route without credentials', rest('/health'), 'healthy'),
-        ok(
-          'a path route, with a token for its own audience',
-          `${rest('/api/dashboards')} -H "authorization: Bearer ${restToken('/api/dashboards', 'dashboards:read')}"; echo`,
-          'sales-overview',
-        ),
-        ok(
-          'defence in depth: this route wants the token and the certificate',
-          `${rest('/api/queries')} --cert "$PKI/client-ai-agent-1.crt" --key "$PKI/client-ai-agent-1.key" -H "authorization: Bearer ${restToken('/api/queries', 'queries:execute')}" ${query}; echo`,
-          'customers',
-        ),
-      ],
-    },
-    {
-      title: 'Refused, each for its own reason',
-      steps: [
-        refused(403, 'the frontend may not run SQL', `call "$FRONTEND" ${sql}`, 'scope="queries:execute"'),
-        refused(
-          403,
-          'the agent may see chart data, but not export it',
-          `call "$AGENT" get_chart_data '{"request":{"identifier":1,"format":"csv"}}'`,
-          'scope="exports:create"',
-        ),
-        refused(
-          403,
-          'the proxy is no way around: the tool that it calls is judged',
-          `call "$FRONTEND" call_tool '{"name":"execute_sql","arguments":{"request":{"database_id":1,"sql":"SELECT 1"}}}'`,
-          'scope="queries:execute"',
-        ),
-        refused(
-          403,
-          'no rule allows this tool',
-          `call "$AGENT" delete_dashboard '{"request":{"identifier":1}}'`,
-          'denied',
-        ),
-        ...shared(facts, list).refused,
-        refused(
-          401,
-          'this token is for another audience',
-          `call "${restToken('/api/dashboards', 'dashboards:read')}" ${list.tool} '${list.args}'`,
-          'invalid_token',
-        ),
-        refused(
-          401,
-          'defence in depth: the token alone is not enough',
-          `${rest('/api/queries')} -H "authorization: Bearer ${restToken('/api/queries', 'queries:execute')}" ${query}; echo`,
-          'credentials_required',
-        ),
-      ],
-    },
+    { title: 'Allowed', steps: supersetAllowed(facts) },
+    { title: 'Refused, each for its own reason', steps: supersetRefused(facts) },
   ];
+}
+
+function supersetAllowed(facts: InstructionFacts): Step[] {
+  const { rest, restToken } = restCommands(facts);
+  return [
+    ok('the agent lists dashboards', `call "$AGENT" ${dashboards.tool} '${dashboards.args}'`, 'Sales Overview'),
+    ok('the agent runs SQL; the answer is a stream of several frames', `call "$AGENT" ${sql}`, 'rows_returned=3'),
+    ok(
+      'a tool by way of another one, as agents call what search_tools found',
+      `call "$AGENT" call_tool '{"name":"get_chart_preview","arguments":{"request":{"identifier":3}}}'`,
+      'AMER',
+    ),
+    ok(
+      'who Superset sees: the identity that the gateway verified, never the token',
+      `call "$AGENT" get_instance_info '{"request":{}}'`,
+      'ai_agent_prod',
+    ),
+    ...shared(facts, dashboards).allowed,
+    ok('a path route without credentials', rest('/health'), 'healthy'),
+    ok(
+      'a path route, with a token for its own audience',
+      `${rest('/api/dashboards')} -H "authorization: Bearer ${restToken('/api/dashboards', 'dashboards:read')}"; echo`,
+      'sales-overview',
+    ),
+    ok(
+      'defence in depth: this route wants the token and the certificate',
+      `${rest('/api/queries')} --cert "$PKI/client-ai-agent-1.crt" --key "$PKI/client-ai-agent-1.key" -H "authorization: Bearer ${restToken('/api/queries', 'queries:execute')}" ${query}; echo`,
+      'customers',
+    ),
+  ];
+}
+
+function supersetRefused(facts: InstructionFacts): Step[] {
+  const { rest, restToken } = restCommands(facts);
+  return [
+    refused(403, 'the frontend may not run SQL', `call "$FRONTEND" ${sql}`, 'scope="queries:execute"'),
+    refused(
+      403,
+      'the agent may see chart data, but not export it',
+      `call "$AGENT" get_chart_data '{"request":{"identifier":1,"format":"csv"}}'`,
+      'scope="exports:create"',
+    ),
+    refused(
+      403,
+      'the proxy is no way around: the tool that it calls is judged',
+      `call "$FRONTEND" call_tool '{"name":"execute_sql","arguments":{"request":{"database_id":1,"sql":"SELECT 1"}}}'`,
+      'scope="queries:execute"',
+    ),
+    refused(403, 'no rule allows this tool', `call "$AGENT" delete_dashboard '{"request":{"identifier":1}}'`, 'denied'),
+    ...shared(facts, dashboards).refused,
+    refused(
+      401,
+      'this token is for another audience',
+      `call "${restToken('/api/dashboards', 'dashboards:read')}" ${dashboards.tool} '${dashboards.args}'`,
+      'invalid_token',
+    ),
+    refused(
+      401,
+      'defence in depth: the token alone is not enough',
+      `${rest('/api/queries')} -H "authorization: Bearer ${restToken('/api/queries', 'queries:execute')}" ${query}; echo`,
+      'credentials_required',
+    ),
+  ];
+}
+
+/** Shell commands for the path routes: a request, and a token for the audience of the path. */
+function restCommands(facts: InstructionFacts) {
+  return {
+    rest: (path: string) => `curl -sS -i --cacert "$PKI/ca.crt" ${quote(`${facts.publicUrl}${path}`)}`,
+    restToken: (path: string, scope: string) =>
+      `$(token "$AGENT_LOGIN" ${scope} ${quote(`${facts.publicUrl}${path}`)})`,
+  };
 }
 
 function generalSections(facts: InstructionFacts): Section[] {

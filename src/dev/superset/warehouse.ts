@@ -29,6 +29,26 @@ const products = [
   ['Schooner', 'Ships', 79],
   ['Biplane', 'Planes', 67],
 ] as const;
+const customerColumns = [
+  integer('customer_id'),
+  text('customer_name'),
+  text('segment'),
+  text('country'),
+  text('region'),
+];
+const orderColumns = [
+  integer('order_id'),
+  text('order_date'),
+  integer('customer_id'),
+  text('country'),
+  text('region'),
+  text('product_line'),
+  text('product'),
+  text('channel'),
+  integer('quantity'),
+  real('unit_price'),
+  real('revenue'),
+];
 const customerCount = 40;
 const orderCount = 480;
 const dayMs = 86_400_000;
@@ -63,33 +83,17 @@ export function warehouseTables(): readonly [WarehouseTable, WarehouseTable] {
     ];
   });
   return [
-    {
-      name: 'customers',
-      columns: [integer('customer_id'), text('customer_name'), text('segment'), text('country'), text('region')],
-      rows: customers,
-    },
-    {
-      name: 'orders',
-      columns: [
-        integer('order_id'),
-        text('order_date'),
-        integer('customer_id'),
-        text('country'),
-        text('region'),
-        text('product_line'),
-        text('product'),
-        text('channel'),
-        integer('quantity'),
-        { name: 'unit_price', type: 'REAL' },
-        { name: 'revenue', type: 'REAL' },
-      ],
-      rows: orders,
-    },
+    { name: 'customers', columns: customerColumns, rows: customers },
+    { name: 'orders', columns: orderColumns, rows: orders },
   ];
 }
 
 function text(name: string) {
   return { name, type: 'TEXT' as const };
+}
+
+function real(name: string) {
+  return { name, type: 'REAL' as const };
 }
 
 function integer(name: string) {
