@@ -1,6 +1,8 @@
 // Verifies API keys by their hashes, and announces the end of keys (RFC 9745, RFC 8594).
 import { hash, timingSafeEqual } from 'node:crypto';
-import type { ApiKeyAuthenticatorConfig, ApiKeyEntry } from '../config/schema/config.ts';
+import { z } from 'zod';
+import type { Path, SectionReporter } from '../config/schema/reporter.ts';
+import { date, filePath, headerName, httpUrl, networks, scopes, text } from '../config/schema/values.ts';
 import { compileNetworks, type NetworkMatcher } from '../ip-ranges.ts';
 import type {
   LastingAuthenticator,
@@ -9,7 +11,60 @@ import type {
   VerificationContext,
   Verified,
 } from './authenticator.ts';
+import type { AuthenticatorType } from './authenticator-type.ts';
 import { capScopes } from './scopes.ts';
+
+const sha256 = /^sha256:[0-9a-fA-F]{64}$/;
+
+/** One API key, in the configuration itself or in `keysFile`. */
+export const apiKeyEntry = z.strictObject({
+  id: z.string().min(1).max(128).describe('Names the key in records and metrics.'),
+  hash: z
+    .string()
+    .regex(sha256, 'expected sha256: and 64 hex digits; `portcullis keys new` makes a key and its hash')
+    .transform((value) => value.toLowerCase())
+    .describe('SHA-256 of the whole key, prefix included: sha256: and 64 hex digits.'),
+  clientId: text.describe('The client that the key belongs to.'),
+  scopes: scopes.describe('What it grants.'),
+  notBefore: date.optional().describe('Refused before this instant.'),
+  expires: date.optional().describe('Refused from this instant on. Required unless the authenticator has a sunset.'),
+  networks: networks.optional().describe('Addresses it may be used from; default any.'),
+});
+export type ApiKeyEntry = z.output<typeof apiKeyEntry>;
+
+const schema = z.strictObject({
+  type: z.literal('apiKey').describe('Keys from the time before OAuth, known by their hashes only.'),
+  header: headerName.default('x-api-key').describe('The header a key may come in, besides Authorization: Bearer.'),
+  prefix: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,32}$/, 'expected letters, digits, _ and -')
+    .default('sk_')
+    .describe('How every key of this authenticator begins.'),
+  deprecation: date.optional().describe('From then on answers carry a Deprecation header.'),
+  sunset: date.optional().describe('Announced in a Sunset header; from then on every key is refused.'),
+  migrationGuide: httpUrl.optional().describe('The page that Deprecation and Sunset link to.'),
+  keys: z.array(apiKeyEntry).optional().describe('The keys.'),
+  keysFile: filePath.optional().describe('A YAML file with a list of keys, besides or instead of keys.'),
+  maxScopes: scopes.optional().describe('The most this authenticator may grant; default no cap.'),
+});
+export type ApiKeyConfig = z.output<typeof schema>;
+
+export const apiKeyType = {
+  schema,
+  check: checkDates,
+  create: createApiKeyAuthenticator,
+} satisfies AuthenticatorType<ApiKeyConfig>;
+
+function checkDates(config: ApiKeyConfig, path: Path, reporter: SectionReporter): void {
+  const { deprecation, sunset } = config;
+  if (deprecation !== undefined && sunset !== undefined && sunset < deprecation) {
+    reporter.error([...path, 'sunset'], 'must not be before deprecation (RFC 9745 §4)');
+  }
+  if (sunset !== undefined && sunset <= reporter.now) {
+    reporter.warn([...path, 'sunset'], 'has passed: every key of this authenticator is refused');
+  }
+  if (config.keys === undefined && config.keysFile === undefined) reporter.error(path, 'needs keys or keysFile');
+}
 
 interface CompiledKey {
   readonly digest: Buffer;
@@ -23,7 +78,7 @@ interface CompiledKey {
 }
 
 /** Creates the verifier. Throws an Error when a hash is malformed or stands for two keys. */
-export function createApiKeyAuthenticator(name: string, config: ApiKeyAuthenticatorConfig): LastingAuthenticator {
+export function createApiKeyAuthenticator(name: string, config: ApiKeyConfig): LastingAuthenticator {
   const cap = config.maxScopes && new Set(config.maxScopes);
   const keys = new Map<string, CompiledKey>();
   const keysById = new Map<string | undefined, CompiledKey>();
@@ -76,7 +131,7 @@ function digestOf(entry: ApiKeyEntry): string {
 
 function compileKey(
   authenticator: string,
-  config: ApiKeyAuthenticatorConfig,
+  config: ApiKeyConfig,
   entry: ApiKeyEntry,
   digest: string,
   cap: ReadonlySet<string> | undefined,
@@ -109,7 +164,7 @@ function compileKey(
 }
 
 /** Deprecation is a structured date (RFC 9745 §2.1), Sunset an HTTP date (RFC 8594 §3). */
-function announcement(config: ApiKeyAuthenticatorConfig): Readonly<Record<string, string>> {
+function announcement(config: ApiKeyConfig): Readonly<Record<string, string>> {
   const { deprecation, sunset, migrationGuide } = config;
   return {
     ...(deprecation !== undefined && { Deprecation: `@${Math.floor(deprecation / 1000)}` }),

@@ -1,50 +1,17 @@
 // All authenticators of one configuration snapshot, from an explicit table by type.
-import { hash } from 'node:crypto';
-import type { AuthenticatorConfig, Config, IntrospectionAuthenticatorConfig } from '../config/schema/config.ts';
-import type { Log } from '../log.ts';
-import { parseClientKey } from '../oauth/client-key.ts';
-import {
-  createIntrospectionEndpoint,
-  type IntrospectionEndpoint,
-  type IntrospectionOutcome,
-} from '../oauth/introspection-client.ts';
-import { createApiKeyAuthenticator } from './api-key.ts';
+import type { Config } from '../config/schema/config.ts';
+import type { IntrospectionEndpoint } from '../oauth/introspection-client.ts';
 import type { Authenticator, CertificateVerifier, LastingAuthenticator } from './authenticator.ts';
+import type { AuthenticationObserver, AuthenticatorContext, AuthenticatorRuntime } from './authenticator-type.ts';
+import { authenticatorTypeOf } from './authenticator-types.ts';
 import { mirroredIssuer } from './authorization-servers.ts';
-import { createMtlsAuthenticator } from './certificate/mtls.ts';
 import { type CertificateSource, clientAuthorities, compileCertificateSource } from './certificate/source.ts';
 import { createTrustStore, type TrustStore } from './certificate/trust-store.ts';
 import { createCertificateReader } from './certificate/x509.ts';
 import type { KeyOwner, Owners } from './find-authenticator.ts';
-import { createProofVerifier, type ProofMemory, type ProofVerifier } from './token/dpop.ts';
-import { createIntrospectionAuthenticator } from './token/introspection.ts';
-import { createKeySet, type KeySet, keySetKey, type Schedule } from './token/jwks.ts';
-import { createJwtAuthenticator } from './token/jwt.ts';
+import { createProofVerifier, type ProofVerifier } from './token/dpop.ts';
+import type { KeySet } from './token/jwks.ts';
 import { createTokenCache, type TokenCache } from './token/token-cache.ts';
-
-export interface AuthenticationObserver {
-  /** `authenticator` is `none` for what nobody owns, `reason` is `none` for what verified; no `seconds` for a token that was known. */
-  credentialJudged(
-    authenticator: string,
-    result: 'verified' | 'refused' | 'unavailable',
-    reason: string,
-    seconds: number | undefined,
-  ): void;
-  keySetRefreshFailed(issuer: string): void;
-  /** One question to an introspection endpoint, or one that was not asked because it had failed or was busy. */
-  introspected(authenticator: string, outcome: IntrospectionOutcome): void;
-}
-
-/** What outlives a snapshot. */
-export interface AuthenticatorRuntime {
-  readonly proofMemory: ProofMemory;
-  readonly log: Log;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
-  readonly observe: AuthenticationObserver;
-  /** How key sets wait for their next fetch; default: timers. */
-  readonly schedule?: Schedule | undefined;
-}
 
 export interface AuthenticatorSet {
   readonly owners: Owners;
@@ -58,7 +25,7 @@ export interface AuthenticatorSet {
   /** The verifiers of DPoP proofs, by the authenticator of their tokens; none where it takes no such tokens. */
   readonly proofs: ReadonlyMap<string, ProofVerifier>;
   readonly tokens: TokenCache;
-  /** By `keySetKey`. */
+  /** By what they are fetched for and how. */
   readonly keySets: ReadonlyMap<string, KeySet>;
   /** By a digest of how they are asked. */
   readonly endpoints: ReadonlyMap<string, IntrospectionEndpoint>;
@@ -79,53 +46,41 @@ export function createAuthenticators(
   runtime: AuthenticatorRuntime,
   previous?: AuthenticatorSet,
 ): AuthenticatorSet {
+  const { authenticators, server } = loaded.config;
   const keys: KeyOwner[] = [];
   const issuers = new Map<string, Authenticator>();
   const opaque = new Map<string, Authenticator>();
   const certificateVerifiers = new Map<string, CertificateVerifier>();
   const lasting = new Map<string, LastingAuthenticator>();
+  const proofs = new Map<string, ProofVerifier>();
   const keySets = new Map<string, KeySet>();
   const endpoints = new Map<string, IntrospectionEndpoint>();
-  const tokens = createTokenCache();
-  const mirrored = mirroredIssuer(loaded.config);
-  const trustStoreFor = createTrustStores(loaded, runtime.now);
-  const clientTrust = trustStoreFor(undefined);
-
-  for (const [name, config] of Object.entries(loaded.config.authenticators)) {
+  const trustStore = createTrustStores(loaded, runtime.now);
+  const clientTrust = trustStore(undefined);
+  const context: AuthenticatorContext = {
+    ...runtime,
+    tokens: createTokenCache(),
+    mirroredIssuer: mirroredIssuer(loaded.config),
+    keySet: (key, open) => carryOver(key, keySets, previous?.keySets, open),
+    endpoint: (key, open) => carryOver(key, endpoints, previous?.endpoints, open),
+    trustStore,
+    contentOf: (path) => contentOf(loaded, path),
+  };
+  for (const [name, config] of Object.entries(authenticators)) {
+    const authenticator = authenticatorTypeOf(config).create(name, config, context);
     switch (config.type) {
-      case 'jwt': {
-        const metadataWanted = config.issuer === mirrored;
-        const key = keySetKey(config, metadataWanted);
-        const keySet = previous?.keySets.get(key) ?? openKeySet(config, runtime, metadataWanted);
-        keySets.set(key, keySet);
-        const authenticator = createJwtAuthenticator(name, config, keySet, tokens);
-        lasting.set(name, authenticator);
-        issuers.set(config.issuer, authenticator);
-        break;
-      }
-      case 'introspection': {
-        const pem = config.clientKeyFile === undefined ? undefined : contentOf(loaded, config.clientKeyFile);
-        const key = endpointKey(name, config, pem);
-        const endpoint = previous?.endpoints.get(key) ?? openEndpoint(name, config, pem, runtime);
-        endpoints.set(key, endpoint);
-        const authenticator = createIntrospectionAuthenticator(name, config, endpoint, tokens);
-        lasting.set(name, authenticator);
-        issuers.set(config.issuer, authenticator);
-        opaque.set(name, authenticator);
-        break;
-      }
-      case 'apiKey': {
-        const { prefix, header } = config;
-        const authenticator = createApiKeyAuthenticator(name, config);
-        lasting.set(name, authenticator);
-        keys.push({ authenticator, prefix, header });
-        break;
-      }
       case 'mtls':
-        certificateVerifiers.set(name, createMtlsAuthenticator(name, config, trustStoreFor(config.caFile)));
+        certificateVerifiers.set(name, authenticator as CertificateVerifier);
+        break;
+      case 'apiKey':
+        lasting.set(name, authenticator as LastingAuthenticator);
+        keys.push({ authenticator, prefix: config.prefix, header: config.header });
         break;
       default:
-        throw unknownType(config);
+        lasting.set(name, authenticator as LastingAuthenticator);
+        issuers.set(config.issuer, authenticator);
+        if (config.type === 'introspection') opaque.set(name, authenticator);
+        if (config.dpop !== 'off') proofs.set(name, createProofVerifier(config.dpop, runtime.proofMemory));
     }
   }
   keys.sort((a, b) => b.prefix.length - a.prefix.length);
@@ -134,24 +89,24 @@ export function createAuthenticators(
     certificateVerifiers,
     lasting,
     clientTrust,
-    certificateSource: compileCertificateSource(loaded.config.server, clientTrust),
-    proofs: createProofVerifiers(loaded.config.authenticators, runtime.proofMemory),
-    tokens,
+    certificateSource: compileCertificateSource(server, clientTrust),
+    proofs,
+    tokens: context.tokens,
     keySets,
     endpoints,
     observe: runtime.observe,
   };
 }
 
-function createProofVerifiers(
-  authenticators: Config['authenticators'],
-  memory: ProofMemory,
-): ReadonlyMap<string, ProofVerifier> {
-  const verifiers = new Map<string, ProofVerifier>();
-  for (const [name, config] of Object.entries(authenticators)) {
-    if ('dpop' in config && config.dpop !== 'off') verifiers.set(name, createProofVerifier(config.dpop, memory));
-  }
-  return verifiers;
+function carryOver<T>(
+  key: string,
+  all: Map<string, T>,
+  previous: ReadonlyMap<string, T> | undefined,
+  open: () => T,
+): T {
+  const shared = previous?.get(key) ?? open();
+  all.set(key, shared);
+  return shared;
 }
 
 /** Begins to fetch the keys of a set that comes into force; those carried over go on as they are. */
@@ -166,43 +121,6 @@ export function closeAuthenticators(
 ): void {
   for (const [key, keySet] of set.keySets) if (kept?.keySets.get(key) !== keySet) keySet.close();
   for (const [key, endpoint] of set.endpoints) if (kept?.endpoints.get(key) !== endpoint) endpoint.close();
-}
-
-/** Equal for endpoints that are asked in the same way. */
-function endpointKey(name: string, config: IntrospectionAuthenticatorConfig, clientKeyPem: Buffer | undefined): string {
-  const { endpoint, issuer, clientId, clientSecret, clientKeyId, clientAuthentication } = config;
-  const pem = clientKeyPem?.toString();
-  const asked = [name, endpoint, issuer, clientId, clientSecret, pem, clientKeyId, clientAuthentication];
-  return hash('sha256', JSON.stringify(asked), 'base64');
-}
-
-function openEndpoint(
-  name: string,
-  config: IntrospectionAuthenticatorConfig,
-  clientKeyPem: Buffer | undefined,
-  { log, now, observe }: AuthenticatorRuntime,
-): IntrospectionEndpoint {
-  const clientKey = clientKeyPem && parseClientKey(clientKeyPem);
-  return createIntrospectionEndpoint({ name, config, clientKey, log, now, observe });
-}
-
-function openKeySet(
-  config: Extract<AuthenticatorConfig, { type: 'jwt' }>,
-  { log, now, observe, schedule }: AuthenticatorRuntime,
-  metadataWanted: boolean,
-): KeySet {
-  return createKeySet({
-    issuer: config.issuer,
-    jwksUri: config.jwksUri,
-    insecure: config.insecure,
-    metadataWanted,
-    refreshMs: config.keySet.refresh,
-    maxStaleMs: config.keySet.maxStale,
-    log,
-    now,
-    observe,
-    schedule,
-  });
 }
 
 /** One store for all of `clientCaFile`, and one for each `caFile`, which must be among those authorities. */
@@ -240,8 +158,4 @@ function naming<T>(paths: readonly (string | undefined)[], create: () => T): T {
       cause: error,
     });
   }
-}
-
-function unknownType(config: never): Error {
-  return new Error(`unknown authenticator type ${JSON.stringify((config as { type?: unknown }).type)}`);
 }

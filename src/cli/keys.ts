@@ -2,7 +2,7 @@
 import { hash, randomBytes } from 'node:crypto';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { stringify } from 'yaml';
-import { apiKeyEntry } from '../config/schema/config.ts';
+import { apiKeyEntry } from '../authn/api-key.ts';
 import type { CommandOutput } from './output.ts';
 
 /** A new key and its entry. */

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { dirname, relative, resolve } from 'node:path';
 import type { z } from 'zod';
+import { withIssuerPresets } from '../authn/token/issuer-presets.ts';
 import {
   type CheckContext,
   createReporter,
@@ -18,7 +19,6 @@ import { separateLaterKeys } from './later-keys.ts';
 import { ConfigError, type Problem } from './problem.ts';
 import { type LoadedRevocations, loadRevocations } from './revocation-file.ts';
 import { type Config, fileSchema, withResources } from './schema/config.ts';
-import { withIssuerPresets } from './schema/issuer-presets.ts';
 import type { Path } from './schema/reporter.ts';
 import { shapeProblems } from './schema-errors.ts';
 import { isObject, valueAt } from './tree.ts';

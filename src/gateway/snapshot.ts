@@ -1,8 +1,9 @@
 // One immutable compilation of the configuration. A request uses the snapshot it began with to its end.
 
 import { type AuthenticatePlan, compileAuthenticate } from '../authn/authenticate.ts';
+import type { AuthenticatorRuntime } from '../authn/authenticator-type.ts';
 import { authorizationServersOf } from '../authn/authorization-servers.ts';
-import { type AuthenticatorRuntime, type AuthenticatorSet, createAuthenticators } from '../authn/registry.ts';
+import { type AuthenticatorSet, createAuthenticators } from '../authn/registry.ts';
 import { type AcceptedBindings, acceptedBindings } from '../authn/token/accepted-bindings.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config, RouteConfig } from '../config/schema/config.ts';

@@ -45,3 +45,9 @@ export function isLoopbackAddress(host: string): boolean {
   const bare = host.startsWith('[') ? host.slice(1, -1) : host;
   return bare === 'localhost' || bare === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(bare);
 }
+
+/** True for a URL whose traffic would cross a network in clear. */
+export function isPlainHttp(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === 'http:' && !isLoopbackAddress(hostname);
+}

@@ -1,8 +1,7 @@
 import { hash } from 'node:crypto';
 import t from 'tap';
-import { createApiKeyAuthenticator } from '../../src/authn/api-key.ts';
+import { type ApiKeyConfig, createApiKeyAuthenticator } from '../../src/authn/api-key.ts';
 import type { Verification } from '../../src/authn/authenticator.ts';
-import type { ApiKeyAuthenticatorConfig } from '../../src/config/schema/config.ts';
 import { parseAuthenticators, resource } from './fixture.ts';
 
 const day = 86_400_000;
@@ -20,7 +19,7 @@ const entry = {
 
 function create(config: Readonly<Record<string, unknown>> = {}, keys: readonly unknown[] = [entry]) {
   const parsed = parseAuthenticators({ 'legacy-keys': { type: 'apiKey', keys, ...config } });
-  const authenticator = createApiKeyAuthenticator('legacy-keys', parsed['legacy-keys'] as ApiKeyAuthenticatorConfig);
+  const authenticator = createApiKeyAuthenticator('legacy-keys', parsed['legacy-keys'] as ApiKeyConfig);
   return (presented: string, at = now, address = '192.0.2.1', header = 'x-api-key') =>
     authenticator.verify(
       { kind: 'api-key', key: presented, header },

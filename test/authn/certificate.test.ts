@@ -4,10 +4,9 @@ import * as x509 from '@peculiar/x509';
 import fc from 'fast-check';
 import t from 'tap';
 import type { Verification } from '../../src/authn/authenticator.ts';
-import { createMtlsAuthenticator } from '../../src/authn/certificate/mtls.ts';
+import { createMtlsAuthenticator, type MtlsConfig } from '../../src/authn/certificate/mtls.ts';
 import { createTrustStore, type TrustStore } from '../../src/authn/certificate/trust-store.ts';
 import { createCertificateReader, parseCertificate, readDerElements } from '../../src/authn/certificate/x509.ts';
-import type { MtlsAuthenticatorConfig } from '../../src/config/schema/config.ts';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { createCertificate, createRevocationList, type SubjectName, type TestCertificate } from './certificates.ts';
 import { contextAt, createRuntime, createSet, parseAuthenticators, peerOf } from './fixture.ts';
@@ -38,7 +37,7 @@ function judge(
 function identify(leaf: string | TestCertificate, allow: readonly unknown[], ca = root.pem): Verification {
   const parsed = parseAuthenticators({ workloads: { type: 'mtls', allow } });
   const store = createTrustStore({ caPem: ca, now: Date.now, read: createCertificateReader() });
-  const authenticator = createMtlsAuthenticator('workloads', parsed.workloads as MtlsAuthenticatorConfig, store);
+  const authenticator = createMtlsAuthenticator('workloads', parsed.workloads as MtlsConfig, store);
   const peer = peerOf(typeof leaf === 'string' ? leaf : leaf.pem);
   const context = { now: Date.now(), clientAddress: '192.0.2.1', resource: 'https://mcp.example.com/mcp' };
   return authenticator.verify({ kind: 'client-certificate', peer }, context);

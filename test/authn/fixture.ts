@@ -3,9 +3,10 @@ import { X509Certificate } from 'node:crypto';
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import type { AuthenticationContext } from '../../src/authn/authenticate.ts';
+import type { AuthenticatorRuntime } from '../../src/authn/authenticator-type.ts';
+import { type AuthenticatorConfig, authenticatorSchema } from '../../src/authn/authenticator-types.ts';
 import type { PeerCertificate } from '../../src/authn/credential.ts';
 import {
-  type AuthenticatorRuntime,
   type AuthenticatorSet,
   closeAuthenticators,
   createAuthenticators,
@@ -13,8 +14,7 @@ import {
 } from '../../src/authn/registry.ts';
 import { nothingRevoked } from '../../src/authn/revocations.ts';
 import { createProofMemory } from '../../src/authn/token/dpop.ts';
-import { authenticator } from '../../src/config/schema/authenticators.ts';
-import type { AuthenticatorConfig, Config } from '../../src/config/schema/config.ts';
+import type { Config } from '../../src/config/schema/config.ts';
 
 export const resource = 'https://mcp.example.com/mcp';
 
@@ -58,7 +58,7 @@ export function createRuntime(t: Test, clock: number = Date.now()): TestRuntime 
 
 /** Authenticators as the configuration file writes them, defaults filled in. */
 export function parseAuthenticators(written: Readonly<Record<string, unknown>>): Record<string, AuthenticatorConfig> {
-  return Object.fromEntries(Object.entries(written).map(([name, value]) => [name, authenticator.parse(value)]));
+  return Object.fromEntries(Object.entries(written).map(([name, value]) => [name, authenticatorSchema.parse(value)]));
 }
 
 export interface TestFiles {

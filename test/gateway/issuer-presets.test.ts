@@ -2,8 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { issuerPresets } from '../../src/config/schema/issuer-presets.ts';
-import { issuerPresetNames } from '../../src/config/schema/values.ts';
+import { issuerPresetNames, issuerPresets } from '../../src/authn/token/issuer-presets.ts';
 import { assertRefused, attack, host, type Scene } from '../support/attack.ts';
 import { startTestGateway } from '../support/gateway.ts';
 import { createFakeIssuer, signToken } from '../support/issuer.ts';

@@ -18,7 +18,7 @@ const allowed: Record<string, { values: string[]; types: string[] }> = {
   json: { values: [], types: [] },
   mcp: { values: ['json', 'http'], types: [] },
   oauth: { values: ['shared schema'], types: [] },
-  authn: { values: ['oauth'], types: ['config', 'audit', 'upstream', 'http'] },
+  authn: { values: ['shared schema', 'http', 'oauth'], types: ['config'] },
   'shared schema': { values: ['http'], types: [] },
   audit: { values: ['shared schema'], types: [] },
   upstream: { values: ['http'], types: ['config', 'authn', 'audit'] },
@@ -26,7 +26,7 @@ const allowed: Record<string, { values: string[]; types: string[] }> = {
   config: { values: ['shared schema', 'oauth', 'authn', 'policy', 'mcp', 'http', 'upstream', 'audit'], types: [] },
   dev: { values: [], types: ['config', 'cli'] },
   gateway: { values: ['config', 'http', 'oauth', 'authn', 'policy', 'mcp', 'upstream', 'audit', 'metrics'], types: [] },
-  cli: { values: ['config', 'audit', 'gateway', 'dev'], types: [] },
+  cli: { values: ['authn', 'config', 'audit', 'gateway', 'dev'], types: [] },
   main: { values: ['cli'], types: [] },
 };
 

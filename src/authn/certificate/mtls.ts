@@ -1,16 +1,75 @@
 // Verifies client certificates: trusted at this moment, and on the allowlist by exactly what they say.
-import type { MtlsAuthenticatorConfig } from '../../config/schema/config.ts';
+import { z } from 'zod';
+import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
+import { filePath, fingerprint, scopes, text } from '../../config/schema/values.ts';
 import type { CertificateVerifier, Verification, Verified } from '../authenticator.ts';
+import type { AuthenticatorType } from '../authenticator-type.ts';
 import { capScopes } from '../scopes.ts';
 import type { TrustStore } from './trust-store.ts';
 import type { ParsedCertificate } from './x509.ts';
 
-type Entry = MtlsAuthenticatorConfig['allow'][number];
+/** What a certificate may be known by. */
+export const identityKeys = {
+  commonName: text.optional().describe('The one common name of the subject.'),
+  dnsName: text.optional().describe('A DNS name among the alternative names.'),
+  uri: text.optional().describe('A URI among the alternative names, such as a SPIFFE id.'),
+  fingerprint: fingerprint.optional().describe('SHA-256 of the certificate: sha256: and 64 hex digits.'),
+};
+export type CertificateIdentity = z.output<z.ZodObject<typeof identityKeys>>;
+
+const entry = z.strictObject({
+  ...identityKeys,
+  clientId: text.describe('The client that the certificate stands for.'),
+  scopes: scopes.optional().describe('What it grants; absent: grants none, limits none.'),
+});
+type Entry = z.output<typeof entry>;
+
+const schema = z.strictObject({
+  type: z.literal('mtls').describe('TLS client certificates from an allowlist.'),
+  caFile: filePath.optional().describe('The authority of these clients, one of clientCaFile; default any of them.'),
+  allow: z.array(entry).min(1).describe('The first entry that matches names the client.'),
+  maxScopes: scopes.optional().describe('The most this authenticator may grant; default no cap.'),
+});
+export type MtlsConfig = z.output<typeof schema>;
+
+export const mtlsType = {
+  schema,
+  check: checkEntries,
+  create: (name, config, context) => createMtlsAuthenticator(name, config, context.trustStore(config.caFile)),
+} satisfies AuthenticatorType<MtlsConfig>;
+
+function checkEntries({ allow }: MtlsConfig, path: Path, reporter: SectionReporter): void {
+  const seen = new Map<string, number>();
+  allow.forEach((entry, index) => {
+    const at = [...path, 'allow', index];
+    const identity = checkIdentity(entry, at, reporter);
+    if (identity === undefined) return;
+    const key = `${identity} ${entry[identity]}`;
+    const earlier = seen.get(key);
+    if (earlier === undefined) seen.set(key, index);
+    else reporter.warn(at, `can never match: allow[${earlier}] has the same ${identity}`);
+  });
+}
+
+/** The only key of the entry that names an identity; undefined, and reported, when there is another number of them. */
+function checkIdentity(entry: Entry, path: Path, reporter: SectionReporter): keyof CertificateIdentity | undefined {
+  const all = Object.keys(identityKeys) as (keyof CertificateIdentity)[];
+  const [identity, ...others] = all.filter((key) => entry[key] !== undefined);
+  if (identity === undefined || others.length > 0) {
+    reporter.error(path, `needs exactly one of ${all.join(', ')}`);
+    return undefined;
+  }
+  if (entry.dnsName?.includes('*')) {
+    reporter.error([...path, 'dnsName'], 'is compared as a whole; * stands for nothing here');
+  }
+  if (entry.uri !== undefined && !URL.canParse(entry.uri)) reporter.error([...path, 'uri'], 'expected a URI');
+  return identity;
+}
 
 /** Creates the verifier. `trustStore` is undefined where the listener asks for no certificates: then every one is refused. */
 export function createMtlsAuthenticator(
   name: string,
-  config: MtlsAuthenticatorConfig,
+  config: MtlsConfig,
   trustStore: TrustStore | undefined,
 ): CertificateVerifier {
   const cap = config.maxScopes && new Set(config.maxScopes);
@@ -47,9 +106,6 @@ export function createMtlsAuthenticator(
 function trustedUntil(verification: Verification, until: number): Verification {
   return verification.verified ? { ...verification, until } : verification;
 }
-
-/** What a certificate may be known by. */
-export type CertificateIdentity = Pick<Entry, 'commonName' | 'dnsName' | 'uri' | 'fingerprint'>;
 
 /** The identity by which the entry matches; every one that the entry names must be there. Compared code unit by code unit. */
 export function matchingIdentity(entry: CertificateIdentity, certificate: ParsedCertificate): string | undefined {

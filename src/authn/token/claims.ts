@@ -1,9 +1,9 @@
 // What a token whose signature is good must say, and the principal that it makes (RFC 9068 §4, RFC 7519 §4.1). Pure.
-import type { IntrospectionAuthenticatorConfig, JwtAuthenticatorConfig } from '../../config/schema/config.ts';
 import type { RefusalReason } from '../authenticator.ts';
 import type { Principal } from '../principal.ts';
 import { capScopes } from '../scopes.ts';
 import { type Confirmation, parseConfirmation } from './confirmation.ts';
+import type { TokenConfig } from './token-config.ts';
 
 export interface ClaimRules {
   readonly authenticator: string;
@@ -23,8 +23,6 @@ export interface ClaimRules {
   /** Claims that may be absent although a token would need them. */
   readonly optional: ReadonlySet<'iss' | 'exp'>;
 }
-
-type TokenConfig = JwtAuthenticatorConfig | IntrospectionAuthenticatorConfig;
 
 export type ClaimsJudgement = { readonly principal: Principal } | { readonly refused: RefusalReason };
 

@@ -2,11 +2,38 @@
 import { createSecretKey, hash, type KeyObject, randomBytes } from 'node:crypto';
 import { compactVerify } from 'jose';
 import { LRUCache } from 'lru-cache';
-import type { DpopConfig } from '../../config/schema/config.ts';
-import { type CompactToken, parseCompactToken } from './compact-jws.ts';
+import { z } from 'zod';
+import { timeout } from '../../config/schema/values.ts';
+import { type CompactToken, isJsonObject, parseCompactToken } from './compact-jws.ts';
 import { createNonceMint, type NonceMint } from './dpop-nonce.ts';
 import { createReplayStore, type ReplayStore } from './dpop-replay.ts';
-import { parseVerificationKey } from './jwk.ts';
+import { parseVerificationKey, signatureAlgorithm } from './jwk.ts';
+
+const maxProofAgeMs = 300_000;
+
+/** `dpop` of every authenticator of access tokens. */
+export const dpopSchema = z
+  .union([
+    z.literal('off'),
+    z.strictObject({
+      algorithms: z
+        .array(signatureAlgorithm)
+        .min(1)
+        .default(['ES256', 'EdDSA', 'PS256', 'RS256'])
+        .describe('Accepted signature algorithms of proofs.'),
+      maxAge: timeout
+        .refine((ms) => ms <= maxProofAgeMs, 'expected at most 5m')
+        .prefault('60s')
+        .describe('How old a proof may be.'),
+      nonce: z
+        .enum(['off', 'required'])
+        .default('off')
+        .describe('Whether proofs must hold a nonce that this gateway gave out.'),
+    }),
+  ])
+  .prefault({})
+  .describe('How the senders of DPoP-bound tokens prove themselves (RFC 9449); off: such tokens are refused.');
+export type DpopConfig = z.output<typeof dpopSchema>;
 
 const refusals = [
   'proof_missing',
@@ -129,8 +156,8 @@ function keyOf(header: CompactToken['header'], algorithms: ReadonlySet<string>):
   const { alg, jwk, typ } = header;
   if (typ !== 'dpop+jwt' || refusedHeaders.some((name) => Object.hasOwn(header, name))) return 'proof_format';
   if (typeof alg !== 'string' || !algorithms.has(alg)) return 'proof_algorithm';
-  if (typeof jwk !== 'object' || jwk === null || Array.isArray(jwk)) return 'proof_format';
-  const key = parseVerificationKey(jwk as Record<string, unknown>);
+  if (!isJsonObject(jwk)) return 'proof_format';
+  const key = parseVerificationKey(jwk);
   if (typeof key === 'string') return 'proof_key';
   const fits = key.algorithms.has(alg === 'Ed25519' ? 'EdDSA' : alg);
   return fits ? { key: key.key, thumbprint: key.thumbprint, algorithm: alg } : 'proof_algorithm';

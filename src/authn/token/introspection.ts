@@ -1,9 +1,59 @@
 // Verifies access tokens by asking their authorization server (RFC 7662), and judges what it says as strictly as a token's own claims.
-import type { IntrospectionAuthenticatorConfig } from '../../config/schema/config.ts';
-import type { IntrospectionEndpoint } from '../../oauth/introspection-client.ts';
+import { hash } from 'node:crypto';
+import { z } from 'zod';
+import { duration, httpUrl } from '../../config/schema/values.ts';
+import { isPlainHttp } from '../../http/host.ts';
+import { checkOAuthClient, oauthClientKeys } from '../../oauth/client-auth.ts';
+import { parseClientKey } from '../../oauth/client-key.ts';
+import { createIntrospectionEndpoint, type IntrospectionEndpoint } from '../../oauth/introspection-client.ts';
 import type { LastingAuthenticator, RefusalReason, Verification, VerificationContext } from '../authenticator.ts';
+import type { AuthenticatorContext, AuthenticatorType } from '../authenticator-type.ts';
 import { claimRulesOf, dependsOnResource, judgeClaims } from './claims.ts';
 import type { TokenCache } from './token-cache.ts';
+import { checkTokenConfig, tokenKeys } from './token-config.ts';
+
+/** A token that was revoked at its authorization server is accepted that long. */
+const maxCacheMs = 3_600_000;
+
+const schema = z.strictObject({
+  type: z.literal('introspection').describe('Access tokens that only their authorization server can read (RFC 7662).'),
+  endpoint: httpUrl.describe('The introspection endpoint.'),
+  issuer: httpUrl.describe('Names the issuer of the tokens; an answer that has an `iss` must have this one.'),
+  insecure: z.boolean().default(false).describe('Accept plain http for the endpoint beyond loopback.'),
+  ...oauthClientKeys,
+  cacheFor: duration
+    .refine((ms) => ms <= maxCacheMs, 'expected at most 1h')
+    .prefault('30s')
+    .describe('How long an active token is not asked about again; never beyond its own end.'),
+  ...tokenKeys,
+});
+type IntrospectionConfig = z.output<typeof schema>;
+
+export const introspectionType = {
+  schema,
+  check(config, path, reporter) {
+    if (!config.insecure && isPlainHttp(config.endpoint)) {
+      reporter.error([...path, 'endpoint'], 'plain http is accepted on loopback only; use https, or insecure: true');
+    }
+    checkTokenConfig(config, path, reporter);
+    checkOAuthClient(config, path, reporter);
+  },
+  create: (name, config, context) =>
+    createIntrospectionAuthenticator(name, config, endpointOf(name, config, context), context.tokens),
+} satisfies AuthenticatorType<IntrospectionConfig>;
+
+/** The endpoint that is asked in this way. */
+function endpointOf(name: string, config: IntrospectionConfig, context: AuthenticatorContext): IntrospectionEndpoint {
+  const { endpoint, issuer, clientId, clientSecret, clientKeyFile, clientKeyId, clientAuthentication } = config;
+  const pem = clientKeyFile === undefined ? undefined : context.contentOf(clientKeyFile);
+  const asked = [name, endpoint, issuer, clientId, clientSecret, pem?.toString(), clientKeyId, clientAuthentication];
+  const key = hash('sha256', JSON.stringify(asked), 'base64');
+  const { log, now, observe } = context;
+  return context.endpoint(key, () => {
+    const clientKey = pem && parseClientKey(pem);
+    return createIntrospectionEndpoint({ name, config, clientKey, log, now, observe });
+  });
+}
 
 /** RFC 6749 §7.1 and RFC 9449 §5, and what some servers say instead. */
 const tokenTypes = new Set(['bearer', 'dpop', 'access_token']);
@@ -11,9 +61,9 @@ const tokenTypes = new Set(['bearer', 'dpop', 'access_token']);
 const tokenUses = new Set(['access', 'access_token']);
 
 /** Creates the verifier of one authorization server's tokens. Verified ones go into `cache` for `cacheFor` at most. */
-export function createIntrospectionAuthenticator(
+function createIntrospectionAuthenticator(
   name: string,
-  config: IntrospectionAuthenticatorConfig,
+  config: IntrospectionConfig,
   endpoint: IntrospectionEndpoint,
   cache: TokenCache,
 ): LastingAuthenticator {
@@ -58,7 +108,7 @@ function isAmong(value: unknown, words: ReadonlySet<string>): boolean {
 }
 
 /** Everything that decides whether a token verifies and what it says; not how the gateway authenticates, and no secret. */
-function basisOf({ endpoint, clientId, ...config }: IntrospectionAuthenticatorConfig): string {
+function basisOf({ endpoint, clientId, ...config }: IntrospectionConfig): string {
   const { issuer, audience, audienceForm, scopeClaims, scopesFrom, clientIdClaims, requireClientId } = config;
   const { requiredClaims, claims, maxScopes } = config;
   const accepted = [issuer, audience, audienceForm, requireClientId, requiredClaims];

@@ -1,5 +1,14 @@
 // From an issuer's JSON Web Key Set (RFC 7517) to the keys that may verify: weak, private and foreign ones are left out.
 import { createPublicKey, hash, type KeyObject } from 'node:crypto';
+import { z } from 'zod';
+import { isJsonObject } from './compact-jws.ts';
+
+/** A signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1) that may be configured. */
+export const signatureAlgorithm = z.enum([
+  ...(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'] as const),
+  ...(['ES256', 'ES384', 'ES512', 'EdDSA'] as const),
+]);
+export type SignatureAlgorithm = z.output<typeof signatureAlgorithm>;
 
 export interface VerificationKey {
   readonly kid: string | undefined;
@@ -34,14 +43,14 @@ const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv'];
  * failure of the issuer, and the keys known before stay in force.
  */
 export function parseKeySet(document: unknown): KeySetDocument {
-  const list = isRecord(document) ? document.keys : undefined;
+  const list = isJsonObject(document) ? document.keys : undefined;
   if (!Array.isArray(list)) throw new Error('the key set has no "keys" array');
   if (list.length > maxKeys) throw new Error(`the key set has more than ${maxKeys} keys`);
   const refused = new Map<string, number>();
   const refuse = (why: string) => refused.set(why, (refused.get(why) ?? 0) + 1);
   const parsed: VerificationKey[] = [];
   for (const jwk of list) {
-    const key = isRecord(jwk) ? parseVerificationKey(jwk) : 'not an object';
+    const key = isJsonObject(jwk) ? parseVerificationKey(jwk) : 'not an object';
     if (typeof key === 'string') refuse(key);
     else parsed.push(key);
   }
@@ -107,10 +116,6 @@ function weaknessOf(jwk: Jwk): string | undefined {
 function unsigned(value: unknown): bigint | undefined {
   if (typeof value !== 'string' || !/^[A-Za-z0-9_-]+$/.test(value)) return undefined;
   return BigInt(`0x${Buffer.from(value, 'base64url').toString('hex') || '0'}`);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 const minModulusBits = 2048;

@@ -1,6 +1,5 @@
 // The keys of one issuer, kept: the last good set serves while the issuer fails, and unknown keys cannot make the gateway ask often.
 import { hash } from 'node:crypto';
-import type { JwtAuthenticatorConfig } from '../../config/schema/config.ts';
 import type { Log } from '../../log.ts';
 import { issuerUnavailable } from '../errors.ts';
 import { parseKeySet, type VerificationKey } from './jwk.ts';
@@ -58,18 +57,6 @@ interface CurrentSet {
   readonly fingerprint: string;
   readonly generation: number;
   readonly fetchedAt: number;
-}
-
-/** Equal for configurations that can share one key set, so that a reload goes on with the keys it has. */
-export function keySetKey(config: JwtAuthenticatorConfig, metadataWanted: boolean): string {
-  return JSON.stringify([
-    config.issuer,
-    config.jwksUri,
-    config.insecure,
-    config.keySet.refresh,
-    config.keySet.maxStale,
-    config.jwksUri !== undefined && metadataWanted,
-  ]);
 }
 
 /** Creates the set; nothing is fetched before `start`. Failures are retried in the background until `close`. */

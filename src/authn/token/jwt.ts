@@ -1,12 +1,64 @@
 // Verifies access tokens in JWT form (RFC 9068, RFC 8725) with the keys of their issuer.
 import { compactVerify } from 'jose';
-import type { JwtAuthenticatorConfig } from '../../config/schema/config.ts';
+import { z } from 'zod';
+import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
+import { duration, httpUrl, text, timeout } from '../../config/schema/values.ts';
+import { isPlainHttp } from '../../http/host.ts';
 import type { LastingAuthenticator, RefusalReason, Verification, VerificationContext } from '../authenticator.ts';
+import type { AuthenticatorContext, AuthenticatorType } from '../authenticator-type.ts';
 import { claimRulesOf, dependsOnResource, judgeClaims } from './claims.ts';
 import { type CompactToken, parseCompactToken } from './compact-jws.ts';
-import type { VerificationKey } from './jwk.ts';
-import type { KeySet } from './jwks.ts';
+import { issuerPresetNames, issuerPresets } from './issuer-presets.ts';
+import { signatureAlgorithm, type VerificationKey } from './jwk.ts';
+import { createKeySet, type KeySet } from './jwks.ts';
 import type { TokenCache } from './token-cache.ts';
+import { checkTokenConfig, tokenKeys } from './token-config.ts';
+
+const schema = z.strictObject({
+  type: z.literal('jwt').describe('OAuth 2.1 access tokens in JWT form, verified with the keys of their issuer.'),
+  preset: z
+    .enum(issuerPresetNames)
+    .optional()
+    .describe('Defaults for the tokens of a well-known authorization server; keys that are written override them.'),
+  issuer: httpUrl.describe('The exact `iss` of the tokens, byte for byte.'),
+  insecure: z.boolean().default(false).describe('Accept plain http for issuer and keys beyond loopback.'),
+  jwksUri: httpUrl.optional().describe("Where the issuer's keys are; default: discovered from the issuer."),
+  algorithms: z
+    .array(signatureAlgorithm)
+    .min(1)
+    .default(['RS256', 'PS256', 'ES256', 'EdDSA'])
+    .describe('Accepted signature algorithms.'),
+  tokenTypes: z
+    .array(text)
+    .min(1)
+    .default(['at+jwt'])
+    .describe('Accepted `typ` values, `application/` apart; `none` for tokens without one.'),
+  ...tokenKeys,
+  keySet: z
+    .strictObject({
+      refresh: timeout.prefault('10m').describe('How often the keys are fetched anew.'),
+      maxStale: duration.prefault('24h').describe('How long old keys serve while the issuer cannot be reached.'),
+    })
+    .prefault({})
+    .describe("The issuer's key set."),
+});
+type JwtConfig = z.output<typeof schema>;
+
+export const jwtType = {
+  schema,
+  check(config, path, reporter) {
+    checkTokenConfig(config, path, reporter);
+    checkIssuer(config, path, reporter);
+    if (config.keySet.maxStale < config.keySet.refresh) {
+      reporter.error([...path, 'keySet', 'maxStale'], 'must not be shorter than refresh');
+    }
+  },
+  create(name, config, context) {
+    const metadataWanted = config.issuer === context.mirroredIssuer;
+    const keySet = context.keySet(keySetKey(config, metadataWanted), () => openKeySet(config, metadataWanted, context));
+    return createJwtAuthenticator(name, config, keySet, context.tokens);
+  },
+} satisfies AuthenticatorType<JwtConfig>;
 
 /** Headers that change what the rest means; none of them belongs on an access token. Keys or addresses in a header are never looked at. */
 const refusedHeaders = ['crit', 'b64', 'zip', 'enc', 'cty'];
@@ -19,10 +71,48 @@ interface TokenHeader {
   readonly kid: string | undefined;
 }
 
+function checkIssuer(config: JwtConfig, path: Path, reporter: SectionReporter): void {
+  for (const key of ['issuer', 'jwksUri'] as const) {
+    const url = config[key];
+    if (url !== undefined && !config.insecure && isPlainHttp(url)) {
+      reporter.error([...path, key], 'plain http is accepted on loopback only; use https, or insecure: true');
+    }
+  }
+  const preset = config.preset && issuerPresets[config.preset];
+  if (preset !== undefined && !preset.issuerForm.test(config.issuer)) {
+    reporter.warn([...path, 'issuer'], `does not look like one of preset ${config.preset}: ${preset.issuerExample}`);
+  }
+}
+
+/** Equal for configurations that can share one key set. */
+function keySetKey({ issuer, jwksUri, insecure, keySet }: JwtConfig, metadataWanted: boolean): string {
+  const { refresh, maxStale } = keySet;
+  return JSON.stringify([issuer, jwksUri, insecure, refresh, maxStale, jwksUri !== undefined && metadataWanted]);
+}
+
+function openKeySet(
+  { issuer, jwksUri, insecure, keySet: { refresh: refreshMs, maxStale: maxStaleMs } }: JwtConfig,
+  metadataWanted: boolean,
+  { log, now, observe, schedule }: AuthenticatorContext,
+): KeySet {
+  return createKeySet({
+    issuer,
+    jwksUri,
+    insecure,
+    metadataWanted,
+    refreshMs,
+    maxStaleMs,
+    log,
+    now,
+    observe,
+    schedule,
+  });
+}
+
 /** Creates the verifier of one issuer's tokens. Verified ones go into `cache`. */
-export function createJwtAuthenticator(
+function createJwtAuthenticator(
   name: string,
-  config: JwtAuthenticatorConfig,
+  config: JwtConfig,
   keySet: KeySet,
   cache: TokenCache,
 ): LastingAuthenticator {
@@ -62,7 +152,7 @@ export function createJwtAuthenticator(
 }
 
 /** Everything that decides whether a token verifies and what it says; not how its keys are fetched, nor how its sender proves itself. */
-function basisOf(config: JwtAuthenticatorConfig): string {
+function basisOf(config: JwtConfig): string {
   const {
     keySet: _keySet,
     insecure: _insecure,

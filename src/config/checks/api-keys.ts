@@ -1,7 +1,7 @@
 // Checks of API keys: each id and hash once, hashes of real keys only, and an end for every key.
 import { createHash } from 'node:crypto';
+import type { ApiKeyConfig, ApiKeyEntry } from '../../authn/api-key.ts';
 import type { PlaceOfKey } from '../keys-file.ts';
-import type { ApiKeyAuthenticatorConfig, ApiKeyEntry } from '../schema/config.ts';
 import { entriesOf } from './authenticators.ts';
 import type { CheckContext, Where } from './context.ts';
 
@@ -67,7 +67,7 @@ function checkUnique(context: CheckContext, where: Where, seen: Map<string, stri
     );
 }
 
-function checkLifetime(context: CheckContext, where: Where, config: ApiKeyAuthenticatorConfig, key: ApiKeyEntry): void {
+function checkLifetime(context: CheckContext, where: Where, config: ApiKeyConfig, key: ApiKeyEntry): void {
   const { notBefore, expires } = key;
   if (expires === undefined) {
     if (config.sunset === undefined) {

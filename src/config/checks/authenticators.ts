@@ -1,80 +1,18 @@
-// Checks of `authenticators` by type: issuers, certificates, and what tells one authenticator's credentials from another's.
-import { isLoopbackAddress } from '../../http/host.ts';
-import { checkOAuthClient } from '../../oauth/client-auth.ts';
-import type {
-  ApiKeyAuthenticatorConfig,
-  AuthenticatorConfig,
-  IntrospectionAuthenticatorConfig,
-  JwtAuthenticatorConfig,
-  MtlsAuthenticatorConfig,
-} from '../schema/config.ts';
-import { issuerPresets } from '../schema/issuer-presets.ts';
+// Checks of `authenticators`: each by its type, and what tells the credentials of one from those of another.
+import { type AuthenticatorConfig, authenticatorTypeOf } from '../../authn/authenticator-types.ts';
 import type { Path } from '../schema/reporter.ts';
 import { authoritiesAt } from './certificates.ts';
 import type { CheckContext } from './context.ts';
 import { foldHeaderName, isIdentityHeader, isProtocolHeader } from './header-names.ts';
-
-const identities = ['commonName', 'dnsName', 'uri', 'fingerprint'] as const;
 
 export function checkAuthenticators(context: CheckContext): void {
   checkIssuers(context);
   checkKeyPlaces(context);
   for (const [name, config] of Object.entries(context.draft.authenticators ?? {})) {
     const path: Path = ['authenticators', name];
-    if (config.type === 'jwt') checkJwt(context, path, config);
-    else if (config.type === 'introspection') checkIntrospection(context, path, config);
-    else if (config.type === 'mtls') checkMtls(context, path, config);
-    else checkDates(context, path, config);
+    authenticatorTypeOf(config).check(config, path, context);
+    if (config.type === 'mtls') checkOwnAuthority(context, [...path, 'caFile'], config.caFile);
   }
-}
-
-function checkJwt(context: CheckContext, path: Path, config: JwtAuthenticatorConfig): void {
-  if (config.issuer.includes('?')) context.error([...path, 'issuer'], 'must not have a query (RFC 8414 §2)');
-  for (const key of ['issuer', 'jwksUri'] as const) {
-    const url = config[key];
-    if (url !== undefined && !config.insecure && isPlainHttp(url)) {
-      context.error([...path, key], 'plain http is accepted on loopback only; use https, or insecure: true');
-    }
-  }
-  const preset = config.preset && issuerPresets[config.preset];
-  if (preset !== undefined && !preset.issuerForm.test(config.issuer)) {
-    context.warn([...path, 'issuer'], `does not look like one of preset ${config.preset}: ${preset.issuerExample}`);
-  }
-  checkAudienceForm(context, path, config);
-  if (config.keySet.maxStale < config.keySet.refresh) {
-    context.error([...path, 'keySet', 'maxStale'], 'must not be shorter than refresh');
-  }
-}
-
-/** Only resources have a default: nobody else knows what a token for this gateway is called. */
-function checkAudienceForm(
-  context: CheckContext,
-  path: Path,
-  { audience, audienceForm }: JwtAuthenticatorConfig | IntrospectionAuthenticatorConfig,
-): void {
-  if (audienceForm === 'resource' || audience !== undefined) return;
-  const what =
-    audienceForm === 'identifier'
-      ? 'the names that the issuer has for this gateway, such as api://…'
-      : 'the ids of the clients whose tokens are accepted';
-  const written = context.isWritten([...path, 'audienceForm']);
-  context.error(written ? [...path, 'audienceForm'] : path, `audienceForm ${audienceForm} needs audience: ${what}`);
-}
-
-function checkIntrospection(context: CheckContext, path: Path, config: IntrospectionAuthenticatorConfig): void {
-  const { issuer, endpoint, insecure } = config;
-  if (issuer.includes('?')) context.error([...path, 'issuer'], 'must not have a query (RFC 8414 §2)');
-  if (!insecure && isPlainHttp(endpoint)) {
-    context.error([...path, 'endpoint'], 'plain http is accepted on loopback only; use https, or insecure: true');
-  }
-  checkAudienceForm(context, path, config);
-  checkOAuthClient(config, path, context);
-}
-
-/** True for addresses whose traffic would cross a network in clear. */
-export function isPlainHttp(url: string): boolean {
-  const { protocol, hostname } = new URL(url);
-  return protocol === 'http:' && !isLoopbackAddress(hostname);
 }
 
 function checkIssuers(context: CheckContext): void {
@@ -90,30 +28,8 @@ function checkIssuers(context: CheckContext): void {
   }
 }
 
-function checkMtls(context: CheckContext, path: Path, config: MtlsAuthenticatorConfig): void {
-  const seen = new Map<string, number>();
-  config.allow.forEach((entry, index) => {
-    const given = identities.filter((key) => entry[key] !== undefined);
-    const [identity] = given;
-    if (identity === undefined || given.length > 1) {
-      context.error([...path, 'allow', index], `needs exactly one of ${identities.join(', ')}`);
-      return;
-    }
-    const value = entry[identity]!;
-    if (identity === 'dnsName' && value.includes('*')) {
-      context.error([...path, 'allow', index, 'dnsName'], 'is compared as a whole; * stands for nothing here');
-    }
-    if (identity === 'uri' && !URL.canParse(value)) context.error([...path, 'allow', index, 'uri'], 'expected a URI');
-    const key = `${identity} ${value}`;
-    const earlier = seen.get(key);
-    if (earlier === undefined) seen.set(key, index);
-    else context.warn([...path, 'allow', index], `can never match: allow[${earlier}] has the same ${identity}`);
-  });
-  checkOwnAuthority(context, path, config);
-}
-
-function checkOwnAuthority(context: CheckContext, path: Path, config: MtlsAuthenticatorConfig): void {
-  const own = authoritiesAt(context, [...path, 'caFile'], config.caFile);
+function checkOwnAuthority(context: CheckContext, path: Path, caFile: string | undefined): void {
+  const own = authoritiesAt(context, path, caFile);
   const { server } = context.draft;
   const [key, file] =
     server?.tls === undefined
@@ -123,24 +39,13 @@ function checkOwnAuthority(context: CheckContext, path: Path, config: MtlsAuthen
   if (own === undefined || trusted === undefined) return;
   const known = new Set(trusted.map(({ fingerprint }) => fingerprint));
   if (!own.every(({ fingerprint }) => known.has(fingerprint))) {
-    context.error([...path, 'caFile'], `holds an authority that is not in server.${key}.clientCaFile`);
+    context.error(path, `holds an authority that is not in server.${key}.clientCaFile`);
   }
 }
 
 /** For files whose own place has been looked at. */
 function quiet(context: CheckContext): CheckContext {
   return { ...context, error: () => {}, warn: () => {} };
-}
-
-function checkDates(context: CheckContext, path: Path, config: ApiKeyAuthenticatorConfig): void {
-  const { deprecation, sunset } = config;
-  if (deprecation !== undefined && sunset !== undefined && sunset < deprecation) {
-    context.error([...path, 'sunset'], 'must not be before deprecation (RFC 9745 §4)');
-  }
-  if (sunset !== undefined && sunset <= context.now) {
-    context.warn([...path, 'sunset'], 'has passed: every key of this authenticator is refused');
-  }
-  if (config.keys === undefined && config.keysFile === undefined) context.error(path, 'needs keys or keysFile');
 }
 
 /** A key must have one owner, found by its header and prefix alone. */

@@ -1,4 +1,5 @@
 // Checks of assertions and token exchange: keys that fit, callers of whom there is something to say, and one credential for the upstream.
+import { isPlainHttp } from '../../http/host.ts';
 import { checkOAuthClient } from '../../oauth/client-auth.ts';
 import type { ExchangeConfig } from '../../oauth/token-exchange.ts';
 import { parseAssertionKey } from '../../upstream/identity/assertion-key.ts';
@@ -7,7 +8,6 @@ import type { AssertionConfig, AuthenticatorConfig, RouteConfig } from '../schem
 import { type Path, readAt } from '../schema/reporter.ts';
 import { suggestion } from '../schema/suggestion.ts';
 import { actingAuthenticators, alternativesOf, authenticatorNamed } from './authenticate.ts';
-import { isPlainHttp } from './authenticators.ts';
 import type { CheckContext } from './context.ts';
 
 /** What the gateway itself says in an assertion, or what would change how it is understood. */

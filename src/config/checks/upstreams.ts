@@ -1,8 +1,8 @@
 // Checks of `upstreams`: no traffic in clear, certificates that can be used, and identity headers that say one thing each.
+import { isPlainHttp } from '../../http/host.ts';
 
 import type { UpstreamConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
-import { isPlainHttp } from './authenticators.ts';
 import { certificatesAt, checkKeyPair } from './certificates.ts';
 import type { CheckContext } from './context.ts';
 import { foldHeaderName, isProtocolHeader } from './header-names.ts';

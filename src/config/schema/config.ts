@@ -1,27 +1,23 @@
 // The shape of the configuration file: the one source of the types, of the defaults and of the JSON Schema.
 import { z } from 'zod';
 import { audit } from '../../audit/schema.ts';
-import {
-  type apiKeyAuthenticator,
-  type apiKeyEntry,
-  authenticator,
-  type introspectionAuthenticator,
-  type jwtAuthenticator,
-  type mtlsAuthenticator,
-} from './authenticators.ts';
+import { type AuthenticatorConfig, authenticatorSchema } from '../../authn/authenticator-types.ts';
 import { type authenticate, type mcp, type mcpRule, type pathRule, route } from './routes.ts';
 import { admin, revocation, server } from './server.ts';
 import { upstream } from './upstreams.ts';
 import { authenticatorName, name, scope, scopes } from './values.ts';
 
-export { apiKeyEntry, authenticator } from './authenticators.ts';
+export type { AuthenticatorConfig };
 
 /** The file as it is written, without what follows from several keys together. */
 export const fileSchema = z.strictObject({
   version: z.literal(1).describe('The version of this format.'),
   server: server.describe('The public listener.'),
   admin: admin.prefault({}).describe('The listener of operators.'),
-  authenticators: z.record(authenticatorName, authenticator).default({}).describe('Who verifies credentials, by name.'),
+  authenticators: z
+    .record(authenticatorName, authenticatorSchema)
+    .default({})
+    .describe('Who verifies credentials, by name.'),
   scopeImplies: z
     .record(scope, scopes.min(1))
     .default({})
@@ -50,13 +46,6 @@ export function withResources(file: {
 /** The validated file: durations in milliseconds, sizes in bytes, dates in milliseconds since 1970, paths absolute. */
 export type Config = Omit<z.output<typeof fileSchema>, 'routes'> & { routes: RouteConfig[] };
 export type ServerConfig = z.output<typeof server>;
-export type AuthenticatorConfig = z.output<typeof authenticator>;
-export type JwtAuthenticatorConfig = z.output<typeof jwtAuthenticator>;
-export type IntrospectionAuthenticatorConfig = z.output<typeof introspectionAuthenticator>;
-export type DpopConfig = JwtAuthenticatorConfig['dpop'];
-export type MtlsAuthenticatorConfig = z.output<typeof mtlsAuthenticator>;
-export type ApiKeyAuthenticatorConfig = z.output<typeof apiKeyAuthenticator>;
-export type ApiKeyEntry = z.output<typeof apiKeyEntry>;
 export type UpstreamConfig = z.output<typeof upstream>;
 export type AssertionConfig = NonNullable<UpstreamConfig['identity']['assertion']>;
 export type RouteConfig = z.output<typeof route> & { resource: string };

@@ -1,17 +1,7 @@
 // The shape of `server`, `admin` and `revocation`.
 import { z } from 'zod';
-import {
-  address,
-  duration,
-  filePath,
-  fingerprint,
-  host,
-  networks,
-  origin,
-  positiveSize,
-  text,
-  timeout,
-} from './values.ts';
+import { identityKeys } from '../../authn/certificate/mtls.ts';
+import { address, duration, filePath, host, networks, origin, positiveSize, timeout } from './values.ts';
 
 const tlsServer = z.strictObject({
   certFile: filePath.describe('PEM file: the server certificate and its intermediates.'),
@@ -42,12 +32,7 @@ const clientCertificateHeader = z.strictObject({
     .describe('Client-Cert of RFC 9440, or X-Forwarded-Client-Cert of Envoy with exactly one element.'),
   from: networks.min(1).describe('The exact addresses of the proxies that it is believed from.'),
   proxy: z
-    .strictObject({
-      commonName: text.optional().describe('The one common name of the subject.'),
-      dnsName: text.optional().describe('A DNS name among the alternative names.'),
-      uri: text.optional().describe('A URI among the alternative names, such as a SPIFFE id.'),
-      fingerprint: fingerprint.optional().describe('SHA-256 of the certificate: sha256: and 64 hex digits.'),
-    })
+    .strictObject(identityKeys)
     .optional()
     .describe("The proxy's own certificate, by which the hop is known. Needed beyond loopback."),
   clientCaFile: filePath.optional().describe('Where the listener has no tls: the authorities of client certificates.'),

@@ -124,10 +124,6 @@ export const condition = z.string().min(1).max(4096);
 export const claimValue = z.union([z.string(), z.number(), z.boolean()]);
 export const oneOrMore = <T extends z.ZodType>(item: T) => z.union([item, z.array(item).min(1)]);
 
-/** Authorization servers whose tokens have a preset. */
-export const issuerPresetNames = ['auth0', 'entra', 'okta', 'keycloak', 'google', 'cognito'] as const;
-export type IssuerPresetName = (typeof issuerPresetNames)[number];
-
 /** A duration that a timer counts; zero would switch the protection off. */
 export const timeout = duration
   .refine((ms) => ms > 0, 'expected a duration above zero')

@@ -1,10 +1,13 @@
-// What the tokens of well-known authorization servers look like: defaults for `preset`, which every key that is written overrides.
+// Presets of well-known authorization servers: defaults of JWT authenticators, which every key that is written overrides.
 import type { z } from 'zod';
-import { isObject } from '../tree.ts';
-import type { jwtAuthenticator } from './authenticators.ts';
-import { type IssuerPresetName, issuerPresetNames } from './values.ts';
+import { isJsonObject } from './compact-jws.ts';
+import type { SignatureAlgorithm } from './jwk.ts';
+import type { tokenKeys } from './token-config.ts';
 
-type JwtDefaults = Omit<Partial<z.input<typeof jwtAuthenticator>>, 'type' | 'preset' | 'issuer'>;
+interface JwtDefaults extends Partial<z.input<z.ZodObject<typeof tokenKeys>>> {
+  readonly algorithms?: SignatureAlgorithm[];
+  readonly tokenTypes?: string[];
+}
 
 export interface IssuerPreset {
   readonly defaults: JwtDefaults;
@@ -12,6 +15,9 @@ export interface IssuerPreset {
   readonly issuerForm: RegExp;
   readonly issuerExample: string;
 }
+
+export const issuerPresetNames = ['auth0', 'entra', 'okta', 'keycloak', 'google', 'cognito'] as const;
+export type IssuerPresetName = (typeof issuerPresetNames)[number];
 
 const tenantId = '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}';
 
@@ -106,13 +112,13 @@ export const issuerPresets: Readonly<Record<IssuerPresetName, IssuerPreset>> = {
 
 /** A copy whose authenticators have what their preset adds; an unknown preset is left to the schema. */
 export function withIssuerPresets(tree: unknown): unknown {
-  if (!isObject(tree) || !isObject(tree.authenticators)) return tree;
+  if (!isJsonObject(tree) || !isJsonObject(tree.authenticators)) return tree;
   const authenticators = Object.entries(tree.authenticators).map(([name, written]) => [name, completed(written)]);
   return { ...tree, authenticators: Object.fromEntries(authenticators) };
 }
 
 function completed(written: unknown): unknown {
-  if (!isObject(written) || written.type !== 'jwt') return written;
+  if (!isJsonObject(written) || written.type !== 'jwt') return written;
   const name = issuerPresetNames.find((each) => each === written.preset);
   return name === undefined ? written : { ...issuerPresets[name].defaults, ...written };
 }

@@ -1,0 +1,59 @@
+// Configuration keys that all authenticators of access tokens share.
+import { z } from 'zod';
+import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
+import { duration, oneOrMore, scopes, text } from '../../config/schema/values.ts';
+import { dpopSchema } from './dpop.ts';
+
+const maxClockToleranceMs = 300_000;
+
+export const tokenKeys = {
+  audience: oneOrMore(text).optional().describe('Accepted `aud` values; default: the resource of the route.'),
+  audienceForm: z
+    .enum(['resource', 'identifier', 'clientId'])
+    .default('resource')
+    .describe(
+      'What audiences are: resources; names that the issuer has for this gateway; or clients, of tokens without `aud`.',
+    ),
+  scopeClaims: z.array(text).min(1).default(['scope', 'scp', 'permissions']).describe('Claims that hold scopes.'),
+  scopesFrom: z
+    .enum(['all', 'first'])
+    .default('all')
+    .describe('Which of the scope claims count: what all of them hold, united, or the first that is present.'),
+  clientIdClaims: z
+    .array(text)
+    .min(1)
+    .default(['client_id', 'azp'])
+    .describe('Claims that name the client; the first present counts.'),
+  requireClientId: z.boolean().default(false).describe('Refuse tokens that name no client.'),
+  requiredClaims: z
+    .record(text, z.array(text).min(1))
+    .default({})
+    .describe('Claims that a token must have, each with the values it may have.'),
+  claims: z.record(text, text).default({}).describe('Further claims for rules and identity: our name to their claim.'),
+  maxScopes: scopes.optional().describe('The most this authenticator may grant; default no cap.'),
+  clockTolerance: duration
+    .refine((ms) => ms <= maxClockToleranceMs, 'expected at most 5m')
+    .prefault('5s')
+    .describe('How far the clocks may differ.'),
+  dpop: dpopSchema,
+};
+
+/** What decides how the claims of a token are read. */
+export type TokenConfig = z.output<z.ZodObject<typeof tokenKeys>> & { readonly issuer: string };
+
+/** Checks the keys that all authenticators of access tokens have. */
+export function checkTokenConfig(config: TokenConfig, path: Path, reporter: SectionReporter): void {
+  if (config.issuer.includes('?')) reporter.error([...path, 'issuer'], 'must not have a query (RFC 8414 §2)');
+  checkAudienceForm(config, path, reporter);
+}
+
+/** Only resources have a default: nobody else knows what a token for this gateway is called. */
+function checkAudienceForm({ audience, audienceForm }: TokenConfig, path: Path, reporter: SectionReporter): void {
+  if (audienceForm === 'resource' || audience !== undefined) return;
+  const what =
+    audienceForm === 'identifier'
+      ? 'the names that the issuer has for this gateway, such as api://…'
+      : 'the ids of the clients whose tokens are accepted';
+  const written = reporter.isWritten([...path, 'audienceForm']);
+  reporter.error(written ? [...path, 'audienceForm'] : path, `audienceForm ${audienceForm} needs audience: ${what}`);
+}
