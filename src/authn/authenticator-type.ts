@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import type { Path, SectionReporter } from '../config/schema/reporter.ts';
 import type { Log } from '../log.ts';
+import type { NamedFiles } from '../named-files.ts';
 import type { IntrospectionEndpoint, IntrospectionOutcome } from '../oauth/introspection-client.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { TrustStore } from './certificate/trust-store.ts';
@@ -57,6 +58,5 @@ export interface AuthenticatorContext extends AuthenticatorRuntime {
   endpoint(key: string, open: () => IntrospectionEndpoint): IntrospectionEndpoint;
   /** The authorities of client certificates, or those of `caFile` among them; undefined where the listener asks for no certificates. */
   trustStore(caFile: string | undefined): TrustStore | undefined;
-  /** The content of a file that the configuration names. Throws an Error when it is missing or empty. */
-  contentOf(path: string): Buffer;
+  readonly files: NamedFiles;
 }

@@ -1,12 +1,18 @@
 // All authenticators of one configuration snapshot, from an explicit table by type.
 import type { Config } from '../config/schema/config.ts';
+import type { NamedFiles } from '../named-files.ts';
 import type { IntrospectionEndpoint } from '../oauth/introspection-client.ts';
 import type { Authenticator, CertificateVerifier, LastingAuthenticator } from './authenticator.ts';
 import type { AuthenticationObserver, AuthenticatorContext, AuthenticatorRuntime } from './authenticator-type.ts';
 import { authenticatorTypeOf } from './authenticator-types.ts';
 import { mirroredIssuer } from './authorization-servers.ts';
 import { type CertificateSource, clientAuthorities, compileCertificateSource } from './certificate/source.ts';
-import { createTrustStore, type TrustStore } from './certificate/trust-store.ts';
+import {
+  createTrustStore,
+  parseAuthorities,
+  parseRevocationLists,
+  type TrustStore,
+} from './certificate/trust-store.ts';
 import { createCertificateReader } from './certificate/x509.ts';
 import type { KeyOwner, Owners } from './find-authenticator.ts';
 import { createProofVerifier, type ProofVerifier } from './token/dpop.ts';
@@ -34,7 +40,7 @@ export interface AuthenticatorSet {
 
 interface Loaded {
   readonly config: Pick<Config, 'authenticators' | 'server'> & Partial<Pick<Config, 'routes'>>;
-  readonly files: ReadonlyMap<string, Buffer>;
+  readonly files: NamedFiles;
 }
 
 /**
@@ -64,7 +70,7 @@ export function createAuthenticators(
     keySet: (key, open) => carryOver(key, keySets, previous?.keySets, open),
     endpoint: (key, open) => carryOver(key, endpoints, previous?.endpoints, open),
     trustStore,
-    contentOf: (path) => contentOf(loaded, path),
+    files: loaded.files,
   };
   for (const [name, config] of Object.entries(authenticators)) {
     const authenticator = authenticatorTypeOf(config).create(name, config, context);
@@ -129,9 +135,12 @@ function createTrustStores(loaded: Loaded, now: () => number): (caFile: string |
   if (authorities === undefined) return () => undefined;
   const { caFile: allFile, crlFile } = authorities;
   const read = createCertificateReader();
-  const crlPem = crlFile === undefined ? undefined : contentOf(loaded, crlFile);
+  const { files } = loaded;
   const open = (path: string | undefined) =>
-    naming([path, crlFile], () => createTrustStore({ caPem: contentOf(loaded, path), crlPem, now, read }));
+    naming([path, crlFile], () => {
+      const lists = crlFile === undefined ? undefined : files.parse(crlFile, parseRevocationLists);
+      return createTrustStore({ authorities: files.parse(path ?? '', parseAuthorities), lists, now, read });
+    });
   const all = open(allFile);
   return (caFile) => {
     if (caFile === undefined) return all;
@@ -141,12 +150,6 @@ function createTrustStores(loaded: Loaded, now: () => number): (caFile: string |
     }
     return store;
   };
-}
-
-function contentOf(loaded: Loaded, path: string | undefined): Buffer {
-  const content = path === undefined ? undefined : loaded.files.get(path);
-  if (content === undefined || content.length === 0) throw new Error('the file is missing or empty');
-  return content;
 }
 
 function naming<T>(paths: readonly (string | undefined)[], create: () => T): T {

@@ -2,6 +2,7 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { createNamedFiles, type NamedFiles } from '../named-files.ts';
 import type { Path } from './schema/reporter.ts';
 import { mapStrings, occurrences } from './tree.ts';
 
@@ -11,7 +12,7 @@ export interface FileReader {
   /** The content by absolute path. Throws an Error with a public message. */
   read(path: string): Promise<Buffer>;
   /** Everything read so far. */
-  readonly files: ReadonlyMap<string, Buffer>;
+  readonly files: NamedFiles;
 }
 
 /** Each path is read once, however often it is named: all of a snapshot sees the same bytes. */
@@ -19,7 +20,7 @@ export function createFileReader(): FileReader {
   const files = new Map<string, Buffer>();
   const reads = new Map<string, Promise<Buffer>>();
   return {
-    files,
+    files: createNamedFiles(files),
     read(path) {
       let pending = reads.get(path);
       if (pending === undefined) {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { dirname, relative, resolve } from 'node:path';
 import type { z } from 'zod';
 import { withIssuerPresets } from '../authn/token/issuer-presets.ts';
+import type { NamedFiles } from '../named-files.ts';
 import {
   type CheckContext,
   createReporter,
@@ -38,8 +39,7 @@ export interface LoadedConfig {
   readonly config: Config;
   /** SHA-256 in hex over the YAML bytes, the named files and digests of the environment variables used. */
   readonly hash: string;
-  /** The content of every named file by its absolute path. */
-  readonly files: ReadonlyMap<string, Buffer>;
+  readonly files: NamedFiles;
   readonly warnings: readonly Problem[];
   /** The list of `revocation.file` as it was then; undefined where there is no such key. */
   readonly revocations: LoadedRevocations | undefined;
@@ -72,7 +72,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
     findings.problems.push(document.problem(['revocation', 'file'], `cannot read the file: ${reason}`)),
   );
   const context: CheckContext = {
-    ...createReporter({ ...parsed, document, secrets: values.secrets }, findings),
+    ...createReporter({ ...parsed, document, secrets: values.secrets, folder }, findings),
     draft: keys.draft,
     files: reader.files,
     declared: { authenticators: keysAt(document, 'authenticators'), upstreams: keysAt(document, 'upstreams') },

@@ -130,7 +130,7 @@ export function hostOf(listen: string): string {
 function compileRouteSessions(route: RouteConfig, loaded: LoadedConfig, memory: SessionMemory): Route['sessions'] {
   const upstream = loaded.config.upstreams[route.upstream ?? ''];
   if (route.mcp === undefined || route.upstream === undefined || upstream === undefined) return undefined;
-  const keys = route.mcp.sessionKeyFiles.map((path) => parseSessionKey(loaded.files.get(path) ?? Buffer.alloc(0)));
+  const keys = route.mcp.sessionKeyFiles.map((path) => loaded.files.parse(path, parseSessionKey));
   return compileSessions(keys, { route: route.name, upstream: route.upstream, address: upstream.url }, memory);
 }
 

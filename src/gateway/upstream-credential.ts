@@ -4,6 +4,7 @@ import { credentialRefused } from '../authn/errors.ts';
 import type { Caller } from '../authn/principal.ts';
 import type { AssertionConfig, Config } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
+import type { NamedFiles } from '../named-files.ts';
 import { parseClientKey } from '../oauth/client-key.ts';
 import {
   createTokenExchange,
@@ -11,8 +12,9 @@ import {
   type TokenExchange,
   type TokenExchangeOptions,
 } from '../oauth/token-exchange.ts';
+import { parsePrivateKey } from '../pem.ts';
 import { compileAssertion } from '../upstream/identity/assertion.ts';
-import { type AssertionKey, type EphemeralKeys, parseAssertionKey } from '../upstream/identity/assertion-key.ts';
+import { type AssertionKey, assertionKeyOf, type EphemeralKeys } from '../upstream/identity/assertion-key.ts';
 
 /**
  * The Authorization header for one caller; a promise only where something must be signed or fetched. `presented` is the Authorization header that
@@ -34,7 +36,7 @@ export interface UpstreamIdentity {
 
 export interface IdentityContext extends Pick<TokenExchangeOptions, 'log' | 'now' | 'observe'> {
   readonly config: Config;
-  readonly files: ReadonlyMap<string, Buffer>;
+  readonly files: NamedFiles;
   readonly ephemeralKeys: EphemeralKeys;
   /** What the configuration before had for this upstream. */
   readonly previous: UpstreamIdentity | undefined;
@@ -50,7 +52,7 @@ export function compileUpstreamIdentity(name: string, context: IdentityContext):
 function assertionOf(name: string, assertion: AssertionConfig, context: IdentityContext): UpstreamIdentity {
   const [first, ...others] = assertion.keyFiles.map((path, index) =>
     naming(`upstreams.${name}.identity.assertion.keyFiles[${index}]`, () =>
-      parseAssertionKey(context.files.get(path) ?? Buffer.alloc(0), assertion.algorithm),
+      assertionKeyOf(context.files.parse(path, parsePrivateKey), assertion.algorithm),
     ),
   );
   const keys = [first ?? context.ephemeralKeys(assertion.algorithm), ...others] as const;
@@ -64,11 +66,15 @@ function exchangeOf(name: string, config: ExchangeConfig, context: IdentityConte
     throw new Error(`upstreams.${name}.identity.exchange.authenticator: "${config.authenticator}" has no tokens`);
   }
   const { issuer } = owner;
-  const pem = config.clientKeyFile === undefined ? undefined : context.files.get(config.clientKeyFile);
+  const { clientKeyFile } = config;
+  const pem = clientKeyFile === undefined ? undefined : context.files.get(clientKeyFile);
   const key = hash('sha256', JSON.stringify([name, issuer, config, pem?.toString()]), 'base64');
-  const { previous, log, now, observe } = context;
+  const { files, previous, log, now, observe } = context;
   if (previous?.exchange?.key === key) return previous;
-  const clientKey = pem && naming(`upstreams.${name}.identity.exchange.clientKeyFile`, () => parseClientKey(pem));
+  const clientKey =
+    clientKeyFile === undefined
+      ? undefined
+      : naming(`upstreams.${name}.identity.exchange.clientKeyFile`, () => files.parse(clientKeyFile, parseClientKey));
   const tokens = createTokenExchange({ name, config, issuer, clientKey, log, now, observe });
   return {
     authorize: ({ principal }, nowMs, presented) => {

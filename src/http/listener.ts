@@ -8,7 +8,8 @@ import { TLSSocket } from 'node:tls';
 import type { PeerCertificate } from '../authn/credential.ts';
 import type { ServerConfig } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
-import { type BuiltContext, buildSecureContext, type Files } from './secure-context.ts';
+import type { NamedFiles } from '../named-files.ts';
+import { type BuiltContext, buildSecureContext } from './secure-context.ts';
 
 const headersTimeoutMs = 10_000;
 const keepAliveTimeoutMs = 75_000;
@@ -16,7 +17,7 @@ const keepAliveTimeoutMs = 75_000;
 const reservedDescriptors = 64;
 
 /** Creates the server, not yet listening. Throws when certificate, key, CA or CRL cannot be used. */
-export function createListener(config: ServerConfig, files: Files, handler: RequestListener): Server {
+export function createListener(config: ServerConfig, files: NamedFiles, handler: RequestListener): Server {
   const options: ServerOptions = {
     maxHeaderSize: config.limits.headerBytes,
     headersTimeout: Math.min(headersTimeoutMs, config.limits.receiveTimeout),
@@ -50,7 +51,7 @@ export function createListener(config: ServerConfig, files: Files, handler: Requ
  * Prepares what a running server changes to with a reloaded configuration; throws where TLS cannot use it. The function that it gives
  * applies it: new handshakes and connections use it, old session tickets die.
  */
-export function prepareListener(server: Server, config: ServerConfig, files: Files): () => void {
+export function prepareListener(server: Server, config: ServerConfig, files: NamedFiles): () => void {
   const built = config.tls && buildListenerContext(config.tls, files);
   return () => {
     if (config.tls !== undefined) {
@@ -118,26 +119,20 @@ function readPeerCertificate(socket: TLSSocket): PeerCertificate | undefined {
 export type TlsConfig = NonNullable<ServerConfig['tls']>;
 
 /** The context of the public listener. Throws a SecureContextError that names key and file; `check` builds the same one. */
-export function buildListenerContext(tls: TlsConfig, files: Files): BuiltContext {
+export function buildListenerContext(tls: TlsConfig, files: NamedFiles): BuiltContext {
   const withClients = tls.clientCertificates !== 'off';
-  const named = (key: 'certFile' | 'keyFile' | 'clientCaFile' | 'clientCrlFile', path: string | undefined) =>
-    path === undefined ? undefined : { key, path };
   const { context, options } = buildSecureContext(
     'server.tls',
     {
-      cert: named('certFile', tls.certFile),
-      key: named('keyFile', tls.keyFile),
-      ...(withClients && {
-        ca: named('clientCaFile', tls.clientCaFile),
-        crl: named('clientCrlFile', tls.clientCrlFile),
-      }),
+      cert: { key: 'certFile', path: tls.certFile },
+      key: { key: 'keyFile', path: tls.keyFile },
+      ...(withClients && { ca: { key: 'clientCaFile', path: tls.clientCaFile } }),
+      ...(withClients && tls.clientCrlFile !== undefined && { crl: { key: 'clientCrlFile', path: tls.clientCrlFile } }),
     },
     files,
     // Who the client is was read once: it must not become another on the same connection.
     { minVersion: tls.minVersion, secureOptions: constants.SSL_OP_NO_RENEGOTIATION },
   );
-  if (withClients && options.ca === undefined)
-    throw new Error('server.tls.clientCaFile: is needed to ask for client certificates');
   // Never left undefined: Node would fall back to the public roots.
   return { context, options: { ...options, ca: options.ca ?? [] } };
 }

@@ -1,15 +1,15 @@
-// TLS contexts from PEM files (RFC 7468): built the same way by `check`, at the start and for every reload.
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+// TLS contexts from PEM files: built the same way by `check`, at the start and for every reload.
+import type { KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
-import { type PemBlock, parsePemBlocks } from '../pem.ts';
-
-/** The content of every file that the configuration names, by absolute path. */
-export type Files = ReadonlyMap<string, Buffer>;
+import { curves } from '../key-strength.ts';
+import type { NamedFiles } from '../named-files.ts';
+import { PemError, parseCertificates, parsePem, parsePemBlocks, parsePrivateKey } from '../pem.ts';
 
 /** A key of the configuration, such as `certFile`, and the path that stands there. */
 export interface NamedFile {
   readonly key: string;
-  readonly path: string;
+  /** Undefined where the context needs a file, and none is given. */
+  readonly path: string | undefined;
 }
 
 export interface ContextFiles {
@@ -25,125 +25,126 @@ export interface BuiltContext {
   readonly context: SecureContext;
 }
 
-/** A file that TLS cannot use. The message names the key, the file and where it can the PEM block. */
-export class SecureContextError extends Error {
-  /** The key below the section, such as `certFile`. */
-  readonly key: string;
-  /** What is wrong with the file, without its name. */
-  readonly reason: string;
+/** A file that TLS cannot use, and why: the message is public. */
+export interface UnusableFile extends NamedFile {
+  readonly cause: Error;
+}
 
-  constructor(section: string, { key, path }: NamedFile, reason: string, cause?: unknown) {
-    super(`${section}.${key}: ${path}: ${reason}`, { cause });
+/** Files that TLS cannot use. The message names key, file and, where it can, the PEM block. */
+export class SecureContextError extends Error {
+  readonly files: readonly UnusableFile[];
+
+  constructor(section: string, files: readonly UnusableFile[]) {
+    super(
+      files
+        .map(({ key, path, cause }) => `${section}.${key}: ${path === undefined ? '' : `${path}: `}${cause.message}`)
+        .join('\n'),
+    );
     this.name = 'SecureContextError';
-    this.key = key;
-    this.reason = reason;
+    this.files = files;
   }
 }
 
-type Use = keyof ContextFiles;
-
 /**
- * Builds the context of the section, such as `server.tls`, from its files. Throws a SecureContextError for a file that is missing, damaged in any
- * of its blocks, or refused by the TLS library, and for a key that is not the certificate's.
+ * Builds the context of the section, such as `server.tls`, from its files. Throws a SecureContextError for every file that was not read, is damaged
+ * in any of its blocks, or is refused by the TLS library, and for a key that is not the certificate's.
  */
 export function buildSecureContext(
   section: string,
   named: ContextFiles,
-  files: Files,
+  files: NamedFiles,
   options: Pick<SecureContextOptions, 'minVersion' | 'secureOptions'>,
 ): BuiltContext {
-  const read = (use: Use): string | undefined => {
-    const file = named[use];
+  const unusable: UnusableFile[] = [];
+  const read = <T>(file: NamedFile | undefined, parser: (content: Buffer) => T): T | undefined => {
     if (file === undefined) return undefined;
-    const pem = files.get(file.path)?.toString() ?? '';
     try {
-      checkFile(use, pem);
+      if (file.path === undefined) throw new Error('is needed beside the others');
+      return files.parse(file.path, parser);
     } catch (error) {
-      throw new SecureContextError(section, file, (error as Error).message, (error as Error).cause);
+      unusable.push({ ...file, cause: error as Error });
+      return undefined;
     }
-    return pem;
   };
-  const [cert, key, ca, crl] = [read('cert'), read('key'), read('ca'), read('crl')];
-  if (cert !== undefined && key !== undefined && !new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
-    throw new SecureContextError(section, named.key!, `is not the key of the first certificate in ${named.cert!.key}`);
+  const cert = read(named.cert, parseCertificateChain);
+  const key = read(named.key, parsePrivateKey);
+  // The library would take what it can read of these, and drop the rest in silence.
+  const ca = read(named.ca, parseCertificates);
+  const crl = read(named.crl, parseRevocationLists);
+  if (cert !== undefined && key !== undefined && !cert[0]!.checkPrivateKey(key)) {
+    const cause = new Error(`is not the key of the first certificate in ${named.cert!.key}`);
+    unusable.push({ ...named.key!, cause });
   }
+  if (unusable.length > 0) throw new SecureContextError(section, unusable);
   const built: SecureContextOptions = {
     ...options,
-    ...(cert !== undefined && { cert }),
-    ...(key !== undefined && { key }),
-    ...(ca !== undefined && { ca }),
-    // Node reads only the first list of a text.
-    ...(crl !== undefined && { crl: parsePemBlocks(crl).map(({ text }) => text) }),
+    ...(cert !== undefined && { cert: cert.join('') }),
+    ...(key !== undefined && { key: key.export({ type: 'pkcs8', format: 'pem' }) }),
+    ...(ca !== undefined && { ca: ca.map(String) }),
+    ...(crl !== undefined && { crl }),
   };
-  return { options: built, context: createSecureContext(built) };
-}
-
-function checkFile(use: Use, pem: string): void {
-  if (pem === '') throw new Error('is missing or empty');
-  checks[use](parsePemBlocks(pem), pem);
-}
-
-const checks: Readonly<Record<Use, (blocks: readonly PemBlock[], pem: string) => void>> = {
-  cert: checkChain,
-  key: (_, pem) => attempt(undefined, () => createSecureContext({ key: pem })),
-  // The library takes what it can read of it, and drops the rest in silence.
-  ca: (blocks) => checkEach(blocks, certificateBlock, ({ text }) => new X509Certificate(text)),
-  crl: (blocks) => checkEach(blocks, revocationListBlock, ({ text }) => createSecureContext({ crl: text })),
-};
-
-/** The library reads certificates in their order and passes over other blocks: the first part of the file that fails alike ends with the bad block. */
-function checkChain(blocks: readonly PemBlock[], pem: string): void {
-  const failure = failureOf(pem);
-  if (failure === undefined) return;
-  const texts = blocks.map(({ text }) => text);
-  const part = texts.findIndex((_, index) => failureOf(texts.slice(0, index + 1).join(''))?.code === failure.code);
-  attempt(part < 1 ? undefined : part + 1, () => {
-    throw failure;
-  });
-}
-
-function failureOf(cert: string): NodeJS.ErrnoException | undefined {
   try {
-    createSecureContext({ cert });
+    return { options: built, context: createSecureContext(built) };
+  } catch (error) {
+    const cause = new Error(`cannot be used: the TLS library refuses it (${codeOf(error)})`, { cause: error });
+    throw new SecureContextError(section, [{ key: '', path: undefined, ...(named.cert ?? named.ca), cause }]);
+  }
+}
+
+/** The certificates that are shown in a handshake. Throws an Error with a public message for one that the TLS library does not take. */
+export function parseCertificateChain(pem: Buffer): X509Certificate[] {
+  const chain = parseCertificates(pem);
+  for (const [index, certificate] of chain.entries()) {
+    const weakness = tlsWeakness(certificate, index === 0);
+    if (weakness === undefined) continue;
+    const block = parsePemBlocks(pem.toString()).filter(({ label }) => label === 'CERTIFICATE')[index]!;
+    throw new PemError(block.number, `${weakness}; issue it anew with a key on P-256 or an RSA key of 2048 bits`);
+  }
+  return chain;
+}
+
+/** The curves of keys that a handshake can be signed with; the second three by TLS 1.3 only (RFC 8734). */
+const handshakeCurves = new Set([...Object.keys(curves), 'brainpoolP256r1', 'brainpoolP384r1', 'brainpoolP512r1']);
+
+/** Why the TLS library takes no chain with this certificate; undefined when it does. Its floor depends on how it was built and configured. */
+export function tlsWeakness(certificate: X509Certificate, isLeaf: boolean): string | undefined {
+  const { namedCurve } = certificate.publicKey.asymmetricKeyDetails ?? {};
+  if (isLeaf && namedCurve !== undefined && !handshakeCurves.has(namedCurve)) {
+    return `has a key on the curve ${namedCurve}, with which no TLS handshake can be signed`;
+  }
+  try {
+    createSecureContext({ cert: certificate.toString(), ca: [] });
     return undefined;
   } catch (error) {
-    return error as NodeJS.ErrnoException;
+    const code = codeOf(error);
+    return reasons[code]?.(certificate.publicKey) ?? `is refused by the TLS library (${code})`;
   }
 }
 
-const certificateBlock = { label: /^(?:X509 |TRUSTED )?CERTIFICATE$/, name: 'certificate' };
-const revocationListBlock = { label: /^X509 CRL$/, name: 'revocation list' };
-
-function checkEach(
-  blocks: readonly PemBlock[],
-  kind: { readonly label: RegExp; readonly name: string },
-  parse: (block: PemBlock) => unknown,
-): void {
-  const ofKind = blocks.filter(({ label }) => kind.label.test(label));
-  if (ofKind.length === 0) throw new Error(`holds no PEM ${kind.name}`);
-  for (const block of ofKind) attempt(blocks.length === 1 ? undefined : block.number, () => parse(block));
-}
-
-function attempt(block: number | undefined, use: () => unknown): void {
-  try {
-    use();
-  } catch (cause) {
-    const { code = '', message } = cause as NodeJS.ErrnoException;
-    const reason = reasons[code] ?? `cannot be used: ${message.replace(/^error:[0-9A-F]+:/, '')}`;
-    throw new Error(block === undefined ? reason : `PEM block ${block}: ${reason}`, { cause });
-  }
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? 'no code';
 }
 
 /** OpenSSL's words are for programmers. */
-const reasons: Readonly<Record<string, string>> = {
-  ERR_OSSL_PEM_NO_START_LINE: 'holds no PEM certificate',
-  ERR_OSSL_ASN1_TOO_LONG: 'is cut off or damaged',
-  ERR_OSSL_ASN1_HEADER_TOO_LONG: 'is cut off or damaged',
-  ERR_OSSL_UNSUPPORTED: 'holds no PEM private key',
-  ERR_OSSL_BAD_DECRYPT: 'holds an encrypted key',
-  ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED: 'holds an encrypted key',
-  ERR_SSL_EE_KEY_TOO_SMALL: 'has a key that is too small for the TLS library',
-  ERR_SSL_CA_KEY_TOO_SMALL: 'has a key that is too small for the TLS library',
-  ERR_SSL_CA_MD_TOO_WEAK: 'is signed with a digest that is too weak for the TLS library',
-  ERR_CRYPTO_OPERATION_FAILED: 'is cut off or damaged',
+const reasons: Readonly<Record<string, (key: KeyObject) => string>> = {
+  ERR_SSL_EE_KEY_TOO_SMALL: (key) => `has ${describe(key)}, which is too small for the TLS library`,
+  ERR_SSL_CA_MD_TOO_WEAK: () => 'is signed with a digest that is too weak for the TLS library',
 };
+
+function describe({ asymmetricKeyType, asymmetricKeyDetails: details }: KeyObject): string {
+  if (details?.modulusLength !== undefined) return `an RSA key of ${details.modulusLength} bits`;
+  return details?.namedCurve === undefined ? `a key of type ${asymmetricKeyType}` : `a key on ${details.namedCurve}`;
+}
+
+/** Each list as a text of its own: Node reads only the first of a text. */
+function parseRevocationLists(pem: Buffer): string[] {
+  parsePem(pem, 'X509 CRL');
+  return parsePemBlocks(pem.toString()).map(({ text, number }) => {
+    try {
+      createSecureContext({ crl: text, ca: [] });
+      return text;
+    } catch {
+      throw new PemError(number, 'holds no revocation list that can be read');
+    }
+  });
+}

@@ -1,7 +1,8 @@
 // One upstream of one configuration snapshot: where it is, how it is verified, and its pool of kept-alive connections.
 import type { SecureContext } from 'node:tls';
 import type { UpstreamConfig } from '../config/schema/config.ts';
-import { buildSecureContext, type Files } from '../http/secure-context.ts';
+import { buildSecureContext } from '../http/secure-context.ts';
+import type { NamedFiles } from '../named-files.ts';
 import { createLoad, type Load } from './concurrency.ts';
 import { type Connections, createConnections } from './connection-pool.ts';
 
@@ -34,7 +35,7 @@ const maxKeepAliveMs = 60_000;
  * HTTPS is always verified, against `caFile` or else the public roots, whatever the process environment says; HTTP/1.1 only.
  * Throws an Error that names the key when a file cannot be used.
  */
-export function createUpstream(name: string, config: UpstreamConfig, files: Files): Upstream {
+export function createUpstream(name: string, config: UpstreamConfig, files: NamedFiles): Upstream {
   const url = new URL(config.url);
   const secureContext = url.protocol === 'https:' ? buildUpstreamContext(name, config.tls, files) : undefined;
   const serverName = config.tls?.serverName;
@@ -76,13 +77,14 @@ export function adjustUpstream(upstream: Upstream, config: UpstreamConfig): Upst
 }
 
 /** The context that the upstream is reached with. Throws a SecureContextError that names key and file; `check` builds the same one. */
-export function buildUpstreamContext(name: string, tls: UpstreamConfig['tls'], files: Files): SecureContext {
-  const named = (key: 'caFile' | 'certFile' | 'keyFile') => {
-    const path = tls?.[key];
-    return path === undefined ? undefined : { key, path };
+export function buildUpstreamContext(name: string, tls: UpstreamConfig['tls'], files: NamedFiles): SecureContext {
+  const { caFile, certFile, keyFile } = tls ?? {};
+  const named = {
+    ...(caFile !== undefined && { ca: { key: 'caFile', path: caFile } }),
+    ...((certFile ?? keyFile) !== undefined && {
+      cert: { key: 'certFile', path: certFile },
+      key: { key: 'keyFile', path: keyFile },
+    }),
   };
-  const [ca, cert, key] = [named('caFile'), named('certFile'), named('keyFile')];
-  const section = `upstreams.${name}.tls`;
-  if ((cert === undefined) !== (key === undefined)) throw new Error(`${section}: certFile and keyFile belong together`);
-  return buildSecureContext(section, { cert, key, ca }, files, { minVersion: 'TLSv1.2' }).context;
+  return buildSecureContext(`upstreams.${name}.tls`, named, files, { minVersion: 'TLSv1.2' }).context;
 }

@@ -5,7 +5,13 @@ import fc from 'fast-check';
 import t from 'tap';
 import type { Verification } from '../../src/authn/authenticator.ts';
 import { createMtlsAuthenticator, type MtlsConfig } from '../../src/authn/certificate/mtls.ts';
-import { createTrustStore, type TrustStore } from '../../src/authn/certificate/trust-store.ts';
+import {
+  createTrustStore,
+  parseAuthorities,
+  parseRevocationLists,
+  type TrustStore,
+  type TrustStoreOptions,
+} from '../../src/authn/certificate/trust-store.ts';
 import { createCertificateReader, parseCertificate, readDerElements } from '../../src/authn/certificate/x509.ts';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { createCertificate, createRevocationList, type SubjectName, type TestCertificate } from './certificates.ts';
@@ -17,13 +23,25 @@ const { digitalSignature, keyEncipherment, keyCertSign, cRLSign } = x509.KeyUsag
 const root = await createCertificate({ name: [{ CN: [{ utf8String: 'root' }] }], ca: true });
 const foreign = await createCertificate({ name: [{ CN: [{ utf8String: 'foreign' }] }], ca: true });
 
+function storeOf({
+  caPem,
+  crlPem,
+  ...options
+}: Omit<TrustStoreOptions, 'authorities' | 'lists'> & {
+  caPem: string | Buffer;
+  crlPem?: string | Buffer | undefined;
+}) {
+  const lists = crlPem === undefined ? undefined : parseRevocationLists(crlPem);
+  return createTrustStore({ ...options, authorities: parseAuthorities(caPem), lists });
+}
+
 /** `trusted`, or why not. */
 function judge(
   leaf: TestCertificate | string,
   options: { chain?: readonly TestCertificate[]; ca?: string; crl?: string; now?: number; error?: string } = {},
 ): string {
   const now = options.now ?? Date.now();
-  const store = createTrustStore({
+  const store = storeOf({
     caPem: options.ca ?? root.pem,
     crlPem: options.crl,
     now: () => Date.now(),
@@ -36,7 +54,7 @@ function judge(
 
 function identify(leaf: string | TestCertificate, allow: readonly unknown[], ca = root.pem): Verification {
   const parsed = parseAuthenticators({ workloads: { type: 'mtls', allow } });
-  const store = createTrustStore({ caPem: ca, now: Date.now, read: createCertificateReader() });
+  const store = storeOf({ caPem: ca, now: Date.now, read: createCertificateReader() });
   const authenticator = createMtlsAuthenticator('workloads', parsed.workloads as MtlsConfig, store);
   const peer = peerOf(typeof leaf === 'string' ? leaf : leaf.pem);
   const context = { now: Date.now(), clientAddress: '192.0.2.1', resource: 'https://mcp.example.com/mcp' };
@@ -269,8 +287,8 @@ t.test('the same connection is judged anew at each request', async (t) => {
   const leaf = await createCertificate({ issuer: root, notAfter: new Date(Date.now() + day) });
   const crl = await createRevocationList({ issuer: root, nextUpdate: new Date(Date.now() + day / 2) });
   const read = createCertificateReader();
-  const store = createTrustStore({ caPem: root.pem, now: Date.now, read });
-  const listed = createTrustStore({ caPem: root.pem, crlPem: crl, now: Date.now, read });
+  const store = storeOf({ caPem: root.pem, now: Date.now, read });
+  const listed = storeOf({ caPem: root.pem, crlPem: crl, now: Date.now, read });
   const peer = peerOf(leaf.pem);
   t.match(store.evaluate(peer, Date.now()), { trusted: true });
   t.match(store.evaluate(peer, Date.now() + 2 * day), { trusted: false, reason: 'expired' });
@@ -287,16 +305,16 @@ t.test('the same connection is judged anew at each request', async (t) => {
     'the list is overdue',
   );
   const revoking = await createRevocationList({ issuer: root, serialNumbers: [leaf.certificate.serialNumber] });
-  const reloaded = createTrustStore({ caPem: root.pem, crlPem: revoking, now: Date.now, read });
+  const reloaded = storeOf({ caPem: root.pem, crlPem: revoking, now: Date.now, read });
   t.match(reloaded.evaluate(peer, Date.now()), { trusted: false, reason: 'revoked' });
-  const otherCa = createTrustStore({ caPem: foreign.pem, now: Date.now, read });
+  const otherCa = storeOf({ caPem: foreign.pem, now: Date.now, read });
   t.match(otherCa.evaluate(peer, Date.now()), { trusted: false, reason: 'untrusted' });
 });
 
 t.test('a session that is resumed without its intermediates keeps the path that was found', async (t) => {
   const middle = await createCertificate({ issuer: root, name: [{ CN: [{ utf8String: 'middle' }] }], ca: true });
   const leaf = await createCertificate({ issuer: middle });
-  const store = createTrustStore({ caPem: root.pem, now: Date.now, read: createCertificateReader() });
+  const store = storeOf({ caPem: root.pem, now: Date.now, read: createCertificateReader() });
   t.match(store.evaluate(peerOf(leaf.pem), Date.now()), { trusted: false });
   t.match(store.evaluate(peerOf(leaf.pem, [middle.pem]), Date.now()), { trusted: true });
   t.match(store.evaluate(peerOf(leaf.pem), Date.now()), { trusted: true });
@@ -335,11 +353,11 @@ t.test('revocation lists revoke by issuer and serial number, and their absence i
 
 t.test('lists and authorities that cannot be used are refused when they are loaded', async (t) => {
   const open = (caPem: string | Buffer, crlPem?: string | Buffer) => () =>
-    createTrustStore({ caPem, crlPem, now: Date.now, read: createCertificateReader() });
+    storeOf({ caPem, crlPem, now: Date.now, read: createCertificateReader() });
   const leaf = await createCertificate({ issuer: root });
-  t.throws(open(''), /no PEM block/);
-  t.throws(open(Buffer.alloc(0)), /no PEM block/);
-  t.throws(open('garbage'), /no PEM block/);
+  t.throws(open(''), /holds no PEM/);
+  t.throws(open(Buffer.alloc(0)), /holds no PEM/);
+  t.throws(open('garbage'), /holds no PEM/);
   t.throws(open(leaf.pem), /not that of a certificate authority/);
   t.throws(open(`${root.pem}\n${leaf.pem}`), /not that of a certificate authority/);
   t.throws(open(root.pem.replace('-----END', '----END')), /damaged/);
@@ -349,8 +367,8 @@ t.test('lists and authorities that cannot be used are refused when they are load
   t.doesNotThrow(open(`# our root\n${root.pem}\n\n${foreign.pem}`));
   const list = (options: Omit<Parameters<typeof createRevocationList>[0], 'issuer'>) =>
     createRevocationList({ issuer: root, ...options });
-  t.throws(open(root.pem, ''), /no PEM block/);
-  t.throws(open(root.pem, 'garbage'), /no PEM block/);
+  t.throws(open(root.pem, ''), /holds no PEM/);
+  t.throws(open(root.pem, 'garbage'), /holds no PEM/);
   t.throws(open(root.pem, root.pem), /"CERTIFICATE"/);
   t.throws(open(root.pem, await list({ nextUpdate: new Date(Date.now() - 1000) })), /expired/);
   t.throws(open(root.pem, await list({ nextUpdate: undefined })), /no nextUpdate/);
@@ -384,8 +402,8 @@ t.test('an authenticator with a caFile takes certificates of that authority only
     () => createSet({ partner }, runtime, { ca: root.pem, others: { 'partner.crt': foreign.pem } }),
     /not one of those/,
   );
-  t.throws(() => createSet({ partner }, runtime, { ca: root.pem }), /missing or empty/);
-  t.throws(() => createSet({ ours }, runtime, { ca: '' }), /missing or empty/);
+  t.throws(() => createSet({ partner }, runtime, { ca: root.pem }), /partner.crt\): the file was not read/);
+  t.throws(() => createSet({ ours }, runtime, { ca: '' }), /clients-ca.crt\): the file holds no PEM certificate/);
   const off = createSet({ ours }, runtime);
   const peer = peerOf(fromRoot.pem);
   t.match(off.certificateVerifiers.get('ours')?.verify({ kind: 'client-certificate', peer }, contextAt(runtime)), {

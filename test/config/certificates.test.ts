@@ -66,11 +66,11 @@ t.test('client certificates are verified against named authorities, or the file 
           `server.tls.clientCaFile: ${
             {
               none: 'cannot read the file: there is no such file',
-              empty: 'there is no PEM block "CERTIFICATE" in it',
-              garbage: 'there is no PEM block "CERTIFICATE" in it',
-              broken: 'PEM block 1 holds no certificate that can be read',
-              tls: 'the certificate in PEM block 1 is not that of a certificate authority',
-              mixed: 'the certificate in PEM block 2 is not that of a certificate authority',
+              empty: 'the file holds no PEM certificate',
+              garbage: 'the file holds no PEM certificate',
+              broken: 'PEM block 1 of "broken.crt" holds no certificate that can be read',
+              tls: 'PEM block 1 of "tls.crt" holds a certificate that is not that of a certificate authority',
+              mixed: 'PEM block 2 of "mixed.crt" holds a certificate that is not that of a certificate authority',
               folder: 'cannot read the file: it is not a regular file',
             }[name]
           }`,
@@ -107,12 +107,15 @@ t.test('client certificates are verified against named authorities, or the file 
     [
       'no revocation list',
       withTls('clientCertificates: optional, clientCaFile: ca.crt, clientCrlFile: ca.crt'),
-      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: PEM block 1 is "CERTIFICATE", and not "X509 CRL"'],
+      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: PEM block 1 of "ca.crt" is "CERTIFICATE", and not "X509 CRL"'],
     ],
     [
       'a revocation list that is broken',
       withTls('clientCertificates: optional, clientCaFile: ca.crt, clientCrlFile: broken.crl'),
-      ['clientCrlFile: ‸', 'server.tls.clientCrlFile: PEM block 1 holds no revocation list that can be read'],
+      [
+        'clientCrlFile: ‸',
+        'server.tls.clientCrlFile: PEM block 1 of "broken.crl" holds no revocation list that can be read',
+      ],
     ],
     [
       "an authenticator's own authority that is not trusted",
@@ -175,12 +178,7 @@ t.test('certificate and key belong together, here and towards the upstream', asy
       'other.key',
       ['keyFile: ‸', 'keyFile: is not the key of the first certificate in certFile'],
     ],
-    [
-      'a certificate for a key',
-      'tls.crt',
-      'tls.crt',
-      ['keyFile: ‸', 'keyFile: the file holds no PEM private key, or an encrypted one'],
-    ],
+    ['a certificate for a key', 'tls.crt', 'tls.crt', ['keyFile: ‸', 'keyFile: the file holds no PEM private key']],
     ['a key for a certificate', 'tls.key', 'tls.key', ['certFile: ‸', 'certFile: the file holds no PEM certificate']],
     [
       'a certificate that has ended',

@@ -133,7 +133,7 @@ t.test(
         'a.pem, ‸wide',
         `${at}.keyFiles[1]: holds no key of the curve P-256, which algorithm ES256 needs; make one with \`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256\``,
       ],
-      ['wide.pem, ‸name', `${at}.keyFiles[2]: holds no PEM private key, or an encrypted one`],
+      ['wide.pem, ‸name', `${at}.keyFiles[2]: the file holds no PEM private key`],
       ['name.txt, ‸none', `${at}.keyFiles[3]: cannot read the file: there is no such file`],
     );
     await hold(t, yamlOf('audience: a, keyFiles: [a.pem], algorithm: EdDSA'), [

@@ -4,7 +4,7 @@ import { dirname, join, relative } from 'node:path';
 import t from 'tap';
 
 const source = join(import.meta.dirname, '../../src');
-const everywhere = ['errors', 'log', 'ip-ranges', 'pem'];
+const everywhere = ['errors', 'log', 'ip-ranges', 'pem', 'key-strength', 'named-files'];
 /** What sections of the configuration share stands below the rooms that declare a section. */
 const sharedSchema = /^config.schema.(values|reporter|suggestion)\.ts$/;
 /** For each room: what it may import, and of which rooms it may import types only. */
@@ -13,6 +13,8 @@ const allowed: Record<string, { values: string[]; types: string[] }> = {
   log: { values: [], types: [] },
   'ip-ranges': { values: [], types: [] },
   pem: { values: [], types: [] },
+  'key-strength': { values: [], types: [] },
+  'named-files': { values: [], types: [] },
   metrics: { values: [], types: [] },
   policy: { values: ['http', 'shared schema'], types: ['authn', 'mcp', 'config'] },
   json: { values: [], types: [] },

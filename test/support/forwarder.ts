@@ -6,6 +6,7 @@ import type { Caller } from '../../src/authn/principal.ts';
 import type { Config } from '../../src/config/schema/config.ts';
 import { configSchema } from '../../src/config/schema/config.ts';
 import { GatewayError } from '../../src/errors.ts';
+import { createNamedFiles } from '../../src/named-files.ts';
 import { type ForwardOptions, type ForwardResult, forward } from '../../src/upstream/forward.ts';
 import { compileRequestHeaders } from '../../src/upstream/request-headers.ts';
 import { createUpstream, type Upstream } from '../../src/upstream/upstream.ts';
@@ -68,7 +69,7 @@ export async function startForwarder(
   } = {},
 ): Promise<Forwarder> {
   const upstreamConfig = config.upstreams.up!;
-  const upstream = createUpstream('up', upstreamConfig, options.files ?? new Map());
+  const upstream = createUpstream('up', upstreamConfig, createNamedFiles(options.files ?? new Map()));
   const shape = compileRequestHeaders(config, upstreamConfig, config.routes[0]?.mcp);
   const results: (ForwardResult | GatewayError)[] = [];
   const waiting: { readonly count: number; readonly resolve: () => void }[] = [];

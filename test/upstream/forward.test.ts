@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
+import { createNamedFiles } from '../../src/named-files.ts';
 import type { ForwardOptions, ForwardResult } from '../../src/upstream/forward.ts';
 import { createUpstream } from '../../src/upstream/upstream.ts';
 import { ask, configOf, open, startForwarder } from '../support/forwarder.ts';
@@ -344,15 +345,16 @@ t.test(
 
 t.test('an unusable file is refused when the upstream is made', (t) => {
   const make = (upstream: object, files = new Map<string, Buffer>()) =>
-    createUpstream('up', configOf('https://127.0.0.1:1', { upstream }).upstreams.up!, files);
+    createUpstream('up', configOf('https://127.0.0.1:1', { upstream }).upstreams.up!, createNamedFiles(files));
   const garbage = new Map([['/x', Buffer.from('garbage')]]);
-  t.throws(() => make({ tls: { caFile: '/x' } }), { message: 'upstreams.up.tls.caFile: /x: is missing or empty' });
+  t.throws(() => make({ tls: { caFile: '/x' } }), { message: 'upstreams.up.tls.caFile: /x: the file was not read' });
   t.throws(() => make({ tls: { caFile: '/x' } }, garbage), {
-    message: 'upstreams.up.tls.caFile: /x: holds no PEM certificate',
+    message: 'upstreams.up.tls.caFile: /x: the file holds no PEM certificate',
   });
-  t.throws(() => make({ tls: { certFile: '/x' } }, garbage), /belong together/);
+  t.throws(() => make({ tls: { certFile: '/x' } }, garbage), /keyFile: is needed beside the others/);
   t.throws(() => make({ tls: { certFile: '/x', keyFile: '/x' } }, garbage), {
-    message: 'upstreams.up.tls.certFile: /x: holds no PEM certificate',
+    message:
+      'upstreams.up.tls.certFile: /x: the file holds no PEM certificate\nupstreams.up.tls.keyFile: /x: the file holds no PEM private key',
   });
   t.end();
 });

@@ -3,11 +3,8 @@ import fc from 'fast-check';
 import { calculateJwkThumbprint } from 'jose';
 import t from 'tap';
 import type { Principal } from '../../src/authn/principal.ts';
-import {
-  assertionAlgorithms,
-  createEphemeralKeys,
-  parseAssertionKey,
-} from '../../src/upstream/identity/assertion-key.ts';
+import { parsePrivateKey } from '../../src/pem.ts';
+import { assertionAlgorithms, assertionKeyOf, createEphemeralKeys } from '../../src/upstream/identity/assertion-key.ts';
 import { parseUsername, renderUsername } from '../../src/upstream/identity/username.ts';
 
 const principal: Principal = {
@@ -91,18 +88,22 @@ t.test('a key is named by its thumbprint, and what is weak or of another kind is
     t.equal(key.kid, await calculateJwkThumbprint(key.jwk as never), algorithm);
     t.equal(ephemeral(algorithm), key, 'the same again');
     const pem = Buffer.from(key.privateKey.export({ type: 'pkcs8', format: 'pem' }));
-    t.same(parseAssertionKey(pem, algorithm).jwk, key.jwk);
+    t.same(assertionKeyOf(parsePrivateKey(pem), algorithm).jwk, key.jwk);
     for (const other of assertionAlgorithms.filter((each) => each !== algorithm)) {
-      t.throws(() => parseAssertionKey(pem, other), { message: /which algorithm .* needs; make one with `openssl/ });
+      t.throws(() => assertionKeyOf(parsePrivateKey(pem), other), {
+        message: /which algorithm .* needs; make one with `openssl/,
+      });
     }
   }
   const pemOf = (pair: { privateKey: ReturnType<typeof generateKeyPairSync>['privateKey'] }) =>
     Buffer.from(pair.privateKey.export({ type: 'pkcs8', format: 'pem' }));
   const short = pemOf(generateKeyPairSync('rsa', { modulusLength: 1024 }));
-  t.throws(() => parseAssertionKey(short, 'RS256'), { message: /an RSA key of 1024 bits; between 2048 and 8192/ });
+  t.throws(() => assertionKeyOf(parsePrivateKey(short), 'RS256'), {
+    message: /an RSA key of 1024 bits; between 2048 and 8192/,
+  });
   const cubic = pemOf(generateKeyPairSync('rsa', { modulusLength: 2048, publicExponent: 3 }));
-  t.throws(() => parseAssertionKey(cubic, 'RS256'), { message: /weak public exponent/ });
+  t.throws(() => assertionKeyOf(parsePrivateKey(cubic), 'RS256'), { message: /weak public exponent/ });
   const wide = pemOf(generateKeyPairSync('ec', { namedCurve: 'P-384' }));
-  t.throws(() => parseAssertionKey(wide, 'ES256'), { message: /curve P-256/ });
-  t.throws(() => parseAssertionKey(Buffer.from('no key'), 'ES256'), { message: /no PEM private key/ });
+  t.throws(() => assertionKeyOf(parsePrivateKey(wide), 'ES256'), { message: /curve P-256/ });
+  t.throws(() => assertionKeyOf(parsePrivateKey(Buffer.from('no key')), 'ES256'), { message: /no PEM private key/ });
 });

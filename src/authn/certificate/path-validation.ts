@@ -1,4 +1,5 @@
 // Finds a chain from a client certificate up to a configured authority in which every element holds (RFC 5280 §6.1).
+import { isStrongKey } from '../../key-strength.ts';
 import type { RefusalReason } from '../authenticator.ts';
 import type { RevocationList } from './crl.ts';
 import type { ParsedCertificate } from './x509.ts';
@@ -19,8 +20,6 @@ const maxAuthorities = 8;
 /** Certificates that all seem to issue each other must not cost a search of every order of them. */
 const maxPaths = 32;
 const strongHashes = new Set(['SHA-256', 'SHA-384', 'SHA-512']);
-const strongCurves = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
-const minModulusBits = 2048;
 const clientAuthentication = '1.3.6.1.5.5.7.3.2';
 const anyPurpose = '2.5.29.37.0';
 /** Bits of the key usage extension (RFC 5280 §4.2.1.3), as @peculiar/x509 numbers them. */
@@ -103,19 +102,7 @@ function allowsClients({ extendedKeyUsage }: ParsedCertificate): boolean {
 function judgeStrength(certificate: ParsedCertificate, isAnchor: boolean): RefusalReason | undefined {
   const { publicKey, signatureHash } = certificate;
   if (!isAnchor && signatureHash !== undefined && !strongHashes.has(signatureHash)) return 'algorithm';
-  const details = publicKey.asymmetricKeyDetails;
-  switch (publicKey.asymmetricKeyType) {
-    case 'rsa':
-    case 'rsa-pss':
-      return (details?.modulusLength ?? 0) >= minModulusBits ? undefined : 'algorithm';
-    case 'ec':
-      return strongCurves.has(details?.namedCurve ?? '') ? undefined : 'algorithm';
-    case 'ed25519':
-    case 'ed448':
-      return undefined;
-    default:
-      return 'algorithm';
-  }
+  return isStrongKey(publicKey) ? undefined : 'algorithm';
 }
 
 /** Authorities must be such, and may limit how many of them follow (RFC 5280 §4.2.1.9). */

@@ -1,6 +1,6 @@
 // Decides whether a client certificate is trusted: chain, validity, purpose, strength and revocation (RFC 5280 §6), on every request.
 import { LRUCache } from 'lru-cache';
-import { parsePem } from '../../pem.ts';
+import { PemError, parsePem } from '../../pem.ts';
 import type { RefusalReason } from '../authenticator.ts';
 import type { PeerCertificate } from '../credential.ts';
 import { parseRevocationList, type RevocationList } from './crl.ts';
@@ -24,9 +24,9 @@ export interface TrustStore {
 }
 
 export interface TrustStoreOptions {
-  readonly caPem: Buffer | string;
-  /** Undefined: revocation is not looked at. With a list, every certificate below an anchor needs a current one of its issuer. */
-  readonly crlPem?: Buffer | string | undefined;
+  readonly authorities: readonly ParsedCertificate[];
+  /** Undefined: revocation is not looked at. With lists, every certificate below an anchor needs a current one of its issuer. */
+  readonly lists?: readonly RevocationList[] | undefined;
   readonly now: () => number;
   readonly read: ReadCertificate;
 }
@@ -43,10 +43,10 @@ const handshakeReasons: Readonly<Record<string, RefusalReason>> = {
   EE_KEY_TOO_SMALL: 'algorithm',
 };
 
-/** Creates the store. Throws an Error when the authorities or lists are missing, unparsable, no authorities, wrongly signed or out of date. */
-export function createTrustStore(options: TrustStoreOptions): TrustStore {
-  const authorities = parseAuthorities(options.caPem);
-  const lists = options.crlPem === undefined ? undefined : currentLists(options.crlPem, authorities, options.now());
+/** Creates the store. Throws an Error with a public message when a list is wrongly signed or out of date. */
+export function createTrustStore({ authorities, lists, now, read }: TrustStoreOptions): TrustStore {
+  const nowMs = now();
+  for (const list of lists ?? []) checkList(list, authorities, nowMs);
   const trust: TrustAnchors = { authorities, lists };
   // Nobody holds the names in a certificate from a header against such constraints: authorities that have them vouch for none of these.
   const unconstrained: TrustAnchors = { authorities: authorities.filter(isUnconstrained), lists };
@@ -59,11 +59,11 @@ export function createTrustStore(options: TrustStoreOptions): TrustStore {
       if (peer.authorizationError !== undefined) {
         return untrusted(handshakeReasons[peer.authorizationError] ?? 'untrusted');
       }
-      const certificate = options.read(peer.certificate);
+      const certificate = read(peer.certificate);
       if (certificate === undefined) return untrusted('format');
       const known = paths.get(certificate.fingerprint);
       if (known !== undefined && isCurrent(known, nowMs)) return trusted(certificate, known);
-      const intermediates = peer.chain.map(options.read).filter((each) => each !== undefined);
+      const intermediates = peer.chain.map(read).filter((each) => each !== undefined);
       const found =
         peer.fromHeader === true
           ? findPath(certificate, intermediates.filter(isUnconstrained), unconstrained, nowMs)
@@ -95,8 +95,8 @@ function untrusted(reason: RefusalReason): Trust {
 export function parseAuthorities(pem: Buffer | string): ParsedCertificate[] {
   return parsePem(pem, 'CERTIFICATE').map((der, index) => {
     const parsed = parseCertificateDer(der);
-    if (parsed === undefined) throw new Error(`PEM block ${index + 1} holds no certificate that can be read`);
-    if (!parsed.ca) throw new Error(`the certificate in PEM block ${index + 1} is not that of a certificate authority`);
+    if (parsed === undefined) throw new PemError(index + 1, 'holds no certificate that can be read');
+    if (!parsed.ca) throw new PemError(index + 1, 'holds a certificate that is not that of a certificate authority');
     return parsed;
   });
 }
@@ -110,23 +110,16 @@ export function parseRevocationLists(pem: Buffer | string): RevocationList[] {
       const { message } = error as Error;
       // Other words than the parser's own are about bytes.
       if (message.startsWith('the revocation list')) throw error;
-      throw new Error(`PEM block ${index + 1} holds no revocation list that can be read`);
+      throw new PemError(index + 1, 'holds no revocation list that can be read');
     }
   });
 }
 
-function currentLists(
-  pem: Buffer | string,
-  authorities: readonly ParsedCertificate[],
-  nowMs: number,
-): RevocationList[] {
-  return parseRevocationLists(pem).map((list) => {
-    if (nowMs >= list.nextUpdate) throw new Error('the revocation list has expired: its next update is overdue');
-    if (nowMs < list.thisUpdate) throw new Error('the revocation list is not valid yet');
-    const issuers = authorities.filter((authority) => authority.subjectDer === list.issuerDer);
-    if (issuers.length > 0 && !issuers.some((issuer) => list.isSignedBy(issuer.publicKey))) {
-      throw new Error('the revocation list is not signed by the authority that it names');
-    }
-    return list;
-  });
+function checkList(list: RevocationList, authorities: readonly ParsedCertificate[], nowMs: number): void {
+  if (nowMs >= list.nextUpdate) throw new Error('the revocation list has expired: its next update is overdue');
+  if (nowMs < list.thisUpdate) throw new Error('the revocation list is not valid yet');
+  const issuers = authorities.filter((authority) => authority.subjectDer === list.issuerDer);
+  if (issuers.length > 0 && !issuers.some((issuer) => list.isSignedBy(issuer.publicKey))) {
+    throw new Error('the revocation list is not signed by the authority that it names');
+  }
 }

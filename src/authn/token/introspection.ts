@@ -45,12 +45,12 @@ export const introspectionType = {
 /** The endpoint that is asked in this way. */
 function endpointOf(name: string, config: IntrospectionConfig, context: AuthenticatorContext): IntrospectionEndpoint {
   const { endpoint, issuer, clientId, clientSecret, clientKeyFile, clientKeyId, clientAuthentication } = config;
-  const pem = clientKeyFile === undefined ? undefined : context.contentOf(clientKeyFile);
-  const asked = [name, endpoint, issuer, clientId, clientSecret, pem?.toString(), clientKeyId, clientAuthentication];
+  const pem = clientKeyFile && context.files.get(clientKeyFile)?.toString();
+  const asked = [name, endpoint, issuer, clientId, clientSecret, pem, clientKeyId, clientAuthentication];
   const key = hash('sha256', JSON.stringify(asked), 'base64');
   const { log, now, observe } = context;
   return context.endpoint(key, () => {
-    const clientKey = pem && parseClientKey(pem);
+    const clientKey = clientKeyFile === undefined ? undefined : context.files.parse(clientKeyFile, parseClientKey);
     return createIntrospectionEndpoint({ name, config, clientKey, log, now, observe });
   });
 }

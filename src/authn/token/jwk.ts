@@ -1,6 +1,7 @@
 // From an issuer's JSON Web Key Set (RFC 7517) to the keys that may verify: weak, private and foreign ones are left out.
 import { createPublicKey, hash, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
+import { maxModulusBits, minExponent, minModulusBits } from '../../key-strength.ts';
 import { isJsonObject } from './compact-jws.ts';
 
 /** A signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1) that may be configured. */
@@ -118,18 +119,14 @@ function unsigned(value: unknown): bigint | undefined {
   return BigInt(`0x${Buffer.from(value, 'base64url').toString('hex') || '0'}`);
 }
 
-const minModulusBits = 2048;
-/** Beyond this one verification takes too long. */
-const maxModulusBits = 8192;
-/** NIST SP 800-56B §6.2: odd and above 2^16; the upper bound keeps verification cheap. */
-const minExponent = 65_537n;
+/** Keeps verification cheap. */
 const maxExponent = 2n ** 32n;
 const smallPrimes = [
   3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113,
   127, 131, 137, 139, 149, 151, 157, 163, 167,
 ].map(BigInt);
 
-export function isStrongModulus(modulus: bigint): boolean {
+function isStrongModulus(modulus: bigint): boolean {
   const bits = modulus.toString(2).length;
   return (
     bits >= minModulusBits &&
@@ -139,7 +136,7 @@ export function isStrongModulus(modulus: bigint): boolean {
   );
 }
 
-export function isStrongExponent(exponent: bigint): boolean {
+function isStrongExponent(exponent: bigint): boolean {
   return exponent >= minExponent && exponent < maxExponent && exponent % 2n === 1n;
 }
 

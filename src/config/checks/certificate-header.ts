@@ -77,5 +77,5 @@ function checkAuthorities(context: CheckContext, { tls }: ServerConfig, header: 
     context.error(path, 'needs clientCaFile: the authorities that the certificates in it must come from');
   }
   const authorities = authoritiesAt(context, [...path, 'clientCaFile'], header.clientCaFile);
-  checkRevocationLists(context, [...path, 'clientCrlFile'], header, authorities);
+  checkRevocationLists(context, [...path, 'clientCrlFile'], header.clientCrlFile, authorities);
 }

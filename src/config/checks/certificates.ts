@@ -1,31 +1,43 @@
-// Checks of the certificates, keys and revocation lists that the file names.
-import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
+// Checks of the certificates, keys and revocation lists that the configuration names.
+import type { X509Certificate } from 'node:crypto';
 import { createTrustStore, parseAuthorities, parseRevocationLists } from '../../authn/certificate/trust-store.ts';
-import { createCertificateReader, type ParsedCertificate } from '../../authn/certificate/x509.ts';
+import { createCertificateReader, type ParsedCertificate, parseCertificate } from '../../authn/certificate/x509.ts';
+import { parseCertificateChain, SecureContextError, tlsWeakness } from '../../http/secure-context.ts';
+import { isStrongKey } from '../../key-strength.ts';
 import { parseCertificates } from '../../pem.ts';
-import { type Path, readAt } from '../schema/reporter.ts';
+import { attemptAt, type Path, readAt, reportUnusable } from '../schema/reporter.ts';
 import type { CheckContext } from './context.ts';
 
-/** The certificates behind a key of the file; undefined, and reported, when they cannot be used. */
-export function certificatesAt(
-  context: CheckContext,
-  path: Path,
-  file: string | undefined,
-): X509Certificate[] | undefined {
-  return readAt(context, path, file, parseCertificates);
+/** Builds the TLS context of a section as the gateway will, and reports every file that it cannot use. True when there is none. */
+export function checkSecureContext(context: CheckContext, base: Path, build: () => unknown): boolean {
+  try {
+    build();
+    return true;
+  } catch (error) {
+    if (!(error instanceof SecureContextError)) throw error;
+    for (const { key, path, cause } of error.files) {
+      if (path === undefined || !context.files.has(path)) continue;
+      reportUnusable(context, [...base, key], path, cause);
+    }
+    return false;
+  }
 }
 
-/** Certificate and key must be readable and belong together. */
-export function checkKeyPair(context: CheckContext, base: Path, certFile?: string, keyFile?: string): void {
-  const certificates = certificatesAt(context, [...base, 'certFile'], certFile);
-  const key = readAt(context, [...base, 'keyFile'], keyFile, parsePrivateKey);
-  const leaf = certificates?.[0];
-  if (leaf === undefined) return;
-  if (key !== undefined && !leaf.checkPrivateKey(key)) {
-    context.error([...base, 'keyFile'], 'is not the key of the first certificate in certFile');
-  }
-  if (leaf.validToDate.getTime() <= context.now) {
-    context.warn([...base, 'certFile'], `the certificate expired on ${day(leaf.validToDate.getTime())}`);
+/** Certificates that the gateway can show, and the other side may refuse. */
+export function warnOfChain(context: CheckContext, path: Path, file: string | undefined): void {
+  if (file === undefined) return;
+  const chain = context.files.parse(file, parseCertificateChain);
+  const end = chain[0]!.validToDate.getTime();
+  if (end <= context.now) context.warn(path, `the certificate expired on ${day(end)}`);
+  for (const certificate of chain) {
+    const hash = parseCertificate(certificate)?.signatureHash;
+    const isRoot = certificate.checkIssued(certificate);
+    if (isRoot || (hash !== 'SHA-1' && hash !== 'MD5')) continue;
+    const name = context.show(nameOf(certificate));
+    context.warn(
+      path,
+      `the certificate ${name} is signed with ${hash}, which others refuse; issue it anew with SHA-256`,
+    );
   }
 }
 
@@ -35,55 +47,48 @@ export function authoritiesAt(
   path: Path,
   file: string | undefined,
 ): ParsedCertificate[] | undefined {
-  const authorities = readAt(context, path, file, (content) => {
-    const parsed = parseAuthorities(content);
-    createTrustStore({ caPem: content, now: () => context.now, read: createCertificateReader() });
-    return parsed;
-  });
-  for (const authority of authorities ?? []) {
-    if (authority.notAfter > context.now) continue;
-    context.warn(path, `the authority ${context.show(nameOf(authority))} expired on ${day(authority.notAfter)}`);
+  const authorities = readAt(context, path, file, parseAuthorities);
+  for (const { native, notAfter, publicKey } of authorities ?? []) {
+    const name = context.show(nameOf(native));
+    if (notAfter <= context.now) context.warn(path, `the authority ${name} expired on ${day(notAfter)}`);
+    if (!isStrongKey(publicKey))
+      context.warn(path, `the key of the authority ${name} is too weak; its clients are refused`);
   }
   return authorities;
+}
+
+/** Authorities that the TLS library itself would hold an upstream against, but refuses. */
+export function warnOfAuthorities(context: CheckContext, path: Path, file: string | undefined): void {
+  for (const certificate of file === undefined ? [] : context.files.parse(file, parseCertificates)) {
+    const weakness = tlsWeakness(certificate, false);
+    const name = context.show(nameOf(certificate));
+    if (weakness !== undefined) context.warn(path, `the authority ${name} ${weakness}; what comes from it is refused`);
+  }
 }
 
 /** Lists that the verifier can use, one of every authority: its clients would all be refused without. */
 export function checkRevocationLists(
   context: CheckContext,
   path: Path,
-  tls: { readonly clientCaFile?: string | undefined; readonly clientCrlFile?: string | undefined },
+  file: string | undefined,
   authorities: readonly ParsedCertificate[] | undefined,
 ): void {
-  const caPem = tls.clientCaFile === undefined ? undefined : context.files.get(tls.clientCaFile);
-  const lists = readAt(context, path, tls.clientCrlFile, (content) => {
-    const parsed = parseRevocationLists(content);
-    if (caPem !== undefined && authorities !== undefined) {
-      createTrustStore({ caPem, crlPem: content, now: () => context.now, read: createCertificateReader() });
-    }
-    return parsed;
-  });
-  if (lists === undefined) return;
+  const lists = readAt(context, path, file, parseRevocationLists);
+  if (file === undefined || lists === undefined || authorities === undefined) return;
+  const options = { authorities, lists, now: () => context.now, read: createCertificateReader() };
+  if (attemptAt(context, path, file, () => createTrustStore(options)) === undefined) return;
   const issuers = new Set(lists.map(({ issuerDer }) => issuerDer));
-  for (const authority of authorities ?? []) {
+  for (const authority of authorities) {
     if (issuers.has(authority.subjectDer)) continue;
-    const name = context.show(nameOf(authority));
+    const name = context.show(nameOf(authority.native));
     context.error(path, `there is no revocation list of the authority ${name} in it; its clients would all be refused`);
   }
 }
 
-function nameOf(authority: ParsedCertificate): string {
-  return authority.native.subject.replaceAll('\n', ', ');
+function nameOf({ subject }: X509Certificate): string {
+  return subject.replaceAll('\n', ', ');
 }
 
 function day(ms: number): string {
   return new Date(ms).toISOString().slice(0, 10);
-}
-
-/** The private key of a PEM file. Throws an Error with a public message. */
-export function parsePrivateKey(pem: Buffer): KeyObject {
-  try {
-    return createPrivateKey(pem);
-  } catch {
-    throw new Error('the file holds no PEM private key, or an encrypted one');
-  }
 }

@@ -1,4 +1,5 @@
 // The context of the checks across keys: the parsed configuration, and where problems are reported.
+import { relative } from 'node:path';
 import { isWithin, type Problem } from '../problem.ts';
 import type { Config } from '../schema/config.ts';
 import type { Path, SectionReporter } from '../schema/reporter.ts';
@@ -23,6 +24,8 @@ export interface CheckContext extends SectionReporter {
 export interface ReporterOptions {
   readonly document: LocatedYaml;
   readonly secrets: readonly string[];
+  /** The folder of the configuration, absolute. */
+  readonly folder: string;
   /** Paths of what was left out of the draft. */
   readonly damaged: readonly Path[];
   /** The path in the file for one in the draft. */
@@ -38,7 +41,7 @@ export interface Findings {
 export function createReporter(
   options: ReporterOptions,
   findings: Findings,
-): Pick<CheckContext, 'error' | 'warn' | 'show' | 'isInterpolated' | 'isWhole'> {
+): Pick<CheckContext, 'error' | 'warn' | 'show' | 'showFile' | 'isInterpolated' | 'isWhole'> {
   const { document, damaged, originalPath } = options;
   const isDamaged = (path: Path) => damaged.some((each) => isWithin(each, path) || isWithin(path, each));
   const isInterpolated = (value: string) => options.secrets.some((secret) => value.includes(secret));
@@ -47,8 +50,10 @@ export function createReporter(
     const path = originalPath(where);
     return isDamaged(path) ? undefined : document.problem(path, message);
   };
+  const show = (value: string) => (isInterpolated(value) ? 'the interpolated value' : JSON.stringify(shorten(value)));
   return {
-    show: (value) => (isInterpolated(value) ? 'the interpolated value' : JSON.stringify(shorten(value))),
+    show,
+    showFile: (path) => show(relative(options.folder, path)),
     isInterpolated,
     isWhole: (path) => !isDamaged(path),
     error(where, message) {

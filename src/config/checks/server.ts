@@ -1,9 +1,10 @@
 // Checks of `server` and `admin`: addresses, TLS, and what would be in clear.
 import { isLoopbackAddress } from '../../http/host.ts';
+import { buildListenerContext } from '../../http/listener.ts';
 import type { ServerConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { checkCertificateHeader } from './certificate-header.ts';
-import { authoritiesAt, checkKeyPair, checkRevocationLists } from './certificates.ts';
+import { authoritiesAt, checkRevocationLists, checkSecureContext, warnOfChain } from './certificates.ts';
 import type { CheckContext } from './context.ts';
 
 type TlsConfig = NonNullable<ServerConfig['tls']>;
@@ -41,9 +42,10 @@ function checkTls(context: CheckContext, server: ServerConfig, tls: TlsConfig): 
   if (server.publicUrl.startsWith('http:')) {
     context.error(['server', 'publicUrl'], 'must begin with https, since this listener speaks TLS');
   }
-  checkKeyPair(context, path, tls.certFile, tls.keyFile);
+  const usable = checkSecureContext(context, path, () => buildListenerContext(tls, context.files));
+  if (usable) warnOfChain(context, [...path, 'certFile'], tls.certFile);
   const authorities = authoritiesAt(context, [...path, 'clientCaFile'], tls.clientCaFile);
-  checkRevocationLists(context, [...path, 'clientCrlFile'], tls, authorities);
+  checkRevocationLists(context, [...path, 'clientCrlFile'], tls.clientCrlFile, authorities);
   if (tls.clientCertificates !== 'off' && tls.clientCaFile === undefined) {
     context.error(
       [...path, 'clientCertificates'],

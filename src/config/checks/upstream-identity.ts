@@ -2,10 +2,11 @@
 import { isPlainHttp } from '../../http/host.ts';
 import { checkOAuthClient } from '../../oauth/client-auth.ts';
 import type { ExchangeConfig } from '../../oauth/token-exchange.ts';
-import { parseAssertionKey } from '../../upstream/identity/assertion-key.ts';
+import { parsePrivateKey } from '../../pem.ts';
+import { assertionKeyOf } from '../../upstream/identity/assertion-key.ts';
 import { parseUsername, type UsernameTemplate } from '../../upstream/identity/username.ts';
 import type { AssertionConfig, AuthenticatorConfig, RouteConfig } from '../schema/config.ts';
-import { type Path, readAt } from '../schema/reporter.ts';
+import { attemptAt, type Path, readAt } from '../schema/reporter.ts';
 import { suggestion } from '../schema/suggestion.ts';
 import { actingAuthenticators, alternativesOf, authenticatorNamed } from './authenticate.ts';
 import type { CheckContext } from './context.ts';
@@ -109,7 +110,8 @@ function routesTo(context: CheckContext, upstream: string): RouteToUpstream[] {
 function checkKeys(context: CheckContext, { keyFiles, algorithm }: AssertionConfig, path: Path): void {
   const kids = keyFiles.map((file, index) => {
     const at = [...path, 'keyFiles', index];
-    return readAt(context, at, file, (pem) => parseAssertionKey(pem, algorithm))?.kid;
+    const key = readAt(context, at, file, parsePrivateKey);
+    return key && attemptAt(context, at, file, () => assertionKeyOf(key, algorithm))?.kid;
   });
   kids.forEach((kid, index) => {
     const first = kids.indexOf(kid);

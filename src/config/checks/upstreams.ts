@@ -1,9 +1,9 @@
 // Checks of `upstreams`: no traffic in clear, certificates that can be used, and identity headers that say one thing each.
 import { isPlainHttp } from '../../http/host.ts';
-
+import { buildUpstreamContext } from '../../upstream/upstream.ts';
 import type { UpstreamConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
-import { certificatesAt, checkKeyPair } from './certificates.ts';
+import { checkSecureContext, warnOfAuthorities, warnOfChain } from './certificates.ts';
 import type { CheckContext } from './context.ts';
 import { foldHeaderName, isProtocolHeader } from './header-names.ts';
 
@@ -13,20 +13,21 @@ export function checkUpstreams(context: CheckContext): void {
     if (!config.insecure && isPlainHttp(config.url)) {
       context.error([...path, 'url'], 'plain http is accepted on loopback only; use https, or insecure: true');
     }
-    checkTls(context, path, config);
+    checkTls(context, name, config);
     checkIdentityHeaders(context, [...path, 'identity', 'headers'], config.identity.headers);
   }
 }
 
-function checkTls(context: CheckContext, path: Path, { tls, url }: UpstreamConfig): void {
+function checkTls(context: CheckContext, name: string, { tls, url }: UpstreamConfig): void {
   if (tls === undefined) return;
-  const base = [...path, 'tls'];
+  const base = ['upstreams', name, 'tls'];
   if (!url.startsWith('https:')) context.error(base, 'needs an https url');
   if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) {
     context.error(base, 'certFile and keyFile belong together');
   }
-  checkKeyPair(context, base, tls.certFile, tls.keyFile);
-  certificatesAt(context, [...base, 'caFile'], tls.caFile);
+  if (!checkSecureContext(context, base, () => buildUpstreamContext(name, tls, context.files))) return;
+  warnOfChain(context, [...base, 'certFile'], tls.certFile);
+  warnOfAuthorities(context, [...base, 'caFile'], tls.caFile);
 }
 
 function checkIdentityHeaders(context: CheckContext, path: Path, headers: UpstreamConfig['identity']['headers']): void {

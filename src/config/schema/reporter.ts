@@ -1,4 +1,6 @@
 // The reporter that checks of a configuration write to.
+import type { NamedFiles } from '../../named-files.ts';
+import { PemError } from '../../pem.ts';
 
 /** Keys and indices from the root of a file to a value. */
 export type Path = readonly (string | number)[];
@@ -12,28 +14,45 @@ export interface Reporter {
 
 /** A reporter that also knows what stands in the file, and the files that it names. */
 export interface SectionReporter extends Reporter {
-  readonly files: ReadonlyMap<string, Buffer>;
+  readonly files: NamedFiles;
   /** Milliseconds since 1970. */
   readonly now: number;
   /** Whether everything below the path could be read; what is absent elsewhere may only be misspelt. */
   isWhole(path: Path): boolean;
   /** Whether the key stands in the file, and is not there by default. */
   isWritten(path: Path): boolean;
+  /** A named file in quotes, relative to the configuration. */
+  showFile(path: string): string;
 }
 
-/** The content of the file at `path` as `parse` reads it; undefined, and reported, when it throws. A file that could not be read has been reported. */
+type FileReporter = Pick<SectionReporter, 'files' | 'error' | 'showFile'>;
+
+/** What `parser` makes of the file at `path`; undefined, and reported, when it throws. A file that could not be read has been reported. */
 export function readAt<T>(
-  reporter: Pick<SectionReporter, 'files' | 'error'>,
+  reporter: FileReporter,
   path: Path,
   file: string | undefined,
-  parse: (content: Buffer) => T,
+  parser: (content: Buffer) => T,
 ): T | undefined {
-  const content = file === undefined ? undefined : reporter.files.get(file);
-  if (content === undefined) return undefined;
+  return file === undefined ? undefined : attemptAt(reporter, path, file, () => reporter.files.parse(file, parser));
+}
+
+/** What `make` makes of a file that was read; undefined, and reported, when it throws. */
+export function attemptAt<T>(reporter: FileReporter, path: Path, file: string, make: () => T): T | undefined {
+  if (!reporter.files.has(file)) return undefined;
   try {
-    return parse(content);
+    return make();
   } catch (error) {
-    reporter.error(path, (error as Error).message);
+    reportUnusable(reporter, path, file, error as Error);
     return undefined;
   }
+}
+
+/** Reports a file that cannot be used; a damaged block is named together with its file. */
+export function reportUnusable(reporter: FileReporter, path: Path, file: string, error: Error): void {
+  const isBlock = error instanceof PemError;
+  reporter.error(
+    path,
+    isBlock ? `PEM block ${error.block} of ${reporter.showFile(file)} ${error.problem}` : error.message,
+  );
 }

@@ -1,12 +1,6 @@
 // The keys behind assertions: private ones out of PEM files or of the process, and the key set that upstreams verify with (RFC 7517).
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  hash,
-  type JsonWebKey,
-  type KeyObject,
-} from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, hash, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { minModulusBits, rsaWeakness } from '../../key-strength.ts';
 
 export const assertionAlgorithms = ['RS256', 'ES256', 'EdDSA'] as const;
 export type AssertionAlgorithm = (typeof assertionAlgorithms)[number];
@@ -23,21 +17,14 @@ export interface AssertionKey {
 /** Keys of the process, one for each algorithm, made when they are first asked for. They outlive reloads, not the process. */
 export type EphemeralKeys = (algorithm: AssertionAlgorithm) => AssertionKey;
 
-const minModulusBits = 2048;
-/** Beyond this one signature takes too long. */
-const maxModulusBits = 8192;
-/** NIST SP 800-56B §6.2. */
-const minExponent = 65_537n;
-
 const howToMake: Readonly<Record<AssertionAlgorithm, string>> = {
   RS256: 'openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072',
   ES256: 'openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256',
   EdDSA: 'openssl genpkey -algorithm ed25519',
 };
 
-/** Reads a PEM private key that can sign with `algorithm`. Throws an Error with a public message that shows nothing of the key. */
-export function parseAssertionKey(pem: Buffer, algorithm: AssertionAlgorithm): AssertionKey {
-  const privateKey = readPrivateKey(pem);
+/** The key of an assertion that is signed with `algorithm`. Throws an Error with a public message when this key cannot, or is too weak. */
+export function assertionKeyOf(privateKey: KeyObject, algorithm: AssertionAlgorithm): AssertionKey {
   const unfit = whyUnfit(privateKey, algorithm);
   if (unfit !== undefined) throw new Error(`${unfit}; make one with \`${howToMake[algorithm]}\``);
   return describe(privateKey, algorithm);
@@ -60,25 +47,11 @@ export function publishedKeySet(keys: readonly AssertionKey[]): string | undefin
   return unique.size === 0 ? undefined : JSON.stringify({ keys: [...unique.values()] });
 }
 
-function readPrivateKey(pem: Buffer): KeyObject {
-  try {
-    return createPrivateKey(pem);
-  } catch {
-    throw new Error('holds no PEM private key, or an encrypted one');
-  }
-}
-
 function whyUnfit(key: KeyObject, algorithm: AssertionAlgorithm): string | undefined {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
   switch (algorithm) {
-    case 'RS256': {
-      if (type !== 'rsa') return 'holds no RSA key, which algorithm RS256 needs';
-      const { modulusLength = 0, publicExponent = 0n } = details ?? {};
-      if (modulusLength < minModulusBits || modulusLength > maxModulusBits) {
-        return `holds an RSA key of ${modulusLength} bits; between ${minModulusBits} and ${maxModulusBits} are accepted`;
-      }
-      return publicExponent < minExponent ? 'holds an RSA key with a weak public exponent' : undefined;
-    }
+    case 'RS256':
+      return type === 'rsa' ? rsaWeakness(key) : 'holds no RSA key, which algorithm RS256 needs';
     case 'ES256':
       return type === 'ec' && details?.namedCurve === 'prime256v1'
         ? undefined
