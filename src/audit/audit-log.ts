@@ -2,12 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { type AuditObserver, type ChainWriter, createChainWriter } from './chain-writer.ts';
 import { createEventEncoder } from './encode.ts';
 import type { AuditEvent, AuditLog, Urgency } from './event.ts';
 import type { FileCalls } from './file/append-file.ts';
-import type { FileTarget } from './file/file-sink.ts';
 import type { AuditConfig } from './schema.ts';
-import { type AuditObserver, createSink, type Sink, type SinkTarget } from './sink.ts';
+import { createSink, type Sink } from './sink.ts';
+import type { LogEvent, SinkTarget } from './sink-type.ts';
 import { type SinkConfig, sinkTypeOf } from './sink-types.ts';
 
 export interface AuditRuntime {
@@ -43,10 +44,11 @@ export interface ReconfigurableAuditLog extends AuditLog {
   problem(): string | undefined;
 }
 
-/** A target of a prepared configuration. */
+/** A target of a prepared configuration, and the chain that it continues. */
 interface Opened {
   readonly key: string;
-  readonly target: SinkTarget | FileTarget;
+  readonly target: SinkTarget;
+  readonly writer: ChainWriter;
   /** Why it could not be opened, where it is not required. */
   readonly openError: unknown;
 }
@@ -104,7 +106,7 @@ export async function createAuditLog(
   }
 
   /** A record of the log's own. */
-  function record(event: Partial<AuditEvent>): string {
+  function record(event: LogEvent): string {
     return encode({ id: randomUUID(), time: now(), stage: 'config', policy: runtime.policy(), ...event });
   }
 
@@ -132,16 +134,18 @@ export async function createAuditLog(
   }
 
   async function open(sink: SinkConfig, at: string, signal: AbortSignal | undefined): Promise<Opened> {
-    const target = sinkTypeOf(sink).create(sink, { ...runtime, record, signal });
+    const key = keyOf(sink);
+    const target = sinkTypeOf(sink).create(sink, { ...runtime, signal });
+    const writer = createChainWriter({ ...runtime, type: sink.type, key, target, record });
     let openError: unknown;
     try {
-      await target.open();
+      await writer.write([]);
     } catch (error) {
       await target.close().catch(ignore);
       if (sink.required || signal?.aborted) throw new Error(`${at}: ${messageOf(error)}`, { cause: error });
       openError = error;
     }
-    return { key: keyOf(sink), target, openError };
+    return { key, target, writer, openError };
   }
 
   function commit(next: AuditConfig, opened: readonly Opened[]): void {
@@ -153,7 +157,7 @@ export async function createAuditLog(
       if (fresh !== undefined) return { ...fresh, ...place, sink: start(config, fresh, next.timeout) };
       const kept = before.find((each) => each.key === key)!;
       kept.sink.setTimeoutMs(next.timeout);
-      if ('configure' in kept.target && config.type === 'file') kept.target.configure(config);
+      kept.target.configure?.(config);
       return { ...kept, ...place };
     });
     state = stateOf(mounted, next.onFailure);
@@ -169,20 +173,9 @@ export async function createAuditLog(
     }
   }
 
-  function start({ type }: SinkConfig, { key, target, openError }: Opened, timeoutMs: number): Sink {
-    const options = {
-      name: type,
-      label: key,
-      target,
-      timeoutMs,
-      tickMs: runtime.tickMs ?? 1000,
-      recoveryRecord: (missed: number, since: number) =>
-        record({ reason: 'recovered', detail: { sink: key, missed, since: new Date(since).toISOString() } }),
-      now,
-      log,
-      observe: runtime.observe,
-    };
-    return createSink(options, openError);
+  function start({ type }: SinkConfig, { writer, openError }: Opened, timeoutMs: number): Sink {
+    if (openError !== undefined) writer.fail(openError);
+    return createSink({ type, writer, timeoutMs, tickMs: runtime.tickMs ?? 1000, observe: runtime.observe });
   }
 
   (await prepare(config, signal)).commit();

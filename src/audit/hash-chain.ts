@@ -17,15 +17,21 @@ const maxUnitBytes = 3;
 /** More than what a line has beside its body: `seq`, `prev`, `hash` and the newline. */
 const frameBytes = 256;
 
+/** The UTF-8 of lines, each with its newline, and the head behind them. */
+export interface ChainedLines {
+  readonly lines: Buffer;
+  readonly head: ChainHead;
+}
+
 /**
- * Chains encoded events (`createEventEncoder`) behind `head`: the UTF-8 of their lines, each with its newline, and the new head.
+ * Chains encoded events (`createEventEncoder`) behind `head`.
  * The lines are written into `scratch` when it is surely large enough, and then last until it is used again.
  */
 export function chainLines(
   head: ChainHead,
   bodies: readonly string[],
   scratch: Buffer = Buffer.alloc(0),
-): { readonly lines: Buffer; readonly head: ChainHead } {
+): ChainedLines {
   const needed = bodies.reduce((sum, body) => sum + body.length * maxUnitBytes + frameBytes, 0);
   const bytes = needed <= scratch.length ? scratch : Buffer.allocUnsafe(needed);
   let { seq, hash: prev } = head;

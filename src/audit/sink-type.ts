@@ -1,9 +1,9 @@
-// The contract of a sink type: its configuration, its checks, and the target that it writes to.
+// The contract of a sink type: its configuration, its checks, and the target that takes the bytes.
 import { z } from 'zod';
 import type { Log } from '../log.ts';
 import type { AuditEvent } from './event.ts';
 import type { FileCalls } from './file/append-file.ts';
-import type { SinkTarget } from './sink.ts';
+import type { ChainedLines, ChainHead } from './hash-chain.ts';
 
 /** Keys of every sink. */
 export const commonKeys = {
@@ -15,9 +15,23 @@ export interface CommonSinkConfig {
   readonly required: boolean;
 }
 
+export interface SinkType<C extends CommonSinkConfig> {
+  readonly schema: z.ZodType<C>;
+  /** Names what it writes to: no two sinks write to the same. */
+  key(config: C): string;
+  check?(config: C, check: SinkCheck): void;
+  /** A target that is not open yet. */
+  create(config: C, runtime: TargetRuntime): SinkTarget;
+}
+
+/** The configuration as the check of one sink sees it. */
+export interface SinkCheck {
+  /** True when the configuration reads this file. */
+  isRead(path: string): boolean;
+  error(key: string, message: string): void;
+}
+
 export interface TargetRuntime {
-  /** Encodes a record of the log's own: what was repaired, rotated away, found unfinished. */
-  readonly record: (event: Partial<AuditEvent>) => string;
   readonly now: () => number;
   readonly log: Log;
   readonly files?: FileCalls | undefined;
@@ -27,17 +41,27 @@ export interface TargetRuntime {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What the check of one sink may ask and say. */
-export interface SinkCheck {
-  /** Whether the configuration reads this file. */
-  isRead(path: string): boolean;
-  error(key: string, message: string): void;
-}
+/** The members that tell a record of the log's own from others. */
+export type LogEvent = Partial<AuditEvent>;
 
-export interface SinkType<C extends CommonSinkConfig> {
-  readonly schema: z.ZodType<C>;
-  /** Names what it writes to: no two sinks write to the same. */
-  key(config: C): string;
-  check?(config: C, check: SinkCheck): void;
-  create(config: C, runtime: TargetRuntime): SinkTarget;
+/**
+ * Takes the bytes of whole lines and knows the head of the chain that they end in. One method is called at a time and
+ * waited for, so a target never overlaps with itself.
+ */
+export interface SinkTarget {
+  /**
+   * Called before each write. Opens what is not open and repairs its end. Yields the head of the chain there, and what has
+   * to be recorded of what was found; each event is yielded once.
+   */
+  prepare(): Promise<{ readonly head: ChainHead; readonly events: readonly LogEvent[] }>;
+  /**
+   * Writes all of the lines or throws. After a failure the chain is where the next `prepare` says: where it was, or behind
+   * lines of which a part had got out and which `prepare` has finished. The bytes may be overwritten once this returns.
+   */
+  write(chained: ChainedLines): Promise<void>;
+  /** Housekeeping, about once a second; throws when the target turns out to be broken. `record` resolves when the event is written. */
+  tick(record: (event: LogEvent) => Promise<void>): Promise<void>;
+  /** Takes over other options; what it writes to stays. */
+  configure?(config: CommonSinkConfig): void;
+  close(): Promise<void>;
 }

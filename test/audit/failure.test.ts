@@ -270,6 +270,33 @@ t.test('fsync interval: a disk that stops syncing is a failure until a sync work
   t.equal(await breakOf(path), undefined);
 });
 
+t.test('fsync interval: after a write that failed, what is written then is synced too', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  let broken = false;
+  let syncs = 0;
+  const fdatasync = ((fd: number, done: fs.NoParamCallback) => {
+    syncs += 1;
+    fs.fdatasync(fd, done);
+  }) as typeof fs.fdatasync;
+  const files = calls(
+    (fd, buffer, offset, length, position, done) =>
+      broken ? done(failing('EIO')) : fs.write(fd, buffer, offset, length, position, done),
+    { fdatasync },
+  );
+  const log = await openLog(configOf([fileSink(path, { fsync: 'interval' })]), { files });
+  for (let round = 0; round < 5; round += 1) {
+    await log.write(eventOf('r1'));
+    broken = true;
+    await t.rejects(log.write(eventOf('r2')), { code: 'audit_unavailable' });
+    broken = false;
+    await until(() => log.healthy(), 'healthy again');
+    await log.write(eventOf('r3'));
+    const before = syncs;
+    await until(() => syncs > before, 'it was synced');
+  }
+  await log.close();
+});
+
 t.test('onFailure: continue lets requests pass and counts what is missing', async (t) => {
   const path = join(t.testdir({}), 'audit.jsonl');
   let broken = true;

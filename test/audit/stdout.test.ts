@@ -10,21 +10,25 @@ import { breakOf, configOf, eventOf, openLog } from './support.ts';
 const config = configOf([{ type: 'stdout', required: true }]);
 const impatient = { ...config, timeout: 300 };
 
+const { O_RDONLY, O_WRONLY, O_NONBLOCK } = fs.constants;
+
 function pipe(directory: string) {
   const path = join(directory, 'fifo');
   execFileSync('mkfifo', [path]);
-  const { O_RDONLY, O_WRONLY, O_NONBLOCK } = fs.constants;
+  const from = readFrom(path);
+  return { ...from, writer: fs.openSync(path, O_WRONLY) };
+}
+
+function readFrom(path: string) {
   const reader = fs.openSync(path, O_RDONLY | O_NONBLOCK);
-  const writer = fs.openSync(path, O_WRONLY);
   let text = '';
   return {
     reader,
-    writer,
-    /** Takes what is in the pipe; all that was ever read. */
-    read(): string {
-      const buffer = Buffer.alloc(1 << 20);
+    /** Takes what is in the pipe, or the first bytes of it; yields all that was ever read. */
+    read(most = Number.POSITIVE_INFINITY): string {
+      const buffer = Buffer.alloc(Math.min(most, 1 << 20));
       try {
-        for (let count = 1; count > 0; ) {
+        for (let count = 1, taken = 0; count > 0 && taken < most; taken += count) {
           count = fs.readSync(reader, buffer);
           text += buffer.toString('utf8', 0, count);
         }
@@ -114,6 +118,37 @@ t.test('a reader that went away is a refusal, never the end of the process', asy
   await log.close();
   fs.closeSync(writer);
 });
+
+t.test(
+  'a reader that leaves in the middle of a line: the next one gets the rest of it, and no refused line',
+  async (t) => {
+    const directory = t.testdir({});
+    const first = pipe(directory);
+    const log = await openLog(config, { stdoutFd: first.writer });
+    // One write, of more than a pipe holds.
+    const begun = ['b1', 'b2', 'b3', 'b4', 'b5', 'b6'];
+    const written = begun.map((id) => log.write(eventOf(id, { mcp: { arguments: 'x'.repeat(50_000) } })));
+    await until(() => first.read(1000) !== '', 'it has begun');
+    fs.closeSync(first.reader);
+    for (const each of written) await t.rejects(each, { code: 'audit_unavailable', cause: { code: 'EPIPE' } });
+    for (const id of ['r1', 'r2']) await t.rejects(log.write(eventOf(id)), { code: 'audit_unavailable' });
+    const next = readFrom(join(directory, 'fifo'));
+    await until(() => {
+      next.read();
+      return log.healthy();
+    }, 'healthy again');
+    await log.write(eventOf('last'));
+    await log.close();
+    const { lines, broken } = await chainOf(directory, first.read(0) + next.read());
+    t.strictSame(
+      lines.map((line) => line.reason ?? line.id),
+      [...begun, 'recovered', 'last'],
+    );
+    t.equal(broken, undefined);
+    fs.closeSync(next.reader);
+    fs.closeSync(first.writer);
+  },
+);
 
 t.test('a full device refuses; an ordinary file behind stdout is written', async (t) => {
   const full = fs.openSync('/dev/full', 'w');

@@ -1,12 +1,11 @@
-// Audit lines in a file: opened for append, locked, chained over restarts and rotations, cut back after a failed write.
+// Audit lines in a file: locked, continued after restarts, repaired, rotated, deleted when they expire.
 import fs from 'node:fs';
 import { rename, rmdir, stat, truncate, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { duration, filePath, positiveSize } from '../../config/schema/values.ts';
-import { type ChainHead, chainLines, genesis } from '../hash-chain.ts';
-import type { SinkTarget } from '../sink.ts';
-import { commonKeys, type SinkType, type TargetRuntime } from '../sink-type.ts';
+import { type ChainedLines, type ChainHead, genesis } from '../hash-chain.ts';
+import { commonKeys, type LogEvent, type SinkTarget, type SinkType, type TargetRuntime } from '../sink-type.ts';
 import { type AppendFile, createDirectory, openAppendFile } from './append-file.ts';
 import { acquireLock, type FileLock } from './lock.ts';
 import { findUnfinished, inspectTail } from './recovery.ts';
@@ -38,11 +37,6 @@ export const fileSink = {
   create: createFileTarget,
 } satisfies SinkType<FileSinkConfig>;
 
-export interface FileTarget extends SinkTarget {
-  /** Takes over another `rotateAt`, `keepFor` and `fsync`; the path stays. */
-  configure(config: FileSinkConfig): void;
-}
-
 /** How far back a start looks for requests without an outcome. */
 const lookBackBytes = 64 * 1024 * 1024;
 const retentionEveryMs = 3_600_000;
@@ -51,22 +45,19 @@ const rotationRetryMs = 60_000;
 const outOfSpace = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
 const noInode = -1;
-/** Room for the lines of an ordinary write. */
-const scratchBytes = 256 * 1024;
 
-function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): FileTarget {
-  const { record, now, log, signal, files = fs } = runtime;
+function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): SinkTarget {
+  const { now, log, signal, files = fs } = runtime;
   const { path } = initial;
-  /** Where lines are put together; one write at a time uses it. */
-  const scratch = Buffer.allocUnsafeSlow(scratchBytes);
   let config = initial;
   let lock: FileLock | undefined;
   let file: AppendFile | undefined;
+  /** Behind the last line; undefined until the file was opened for the first time. */
   let head: ChainHead | undefined;
-  /** The file that `head` speaks of; 0 when there is none yet. */
+  /** Of the file that holds `head`; 0 when there is none yet. */
   let inode = 0;
-  /** Records of our own that go before the next ones. */
-  let owed: string[] = [];
+  /** What was found in the file and has to be recorded. */
+  let found: LogEvent[] = [];
   let unsynced = false;
   let syncing: Promise<void> | undefined;
   let syncError: unknown;
@@ -74,67 +65,78 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): File
   let syncOwed = false;
   let rotationRetryAt = 0;
   let retentionDueAt = 0;
-  /** What the first opening created. */
-  let created: { file: boolean; directories: readonly string[] } = { file: false, directories: [] };
+  /** Created by the first opening. */
+  let createdFile = false;
+  let createdDirectories: readonly string[] = [];
 
-  async function openTarget(): Promise<void> {
-    const directories = await createDirectory(dirname(path));
-    if (directories.length > 0) created = { ...created, directories };
-    lock ??= await acquireLock(path, { signal });
-    if (head === undefined) await start();
-    else await reopen();
-    await write([]);
+  async function prepare() {
+    try {
+      if (head === undefined) head = await start();
+      else if (file === undefined) head = await reopen(head);
+    } catch (error) {
+      await abandon();
+      throw error;
+    }
+    const events = found;
+    found = [];
+    return { head, events };
   }
 
-  async function start(): Promise<void> {
+  /** Continues what earlier processes wrote. */
+  async function start(): Promise<ChainHead> {
+    createdDirectories = [...createdDirectories, ...(await takePath())];
     const rotated = await listRotated(path);
-    created = { ...created, file: !fs.existsSync(path) };
-    const found = (await adopt()).head;
+    createdFile ||= !fs.existsSync(path);
     const newest = rotated.at(-1);
-    head = found ?? (newest === undefined ? undefined : await lastHead(newest.path)) ?? genesis;
+    const last = (await adopt()) ?? (newest && (await lastHead(newest.path))) ?? genesis;
     const unfinished = await findUnfinished([...rotated.map((each) => each.path), path], lookBackBytes);
     for (const { id, route, seq } of unfinished) {
-      owed.push(
-        record({ id, stage: 'completed', route, outcome: 'unknown', reason: 'restart', detail: { decided: seq } }),
-      );
+      found.push({ id, stage: 'completed', route, outcome: 'unknown', reason: 'restart', detail: { decided: seq } });
     }
+    return last;
   }
 
   /** Opens what is at the path, repairing its end. */
-  async function adopt(): Promise<{ opened: AppendFile; head: ChainHead | undefined }> {
-    const found = await stat(path).catch(ignoreMissing);
-    if (found !== undefined && !found.isFile()) throw new Error(`${path} is not a regular file`);
-    const tail = found === undefined ? undefined : await inspectTail(path);
+  async function adopt(): Promise<ChainHead | undefined> {
+    const stats = await stat(path).catch(ignoreMissing);
+    if (stats !== undefined && !stats.isFile()) throw new Error(`${path} is not a regular file`);
+    const tail = stats === undefined ? undefined : await inspectTail(path);
     if (tail?.torn !== undefined) {
       await truncate(path, tail.keepBytes);
       log.warn({ path, bytes: tail.torn.bytes }, 'audit file: a torn last line was cut');
       const { bytes, sha256, text } = tail.torn;
-      owed.push(record({ reason: 'repaired', detail: { repaired: bytes, at: tail.keepBytes, sha256, text } }));
+      found.push({ reason: 'repaired', detail: { repaired: bytes, at: tail.keepBytes, sha256, text } });
     }
     const opened = await openAt(tail?.keepBytes ?? 0);
     if (tail?.unterminated === true) await opened.write(Buffer.from('\n'));
-    return { opened, head: tail?.head };
+    return tail?.head;
   }
 
   /**
    * After a failure, or when an outsider has renamed, cut or deleted the file. The chain goes on from the last line that
    * reached the file, which may be further than the last write that was known to succeed, and never from an earlier one.
    */
-  async function reopen(): Promise<AppendFile> {
+  async function reopen(last: ChainHead): Promise<ChainHead> {
     const known = inode;
-    await createDirectory(dirname(path));
-    const { opened, head: found } = await adopt();
-    if (known === 0) return opened;
+    await takePath();
+    const end = (await adopt()) ?? genesis;
+    if (known === 0) return last;
     if (known !== inode) {
       log.warn({ path }, 'audit file was renamed or deleted by someone else; continuing in a new one');
-      owed.push(record({ reason: 'file_replaced', detail: { lastSeq: head?.seq ?? 0 } }));
-    } else if ((found?.seq ?? 0) < (head?.seq ?? 0)) {
-      log.warn({ path }, 'audit file was cut by someone else');
-      owed.push(record({ reason: 'file_shrunk', detail: { lastSeq: head?.seq ?? 0, found: found?.seq ?? 0 } }));
-    } else {
-      head = found;
+      found.push({ reason: 'file_replaced', detail: { lastSeq: last.seq } });
+      return last;
     }
-    return opened;
+    if (end.seq >= last.seq) return end;
+    log.warn({ path }, 'audit file was cut by someone else');
+    found.push({ reason: 'file_shrunk', detail: { lastSeq: last.seq, found: end.seq } });
+    return last;
+  }
+
+  /** Takes the lock, in a directory that may have to be created. Yields the directories that were. */
+  async function takePath(): Promise<string[]> {
+    const directories = await createDirectory(dirname(path));
+    lock ??= await acquireLock(path, { signal });
+    return directories;
   }
 
   async function openAt(length: number): Promise<AppendFile> {
@@ -143,13 +145,9 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): File
     return file;
   }
 
-  async function write(bodies: readonly string[]): Promise<void> {
-    const opened = file ?? (await reopen());
-    const all = owed.length === 0 ? bodies : [...owed, ...bodies];
-    if (all.length === 0) return;
-    const isFull = opened.size() >= config.rotateAt && now() >= rotationRetryAt;
-    const current = isFull ? await rotate(opened) : opened;
-    const chained = chainLines(head ?? genesis, all, scratch);
+  async function write(chained: ChainedLines): Promise<void> {
+    const isFull = file!.size() >= config.rotateAt && now() >= rotationRetryAt;
+    const current = isFull ? await rotate(file!) : file!;
     const before = current.size();
     try {
       await current.write(chained.lines);
@@ -159,7 +157,6 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): File
       throw error;
     }
     head = chained.head;
-    owed = [];
     syncOwed = false;
     unsynced = config.fsync !== 'always';
   }
@@ -193,20 +190,20 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): File
     inode = 0;
     retentionDueAt = 0;
     await syncing;
-    syncing = sync(full, true);
+    startSync(full, true);
     return openAt(0);
   }
 
-  async function tick(): Promise<void> {
+  async function tick(record: (event: LogEvent) => Promise<void>): Promise<void> {
+    if (head === undefined) return;
     try {
-      await checkIdentity();
+      if (file !== undefined && !(await isInPlace(file))) head = await reopen(head);
       if (syncError !== undefined) throw syncError;
-      if (config.fsync === 'interval' && unsynced && syncing === undefined) {
+      if (config.fsync === 'interval' && unsynced && syncing === undefined && file !== undefined) {
         unsynced = false;
-        syncing = sync(file, false);
+        startSync(file, false);
       }
-      await write([]);
-      if (now() >= retentionDueAt) await deleteExpired();
+      if (now() >= retentionDueAt) await deleteExpired(record);
     } catch (error) {
       syncError = undefined;
       await abandon();
@@ -214,34 +211,39 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): File
     }
   }
 
-  async function checkIdentity(): Promise<void> {
-    if (file === undefined) return;
-    const found = await stat(path).catch(ignoreMissing);
-    if ((await file.isOpen()) && found?.ino === file.inode && found.size === file.size()) return;
+  /** Gives the file up and yields false when an outsider has changed it. */
+  async function isInPlace(current: AppendFile): Promise<boolean> {
+    const stats = await stat(path).catch(ignoreMissing);
+    if ((await current.isOpen()) && stats?.ino === current.inode && stats.size === current.size()) return true;
     await abandon();
     // A deleted file's number may be given to the new one.
-    if (found?.ino !== inode) inode = noInode;
-    await reopen();
+    if (stats?.ino !== inode) inode = noInode;
+    return false;
   }
 
-  async function sync(of: AppendFile | undefined, close: boolean): Promise<void> {
-    if (of === undefined) return;
+  function startSync(of: AppendFile, close: boolean): void {
+    syncing = sync(of, close).finally(() => {
+      syncing = undefined;
+    });
+  }
+
+  /** Never rejects: a failure is thrown by the next tick. */
+  async function sync(of: AppendFile, close: boolean): Promise<void> {
     try {
       if (config.fsync !== 'never') await of.sync();
     } catch (error) {
       syncError = error;
       syncOwed = true;
     } finally {
-      syncing = undefined;
       if (close) await of.close().catch(ignore);
     }
   }
 
   /** The record of what goes is written first; when it cannot be, nothing is deleted. */
-  async function deleteExpired(): Promise<void> {
+  async function deleteExpired(record: (event: LogEvent) => Promise<void>): Promise<void> {
     retentionDueAt = now() + retentionEveryMs;
     for (const { path: old } of await listExpired(path, now() - config.keepFor)) {
-      await write([record({ reason: 'retention', detail: { deleted: await describeForDeletion(old) } })]);
+      await record({ reason: 'retention', detail: { deleted: await describeForDeletion(old) } });
       await unlink(old);
     }
   }
@@ -250,23 +252,23 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): File
   async function close(): Promise<void> {
     await syncing;
     const isEmpty = file?.size() === 0;
-    await sync(file, true);
+    if (file !== undefined) await sync(file, true);
     file = undefined;
-    if (created.file && isEmpty) await unlink(path).catch(ignore);
+    if (createdFile && isEmpty) await unlink(path).catch(ignore);
     await lock?.release();
     lock = undefined;
     // Those that hold something stay.
-    for (const directory of created.directories.toReversed()) await rmdir(directory).catch(ignore);
+    for (const directory of createdDirectories.toReversed()) await rmdir(directory).catch(ignore);
   }
 
   return {
-    open: openTarget,
+    prepare,
     write,
     tick,
-    close,
-    configure: (next) => {
+    configure: (next: FileSinkConfig) => {
       config = next;
     },
+    close,
   };
 }
 
