@@ -1,10 +1,11 @@
 // CVE-2026-27896 (MCP Go SDK): keys of a message matched without regard to case, also beyond ASCII. A gateway that looks at `method` sees a
 // harmless message where the server behind it reads `Method`, `PARAMS` or `param\u017f`.
 import t from 'tap';
-import { assertRefused, attack, post, startScene } from '../support/attack.ts';
+import { assertRefused, attack, post } from '../support/attack.ts';
+import { startScenario } from '../support/scenario.ts';
 
 t.test('a second spelling of a key is never forwarded', async (t) => {
-  const scene = await startScene(t);
+  const scenario = await startScenario(t);
   const expected = { status: 400, code: 'invalid_jsonrpc', http: { method: 'POST', path: '/mcp' } };
   const allowed = '"method":"tools/call","params":{"name":"list_dashboards"}';
   const messages = [
@@ -21,7 +22,7 @@ t.test('a second spelling of a key is never forwarded', async (t) => {
     '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_dashboards","arguments":{},"Arguments":{"x":1}}}',
     '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_dashboards","argument\u017f":{"x":1}}}',
   ];
-  for (const message of messages) assertRefused(t, message, await attack(scene, post(message)), expected);
+  for (const message of messages) assertRefused(t, message, await attack(scenario, post(message)), expected);
   const missing = ['{"jsonrpc":"2.0","id":1,"Method":"ping"}', '{"JSONRPC":"2.0","id":1,"method":"ping"}'];
-  for (const message of missing) assertRefused(t, message, await attack(scene, post(message)), expected);
+  for (const message of missing) assertRefused(t, message, await attack(scenario, post(message)), expected);
 });

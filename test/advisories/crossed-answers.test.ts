@@ -3,25 +3,25 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import t from 'tap';
-import { host, post, startScene, toolCall, withKey } from '../support/attack.ts';
+import { host, post, withKey } from '../support/attack.ts';
+import { toolCall } from '../support/client.ts';
 import { rawConnection } from '../support/raw-http.ts';
-import { startUpstream } from '../support/upstream.ts';
+import { startScenario } from '../support/scenario.ts';
+import type { Reply } from '../support/upstream.ts';
 
 for (const left of ['abort', 'drain'] as const) {
   t.test(
     `an answer goes to the request that it answers, whatever the ids are and whoever has left (${left})`,
     async (t) => {
       const waiting: { response: ServerResponse; marker: string }[] = [];
-      const upstream = await startUpstream({
-        reply: (request, response) => {
-          waiting.push({ response, marker: JSON.parse(String(request.body)).params.arguments.marker });
-        },
-      });
-      const upstreamOptions = `, onClientDisconnect: ${left}, limits: {concurrencyPerClient: 16}`;
-      const { gateway } = await startScene(t, { upstream, upstreamOptions });
+      const reply: Reply = (request, response) => {
+        waiting.push({ response, marker: JSON.parse(String(request.body)).params.arguments.marker });
+      };
+      const superset = { onClientDisconnect: left, limits: { concurrencyPerClient: 16 } };
+      const { port, upstream } = await startScenario(t, { upstreams: { superset } }, { reply });
       const clients = await Promise.all(
         Array.from({ length: 8 }, async (_, index) => {
-          const connection = await rawConnection(gateway.port);
+          const connection = await rawConnection(port);
           connection.write(post(toolCall('list_dashboards', { marker: `m${index}` }), [host, withKey]));
           return { connection, marker: `m${index}` };
         }),
@@ -37,7 +37,7 @@ for (const left of ['abort', 'drain'] as const) {
       for (const { connection } of leaving) connection.end();
       await Promise.all(gone);
       // Connections that are given up, or have an answer to come that nobody waits for, must not carry what comes next.
-      const late = await rawConnection(gateway.port);
+      const late = await rawConnection(port);
       late.write(post(toolCall('list_dashboards', { marker: 'late' }), [host, withKey]));
       await upstream.received(9);
       for (const { response, marker } of waiting.toReversed())

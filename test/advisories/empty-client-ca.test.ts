@@ -3,21 +3,23 @@
 import { connect } from 'node:tls';
 import t from 'tap';
 import { createTestCertificates } from '../support/certificates.ts';
-import { startTestGateway } from '../support/gateway.ts';
+import type { Configuration } from '../support/configuration.ts';
+import { startScenario } from '../support/scenario.ts';
 
 t.test(
   'without authorities for its clients a gateway does not start, and a running one keeps those it has',
   async (t) => {
-    const { files, agent, otherAuthority, authority } = await createTestCertificates();
-    const yaml = `version: 1
-server:
-  listen: 127.0.0.1:0
-  publicUrl: https://mcp.example.com
-  tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: required, clientCaFile: clients-ca.crt}
-admin: {listen: "127.0.0.1:0"}
-authenticators: {workloads: {type: mtls, allow: [{commonName: client-ai-agent-1, clientId: ai_agent_prod}]}}
-routes: [{path: /x, authenticate: workloads, respond: {text: ok}}]
-`;
+    const certificates = await createTestCertificates();
+    const { files, agent, otherAuthority, authority } = certificates;
+    const start = (files: Readonly<Record<string, string>>, more: Configuration = {}) =>
+      startScenario(
+        t,
+        {
+          server: { tls: { clientCertificates: 'required', ...more } },
+          routes: [{ path: '/x', authenticate: 'workloads', respond: { text: 'ok' } }],
+        },
+        { tls: { ...certificates, files } },
+      );
     const useless = {
       empty: '',
       blank: '\n\n',
@@ -27,25 +29,17 @@ routes: [{path: /x, authenticate: workloads, respond: {text: ok}}]
       'a certificate of no authority': files['tls.crt'],
     };
     for (const [name, content] of Object.entries(useless)) {
-      await t.rejects(
-        startTestGateway({ yaml, files: { ...files, 'clients-ca.crt': content } }),
-        /clientCaFile|clients-ca/,
-        name,
-      );
+      await t.rejects(start({ ...files, 'clients-ca.crt': content }), /clientCaFile|clients-ca/, name);
     }
     const { 'clients-ca.crt': _gone, ...rest } = files;
-    await t.rejects(startTestGateway({ yaml, files: rest }), /clientCaFile/, 'missing');
-    await t.rejects(
-      startTestGateway({ yaml: yaml.replace(', clientCaFile: clients-ca.crt', ''), files }),
-      /clientCaFile/,
-    );
+    await t.rejects(start(rest), /clientCaFile/, 'missing');
+    await t.rejects(start(files, { clientCaFile: undefined }), /clientCaFile/);
 
-    const gateway = await startTestGateway({ yaml, files });
-    t.teardown(() => gateway.close());
+    const scenario = await start(files);
     const admitted = (certificate: typeof agent) =>
       new Promise<boolean>((resolve) => {
         const socket = connect({
-          port: gateway.port,
+          port: scenario.port,
           host: '127.0.0.1',
           servername: 'mcp.example.com',
           ca: authority.certificatePem,
@@ -60,11 +54,11 @@ routes: [{path: /x, authenticate: workloads, respond: {text: ok}}]
         for (const event of ['error', 'close']) socket.on(event, () => resolve(false));
       });
     for (const content of Object.values(useless)) {
-      await gateway.write('clients-ca.crt', content);
-      await gateway.reload(yaml);
+      await scenario.write('clients-ca.crt', content);
+      await scenario.reload();
       t.equal(await admitted(otherAuthority), false);
     }
     t.equal(await admitted(agent), true, 'the authorities it started with are still in force');
-    t.match(await gateway.metrics(), /portcullis_config_last_reload_success 0/);
+    t.match(await scenario.metrics(), /portcullis_config_last_reload_success 0/);
   },
 );

@@ -2,23 +2,16 @@
 // the upstream, or the proxy itself, decodes and resolves it.
 import t from 'tap';
 import { host, request } from '../support/attack.ts';
-import { startTestGateway } from '../support/gateway.ts';
 import { talk } from '../support/raw-http.ts';
+import { startScenario } from '../support/scenario.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 t.test('nothing leaves the base path of an upstream', async (t) => {
   const upstream = await startUpstream();
-  const gateway = await startTestGateway({
-    yaml: `version: 1
-server: {listen: "127.0.0.1:0", publicUrl: "https://mcp.example.com"}
-admin: {listen: "127.0.0.1:0"}
-upstreams: {up: {url: "${upstream.url}/public/v1"}}
-routes: [{path: /a/*, upstream: up, authenticate: none}]
-`,
-  });
-  t.teardown(async () => {
-    await gateway.close();
-    await upstream.close();
+  t.teardown(upstream.close);
+  const { port } = await startScenario(t, {
+    upstreams: { based: { url: `${upstream.url}/public/v1` } },
+    routes: [{ path: '/a/*', upstream: 'based', authenticate: 'none' }],
   });
   const escapes = [
     '/a/%2E%2E/admin',
@@ -38,11 +31,11 @@ routes: [{path: /a/*, upstream: up, authenticate: none}]
     '/a/x/%2E',
   ];
   for (const path of [...escapes, ...more]) {
-    const { answers } = await talk(gateway.port, request(`GET ${path}`, [host]));
+    const { answers } = await talk(port, request(`GET ${path}`, [host]));
     t.match(answers, [{ status: 400, json: { code: 'bad_path' } }], path);
   }
   t.equal(upstream.connections(), 0);
-  await talk(gateway.port, request('GET /a/...', [host]));
+  await talk(port, request('GET /a/...', [host]));
   t.same(
     upstream.requests.map(({ url }) => url),
     ['/public/v1/a/...'],

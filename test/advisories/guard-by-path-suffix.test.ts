@@ -1,10 +1,11 @@
 // ContextForge PR 3812: authentication ran only where the path ended in `/mcp`, so that `/mcp/{id}` skipped all of it, even with `alg: none`.
 // CVE-2026-22037, CVE-2026-33807, CVE-2026-6414 (fastify plugins): guards bound to paths were passed by `/%61dmin`, `//` and `;`.
 import t from 'tap';
-import { attack, host, request, startScene } from '../support/attack.ts';
+import { attack, host, request } from '../support/attack.ts';
+import { startScenario } from '../support/scenario.ts';
 
 t.test('every path that reaches the upstream was authenticated as its route says', async (t) => {
-  const scene = await startScene(t);
+  const scenario = await startScenario(t);
   const none = `Authorization: Bearer ${Buffer.from('{"alg":"none"}').toString('base64url')}.e30.AAAA`;
   const paths = [
     '/mcp',
@@ -33,7 +34,7 @@ t.test('every path that reaches the upstream was authenticated as its route says
     for (const headers of [[host], [host, none]]) {
       for (const method of ['GET', 'POST', 'OPTIONS']) {
         const length = method === 'POST' ? ['Content-Length: 0'] : [];
-        const { answer, forwarded } = await attack(scene, request(`${method} ${path}`, [...headers, ...length]));
+        const { answer, forwarded } = await attack(scenario, request(`${method} ${path}`, [...headers, ...length]));
         t.equal(forwarded.length, 0, `${method} ${path}`);
         t.ok(
           [200, 400, 401, 404, 405].includes(answer.status) && (answer.status !== 200 || path.startsWith('/health')),
@@ -42,5 +43,5 @@ t.test('every path that reaches the upstream was authenticated as its route says
       }
     }
   }
-  t.equal(scene.upstream.connections(), 0);
+  t.equal(scenario.upstream.connections(), 0);
 });

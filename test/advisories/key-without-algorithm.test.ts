@@ -2,12 +2,14 @@
 // public key, with white space before its PEM header, was taken for an HMAC secret. neotoma: a token whose key was not found was only decoded.
 import { createHmac } from 'node:crypto';
 import t from 'tap';
-import { assertRefused, attack, host, post, startScene, toolCall } from '../support/attack.ts';
+import { assertRefused, attack, host, post } from '../support/attack.ts';
+import { toolCall } from '../support/client.ts';
 import { createSigningKey, signToken } from '../support/issuer.ts';
+import { startScenario } from '../support/scenario.ts';
 
 t.test('the configuration and the key decide on the algorithm, never the token', async (t) => {
-  const scene = await startScene(t);
-  const { issuer } = scene;
+  const scenario = await startScenario(t);
+  const { issuer } = scenario;
   const key = createSigningKey('RS256');
   const { alg: _alg, use: _use, ...bare } = key.jwk as Record<string, unknown>;
   issuer.publish([bare]);
@@ -36,11 +38,11 @@ t.test('the configuration and the key decide on the algorithm, never the token',
       const signature = createHmac(alg.toLowerCase() === 'hs512' ? 'sha512' : 'sha256', secret)
         .update(signed)
         .digest('base64url');
-      assertRefused(t, alg, await attack(scene, call(`${signed}.${signature}`)), expected);
+      assertRefused(t, alg, await attack(scenario, call(`${signed}.${signature}`)), expected);
     }
   }
   const unknown = await signToken(issuer.issuer, claims, { key: createSigningKey('RS256') });
-  assertRefused(t, 'a key that is not found', await attack(scene, call(unknown)), expected);
-  const good = await attack(scene, call(await signToken(issuer.issuer, claims, { key })));
+  assertRefused(t, 'a key that is not found', await attack(scenario, call(unknown)), expected);
+  const good = await attack(scenario, call(await signToken(issuer.issuer, claims, { key })));
   t.equal(good.answer.status, 200, 'a key without `alg` serves the algorithms of its type');
 });

@@ -1,12 +1,14 @@
 // CVE-2026-46519 (mcp-server-kubernetes): the list of allowed tools was applied to tools/list, so that hidden tools looked forbidden, but not to
 // tools/call: who guessed a name could call it.
 import t from 'tap';
-import { assertRefused, attack, host, post, startScene, toolCall, withKey } from '../support/attack.ts';
+import { assertRefused, attack, host, post, withKey } from '../support/attack.ts';
+import { toolCall } from '../support/client.ts';
+import { startScenario } from '../support/scenario.ts';
 
 t.test(
   'the rules hold for the call itself, whatever the name is spelt like and whatever else the message says',
   async (t) => {
-    const scene = await startScene(t, { mcp: 'denials: http' });
+    const scenario = await startScenario(t, { routes: { '/mcp': { mcp: { denials: 'http' } } } });
     const expected = { status: 403, code: 'denied', http: { method: 'POST', path: '/mcp' } };
     const names = [
       'execute_sql',
@@ -21,7 +23,7 @@ t.test(
       '',
     ];
     for (const [index, name] of names.entries()) {
-      assertRefused(t, `name ${index}`, await attack(scene, post(toolCall(name))), expected);
+      assertRefused(t, `name ${index}`, await attack(scenario, post(toolCall(name))), expected);
     }
     for (const method of [
       'tools/call2',
@@ -33,7 +35,7 @@ t.test(
       'sampling/createMessage',
     ]) {
       const params = { name: 'list_dashboards', uri: 'superset://x' };
-      const result = await attack(scene, post({ jsonrpc: '2.0', id: 1, method, params }));
+      const result = await attack(scenario, post({ jsonrpc: '2.0', id: 1, method, params }));
       assertRefused(t, method, result, expected);
     }
     const hinted = post(toolCall('execute_sql'), [
@@ -42,9 +44,9 @@ t.test(
       'Mcp-Method: tools/list',
       'Mcp-Name: list_dashboards',
     ]);
-    const { answer, forwarded } = await attack(scene, hinted);
+    const { answer, forwarded } = await attack(scenario, hinted);
     t.ok(answer.status === 400 || answer.status === 403);
     t.equal(forwarded.length, 0);
-    t.equal((await attack(scene, post(toolCall('list_dashboards')))).forwarded.length, 1);
+    t.equal((await attack(scenario, post(toolCall('list_dashboards')))).forwarded.length, 1);
   },
 );

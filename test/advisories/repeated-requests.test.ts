@@ -2,8 +2,8 @@
 // upstream's requests to another (GHSA-v574-6498-x57v), and a refused connection becomes a 500 with the upstream's address in it.
 import t from 'tap';
 import { host, request } from '../support/attack.ts';
-import { startTestGateway } from '../support/gateway.ts';
 import { talk } from '../support/raw-http.ts';
+import { startScenario } from '../support/scenario.ts';
 import { closedPort, startUpstream } from '../support/upstream.ts';
 
 t.test(
@@ -11,38 +11,33 @@ t.test(
   async (t) => {
     const busy = await startUpstream({ reply: (_request, response) => void response.writeHead(503).end('busy') });
     const other = await startUpstream();
-    const gateway = await startTestGateway({
-      yaml: `version: 1
-server: {listen: "127.0.0.1:0", publicUrl: "https://mcp.example.com"}
-admin: {listen: "127.0.0.1:0"}
-upstreams:
-  busy: {url: "${busy.url}"}
-  based: {url: "${other.url}/x"}
-  bare: {url: "${other.url}"}
-  down: {url: "${await closedPort()}"}
-routes:
-  - {path: /busy, upstream: busy, authenticate: none}
-  - {path: /y/*, upstream: based, authenticate: none}
-  - {path: /x/y/*, upstream: bare, authenticate: none}
-  - {path: /down, upstream: down, authenticate: none}
-`,
-    });
-    t.teardown(async () => {
-      await gateway.close();
-      await Promise.all([busy.close(), other.close()]);
+    t.teardown(() => Promise.all([busy.close(), other.close()]));
+    const { port } = await startScenario(t, {
+      upstreams: {
+        busy: { url: busy.url },
+        based: { url: `${other.url}/x` },
+        bare: { url: other.url },
+        down: { url: await closedPort() },
+      },
+      routes: [
+        { path: '/busy', upstream: 'busy', authenticate: 'none' },
+        { path: '/y/*', upstream: 'based', authenticate: 'none' },
+        { path: '/x/y/*', upstream: 'bare', authenticate: 'none' },
+        { path: '/down', upstream: 'down', authenticate: 'none' },
+      ],
     });
     for (const method of ['GET', 'PUT', 'DELETE']) {
       const before = busy.requests.length;
-      const { answers } = await talk(gateway.port, request(`${method} /busy`, [host]));
+      const { answers } = await talk(port, request(`${method} /busy`, [host]));
       t.match(answers, [{ status: 503, body: 'busy' }], method);
       t.equal(busy.requests.length, before + 1, `${method} is sent once`);
     }
-    for (const path of ['/y/z', '/x/y/z', '/y/z', '/x/y/z']) await talk(gateway.port, request(`GET ${path}`, [host]));
+    for (const path of ['/y/z', '/x/y/z', '/y/z', '/x/y/z']) await talk(port, request(`GET ${path}`, [host]));
     t.same(
       other.requests.map(({ url }) => url),
       ['/x/y/z', '/x/y/z', '/x/y/z', '/x/y/z'],
     );
-    const { answers, text } = await talk(gateway.port, request('GET /down', [host]));
+    const { answers, text } = await talk(port, request('GET /down', [host]));
     t.match(answers, [{ status: 502, json: { code: 'bad_upstream' } }]);
     t.notMatch(text, /ECONNREFUSED|127\.0\.0\.1/);
   },

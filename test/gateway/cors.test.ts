@@ -1,9 +1,14 @@
 // Clients in a browser (mcp.md T60, B10): what a preflight allows, what a page may read, and which pages never come in.
 import t from 'tap';
-import { assertRefused, attack, host, post, request, startScene, toolCall, withKey } from '../support/attack.ts';
+import { assertRefused, attack, host, post, request, withKey } from '../support/attack.ts';
+import { toolCall } from '../support/client.ts';
+import { startScenario } from '../support/scenario.ts';
 
 const page = 'https://app.example.com';
-const scene = await startScene(t, { mcp: 'forwardHeaders: [x-dashboard-tab]' });
+const scenario = await startScenario(t, {
+  server: { allowedOrigins: [page] },
+  routes: { '/mcp': { mcp: { forwardHeaders: ['x-dashboard-tab'] } } },
+});
 const call = toolCall('list_dashboards');
 
 const preflight = (asked: string, origin = page, method = 'POST') =>
@@ -18,7 +23,7 @@ const listOf = (value: string | undefined) => (value ?? '').split(', ');
 const parametersOf = (value: string | undefined) => listOf(value).filter((name) => /^mcp-param/i.test(name));
 
 t.test('a preflight needs no credential and allows what MCP clients send', async (t) => {
-  const { answer, forwarded, record } = await attack(scene, preflight(''));
+  const { answer, forwarded, record } = await attack(scenario, preflight(''));
   t.equal(answer.status, 204);
   t.equal(answer.headers['access-control-allow-origin'], page);
   t.equal(answer.headers['access-control-allow-credentials'], undefined);
@@ -55,7 +60,7 @@ t.test('headers of parameters are allowed by the names that the page asks for, a
     'cookie',
     '*',
   ].join(',');
-  const { answer } = await attack(scene, preflight(asked));
+  const { answer } = await attack(scenario, preflight(asked));
   t.equal(answer.status, 204);
   t.strictSame(parametersOf(answer.headers['access-control-allow-headers']), [
     'mcp-param-region',
@@ -63,7 +68,7 @@ t.test('headers of parameters are allowed by the names that the page asks for, a
   ]);
   t.notMatch(answer.headers['access-control-allow-headers'], /cookie|forwarded|\*/);
   const many = Array.from({ length: 1000 }, (_, index) => `mcp-param-${index}`).join(',');
-  const bounded = await attack(scene, preflight(many));
+  const bounded = await attack(scenario, preflight(many));
   t.equal(parametersOf(bounded.answer.headers['access-control-allow-headers']).length, 64);
 });
 
@@ -78,7 +83,7 @@ t.test('a page may read challenges, session ids and refusals, and the answers of
     ['the answer to our own page', post(call, [host, withKey, 'Origin: https://mcp.example.com']), 200],
   ];
   for (const [label, bytes, status] of bodies) {
-    const { answer } = await attack(scene, bytes);
+    const { answer } = await attack(scenario, bytes);
     t.equal(answer.status, status, label);
     t.match(answer.headers['access-control-allow-origin'], /^https:\/\/(app|mcp)\.example\.com$/, label);
     t.strictSame(
@@ -116,13 +121,13 @@ t.test('a page that is not allowed gets 403 and can read nothing, with a credent
       ['DELETE', request('DELETE /mcp', [host, withKey, `Origin: ${origin}`])],
     ];
     for (const [method, bytes] of requests) {
-      const result = await attack(scene, bytes);
+      const result = await attack(scenario, bytes);
       assertRefused(t, `${method} from ${origin}`, result, { ...refusal, http: { method, path: '/mcp' } });
       t.equal(result.answer.headers['access-control-allow-origin'], undefined);
       t.equal(result.answer.headers['www-authenticate'], undefined);
     }
   }
-  const { answer } = await attack(scene, post(call, [host, withKey]));
+  const { answer } = await attack(scenario, post(call, [host, withKey]));
   t.equal(answer.status, 200, 'a client that is no page has no Origin');
   t.equal(answer.headers['access-control-allow-origin'], undefined);
 });

@@ -1,18 +1,9 @@
 // Two eras of MCP on one endpoint: headers that must repeat the body, and answers by which clients tell the eras apart.
 import t from 'tap';
-import {
-  apiKey,
-  assertRefused,
-  attack,
-  host,
-  post,
-  type Refusal,
-  request,
-  type SceneOptions,
-  startScene,
-  withKey,
-} from '../support/attack.ts';
-import { type Reply, replyOk, startUpstream } from '../support/upstream.ts';
+import { assertRefused, attack, host, post, type Refusal, request, withKey } from '../support/attack.ts';
+import { apiKey } from '../support/configuration.ts';
+import { startScenario } from '../support/scenario.ts';
+import { type Reply, replyOk } from '../support/upstream.ts';
 
 const revision = '2026-07-28';
 const meta = {
@@ -22,15 +13,18 @@ const meta = {
 };
 
 let reply: Reply = replyOk;
-const options: SceneOptions = { upstream: await startUpstream({ reply: (...exchange) => reply(...exchange) }) };
-const scene = await startScene(t, options);
+const scenario = await startScenario(
+  t,
+  { server: { allowedOrigins: ['https://app.example.com'] } },
+  { reply: (...exchange) => reply(...exchange) },
+);
 
 const modern = (method: string, params: object = {}, id: unknown = 1) =>
   JSON.stringify({ jsonrpc: '2.0', id, method, params: { ...params, _meta: meta } });
 const legacy = (method: string, params: object = {}, id: unknown = 1) =>
   JSON.stringify({ jsonrpc: '2.0', id, method, params });
 const notification = (method: string) => JSON.stringify({ jsonrpc: '2.0', method, params: { _meta: meta } });
-const send = (body: string, headers: readonly string[]) => attack(scene, post(body, [host, withKey, ...headers]));
+const send = (body: string, headers: readonly string[]) => attack(scenario, post(body, [host, withKey, ...headers]));
 
 const versionHeader = `MCP-Protocol-Version: ${revision}`;
 const call = modern('tools/call', { name: 'list_dashboards', arguments: {} });
@@ -172,14 +166,14 @@ t.test('who the caller is comes before anything about the body', async (t) => {
   const bodies = ['', '{', '[]', call, modern('tools/list'), legacy('tools/call', { name: 'x' })];
   for (const body of bodies) {
     for (const headers of [[], callHeaders, [versionHeader, 'Mcp-Method: wrong']]) {
-      const anonymous = await attack(scene, post(body, [host, ...headers]));
+      const anonymous = await attack(scenario, post(body, [host, ...headers]));
       assertRefused(t, `nobody sends ${body}`, anonymous, { status: 401, code: 'credentials_required', http: mcp });
-      const foreign = await attack(scene, post(body, [host, withKey, 'Origin: https://evil.example', ...headers]));
+      const foreign = await attack(scenario, post(body, [host, withKey, 'Origin: https://evil.example', ...headers]));
       assertRefused(t, `a foreign page sends ${body}`, foreign, { status: 403, code: 'origin_denied', http: mcp });
     }
   }
   const unknownKey = `Authorization: Bearer ${apiKey}x`;
-  const wrong = await attack(scene, post('{', [host, unknownKey]));
+  const wrong = await attack(scenario, post('{', [host, unknownKey]));
   assertRefused(t, 'a wrong key', wrong, { status: 401, code: 'invalid_api_key', http: mcp });
 });
 
@@ -195,10 +189,10 @@ t.test("no refusal of the gateway's looks like an answer of an MCP server of eit
     ]),
     await send(legacy('x/unknown'), []),
     await send(modern('x/unknown'), [versionHeader, 'Mcp-Method: x/unknown']),
-    await attack(scene, post(call, [host])),
-    await attack(scene, post(call, [host, withKey, 'Origin: null'])),
-    await attack(scene, post(call, ['Host: evil.example', withKey])),
-    await attack(scene, post(`{"jsonrpc":"2.0","a":"${'x'.repeat(1 << 20)}"}`)),
+    await attack(scenario, post(call, [host])),
+    await attack(scenario, post(call, [host, withKey, 'Origin: null'])),
+    await attack(scenario, post(call, ['Host: evil.example', withKey])),
+    await attack(scenario, post(`{"jsonrpc":"2.0","a":"${'x'.repeat(1 << 20)}"}`)),
   ];
   for (const { answer } of refusals) {
     const { code } = answer.json!.error as { code: number };
@@ -216,7 +210,7 @@ t.test("no refusal of the gateway's looks like an answer of an MCP server of eit
     ['GET /mcp', ['Host: evil.example', withKey], 421],
     ['DELETE /mcp', [host], 401],
   ] as const) {
-    const { answer, forwarded } = await attack(scene, request(line, headers));
+    const { answer, forwarded } = await attack(scenario, request(line, headers));
     t.equal(answer.status, status, line);
     t.equal(answer.headers['content-type'], 'application/problem+json', `${line} has no JSON-RPC body`);
     t.equal(forwarded.length, 0);

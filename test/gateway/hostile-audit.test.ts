@@ -3,37 +3,20 @@ import { mkdir, readdir, readFile, rename, rm, symlink, unlink, writeFile } from
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { verifyChain } from '../../src/audit/verify.ts';
-import { apiKey, codeOf, host, post, request, sceneYaml, toolCall, withKey } from '../support/attack.ts';
-import { type AuditRecord, startTestGateway, type TestGateway } from '../support/gateway.ts';
-import { createFakeIssuer } from '../support/issuer.ts';
+import { codeOf, host, post, request, withKey } from '../support/attack.ts';
+import { toolCall } from '../support/client.ts';
+import { apiKey } from '../support/configuration.ts';
+import type { AuditRecord } from '../support/gateway.ts';
 import { readJsonLines } from '../support/json-lines.ts';
 import { rawRequest, talk } from '../support/raw-http.ts';
+import { type Scenario, startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
-import { startUpstream, type TestUpstream } from '../support/upstream.ts';
 
-const issuer = await createFakeIssuer();
-t.teardown(issuer.close);
-
-interface Recorded {
-  readonly gateway: TestGateway;
-  readonly upstream: TestUpstream;
-  /** Where `log/audit.jsonl` is. */
-  readonly log: string;
-}
-
-/** A gateway whose audit file has a directory of its own, to be broken. */
-async function startRecorded(t: Test, onFailure = 'refuse'): Promise<Recorded> {
-  const upstream = await startUpstream();
-  const gateway = await startTestGateway({
-    yaml: sceneYaml(upstream.url, issuer.issuer, {
-      audit: `audit: {sinks: [{type: file, path: log/audit.jsonl, fsync: never}], timeout: 500ms, onFailure: ${onFailure}}`,
-    }),
-  });
-  t.teardown(async () => {
-    await gateway.close();
-    await upstream.close();
-  });
-  return { gateway, upstream, log: join(gateway.directory, 'log') };
+/** A gateway whose audit file has a directory of its own, `log`, to be broken. */
+async function startRecorded(t: Test, onFailure = 'refuse'): Promise<Scenario & { readonly logs: string }> {
+  const sinks = [{ type: 'file', path: 'log/audit.jsonl', fsync: 'never' }];
+  const scenario = await startScenario(t, { audit: { sinks, timeout: '500ms', onFailure } });
+  return { ...scenario, logs: join(scenario.directory, 'log') };
 }
 
 /** Every record in any of the directories. */
@@ -47,10 +30,6 @@ async function filesOf(...directories: string[]): Promise<string[]> {
     directories.map(async (each) => (await readdir(each)).map((name) => join(each, name))),
   );
   return names.flat().filter((name) => name.endsWith('.jsonl'));
-}
-
-async function statusOf(gateway: TestGateway, path: string): Promise<number> {
-  return (await fetch(`http://127.0.0.1:${gateway.adminPort}${path}`)).status;
 }
 
 /** Ways to take the file away from a running gateway, and to give it back. */
@@ -81,18 +60,15 @@ const breakages = {
 };
 
 t.test('what cannot be recorded is not carried out, refusals included, and it mends by itself (A1)', async (t) => {
-  const { gateway, upstream, log } = await startRecorded(t);
+  const scenario = await startRecorded(t);
+  const { port, upstream, logs } = scenario;
   let served = 0;
   for (const [name, { break: breakIt, mend }] of Object.entries(breakages)) {
-    t.match(
-      (await talk(gateway.port, post(toolCall('list_dashboards')))).answers,
-      [{ status: 200 }],
-      `${name}: before`,
-    );
+    t.match((await talk(port, post(toolCall('list_dashboards')))).answers, [{ status: 200 }], `${name}: before`);
     served += 1;
-    await until(async () => (await recordsOf(log)).some(({ stage }) => stage === 'completed'));
-    await breakIt(log);
-    await until(async () => (await statusOf(gateway, '/readyz')) === 503);
+    await until(async () => (await recordsOf(logs)).some(({ stage }) => stage === 'completed'));
+    await breakIt(logs);
+    await until(async () => (await scenario.readiness()).status === 503);
     const attempts: Record<string, string> = {
       'a good call': post(toolCall('list_dashboards')),
       'a denied call': post(toolCall('drop_everything')),
@@ -104,27 +80,26 @@ t.test('what cannot be recorded is not carried out, refusals included, and it me
       'the gateway’s own answer': request('GET /health'),
     };
     for (const [what, bytes] of Object.entries(attempts)) {
-      const { answers } = await talk(gateway.port, bytes);
+      const { answers } = await talk(port, bytes);
       const code = answers[0] && codeOf(answers[0]);
       t.match({ status: answers[0]?.status, code }, { status: 503, code: 'audit_unavailable' }, `${name}: ${what}`);
       t.equal(answers[0]?.headers['retry-after'], '1', `${name}: ${what} may come again`);
       t.notMatch(answers[0]?.body, /ENOSPC|EISDIR|ENOTDIR|audit\.jsonl|regular/, `${name}: ${what} tells no cause`);
     }
     t.equal(upstream.requests.length, served, `${name}: nothing was forwarded`);
-    const reasons = await (await fetch(`http://127.0.0.1:${gateway.adminPort}/readyz`)).text();
-    t.match(reasons, /audit: a required sink does not take records/);
-    t.equal(await statusOf(gateway, '/livez'), 200, `${name}: alive all the same`);
-    await mend(log);
-    await until(async () => (await statusOf(gateway, '/readyz')) === 200);
+    t.match((await scenario.readiness()).text, /audit: a required sink does not take records/);
+    t.equal((await scenario.admin('/livez')).status, 200, `${name}: alive all the same`);
+    await mend(logs);
+    await until(async () => (await scenario.readiness()).status === 200);
   }
-  const { answers } = await talk(gateway.port, post(toolCall('list_dashboards')));
+  const { answers } = await talk(port, post(toolCall('list_dashboards')));
   t.match(answers, [{ status: 200 }]);
-  const metrics = await gateway.metrics();
+  const metrics = await scenario.metrics();
   t.match(metrics, /portcullis_audit_write_failures_total\{sink="file"\} 30\b/);
   t.match(metrics, /portcullis_requests_total\{route="\/mcp",outcome="refused",status="503"\} 6/);
-  await gateway.gateway.close();
+  await scenario.gateway.close();
 
-  const directories = [log, `${log}-1`, `${log}-2`, `${log}-3`];
+  const directories = [logs, `${logs}-1`, `${logs}-2`, `${logs}-3`];
   const records = await recordsOf(...directories);
   // A call and an answer of the gateway's own each owe two records, a refusal one.
   const recovered = records.filter(({ reason }) => reason === 'recovered');
@@ -135,14 +110,15 @@ t.test('what cannot be recorded is not carried out, refusals included, and it me
 });
 
 t.test('under load, forwarded is exactly what was recorded, however often the file goes away', async (t) => {
-  const { gateway, upstream, log } = await startRecorded(t);
+  const scenario = await startRecorded(t);
+  const { port, upstream, logs } = scenario;
   let answered = 0;
   let refused = 0;
   let stop = false;
   const others: unknown[] = [];
   const client = async (): Promise<void> => {
     while (!stop) {
-      const { answers } = await talk(gateway.port, post(toolCall('list_dashboards')));
+      const { answers } = await talk(port, post(toolCall('list_dashboards')));
       const status = answers[0]?.status;
       if (status === 200) answered += 1;
       else if (status === 503) refused += 1;
@@ -150,21 +126,21 @@ t.test('under load, forwarded is exactly what was recorded, however often the fi
     }
   };
   const clients = Promise.all([client(), client(), client(), client()]);
-  const directories = [log];
+  const directories = [logs];
   for (let round = 1; round <= 3; round += 1) {
-    const aside = `${log}-${round}`;
+    const aside = `${logs}-${round}`;
     directories.push(aside);
     const had = answered;
     await until(async () => answered > had + 20);
-    await rename(log, aside);
-    await writeFile(log, '');
-    await until(async () => (await statusOf(gateway, '/readyz')) === 503);
-    await unlink(log);
-    await until(async () => (await statusOf(gateway, '/readyz')) === 200);
+    await rename(logs, aside);
+    await writeFile(logs, '');
+    await until(async () => (await scenario.readiness()).status === 503);
+    await unlink(logs);
+    await until(async () => (await scenario.readiness()).status === 200);
   }
   stop = true;
   await clients;
-  await gateway.gateway.close();
+  await scenario.gateway.close();
   const records = await recordsOf(...directories);
   const decided = records.filter(({ stage }) => stage === 'decided').map(({ id }) => id);
   const forwarded = upstream.requests.map((each) => each.header('x-request-id')[0]!);
@@ -176,30 +152,30 @@ t.test('under load, forwarded is exactly what was recorded, however often the fi
 });
 
 t.test('onFailure: continue goes on without records, and counts them', async (t) => {
-  const { gateway, upstream, log } = await startRecorded(t, 'continue');
+  const scenario = await startRecorded(t, 'continue');
+  const { port, upstream, logs } = scenario;
   const { break: breakIt, mend } = breakages['a file stands where the directory was'];
-  await breakIt(log);
-  await until(async () => (await statusOf(gateway, '/readyz')) === 503);
-  t.match((await talk(gateway.port, post(toolCall('list_dashboards')))).answers, [{ status: 200 }]);
-  t.match((await talk(gateway.port, request('GET /api/x', [host]))).answers, [{ status: 401 }]);
+  await breakIt(logs);
+  await until(async () => (await scenario.readiness()).status === 503);
+  t.match((await talk(port, post(toolCall('list_dashboards')))).answers, [{ status: 200 }]);
+  t.match((await talk(port, request('GET /api/x', [host]))).answers, [{ status: 401 }]);
   t.equal(upstream.requests.length, 1);
-  await mend(log);
-  await until(async () => (await statusOf(gateway, '/readyz')) === 200);
-  t.match(await gateway.metrics(), /portcullis_audit_write_failures_total\{sink="file"\} 3\b/);
-  const recovered = (await recordsOf(log)).find(({ reason }) => reason === 'recovered');
+  await mend(logs);
+  await until(async () => (await scenario.readiness()).status === 200);
+  t.match(await scenario.metrics(), /portcullis_audit_write_failures_total\{sink="file"\} 3\b/);
+  const recovered = (await recordsOf(logs)).find(({ reason }) => reason === 'recovered');
   t.match(recovered?.detail, { missed: 3 }, 'decided, completed, refused');
 });
 
 t.test('no secret that anybody plants ends anywhere but at the upstream it was meant for (A2)', async (t) => {
-  const upstream = await startUpstream();
   const canary = (name: string) => `canary-${name}-7f3a9c51`;
-  const yaml = sceneYaml(upstream.url, issuer.issuer, { upstreamOptions: ', authorization: "${env:UPSTREAM}"' });
-  const gateway = await startTestGateway({ yaml, logToFile: true, env: { UPSTREAM: `Bearer ${canary('upstream')}` } });
-  t.teardown(async () => {
-    await gateway.close();
-    await upstream.close();
-  });
-  const token = await issuer.token({ aud: 'https://mcp.example.com/api', extra: canary('claim') });
+  const scenario = await startScenario(
+    t,
+    { upstreams: { superset: { authorization: '${env:UPSTREAM}' } } },
+    { logToFile: true, env: { UPSTREAM: `Bearer ${canary('upstream')}` } },
+  );
+  const { issuer, port, upstream } = scenario;
+  const token = await scenario.token({ extra: canary('claim') });
   const badToken = `${token.slice(0, -8)}AAAAAAAA`;
   const basic = Buffer.from(`admin:${canary('basic')}`).toString('base64');
   const api = (...headers: string[]) => request('GET /api/x', [host, ...headers]);
@@ -230,16 +206,16 @@ t.test('no secret that anybody plants ends anywhere but at the upstream it was m
     post(toolCall('list_dashboards'), [host, withKey, `Mcp-Session-Id: ${canary('session')}`]),
   ];
   let answers = '';
-  for (const bytes of attempts) answers += (await talk(gateway.port, bytes)).text;
+  for (const bytes of attempts) answers += (await talk(port, bytes)).text;
   issuer.fault = 'garbage';
   answers += (
-    await talk(gateway.port, api(`Authorization: Bearer ${await issuer.token({}, { header: { kid: canary('kid') } })}`))
+    await talk(port, api(`Authorization: Bearer ${await scenario.token({}, { header: { kid: canary('kid') } })}`))
   ).text;
   issuer.fault = undefined;
-  await gateway.reload(yaml.replace('"${env:UPSTREAM}"', `"Bearer ${canary('reload')}", bogus: true`));
+  await scenario.reload({ upstreams: { superset: { authorization: `Bearer ${canary('reload')}`, bogus: true } } });
   await upstream.close();
-  answers += (await talk(gateway.port, post(toolCall('list_dashboards')))).text;
-  answers += (await talk(gateway.port, 'GARBAGE')).text;
+  answers += (await talk(port, post(toolCall('list_dashboards')))).text;
+  answers += (await talk(port, 'GARBAGE')).text;
 
   const toUpstream = upstream.requests.map(({ rawHeaders }) => rawHeaders.join('\n')).join('\n');
   t.match(toUpstream, canary('upstream'), 'the configured credential reached the upstream');
@@ -248,11 +224,11 @@ t.test('no secret that anybody plants ends anywhere but at the upstream it was m
 
   const places: Record<string, string> = {
     'the answers': answers,
-    'the audit file': await readFile(join(gateway.directory, 'audit.jsonl'), 'utf8'),
-    'the log': await readFile(join(gateway.directory, 'gateway.log'), 'utf8'),
+    'the audit file': await readFile(join(scenario.directory, 'audit.jsonl'), 'utf8'),
+    'the logs': await scenario.log(),
   };
   for (const path of ['/metrics', '/status', '/readyz']) {
-    places[path] = await (await fetch(`http://127.0.0.1:${gateway.adminPort}${path}`)).text();
+    places[path] = await (await scenario.admin(path)).text();
   }
   const secrets = ['canary', basic, apiKey, token.slice(-40), badToken.slice(-40)];
   for (const [place, text] of Object.entries(places)) {
@@ -262,13 +238,14 @@ t.test('no secret that anybody plants ends anywhere but at the upstream it was m
       t.equal(at, -1, `${place}: ${at < 0 ? 'nothing' : text.slice(Math.max(0, at - 80), at + 40)}`);
     }
   }
-  t.equal(places['the log']?.match(/bad_upstream/g)?.length, 1, 'the log does tell of the failure');
+  t.equal(places['the logs']?.match(/bad_upstream/g)?.length, 1, 'the logs does tell of the failure');
 });
 
 t.test(
   'whatever a caller names, a record is one line of tame text, and says it exactly or says it was cut (A2)',
   async (t) => {
-    const { gateway, upstream, log } = await startRecorded(t);
+    const scenario = await startRecorded(t);
+    const { port, upstream, logs } = scenario;
     const names = [
       'a\nb',
       'a\r\n{"seq":1,"stage":"config"}',
@@ -287,17 +264,17 @@ t.test(
       '__proto__',
     ];
     for (const [index, name] of names.entries()) {
-      const { answers } = await talk(gateway.port, post(toolCall(name)));
+      const { answers } = await talk(port, post(toolCall(name)));
       t.match(answers, [{ status: 200, json: { error: { code: 403, data: { code: 'denied' } } } }], `name ${index}`);
     }
-    const { answers } = await talk(gateway.port, post(toolCall('x'.repeat(1_000_000))));
+    const { answers } = await talk(port, post(toolCall('x'.repeat(1_000_000))));
     t.match(answers, [{ status: 200, json: { error: { data: { code: 'denied' } } } }]);
     const agent = 'agent \x85\x9b31m "}{" \\u000a';
-    await talk(gateway.port, request('GET /api/x', [host, withKey, `User-Agent: ${agent}`]));
+    await talk(port, request('GET /api/x', [host, withKey, `User-Agent: ${agent}`]));
     t.equal(upstream.requests.length, 1, 'no such tool was ever called');
 
-    await gateway.gateway.close();
-    const text = await readFile(join(log, 'audit.jsonl'), 'utf8');
+    await scenario.gateway.close();
+    const text = await readFile(join(logs, 'audit.jsonl'), 'utf8');
     const lines = text.trimEnd().split('\n');
     t.notMatch(
       lines.join(''),
@@ -311,6 +288,6 @@ t.test(
     t.ok(Buffer.byteLength(long) <= 256 && long.endsWith('…1000000'), 'what was cut says how long it was');
     t.ok(records.some(({ client }) => client?.userAgent === agent));
     t.ok(lines.every((line) => line.length < 4096));
-    t.equal((await verifyChain([join(log, 'audit.jsonl')])).break, undefined);
+    t.equal((await verifyChain([join(logs, 'audit.jsonl')])).break, undefined);
   },
 );

@@ -1,32 +1,26 @@
 // What is sent to the public socket to be read in two ways: rows H4, H6 to H8 and P1 to P6 of the threat table, byte by byte.
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import {
-  assertRefused,
-  attack,
-  host,
-  post,
-  type Refusal,
-  request,
-  startScene,
-  toolCall,
-  withKey,
-} from '../support/attack.ts';
+import { assertRefused, attack, host, post, type Refusal, request, withKey } from '../support/attack.ts';
+import { toolCall } from '../support/client.ts';
 import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
+import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
 
-const scene = await startScene(t);
-const { gateway, upstream } = scene;
+const scenario = await startScenario(t, {
+  server: { allowedHosts: ['alias.example.com'], allowedOrigins: ['https://app.example.com'] },
+});
+const { port, upstream } = scenario;
 const api = { method: 'GET', path: '/api/x' };
 const posted = { method: 'POST', path: '/api/x' };
 
 async function refuses(t: Test, name: string, bytes: string | Buffer, expected: Refusal): Promise<void> {
-  assertRefused(t, name, await attack(scene, bytes), expected);
+  assertRefused(t, name, await attack(scenario, bytes), expected);
 }
 
 /** Forwarded once, and as `url`; the answer is the upstream's. */
 async function forwards(t: Test, name: string, bytes: string, url: string) {
-  const { answer, forwarded, record } = await attack(scene, bytes);
+  const { answer, forwarded, record } = await attack(scenario, bytes);
   t.equal(answer.status, 200, name);
   t.strictSame(
     forwarded.map((each) => each.url),
@@ -131,7 +125,7 @@ t.test('whatever Host got in, the upstream is told its own and the configured pu
 });
 
 t.test('what the gateway answers by itself answers under any name, for probes', async (t) => {
-  const { answer, forwarded } = await attack(scene, request('GET /health', ['Host: 10.0.0.7:8443']));
+  const { answer, forwarded } = await attack(scenario, request('GET /health', ['Host: 10.0.0.7:8443']));
   t.match({ status: answer.status, json: answer.json }, { status: 200, json: { status: 'healthy' } });
   t.equal(forwarded.length, 0);
 });
@@ -147,13 +141,13 @@ t.test('Expect: the credentials come before 100 Continue, and no other expectati
       ...more,
     ]);
   const refused = { closes: true, http: { method: 'POST', path: '/mcp' } };
-  const unknown = await attack(scene, head('Expect: 100-continue'));
+  const unknown = await attack(scenario, head('Expect: 100-continue'));
   assertRefused(t, 'no credentials', unknown, { status: 401, code: 'credentials_required', ...refused });
   for (const value of ['200-ok', '100-continue, 200-ok', '"100-continue"', '100-continue;q=1', '']) {
     const bytes = head(withKey, `Expect: ${value}`);
     await refuses(t, `Expect: ${value}`, bytes, { status: 417, code: 'expectation_failed', ...refused });
   }
-  const connection = await rawConnection(gateway.port);
+  const connection = await rawConnection(port);
   connection.write(head(withKey, 'Expect: 100-Continue'));
   const seen = upstream.requests.length;
   await new Promise<void>((resolve) => connection.socket.once('data', () => resolve()));
@@ -170,7 +164,7 @@ t.test('Expect: the credentials come before 100 Continue, and no other expectati
   t.same(received!.header('expect'), []);
 
   const old = rawRequest(['POST /api/x HTTP/1.0', host, withKey, 'Expect: 100-continue', 'Content-Length: 2'], '{}');
-  const { answers: toOld } = await talk(gateway.port, old);
+  const { answers: toOld } = await talk(port, old);
   t.same(
     toOld.map(({ status }) => status),
     [200],
@@ -188,7 +182,7 @@ t.test('heads and targets that are too large are refused, and the connection end
   const tooLong = { status: 414, code: 'url_too_long', closes: true, http: { method: 'GET', path: '' } };
   await refuses(t, 'a path of 8 KB', long, tooLong);
   await refuses(t, 'a query of 8 KB', request(`GET /api/x?${'a'.repeat(8200)}`), tooLong);
-  const { answer, forwarded } = await attack(scene, request(`GET /api/${'a'.repeat(8000)}`));
+  const { answer, forwarded } = await attack(scenario, request(`GET /api/${'a'.repeat(8000)}`));
   t.match({ status: answer.status, url: forwarded[0]?.url.length }, { status: 200, url: 8005 });
 });
 
@@ -244,7 +238,7 @@ t.test('a path that two parsers read differently is refused (P1)', async (t) => 
   ];
   for (const path of paths) await refuses(t, path, request(`GET ${path}`), bad);
   for (const path of ['/api/\xe9', '/api/x\x01', '/api/x?y=\xe9', '/api/x?\x7f']) {
-    const { answer, forwarded } = await attack(scene, request(`GET ${path}`));
+    const { answer, forwarded } = await attack(scenario, request(`GET ${path}`));
     t.equal(answer.status, 400, JSON.stringify(path));
     t.equal(forwarded.length, 0, JSON.stringify(path));
   }
@@ -274,7 +268,7 @@ t.test('any path at all is refused, or forwarded as the very bytes that were mat
     fc.string({ unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)), maxLength: 4 }),
   );
   const targets = fc.array(piece, { maxLength: 8 }).map((pieces) => `/open/${pieces.join('')}`);
-  const connection = await rawConnection(gateway.port);
+  const connection = await rawConnection(port);
   t.teardown(() => connection.end());
   let open = connection;
   let answered = 0;
@@ -287,7 +281,7 @@ t.test('any path at all is refused, or forwarded as the very bytes that were mat
       const answer = answers.at(-1)!;
       const forwarded = upstream.requests.slice(seen).map(({ url }) => url);
       if (answer.headers.connection === 'close') {
-        open = await rawConnection(gateway.port);
+        open = await rawConnection(port);
         answered = 0;
       }
       if (answer.status === 200) return forwarded.length === 1 && forwarded[0] === target;
@@ -313,13 +307,13 @@ t.test('a path is one route’s or nobody’s: case, siblings and children (P2)'
   ]) {
     // Without any credential: 404 tells nothing about who may come in.
     const expected = { status: 404, code: 'not_found', http: { method: 'GET', path } };
-    const result = await attack(scene, request(`GET ${path}`, [host]));
+    const result = await attack(scenario, request(`GET ${path}`, [host]));
     assertRefused(t, path, result, expected);
     t.equal(result.answer.headers['www-authenticate'], undefined, path);
     t.equal(result.record.route, undefined, path);
   }
   for (const path of ['/mcp', '/mcp/', '/api', '/api/', '/api/x', '/api/x/']) {
-    const { answer, forwarded, record } = await attack(scene, request(`GET ${path}`, [host]));
+    const { answer, forwarded, record } = await attack(scenario, request(`GET ${path}`, [host]));
     t.equal(answer.status, 401, path);
     t.match(answer.headers['www-authenticate'], /^Bearer .*resource_metadata=/, path);
     t.equal(forwarded.length, 0, path);
@@ -346,7 +340,7 @@ t.test('targets and methods that are not for an origin server (P3)', async (t) =
   for (const method of ['TRACE', 'PROPFIND', 'QUERY', 'SEARCH', 'M-SEARCH', 'PURGE', 'LOCK', 'SOURCE', 'REPORT']) {
     for (const path of ['/api/x', '/mcp', '/open/x', '/health']) {
       const expected = { status: 405, code: 'method_not_allowed', http: { method, path } };
-      const result = await attack(scene, request(`${method} ${path}`));
+      const result = await attack(scenario, request(`${method} ${path}`));
       assertRefused(t, `${method} ${path}`, result, expected);
       t.match(result.answer.headers.allow, /GET/);
       t.notMatch(result.answer.headers.allow, method);
@@ -356,10 +350,10 @@ t.test('targets and methods that are not for an origin server (P3)', async (t) =
   }
   const tunnel = { status: 405, code: 'method_not_allowed', closes: true, http: { method: 'CONNECT', path: '' } };
   await refuses(t, 'CONNECT', request('CONNECT 127.0.0.1:22'), tunnel);
-  const connection = await rawConnection(gateway.port);
+  const connection = await rawConnection(port);
   connection.write(`${request('CONNECT 127.0.0.1:22')}SSH-2.0-x\r\n`);
   t.equal((await connection.closed()).closed, true, 'CONNECT ends the connection');
-  const metrics = await gateway.metrics();
+  const metrics = await scenario.metrics();
   t.notMatch(metrics, /PROPFIND|TRACE|QUERY/, 'a method is no label');
 });
 
@@ -367,7 +361,7 @@ t.test('OPTIONS is answered for allowed pages, and is otherwise a request like a
   const preflight = (path: string, origin: string, method = 'POST') =>
     request(`OPTIONS ${path}`, [host, `Origin: ${origin}`, `Access-Control-Request-Method: ${method}`]);
   for (const path of ['/mcp', '/api/x']) {
-    const { answer, forwarded, record } = await attack(scene, preflight(path, 'https://app.example.com'));
+    const { answer, forwarded, record } = await attack(scenario, preflight(path, 'https://app.example.com'));
     t.equal(answer.status, 204);
     t.match(answer.headers, {
       'access-control-allow-origin': 'https://app.example.com',
@@ -383,7 +377,7 @@ t.test('OPTIONS is answered for allowed pages, and is otherwise a request like a
   await refuses(t, 'null', preflight('/mcp', 'null'), denied);
   const patch = preflight('/mcp', 'https://app.example.com', 'PATCH');
   await refuses(t, 'PATCH', patch, { ...denied, status: 405, code: 'method_not_allowed' });
-  const plain = await attack(scene, request('OPTIONS /api/x', [host]));
+  const plain = await attack(scenario, request('OPTIONS /api/x', [host]));
   const unauthenticated = { status: 401, code: 'credentials_required', http: { method: 'OPTIONS', path: '/api/x' } };
   assertRefused(t, 'OPTIONS without a page', plain, unauthenticated);
 });
@@ -398,7 +392,7 @@ t.test('Upgrade is refused before anybody could switch (P4)', async (t) => {
   const h2c = ['Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__'];
   const expected = { status: 426, code: 'upgrade_refused', closes: true, http: api };
   for (const headers of [websocket, h2c, ['Upgrade: h2c'], ['Connection: upgrade', 'Upgrade: TLS/1.0']]) {
-    const result = await attack(scene, request('GET /api/x', [host, withKey, ...headers]));
+    const result = await attack(scenario, request('GET /api/x', [host, withKey, ...headers]));
     assertRefused(t, headers.join(), result, expected);
     t.equal(result.answer.headers.upgrade, 'HTTP/1.1');
   }
@@ -422,7 +416,7 @@ t.test('a page of another origin is denied, and so is a page that rebound its na
   ];
   for (const path of ['/api/x', '/health', '/open/x']) {
     for (const origin of origins) {
-      const result = await attack(scene, request(`GET ${path}`, [host, withKey, `Origin: ${origin}`]));
+      const result = await attack(scenario, request(`GET ${path}`, [host, withKey, `Origin: ${origin}`]));
       assertRefused(t, `${origin} at ${path}`, result, {
         status: 403,
         code: 'origin_denied',
@@ -434,7 +428,7 @@ t.test('a page of another origin is denied, and so is a page that rebound its na
   const rebound = request('GET /api/x', ['Host: rebound.evil.example', withKey, 'Origin: http://rebound.evil.example']);
   await refuses(t, 'DNS rebinding', rebound, { status: 421, code: 'bad_host', http: api });
   for (const origin of ['https://app.example.com', 'https://mcp.example.com']) {
-    const { answer } = await attack(scene, request('GET /api/x', [host, withKey, `Origin: ${origin}`]));
+    const { answer } = await attack(scenario, request('GET /api/x', [host, withKey, `Origin: ${origin}`]));
     t.equal(answer.status, 200);
     t.equal(answer.headers['access-control-allow-origin'], origin);
   }
@@ -556,10 +550,10 @@ t.test(
   async (t) => {
     for (const rubbish of ['{}', 'GARBAGE\r\n\r\n', `GET /api/x HTTP/1.1\r\n: x\r\n\r\n`]) {
       const seen = upstream.requests.length;
-      const result = await attack(scene, request('POST /api/x', ['Content-Length: 0'], rubbish));
+      const result = await attack(scenario, request('POST /api/x', ['Content-Length: 0'], rubbish));
       t.match({ status: result.answer.status, code: result.code }, { status: 400, code: 'bad_request' }, rubbish);
       t.equal(result.answer.headers.connection, 'close');
-      const records = (await gateway.records()).filter(({ id }) => id === result.record.id);
+      const records = (await scenario.records()).filter(({ id }) => id === result.record.id);
       t.strictSame(
         records.map(({ stage, outcome }) => [stage, outcome]),
         [['completed', 'refused']],
@@ -571,26 +565,26 @@ t.test(
 
 t.test('requests sent in one go are answered in their order, each with its records', async (t) => {
   const bytes = request('GET /api/1') + request('GET /nowhere') + request('GET /api/3');
-  const { answers } = await talk(gateway.port, bytes, 3);
+  const { answers } = await talk(port, bytes, 3);
   t.same(
     answers.map(({ status }) => status),
     [200, 404, 200],
   );
   for (const { headers, status } of answers) {
-    const record = await gateway.record((each) => each.id === headers['x-request-id'] && each.stage === 'completed');
+    const record = await scenario.record((each) => each.id === headers['x-request-id'] && each.stage === 'completed');
     t.equal(record.status, status);
   }
 });
 
 t.test('a client that leaves in the middle of its body is recorded and leaves nothing open', async (t) => {
-  const openRequests = async () => (await gateway.status()).openRequests;
+  const openRequests = async () => (await scenario.status()).openRequests;
   for (const leave of ['end', 'resetAndDestroy'] as const) {
-    const before = (await gateway.records()).length;
-    const connection = await rawConnection(gateway.port);
+    const before = (await scenario.records()).length;
+    const connection = await rawConnection(port);
     connection.write(request('POST /api/left', ['Content-Length: 5'], '{}'));
     await until(async () => (await openRequests()) === 1);
     connection.socket[leave]();
-    await gateway.record(({ seq, http }) => seq > before && http?.path === '/api/left');
+    await scenario.record(({ seq, http }) => seq > before && http?.path === '/api/left');
     await until(async () => (await openRequests()) === 0);
     connection.end();
   }
@@ -598,9 +592,9 @@ t.test('a client that leaves in the middle of its body is recorded and leaves no
 });
 
 t.test('after all of this the gateway serves on', async (t) => {
-  const { answer, forwarded } = await attack(scene, post(toolCall('list_dashboards')));
+  const { answer, forwarded } = await attack(scenario, post(toolCall('list_dashboards')));
   t.equal(answer.status, 200);
   t.equal(forwarded.length, 1);
-  const statuses = (await gateway.records()).map(({ status }) => status);
+  const statuses = (await scenario.records()).map(({ status }) => status);
   t.notOk(statuses.includes(500), 'not one internal error');
 });

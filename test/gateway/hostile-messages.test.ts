@@ -4,15 +4,22 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { apiKey, assertRefused, attack, post, startScene, toolCall } from '../support/attack.ts';
-import { createClient } from '../support/client.ts';
+import { assertRefused, attack, post } from '../support/attack.ts';
+import { toolCall } from '../support/client.ts';
+import { listDashboards } from '../support/configuration.ts';
+import { startScenario } from '../support/scenario.ts';
 
-const scene = await startScene(t, {
-  mcp: 'metaTools: {call_tool: {name: /name, arguments: /arguments}}',
-  rules: '{allow: {resources: ["superset://*"]}, require: {scopes: [dashboards:read]}}',
+const scenario = await startScenario(t, {
+  routes: {
+    '/mcp': {
+      mcp: {
+        metaTools: { call_tool: { name: '/name', arguments: '/arguments' } },
+        rules: [listDashboards, { allow: { resources: ['superset://*'] }, require: { scopes: ['dashboards:read'] } }],
+      },
+    },
+  },
 });
-const client = createClient({ port: scene.gateway.port });
-t.teardown(() => client.close());
+const { reporting } = scenario;
 
 const mcp = { method: 'POST', path: '/mcp' };
 const denied = { status: 403, code: 'denied', http: mcp };
@@ -42,12 +49,12 @@ t.test('J3: what is not strict JSON goes nowhere', async (t) => {
     ['a raw line break in a string', callWith('{"a":"\n"}')],
   ];
   for (const [label, body] of bodies) {
-    const before = scene.upstream.requests.length;
-    const answer = await client.post(body, { headers: { 'x-api-key': apiKey } });
+    const before = scenario.upstream.requests.length;
+    const answer = await reporting.post(body);
     t.equal(answer.status, 400, label);
     t.match(JSON.parse(answer.text), { id: null, error: { code: 400, data: { code: 'invalid_json' } } }, label);
-    t.equal(scene.upstream.requests.length, before, `${label}: the upstream saw nothing`);
-    const record = await scene.gateway.record(({ id }) => id === answer.id);
+    t.equal(scenario.upstream.requests.length, before, `${label}: the upstream saw nothing`);
+    const record = await scenario.record(({ id }) => id === answer.id);
     t.match(record, { stage: 'completed', decision: 'deny', reason: 'invalid_json', status: 400, outcome: 'refused' });
   }
 });
@@ -64,10 +71,10 @@ t.test('J4: depth, names and size end a body early', async (t) => {
     ['a string of 10 MB', callWith(`{"a":"${'x'.repeat(10_000_000)}"}`), { status: 413, code: 'body_too_large' }],
   ];
   for (const [label, body, expected] of bodies) {
-    assertRefused(t, label, await attack(scene, post(body)), { ...expected, http: mcp });
+    assertRefused(t, label, await attack(scenario, post(body)), { ...expected, http: mcp });
   }
   const within = callWith(names(9_000, (index) => `${index}`));
-  const { answer, forwarded } = await attack(scene, post(within));
+  const { answer, forwarded } = await attack(scenario, post(within));
   t.equal(answer.status, 200);
   t.equal(forwarded[0]?.body.toString(), within, 'what is within the limits is forwarded whole');
 });
@@ -120,11 +127,11 @@ t.test('J6: however a valid call is written, the upstream receives those bytes',
   const digest = (bytes: string | Buffer) => createHash('sha256').update(bytes).digest('hex');
   await fc.assert(
     fc.asyncProperty(call, async (body) => {
-      const before = scene.upstream.requests.length;
-      const answer = await client.post(body, { headers: { 'x-api-key': apiKey } });
+      const before = scenario.upstream.requests.length;
+      const answer = await reporting.post(body);
       t.equal(answer.status, 200);
-      t.equal(scene.upstream.requests.length, before + 1);
-      t.equal(digest(scene.upstream.requests.at(-1)!.body), digest(body));
+      t.equal(scenario.upstream.requests.length, before + 1);
+      t.equal(digest(scenario.upstream.requests.at(-1)!.body), digest(body));
     }),
     { numRuns: 100 },
   );
@@ -145,13 +152,13 @@ t.test('J9: a name that only looks like an allowed one is another name', async (
     'x'.repeat(10_240),
   ];
   for (const name of names) {
-    const { code, forwarded, record, answer } = await attack(scene, post(toolCall(name)));
+    const { code, forwarded, record, answer } = await attack(scenario, post(toolCall(name)));
     t.equal(answer.status, 200);
     t.equal(code, 'denied');
     t.equal(forwarded.length, 0);
     t.ok(name.startsWith(record.mcp!.tool!.slice(0, 40)), 'the record has the name, or its beginning');
   }
-  const lines = (await readFile(join(scene.gateway.directory, 'audit.jsonl'), 'utf8')).trimEnd().split('\n');
+  const lines = (await readFile(join(scenario.directory, 'audit.jsonl'), 'utf8')).trimEnd().split('\n');
   for (const line of lines) {
     JSON.parse(line);
     t.notMatch(line, /[\p{Cc}\u202e\u2028]/u, 'no control is raw in the record');
@@ -160,7 +167,7 @@ t.test('J9: a name that only looks like an allowed one is another name', async (
     lines.every((line) => Buffer.byteLength(line) < 2048),
     'a long name does not make a long record',
   );
-  const metrics = await scene.gateway.metrics();
+  const metrics = await scenario.metrics();
   t.match(metrics, 'portcullis_tool_calls_total{route="/mcp",tool="other",outcome="refused"}');
   t.notMatch(metrics, /forged|xxxx|\u0442/);
 });
@@ -193,7 +200,7 @@ t.test('J10: every other method needs a rule, whoever sends it in whichever dire
   ];
   const messages = new Set<unknown>();
   for (const [method, params] of methods) {
-    const result = await attack(scene, post({ jsonrpc: '2.0', id: 'm', method, params }));
+    const result = await attack(scenario, post({ jsonrpc: '2.0', id: 'm', method, params }));
     assertRefused(t, method, result, denied);
     messages.add((result.answer.json!.error as { message: string }).message);
   }
@@ -204,11 +211,11 @@ t.test('J10: every other method needs a rule, whoever sends it in whichever dire
     'notifications/',
     'notifications/x',
   ]) {
-    assertRefused(t, method, await attack(scene, post({ jsonrpc: '2.0', method })), denied);
+    assertRefused(t, method, await attack(scenario, post({ jsonrpc: '2.0', method })), denied);
   }
   const listen = { notifications: { toolsListChanged: true, resourceSubscriptions: ['superset://a', 'superset://b'] } };
   const { answer, record } = await attack(
-    scene,
+    scenario,
     post({ jsonrpc: '2.0', id: 1, method: 'subscriptions/listen', params: listen }),
   );
   t.equal(answer.status, 200);
@@ -224,14 +231,13 @@ t.test('J8: the name that the header repeats is that in the message, also of a c
     params: { name: 'call_tool', arguments: { name: 'list_dashboards', arguments: {} }, _meta },
   });
   const headersFor = (name: string) => ({
-    'x-api-key': apiKey,
     'mcp-protocol-version': '2026-07-28',
     'mcp-method': 'tools/call',
     'mcp-name': name,
   });
-  t.equal((await client.post(body, { headers: headersFor('call_tool') })).status, 200);
-  const seen = scene.upstream.requests.length;
-  const inner = await client.post(body, { headers: headersFor('list_dashboards') });
+  t.equal((await reporting.post(body, { headers: headersFor('call_tool') })).status, 200);
+  const seen = scenario.upstream.requests.length;
+  const inner = await reporting.post(body, { headers: headersFor('list_dashboards') });
   t.match(JSON.parse(inner.text), { id: 1, error: { code: -32020, data: { code: 'header_mismatch' } } });
-  t.equal(scene.upstream.requests.length, seen);
+  t.equal(scenario.upstream.requests.length, seen);
 });

@@ -2,10 +2,11 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import t from 'tap';
-import { codeOf, host, post, sceneYaml, toolCall, withKey } from '../support/attack.ts';
-import { type AuditRecord, startTestGateway, type TestGateway } from '../support/gateway.ts';
-import { createFakeIssuer } from '../support/issuer.ts';
+import { codeOf, host, post, withKey } from '../support/attack.ts';
+import { toolCall } from '../support/client.ts';
+import type { AuditRecord } from '../support/gateway.ts';
 import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
+import { startScenario } from '../support/scenario.ts';
 import { until, untilAtRest } from '../support/until.ts';
 import { closedPort, faults, type RecordedRequest, startRawUpstream, startUpstream } from '../support/upstream.ts';
 
@@ -19,38 +20,32 @@ const scripted = await startUpstream({
   reply: (request, response) => scripts.get(request.url.split('?')[0]!)!(response, request),
 });
 const down = await closedPort();
-const issuer = await createFakeIssuer();
-const gateway = await startTestGateway({
-  yaml: sceneYaml(scripted.url, issuer.issuer)
-    .replace(
-      'upstreams: {',
-      `upstreams: {broken: {url: "${broken.url}", timeouts: {firstByte: 300ms, idle: 300ms}}, down: {url: "${down}"}, `,
-    )
-    .replace(
-      'routes:',
-      `routes:
-  - {path: /broken/*, upstream: broken, authenticate: none}
-  - {path: /down, upstream: down, authenticate: none}`,
-    ),
-});
-t.teardown(async () => {
-  await gateway.close();
-  await Promise.all([broken.close(), scripted.close(), issuer.close()]);
-});
+t.teardown(() => Promise.all([broken.close(), scripted.close()]));
+const scenario = await startScenario(
+  t,
+  {
+    upstreams: {
+      broken: { url: broken.url, timeouts: { firstByte: '300ms', idle: '300ms' } },
+      down: { url: down },
+    },
+    routes: {
+      '/broken/*': { upstream: 'broken', authenticate: 'none' },
+      '/down': { upstream: 'down', authenticate: 'none' },
+    },
+  },
+  { upstream: scripted },
+);
+const { port } = scenario;
 
 const completed = (path: string, seen = 0): Promise<AuditRecord> =>
-  gateway.record(({ stage, http, seq }) => stage === 'completed' && http?.path === path && seq > seen);
+  scenario.record(({ stage, http, seq }) => stage === 'completed' && http?.path === path && seq > seen);
 const ask = (method: string, path: string, ...headers: string[]) =>
-  talk(gateway.port, rawRequest([`${method} ${path} HTTP/1.1`, host, ...headers]));
+  talk(port, rawRequest([`${method} ${path} HTTP/1.1`, host, ...headers]));
 
 /** No address, cause or word of a library. */
 const leak = /127\.0\.0\.1|localhost|ECONN|UND_ERR|undici|HPE_|parse|stack|node:|\.ts|\.js|socket|portcullis/i;
 
-async function activeStreams(gateway: TestGateway, route: string): Promise<number> {
-  const metrics = await gateway.metrics();
-  const line = metrics.split('\n').find((each) => each.startsWith(`portcullis_active_streams{route="${route}"}`));
-  return Number(line?.split(' ')[1] ?? 0);
-}
+const activeStreams = (route: string) => scenario.metric('portcullis_active_streams', { route });
 
 t.test(
   'an upstream without a usable answer is 502 or 504, told to nobody in detail, and a POST is sent once',
@@ -99,7 +94,7 @@ t.test(
 t.test('on an MCP route the caller gets the failure as a JSON-RPC error with its id', async (t) => {
   scripts.set('/mcp', (response) => response.destroy());
   const before = scripted.requests.length;
-  const { answers } = await talk(gateway.port, post(toolCall('list_dashboards')));
+  const { answers } = await talk(port, post(toolCall('list_dashboards')));
   t.match(answers, [{ status: 502, json: { jsonrpc: '2.0', id: 1, error: { data: { code: 'bad_upstream' } } } }]);
   t.equal(scripted.requests.length, before + 1, 'a call is never repeated');
 });
@@ -108,7 +103,7 @@ t.test('an answer that breaks off costs the client its connection, and the recor
   for (const fault of ['breaksOffHalfWay', 'endsShort', 'breaksOffInChunks', 'stallsHalfWay'] as const) {
     const path = `/broken/${fault}`;
     const before = broken.requests.length;
-    const connection = await rawConnection(gateway.port);
+    const connection = await rawConnection(port);
     connection.write(rawRequest([`POST ${path} HTTP/1.1`, host, 'Content-Length: 0']));
     const { answers, text, closed } = await connection.closed();
     t.ok(closed, `${fault}: the connection is closed`);
@@ -168,7 +163,7 @@ t.test('a client that leaves takes the upstream’s work with it, before and in 
     ['/open/stream', 200],
   ] as const) {
     const before = scripted.requests.length;
-    const connection = await rawConnection(gateway.port);
+    const connection = await rawConnection(port);
     connection.write(rawRequest([`POST ${path} HTTP/1.1`, host, 'Content-Length: 0']));
     await scripted.received(before + 1);
     if (status !== undefined) await once(connection.socket, 'data');
@@ -180,7 +175,7 @@ t.test('a client that leaves takes the upstream’s work with it, before and in 
     await until(() => received.aborted);
     t.equal(scripted.requests.length, before + 1, `${path}: not sent again`);
   }
-  t.equal(await activeStreams(gateway, '/open/*'), 0);
+  t.equal(await activeStreams('/open/*'), 0);
 });
 
 t.test('events reach the client one by one, and open streams are counted', async (t) => {
@@ -189,7 +184,7 @@ t.test('events reach the client one by one, and open streams are counted', async
     upstream = response;
     response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
   });
-  const connection = await rawConnection(gateway.port);
+  const connection = await rawConnection(port);
   let text = '';
   connection.socket.on('data', (chunk) => {
     text += chunk;
@@ -200,7 +195,7 @@ t.test('events reach the client one by one, and open streams are counted', async
   connection.write(post(toolCall('list_dashboards'), [host, withKey, 'Accept: application/json, text/event-stream']));
   await saw('\r\n\r\n');
   t.match(text, /^HTTP\/1\.1 200 .*content-type: text\/event-stream/is, 'the head comes before any event');
-  t.equal(await activeStreams(gateway, '/mcp'), 1);
+  t.equal(await activeStreams('/mcp'), 1);
   for (const event of ['first', 'second', 'third']) {
     t.notOk(text.includes(event));
     upstream!.write(`data: ${event}\n\n`);
@@ -209,9 +204,9 @@ t.test('events reach the client one by one, and open streams are counted', async
   upstream!.end();
   await connection.answers();
   connection.end();
-  const record = await completed('/mcp', (await gateway.records()).findLast(({ stage }) => stage === 'decided')!.seq);
+  const record = await completed('/mcp', (await scenario.records()).findLast(({ stage }) => stage === 'decided')!.seq);
   t.match(record, { outcome: 'completed', status: 200, mcp: { tool: 'list_dashboards' } });
-  t.equal(await activeStreams(gateway, '/mcp'), 0);
+  t.equal(await activeStreams('/mcp'), 0);
 });
 
 t.test('a client that does not read stops the upstream from writing, in bounded memory', async (t) => {
@@ -236,7 +231,7 @@ t.test('a client that does not read stops the upstream from writing, in bounded 
     };
     flood();
   });
-  const connection = await rawConnection(gateway.port);
+  const connection = await rawConnection(port);
   connection.socket.pause();
   connection.write(rawRequest(['GET /open/flood HTTP/1.1', host]));
   await untilAtRest(() => (waiting ? stalled : Number.NaN), 'the upstream');
@@ -248,6 +243,6 @@ t.test('a client that does not read stops the upstream from writing, in bounded 
 t.test('after all of this the gateway serves on, and not one failure was its own', async (t) => {
   scripts.set('/open/fine', (response) => void response.end('{}'));
   t.match((await ask('GET', '/open/fine')).answers, [{ status: 200, body: '{}' }]);
-  t.notOk((await gateway.records()).some(({ status }) => status === 500));
-  t.equal((await gateway.status()).openRequests, 0);
+  t.notOk((await scenario.records()).some(({ status }) => status === 500));
+  t.equal((await scenario.status()).openRequests, 0);
 });

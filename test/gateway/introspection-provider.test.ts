@@ -5,10 +5,10 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Provider } from 'oidc-provider';
 import t from 'tap';
-import { assertRefused, attack, host, post, type Scene, toolCall } from '../support/attack.ts';
-import { startTestGateway } from '../support/gateway.ts';
-import { createFakeIssuer } from '../support/issuer.ts';
-import { startUpstream } from '../support/upstream.ts';
+import { assertRefused, attack, host, post } from '../support/attack.ts';
+import { toolCall } from '../support/client.ts';
+import { listDashboards } from '../support/configuration.ts';
+import { startScenario } from '../support/scenario.ts';
 
 const resource = 'https://mcp.example.com/mcp';
 const http = { method: 'POST', path: '/mcp' };
@@ -19,6 +19,10 @@ let handle: RequestListener = (_request, response) => void response.writeHead(50
 const server = createServer((request, response) => handle(request, response)).listen(0, '127.0.0.1');
 await once(server, 'listening');
 const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+t.teardown(() => {
+  server.close();
+  server.closeAllConnections();
+});
 const machine = { grant_types: ['client_credentials'], response_types: [], redirect_uris: [] };
 const provider = new Provider(issuer, {
   clients: [
@@ -53,28 +57,16 @@ const provider = new Provider(issuer, {
 });
 handle = provider.callback();
 
-const asSecret = 'clientId: gateway-secret, clientSecret: "a secret: with % and u"';
-const yaml = (client: string) => `version: 1
-server: {listen: 127.0.0.1:0, publicUrl: https://mcp.example.com}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  partner: {type: introspection, endpoint: "${issuer}/token/introspection", issuer: "${issuer}", cacheFor: 0s, ${client}}
-upstreams: {up: {url: "${upstream.url}"}}
-routes:
-  - {path: /mcp, upstream: up, authenticate: partner, mcp: {rules: [{allow: {tools: [list_dashboards]}, require: {scopes: [dashboards:read]}}]}}
-`;
-const upstream = await startUpstream();
-const gateway = await startTestGateway({
-  yaml: yaml(asSecret),
-  files: { 'gateway.pem': privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() },
-});
-const scene: Scene = { gateway, upstream, issuer: await createFakeIssuer() };
-t.teardown(async () => {
-  await gateway.close();
-  await Promise.all([upstream.close(), scene.issuer.close()]);
-  server.close();
-  server.closeAllConnections();
-});
+const partner = { type: 'introspection', endpoint: `${issuer}/token/introspection`, issuer, cacheFor: '0s' };
+const asSecret = { clientId: 'gateway-secret', clientSecret: 'a secret: with % and u' };
+const scenario = await startScenario(
+  t,
+  {
+    authenticators: { partner: { ...partner, ...asSecret } },
+    routes: [{ path: '/mcp', authenticate: 'partner', mcp: { rules: [listDashboards] } }],
+  },
+  { files: { 'gateway.pem': privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() } },
+);
 
 async function ask(path: string, form: Record<string, string>): Promise<Response> {
   const credentials = `${encodeURIComponent(agent.id)}:${encodeURIComponent(agent.secret)}`;
@@ -93,15 +85,15 @@ async function obtain(more: Record<string, string> = {}): Promise<string> {
 }
 
 const send = (token: string) =>
-  attack(scene, post(toolCall('list_dashboards'), [host, `Authorization: Bearer ${token}`]));
+  attack(scenario, post(toolCall('list_dashboards'), [host, `Authorization: Bearer ${token}`]));
 
 for (const [how, client] of Object.entries({
   client_secret_basic: asSecret,
-  client_secret_post: `${asSecret}, clientAuthentication: client_secret_post`,
-  private_key_jwt: 'clientId: gateway-key, clientKeyFile: gateway.pem, clientKeyId: gateway-1',
+  client_secret_post: { ...asSecret, clientAuthentication: 'client_secret_post' },
+  private_key_jwt: { clientId: 'gateway-key', clientKeyFile: 'gateway.pem', clientKeyId: 'gateway-1' },
 })) {
   t.test(`a token by ${how}: let in, for this resource and with its scopes, until it is revoked`, async (t) => {
-    await gateway.reload(yaml(client));
+    await scenario.reload({ authenticators: { partner: { ...partner, ...client } } });
     const token = await obtain();
     t.notMatch(token, /\./, 'opaque');
     const good = await send(token);
@@ -123,7 +115,7 @@ for (const [how, client] of Object.entries({
 }
 
 t.test('a gateway that the server does not know gets no answer, and lets nobody in', async (t) => {
-  await gateway.reload(yaml('clientId: gateway-secret, clientSecret: wrong'));
+  await scenario.reload({ authenticators: { partner: { clientSecret: 'wrong' } } });
   const result = await send(await obtain());
   assertRefused(t, 'wrong secret', result, { status: 503, code: 'idp_unavailable', http });
   t.match(result.record.detail, { credential: { problem: 'introspection', outcome: 'status' } });

@@ -3,7 +3,9 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { TlsOptions } from 'node:tls';
 import t, { type Test } from 'tap';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
-import { type Attack, assertRefused, attack, host, post, startScene, toolCall } from '../support/attack.ts';
+import { type Attack, assertRefused, attack, host, post } from '../support/attack.ts';
+import { toolCall } from '../support/client.ts';
+import type { Configuration } from '../support/configuration.ts';
 import {
   createFakeIssuer,
   createSigningKey,
@@ -12,6 +14,7 @@ import {
   type SigningKey,
   type TokenOptions,
 } from '../support/issuer.ts';
+import { startScenario } from '../support/scenario.ts';
 import { createTimeline } from '../support/timeline.ts';
 
 const second = 1000;
@@ -20,8 +23,6 @@ const hour = 60 * minute;
 const day = 24 * hour;
 const cooldown = 10 * second;
 const call = toolCall('list_dashboards');
-/** On a machine that is busy with other things a record may take its time. */
-const audit = 'audit: {sinks: [{type: file, path: audit.jsonl, fsync: never}], timeout: 60s}';
 const http = { method: 'POST', path: '/mcp' };
 
 interface IssuerTrouble {
@@ -31,21 +32,23 @@ interface IssuerTrouble {
   readonly tls?: TlsOptions;
 }
 
-async function sceneOf(t: Test, keySet?: string, { fault, faulty, published, tls }: IssuerTrouble = {}) {
+async function begin(t: Test, corp: Configuration = {}, { fault, faulty, published, tls }: IssuerTrouble = {}) {
   const timeline = createTimeline();
   const { now, schedule } = timeline;
-  const from = await createFakeIssuer(tls === undefined ? {} : { tls });
-  from.fault = fault;
-  if (faulty !== undefined) from.faulty = faulty;
-  if (published !== undefined) from.publish(published);
-  const scene = await startScene(t, { now, schedule, issuer: from, audit, ...(keySet !== undefined && { keySet }) });
-  const { gateway, issuer } = scene;
+  const issuer = await createFakeIssuer(tls === undefined ? {} : { tls });
+  t.teardown(issuer.close);
+  issuer.fault = fault;
+  if (faulty !== undefined) issuer.faulty = faulty;
+  if (published !== undefined) issuer.publish(published);
+  // On a machine that is busy with other things a record may take its time.
+  const changes = { authenticators: { corp }, audit: { timeout: '60s' } };
+  const scenario = await startScenario(t, changes, { now, schedule, issuer });
   const withToken = async (options: Pick<TokenOptions, 'key'> = {}): Promise<Attack> => {
     const token = await issuer.token({}, { now: now(), ...options });
-    return attack(scene, post(call, [host, `Authorization: Bearer ${token}`]));
+    return attack(scenario, post(call, [host, `Authorization: Bearer ${token}`]));
   };
   return {
-    ...scene,
+    ...scenario,
     timeline,
     withToken,
     /** A flood of tokens of keys that nobody has. */
@@ -59,70 +62,65 @@ async function sceneOf(t: Test, keySet?: string, { fault, faulty, published, tls
       return answers;
     },
     asked: () => issuer.requests.metadata + issuer.requests.keys,
-    readiness: async () => (await fetch(`http://127.0.0.1:${gateway.adminPort}/readyz`)).status,
-    async metric(name: string) {
-      const line = (await gateway.metrics()).split('\n').find((each) => each.startsWith(`portcullis_${name}{`));
-      return Number(line?.split(' ').at(-1));
-    },
   };
 }
 
 t.test(
   'a day without the issuer: known keys serve, unknown ones are refused at once, nothing storms, and all is well again in seconds',
   async (t) => {
-    const scene = await sceneOf(t);
-    const { issuer, timeline } = scene;
-    t.equal((await scene.withToken()).answer.status, 200);
-    t.equal(await scene.readiness(), 200);
+    const scenario = await begin(t);
+    const { issuer, timeline } = scenario;
+    t.equal((await scenario.withToken()).answer.status, 200);
+    t.equal((await scenario.readiness()).status, 200);
     await timeline.pass(5 * second);
     issuer.fault = 'error';
-    const before = scene.asked();
+    const before = scenario.asked();
     for (let passed = hour; passed < day; passed += hour) {
       await timeline.pass(hour);
-      const asked = scene.asked();
-      const served = await scene.withToken();
+      const asked = scenario.asked();
+      const served = await scenario.withToken();
       t.equal(served.answer.status, 200, `${passed / hour} h: a known key`);
-      for (const refused of await scene.flood()) {
+      for (const refused of await scenario.flood()) {
         assertRefused(t, `${passed / hour} h: an unknown key`, refused, { status: 401, code: 'invalid_token', http });
       }
-      t.equal(scene.asked(), asked, 'and nobody asked the issuer for that');
+      t.equal(scenario.asked(), asked, 'and nobody asked the issuer for that');
     }
-    t.equal(await scene.readiness(), 200);
+    t.equal((await scenario.readiness()).status, 200);
     await timeline.pass(hour - 10 * second);
-    t.equal((await scene.withToken()).answer.status, 200, 'to the end of the day');
-    const attempts = await scene.metric('key_set_refresh_failures_total');
+    t.equal((await scenario.withToken()).answer.status, 200, 'to the end of the day');
+    const attempts = await scenario.metric('portcullis_key_set_refresh_failures_total');
     t.ok(attempts <= day / cooldown, `${attempts} attempts`);
-    t.equal(scene.asked() - before, 2 * attempts, 'of two questions each');
+    t.equal(scenario.asked() - before, 2 * attempts, 'of two questions each');
     await timeline.pass(10 * second);
     issuer.fault = undefined;
     issuer.rotate();
     await timeline.pass(cooldown);
-    t.equal((await scene.withToken()).answer.status, 200, 'a new key, ten seconds after the issuer is back');
-    t.equal(await scene.readiness(), 200);
+    t.equal((await scenario.withToken()).answer.status, 200, 'a new key, ten seconds after the issuer is back');
+    t.equal((await scenario.readiness()).status, 200);
   },
 );
 
 t.test('keys that are too old serve nobody: 503 and never 401, until the issuer is back', async (t) => {
-  const scene = await sceneOf(t, 'keySet: {refresh: 10m, maxStale: 1h}');
-  const { issuer, timeline } = scene;
-  t.equal((await scene.withToken()).answer.status, 200);
+  const scenario = await begin(t, { keySet: { refresh: '10m', maxStale: '1h' } });
+  const { issuer, timeline } = scenario;
+  t.equal((await scenario.withToken()).answer.status, 200);
   issuer.fault = 'down';
   await timeline.pass(hour);
-  t.equal((await scene.withToken()).answer.status, 200, 'to the last moment');
-  t.equal(await scene.metric('key_set_age_seconds'), 3600);
+  t.equal((await scenario.withToken()).answer.status, 200, 'to the last moment');
+  t.equal(await scenario.metric('portcullis_key_set_age_seconds'), 3600);
   await timeline.pass(5 * second);
-  const asked = scene.asked();
-  for (const refused of [await scene.withToken(), ...(await scene.flood())]) {
+  const asked = scenario.asked();
+  for (const refused of [await scenario.withToken(), ...(await scenario.flood())]) {
     assertRefused(t, 'any token', refused, { status: 503, code: 'idp_unavailable', http });
     t.equal(refused.answer.headers['retry-after'], '10');
   }
-  t.equal(scene.asked(), asked);
-  t.equal(await scene.readiness(), 503);
-  t.equal((await attack(scene, post(call))).answer.status, 200, 'keys of API clients need no issuer');
+  t.equal(scenario.asked(), asked);
+  t.equal((await scenario.readiness()).status, 503);
+  t.equal((await attack(scenario, post(call))).answer.status, 200, 'keys of API clients need no issuer');
   issuer.fault = undefined;
   await timeline.pass(cooldown);
-  t.equal((await scene.withToken()).answer.status, 200);
-  t.equal(await scene.readiness(), 200);
+  t.equal((await scenario.withToken()).answer.status, 200);
+  t.equal((await scenario.readiness()).status, 200);
 });
 
 const faults: readonly IssuerFault[] = [
@@ -147,19 +145,19 @@ for (const part of ['metadata', 'keys'] as const) {
     async (t) => {
       const start = async (fault: IssuerFault) => {
         const name = `${part} ${fault}`;
-        const scene = await sceneOf(t, undefined, { fault, faulty: [part] });
-        const { issuer, timeline } = scene;
-        const refused = await scene.withToken();
+        const scenario = await begin(t, {}, { fault, faulty: [part] });
+        const { issuer, timeline } = scenario;
+        const refused = await scenario.withToken();
         assertRefused(t, name, refused, { status: 503, code: 'idp_unavailable', http });
         t.equal(refused.answer.headers['retry-after'], '10', name);
         t.notMatch(refused.conversation.text, /127\.0\.0\.1|jwks/, `${name}: nothing of it is told`);
-        t.equal(await scene.readiness(), 503, name);
-        t.equal(await scene.metric('key_set_refresh_failures_total'), 1, name);
+        t.equal((await scenario.readiness()).status, 503, name);
+        t.equal(await scenario.metric('portcullis_key_set_refresh_failures_total'), 1, name);
         t.strictSame(issuer.requests.others, [], `${name}: no redirect was followed`);
         issuer.fault = undefined;
         await timeline.pass(cooldown);
-        t.equal((await scene.withToken()).answer.status, 200, `${name}: recovered`);
-        t.equal(await scene.readiness(), 200, name);
+        t.equal((await scenario.withToken()).answer.status, 200, `${name}: recovered`);
+        t.equal((await scenario.readiness()).status, 200, name);
       };
       const applicable = faults.filter((fault) => part === 'metadata' || fault !== 'wrong-issuer');
       await Promise.all(applicable.map(start));
@@ -174,14 +172,14 @@ t.test('keys that are too weak, or an issuer whose TLS nobody trusts, are as goo
   const authority = await createCertificateAuthority();
   const certificate = await authority.issue({ commonName: 'issuer', ips: ['127.0.0.1'], server: true });
   const tls = { cert: certificate.certificatePem, key: certificate.keyPem };
-  const scenes = {
-    'weak keys': await sceneOf(t, undefined, { published: [weak, symmetric] }),
-    'untrusted TLS': await sceneOf(t, undefined, { tls }),
+  const scenarios = {
+    'weak keys': await begin(t, {}, { published: [weak, symmetric] }),
+    'untrusted TLS': await begin(t, {}, { tls }),
   };
-  for (const [name, scene] of Object.entries(scenes)) {
-    assertRefused(t, name, await scene.withToken(), { status: 503, code: 'idp_unavailable', http });
-    t.equal(await scene.readiness(), 503, name);
-    t.equal(await scene.metric('key_set_refresh_failures_total'), 1, name);
+  for (const [name, scenario] of Object.entries(scenarios)) {
+    assertRefused(t, name, await scenario.withToken(), { status: 503, code: 'idp_unavailable', http });
+    t.equal((await scenario.readiness()).status, 503, name);
+    t.equal(await scenario.metric('portcullis_key_set_refresh_failures_total'), 1, name);
   }
-  t.equal(scenes['untrusted TLS'].asked(), 0, 'nothing was asked over it');
+  t.equal(scenarios['untrusted TLS'].asked(), 0, 'nothing was asked over it');
 });

@@ -1,13 +1,12 @@
 // Tokens as well-known authorization servers really issue them, with nothing configured but the preset: accepted, and their near misses refused.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { issuerPresetNames, issuerPresets } from '../../src/authn/token/issuer-presets.ts';
-import { assertRefused, attack, host, type Scene } from '../support/attack.ts';
-import { startTestGateway } from '../support/gateway.ts';
+import { assertRefused, attack, host } from '../support/attack.ts';
 import { createFakeIssuer, signToken } from '../support/issuer.ts';
 import { rawRequest } from '../support/raw-http.ts';
-import { startUpstream } from '../support/upstream.ts';
+import { startScenario } from '../support/scenario.ts';
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -15,9 +14,9 @@ interface Provider {
   readonly preset: string;
   readonly issuer: string;
   /** Keys beside preset and issuer. */
-  readonly keys?: string;
+  readonly keys?: Members;
   /** The rest of the route. */
-  readonly route: string;
+  readonly route: Members;
   readonly header: Members;
   readonly claims: Members;
   readonly principal: Members;
@@ -37,14 +36,14 @@ const tenant = '0f3b2c1d-4e5f-4a6b-8c7d-9e0f1a2b3c4d';
 const otherTenant = '7a1e2d3c-4b5a-4978-8695-a4b3c2d1e0f9';
 const application = '11111111-2222-4333-8444-555555555555';
 const clientOfEntra = 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee';
-const reading = 'scopes: [dashboards:read]';
+const reading = { scopes: ['dashboards:read'] };
 const resource = (name: string) => `https://mcp.example.com/${name}`;
 const clientOfCognito = '5k2r8v1n3example7q9t0u4w6';
 
 const entra = (issuer: string, claims: Members, misses: Provider['misses']): Provider => ({
   preset: 'entra',
   issuer,
-  keys: `audience: ["api://${application}", ${application}]`,
+  keys: { audience: [`api://${application}`, application] },
   route: reading,
   header: { typ: 'JWT', x5t: 'nOo3ZDrODXEK1jKWhXslHR_KXEg' },
   claims: {
@@ -82,7 +81,7 @@ const providers: Readonly<Record<string, Provider>> = {
   auth0: {
     preset: 'auth0',
     issuer: 'https://acme.eu.auth0.com/',
-    route: 'scopes: [dashboards:read, exports:create]',
+    route: { scopes: ['dashboards:read', 'exports:create'] },
     header: { typ: 'JWT' },
     claims: {
       sub: '4zPxExampleClientId@clients',
@@ -214,8 +213,16 @@ const providers: Readonly<Record<string, Provider>> = {
   google: {
     preset: 'google',
     issuer: 'https://accounts.google.com',
-    route:
-      'rules: [{allow: {clients: ["102938475610293847561"], claims: {email: [reports@acme.iam.gserviceaccount.com]}}}]',
+    route: {
+      rules: [
+        {
+          allow: {
+            clients: ['102938475610293847561'],
+            claims: { email: ['reports@acme.iam.gserviceaccount.com'] },
+          },
+        },
+      ],
+    },
     header: { typ: 'JWT' },
     claims: {
       aud: resource('google'),
@@ -240,8 +247,8 @@ const providers: Readonly<Record<string, Provider>> = {
   cognito: {
     preset: 'cognito',
     issuer: 'https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_EXAMPLE01',
-    keys: `audience: [${clientOfCognito}]`,
-    route: 'scopes: [superset/dashboards:read]',
+    keys: { audience: [clientOfCognito] },
+    route: { scopes: ['superset/dashboards:read'] },
     header: { typ: undefined },
     claims: {
       sub: 'aaaaaaaa-bbbb-4ccc-8ddd-000000000002',
@@ -281,31 +288,19 @@ const providers: Readonly<Record<string, Provider>> = {
   },
 };
 
-const upstream = await startUpstream();
 const issuer = await createFakeIssuer({ algorithm: 'RS256' });
-const lines = Object.entries(providers).map(([name, { preset, keys }]) => {
-  const written = `type: jwt, preset: ${preset}, issuer: "${providers[name]!.issuer}", jwksUri: "${issuer.jwksUri}"`;
-  return `  ${name}: {${written}${keys === undefined ? '' : `, ${keys}`}}`;
+t.teardown(issuer.close);
+const authenticators = Object.entries(providers).map(([name, { preset, issuer: named, keys }]) => {
+  return [name, { type: 'jwt', preset, issuer: named, jwksUri: issuer.jwksUri, ...keys }] as const;
 });
-const routes = Object.entries(providers).map(
-  ([name, { route }]) => `  - {path: /${name}, upstream: up, authenticate: ${name}, ${route}}`,
+const scenario = await startScenario(
+  t,
+  {
+    authenticators: Object.fromEntries(authenticators),
+    routes: Object.entries(providers).map(([name, { route }]) => ({ path: `/${name}`, authenticate: name, ...route })),
+  },
+  { issuer },
 );
-const gateway = await startTestGateway({
-  yaml: `version: 1
-server: {listen: 127.0.0.1:0, publicUrl: https://mcp.example.com}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-${lines.join('\n')}
-upstreams: {up: {url: "${upstream.url}"}}
-routes:
-${routes.join('\n')}
-`,
-});
-const scene: Scene = { gateway, upstream, issuer };
-t.teardown(async () => {
-  await gateway.close();
-  await Promise.all([upstream.close(), issuer.close()]);
-});
 
 /** Only what is given, and times. */
 const nothing = { aud: undefined, sub: undefined, client_id: undefined, scope: undefined, jti: undefined };
@@ -317,18 +312,10 @@ async function send(name: string, claims: Members = {}, header: Members = {}) {
     { ...nothing, ...provider.claims, ...claims },
     { key: issuer.key, header: { ...provider.header, ...header } },
   );
-  return attack(scene, rawRequest([`GET /${name} HTTP/1.1`, host, `Authorization: Bearer ${token}`]));
+  return attack(scenario, rawRequest([`GET /${name} HTTP/1.1`, host, `Authorization: Bearer ${token}`]));
 }
 
-async function refusals(t: Test, reason: string): Promise<number> {
-  const pattern = new RegExp(
-    `^portcullis_authentications_total\\{.*result="refused",reason="${reason}"\\} (\\d+)`,
-    'gm',
-  );
-  const found = [...(await gateway.metrics()).matchAll(pattern)];
-  t.ok(found.length <= Object.keys(providers).length + 1);
-  return found.reduce((sum, [, count]) => sum + Number(count), 0);
-}
+const refusals = (reason: string) => scenario.metric('portcullis_authentications_total', { result: 'refused', reason });
 
 for (const [name, provider] of Object.entries(providers)) {
   t.test(`${name}: its access tokens are understood, and nothing else of it is`, async (t) => {
@@ -343,9 +330,9 @@ for (const [name, provider] of Object.entries(providers)) {
     }
     const http = { method: 'GET', path: `/${name}` };
     for (const [what, claims, reason, header] of provider.misses) {
-      const before = await refusals(t, reason);
+      const before = await refusals(reason);
       assertRefused(t, what, await send(name, claims, header), { status: 401, code: 'invalid_token', http });
-      t.equal(await refusals(t, reason), before + 1, `${what}: ${reason}`);
+      t.equal(await refusals(reason), before + 1, `${what}: ${reason}`);
     }
   });
 }

@@ -6,34 +6,30 @@ import { type ServerResponse, request as sendRequest } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
-import {
-  assertRefused,
-  attack,
-  host,
-  post,
-  request,
-  sceneYaml,
-  startScene,
-  toolCall,
-  withKey,
-} from '../support/attack.ts';
-import { startTestGateway } from '../support/gateway.ts';
+import { assertRefused, attack, host, post, request, withKey } from '../support/attack.ts';
+import { toolCall } from '../support/client.ts';
+import { configure, yamlOf } from '../support/configuration.ts';
 import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
+import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 t.test('a request that does not arrive is 408 with a record; an answer may take its time (D1)', async (t) => {
   const waiting: ServerResponse[] = [];
-  const upstream = await startUpstream({ reply: (_request, response) => void waiting.push(response) });
-  const scene = await startScene(t, { upstream, server: 'limits: {receiveTimeout: 300ms}' });
-  const long = await rawConnection(scene.gateway.port);
+  const scenario = await startScenario(
+    t,
+    { server: { limits: { receiveTimeout: '300ms' } } },
+    { reply: (_request, response) => void waiting.push(response) },
+  );
+  const { port, upstream } = scenario;
+  const long = await rawConnection(port);
   long.write(post(toolCall('list_dashboards')));
   await upstream.received(1);
   const timeout = { status: 408, code: 'request_timeout', closes: true };
   const [body, chunks, head] = await Promise.all([
-    attack(scene, request('POST /api/x', ['Content-Length: 10'], '{')),
-    attack(scene, request('POST /api/x', ['Transfer-Encoding: chunked'], '5\r\nhal')),
-    attack(scene, `GET /api/x HTTP/1.1\r\n${host}\r\nX: `),
+    attack(scenario, request('POST /api/x', ['Content-Length: 10'], '{')),
+    attack(scenario, request('POST /api/x', ['Transfer-Encoding: chunked'], '5\r\nhal')),
+    attack(scenario, `GET /api/x HTTP/1.1\r\n${host}\r\nX: `),
   ]);
   assertRefused(t, 'half a body', body, { ...timeout, http: { method: 'POST', path: '/api/x' } });
   assertRefused(t, 'half a chunk', chunks, { ...timeout, http: { method: 'POST', path: '/api/x' } });
@@ -47,32 +43,32 @@ t.test('a request that does not arrive is 408 with a record; an answer may take 
 t.test(
   'a body that is too large is 413, by its length before it comes, by its chunks as soon as it shows',
   async (t) => {
-    const scene = await startScene(t, { server: 'limits: {bodyBytes: 64KiB}' });
-    const { gateway, upstream } = scene;
+    const scenario = await startScenario(t, { server: { limits: { bodyBytes: '64KiB' } } });
+    const { port, upstream } = scenario;
     const expected = { status: 413, code: 'body_too_large', closes: true, http: { method: 'POST', path: '/api/x' } };
-    const announced = await attack(scene, request('POST /api/x', ['Content-Length: 65537']));
+    const announced = await attack(scenario, request('POST /api/x', ['Content-Length: 65537']));
     assertRefused(t, 'announced', announced, expected);
-    const asked = await attack(scene, request('POST /api/x', ['Content-Length: 65537', 'Expect: 100-continue']));
+    const asked = await attack(scenario, request('POST /api/x', ['Content-Length: 65537', 'Expect: 100-continue']));
     assertRefused(t, 'asked for', asked, expected);
     const chunk = `8000\r\n${'x'.repeat(0x8000)}\r\n`;
     const chunked = await attack(
-      scene,
+      scenario,
       request('POST /api/x', ['Transfer-Encoding: chunked'], `${chunk}${chunk}1\r\nx\r\n`),
     );
     assertRefused(t, 'chunked', chunked, expected);
-    const rpc = await attack(scene, post('x'.repeat(65_537)));
+    const rpc = await attack(scenario, post('x'.repeat(65_537)));
     assertRefused(t, 'on an MCP route', rpc, { ...expected, http: { method: 'POST', path: '/mcp' } });
     const before = upstream.requests.length;
     for (const framing of ['Content-Length: 65536', 'Transfer-Encoding: chunked']) {
       const bytes = framing.startsWith('C') ? 'x'.repeat(65_536) : `${chunk}${chunk}0\r\n\r\n`;
-      const { answers } = await talk(gateway.port, request('POST /api/x', [framing], bytes));
+      const { answers } = await talk(port, request('POST /api/x', [framing], bytes));
       t.match(answers, [{ status: 200 }], `just as much as is allowed: ${framing}`);
     }
     t.same(
       upstream.requests.slice(before).map((each) => each.body.length),
       [65_536, 65_536],
     );
-    const endless = await rawConnection(gateway.port);
+    const endless = await rawConnection(port);
     endless.write(request('POST /api/x', ['Transfer-Encoding: chunked']));
     const pump = setInterval(() => endless.write(chunk), 1);
     const { answers } = await endless.answers();
@@ -83,8 +79,8 @@ t.test(
 );
 
 t.test('what callers make up never becomes a metric series (M1)', async (t) => {
-  const { gateway } = await startScene(t);
-  const series = async () => (await gateway.metrics()).split('\n').filter((line) => line.startsWith('portcullis_'));
+  const scenario = await startScenario(t);
+  const series = async () => (await scenario.metrics()).split('\n').filter((line) => line.startsWith('portcullis_'));
   let serial = 0;
   const made = () => `zq${(serial++).toString(36)}`;
   const kinds = [
@@ -105,7 +101,7 @@ t.test('what callers make up never becomes a metric series (M1)', async (t) => {
   const send = async (rounds: number) => {
     for (let round = 0; round < rounds; round += 1) {
       const bytes = kinds.map((kind) => kind()).join('');
-      const { answers } = await talk(gateway.port, bytes, kinds.length);
+      const { answers } = await talk(scenario.port, bytes, kinds.length);
       if (answers.length !== kinds.length) throw new Error('not all were answered');
     }
   };
@@ -124,28 +120,30 @@ t.test('what callers make up never becomes a metric series (M1)', async (t) => {
   t.strictSame(values('tool'), ['list_dashboards', 'other']);
   t.strictSame(values('outcome'), ['completed', 'refused']);
   t.strictSame(values('authenticator'), ['keys', 'none']);
-  t.strictSame(values('upstream'), ['up']);
+  t.strictSame(values('upstream'), ['superset']);
 });
 
 t.test(
   'connections beyond the limit are closed and counted, and there is room again when one leaves (D1)',
   async (t) => {
-    const { gateway } = await startScene(t, { server: 'limits: {connections: 4}' });
-    const held = await Promise.all(Array.from({ length: 4 }, () => rawConnection(gateway.port)));
+    const scenario = await startScenario(t, { server: { limits: { connections: 4 } } });
+    const { port } = scenario;
+    const held = await Promise.all(Array.from({ length: 4 }, () => rawConnection(port)));
     for (const connection of held) {
       connection.write(request('GET /health'));
       t.match((await connection.answers()).answers, [{ status: 200 }]);
     }
     for (let index = 0; index < 3; index += 1) {
-      const { closed, text } = await talk(gateway.port, request('GET /health'));
+      const { closed, text } = await talk(port, request('GET /health'));
       t.ok(closed);
       t.equal(text, '');
     }
-    t.match(await gateway.metrics(), 'portcullis_requests_total{route="none",outcome="refused",status="overloaded"} 3');
+    const labels = { route: 'none', outcome: 'refused', status: 'overloaded' };
+    t.equal(await scenario.metric('portcullis_requests_total', labels), 3);
     held[0]!.write(request('GET /health'));
     t.match((await held[0]!.answers(2)).answers, [{ status: 200 }, { status: 200 }], 'those inside are served on');
     held[3]!.end();
-    await until(async () => (await talk(gateway.port, request('GET /health'))).answers[0]?.status === 200);
+    await until(async () => (await talk(port, request('GET /health'))).answers[0]?.status === 200);
     for (const connection of held) connection.end();
   },
 );
@@ -161,8 +159,7 @@ interface Child {
 async function startChild(t: Test, upstreamUrl: string, descriptors: number): Promise<Child> {
   const directory = t.testdir({});
   const file = join(directory, 'gateway.yaml');
-  const audit = 'audit: {sinks: [{type: file, path: audit.jsonl, fsync: never}]}';
-  await writeFile(file, sceneYaml(upstreamUrl, 'http://127.0.0.1:9', { audit }));
+  await writeFile(file, yamlOf(configure({ upstreamUrl, issuer: 'http://127.0.0.1:9' })));
   const planted = `process.on('SIGUSR2', () => { setImmediate(() => { throw new Error('planted') }); Promise.reject(new Error('planted too')) })`;
   const command = `ulimit -n ${descriptors}; exec "$0" --import "$1" src/main.ts serve -c "$2"`;
   const child = spawn(
@@ -252,24 +249,17 @@ t.test('out of descriptors, and after errors that nobody foresaw, the process se
 });
 
 t.test('a reload changes the limits of the running listener', async (t) => {
-  const upstream = await startUpstream();
-  const yaml = sceneYaml(upstream.url, 'http://127.0.0.1:9');
-  const gateway = await startTestGateway({ yaml });
-  t.teardown(async () => {
-    await gateway.close();
-    await upstream.close();
-  });
+  const scenario = await startScenario(t);
+  const { port } = scenario;
   const long = request(`GET /api/${'a'.repeat(200)}`);
-  t.match((await talk(gateway.port, long)).answers, [{ status: 200 }]);
-  await gateway.reload(
-    yaml.replace('publicUrl:', 'limits: {urlBytes: 100B, bodyBytes: 10B, connections: 1}\n  publicUrl:'),
-  );
-  t.match((await talk(gateway.port, long)).answers, [{ status: 414 }]);
+  t.match((await talk(port, long)).answers, [{ status: 200 }]);
+  await scenario.reload({ server: { limits: { urlBytes: '100B', bodyBytes: '10B', connections: 1 } } });
+  t.match((await talk(port, long)).answers, [{ status: 414 }]);
   const body = request('POST /api/x', ['Content-Length: 11'], 'x'.repeat(11));
-  t.match((await talk(gateway.port, body)).answers, [{ status: 413 }]);
-  const first = await rawConnection(gateway.port);
+  t.match((await talk(port, body)).answers, [{ status: 413 }]);
+  const first = await rawConnection(port);
   first.write(request('GET /health'));
   await first.answers();
-  t.equal((await talk(gateway.port, request('GET /health'))).text, '', 'the second connection');
+  t.equal((await talk(port, request('GET /health'))).text, '', 'the second connection');
   first.end();
 });

@@ -1,67 +1,79 @@
 // Tokens exchanged at their issuer for the upstream's: what is asked and kept, who has nothing to exchange, and an endpoint that fails in every way.
 import { generateKeyPairSync } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { jwtVerify } from 'jose';
 import t, { type Test } from 'tap';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
-import { type Attack, apiKey, assertRefused, attack, host, keyEntry, request, type Scene } from '../support/attack.ts';
-import { createTestCertificates } from '../support/certificates.ts';
-import { createClient } from '../support/client.ts';
+import { type Attack, assertRefused, attack, host, request } from '../support/attack.ts';
+import { apiKey, type Configuration } from '../support/configuration.ts';
 import { createDpopKey } from '../support/dpop.ts';
-import { startTestGateway } from '../support/gateway.ts';
 import { formOf, startIntrospection } from '../support/introspection.ts';
-import { createFakeIssuer } from '../support/issuer.ts';
 import { talk } from '../support/raw-http.ts';
+import { startScenario } from '../support/scenario.ts';
 import { startTokenEndpoint, type TokenEndpointFault } from '../support/token-endpoint.ts';
 import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 const clock = { now: Date.now() };
 const upstream = await startUpstream();
-const issuer = await createFakeIssuer();
+t.teardown(upstream.close);
 const endpoint = await startTokenEndpoint();
 const partner = await startIntrospection();
 const partnerEndpoint = await startTokenEndpoint();
+t.teardown(() => Promise.all([endpoint.close(), partner.close(), partnerEndpoint.close()]));
 const clientKey = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const aud = 'https://mcp.example.com/api';
-
-const exchange = (more = 'audience: superset, scopes: [charts, "sql:run"]', at = endpoint.endpoint) =>
-  `{authenticator: corp, endpoint: "${at}", clientId: "portcullis:1", clientSecret: s3cr%t, ${more}}`;
-const yaml = (of = exchange()) => `version: 1
-server: {listen: 127.0.0.1:0, publicUrl: https://mcp.example.com}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  corp: {type: jwt, issuer: "${issuer.issuer}"}
-  partner: {type: introspection, endpoint: "${partner.endpoint}", issuer: https://partner.example/, clientId: p, clientSecret: q}
-  keys: {type: apiKey, keys: [${keyEntry('k1', apiKey)}]}
-upstreams:
-  up: {url: "${upstream.url}", identity: {exchange: ${of}}}
-  other:
-    url: "${upstream.url}"
-    identity:
-      exchange:
-        authenticator: partner
-        endpoint: "${partnerEndpoint.endpoint}"
-        clientId: gateway
-        clientKeyFile: client.pem
-        clientKeyId: key-1
-        resource: https://superset.example/
-routes:
-  - {path: /api, upstream: up, authenticate: {anyOf: [corp, partner, keys]}}
-  - {path: /mcp, resource: "${aud}", upstream: up, authenticate: corp, mcp: {rules: [{allow: {tools: ["*"]}}]}}
-  - {path: /partner, resource: "${aud}", upstream: other, authenticate: partner}
-`;
-const gateway = await startTestGateway({
-  yaml: yaml(),
-  files: { 'client.pem': clientKey.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() },
-  now: () => clock.now,
-  logToFile: true,
-});
-const scene: Scene = { gateway, upstream, issuer };
-t.teardown(async () => {
-  await gateway.close();
-  await Promise.all([upstream, issuer, endpoint, partner, partnerEndpoint].map((each) => each.close()));
-});
+const exchange = {
+  authenticator: 'corp',
+  endpoint: endpoint.endpoint,
+  clientId: 'portcullis:1',
+  clientSecret: 's3cr%t',
+  audience: 'superset',
+  scopes: ['charts', 'sql:run'],
+};
+const scenario = await startScenario(
+  t,
+  {
+    authenticators: {
+      partner: {
+        type: 'introspection',
+        endpoint: partner.endpoint,
+        issuer: 'https://partner.example/',
+        clientId: 'p',
+        clientSecret: 'q',
+      },
+    },
+    upstreams: {
+      superset: { identity: { exchange } },
+      other: {
+        url: upstream.url,
+        identity: {
+          exchange: {
+            authenticator: 'partner',
+            endpoint: partnerEndpoint.endpoint,
+            clientId: 'gateway',
+            clientKeyFile: 'client.pem',
+            clientKeyId: 'key-1',
+            resource: 'https://superset.example/',
+          },
+        },
+      },
+    },
+    routes: [
+      { path: '/api', authenticate: { anyOf: ['corp', 'partner', 'keys'] } },
+      { path: '/mcp', resource: aud, mcp: { rules: [{ allow: { tools: ['*'] } }] } },
+      { path: '/partner', resource: aud, upstream: 'other', authenticate: 'partner' },
+    ],
+  },
+  {
+    upstream,
+    files: { 'client.pem': clientKey.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() },
+    now: () => clock.now,
+    logToFile: true,
+  },
+);
+const { issuer, log } = scenario;
+const reloadWith = (changed: Configuration) =>
+  scenario.reload({ upstreams: { superset: { identity: { exchange: changed } } } });
 t.beforeEach(() => {
   endpoint.answer = {};
   endpoint.error = undefined;
@@ -70,17 +82,13 @@ t.beforeEach(() => {
 });
 
 const http = { method: 'GET', path: '/api' };
-const newToken = (claims: object = {}) => issuer.token({ aud, ...claims }, { now: clock.now });
+const newToken = (claims: object = {}) => scenario.token({ aud, ...claims });
 const bytesOf = (token: string, path = '/api') => request(`GET ${path}`, [host, `Authorization: Bearer ${token}`]);
-const send = (token: string, path?: string) => attack(scene, bytesOf(token, path));
+const send = (token: string, path?: string) => attack(scenario, bytesOf(token, path));
 const given = ({ forwarded }: Attack) => forwarded.flatMap((each) => each.header('authorization'));
-const log = () => readFile(`${gateway.directory}/gateway.log`, 'utf8');
 
-async function counted(outcome: string, name = 'up'): Promise<number> {
-  const start = `portcullis_token_exchanges_total{upstream="${name}",outcome="${outcome}"}`;
-  const line = (await gateway.metrics()).split('\n').find((each) => each.startsWith(start));
-  return Number(line?.slice(start.length) ?? 0);
-}
+const counted = (outcome: string, name = 'superset') =>
+  scenario.metric('portcullis_token_exchanges_total', { upstream: name, outcome });
 
 async function passes(t: Test, name: string, token: string, path?: string): Promise<string> {
   const result = await send(token, path);
@@ -148,8 +156,11 @@ t.test('requests with one token at one time ask once, and others have their own'
   const release = endpoint.hold();
   const token = await newToken();
   const before = endpoint.questions.length;
-  const sent = Array.from({ length: 6 }, async () => (await talk(gateway.port, bytesOf(token))).answers.at(-1)!.status);
-  await until(async () => (await gateway.status()).openRequests === 6);
+  const sent = Array.from(
+    { length: 6 },
+    async () => (await talk(scenario.port, bytesOf(token))).answers.at(-1)!.status,
+  );
+  await until(async () => (await scenario.status()).openRequests === 6);
   release();
   t.same(new Set(await Promise.all(sent)), new Set([200]));
   t.equal(endpoint.questions.length, before + 1);
@@ -166,7 +177,7 @@ t.test('whoever has no token of that issuer has nothing to exchange', async (t) 
     assertRefused(t, credential, result, { status: 403, code: 'denied', http });
     t.match(result.record.detail, { identity: { missing: 'token' } });
   }
-  const keyed = await attack(scene, request('GET /api', [host, `X-API-Key: ${apiKey}`]));
+  const keyed = await attack(scenario, request('GET /api', [host, `X-API-Key: ${apiKey}`]));
   assertRefused(t, 'a key in its own header', keyed, { status: 403, code: 'denied', http });
   t.equal(endpoint.questions.length, before);
 });
@@ -196,7 +207,7 @@ t.test('a DPoP-bound token is exchanged once its proof is good, and the proof go
   const token = await newToken(key.binding);
   const ask = async (htm: string) => {
     const proof = await key.proof({ token, method: htm, url: aud, now: clock.now });
-    return attack(scene, request('GET /api', [host, `Authorization: DPoP ${token}`, `DPoP: ${proof}`]));
+    return attack(scenario, request('GET /api', [host, `Authorization: DPoP ${token}`, `DPoP: ${proof}`]));
   };
   const before = endpoint.questions.length;
   t.equal((await ask('POST')).answer.status, 401);
@@ -263,7 +274,7 @@ t.test('an issuer that fails: 503, nothing forwarded, and what is kept goes on',
     const token = await newToken();
     await fails(t, fault, token, outcome);
     await passes(t, `${fault}: a token that is known`, known);
-    t.equal((await fetch(`http://127.0.0.1:${gateway.adminPort}/readyz`)).status, 200, `${fault}: ready`);
+    t.equal((await scenario.readiness()).status, 200, `${fault}: ready`);
     const reached = [endpoint.connections(), endpoint.questions.length];
     endpoint.fault = undefined;
     if (outage) {
@@ -337,59 +348,42 @@ t.test('an endpoint whose certificate nobody vouches for gets no token', async (
   const untrusted = await startTokenEndpoint({ tls: { cert: server.certificatePem, key: server.keyPem } });
   t.teardown(untrusted.close);
   const { port } = new URL(untrusted.endpoint);
-  await gateway.reload(yaml(exchange('audience: superset', `https://localhost:${port}/token`)));
+  await reloadWith({ endpoint: `https://localhost:${port}/token` });
   await fails(t, 'untrusted', await newToken(), 'connection');
   t.equal(untrusted.questions.length, 0);
-  await gateway.reload(yaml());
+  await scenario.reload();
 });
 
 t.test('a reload keeps what was exchanged, unless it changes the exchange', async (t) => {
   const token = await newToken();
   const first = await passes(t, 'before', token);
-  await gateway.reload(`${yaml()}# changed\n`);
+  await scenario.reload({ server: { drainTimeout: '31s' } });
   t.equal(await passes(t, 'after', token), first);
-  await gateway.reload(yaml(exchange('audience: elsewhere')));
+  await reloadWith({ audience: 'elsewhere' });
   t.not(await passes(t, 'another audience', token), first);
   t.equal(formOf(endpoint.questions.at(-1)!).get('audience'), 'elsewhere');
-  await gateway.reload(yaml());
+  await scenario.reload();
 });
 
 t.test('a certificate alone has nothing to exchange either', async (t) => {
-  const certificates = await createTestCertificates();
-  const own = await startTestGateway({
-    files: certificates.files,
-    yaml: `version: 1
-server:
-  listen: 127.0.0.1:0
-  publicUrl: https://mcp.example.com
-  tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: optional, clientCaFile: clients-ca.crt}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  corp: {type: jwt, issuer: "${issuer.issuer}"}
-  workloads: {type: mtls, allow: [{commonName: client-ai-agent-1, clientId: ai_agent_prod}]}
-upstreams: {up: {url: "${upstream.url}", identity: {exchange: ${exchange()}}}}
-routes: [{path: /api, upstream: up, authenticate: {anyOf: [corp, workloads]}}]
-`,
-  });
-  const client = createClient({
-    port: own.port,
-    ca: certificates.authority.certificatePem,
-    certificate: certificates.agent,
-  });
-  t.teardown(async () => {
-    client.close();
-    await own.close();
-  });
+  const own = await startScenario(
+    t,
+    {
+      upstreams: { superset: { identity: { exchange } } },
+      routes: [{ path: '/api', authenticate: { anyOf: ['corp', 'workloads'] } }],
+    },
+    { tls: true, upstream, issuer },
+  );
+  const client = own.connect({ certificate: own.certificates!.agent });
   const before = [endpoint.questions.length, upstream.requests.length];
   t.equal((await client.send({ path: '/api' })).status, 403);
   t.same([endpoint.questions.length, upstream.requests.length], before);
-  const authorization = `Bearer ${await issuer.token({ aud })}`;
-  t.equal((await client.send({ path: '/api', headers: { authorization } })).status, 200);
+  t.equal((await client.send({ path: '/api', headers: await own.bearer() })).status, 200);
   t.match(upstream.requests.at(-1)!.header('authorization'), [/^Bearer issued-\d+$/]);
 });
 
 t.test('no token and no secret is in records, metrics or the log', async (t) => {
-  const everything = JSON.stringify(await gateway.records()) + (await gateway.metrics()) + (await log());
+  const everything = JSON.stringify(await scenario.records()) + (await scenario.metrics()) + (await log());
   for (const secret of ['issued-', 's3cr', 'eyJ', 'opaque-', 'PRIVATE KEY']) t.notMatch(everything, secret, secret);
   t.match(everything, 'a token could not be exchanged');
 });

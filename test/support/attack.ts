@@ -1,91 +1,13 @@
-// A gateway with every kind of route, its upstream and its issuer, and what must be true of an attack that was refused.
-import { createHash } from 'node:crypto';
+// Requests of an attacker, byte by byte, and what must be true of one that was refused.
 import type { Test } from 'tap';
-import type { Schedule } from '../../src/authn/token/jwks.ts';
-import { type AuditRecord, startTestGateway, type TestGateway } from './gateway.ts';
-import { createFakeIssuer, type FakeIssuer } from './issuer.ts';
+import { apiKey } from './configuration.ts';
+import type { AuditRecord } from './gateway.ts';
 import { type RawAnswer, type RawConversation, rawRequest, talk } from './raw-http.ts';
-import { type RecordedRequest, startUpstream, type TestUpstream } from './upstream.ts';
+import type { Scenario } from './scenario.ts';
+import type { RecordedRequest } from './upstream.ts';
 
-/** A key of the reporting tool, with `dashboards:read`. */
-export const apiKey = `sk_${'k'.repeat(43)}`;
 export const withKey = `Authorization: Bearer ${apiKey}`;
 export const host = 'Host: mcp.example.com';
-
-export interface Scene {
-  readonly gateway: TestGateway;
-  readonly upstream: TestUpstream;
-  readonly issuer: FakeIssuer;
-}
-
-export interface SceneOptions {
-  /** Laid over the defaults; `up` is the upstream's URL. */
-  readonly upstream?: TestUpstream;
-  readonly issuer?: FakeIssuer;
-  /** More members of `server`, as YAML flow. */
-  readonly server?: string;
-  readonly upstreamOptions?: string;
-  readonly audit?: string;
-  readonly now?: () => number;
-  readonly schedule?: Schedule;
-  readonly keySet?: string;
-  readonly mcp?: string;
-  /** Rules of the MCP route behind the one for `list_dashboards`, as YAML flow. */
-  readonly rules?: string;
-}
-
-export function keyEntry(id: string, key: string, more = ''): string {
-  const hash = createHash('sha256').update(key).digest('hex');
-  return `{id: ${id}, hash: "sha256:${hash}", clientId: reporting_tool, scopes: [dashboards:read], expires: 2099-01-01${more}}`;
-}
-
-/** The YAML of the scene. Paths: /mcp (token or key), /api/* (token or key), /open/* (nothing) and /health (answered by the gateway). */
-export function sceneYaml(upstreamUrl: string, issuer: string, options: SceneOptions = {}): string {
-  return `version: 1
-server:
-  listen: 127.0.0.1:0
-  publicUrl: https://mcp.example.com
-  allowedHosts: [alias.example.com]
-  allowedOrigins: ["https://app.example.com"]
-  ${options.server ?? ''}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  corp:
-    type: jwt
-    issuer: ${issuer}
-    audience: ["https://mcp.example.com/mcp", "https://mcp.example.com/api"]
-    ${options.keySet ?? ''}
-  keys: {type: apiKey, keys: [${keyEntry('k1', apiKey)}]}
-upstreams: {up: {url: "${upstreamUrl}"${options.upstreamOptions ?? ''}}}
-routes:
-  - path: /mcp
-    upstream: up
-    authenticate: {anyOf: [corp, keys]}
-    mcp:
-      ${options.mcp ?? ''}
-      rules: [{allow: {tools: [list_dashboards]}, require: {scopes: [dashboards:read]}}${options.rules === undefined ? '' : `, ${options.rules}`}]
-  - {path: /api/*, upstream: up, authenticate: {anyOf: [corp, keys]}, scopes: [dashboards:read]}
-  - {path: /open/*, upstream: up, authenticate: none}
-  - {path: /health, authenticate: none, respond: {json: {status: healthy}}}
-${options.audit ?? ''}`;
-}
-
-/** Starts all three and closes them with the test. */
-export async function startScene(t: Test, options: SceneOptions = {}): Promise<Scene> {
-  const upstream = options.upstream ?? (await startUpstream());
-  const issuer = options.issuer ?? (await createFakeIssuer());
-  const gateway = await startTestGateway({
-    yaml: sceneYaml(upstream.url, issuer.issuer, options),
-    ...(options.now !== undefined && { now: options.now }),
-    ...(options.schedule !== undefined && { schedule: options.schedule }),
-  });
-  t.teardown(async () => {
-    await gateway.close();
-    await upstream.close();
-    await issuer.close();
-  });
-  return { gateway, upstream, issuer };
-}
 
 /** A request from its first line and headers; Host and the key are added unless `headers` has a Host. */
 export function request(line: string, headers: readonly string[] = [], body = ''): string {
@@ -103,9 +25,8 @@ export function post(message: unknown, headers: readonly string[] = [host, withK
   );
 }
 
-export function toolCall(name: string, args: unknown = {}): unknown {
-  return { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: args } };
-}
+/** What an attack is made on. */
+export type Target = Pick<Scenario, 'port' | 'records' | 'record' | 'upstream'>;
 
 export interface Attack {
   readonly conversation: RawConversation;
@@ -119,20 +40,28 @@ export interface Attack {
 }
 
 /** Sends bytes on a connection of their own and gathers what came of it. Several at once only where at most one has no request id. */
-export async function attack({ gateway, upstream }: Scene, bytes: string | Buffer): Promise<Attack> {
-  const before = (await gateway.records()).at(-1)?.seq ?? 0;
+export async function attack(target: Target, bytes: string | Buffer): Promise<Attack> {
+  const { upstream } = target;
+  const before = (await target.records()).at(-1)?.seq ?? 0;
   const seen = upstream.requests.length;
-  const conversation = await talk(gateway.port, bytes);
+  const conversation = await talk(target.port, bytes);
   const answer = conversation.answers.find(({ status }) => status >= 200);
   if (answer === undefined) throw new Error(`no answer: ${JSON.stringify(conversation.text)}`);
   const id = answer.headers['x-request-id'];
-  const record = await gateway.record(
+  const record = await target.record(
     ({ stage, seq, ...each }) =>
       stage === 'completed' &&
       seq > before &&
       (id === undefined ? each.outcome === 'refused' && each.route === undefined : each.id === id),
   );
   return { conversation, answer, code: codeOf(answer), forwarded: upstream.requests.slice(seen), record };
+}
+
+/** It was let in: forwarded once, and without the caller's credential. */
+export function assertForwarded(t: Test, name: string, { answer, forwarded }: Attack): void {
+  t.equal(answer.status, 200, name);
+  t.equal(forwarded.length, 1, `${name}: forwarded once`);
+  t.same(forwarded[0]?.header('authorization'), [], `${name}: the credential goes no further`);
 }
 
 /** The stable code of an answer, from problem+json or from a JSON-RPC error. */

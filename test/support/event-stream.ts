@@ -7,6 +7,8 @@ import { publicHost } from './client.ts';
 
 export interface HeldStream {
   readonly response: IncomingMessage;
+  /** The `x-request-id`, which is the id of the audit records. */
+  readonly id: string;
   /** All that came so far. */
   text(): string;
   /** Waits until it came; fails after five seconds. */
@@ -72,6 +74,7 @@ export async function holdStream(options: HeldStreamOptions): Promise<HeldStream
   }
   return {
     response,
+    id: String(response.headers['x-request-id'] ?? ''),
     text: () => text,
     saw: (what) => until(() => text.includes(what), `never saw ${JSON.stringify(what)}`),
     async ended() {
