@@ -7,7 +7,7 @@ import { createEventEncoder } from './encode.ts';
 import type { AuditEvent, AuditLog, Urgency } from './event.ts';
 import type { FileCalls } from './file/append-file.ts';
 import type { AuditConfig } from './schema.ts';
-import { createSink, type Sink } from './sink.ts';
+import { createSink, type Sink, unavailable } from './sink.ts';
 import type { LogEvent, SinkTarget } from './sink-type.ts';
 import { type SinkConfig, sinkTypeOf } from './sink-types.ts';
 
@@ -36,8 +36,8 @@ export interface PreparedSinks {
 
 export interface ReconfigurableAuditLog extends AuditLog {
   /**
-   * Opens what another configuration needs beside the sinks in use, which stay as they are. Throws an error that names the key when a required
-   * sink cannot be opened, or when `signal` is aborted; then nothing is left open.
+   * Opens what a configuration needs beside the sinks in use, which stay as they are. Throws an error that names the key when a required sink
+   * cannot be opened, or when `signal` is aborted; then nothing is left open. A sink with `required: false` is tried again in the background.
    */
   prepare(config: AuditConfig, signal?: AbortSignal): Promise<PreparedSinks>;
   /** Why a required sink takes no records, with its key; undefined while all of them do. */
@@ -68,24 +68,18 @@ interface State {
   readonly onFailure: AuditConfig['onFailure'];
 }
 
-/**
- * Opens every sink. Throws an error that names the key when a required one cannot be opened, or when `signal` is aborted; one with
- * `required: false` is tried again in the background.
- */
-export async function createAuditLog(
-  config: AuditConfig,
-  runtime: AuditRuntime,
-  signal?: AbortSignal,
-): Promise<ReconfigurableAuditLog> {
+/** Creates the log, which refuses every record until the sinks of a configuration are committed. */
+export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
   const { instance, log, now } = runtime;
   const encode = createEventEncoder(instance);
-  let state = stateOf([], config.onFailure);
+  let state = stateOf([], 'refuse');
   /** Sinks that are gone from the configuration, by their key, until they are closed. */
   const closing = new Map<string, Promise<void>>();
   let closed = false;
 
   function write(event: AuditEvent, urgency: Urgency = 'now'): Promise<void> {
-    const { required, optional, onFailure } = state;
+    const { mounted, required, optional, onFailure } = state;
+    if (mounted.length === 0) return Promise.reject(unavailable(new Error('no sink is open')));
     let body: string;
     try {
       body = encode(event);
@@ -178,11 +172,10 @@ export async function createAuditLog(
     return createSink({ type, writer, timeoutMs, tickMs: runtime.tickMs ?? 1000, observe: runtime.observe });
   }
 
-  (await prepare(config, signal)).commit();
   return {
     write,
     prepare,
-    healthy: () => state.required.every((sink) => sink.healthy()),
+    healthy: () => state.mounted.length > 0 && state.required.every((sink) => sink.healthy()),
     problem() {
       const failed = state.mounted.find(({ required, sink }) => required && !sink.healthy());
       return failed && `${failed.at}: ${failed.sink.problem()}`;

@@ -230,7 +230,7 @@ function openBatch(timeoutMs: number, expire: (late: Batch) => void): Batch {
 }
 
 /** For the callers of lines that were not written. */
-function unavailable(cause: unknown): GatewayError {
+export function unavailable(cause: unknown): GatewayError {
   return new GatewayError(
     'audit_unavailable',
     'The request could not be recorded, so it was not carried out. Try again later.',

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { formatProblem, loadConfig } from '../config/load.ts';
 import { watchFiles } from '../config/watch.ts';
-import { type Gateway, type ReloadOptions, startGateway } from '../gateway/gateway.ts';
+import { type Gateway, startGateway } from '../gateway/gateway.ts';
+import type { ReloadOptions } from '../gateway/reload.ts';
 import { createLog, type Log } from '../log.ts';
 
 const quietMs = 1000;

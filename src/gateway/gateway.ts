@@ -1,26 +1,31 @@
 // The running gateway: both listeners around `takeRequest`, replacement of the snapshot while it runs, drain and stop.
 import { randomUUID } from 'node:crypto';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { createAuditLog } from '../audit/audit-log.ts';
-import type { AuditEvent } from '../audit/event.ts';
-import { closeAuthenticators, startAuthenticators } from '../authn/registry.ts';
+import { createAuditLog, type ReconfigurableAuditLog } from '../audit/audit-log.ts';
 import { createProofMemory } from '../authn/token/dpop.ts';
 import type { Schedule } from '../authn/token/jwks.ts';
-import { apiKeyExpiries, certificateExpiries, revocationListExpiries } from '../config/expiries.ts';
-import type { LoadedConfig, LoadOptions } from '../config/load.ts';
+import type { LoadedConfig } from '../config/load.ts';
 import { createAdmin } from '../http/admin.ts';
 import { drain } from '../http/drain.ts';
-import { connectionCeiling, createPeerCertificateReader, prepareListener } from '../http/listener.ts';
+import { connectionCeiling, createPeerCertificateReader } from '../http/listener.ts';
 import type { Log } from '../log.ts';
-import { createMetrics } from '../metrics/metrics.ts';
+import { createMetrics, type Metrics } from '../metrics/metrics.ts';
+import { listenOn } from './listen.ts';
 import { openPublicListener } from './public-server.ts';
+import {
+  type Configuration,
+  closeSnapshot,
+  createReloader,
+  type Load,
+  prepareConfiguration,
+  unlessAborted,
+} from './reload.ts';
 import { streamTickMs, sweepStreams } from './request/streams.ts';
-import { createRevocationFeed } from './revocation-watcher.ts';
+import { createRevocationFeed, type RevocationFeed } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
-import { compileSnapshot } from './snapshot.ts';
 import { createUpstreamProbes, type UpstreamProbes } from './upstream-probes.ts';
-import { closeUpstreams } from './upstream-set.ts';
 
 export interface GatewayOptions {
   readonly loaded: LoadedConfig;
@@ -34,61 +39,86 @@ export interface GatewayOptions {
   readonly streamTickMs?: number;
   /** How often the revocation file is looked at; by default what keeps the promise made about it. */
   readonly revocationPollMs?: number;
+  /** Ends the start, which then throws. */
+  readonly signal?: AbortSignal;
 }
 
-/** What a reload depends on besides the files. */
-export type ReloadOptions = Pick<LoadOptions, 'revocationsInForce'>;
-
 export interface Gateway {
-  /** What is really listened on, ports included. */
+  /** What is really listened on, ports included; of a unix socket `unix:` and its path, and port 0. */
   readonly publicAddress: AddressInfo;
   readonly adminAddress: AddressInfo;
-  /** Replaces the snapshot by what `load` yields. A failure leaves the old one in force and is recorded; it is never thrown. */
-  reload(load: (options: ReloadOptions) => Promise<LoadedConfig>): Promise<void>;
+  /** Replaces the configuration by what `load` yields. A failure leaves the old one in force and is recorded; it is never thrown. */
+  reload(load: Load): Promise<void>;
   /** Not ready at once, serves on with `Connection: close`, then stops; open streams end when `drainTimeout` has passed. */
   drain(): Promise<void>;
-  /** Stops at once: connections are cut, their records are written. */
+  /** Stops at once, also while it drains: connections are cut, their records are written. */
   close(): Promise<void>;
 }
 
 /** How long a draining gateway goes on accepting connections that were on their way when it was told to stop. */
 const lameDuckMs = 5000;
 
-/** Opens the audit log, compiles the snapshot and listens. Throws an Error that says in one line what cannot be used. */
+/** Closes one part of the gateway. */
+type Closer = () => void | Promise<void>;
+
+/**
+ * Brings the configuration into force and listens. Throws an Error that says in one line what cannot be used, with its key; then all that was opened
+ * is closed again.
+ */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { log } = options;
+  const opened: Closer[] = [];
+  try {
+    return await start(options, opened);
+  } catch (cause) {
+    await closeAll(opened).catch((error: unknown) => options.log.error({ err: error }, 'a part was not closed'));
+    throw cause;
+  }
+}
+
+async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway> {
+  const { loaded, log, signal } = options;
   const now = options.now ?? Date.now;
   const metrics = createMetrics(options.version);
-  let loaded = options.loaded;
-  let revocationLists = revocationListExpiries(loaded);
-  const authnRuntime = {
-    proofMemory: createProofMemory(),
-    log,
-    now,
-    observe: metrics,
-    schedule: options.schedule,
-  };
-  const audit = await createAuditLog(loaded.config.audit, {
+  let current: Configuration | undefined;
+  const policy = () => (current?.loaded ?? loaded).hash;
+  const audit = createAuditLog({
     instance: randomUUID(),
-    policy: () => loaded.hash,
+    policy,
     log,
     now,
     observe: { written: metrics.auditWritten, failed: metrics.auditFailed },
   });
-  const recordChange = (detail: Readonly<Record<string, unknown>>): void => {
-    audit
-      .write(configEvent(loaded.hash, detail, now()))
-      .catch((cause: unknown) => log.error({ err: cause, detail }, 'a change could not be recorded'));
-  };
-  const revocations = createRevocationFeed(loaded.revocations, {
+  opened.push(audit.close);
+  const write = (detail: Readonly<Record<string, unknown>>) =>
+    audit.write({ id: randomUUID(), time: now(), stage: 'config', detail, policy: policy() });
+  const record = (detail: Readonly<Record<string, unknown>>) =>
+    write(detail).catch((cause: unknown) =>
+      log.error({ err: cause, detail }, 'the record of a change is owed until the audit log works again'),
+    );
+  const revocations = createRevocationFeed(undefined, {
     log,
     observe: metrics,
     intervalMs: options.revocationPollMs,
-    record: recordChange,
+    record,
   });
-  const probes = createUpstreamProbes({ log, record: recordChange });
+  const probes = createUpstreamProbes({ log, record });
+  opened.push(revocations.close, probes.close);
+  const configurations = {
+    log,
+    audit,
+    revocations,
+    probes,
+    snapshots: { proofMemory: createProofMemory(), log, now, observe: metrics, schedule: options.schedule },
+    install(next: Configuration) {
+      current = next;
+      runtime.snapshot = next.snapshot;
+      metrics.configurationLoaded(next.loaded.hash);
+    },
+  };
+  const first = await prepareConfiguration(loaded, undefined, configurations, signal);
+  opened.push(() => (current === undefined ? first.dispose() : closeSnapshot(current.snapshot)));
   const runtime: Runtime = {
-    snapshot: compileSnapshot(loaded, authnRuntime, undefined),
+    snapshot: first.snapshot,
     draining: false,
     now,
     log,
@@ -100,22 +130,108 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     streams: new Set(),
     leftBehind: new Set(),
   };
-  startAuthenticators(runtime.snapshot.authenticators);
+  let standing = false;
+  const parts = { audit, metrics, probes, revocations, runtime, version: options.version };
+  const admin = openAdmin(parts, { configuration: () => current ?? first, standing: () => standing });
+  opened.push(() => admin.close());
   const { app, server } = await openPublicListener(runtime, loaded);
-  const admin = createAdmin({
+  opened.push(() => closePublic(app, server, runtime));
+  const adminAddress = await unlessAborted(listenOn(admin, loaded.config.admin.listen, 'admin.listen'), signal);
+  const publicAddress = await unlessAborted(listenOn(app, loaded.config.server.listen, 'server.listen'), signal);
+  server.on('error', (error) => log.error({ err: error }, 'the public listener reported an error'));
+  tellOfFewDescriptors(loaded, log);
+  first.commit(server);
+  const sweeping = setInterval(() => sweepStreams(runtime), options.streamTickMs ?? streamTickMs).unref();
+  opened.push(() => clearInterval(sweeping));
+  const started = write({ event: 'started', version: options.version, revocation: revocations.state() });
+  await unlessAborted(started, signal).catch((cause: unknown) => {
+    throw new Error(audit.problem() ?? `audit: ${messageOf(cause)}`, { cause });
+  });
+  standing = true;
+
+  const stopping = new AbortController();
+  const { reload, settled } = createReloader({
+    ...configurations,
+    listener: server,
+    current: () => current ?? first,
+    signal: stopping.signal,
+    observe: metrics,
+    record,
+  });
+  let stopped: Promise<void> | undefined;
+  const close = () => {
+    stopping.abort();
+    stopped ??= settled().then(() => closeAll(opened));
+    return stopped;
+  };
+  return {
+    publicAddress,
+    adminAddress,
+    reload,
+    async drain() {
+      runtime.draining = true;
+      await drain(server, {
+        drainTimeoutMs: (current ?? first).loaded.config.server.drainTimeout,
+        lameDuckMs,
+        openRequests: () => runtime.open.size + runtime.leftBehind.size,
+        signal: stopping.signal,
+      });
+      await close();
+    },
+    close,
+  };
+}
+
+/** The last opened first. Throws the first failure once all are closed. */
+async function closeAll(opened: Closer[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const close of opened.splice(0).reverse()) {
+    try {
+      await close();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+/** Cuts every connection, and waits until their requests have ended and are recorded. */
+async function closePublic(app: FastifyInstance, server: Server, runtime: Runtime): Promise<void> {
+  server.closeAllConnections();
+  await app.close();
+  while (runtime.open.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  for (const giveUp of runtime.leftBehind) giveUp();
+}
+
+interface AdminParts {
+  readonly audit: ReconfigurableAuditLog;
+  readonly metrics: Metrics;
+  readonly probes: UpstreamProbes;
+  readonly revocations: RevocationFeed;
+  readonly runtime: Runtime;
+  readonly version: string;
+}
+
+interface AdminState {
+  readonly configuration: () => Configuration;
+  /** False until the start is over. */
+  readonly standing: () => boolean;
+}
+
+function openAdmin(parts: AdminParts, state: AdminState): FastifyInstance {
+  const { audit, metrics, probes, revocations, runtime, version } = parts;
+  return createAdmin({
     metricsContentType: metrics.contentType,
     scrape: () =>
       metrics.scrape({
+        ...state.configuration().expiries,
         keySets: [...runtime.snapshot.authenticators.keySets.values()],
-        certificates: certificateExpiries(loaded),
-        revocationLists,
-        apiKeys: apiKeyExpiries(loaded),
         probes: probes.states(),
       }),
-    notReady: () => reasonsNotReady(runtime, probes),
+    notReady: () => [...(state.standing() ? [] : ['starting']), ...reasonsNotReady(runtime, probes)],
     status: () => ({
-      version: options.version,
-      policy: loaded.hash,
+      version,
+      policy: state.configuration().loaded.hash,
       draining: runtime.draining,
       openRequests: runtime.open.size,
       auditHealthy: audit.healthy(),
@@ -123,89 +239,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     }),
     publishedKeys: () => runtime.snapshot.publishedKeys,
   });
-  await listen(admin, loaded.config.admin.listen);
-  await listen(app, loaded.config.server.listen);
-  tellOfFewDescriptors(loaded, log);
-  metrics.configurationLoaded(loaded.hash);
-  const started = { event: 'started', version: options.version, revocation: revocations.state() };
-  await audit.write(configEvent(loaded.hash, started, now()));
-  probes.follow(runtime.snapshot);
-
-  const sweeping = setInterval(() => sweepStreams(runtime), options.streamTickMs ?? streamTickMs).unref();
-
-  let reloading: Promise<void> = Promise.resolve();
-  async function replace(load: (options: ReloadOptions) => Promise<LoadedConfig>): Promise<void> {
-    try {
-      const next = await load({ revocationsInForce: revocations.path() });
-      refuseRestartOnly(loaded, next);
-      const snapshot = compileSnapshot(next, authnRuntime, runtime.snapshot);
-      const nextLists = revocationListExpiries(next);
-      const updateListener = prepareListener(server, next.config.server, next.files);
-      const sinks = await audit.prepare(next.config.audit);
-      updateListener();
-      sinks.commit();
-      const previous = runtime.snapshot;
-      runtime.snapshot = snapshot;
-      startAuthenticators(snapshot.authenticators);
-      revocations.follow(next.revocations);
-      probes.follow(snapshot);
-      loaded = next;
-      revocationLists = nextLists;
-      metrics.configurationLoaded(next.hash);
-      log.info({ policy: next.hash }, 'configuration reloaded');
-      await audit.write(configEvent(next.hash, { event: 'reloaded', previous: previous.hash }, now()));
-      closeAuthenticators(previous.authenticators, snapshot.authenticators);
-      // Not awaited: an open stream may keep an old connection for hours.
-      closeUpstreams(previous.upstreams, snapshot.upstreams).catch((cause: unknown) =>
-        log.warn({ err: cause }, 'an old upstream connection did not close'),
-      );
-    } catch (cause) {
-      metrics.configurationRefused();
-      const message = cause instanceof Error ? cause.message : String(cause);
-      log.error(`configuration not reloaded, the old one stays in force: ${message}`);
-      await audit.write(configEvent(loaded.hash, { event: 'reload refused', problem: message }, now()));
-    }
-  }
-
-  async function stop(): Promise<void> {
-    server.closeAllConnections();
-    await app.close();
-    await pathsEnded(runtime);
-    clearInterval(sweeping);
-    revocations.close();
-    probes.close();
-    await admin.close();
-    closeAuthenticators(runtime.snapshot.authenticators);
-    await closeUpstreams(runtime.snapshot.upstreams);
-    await audit.close();
-  }
-
-  return {
-    publicAddress: server.address() as AddressInfo,
-    adminAddress: admin.server.address() as AddressInfo,
-    reload(load) {
-      reloading = reloading
-        .then(() => replace(load))
-        .catch((cause: unknown) => log.error({ err: cause }, 'the reload could not be recorded'));
-      return reloading;
-    },
-    async drain() {
-      runtime.draining = true;
-      await drain(server, {
-        drainTimeoutMs: loaded.config.server.drainTimeout,
-        lameDuckMs,
-        openRequests: () => runtime.open.size + runtime.leftBehind.size,
-      });
-      await stop();
-    },
-    close: stop,
-  };
-}
-
-async function listen(app: FastifyInstance, address: string): Promise<void> {
-  const colon = address.lastIndexOf(':');
-  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
-  await app.listen({ host, port: Number(address.slice(colon + 1)), listenTextResolver: () => '' });
 }
 
 function reasonsNotReady(runtime: Runtime, probes: UpstreamProbes): string[] {
@@ -227,21 +260,7 @@ function tellOfFewDescriptors({ config }: LoadedConfig, log: Log): void {
   }
 }
 
-/** What sockets are bound to cannot be changed under them. */
-function refuseRestartOnly(current: LoadedConfig, next: LoadedConfig): void {
-  const changed = [
-    current.config.server.listen !== next.config.server.listen && 'server.listen',
-    current.config.admin.listen !== next.config.admin.listen && 'admin.listen',
-    (current.config.server.tls === undefined) !== (next.config.server.tls === undefined) && 'server.tls (on or off)',
-  ].filter((key) => key !== false);
-  if (changed.length > 0) throw new Error(`${changed.join(' and ')} cannot change while the gateway runs; restart it`);
-}
-
-function configEvent(policy: string, detail: Readonly<Record<string, unknown>>, nowMs: number): AuditEvent {
-  return { id: randomUUID(), time: nowMs, stage: 'config', detail, policy };
-}
-
-async function pathsEnded(runtime: Runtime): Promise<void> {
-  while (runtime.open.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
-  for (const giveUp of runtime.leftBehind) giveUp();
+function messageOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return cause instanceof Error ? cause.message : String(cause);
 }

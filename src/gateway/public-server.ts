@@ -36,7 +36,6 @@ export async function openPublicListener(
     onHandshakeFailure(runtime, error, socket),
   );
   server.on('drop', () => runtime.metrics.connectionRefused('overloaded'));
-  server.on('error', (error) => runtime.log.error({ err: error }, 'the public listener reported an error'));
   return { app, server };
 }
 

@@ -9,7 +9,8 @@ import type { LoadedConfig } from '../config/load.ts';
 import type { Config, RouteConfig } from '../config/schema/config.ts';
 import { mcpRouteMethods, pathRouteMethods } from '../config/schema/routes.ts';
 import { compileClientAddress, type ForwardingHeaders } from '../http/client-address.ts';
-import { compileHostPolicy, type HostPolicy, isLoopbackAddress } from '../http/host.ts';
+import { compileHostPolicy, type HostPolicy } from '../http/host.ts';
+import { isLocal, parseListenAddress } from '../http/listen-address.ts';
 import { compileRoutes, type RouteMatch, type RoutePattern } from '../http/route-matcher.ts';
 import { metadataUrlOf, neverAskedFor } from '../http/well-known.ts';
 import { compileMetaTools, type MetaTools, noMetaTools } from '../mcp/meta-tools.ts';
@@ -108,7 +109,7 @@ export function compileSnapshot(
     hash: loaded.hash,
     config,
     match: compileRoutes([...metadataRoutes(routes, config, authenticators, publishedKeys), ...routes]),
-    hosts: compileHostPolicy({ ...config.server, onLoopback: isLoopbackAddress(hostOf(config.server.listen)) }),
+    hosts: compileHostPolicy({ ...config.server, onLoopback: isLocal(parseListenAddress(config.server.listen)) }),
     clientAddress: compileClientAddress(config.server.trustedProxies),
     authenticators,
     upstreams,
@@ -120,11 +121,6 @@ export function compileSnapshot(
       Object.values(config.authenticators).flatMap((each) => (each.type === 'apiKey' ? [each.header] : [])),
     ),
   };
-}
-
-/** The host part of `host:port`, brackets of an IPv6 address included. */
-export function hostOf(listen: string): string {
-  return listen.slice(0, listen.lastIndexOf(':'));
 }
 
 function compileRouteSessions(route: RouteConfig, loaded: LoadedConfig, memory: SessionMemory): Route['sessions'] {

@@ -7,6 +7,8 @@ export interface DrainOptions {
   readonly lameDuckMs: number;
   /** Requests that have begun and not ended. */
   readonly openRequests: () => number;
+  /** Ends the waiting at once. */
+  readonly signal: AbortSignal;
 }
 
 const pollMs = 50;
@@ -15,11 +17,12 @@ const pollMs = 50;
 export async function drain(server: Server, options: DrainOptions): Promise<void> {
   const deadline = performance.now() + options.drainTimeoutMs;
   const acceptUntil = performance.now() + Math.min(options.lameDuckMs, options.drainTimeoutMs / 2);
+  const until = (reached: () => boolean) => waitUntil(() => options.signal.aborted || reached());
   await until(() => performance.now() >= acceptUntil);
   server.close();
   await until(() => options.openRequests() === 0 || performance.now() >= deadline);
 }
 
-async function until(reached: () => boolean): Promise<void> {
+async function waitUntil(reached: () => boolean): Promise<void> {
   while (!reached()) await new Promise((resolve) => setTimeout(resolve, pollMs));
 }

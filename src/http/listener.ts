@@ -48,12 +48,12 @@ export function createListener(config: ServerConfig, files: NamedFiles, handler:
 }
 
 /**
- * Prepares what a running server changes to with a reloaded configuration; throws where TLS cannot use it. The function that it gives
- * applies it: new handshakes and connections use it, old session tickets die.
+ * Prepares what a server changes to with a configuration; throws where TLS cannot use it. The function that it gives applies it: new handshakes
+ * and connections use it, old session tickets die.
  */
-export function prepareListener(server: Server, config: ServerConfig, files: NamedFiles): () => void {
+export function prepareListener(config: ServerConfig, files: NamedFiles): (server: Server) => void {
   const built = config.tls && buildListenerContext(config.tls, files);
-  return () => {
+  return (server) => {
     if (config.tls !== undefined) {
       const https = server as HttpsServer;
       // Built once more by Node, from what a context was just built from.

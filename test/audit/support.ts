@@ -25,8 +25,8 @@ export function configOf(sinks: SinkConfig[], more: Partial<AuditConfig> = {}): 
 
 export const silent = createLog({ level: 'silent' });
 
-export function openLog(config: AuditConfig, more: Partial<AuditRuntime> = {}) {
-  return createAuditLog(config, {
+export async function openLog(config: AuditConfig, more: Partial<AuditRuntime> = {}) {
+  const log = createAuditLog({
     instance: 'test',
     policy: () => 'p1',
     log: silent,
@@ -34,6 +34,8 @@ export function openLog(config: AuditConfig, more: Partial<AuditRuntime> = {}) {
     tickMs: 10,
     ...more,
   });
+  (await log.prepare(config)).commit();
+  return log;
 }
 
 export type Line = Readonly<Record<string, unknown>> & { seq: number; id: string; stage: string };

@@ -1,5 +1,5 @@
 // Checks of `server` and `admin`: addresses, TLS, and what would be in clear.
-import { isLoopbackAddress } from '../../http/host.ts';
+import { isEverywhere, isLocal, parseListenAddress, sharesAddress } from '../../http/listen-address.ts';
 import { buildListenerContext } from '../../http/listener.ts';
 import type { ServerConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
@@ -19,16 +19,17 @@ export function checkServer(context: CheckContext): void {
     }
   }
   if (server === undefined || admin === undefined) return;
-  if (sharesAddress(server.listen, admin.listen)) {
+  const adminAddress = parseListenAddress(admin.listen);
+  if (sharesAddress(parseListenAddress(server.listen), adminAddress)) {
     const where = context.isWritten(['admin', 'listen']) ? ['admin', 'listen'] : ['server', 'listen'];
     context.error(where, 'server.listen and admin.listen must not be the same address');
-  } else if (isEverywhere(admin.listen)) {
+  } else if (isEverywhere(adminAddress)) {
     context.warn(['admin', 'listen'], 'metrics and status can be reached from everywhere; listen on one address');
   }
 }
 
 function checkPlaintext(context: CheckContext, server: ServerConfig): void {
-  if (!server.plaintext && !isLoopbackAddress(hostOf(server.listen))) {
+  if (!server.plaintext && !isLocal(parseListenAddress(server.listen))) {
     context.error(
       ['server', 'listen'],
       'plain HTTP is served on loopback only; add tls, or plaintext: true where something else encrypts',
@@ -56,22 +57,4 @@ function checkTls(context: CheckContext, server: ServerConfig, tls: TlsConfig): 
   for (const key of ['clientCaFile', 'clientCrlFile'] as const) {
     if (tls[key] !== undefined) context.warn([...path, key], 'is not used while clientCertificates is off');
   }
-}
-
-function hostOf(listen: string): string {
-  return listen.slice(0, listen.lastIndexOf(':'));
-}
-
-function portOf(listen: string): number {
-  return Number(listen.slice(listen.lastIndexOf(':') + 1));
-}
-
-function isEverywhere(listen: string): boolean {
-  return ['0.0.0.0', '[::]', '[::0]', '*'].includes(hostOf(listen));
-}
-
-/** Port 0 is a free port, never the same twice. */
-function sharesAddress(one: string, other: string): boolean {
-  if (portOf(one) !== portOf(other) || portOf(one) === 0) return false;
-  return hostOf(one) === hostOf(other) || isEverywhere(one) || isEverywhere(other);
 }

@@ -1,0 +1,70 @@
+// Binding of a listener to its address. What stands in the way is named by the key of the configuration.
+import { chmod, lstat, unlink } from 'node:fs/promises';
+import { type AddressInfo, connect } from 'node:net';
+import { type ListenAddress, parseListenAddress } from '../http/listen-address.ts';
+
+/** What a Fastify application is here. */
+export interface Listener {
+  listen(options: { host: string; port: number } | { path: string }): Promise<unknown>;
+  readonly server: { address(): AddressInfo | string | null };
+}
+
+/** Owner and group may connect. */
+const socketMode = 0o660;
+
+/**
+ * Listens on `host:port` or `unix:path`, and gives what is really listened on. The socket file of a process that is gone is replaced. Throws an
+ * Error of one line that begins with the key.
+ */
+export async function listenOn(app: Listener, text: string, key: string): Promise<AddressInfo> {
+  const address = parseListenAddress(text);
+  try {
+    if (address.kind === 'unix') await listenOnSocket(app, address.path);
+    else await app.listen({ host: address.host, port: address.port });
+  } catch (error) {
+    throw new Error(`${key}: ${text} ${reasonOf(error as NodeJS.ErrnoException, address)}`, { cause: error });
+  }
+  const bound = app.server.address();
+  return typeof bound === 'string' || bound === null ? { address: text, family: 'unix', port: 0 } : bound;
+}
+
+async function listenOnSocket(app: Listener, path: string): Promise<void> {
+  await removeStaleSocket(path);
+  await app.listen({ path });
+  await chmod(path, socketMode);
+}
+
+async function removeStaleSocket(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found === undefined) return;
+  if (!found.isSocket()) throw new Error('is a file of another kind');
+  if (await isStale(path)) await unlink(path);
+}
+
+/** Nobody listens on the socket any more. */
+function isStale(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'ECONNREFUSED'));
+  });
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'is already in use',
+  EADDRNOTAVAIL: 'is not an address of this machine',
+  ENOTFOUND: 'cannot be resolved to an address',
+  EAI_AGAIN: 'cannot be resolved to an address',
+};
+
+function reasonOf({ code = '', message }: NodeJS.ErrnoException, address: ListenAddress): string {
+  if (code === 'EACCES') {
+    return address.kind === 'unix'
+      ? 'cannot be created: its directory is missing, or may not be written to'
+      : 'may not be used by this account: ports below 1024 need a right of their own (CAP_NET_BIND_SERVICE)';
+  }
+  return reasons[code] ?? (code === '' ? message : `cannot be listened on: ${message}`);
+}

@@ -1,0 +1,177 @@
+// Configurations coming into force, at the start and at each reload: all of one is prepared beside the one in force, then committed or disposed of.
+import type { Server } from 'node:http';
+import type { PreparedSinks, ReconfigurableAuditLog } from '../audit/audit-log.ts';
+import { closeAuthenticators, startAuthenticators } from '../authn/registry.ts';
+import { apiKeyExpiries, certificateExpiries, type Expiry, revocationListExpiries } from '../config/expiries.ts';
+import type { LoadedConfig, LoadOptions } from '../config/load.ts';
+import { prepareListener } from '../http/listener.ts';
+import type { Log } from '../log.ts';
+import type { RevocationFeed } from './revocation-watcher.ts';
+import { compileSnapshot, type Snapshot, type SnapshotRuntime } from './snapshot.ts';
+import type { UpstreamProbes } from './upstream-probes.ts';
+import { closeUpstreams } from './upstream-set.ts';
+
+/** One configuration and what is made of it. */
+export interface Configuration {
+  readonly loaded: LoadedConfig;
+  readonly snapshot: Snapshot;
+  /** The ends of its certificates, keys and revocation lists. */
+  readonly expiries: Readonly<Record<'certificates' | 'revocationLists' | 'apiKeys', readonly Expiry[]>>;
+}
+
+/** A configuration that nothing uses yet. It has fetched nothing, and no record went to its sinks. */
+export interface PreparedConfiguration extends Configuration {
+  /** Puts it into force on the listener, and lets go what the one before had and this one has not. Cannot fail. */
+  commit(listener: Server): void;
+  /** Closes what was opened for it; once it is committed, nothing. */
+  dispose(): Promise<void>;
+}
+
+/** What outlives a configuration and is told of the next. */
+export interface ConfigurationRuntime {
+  readonly log: Log;
+  readonly audit: ReconfigurableAuditLog;
+  readonly revocations: RevocationFeed;
+  readonly probes: UpstreamProbes;
+  readonly snapshots: SnapshotRuntime;
+  /** Takes the configuration that comes into force. */
+  readonly install: (next: Configuration) => void;
+}
+
+/**
+ * Makes everything that the configuration needs, without touching what is in force; what is unchanged in `previous` is carried over. Throws an Error
+ * that names the key or file, or when `signal` is aborted; then nothing is left open.
+ */
+export async function prepareConfiguration(
+  loaded: LoadedConfig,
+  previous: Configuration | undefined,
+  runtime: ConfigurationRuntime,
+  signal?: AbortSignal,
+): Promise<PreparedConfiguration> {
+  const updateListener = prepareListener(loaded.config.server, loaded.files);
+  const expiries = {
+    certificates: certificateExpiries(loaded),
+    revocationLists: revocationListExpiries(loaded),
+    apiKeys: apiKeyExpiries(loaded),
+  };
+  const snapshot = compileSnapshot(loaded, runtime.snapshots, previous?.snapshot);
+  let sinks: PreparedSinks;
+  try {
+    sinks = await runtime.audit.prepare(loaded.config.audit, signal);
+  } catch (error) {
+    await closeSnapshot(snapshot, previous?.snapshot);
+    throw error;
+  }
+  let committed = false;
+  return {
+    loaded,
+    snapshot,
+    expiries,
+    commit(listener) {
+      // First, since Node builds the context once more.
+      updateListener(listener);
+      committed = true;
+      sinks.commit();
+      runtime.install({ loaded, snapshot, expiries });
+      runtime.revocations.follow(loaded.revocations);
+      startAuthenticators(snapshot.authenticators);
+      runtime.probes.follow(snapshot);
+      if (previous === undefined) return;
+      // Not waited for: an open stream may keep an old connection for hours.
+      closeSnapshot(previous.snapshot, snapshot).catch((cause: unknown) =>
+        runtime.log.warn({ err: cause }, 'an old upstream connection did not close'),
+      );
+    },
+    async dispose() {
+      if (committed) return;
+      await closeSnapshot(snapshot, previous?.snapshot);
+      await sinks.dispose();
+    },
+  };
+}
+
+/** Closes what `kept` does not go on with, connections once their requests have ended. */
+export async function closeSnapshot(snapshot: Snapshot, kept?: Snapshot): Promise<void> {
+  closeAuthenticators(snapshot.authenticators, kept?.authenticators);
+  await closeUpstreams(snapshot.upstreams, kept?.upstreams);
+}
+
+/** What a reload depends on besides the files. */
+export type ReloadOptions = Pick<LoadOptions, 'revocationsInForce'>;
+
+export type Load = (options: ReloadOptions) => Promise<LoadedConfig>;
+
+export interface ReloaderOptions extends ConfigurationRuntime {
+  readonly listener: Server;
+  readonly current: () => Configuration;
+  /** Ends the reload that is under way, and refuses all later ones. */
+  readonly signal: AbortSignal;
+  readonly observe: { configurationRefused(): void };
+  /** Writes a `config` record; a sink that fails owes it. */
+  readonly record: (detail: Readonly<Record<string, unknown>>) => Promise<void>;
+}
+
+export interface Reloader {
+  /** Replaces the configuration in force by what `load` yields. Reloads come one after the other; none of them rejects. */
+  reload(load: Load): Promise<void>;
+  /** Resolves when none is under way. */
+  settled(): Promise<void>;
+}
+
+export function createReloader(options: ReloaderOptions): Reloader {
+  const { current, listener, log, observe, record, revocations, signal } = options;
+  let last: Promise<void> = Promise.resolve();
+
+  async function replace(load: Load): Promise<void> {
+    const previous = current();
+    let prepared: PreparedConfiguration | undefined;
+    try {
+      const loaded = await unlessAborted(load({ revocationsInForce: revocations.path() }), signal);
+      refuseRestartOnly(previous.loaded, loaded);
+      prepared = await prepareConfiguration(loaded, previous, options, signal);
+      signal.throwIfAborted();
+      prepared.commit(listener);
+    } catch (cause) {
+      await prepared?.dispose();
+      if (signal.aborted) return;
+      observe.configurationRefused();
+      const problem = cause instanceof Error ? cause.message : String(cause);
+      log.error(`configuration not reloaded, the old one stays in force: ${problem}`);
+      return record({ event: 'reload refused', problem });
+    }
+    log.info({ policy: prepared.loaded.hash }, 'configuration reloaded');
+    await record({ event: 'reloaded', previous: previous.loaded.hash });
+  }
+
+  return {
+    reload(load) {
+      last = last.then(() => (signal.aborted ? undefined : replace(load)));
+      return last;
+    },
+    settled: () => last,
+  };
+}
+
+/** What sockets are bound to cannot be changed under them. */
+function refuseRestartOnly(current: LoadedConfig, next: LoadedConfig): void {
+  const changed = [
+    current.config.server.listen !== next.config.server.listen && 'server.listen',
+    current.config.admin.listen !== next.config.admin.listen && 'admin.listen',
+    (current.config.server.tls === undefined) !== (next.config.server.tls === undefined) && 'server.tls (on or off)',
+  ].filter((key) => key !== false);
+  if (changed.length > 0) throw new Error(`${changed.join(' and ')} cannot change while the gateway runs; restart it`);
+}
+
+/** The promise's value; rejects as soon as the signal is aborted, though what was begun may go on. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
