@@ -7,6 +7,7 @@ import { duration, filePath, positiveSize } from '../../config/schema/values.ts'
 import { type ChainedLines, type ChainHead, genesis } from '../hash-chain.ts';
 import { commonKeys, type LogEvent, type SinkTarget, type SinkType, type TargetRuntime } from '../sink-type.ts';
 import { type AppendFile, createDirectory, openAppendFile } from './append-file.ts';
+import { createDiskSync } from './disk-sync.ts';
 import { acquireLock, type FileLock } from './lock.ts';
 import { findUnfinished, inspectTail } from './recovery.ts';
 import { describeForDeletion, lastHead, listExpired, listRotated, rotatedName } from './rotation.ts';
@@ -50,6 +51,7 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
   const { now, log, signal, files = fs } = runtime;
   const { path } = initial;
   let config = initial;
+  const disk = createDiskSync(() => config.fsync);
   let lock: FileLock | undefined;
   let file: AppendFile | undefined;
   /** Behind the last line; undefined until the file was opened for the first time. */
@@ -58,11 +60,6 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
   let inode = 0;
   /** What was found in the file and has to be recorded. */
   let found: LogEvent[] = [];
-  let unsynced = false;
-  let syncing: Promise<void> | undefined;
-  let syncError: unknown;
-  /** After a failed fsync the next write is only good when a fsync of it is. */
-  let syncOwed = false;
   let rotationRetryAt = 0;
   let retentionDueAt = 0;
   /** Created by the first opening. */
@@ -151,14 +148,12 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
     const before = current.size();
     try {
       await current.write(chained.lines);
-      if (config.fsync === 'always' || syncOwed) await current.sync();
+      await disk.written(current);
     } catch (error) {
       await cutBack(current, before, error);
       throw error;
     }
     head = chained.head;
-    syncOwed = false;
-    unsynced = config.fsync !== 'always';
   }
 
   /** A write that failed may have left a part. Where the file cannot simply be cut, opening it again repairs its end. */
@@ -172,7 +167,7 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
   async function abandon(): Promise<void> {
     const given = file;
     file = undefined;
-    await syncing;
+    await disk.idle();
     if (await given?.isOpen()) await given?.close().catch(ignore);
   }
 
@@ -189,54 +184,30 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
     file = undefined;
     inode = 0;
     retentionDueAt = 0;
-    await syncing;
-    startSync(full, true);
+    await disk.finish(full);
     return openAt(0);
   }
 
   async function tick(record: (event: LogEvent) => Promise<void>): Promise<void> {
     if (head === undefined) return;
     try {
-      if (file !== undefined && !(await isInPlace(file))) head = await reopen(head);
-      if (syncError !== undefined) throw syncError;
-      if (config.fsync === 'interval' && unsynced && syncing === undefined && file !== undefined) {
-        unsynced = false;
-        startSync(file, false);
-      }
+      if (file !== undefined) head = await checkIdentity(file, head);
+      disk.tick(file);
       if (now() >= retentionDueAt) await deleteExpired(record);
     } catch (error) {
-      syncError = undefined;
       await abandon();
       throw error;
     }
   }
 
-  /** Gives the file up and yields false when an outsider has changed it. */
-  async function isInPlace(current: AppendFile): Promise<boolean> {
+  /** Opens the file again when an outsider has renamed, cut or deleted it. */
+  async function checkIdentity(current: AppendFile, last: ChainHead): Promise<ChainHead> {
     const stats = await stat(path).catch(ignoreMissing);
-    if ((await current.isOpen()) && stats?.ino === current.inode && stats.size === current.size()) return true;
+    if ((await current.isOpen()) && stats?.ino === current.inode && stats.size === current.size()) return last;
     await abandon();
     // A deleted file's number may be given to the new one.
     if (stats?.ino !== inode) inode = noInode;
-    return false;
-  }
-
-  function startSync(of: AppendFile, close: boolean): void {
-    syncing = sync(of, close).finally(() => {
-      syncing = undefined;
-    });
-  }
-
-  /** Never rejects: a failure is thrown by the next tick. */
-  async function sync(of: AppendFile, close: boolean): Promise<void> {
-    try {
-      if (config.fsync !== 'never') await of.sync();
-    } catch (error) {
-      syncError = error;
-      syncOwed = true;
-    } finally {
-      if (close) await of.close().catch(ignore);
-    }
+    return reopen(last);
   }
 
   /** The record of what goes is written first; when it cannot be, nothing is deleted. */
@@ -250,9 +221,9 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
 
   /** An opening that came to nothing leaves nothing behind. */
   async function close(): Promise<void> {
-    await syncing;
     const isEmpty = file?.size() === 0;
-    if (file !== undefined) await sync(file, true);
+    if (file !== undefined) await disk.finish(file);
+    await disk.idle();
     file = undefined;
     if (createdFile && isEmpty) await unlink(path).catch(ignore);
     await lock?.release();
