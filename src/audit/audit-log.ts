@@ -1,4 +1,4 @@
-// The audit log: one event to every sink, and the answer whether all required ones have it.
+// The audit log: each event is encoded once and goes to every sink. A request goes on when every required sink has its record.
 import { randomUUID } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';

@@ -1,23 +1,23 @@
-// An audit event as the text of one JSON line: bounded, escaped, in the record's field order. Pure.
+// Encoding of an audit event as one line of JSON (RFC 8259): bounded, escaped, in a fixed order of members. Pure.
 import type { AuditEvent, AuditPrincipal } from './event.ts';
 
 const maxFieldBytes = 256;
 const maxListItems = 64;
-/** `arguments` and `detail`: at most this much JSON; what is longer becomes a string of half of it, which quoting at most doubles. */
+/** Of the JSON of `arguments` and `detail`. A longer value becomes a string of half of that, which quoting at most doubles. */
 const maxValueBytes = 64 * 1024;
-/** A line of so few UTF-16 units cannot hold a value that is too long, escaped or not. */
-const surelyShort = maxValueBytes / 6;
+/** In UTF-16 units: a shorter value is within `maxValueBytes`, escaped or not. */
+const shortLength = maxValueBytes / 6;
 
 const encoder = new TextEncoder();
 /** Text that is its own JSON, between quotes. */
 const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
-/** What JSON.stringify leaves raw though a terminal or a line reader may act on it: DEL, C1, line separators, bidirectional controls. */
-const untamed = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+/** Characters that JSON.stringify leaves raw and a terminal or line reader acts on: DEL, C1, line separators, bidirectional controls. */
+const unsafe = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
 /**
- * For the records of one process. What is encoded is everything between `seq` and `prev`, without the braces: `"id":…,…,"policy":"…"`.
- * Never throws and never yields a raw control or line separator. Text fields are at most 256 bytes, what was cut ending
- * in `…` and the original length in bytes. `,"hash"` never occurs in it, so that the first one in a line is the chain's.
+ * An encoder for the records of one process. Yields the members between `seq` and `prev`, without braces: `"id":…,…,"policy":"…"`.
+ * Never throws and never yields a raw control character or line separator. Text is at most 256 bytes; text that was cut ends
+ * in `…` and its original length in bytes. `,"hash"` never occurs, so that the first one in a line is the chain's.
  */
 export function createEventEncoder(instance: string): (event: AuditEvent) => string {
   const instanceText = text(instance);
@@ -135,10 +135,10 @@ function member(name: string, value: string | undefined): string {
 
 function text(value: string): string {
   if (value.length <= maxFieldBytes && plain.test(value)) return `"${value}"`;
-  return tame(JSON.stringify(cut(value, maxFieldBytes)));
+  return escapeUnsafe(JSON.stringify(cut(value, maxFieldBytes)));
 }
 
-/** JSON has no other numbers. */
+/** RFC 8259 §6: JSON has no infinities and no NaN. */
 function number(value: number): string {
   return Number.isFinite(value) ? String(value) : 'null';
 }
@@ -147,23 +147,23 @@ function listOf(items: readonly string[]): string {
   if (items.length === 0) return '[]';
   const kept = (items.length > maxListItems ? items.slice(0, maxListItems) : items).map(text);
   if (items.length > maxListItems) kept.push(`"…${items.length}"`);
-  return tame(`[${kept.join()}]`);
+  return escapeUnsafe(`[${kept.join()}]`);
 }
 
-/** The value's JSON, or that of a string that stands for one that is too long or is no JSON. */
+/** The value's JSON, or that of a string in place of a value that is too long or is no JSON. */
 function bounded(value: unknown): string {
-  if (typeof value === 'string' && value.length <= surelyShort && plain.test(value)) return `"${value}"`;
+  if (typeof value === 'string' && value.length <= shortLength && plain.test(value)) return `"${value}"`;
   const json = stringify(value);
   if (json === undefined) return '"unencodable"';
-  const tamed = tame(json);
-  if (tamed.length <= surelyShort || Buffer.byteLength(tamed) <= maxValueBytes) return tamed;
-  return tame(JSON.stringify(cut(tamed, maxValueBytes / 2)));
+  const escaped = escapeUnsafe(json);
+  if (escaped.length <= shortLength || Buffer.byteLength(escaped) <= maxValueBytes) return escaped;
+  return escapeUnsafe(JSON.stringify(cut(escaped, maxValueBytes / 2)));
 }
 
-/** Escapes what JSON leaves raw and must not be, and every `"hash"` behind a comma. */
-function tame(json: string): string {
-  const tamed = json.replace(untamed, escapeUnit);
-  return tamed.includes(',"hash"') ? tamed.replaceAll(',"hash"', ',"\\u0068ash"') : tamed;
+/** Escapes unsafe characters, and every `"hash"` behind a comma. */
+function escapeUnsafe(json: string): string {
+  const escaped = json.replace(unsafe, escapeUnit);
+  return escaped.includes(',"hash"') ? escaped.replaceAll(',"hash"', ',"\\u0068ash"') : escaped;
 }
 
 function stringify(value: unknown): string | undefined {

@@ -1,4 +1,4 @@
-// One audit record before it is chained. The field order here is the order in the line.
+// Audit record before it is encoded and chained. The order of the fields is that of the line.
 
 export interface AuditPrincipal {
   readonly kind: string;
@@ -9,7 +9,7 @@ export interface AuditPrincipal {
   readonly tenant?: string | undefined;
 }
 
-/** A record as the gateway states it; `seq`, `prev` and `hash` are the chain's. No field ever holds a secret. */
+/** No field ever holds a secret. `seq`, `prev` and `hash` are added by the chain. */
 export interface AuditEvent {
   readonly id: string;
   /** Milliseconds since 1970; written as an RFC 3339 instant. */
@@ -20,7 +20,7 @@ export interface AuditEvent {
   readonly route?: string | undefined;
   readonly client?: { readonly address: string; readonly userAgent?: string | undefined } | undefined;
   readonly principal?: AuditPrincipal | undefined;
-  /** What was presented and by which authenticator it was verified. */
+  /** The presented credentials, with the authenticator that verified each. */
   readonly credentials?:
     | readonly {
         readonly kind: string;
@@ -52,20 +52,20 @@ export interface AuditEvent {
   readonly bytes?: number | undefined;
   readonly durationMs?: number | undefined;
   readonly outcome?: 'completed' | 'refused' | 'aborted' | 'failed' | 'unknown' | undefined;
-  /** What happened, for `config` and housekeeping records: loaded, refused, files deleted; and what a request's end says of its session. */
+  /** Particulars of a `config` record, such as the deleted files; of a completed request, those of its session. */
   readonly detail?: Readonly<Record<string, unknown>> | undefined;
   /** Hash of the live configuration. */
   readonly policy: string;
 }
 
-/** `later`: nobody waits for the record; it may wait a few milliseconds to travel with another. */
+/** `later` is for records that nobody waits for: they may wait a few milliseconds to be written with others. */
 export type Urgency = 'now' | 'later';
 
-/** Where records go. */
+/** The audit log as those see it who write records. */
 export interface AuditLog {
   /**
    * Resolves when every required sink has the record, rejects with `audit_unavailable` otherwise. The promise may be
-   * ignored. `later` is for records that nobody waits for: they may wait a few milliseconds to travel with others.
+   * ignored.
    */
   write(event: AuditEvent, urgency?: Urgency): Promise<void>;
   /** False from a required sink's failure until it works again. */

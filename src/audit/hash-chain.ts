@@ -1,7 +1,7 @@
-// The hash chain: what makes a deleted, altered or reordered line show. Pure.
+// Hash chain (SHA-256) over the lines of an audit log: a deleted, altered or reordered line breaks it. Pure.
 import { hash } from 'node:crypto';
 
-/** The last link: its sequence number and the hash that the next line states as `prev`. */
+/** Where a chain ends: the sequence number of its last line and the hash that the next line states as `prev`. */
 export interface ChainHead {
   readonly seq: number;
   readonly hash: string;
@@ -14,7 +14,7 @@ const encoder = new TextEncoder();
 
 /** A UTF-16 unit is at most three bytes of UTF-8. */
 const maxUnitBytes = 3;
-/** More than what a line has beside its body: `seq`, `prev`, `hash` and the newline. */
+/** Upper bound of `seq`, `prev`, `hash` and the newline together. */
 const frameBytes = 256;
 
 /** The UTF-8 of lines, each with its newline, and the head behind them. */
@@ -49,11 +49,12 @@ export function chainLines(
   return { lines: bytes.subarray(0, at), head: { seq, hash: prev } };
 }
 
-/** One line as read back. `intact` says whether its hash is that of its own text; the neighbours are the caller's to compare. */
+/** One line as read back. The caller compares it with its neighbours. */
 export interface Link {
   readonly seq: number;
   readonly prev: string;
   readonly hash: string;
+  /** The hash is that of the line's own text. */
   readonly intact: boolean;
   readonly record: Readonly<Record<string, unknown>>;
 }
@@ -62,7 +63,7 @@ const tail = /,"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}$/;
 const tailBytes = `,"prev":"","hash":""}`.length + 128;
 const hashBytes = `,"hash":""}`.length + 64;
 
-/** Reads a line (without its newline) by its bytes; undefined when it is no audit line at all. */
+/** Parses a line without its newline; undefined when it is no audit line. */
 export function parseLink(line: Buffer): Link | undefined {
   const end = tail.exec(line.toString('latin1', Math.max(line.length - tailBytes, 0)));
   if (end?.[1] === undefined || end[2] === undefined) return undefined;

@@ -1,4 +1,4 @@
-// Checks the chain over the files of one audit log, oldest to newest, and says where it breaks first.
+// Verification of the hash chain over the files of one audit log, up to its first break.
 import { realpath } from 'node:fs/promises';
 import { maxLineBytes, readLines } from './file/lines.ts';
 import { genesis, parseLink } from './hash-chain.ts';
@@ -32,14 +32,14 @@ interface Walk {
   firstSeq: number | undefined;
   seq: number;
   hash: string;
-  /** Where the given files begin, when that is not the chain's beginning: to be covered by a retention record. */
+  /** The first record, while it does not begin the chain and no retention record covers the ones before it. */
   uncovered: { readonly seq: number; readonly prev: string; readonly at: ChainBreak } | undefined;
 }
 
 /**
  * Verifies files given in any order. Every line must be an audit line with the hash of its own text, follow its
- * predecessor's `seq` and state its hash as `prev`; the first must begin the chain, or follow what a retention record in
- * these files says was deleted. A torn last line of the newest file is a note. Lines missing from the end cannot show.
+ * predecessor's `seq` and state its hash as `prev`. The first must begin the chain, or follow records whose deletion a
+ * retention record in these files states. A torn last line of the newest file is a note. Lines missing from the end cannot show.
  * Throws when a file cannot be read.
  */
 export async function verifyChain(paths: readonly string[]): Promise<ChainReport> {
@@ -106,7 +106,7 @@ function compare(walk: Walk, seq: number, prev: string): string | undefined {
   return prev === walk.hash ? undefined : 'prev is not the hash of the record before';
 }
 
-/** Whether a retention record states the deletion of what ends right before the first record. */
+/** True for a retention record that states the deletion of the records right before the first one. */
 function covers(record: Readonly<Record<string, unknown>>, start: { seq: number; prev: string }): boolean {
   if (record.stage !== 'config' || record.reason !== 'retention') return false;
   const deleted = objectOf(objectOf(record.detail)?.deleted);
@@ -126,7 +126,7 @@ async function sortByChain(paths: readonly string[]): Promise<string[]> {
       seq = parseLink(bytes)?.seq ?? Number.MAX_SAFE_INTEGER;
       break;
     }
-    // An empty file, right after a rotation, has nothing to say.
+    // Right after a rotation the newest file is empty.
     if (seq !== undefined) starts.push({ path, seq });
   }
   return starts.sort((one, other) => one.seq - other.seq).map(({ path }) => path);

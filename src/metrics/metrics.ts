@@ -1,10 +1,10 @@
-// Prometheus metrics of the gateway, each declared and registered in one expression. Label values come from the configuration or from closed lists.
+// Prometheus metrics of the gateway (prom-client). Label values come from the configuration or from closed lists.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const validationBuckets = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
 
-/** State that is read at a scrape instead of being written on each change. */
+/** State that is read at each scrape. */
 export interface MetricsSource {
   readonly keySets: readonly { readonly issuer: string; ageSeconds(): number | undefined }[];
   readonly certificates: readonly { readonly name: string; readonly expiresAtSeconds: number }[];

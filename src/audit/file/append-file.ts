@@ -1,4 +1,4 @@
-// One file that is only appended to: its descriptor, how many bytes of it are written, and whether the descriptor is still that of the file.
+// A file opened for appending: its descriptor and the number of bytes that are known to be written.
 import fs from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -10,22 +10,22 @@ export interface AppendFile {
   readonly inode: number;
   /** Bytes in the file: where the next line begins. */
   size(): number;
-  /** Writes all of it, or throws what the system said; then a part may have been written, which `size` tells. */
+  /** Writes all of it or throws the system's error; then a part may have been written, which `size` counts. */
   write(bytes: Buffer): Promise<void>;
   /** Cuts the file back to so many bytes. */
   cut(bytes: number): Promise<void>;
-  /** Resolves when what was written is on the disk. */
+  /** Resolves when all that was written is on the disk. */
   sync(): Promise<void>;
   /** False when the descriptor was closed, or closed and given to something else. */
   isOpen(): Promise<boolean>;
   close(): Promise<void>;
 }
 
-/** Opens the file at the path, `size` bytes of which are known to be good, or creates it. */
+/** Opens the file at the path, which has `size` bytes, or creates it. */
 export async function openAppendFile(path: string, size: number, files: FileCalls): Promise<AppendFile> {
   const created = !fs.existsSync(path);
   const fd = await promised<number>((done) => fs.open(path, 'a', 0o600, done));
-  // A new name lasts over a power loss only when its directory is written out too.
+  // A new name survives a power loss only when its directory is on the disk too.
   if (created) await syncDirectory(dirname(path)).catch(ignore);
   const inode = (await promised<fs.Stats>((done) => fs.fstat(fd, done))).ino;
   let end = size;

@@ -1,4 +1,4 @@
-// Lines of a file by their bytes: split at \n only, never decoded, never longer than an audit line can be.
+// Reader of the lines of a file, as bytes: split at \n only, never decoded, never longer than an audit line can be.
 import { createReadStream } from 'node:fs';
 
 /** Longer than any line that `createEventEncoder` and `chainLines` can make. */
@@ -6,7 +6,7 @@ export const maxLineBytes = 1024 * 1024;
 
 export interface Line {
   readonly bytes: Buffer;
-  /** False for what stands behind the last newline of the file. */
+  /** False for the bytes behind the last newline of the file, which are not yet a line. */
   readonly terminated: boolean;
 }
 

@@ -1,4 +1,4 @@
-// One process a file: a lock file beside it that names its holder, and dies with it.
+// Lock file beside an audit file: it names the process that writes, and is void when that process has ended.
 import { readFile, readlink, stat, unlink, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';

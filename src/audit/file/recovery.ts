@@ -1,4 +1,4 @@
-// What an earlier process left at the end of an audit file: the chain's head, a torn line, requests without an outcome.
+// Recovery of an audit file that an earlier process wrote: the head of its chain, a torn last line, requests without an outcome.
 import { hash } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { type ChainHead, parseLink } from '../hash-chain.ts';
@@ -11,7 +11,7 @@ export interface FileTail {
   readonly head: ChainHead | undefined;
   /** The last line is whole but lacks its newline. */
   readonly unterminated: boolean;
-  /** What stands behind the last good line and is to be cut. */
+  /** The bytes behind the last good line, which are to be cut. */
   readonly torn: { readonly bytes: number; readonly sha256: string; readonly text: string } | undefined;
 }
 

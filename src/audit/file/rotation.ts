@@ -1,4 +1,4 @@
-// The rotated files beside an audit file: their names, their order, and what a retention record says of them.
+// Rotated audit files: their names, their order, and their description in a retention record.
 import { createHash } from 'node:crypto';
 import { open, readdir } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
@@ -13,7 +13,7 @@ export interface RotatedFile {
   readonly lastSeq: number;
 }
 
-/** What was deleted, as the retention record states it and `verifyChain` reads it. */
+/** A deleted file as the retention record states it and `verifyChain` reads it. */
 export interface DeletedFile {
   readonly file: string;
   readonly firstSeq: number;
@@ -46,14 +46,14 @@ export async function listRotated(path: string): Promise<RotatedFile[]> {
   return files.sort((one, other) => one.lastSeq - other.lastSeq);
 }
 
-/** Those of them that were rotated at `rotatedBy` (milliseconds since 1970) or before; none behind one that is younger. */
+/** The oldest rotated files, up to the first that was rotated after `rotatedBy` (milliseconds since 1970). */
 export async function listExpired(path: string, rotatedBy: number): Promise<RotatedFile[]> {
   const rotated = await listRotated(path);
   const kept = rotated.findIndex(({ rotatedAt }) => rotatedAt > rotatedBy);
   return kept === -1 ? rotated : rotated.slice(0, kept);
 }
 
-/** What the retention record says of a file about to be deleted. A file that is no chain is described by its digest alone. */
+/** Describes a file that is about to be deleted. One that holds no chain is described by its digest alone. */
 export async function describeForDeletion(path: string): Promise<DeletedFile | { file: string; sha256: string }> {
   const file = basename(path);
   const first = await firstLink(path);
