@@ -34,114 +34,119 @@ export interface FinishedRequest {
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-export function createMetrics(version: string) {
-  const registry = new Registry();
+/** Declares every metric and registers it. */
+function declareMetrics(registry: Registry) {
   const registers = [registry];
-  const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
+  const counter = <L extends string>(name: string, labelNames: L[], help: string) =>
     new Counter({ name: `portcullis_${name}`, help, labelNames, registers });
-  const gauge = <L extends string>(name: string, help: string, labelNames: L[]) =>
+  const gauge = <L extends string>(name: string, labelNames: L[], help: string) =>
     new Gauge({ name: `portcullis_${name}`, help, labelNames, registers });
-  const histogram = <L extends string>(name: string, help: string, labelNames: L[], buckets: number[]) =>
+  const histogram = <L extends string>(name: string, labelNames: L[], buckets: number[], help: string) =>
     new Histogram({ name: `portcullis_${name}`, help, labelNames, buckets, registers });
 
-  const requests = counter('requests_total', 'Requests by route, outcome and status', ['route', 'outcome', 'status']);
-  const requestDuration = histogram(
-    'request_duration_seconds',
-    'From the head read to the response closed',
-    ['route'],
-    latencyBuckets,
-  );
-  const upstreamDuration = histogram(
-    'upstream_request_duration_seconds',
-    'From dispatch to the first byte of the answer',
-    ['upstream'],
-    latencyBuckets,
-  );
-  const authentications = counter('authentications_total', 'Credentials verified, refused or not verifiable', [
-    'authenticator',
-    'result',
-    'reason',
-  ]);
-  const validation = histogram(
-    'token_validation_seconds',
-    'Verification of one credential',
-    ['authenticator'],
-    validationBuckets,
-  );
-  const decisions = counter('decisions_total', 'Policy decisions', ['route', 'decision', 'reason']);
-  const toolCalls = counter('tool_calls_total', 'Calls of tools that the rules name; others as "other"', [
-    'route',
-    'tool',
-    'outcome',
-  ]);
-  const activeStreams = gauge('active_streams', 'Event streams that are open', ['route']);
-  const upstreamProbe = gauge(
-    'upstream_probe_success',
-    '1 when the last probe without a credential was refused as it has to be, 0 when not',
-    ['upstream'],
-  );
-  const auditRecords = counter('audit_records_total', 'Audit records written', ['sink']);
-  const auditFailures = counter('audit_write_failures_total', 'Audit records that a sink did not take', ['sink']);
-  const keySetAge = gauge('key_set_age_seconds', 'Age of the key set in use', ['issuer']);
-  const keySetFailures = counter('key_set_refresh_failures_total', 'Fetches of a key set that failed', ['issuer']);
-  const introspections = counter('introspection_requests_total', 'Questions to an introspection endpoint', [
-    'authenticator',
-    'outcome',
-  ]);
-  const exchanges = counter('token_exchanges_total', "Exchanges of callers' tokens for an upstream", [
-    'upstream',
-    'outcome',
-  ]);
-  const certificateExpiry = gauge(
-    'certificate_expiry_timestamp_seconds',
-    'End of validity of a configured certificate',
-    ['certificate'],
-  );
-  const revocationListExpiry = gauge(
-    'crl_next_update_timestamp_seconds',
-    'When the first of the certificate revocation lists is overdue',
-    ['list'],
-  );
-  const apiKeyExpiry = gauge('api_key_expiry_timestamp_seconds', 'Expiry of an API key', ['key']);
-  const apiKeyRequests = counter('api_key_requests_total', 'Requests authenticated by an API key', ['key']);
-  const conditionErrors = counter('condition_errors_total', 'CEL conditions that failed and denied the call', [
-    'route',
-    'rule',
-  ]);
-  const configuration = gauge('config_info', 'The live configuration', ['hash']);
-  const reloadSuccess = gauge(
-    'config_last_reload_success',
-    '1 when the last reload was taken, 0 when it was refused',
-    [],
-  );
-  const revocationEntries = gauge('revocation_entries', 'Entries of the revocation list in force', []);
-  const revocationSuccess = gauge(
-    'revocation_last_reload_success',
-    '1 when the revocation file as it is now is in force, 0 when it could not be used',
-    [],
-  );
-  const build = gauge('build_info', 'Version of the gateway and of Node', ['version', 'node']);
+  return {
+    requests: counter('requests_total', ['route', 'outcome', 'status'], 'Requests by route, outcome and status'),
+    requestDuration: histogram(
+      'request_duration_seconds',
+      ['route'],
+      latencyBuckets,
+      'From the head read to the response closed',
+    ),
+    upstreamDuration: histogram(
+      'upstream_request_duration_seconds',
+      ['upstream'],
+      latencyBuckets,
+      'From dispatch to the first byte of the answer',
+    ),
+    authentications: counter(
+      'authentications_total',
+      ['authenticator', 'result', 'reason'],
+      'Credentials verified, refused or not verifiable',
+    ),
+    validation: histogram(
+      'token_validation_seconds',
+      ['authenticator'],
+      validationBuckets,
+      'Verification of one credential',
+    ),
+    decisions: counter('decisions_total', ['route', 'decision', 'reason'], 'Policy decisions'),
+    toolCalls: counter(
+      'tool_calls_total',
+      ['route', 'tool', 'outcome'],
+      'Calls of tools that the rules name; others as "other"',
+    ),
+    activeStreams: gauge('active_streams', ['route'], 'Event streams that are open'),
+    upstreamProbe: gauge(
+      'upstream_probe_success',
+      ['upstream'],
+      '1 when the last probe without a credential was refused as it has to be, 0 when not',
+    ),
+    auditRecords: counter('audit_records_total', ['sink'], 'Audit records written'),
+    auditFailures: counter('audit_write_failures_total', ['sink'], 'Audit records that a sink did not take'),
+    keySetAge: gauge('key_set_age_seconds', ['issuer'], 'Age of the key set in use'),
+    keySetFailures: counter('key_set_refresh_failures_total', ['issuer'], 'Fetches of a key set that failed'),
+    introspections: counter(
+      'introspection_requests_total',
+      ['authenticator', 'outcome'],
+      'Questions to an introspection endpoint',
+    ),
+    exchanges: counter(
+      'token_exchanges_total',
+      ['upstream', 'outcome'],
+      "Exchanges of callers' tokens for an upstream",
+    ),
+    certificateExpiry: gauge(
+      'certificate_expiry_timestamp_seconds',
+      ['certificate'],
+      'End of validity of a configured certificate',
+    ),
+    revocationListExpiry: gauge(
+      'crl_next_update_timestamp_seconds',
+      ['list'],
+      'When the first of the certificate revocation lists is overdue',
+    ),
+    apiKeyExpiry: gauge('api_key_expiry_timestamp_seconds', ['key'], 'Expiry of an API key'),
+    apiKeyRequests: counter('api_key_requests_total', ['key'], 'Requests authenticated by an API key'),
+    conditionErrors: counter(
+      'condition_errors_total',
+      ['route', 'rule'],
+      'CEL conditions that failed and denied the call',
+    ),
+    configuration: gauge('config_info', ['hash'], 'The live configuration'),
+    reloadSuccess: gauge('config_last_reload_success', [], '1 when the last reload was taken, 0 when it was refused'),
+    revocationEntries: gauge('revocation_entries', [], 'Entries of the revocation list in force'),
+    revocationSuccess: gauge(
+      'revocation_last_reload_success',
+      [],
+      '1 when the revocation file as it is now is in force, 0 when it could not be used',
+    ),
+    build: gauge('build_info', ['version', 'node'], 'Version of the gateway and of Node'),
+  };
+}
 
-  revocationSuccess.set(1);
-  build.set({ version, node: process.versions.node }, 1);
+export function createMetrics(version: string) {
+  const registry = new Registry();
+  const metrics = declareMetrics(registry);
+  metrics.revocationSuccess.set(1);
+  metrics.build.set({ version, node: process.versions.node }, 1);
   collectDefaultMetrics({ register: registry });
 
   function requestFinished(request: FinishedRequest): void {
     const { route = 'none', outcome, status, seconds, tool, decision, apiKey } = request;
-    requests.inc({ route, outcome, status: status === undefined ? 'none' : String(status) });
-    requestDuration.observe({ route }, seconds);
-    if (tool !== undefined) toolCalls.inc({ route, tool, outcome });
-    if (apiKey !== undefined) apiKeyRequests.inc({ key: apiKey });
+    metrics.requests.inc({ route, outcome, status: status === undefined ? 'none' : String(status) });
+    metrics.requestDuration.observe({ route }, seconds);
+    if (tool !== undefined) metrics.toolCalls.inc({ route, tool, outcome });
+    if (apiKey !== undefined) metrics.apiKeyRequests.inc({ key: apiKey });
     if (decision === undefined) return;
     const { allow, reason = 'allowed', rule = 'none' } = decision;
-    decisions.inc({ route, decision: allow ? 'allow' : 'deny', reason });
-    if (reason === 'condition_error') conditionErrors.inc({ route, rule });
+    metrics.decisions.inc({ route, decision: allow ? 'allow' : 'deny', reason });
+    if (reason === 'condition_error') metrics.conditionErrors.inc({ route, rule });
   }
 
   /** The text that Prometheus reads. State of `source` is read now. */
   async function scrape(source: MetricsSource): Promise<string> {
-    const gauges = [keySetAge, certificateExpiry, revocationListExpiry, apiKeyExpiry, upstreamProbe];
-    for (const each of gauges) each.reset();
+    const { keySetAge, certificateExpiry, revocationListExpiry, apiKeyExpiry, upstreamProbe } = metrics;
+    for (const each of [keySetAge, certificateExpiry, revocationListExpiry, apiKeyExpiry, upstreamProbe]) each.reset();
     for (const keySet of source.keySets) {
       const age = keySet.ageSeconds();
       if (age !== undefined) keySetAge.set({ issuer: keySet.issuer }, age);
@@ -159,30 +164,30 @@ export function createMetrics(version: string) {
     contentType: registry.contentType,
     scrape,
     requestFinished,
-    upstreamResponded: (upstream: string, seconds: number) => upstreamDuration.observe({ upstream }, seconds),
+    upstreamResponded: (upstream: string, seconds: number) => metrics.upstreamDuration.observe({ upstream }, seconds),
     /** `seconds` is undefined where nothing had to be verified: the token was known. */
     credentialJudged(authenticator: string, result: string, reason: string, seconds: number | undefined): void {
-      authentications.inc({ authenticator, result, reason });
-      if (seconds !== undefined) validation.observe({ authenticator }, seconds);
+      metrics.authentications.inc({ authenticator, result, reason });
+      if (seconds !== undefined) metrics.validation.observe({ authenticator }, seconds);
     },
-    streamOpened: (route: string) => activeStreams.inc({ route }),
-    streamClosed: (route: string) => activeStreams.dec({ route }),
-    auditWritten: (sink: string, records: number) => auditRecords.inc({ sink }, records),
-    auditFailed: (sink: string, records: number) => auditFailures.inc({ sink }, records),
-    keySetRefreshFailed: (issuer: string) => keySetFailures.inc({ issuer }),
-    introspected: (authenticator: string, outcome: string) => introspections.inc({ authenticator, outcome }),
-    tokenExchanged: (upstream: string, outcome: string) => exchanges.inc({ upstream, outcome }),
-    connectionRefused: (reason: string) => requests.inc({ route: 'none', outcome: 'refused', status: reason }),
+    streamOpened: (route: string) => metrics.activeStreams.inc({ route }),
+    streamClosed: (route: string) => metrics.activeStreams.dec({ route }),
+    auditWritten: (sink: string, records: number) => metrics.auditRecords.inc({ sink }, records),
+    auditFailed: (sink: string, records: number) => metrics.auditFailures.inc({ sink }, records),
+    keySetRefreshFailed: (issuer: string) => metrics.keySetFailures.inc({ issuer }),
+    introspected: (authenticator: string, outcome: string) => metrics.introspections.inc({ authenticator, outcome }),
+    tokenExchanged: (upstream: string, outcome: string) => metrics.exchanges.inc({ upstream, outcome }),
+    connectionRefused: (reason: string) => metrics.requests.inc({ route: 'none', outcome: 'refused', status: reason }),
     configurationLoaded(hash: string): void {
-      configuration.reset();
-      configuration.set({ hash }, 1);
-      reloadSuccess.set(1);
+      metrics.configuration.reset();
+      metrics.configuration.set({ hash }, 1);
+      metrics.reloadSuccess.set(1);
     },
-    configurationRefused: () => reloadSuccess.set(0),
+    configurationRefused: () => metrics.reloadSuccess.set(0),
     revocationsTaken(entries: number): void {
-      revocationEntries.set(entries);
-      revocationSuccess.set(1);
+      metrics.revocationEntries.set(entries);
+      metrics.revocationSuccess.set(1);
     },
-    revocationsRefused: () => revocationSuccess.set(0),
+    revocationsRefused: () => metrics.revocationSuccess.set(0),
   };
 }
