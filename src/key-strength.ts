@@ -1,4 +1,4 @@
-// Strength of the keys that signatures are made and verified with, whoever holds them.
+// Strength of the keys and hash functions that signatures are made and verified with.
 import type { KeyObject } from 'node:crypto';
 
 export const minModulusBits = 2048;
@@ -12,6 +12,9 @@ export const curves: Readonly<Record<string, string>> = {
   secp384r1: 'P-384',
   secp521r1: 'P-521',
 };
+
+/** Of certificates and revocation lists. */
+export const strongHashes: ReadonlySet<string> = new Set(['SHA-256', 'SHA-384', 'SHA-512']);
 
 /** Why this RSA key must not sign; undefined when it may. */
 export function rsaWeakness({ asymmetricKeyDetails: details }: KeyObject): string | undefined {

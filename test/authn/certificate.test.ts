@@ -23,6 +23,41 @@ const { digitalSignature, keyEncipherment, keyCertSign, cRLSign } = x509.KeyUsag
 const root = await createCertificate({ name: [{ CN: [{ utf8String: 'root' }] }], ca: true });
 const foreign = await createCertificate({ name: [{ CN: [{ utf8String: 'foreign' }] }], ca: true });
 
+/** A signature that no webcrypto makes, and its issuer: valid until 2126. */
+const issuerOfMd5 = `-----BEGIN CERTIFICATE-----
+MIIC/TCCAeWgAwIBAgIUUJ1cu2uLouhLz5o+/wcXl49m2+kwDQYJKoZIhvcNAQEL
+BQAwDTELMAkGA1UEAwwCY2EwIBcNMjYxMTI4MDMyOTEyWhgPMjEyNjExMDQwMzI5
+MTJaMA0xCzAJBgNVBAMMAmNhMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKC
+AQEAq9GmVn9hPR5ah5OJFk0eZ8cxIopA0BggXzkVz+7/n7JGXSUYIeIS+/m4Gk8H
+TH+xX4yu044Lx4NgwhE3wgQYqyIeH8QHbydFBuhWvBvU/Hlq//lavj82IpiqnAhd
+mbvPHrfQCUoVpD/wM5e6wcIq4sj5+C2QmUdWRe5RE55RsgapLowDNe0tl7vS2LjP
+jW0Z6rjP7fhOWns2A7EcEeNFgsXEz1L2o9aEN0uzTfA9erp7YIfZ4A/IPIsMba2c
+GI7l7lXi51ySgp1o5ext6xoJWzvMW22q/u+VpZ7seZdXiQMwvSifA+wfpXUfeJrZ
+nBeQakwITqigems+X81uCWq2qQIDAQABo1MwUTAdBgNVHQ4EFgQU/guleRxDS0/5
+2S1nyWIxZIiLP3kwHwYDVR0jBBgwFoAU/guleRxDS0/52S1nyWIxZIiLP3kwDwYD
+VR0TAQH/BAUwAwEB/zANBgkqhkiG9w0BAQsFAAOCAQEANHPSGT7uyTLO72D2vWAB
+yyUo0tqeYR0XWbKzAHI3x7Hr1UbhVIUeF/iVAkCEWmYThGqiur6IiNX/t4h8/BGk
+RxkPcvram3LMqIrVNgjIEZjq0n28Gt6NGNUJbc5jgAiGDO15grLVyUcl8sbCRx5z
+O6vjJIChkhzNEldei6aC6VhhAJThN83K43O+x1V+knf61d7RY5zNaBkeZjk07Q+R
+cUwXU6i/tPBplT9YUx4SXe55rCu8EvFg7P9V5xKXnZpcXo4Rf3l1gxyszl6JTqEv
+/XwBw/WN7tZeQ09c7znxHkutzzXM4kVrTrzBjTZjJxNESDrzITgZcfMTzhp1W16e
+XQ==
+-----END CERTIFICATE-----
+`;
+const signedWithMd5 = `-----BEGIN CERTIFICATE-----
+MIIB2TCBwgIUfo7a11lQCkdXy8uXW0BJ9hKpn6owDQYJKoZIhvcNAQEEBQAwDTEL
+MAkGA1UEAwwCY2EwIBcNMjYxMTI4MDMyOTEyWhgPMjEyNjExMDQwMzI5MTJaMA8x
+DTALBgNVBAMMBHRlc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASyhWG6oVVV
+A7pyfIbIc7279HPDoIQFH8+XczOdCTIIQmMXBTCEwVvk+wYMbLg9tedapEZVjnXO
+1TajO+262RUgMA0GCSqGSIb3DQEBBAUAA4IBAQB5CIEkmG1+LgB0twUzu5VdUhaj
++XP2UpM8b+1hQOmNae947EyvTy2vLOn23Zje290Moo7rztSWM+WHk9xsuOKtDliQ
+eOPZHYhXZDlhRF6/ds4GEwWyug6wvSjiPzBe/gBAz10vLHrXZ/7fUID397aikFTi
+/7zNvbiYwOR5pIhTMFSvB0o01PFA/PrOUtMgOAT0tWBvnJAtyF4RVQL9AYhGXqNn
+ibxBN3f7xdV23Q6vzvqkX1Iu5fzoq7uxt2Um0YMWD5jvf3auf8NPPce3akY80mQb
+ViK25ZHviFtSNVYP1+pKOBHrPkH9tWaJG86gUPuOxCVHwwk1TiYH1yV9lQZA
+-----END CERTIFICATE-----
+`;
+
 function storeOf({
   caPem,
   crlPem,
@@ -185,6 +220,7 @@ t.test('trust ends where a certificate is foreign, out of date, for another purp
   t.equal(judge(await createCertificate({ issuer: root, keyUsage: digitalSignature })), 'trusted');
   t.equal(judge(await createCertificate({ issuer: root, keyUsage: keyEncipherment })), 'purpose');
   t.equal(judge(await createCertificate({ issuer: root, hash: 'SHA-1' })), 'algorithm');
+  t.equal(judge(signedWithMd5, { ca: issuerOfMd5 }), 'algorithm');
   t.equal(judge(await createCertificate({ issuer: root, rsaBits: 1024 })), 'algorithm');
   t.equal(judge(await createCertificate({ issuer: root, rsaBits: 2048, hash: 'SHA-384' })), 'trusted');
   const critical = new x509.Extension('1.2.3.4.5', true, Buffer.from('0500', 'hex'));

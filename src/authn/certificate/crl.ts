@@ -2,7 +2,8 @@
 import 'reflect-metadata';
 import { constants, type KeyObject, verify } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
-import { canonicalSerialNumber, nameDer, readDerElements } from './x509.ts';
+import { strongHashes } from '../../key-strength.ts';
+import { canonicalSerialNumber, nameDer, readDerElements, signatureHashOf } from './x509.ts';
 
 export interface RevocationList {
   /** DER of the issuer's name in Base64. */
@@ -14,7 +15,6 @@ export interface RevocationList {
   isSignedBy(key: KeyObject): boolean;
 }
 
-const strongHashes = new Set(['SHA-256', 'SHA-384', 'SHA-512']);
 /** CRL number, authority key identifier, authority information access, freshest CRL, issuer's alternative name. */
 const knownExtensions = new Set(['2.5.29.20', '2.5.29.35', '1.3.6.1.5.5.7.1.1', '2.5.29.46', '2.5.29.18']);
 
@@ -43,8 +43,9 @@ function signatureCheck(der: Buffer, list: x509.X509Crl): (key: KeyObject) => bo
   const signed = whole && readDerElements(whole.content)[0]?.whole;
   if (signed === undefined || rest.length > 0) throw new Error('the revocation list is malformed');
   const { name, hash } = list.signatureAlgorithm as { name: string; hash?: { name: string } };
-  if (hash !== undefined && !strongHashes.has(hash.name))
-    throw new Error(`the revocation list is signed with ${hash.name}`);
+  const hashName = signatureHashOf({ name, hash });
+  if (hashName !== undefined && !strongHashes.has(hashName))
+    throw new Error(`the revocation list is signed with ${hashName}`);
   const signature = new Uint8Array(list.signature);
   const digest = hash?.name.replace('-', '').toLowerCase() ?? null;
   const padding =

@@ -1,5 +1,5 @@
 // Finds a chain from a client certificate up to a configured authority in which every element holds (RFC 5280 §6.1).
-import { isStrongKey } from '../../key-strength.ts';
+import { isStrongKey, strongHashes } from '../../key-strength.ts';
 import type { RefusalReason } from '../authenticator.ts';
 import type { RevocationList } from './crl.ts';
 import type { ParsedCertificate } from './x509.ts';
@@ -19,7 +19,6 @@ export interface TrustedPath {
 const maxAuthorities = 8;
 /** Certificates that all seem to issue each other must not cost a search of every order of them. */
 const maxPaths = 32;
-const strongHashes = new Set(['SHA-256', 'SHA-384', 'SHA-512']);
 const clientAuthentication = '1.3.6.1.5.5.7.3.2';
 const anyPurpose = '2.5.29.37.0';
 /** Bits of the key usage extension (RFC 5280 §4.2.1.3), as @peculiar/x509 numbers them. */

@@ -29,7 +29,7 @@ export interface ParsedCertificate {
   readonly hasUnknownCriticalExtension: boolean;
   /** Constraints on names or policies, which only OpenSSL enforces, at the handshake. */
   readonly hasConstraints: boolean;
-  /** Hash function of the signature; undefined when the algorithm has it built in. */
+  /** `signatureHashOf` its signature. */
   readonly signatureHash: string | undefined;
   readonly publicKey: KeyObject;
 }
@@ -114,9 +114,24 @@ function parse(native: X509Certificate): ParsedCertificate {
       (extension) => extension.critical && !knownExtensions.has(extension.type),
     ),
     hasConstraints: types.some((type) => constraints.includes(type)),
-    signatureHash: (certificate.signatureAlgorithm as { hash?: { name: string } }).hash?.name,
+    signatureHash: signatureHashOf(certificate.signatureAlgorithm as SignatureAlgorithm),
     publicKey: native.publicKey,
   };
+}
+
+interface SignatureAlgorithm {
+  readonly name: string;
+  readonly hash?: { readonly name: string } | undefined;
+}
+
+const withBuiltInHash = new Set(['Ed25519', 'Ed448', 'EdDSA']);
+/** An algorithm that the library does not know is named by its object identifier. */
+const md5WithRsa = '1.2.840.113549.1.1.4';
+
+/** The hash function of a signature; undefined where the algorithm has it built in. An algorithm that is not known stands for its own. */
+export function signatureHashOf({ name, hash: used }: SignatureAlgorithm): string | undefined {
+  if (used !== undefined || withBuiltInHash.has(name)) return used?.name;
+  return name === md5WithRsa ? 'MD5' : name;
 }
 
 /** DER of a name in Base64, for comparing. */
