@@ -3,7 +3,7 @@ import type { X509Certificate } from 'node:crypto';
 import { createTrustStore, parseAuthorities, parseRevocationLists } from '../../authn/certificate/trust-store.ts';
 import { createCertificateReader, type ParsedCertificate, parseCertificate } from '../../authn/certificate/x509.ts';
 import { parseCertificateChain, SecureContextError, tlsWeakness } from '../../http/secure-context.ts';
-import { isStrongKey } from '../../key-strength.ts';
+import { isStrongKey, strongHashes } from '../../key-strength.ts';
 import { parseCertificates } from '../../pem.ts';
 import { attemptAt, type Path, readAt, reportUnusable } from '../schema/reporter.ts';
 import type { CheckContext } from './context.ts';
@@ -32,7 +32,7 @@ export function warnOfChain(context: CheckContext, path: Path, file: string | un
   for (const certificate of chain) {
     const hash = parseCertificate(certificate)?.signatureHash;
     const isRoot = certificate.checkIssued(certificate);
-    if (isRoot || (hash !== 'SHA-1' && hash !== 'MD5')) continue;
+    if (isRoot || hash === undefined || strongHashes.has(hash)) continue;
     const name = context.show(nameOf(certificate));
     context.warn(
       path,
