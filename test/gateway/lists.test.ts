@@ -1,64 +1,63 @@
 // Lists tell the truth, over real requests: what is shown can be called, what is not is refused whatever the arguments are, and no list gets past the filter.
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { type IncomingMessage, request as sendRequest } from 'node:http';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { presetOf } from '../../src/policy/presets.ts';
-import { type ClientAnswer, createClient, toolCall } from '../support/client.ts';
-import { startTestGateway } from '../support/gateway.ts';
-import { createFakeIssuer } from '../support/issuer.ts';
-import { type Reply, replyOk, startUpstream } from '../support/upstream.ts';
+import { type ClientAnswer, toolCall } from '../support/client.ts';
+import { startScenario } from '../support/scenario.ts';
+import { type Reply, replyOk } from '../support/upstream.ts';
 
 let reply: Reply = replyOk;
-const upstream = await startUpstream({ reply: (...exchange) => reply(...exchange) });
-const issuer = await createFakeIssuer();
-const route = (name: string, mcp: string) => `
-  - {name: ${name}, path: /${name}, upstream: superset, authenticate: corp, mcp: {${mcp}}}`;
-const gateway = await startTestGateway({
-  logToFile: true,
-  yaml: `
-version: 1
-server: {listen: "127.0.0.1:0", publicUrl: https://mcp.example.com}
-admin: {listen: "127.0.0.1:0"}
-authenticators: {corp: {type: jwt, issuer: "${issuer.issuer}"}}
-upstreams: {superset: {url: "${upstream.url}", limits: {responseBytes: 64KiB}}}
-routes:
-  - name: mcp
-    path: /mcp
-    upstream: superset
-    authenticate: corp
-    mcp:
-      preset: superset
-      rules:
-        - {deny: {tools: ["delete_*"]}}
-        - {deny: {tools: [list_charts], clients: [analytics_frontend]}}
-        - {deny: {tools: [save_sql_query], when: "size(args) == 0"}}
-        - allow: {tools: [execute_sql]}
-          require: {scopes: [queries:execute], when: "has(args.request) && has(args.request.limit) && args.request.limit <= 1000"}
-        - {allow: {tools: [health_check]}, require: {authenticatedBy: [corp], when: "request.method == 'POST'"}}${route(
-          'obtainable',
-          'preset: superset, lists: obtainable',
-        )}${route(
-          'other',
-          `rules: [{allow: {resources: ["db://main/*"], prompts: [tour]}}, {allow: {resources: ["file:*"]}, require: {scopes: ["files:read"]}}]`,
-        )}${route('closed', 'preset: {name: superset, rules: false}')}
-`,
-});
-const client = createClient({ port: gateway.port });
-t.teardown(async () => {
-  client.close();
-  await gateway.close();
-  await issuer.close();
-  await upstream.close();
-});
+const scenario = await startScenario(
+  t,
+  {
+    upstreams: { superset: { limits: { responseBytes: '64KiB' } } },
+    routes: [
+      {
+        name: 'mcp',
+        path: '/mcp',
+        mcp: {
+          preset: 'superset',
+          rules: [
+            { deny: { tools: ['delete_*'] } },
+            { deny: { tools: ['list_charts'], clients: ['analytics_frontend'] } },
+            { deny: { tools: ['save_sql_query'], when: 'size(args) == 0' } },
+            {
+              allow: { tools: ['execute_sql'] },
+              require: {
+                scopes: ['queries:execute'],
+                when: 'has(args.request) && has(args.request.limit) && args.request.limit <= 1000',
+              },
+            },
+            {
+              allow: { tools: ['health_check'] },
+              require: { authenticatedBy: ['corp'], when: "request.method == 'POST'" },
+            },
+          ],
+        },
+      },
+      { name: 'obtainable', path: '/obtainable', mcp: { preset: 'superset', lists: 'obtainable' } },
+      {
+        name: 'other',
+        path: '/other',
+        mcp: {
+          rules: [
+            { allow: { resources: ['db://main/*'], prompts: ['tour'] } },
+            { allow: { resources: ['file:*'] }, require: { scopes: ['files:read'] } },
+          ],
+        },
+      },
+      { name: 'closed', path: '/closed', mcp: { preset: { name: 'superset', rules: false } } },
+    ],
+  },
+  { reply: (...exchange) => reply(...exchange), logToFile: true },
+);
+const { anybody: client, bearer, port, recordOf } = scenario;
 
-const aud = ['/mcp', '/obtainable', '/other', '/closed'].map((path) => `https://mcp.example.com${path}`);
-const bearer = async (claims: object) => ({ authorization: `Bearer ${await issuer.token({ aud, ...claims })}` });
 const callers: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  agent: await bearer({ client_id: 'ai_agent_prod', scope: 'dashboards:read queries:execute' }),
-  frontend: await bearer({ client_id: 'analytics_frontend', scope: 'dashboards:read' }),
+  agent: scenario.agent.headers,
+  frontend: scenario.frontend.headers,
   reporting: await bearer({ client_id: 'reporting_tool', scope: 'dashboards:read queries:read exports:create' }),
   nobody: await bearer({ client_id: 'nobody', scope: '' }),
 };
@@ -260,7 +259,7 @@ t.test('a page keeps its bytes, its cursor and its status, and is for this calle
     'x-kept': 'yes',
   });
   t.notOk(answer.headers.etag ?? answer.headers['last-modified']);
-  t.match(await gateway.record(({ id, stage }) => id === answer.id && stage === 'completed'), {
+  t.match(await recordOf(answer), {
     status: 200,
     outcome: 'completed',
     bytes: Buffer.byteLength(expected),
@@ -282,7 +281,7 @@ async function stream(
 ): Promise<{ head: IncomingMessage; next: () => Promise<string> }> {
   const outgoing = sendRequest({
     host: '127.0.0.1',
-    port: gateway.port,
+    port,
     path: '/mcp',
     method,
     agent: false,
@@ -358,7 +357,7 @@ t.test('a list that cannot be read is not shown: 502, and the record says so', a
     t.equal(answer.status, 502, sentence);
     t.match(responseIn(answer), { error: { data: { code: 'bad_upstream' } } }, sentence);
     t.notMatch(answer.text, new RegExp(secret), sentence);
-    const record = await gateway.record(({ id, stage }) => id === answer.id && stage === 'completed');
+    const record = await recordOf(answer);
     t.match(record, { status: 502, outcome: 'failed', reason: 'bad_upstream' }, sentence);
   }
 });
@@ -388,8 +387,7 @@ t.test('a list that cannot be read in a stream that has begun ends it, not clean
       opened.resolve();
       await t.rejects(once(head, 'end'), { code: 'ECONNRESET' });
       t.equal(more, '');
-      const id = head.headers['x-request-id'];
-      t.match(await gateway.record((record) => record.id === id && record.stage === 'completed'), {
+      t.match(await recordOf({ id: String(head.headers['x-request-id']) }), {
         outcome: 'failed',
       });
     }
@@ -417,10 +415,7 @@ t.test('a search shows what may be called, in the structured result and in the t
   t.equal(prose.status, 200);
   t.match(responseIn(prose).result, { isError: true, content: [{ text: /Call a tool by its name/ }] });
   t.notMatch(prose.text, new RegExp(secret));
-  t.match(
-    await readFile(join(gateway.directory, 'gateway.log'), 'utf8'),
-    new RegExp(`${prose.id}.*search could not be read`),
-  );
+  t.match(await scenario.log(), new RegExp(`${prose.id}.*search could not be read`));
 });
 
 t.test('the events of a search have no ids, so that no GET can bring its result past the filter', async (t) => {

@@ -1,4 +1,6 @@
 // What must come of every combination of credentials on every kind of route, written down from the rules and not from the code.
+
+import type { Configuration } from '../support/configuration.ts';
 import { dpopChallenge } from '../support/dpop.ts';
 
 export type TokenState = 'no' | 'good' | 'expired' | 'wrong-audience' | 'wrong-issuer' | 'under-scoped';
@@ -19,7 +21,7 @@ type Kind = 'token' | 'certificate' | 'key';
 export interface MatrixRoute {
   readonly name: string;
   /** YAML. */
-  readonly authenticate: string;
+  readonly authenticate: string | Configuration;
   readonly certificateFor?: string;
   /** One of these sets must be there; undefined: no credential is looked at. */
   readonly alternatives: readonly (readonly Kind[])[] | undefined;
@@ -41,36 +43,36 @@ export const routes: readonly MatrixRoute[] = [
   { name: 'jwt', authenticate: 'corp', alternatives: [['token']] },
   { name: 'mtls', authenticate: 'workloads', alternatives: [['certificate']] },
   { name: 'key', authenticate: 'keys', alternatives: [['key']] },
-  { name: 'jwt-or-key', authenticate: '{anyOf: [corp, keys]}', alternatives: [['token'], ['key']] },
-  { name: 'jwt-or-mtls', authenticate: '{anyOf: [corp, workloads]}', alternatives: [['token'], ['certificate']] },
-  { name: 'key-or-mtls', authenticate: '{anyOf: [keys, workloads]}', alternatives: [['key'], ['certificate']] },
+  { name: 'jwt-or-key', authenticate: { anyOf: ['corp', 'keys'] }, alternatives: [['token'], ['key']] },
+  { name: 'jwt-or-mtls', authenticate: { anyOf: ['corp', 'workloads'] }, alternatives: [['token'], ['certificate']] },
+  { name: 'key-or-mtls', authenticate: { anyOf: ['keys', 'workloads'] }, alternatives: [['key'], ['certificate']] },
   {
     name: 'any',
-    authenticate: '{anyOf: [corp, workloads, keys]}',
+    authenticate: { anyOf: ['corp', 'workloads', 'keys'] },
     alternatives: [['token'], ['certificate'], ['key']],
   },
-  { name: 'jwt-and-mtls', authenticate: '{allOf: [workloads, corp]}', alternatives: [['certificate', 'token']] },
-  { name: 'key-and-mtls', authenticate: '{allOf: [keys, workloads]}', alternatives: [['key', 'certificate']] },
+  { name: 'jwt-and-mtls', authenticate: { allOf: ['workloads', 'corp'] }, alternatives: [['certificate', 'token']] },
+  { name: 'key-and-mtls', authenticate: { allOf: ['keys', 'workloads'] }, alternatives: [['key', 'certificate']] },
   {
     name: 'both-or-key',
-    authenticate: '{anyOf: [{allOf: [workloads, corp]}, keys]}',
+    authenticate: { anyOf: [{ allOf: ['workloads', 'corp'] }, 'keys'] },
     alternatives: [['certificate', 'token'], ['key']],
   },
   {
     name: 'optional',
-    authenticate: '{anyOf: [corp, keys], optional: [workloads]}',
+    authenticate: { anyOf: ['corp', 'keys'], optional: ['workloads'] },
     alternatives: [['token'], ['key']],
     optional: ['certificate'],
   },
   {
     name: 'optional-key',
-    authenticate: '{anyOf: [workloads], optional: [keys]}',
+    authenticate: { anyOf: ['workloads'], optional: ['keys'] },
     alternatives: [['certificate']],
     optional: ['key'],
   },
   {
     name: 'certificate-for',
-    authenticate: '{anyOf: [corp, keys]}',
+    authenticate: { anyOf: ['corp', 'keys'] },
     certificateFor: 'ai_agent_prod',
     alternatives: [['token'], ['key']],
   },

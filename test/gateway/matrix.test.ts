@@ -1,11 +1,12 @@
 // Every combination of token, certificate and key on every form of `authenticate`: status, code, challenge, silence of the upstream, record.
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { createTestCertificates, fingerprintOf } from '../support/certificates.ts';
-import { type ClientAnswer, createClient } from '../support/client.ts';
-import { type AuditRecord, startTestGateway } from '../support/gateway.ts';
+import type { ClientAnswer, TestClient } from '../support/client.ts';
+import { keyEntry } from '../support/configuration.ts';
+import type { AuditRecord } from '../support/gateway.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
-import { startUpstream } from '../support/upstream.ts';
+import { startScenario } from '../support/scenario.ts';
 import {
   type CertificateState,
   challengeOf,
@@ -27,11 +28,10 @@ interface Cell {
   readonly answer: ClientAnswer;
 }
 
-const hashOf = (key: string) => `sha256:${createHash('sha256').update(key).digest('hex')}`;
 const newKey = () => `sk_${randomBytes(32).toString('base64url')}`;
 
-const upstream = await startUpstream();
 const issuer = await createFakeIssuer();
+t.teardown(issuer.close);
 const certificates = await createTestCertificates();
 const keys = { good: newKey(), expired: newKey() };
 const hourAgo = Math.floor(Date.now() / 1000) - 3600;
@@ -43,43 +43,34 @@ const tokens: Readonly<Partial<Record<Presented['token'], string>>> = {
   'wrong-issuer': await issuer.token({ aud, iss: `${issuer.issuer}/` }),
   'under-scoped': await issuer.token({ aud, jti: 'token-under-scoped', scope: 'queries:execute' }),
 };
-const gateway = await startTestGateway({
-  files: certificates.files,
-  yaml: `
-version: 1
-server:
-  listen: 127.0.0.1:0
-  publicUrl: https://mcp.example.com
-  tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: optional, clientCaFile: clients-ca.crt}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  corp: {type: jwt, issuer: "${issuer.issuer}"}
-  workloads:
-    type: mtls
-    allow:
-      - {commonName: client-ai-agent-1, clientId: ai_agent_prod, scopes: [dashboards:read]}
-      - {commonName: client-reporting-1, clientId: reporting_tool}
-  keys:
-    type: apiKey
-    keys:
-      - {id: key-good, hash: "${hashOf(keys.good)}", clientId: reporting_tool, scopes: [dashboards:read, queries:read, exports:create], expires: 2099-01-01}
-      - {id: key-expired, hash: "${hashOf(keys.expired)}", clientId: reporting_tool, scopes: [dashboards:read], expires: 2020-01-01}
-upstreams: {superset: {url: "${upstream.url}"}}
-routes:
-${routes.map(routeYaml).join('\n')}
-`,
-});
-t.teardown(async () => {
-  await gateway.close();
-  await issuer.close();
-  await upstream.close();
-});
-
-function routeYaml({ name, authenticate, certificateFor }: MatrixRoute): string {
-  return `  - {name: ${name}, path: /${name}, upstream: superset, authenticate: ${authenticate}${
-    certificateFor === undefined ? '' : `, certificateFor: [${certificateFor}]`
-  }${authenticate === 'none' ? '' : `, scopes: [${neededScope}]`}}`;
-}
+const scenario = await startScenario(
+  t,
+  {
+    authenticators: {
+      workloads: {
+        allow: [
+          { commonName: 'client-ai-agent-1', clientId: 'ai_agent_prod', scopes: ['dashboards:read'] },
+          { commonName: 'client-reporting-1', clientId: 'reporting_tool' },
+        ],
+      },
+      keys: {
+        keys: [
+          keyEntry('key-good', keys.good),
+          keyEntry('key-expired', keys.expired, { scopes: ['dashboards:read'], expires: '2020-01-01' }),
+        ],
+      },
+    },
+    routes: routes.map(({ name, authenticate, certificateFor }) => ({
+      name,
+      path: `/${name}`,
+      authenticate,
+      ...(certificateFor !== undefined && { certificateFor: [certificateFor] }),
+      ...(authenticate !== 'none' && { scopes: [neededScope] }),
+    })),
+  },
+  { issuer, tls: certificates },
+);
+const { upstream } = scenario;
 
 const certificateOf = {
   no: undefined,
@@ -100,16 +91,11 @@ function credentialHeaders({ token, key, keyPlace }: Presented): Record<string, 
 /** Sends every cell over the few connections of its certificate. */
 async function sendAll(): Promise<Cell[]> {
   const cells: Promise<Cell>[] = [];
-  const opened = new Map<CertificateState, ReturnType<typeof createClient>>();
+  const opened = new Map<CertificateState, TestClient>();
   for (const presented of combinations()) {
     const client =
       opened.get(presented.certificate) ??
-      createClient({
-        port: gateway.port,
-        ca: certificates.authority.certificatePem,
-        certificate: certificateOf[presented.certificate],
-        connections: 4,
-      });
+      scenario.connect({ certificate: certificateOf[presented.certificate], connections: 4 });
     opened.set(presented.certificate, client);
     for (const route of routes) {
       const request = { path: `/${route.name}`, headers: credentialHeaders(presented) };
@@ -118,9 +104,7 @@ async function sendAll(): Promise<Cell[]> {
       );
     }
   }
-  const answered = await Promise.all(cells);
-  for (const client of opened.values()) client.close();
-  return answered;
+  return Promise.all(cells);
 }
 
 const cells = await sendAll();
@@ -185,8 +169,8 @@ t.test('the upstream saw what was allowed, once each, and nothing else', async (
 });
 
 t.test('the records say what was presented, who it was, and why not', async (t) => {
-  await gateway.matchingRecords(cells.length, ({ stage }) => stage === 'completed');
-  const byId = Map.groupBy(await gateway.records(), ({ id }) => id);
+  await scenario.matchingRecords(cells.length, ({ stage }) => stage === 'completed');
+  const byId = Map.groupBy(await scenario.records(), ({ id }) => id);
   const recordsOf = ({ answer }: Cell): AuditRecord[] => byId.get(answer.id) ?? [];
   every(
     t,
@@ -225,7 +209,7 @@ t.test('the records say what was presented, who it was, and why not', async (t) 
 });
 
 t.test('the metrics count each refusal and each allowance on its route', async (t) => {
-  const metrics = await gateway.metrics();
+  const metrics = await scenario.metrics();
   for (const route of routes) {
     const statuses = Map.groupBy(
       cells.filter((cell) => cell.route === route),

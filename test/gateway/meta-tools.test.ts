@@ -1,60 +1,56 @@
 // Superset's tool search on the wire: what goes through call_tool is judged, recorded and counted as the tool that it calls.
 import { createHash } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { type ClientAnswer, createClient, toolCall } from '../support/client.ts';
-import { startTestGateway } from '../support/gateway.ts';
-import { createFakeIssuer } from '../support/issuer.ts';
-import { startUpstream } from '../support/upstream.ts';
+import { type ClientAnswer, toolCall } from '../support/client.ts';
+import { startScenario } from '../support/scenario.ts';
 
 const digestOf = (text: string) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
-const upstream = await startUpstream({
-  reply(_request, response) {
-    response.writeHead(200, { 'content-type': 'application/json' });
-    response.end('{"jsonrpc":"2.0","id":1,"result":{"content":[]}}');
+const scenario = await startScenario(
+  t,
+  {
+    routes: [
+      {
+        name: 'mcp',
+        path: '/mcp',
+        mcp: {
+          preset: 'superset',
+          metaTools: { run: { name: '/call/tool', arguments: '/call/with' } },
+          audit: { arguments: { execute_sql: ['/request/limit'], call_tool: ['/name'] } },
+          forwardHeaders: ['x-dashboard-hint'],
+          rules: [
+            { name: 'no-proxy', deny: { tools: ['run'], when: "tool == 'list_charts'" } },
+            {
+              name: 'rows',
+              allow: { tools: ['execute_sql'] },
+              require: {
+                scopes: ['queries:execute'],
+                when: 'has(args.request) && has(args.request.limit) && args.request.limit <= 1000',
+              },
+            },
+          ],
+        },
+      },
+      { name: 'plain', path: '/plain', mcp: { rules: [{ allow: { tools: ['call_tool'] } }] } },
+      {
+        name: 'bare',
+        path: '/bare',
+        mcp: {
+          preset: { name: 'superset', rules: false },
+          rules: [{ name: 'look', allow: { tools: ['list_dashboards', 'call_tool'] } }],
+        },
+      },
+    ],
   },
-});
-const issuer = await createFakeIssuer();
-const route = (name: string, mcp: string) => `
-  - {name: ${name}, path: /${name}, upstream: superset, authenticate: corp, mcp: {${mcp}}}`;
-const gateway = await startTestGateway({
-  yaml: `
-version: 1
-server: {listen: "127.0.0.1:0", publicUrl: https://mcp.example.com}
-admin: {listen: "127.0.0.1:0"}
-authenticators: {corp: {type: jwt, issuer: "${issuer.issuer}"}}
-upstreams: {superset: {url: "${upstream.url}"}}
-routes:
-  - name: mcp
-    path: /mcp
-    upstream: superset
-    authenticate: corp
-    mcp:
-      preset: superset
-      metaTools: {run: {name: /call/tool, arguments: /call/with}}
-      audit: {arguments: {execute_sql: [/request/limit], call_tool: [/name]}}
-      forwardHeaders: [x-dashboard-hint]
-      rules:
-        - {name: no-proxy, deny: {tools: [run], when: "tool == 'list_charts'"}}
-        - name: rows
-          allow: {tools: [execute_sql]}
-          require: {scopes: [queries:execute], when: "has(args.request) && has(args.request.limit) && args.request.limit <= 1000"}${route(
-            'plain',
-            'rules: [{allow: {tools: [call_tool]}}]',
-          )}${route('bare', 'preset: {name: superset, rules: false}, rules: [{name: look, allow: {tools: [list_dashboards, call_tool]}}]')}
-`,
-});
-const client = createClient({ port: gateway.port });
-t.teardown(async () => {
-  client.close();
-  await gateway.close();
-  await issuer.close();
-  await upstream.close();
-});
-
-const aud = ['/mcp', '/plain', '/bare'].map((path) => `https://mcp.example.com${path}`);
-const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
-const agent = bearer(await issuer.token({ aud }));
-const frontend = bearer(await issuer.token({ aud, client_id: 'analytics_frontend', scope: 'dashboards:read' }));
+  {
+    reply(_request, response) {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end('{"jsonrpc":"2.0","id":1,"result":{"content":[]}}');
+    },
+  },
+);
+const { anybody: client, upstream } = scenario;
+const agent = scenario.agent.headers;
+const frontend = scenario.frontend.headers;
 
 const through = (name: string, args?: object, id: string | number = 7) =>
   toolCall('call_tool', { name, ...(args && { arguments: args }) }, id);
@@ -77,10 +73,9 @@ async function allowed(
   t.equal(upstream.requests.length, before + 1, `${name}: one request`);
   const sent = typeof body === 'string' ? body : JSON.stringify(body);
   t.equal(upstream.requests.at(-1)?.body.toString(), sent, `${name}: the bytes that were judged`);
-  const completed = await gateway.record((record) => record.id === answer.id && record.stage === 'completed');
+  const [decided, completed] = await scenario.recordsOf(answer);
   t.match(completed, { decision: 'allow', rule, mcp, outcome: 'completed' }, `${name}: record`);
-  const decided = await gateway.record((record) => record.id === answer.id && record.stage === 'decided');
-  t.match(decided, { decision: 'allow', rule, mcp }, `${name}: record before`);
+  t.match(decided, { stage: 'decided', decision: 'allow', rule, mcp }, `${name}: record before`);
   return upstream.requests.at(-1)!;
 }
 
@@ -101,9 +96,8 @@ async function refused(
   t.equal(id, expected.id ?? 7, `${name}: the id of the caller`);
   t.match(error.message, /^[A-Z`].{10,}\.$/, `${name}: a sentence`);
   t.equal(upstream.requests.length, before, `${name}: the upstream saw nothing`);
-  const records = (await gateway.records()).filter((record) => record.id === answer.id);
   t.match(
-    records,
+    await scenario.recordsOf(answer),
     [{ stage: 'completed', decision: 'deny', outcome: 'refused', reason: expected.code, ...expected.record }],
     `${name}: record`,
   );
@@ -252,7 +246,7 @@ t.test('without its rules the preset allows nothing by itself', async (t) => {
 t.test('metrics count the inner tool, from a closed list', async (t) => {
   await post(through('no_such_tool', {}));
   await post(through('get_schema', {}));
-  const metrics = await gateway.metrics();
+  const metrics = await scenario.metrics();
   const toolsOf = (name: string) =>
     new Set(
       [...metrics.matchAll(new RegExp(`^portcullis_tool_calls_total\\{route="${name}",tool="([^"]*)"`, 'gm'))].map(

@@ -3,93 +3,99 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
-import { type ClientAnswer, type ClientRequest, createClient, toolCall } from '../support/client.ts';
+import { type ClientAnswer, type ClientRequest, toolCall } from '../support/client.ts';
+import { apiKey, keyEntry } from '../support/configuration.ts';
 import { dpopChallenge } from '../support/dpop.ts';
-import { type AuditRecord, startTestGateway } from '../support/gateway.ts';
-import { createFakeIssuer } from '../support/issuer.ts';
-import { startUpstream } from '../support/upstream.ts';
+import type { AuditRecord } from '../support/gateway.ts';
+import { startScenario } from '../support/scenario.ts';
 
 const sha256 = (content: string | Buffer) => createHash('sha256').update(content).digest('hex');
 /** What a call, and what each list, may be answered with. */
 const result =
   '{"jsonrpc":"2.0","id":1,"result":{"content":[],"tools":[],"resources":[],"resourceTemplates":[],"prompts":[]}}';
-const upstream = await startUpstream({
-  reply(request, response) {
-    response.writeHead(200, { 'content-type': 'application/json', 'x-seen': request.method });
-    response.end(request.method === 'HEAD' ? undefined : result);
+const rules = [
+  { name: 'no-deletes', deny: { tools: ['delete_*'] } },
+  { name: 'not-reporting', deny: { tools: ['list_charts'], clients: ['corp/reporting_tool'] } },
+  {
+    name: 'dashboards',
+    allow: { tools: ['list_dashboards', 'list_charts'] },
+    require: { scopes: ['dashboards:read'] },
   },
+  {
+    name: 'sql',
+    allow: { tools: ['execute_sql'] },
+    require: {
+      scopes: ['queries:execute'],
+      when: 'has(args.request) && has(args.request.limit) && args.request.limit <= 1000',
+    },
+  },
+  { name: 'unguarded', allow: { tools: ['query_dataset'], when: 'args.request.limit <= 10' } },
+  {
+    name: 'exports',
+    allow: { tools: ['export_dashboard'] },
+    require: { scopes: ['dashboards:read', 'exports:create', 'dashboards:write'] },
+  },
+  { name: 'either', allow: { tools: ['get_chart_data'] }, require: { anyScope: ['exports:create', 'queries:read'] } },
+  { name: 'keys-only', allow: { tools: ['health_check'] }, require: { authenticatedBy: ['keys'] } },
+  { name: 'metadata', allow: { resources: ['instance://*'] }, require: { scopes: ['dashboards:read'] } },
+  { name: 'tour', allow: { prompts: ['quickstart'] } },
+  { name: 'elicitation', allow: { methods: ['elicitation/create'] } },
+];
+const mcpRoute = (name: string, more: object) => ({
+  name,
+  path: `/${name}`,
+  authenticate: { anyOf: ['corp', 'keys'] },
+  mcp: { challengeScopes: ['dashboards:read'], ...more, rules },
 });
-const issuer = await createFakeIssuer();
-const key = `sk_${randomBytes(32).toString('base64url')}`;
-const rules = `
-      rules:
-        - {name: no-deletes, deny: {tools: ["delete_*"]}}
-        - {name: not-reporting, deny: {tools: [list_charts], clients: [corp/reporting_tool]}}
-        - {name: dashboards, allow: {tools: [list_dashboards, list_charts]}, require: {scopes: [dashboards:read]}}
-        - name: sql
-          allow: {tools: [execute_sql]}
-          require: {scopes: [queries:execute], when: "has(args.request) && has(args.request.limit) && args.request.limit <= 1000"}
-        - {name: unguarded, allow: {tools: [query_dataset], when: "args.request.limit <= 10"}}
-        - {name: exports, allow: {tools: [export_dashboard]}, require: {scopes: [dashboards:read, exports:create, dashboards:write]}}
-        - {name: either, allow: {tools: [get_chart_data]}, require: {anyScope: [exports:create, queries:read]}}
-        - {name: keys-only, allow: {tools: [health_check]}, require: {authenticatedBy: [keys]}}
-        - {name: metadata, allow: {resources: ["instance://*"]}, require: {scopes: [dashboards:read]}}
-        - {name: tour, allow: {prompts: [quickstart]}}
-        - {name: elicitation, allow: {methods: [elicitation/create]}}`;
-const mcpRoute = (name: string, mcp: string) => `
-  - name: ${name}
-    path: /${name}
-    upstream: superset
-    authenticate: {anyOf: [corp, keys]}
-    mcp:
-      challengeScopes: [dashboards:read]
-      ${mcp}${rules}`;
-const gateway = await startTestGateway({
-  yaml: `
-version: 1
-server: {listen: "127.0.0.1:0", publicUrl: https://mcp.example.com}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  corp: {type: jwt, issuer: "${issuer.issuer}"}
-  keys: {type: apiKey, keys: [{id: k1, hash: "sha256:${sha256(key)}", clientId: reporting_tool, scopes: [dashboards:read], expires: 2099-01-01}]}
-upstreams: {superset: {url: "${upstream.url}"}}
-routes:${mcpRoute('mcp', 'audit: {arguments: {execute_sql: [/request/limit, /request/none, /request/tags/0]}}')}${mcpRoute(
-    'http',
-    'denials: http',
-  )}${mcpRoute('full', 'audit: {arguments: full}')}${mcpRoute('silent', 'audit: {arguments: none}')}
-  - {name: dashboards, path: "/api/dashboards/*", methods: [GET], upstream: superset, authenticate: corp, scopes: [dashboards:read]}
-  - name: api
-    path: /api/*
-    methods: [GET, POST]
-    upstream: superset
-    authenticate: corp
-    rules:
-      - {name: no-admin, deny: {paths: ["/api/admin/*"]}}
-      - {name: queries, allow: {methods: [POST], paths: [/api/queries]}, require: {scopes: [queries:execute]}}
-      - {name: reads, allow: {methods: [GET], when: "!request.path.contains('secret')"}, require: {scopes: [dashboards:read]}}
-  - {name: keyed, path: /keyed, upstream: superset, authenticate: keys}
-  - {name: health, path: /health, authenticate: none, respond: {status: 200, json: {status: healthy}}}
-  - {name: gone, path: /gone, authenticate: none, respond: {status: 410, text: moved away}}
-`,
-});
-const client = createClient({ port: gateway.port });
-t.teardown(async () => {
-  client.close();
-  await gateway.close();
-  await issuer.close();
-  await upstream.close();
-});
+const scenario = await startScenario(
+  t,
+  {
+    authenticators: { keys: { keys: [keyEntry('k1', apiKey, { scopes: ['dashboards:read'] })] } },
+    routes: [
+      mcpRoute('mcp', {
+        audit: { arguments: { execute_sql: ['/request/limit', '/request/none', '/request/tags/0'] } },
+      }),
+      mcpRoute('http', { denials: 'http' }),
+      mcpRoute('full', { audit: { arguments: 'full' } }),
+      mcpRoute('silent', { audit: { arguments: 'none' } }),
+      { name: 'dashboards', path: '/api/dashboards/*', methods: ['GET'], scopes: ['dashboards:read'] },
+      {
+        name: 'api',
+        path: '/api/*',
+        methods: ['GET', 'POST'],
+        rules: [
+          { name: 'no-admin', deny: { paths: ['/api/admin/*'] } },
+          {
+            name: 'queries',
+            allow: { methods: ['POST'], paths: ['/api/queries'] },
+            require: { scopes: ['queries:execute'] },
+          },
+          {
+            name: 'reads',
+            allow: { methods: ['GET'], when: "!request.path.contains('secret')" },
+            require: { scopes: ['dashboards:read'] },
+          },
+        ],
+      },
+      { name: 'keyed', path: '/keyed', authenticate: 'keys' },
+      { name: 'health', path: '/health', authenticate: 'none', respond: { status: 200, json: { status: 'healthy' } } },
+      { name: 'gone', path: '/gone', authenticate: 'none', respond: { status: 410, text: 'moved away' } },
+    ],
+  },
+  {
+    reply(request, response) {
+      response.writeHead(200, { 'content-type': 'application/json', 'x-seen': request.method });
+      response.end(request.method === 'HEAD' ? undefined : result);
+    },
+  },
+);
+const { anybody: client, issuer, recordOf, upstream } = scenario;
 
-const aud = ['/mcp', '/http', '/full', '/silent', '/api/dashboards', '/api'].map(
-  (path) => `https://mcp.example.com${path}`,
-);
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
-const agent = bearer(await issuer.token({ aud }));
-const reader = bearer(
-  await issuer.token({ aud, client_id: 'analytics_frontend', sub: 'frontend', scope: 'dashboards:read' }),
-);
-const nobody = bearer(await issuer.token({ aud, scope: '' }));
-const legacy = { 'x-api-key': key };
+const agent = scenario.agent.headers;
+const reader = scenario.frontend.headers;
+const nobody = await scenario.bearer({ scope: '' });
+const legacy = { 'x-api-key': apiKey };
 
 interface Denial {
   readonly status: number;
@@ -136,7 +142,7 @@ async function denied(t: Test, name: string, send: () => Promise<ClientAnswer>, 
   t.equal(answer.headers['www-authenticate'], denial.challenge, `${name}: challenge`);
   t.equal(answer.headers['cache-control'], 'no-store');
   t.equal(upstream.requests.length, before, `${name}: the upstream saw nothing`);
-  const records = (await gateway.records()).filter(({ id }) => id === answer.id);
+  const records = (await scenario.records()).filter(({ id }) => id === answer.id);
   t.equal(records.length, 1, `${name}: one record`);
   t.match(records[0], {
     stage: 'completed',
@@ -165,8 +171,8 @@ async function allowed(
   t.same(seen.header('x-request-id'), [answer.id]);
   t.same([seen.header('authorization'), seen.header('x-api-key')], [[], []], `${name}: no credential passed on`);
   if (body !== undefined) t.equal(sha256(seen.body), sha256(body), `${name}: the same bytes`);
-  const completed = await gateway.record(({ id, stage }) => id === answer.id && stage === 'completed');
-  const stages = (await gateway.records()).filter(({ id }) => id === answer.id);
+  const completed = await recordOf(answer);
+  const stages = (await scenario.records()).filter(({ id }) => id === answer.id);
   t.same(
     stages.map(({ stage }) => stage),
     ['decided', 'completed'],
@@ -204,7 +210,7 @@ t.test('a call that a rule allows reaches the upstream as it was sent', async (t
   t.same(seen.header('accept'), ['application/json, text/event-stream']);
   t.same(seen.header('x-other'), [], 'what MCP does not define stays here');
   t.match(
-    await gateway.metrics(),
+    await scenario.metrics(),
     'portcullis_tool_calls_total{route="mcp",tool="list_dashboards",outcome="completed"} 1\n',
   );
 });
@@ -213,14 +219,14 @@ t.test('a denied call is an error that a model can read, or 403 under denials: h
   const record = { rule: 'no-deletes', mcp: { method: 'tools/call', tool: 'delete_dashboard' } };
   await denied(t, 'rpc', call('delete_dashboard', {}, agent), { status: 200, code: 'denied', id: 7, record });
   await denied(t, 'http', call('delete_dashboard', {}, agent, '/http'), { status: 403, code: 'denied', id: 7, record });
-  const charts = call('list_charts', {}, bearer(await issuer.token({ aud, client_id: 'reporting_tool' })));
+  const charts = call('list_charts', {}, await scenario.bearer({ client_id: 'reporting_tool' }));
   await denied(t, 'for this client', charts, { status: 200, code: 'denied', id: 7, record: { rule: 'not-reporting' } });
   await allowed(t, 'for another', call('list_charts', {}, reader), { rule: 'dashboards' });
   await allowed(t, 'the same name under another authenticator', call('list_charts', {}, legacy), {
     rule: 'dashboards',
     principal: { kind: 'api-key', clientId: 'reporting_tool' },
   });
-  const metrics = await gateway.metrics();
+  const metrics = await scenario.metrics();
   t.match(metrics, 'portcullis_decisions_total{route="http",decision="deny",reason="denied"} 1\n');
   t.match(metrics, 'portcullis_requests_total{route="mcp",outcome="refused",status="200"} 2\n');
 });
@@ -261,7 +267,7 @@ t.test('missing scopes are named in the challenge, all of them, whatever denials
       challenge: challenge('exports:create'),
     });
   }
-  const second = bearer(await issuer.token({ aud, scope: 'queries:read' }));
+  const second = await scenario.bearer({ scope: 'queries:read' });
   await allowed(t, 'another of anyScope', call('get_chart_data', {}, second), { rule: 'either' });
 });
 
@@ -290,7 +296,7 @@ t.test('arguments are judged: a demand that is unmet denies, a condition that fa
     },
   );
   await allowed(t, 'one that is true', call('query_dataset', { request: { limit: 10 } }, agent), { rule: 'unguarded' });
-  t.match(await gateway.metrics(), 'portcullis_condition_errors_total{route="mcp",rule="unguarded"} 2\n');
+  t.match(await scenario.metrics(), 'portcullis_condition_errors_total{route="mcp",rule="unguarded"} 2\n');
 });
 
 t.test('a rule can demand the authenticator', async (t) => {
@@ -315,7 +321,7 @@ t.test('J10: what no rule names is denied, by tool and by method', async (t) => 
       id: 7,
       record: noRule,
     });
-  t.match(await gateway.metrics(), 'portcullis_tool_calls_total{route="mcp",tool="other",outcome="refused"}');
+  t.match(await scenario.metrics(), 'portcullis_tool_calls_total{route="mcp",tool="other",outcome="refused"}');
   const methods: [string, object?][] = [
     ['tools/delete'],
     ['Tools/list'],
@@ -554,7 +560,7 @@ t.test('answers of the gateway itself look at no credential and no Host', async 
   t.same([head.status, head.text, head.headers['content-length']], [200, '', '20']);
   const gone = await client.send({ path: '/gone' });
   t.same([gone.status, gone.text, gone.headers['content-type']], [410, 'moved away', 'text/plain; charset=utf-8']);
-  t.match(await gateway.record(({ id, stage }) => id === gone.id && stage === 'completed'), {
+  t.match(await recordOf(gone), {
     route: 'gone',
     decision: 'allow',
     status: 410,
@@ -613,7 +619,7 @@ t.test('the first challenge says where to begin, and the same denial is the same
   };
   const refused = new Set<string>();
   for (const claims of [{ exp: 1 }, { aud: 'https://other.example' }, { iss: 'https://other.example' }, { scope: 7 }]) {
-    const token = await issuer.token({ aud, ...claims });
+    const token = await scenario.token(claims);
     const answer = await denied(
       t,
       Object.keys(claims).join(),

@@ -1,7 +1,7 @@
 // An upstream that lets in who shows no credential is found out before the gateway is ready, and whenever it begins to.
 import t, { type Test } from 'tap';
-import { startTestGateway, type TestGateway } from '../support/gateway.ts';
-import { createFakeIssuer } from '../support/issuer.ts';
+import { type Configuration, overlay } from '../support/configuration.ts';
+import { type Scenario, type Surroundings, startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
 import { closedPort, type Reply, startUpstream } from '../support/upstream.ts';
 
@@ -11,40 +11,23 @@ const refuse: Reply = (_request, response) => {
 const letIn: Reply = (_request, response) => {
   response.writeHead(200, { 'content-type': 'application/json' }).end('{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}');
 };
-const ready = async (gateway: TestGateway) => {
-  const response = await fetch(`http://127.0.0.1:${gateway.adminPort}/readyz`);
-  return { status: response.status, text: await response.text() };
+/** A gateway whose upstream is probed every 50 ms; `superset` is laid over that. */
+const begin = (t: Test, surroundings: Surroundings, superset: Configuration = {}) => {
+  const probed = overlay({ probe: { path: '/mcp', every: '50ms' } }, superset) as Configuration;
+  return startScenario(t, { upstreams: { superset: probed } }, surroundings);
 };
-const issuer = await createFakeIssuer();
-t.teardown(() => issuer.close());
 
-const yaml = (url: string, probe = '{path: /mcp, every: 50ms}') => `
-version: 1
-server: {listen: "127.0.0.1:0", publicUrl: https://mcp.example.com}
-admin: {listen: "127.0.0.1:0"}
-authenticators: {corp: {type: jwt, issuer: "${issuer.issuer}"}}
-upstreams: {superset: {url: "${url}", probe: ${probe}}}
-routes:
-  - {path: /mcp, upstream: superset, authenticate: corp, mcp: {preset: superset}}
-  - {path: /api/*, upstream: superset, authenticate: corp, scopes: ["dashboards:read"]}
-`;
-
-async function begin(test: Test, url: string, probe?: string): Promise<TestGateway> {
-  const gateway = await startTestGateway({ yaml: yaml(url, probe) });
-  test.teardown(() => gateway.close());
-  return gateway;
-}
-
-const isReady = (gateway: TestGateway) => until(async () => (await ready(gateway)).status === 200);
-const saysWhy = (gateway: TestGateway, why: string) => until(async () => (await ready(gateway)).text.includes(why));
+type Readiness = Pick<Scenario, 'readiness'>;
+const isReady = ({ readiness }: Readiness) => until(async () => (await readiness()).status === 200);
+const saysWhy = ({ readiness }: Readiness, why: string) => until(async () => (await readiness()).text.includes(why));
 
 t.test(
   'an upstream that refuses makes the gateway ready, and is asked without any credential or identity',
   async (t) => {
     const upstream = await startUpstream({ reply: refuse });
     t.teardown(() => upstream.close());
-    const gateway = await begin(t, `${upstream.url}/base`);
-    await isReady(gateway);
+    const scenario = await begin(t, { upstream }, { url: `${upstream.url}/base` });
+    await isReady(scenario);
     const [asked] = upstream.requests;
     t.equal(asked?.method, 'POST');
     t.equal(asked?.url, '/base/mcp');
@@ -56,40 +39,36 @@ t.test(
         .sort(),
       ['accept', 'connection', 'content-length', 'content-type', 'host', 'user-agent'],
     );
-    const { detail } = await gateway.record(
+    const { detail } = await scenario.record(
       ({ stage, detail }) => stage === 'config' && detail?.event === 'upstream probed',
     );
     t.same(detail, { event: 'upstream probed', upstream: 'superset', found: 'refused', status: 401 });
-    t.match(await gateway.metrics(), /^portcullis_upstream_probe_success\{upstream="superset"\} 1$/m);
+    t.match(await scenario.metrics(), /^portcullis_upstream_probe_success\{upstream="superset"\} 1$/m);
   },
 );
 
 t.test(
   'an upstream that lets anybody in keeps the gateway from being ready, and the reason says what to do',
   async (t) => {
-    const upstream = await startUpstream({ reply: letIn });
-    t.teardown(() => upstream.close());
-    const gateway = await begin(t, upstream.url);
-    await saysWhy(gateway, 'answers callers without a credential (status 200 instead of 401 or 403)');
-    t.match(await ready(gateway), { status: 503, text: /upstream superset: .*make it verify the assertion/ });
-    await gateway.record(
+    const scenario = await begin(t, { reply: letIn });
+    await saysWhy(scenario, 'answers callers without a credential (status 200 instead of 401 or 403)');
+    t.match(await scenario.readiness(), { status: 503, text: /upstream superset: .*make it verify the assertion/ });
+    await scenario.record(
       ({ stage, detail }) => stage === 'config' && detail?.found === 'answered' && detail?.status === 200,
     );
-    t.match(await gateway.metrics(), /^portcullis_upstream_probe_success\{upstream="superset"\} 0$/m);
+    t.match(await scenario.metrics(), /^portcullis_upstream_probe_success\{upstream="superset"\} 0$/m);
   },
 );
 
 t.test('one that begins to let anybody in is found out, and one that refuses again is taken back', async (t) => {
   let reply = refuse;
-  const upstream = await startUpstream({ reply: (request, response) => reply(request, response) });
-  t.teardown(() => upstream.close());
-  const gateway = await begin(t, upstream.url);
-  await isReady(gateway);
+  const scenario = await begin(t, { reply: (request, response) => reply(request, response) });
+  await isReady(scenario);
   reply = letIn;
-  await saysWhy(gateway, 'status 200');
+  await saysWhy(scenario, 'status 200');
   reply = refuse;
-  await isReady(gateway);
-  const probed = await gateway.matchingRecords(3, ({ detail }) => detail?.event === 'upstream probed');
+  await isReady(scenario);
+  const probed = await scenario.matchingRecords(3, ({ detail }) => detail?.event === 'upstream probed');
   t.same(
     probed.map(({ detail }) => detail?.found),
     ['refused', 'answered', 'refused'],
@@ -98,11 +77,10 @@ t.test('one that begins to let anybody in is found out, and one that refuses aga
 });
 
 t.test('what answers 404 or 405 has not refused: the path may be wrong', async (t) => {
-  const upstream = await startUpstream({ reply: (_request, response) => void response.writeHead(404).end() });
-  t.teardown(() => upstream.close());
-  const gateway = await begin(t, upstream.url, '{path: /health, every: 50ms}');
-  await saysWhy(gateway, 'status 404');
-  t.equal(upstream.requests[0]?.method, 'GET', 'only the path of an MCP route is asked for tools');
+  const reply: Reply = (_request, response) => void response.writeHead(404).end();
+  const scenario = await begin(t, { reply }, { probe: { path: '/health' } });
+  await saysWhy(scenario, 'status 404');
+  t.equal(scenario.upstream.requests[0]?.method, 'GET', 'only the path of an MCP route is asked for tools');
 });
 
 for (const [fault, reply, reason] of [
@@ -111,11 +89,9 @@ for (const [fault, reply, reason] of [
   ['closes the connection', (_request, response) => void response.destroy(), 'other side closed'],
 ] as const satisfies [string, Reply, string][]) {
   t.test(`one that ${fault} is not known to refuse: not ready, without hanging`, async (t) => {
-    const upstream = await startUpstream({ reply });
-    t.teardown(() => upstream.close());
-    const gateway = await begin(t, upstream.url, '{path: /mcp, every: 50ms, timeout: 40ms}');
-    await saysWhy(gateway, `not known yet whether it refuses callers without a credential (${reason})`);
-    t.equal((await ready(gateway)).status, 503);
+    const scenario = await begin(t, { reply }, { probe: { timeout: '40ms' } });
+    await saysWhy(scenario, `not known yet whether it refuses callers without a credential (${reason})`);
+    t.equal((await scenario.readiness()).status, 503);
   });
 }
 
@@ -123,25 +99,25 @@ t.test(
   'one that is down at first makes the gateway ready when it comes, and a fault later does not take that back',
   async (t) => {
     const url = await closedPort();
-    const gateway = await begin(t, url);
-    await saysWhy(gateway, 'not known yet');
+    const scenario = await begin(t, {}, { url });
+    await saysWhy(scenario, 'not known yet');
     let fails = false;
     const upstream = await startUpstream({
       port: Number(new URL(url).port),
       reply: (request, response) => (fails ? void response.writeHead(502).end() : refuse(request, response)),
     });
     t.teardown(() => upstream.close());
-    await isReady(gateway);
+    await isReady(scenario);
     fails = true;
     await until(async () =>
-      (await gateway.metrics()).includes('portcullis_upstream_probe_success{upstream="superset"} 0'),
+      (await scenario.metrics()).includes('portcullis_upstream_probe_success{upstream="superset"} 0'),
     );
-    t.equal((await ready(gateway)).status, 200, 'a fault says nothing about who is let in');
+    t.equal((await scenario.readiness()).status, 200, 'a fault says nothing about who is let in');
   },
 );
 
 t.test('a large or endless answer is not read', async (t) => {
-  const upstream = await startUpstream({
+  const scenario = await begin(t, {
     reply: (_request, response) => {
       response.writeHead(401);
       const pour = () => {
@@ -151,26 +127,22 @@ t.test('a large or endless answer is not read', async (t) => {
       pour();
     },
   });
-  t.teardown(() => upstream.close());
-  const gateway = await begin(t, upstream.url);
-  await isReady(gateway);
-  await until(async () => upstream.requests[0]?.aborted === true);
+  await isReady(scenario);
+  await until(async () => scenario.upstream.requests[0]?.aborted === true);
 });
 
 t.test(
   'a reload goes on with what is known, begins anew where the probe has changed, and forgets one that is gone',
   async (t) => {
-    const upstream = await startUpstream({ reply: refuse });
-    t.teardown(() => upstream.close());
-    const gateway = await begin(t, upstream.url);
-    await isReady(gateway);
-    await gateway.reload(`${yaml(upstream.url)}# changed\n`);
-    t.equal((await ready(gateway)).status, 200, 'known already');
-    await gateway.reload(yaml(upstream.url, '{path: /elsewhere, every: 50ms}'));
-    await until(async () => upstream.requests.some(({ url }) => url === '/elsewhere'));
-    await isReady(gateway);
-    await gateway.reload(yaml(upstream.url).replace(/, probe: \{.*?\}\}/, '}'));
-    t.equal((await ready(gateway)).status, 200);
-    t.notMatch(await gateway.metrics(), /^portcullis_upstream_probe_success\{/m);
+    const scenario = await begin(t, { reply: refuse });
+    await isReady(scenario);
+    await scenario.reload({ server: { drainTimeout: '31s' } });
+    t.equal((await scenario.readiness()).status, 200, 'known already');
+    await scenario.reload({ upstreams: { superset: { probe: { path: '/elsewhere' } } } });
+    await until(async () => scenario.upstream.requests.some(({ url }) => url === '/elsewhere'));
+    await isReady(scenario);
+    await scenario.reload({ upstreams: { superset: { probe: undefined } } });
+    t.equal((await scenario.readiness()).status, 200);
+    t.notMatch(await scenario.metrics(), /^portcullis_upstream_probe_success\{/m);
   },
 );

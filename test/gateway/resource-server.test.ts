@@ -4,62 +4,52 @@ import { randomBytes } from 'node:crypto';
 import { extractWWWAuthenticateParams as readSecondGeneration } from '@modelcontextprotocol/client';
 import { extractWWWAuthenticateParams as readFirstGeneration } from '@modelcontextprotocol/sdk/client/auth.js';
 import t, { type Test } from 'tap';
-import { createTestCertificates } from '../support/certificates.ts';
-import { type ClientAnswer, createClient, toolCall } from '../support/client.ts';
-import { startTestGateway } from '../support/gateway.ts';
-import { createFakeIssuer } from '../support/issuer.ts';
-import { startUpstream } from '../support/upstream.ts';
+import { type ClientAnswer, toolCall } from '../support/client.ts';
+import { listDashboards } from '../support/configuration.ts';
+import { startScenario } from '../support/scenario.ts';
 
-const upstream = await startUpstream();
-const issuer = await createFakeIssuer();
-const certificates = await createTestCertificates();
 const page = 'https://app.example.com';
 const resource = 'https://mcp.example.com/mcp';
 const metadataUrl = 'https://mcp.example.com/.well-known/oauth-protected-resource/mcp';
-const gateway = await startTestGateway({
-  files: certificates.files,
-  yaml: `
-version: 1
-server:
-  listen: 127.0.0.1:0
-  publicUrl: https://mcp.example.com
-  allowedOrigins: ["${page}"]
-  tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: optional, clientCaFile: clients-ca.crt}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  corp: {type: jwt, issuer: "${issuer.issuer}", clockTolerance: 0s}
-  keys: {type: apiKey, keys: []}
-  workloads: {type: mtls, allow: [{commonName: client-ai-agent-1, clientId: ai_agent_prod}]}
-upstreams: {superset: {url: "${upstream.url}"}}
-routes:
-  - name: mcp
-    path: /mcp
-    upstream: superset
-    authenticate: {anyOf: [corp, keys], optional: [workloads]}
-    certificateFor: [ai_agent_prod]
-    mcp:
-      denials: http
-      challengeScopes: ["dashboards:read"]
-      rules:
-        - {deny: {tools: ["delete_*"]}}
-        - {allow: {tools: [list_dashboards]}, require: {scopes: ["dashboards:read"]}}
-        - {allow: {tools: [get_chart_data], when: "has(args.format) && args.format == 'json'"}, require: {scopes: ["dashboards:read"]}}
-        - {allow: {tools: [get_chart_data]}, require: {scopes: ["dashboards:read", "exports:create"]}}
-        - {allow: {tools: [execute_sql]}, require: {scopes: ["queries:execute"], when: "args.limit <= 1000"}}
-        - {allow: {tools: [update_chart]}, require: {scopes: ["dashboards:write"], authenticatedBy: [workloads]}}
-        - {allow: {tools: [list_users], networks: [10.0.0.0/8]}, require: {scopes: [admin]}}
-        - {allow: {tools: [save_sql_query]}, require: {anyScope: ["queries:execute", "queries:read"]}}
-        - {allow: {resources: ["db://a"]}, require: {scopes: ["a:read"]}}
-        - {allow: {resources: ["db://b"]}, require: {scopes: ["b:read"]}}
-`,
-});
-const client = createClient({ port: gateway.port, ca: certificates.authority.certificatePem });
-t.teardown(async () => {
-  client.close();
-  await gateway.close();
-  await issuer.close();
-  await upstream.close();
-});
+const scenario = await startScenario(
+  t,
+  {
+    server: { allowedOrigins: [page] },
+    authenticators: { corp: { clockTolerance: '0s' }, keys: { keys: [] } },
+    routes: [
+      {
+        name: 'mcp',
+        path: '/mcp',
+        authenticate: { anyOf: ['corp', 'keys'], optional: ['workloads'] },
+        certificateFor: ['ai_agent_prod'],
+        mcp: {
+          denials: 'http',
+          challengeScopes: ['dashboards:read'],
+          rules: [
+            { deny: { tools: ['delete_*'] } },
+            listDashboards,
+            {
+              allow: { tools: ['get_chart_data'], when: "has(args.format) && args.format == 'json'" },
+              require: { scopes: ['dashboards:read'] },
+            },
+            { allow: { tools: ['get_chart_data'] }, require: { scopes: ['dashboards:read', 'exports:create'] } },
+            { allow: { tools: ['execute_sql'] }, require: { scopes: ['queries:execute'], when: 'args.limit <= 1000' } },
+            {
+              allow: { tools: ['update_chart'] },
+              require: { scopes: ['dashboards:write'], authenticatedBy: ['workloads'] },
+            },
+            { allow: { tools: ['list_users'], networks: ['10.0.0.0/8'] }, require: { scopes: ['admin'] } },
+            { allow: { tools: ['save_sql_query'] }, require: { anyScope: ['queries:execute', 'queries:read'] } },
+            { allow: { resources: ['db://a'] }, require: { scopes: ['a:read'] } },
+            { allow: { resources: ['db://b'] }, require: { scopes: ['b:read'] } },
+          ],
+        },
+      },
+    ],
+  },
+  { tls: true },
+);
+const { anybody: client, issuer, upstream } = scenario;
 
 const token = (claims: object = {}) =>
   issuer.token({ client_id: 'analytics_frontend', sub: 'frontend', scope: 'dashboards:read', ...claims });
@@ -93,7 +83,7 @@ async function assertRefused(t: Test, name: string, answer: ClientAnswer, status
   const body = JSON.parse(answer.text);
   t.equal(body.code ?? body.error.data.code, code, `${name}: code`);
   t.equal(answer.headers['cache-control'], 'no-store');
-  t.match(await gateway.record(({ id }) => id === answer.id), {
+  t.match(await scenario.record(({ id }) => id === answer.id), {
     stage: 'completed',
     decision: 'deny',
     outcome: 'refused',
