@@ -9,8 +9,8 @@ import {
   compileHttpMethods,
   compileNetworkSelector,
   compilePaths,
-} from './selectors.ts';
-import { compileTarget } from './target.ts';
+} from './selectors/clients.ts';
+import { compileTarget } from './selectors/target.ts';
 
 export { type Policy, scopesOf } from './rule.ts';
 

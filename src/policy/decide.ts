@@ -3,7 +3,7 @@ import type { Facts } from './attributes.ts';
 import { type Condition, conditionVariables } from './condition.ts';
 import type { Decision, DenialReason } from './decision.ts';
 import { hasDemandedCredentials, missingScopes, type Policy, type Rule, requiredScopes } from './rule.ts';
-import { isDangerousUri } from './target.ts';
+import { isDangerousUri } from './selectors/target.ts';
 
 /**
  * The first rule whose selectors all match governs, whatever it then demands. Where none does, the open methods of an MCP route are allowed

@@ -3,7 +3,7 @@
 import type { Caller } from '../authn/principal.ts';
 import type { Effect, Selector } from './attributes.ts';
 import { type Condition, compileCondition } from './condition.ts';
-import type { TargetSelector } from './target.ts';
+import type { TargetSelector } from './selectors/target.ts';
 
 export interface Rule {
   /** As configured, or its place, such as `rules[2]`. */

@@ -3,7 +3,7 @@
 import type { RuleConfig } from '../config/schema/config.ts';
 import { pathPatternCovers } from '../http/path-pattern.ts';
 import { covers } from './glob.ts';
-import { methodsOfKinds, type TargetSelectorConfig } from './target.ts';
+import { methodsOfKinds, type TargetSelectorConfig } from './selectors/target.ts';
 
 export interface ShadowedRule {
   readonly index: number;

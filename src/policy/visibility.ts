@@ -5,7 +5,7 @@ import type { Facts } from './attributes.ts';
 import { type Condition, type ConditionVariables, unboundVariables } from './condition.ts';
 import { anyToolThrough, exampleOf, type Item, itemOf, templateItem } from './list-item.ts';
 import { hasDemandedCredentials, missingScopes, type Policy, type Rule, requiredScopes } from './rule.ts';
-import { isDangerousUri } from './target.ts';
+import { isDangerousUri } from './selectors/target.ts';
 
 export interface ListPolicy {
   readonly policy: Policy;

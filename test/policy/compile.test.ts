@@ -4,7 +4,7 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { scopesOf } from '../../src/policy/compile.ts';
 import { compileGlob, compileGlobs, covers } from '../../src/policy/glob.ts';
-import { parseClientEntry } from '../../src/policy/selectors.ts';
+import { parseClientEntry } from '../../src/policy/selectors/clients.ts';
 import { shadowedRules } from '../../src/policy/unreachable-rules.ts';
 import { mcpPolicy, pathPolicy } from './scene.ts';
 

@@ -1,6 +1,6 @@
 // Checks of a route's `authenticate` and `certificateFor`: names that exist, alternatives that can be told apart and met.
 import { clientAuthorities } from '../../authn/certificate/source.ts';
-import { parseClientEntry } from '../../policy/selectors.ts';
+import { parseClientEntry } from '../../policy/selectors/clients.ts';
 import type { AuthenticateConfig, AuthenticatorConfig, RouteConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { suggestion } from '../schema/suggestion.ts';

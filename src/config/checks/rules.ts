@@ -4,7 +4,7 @@ import { pathPatternCovers } from '../../http/path-pattern.ts';
 import { compileMcpRules } from '../../policy/compile.ts';
 import { compileCondition, conditionWarnings, unguardedFields } from '../../policy/condition.ts';
 import { metaToolsOf, presetOf } from '../../policy/presets.ts';
-import { parseClientEntry } from '../../policy/selectors.ts';
+import { parseClientEntry } from '../../policy/selectors/clients.ts';
 import { shadowedRules } from '../../policy/unreachable-rules.ts';
 import { formatPath } from '../problem.ts';
 import type { McpConfig, McpRuleConfig, PathRuleConfig, RouteConfig, RuleConfig } from '../schema/config.ts';

@@ -1,8 +1,8 @@
 // Selects by what an MCP message is about: `tools`, `resources`, `prompts` and `methods`.
-import type { McpTargetKind } from '../mcp/message.ts';
-import type { Effect, Selector } from './attributes.ts';
-import { type Coverage, type CoverageOf, compileCoverage, compileGlob, compileGlobs, type Matcher } from './glob.ts';
-import type { Item } from './list-item.ts';
+import type { McpTargetKind } from '../../mcp/message.ts';
+import type { Effect, Selector } from '../attributes.ts';
+import { type Coverage, type CoverageOf, compileCoverage, compileGlob, compileGlobs, type Matcher } from '../glob.ts';
+import type { Item } from '../list-item.ts';
 
 export interface TargetSelectorConfig {
   readonly tools?: readonly string[] | undefined;

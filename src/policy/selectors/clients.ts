@@ -1,8 +1,8 @@
 // Selects by the client that is calling: `clients: [ai_agent_prod]` or, qualified, `corp-oauth/ai_agent_prod`.
 
-import { compilePathPattern } from '../http/path-pattern.ts';
-import { compileNetworks } from '../ip-ranges.ts';
-import type { Selector } from './attributes.ts';
+import { compilePathPattern } from '../../http/path-pattern.ts';
+import { compileNetworks } from '../../ip-ranges.ts';
+import type { Selector } from '../attributes.ts';
 
 export interface ClientEntry {
   /** Undefined in a bare entry, which matches whichever authenticator named the client. */
