@@ -11,7 +11,7 @@ import {
   type Findings,
   type ReporterOptions,
 } from './checks/context.ts';
-import { runChecks } from './checks/run.ts';
+import { type Checked, runChecks } from './checks/run.ts';
 import { isUsername } from './checks/upstream-identity.ts';
 import { createFileReader, type FileReader, readNamedFiles, readRegularFile, withAbsolutePaths } from './files.ts';
 import { type Interpolated, interpolate } from './interpolate.ts';
@@ -32,7 +32,7 @@ const maxConfigBytes = 1024 * 1024;
 const partialSchema = fileSchema.partial();
 
 /** One immutable reading of the configuration. Nothing else reads the files it names. */
-export interface LoadedConfig {
+export interface LoadedConfig extends Checked {
   /** Absolute path of the YAML file. */
   readonly file: string;
   /** Names, routes' resources and defaults filled in; paths absolute; keys of `keysFile` merged into `keys`. */
@@ -79,13 +79,14 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
     now,
     isWritten: (path) => valueAt(document.value, parsed.originalPath(path)) !== undefined,
   };
-  runChecks(context, keys.placeOf);
+  const checked = runChecks(context, keys.placeOf);
 
   const { problems, warnings } = findings;
   if (problems.length > 0) throw new ConfigError(inOrder(problems), { warnings: inOrder(warnings) });
   return {
     file: absolute,
     config: keys.draft as Config,
+    ...checked,
     hash: hashOf(content, reader, new Map([...values.variables, ...keys.variables]), folder),
     files: reader.files,
     warnings: inOrder(warnings),

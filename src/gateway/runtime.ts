@@ -9,7 +9,7 @@ import { certificateThatCounts } from '../http/listener.ts';
 import type { Log } from '../log.ts';
 import type { McpMessage } from '../mcp/message.ts';
 import type { Metrics } from '../metrics/metrics.ts';
-import type { Facts } from '../policy/attributes.ts';
+import type { Attributes } from '../policy/attributes.ts';
 import type { Exchange as AnyExchange } from './request/context.ts';
 import type { LiveStream } from './request/streams.ts';
 import type { Route, Snapshot } from './snapshot.ts';
@@ -58,13 +58,13 @@ export function clientCertificateOf(
 }
 
 /** What is decided on, now. A stream that goes on is judged again with what stands for its caller and message then. */
-export function factsOf(
+export function attributesOf(
   exchange: Exchange,
   route: Route,
   runtime: Pick<Runtime, 'now'>,
   caller: Caller | undefined = exchange.caller,
   message: McpMessage | undefined = exchange.message,
-): Facts {
+): Attributes {
   return {
     route: route.name,
     http: exchange,

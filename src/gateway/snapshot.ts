@@ -16,8 +16,9 @@ import { metadataUrlOf, neverAskedFor } from '../http/well-known.ts';
 import { compileMetaTools, type MetaTools, noMetaTools } from '../mcp/meta-tools.ts';
 import { compileSessions, createSessionMemory, type RouteSessions, type SessionMemory } from '../mcp/session.ts';
 import { parseSessionKey } from '../mcp/session-key.ts';
-import { compileMcpRules, compilePathRules, type Policy, scopesOf, toolsNamedBy } from '../policy/compile.ts';
-import { metaToolsOf, presetOf, rulesOf } from '../policy/presets.ts';
+import { toolsNamedBy } from '../policy/compile.ts';
+import { metaToolsOf, presetOf } from '../policy/presets.ts';
+import { type Policy, scopesOf } from '../policy/rule.ts';
 import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../upstream/identity/assertion-key.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from '../upstream/request-headers.ts';
 import type { Upstream } from '../upstream/upstream.ts';
@@ -102,7 +103,7 @@ export function compileSnapshot(
   const publishedKeys = publishedKeySet([...upstreams.values()].flatMap(({ identity }) => identity?.keys ?? []));
   const sessionMemory = previous?.sessionMemory ?? createSessionMemory();
   const routes = config.routes.map((route) => ({
-    ...compileRoute(route, config, upstreams),
+    ...compileRoute(route, loaded, upstreams),
     sessions: compileRouteSessions(route, loaded, sessionMemory),
   }));
   return {
@@ -132,15 +133,15 @@ function compileRouteSessions(route: RouteConfig, loaded: LoadedConfig, memory: 
 
 function compileRoute(
   route: RouteConfig,
-  config: Config,
+  { config, policies }: LoadedConfig,
   upstreams: ReadonlyMap<string, PooledUpstream>,
 ): Omit<Route, 'sessions'> {
   const { mcp, resource } = route;
   const plan = compileAuthenticate(route, config);
   const authorizationServers = authorizationServersOf(route, config);
   const bindings = acceptedBindings(route, config);
-  const names = { authenticators: Object.keys(config.authenticators) };
-  const policy = mcp === undefined ? compilePathRules(route, names) : compileMcpRules(rulesOf(mcp), names);
+  const policy = policies.get(route.name);
+  if (policy === undefined) throw new Error(`route ${route.path}: no policy was compiled`);
   const methods = route.methods ?? (mcp === undefined ? pathRouteMethods : mcpRouteMethods);
   const metaTools = mcp === undefined ? noMetaTools : compileMetaTools(metaToolsOf(mcp));
   return {

@@ -13,7 +13,7 @@ import {
   serverMetadataPath,
 } from '../http/well-known.ts';
 import { noMetaTools } from '../mcp/meta-tools.ts';
-import { compilePathRules } from '../policy/compile.ts';
+import { openPolicy } from '../policy/compile.ts';
 import type { Answer, Route, Snapshot } from './snapshot.ts';
 
 /** All of them. `routes` are the configured ones, compiled; `publishedKeys` verify assertions, where there are any. */
@@ -47,7 +47,7 @@ export function documentRoute(name: string, path: string, document: () => Answer
     authorizationServers: [],
     bindings: noBindings,
     plan: compileAuthenticate({ authenticate: 'none' }, { authenticators: {} }),
-    policy: compilePathRules({}, { authenticators: [] }),
+    policy: openPolicy,
     upstreamName: undefined,
     upstream: undefined,
     respond: (method) => (method === 'OPTIONS' ? options : document()),

@@ -1,8 +1,8 @@
-// Everything a decision may look at. Built once per request; `decide` reads nothing else.
+// Attributes of a request: everything that a decision may look at. Built once per request; `decide` reads nothing else.
 import type { Caller } from '../authn/principal.ts';
 import type { McpMessage } from '../mcp/message.ts';
 
-export interface Facts {
+export interface Attributes {
   /** The route's name. */
   readonly route: string;
   readonly http: { readonly method: string; readonly path: string };
@@ -13,15 +13,4 @@ export interface Facts {
   readonly message: McpMessage | undefined;
   /** Milliseconds since 1970. */
   readonly now: number;
-}
-
-export type Selector = (facts: Facts) => boolean;
-
-/** Denials look at the meta-tool a call came through as well as at what it reaches; allowances at what it reaches only. */
-export type Effect = 'allow' | 'deny';
-
-export interface SelectorOptions {
-  readonly effect: Effect;
-  /** The names of all configured authenticators: what may stand before the `/` of a qualified client. */
-  readonly authenticators: readonly string[];
 }

@@ -1,42 +1,83 @@
-// Configured rules → policy. Everything that a decision needs is compiled here, so that deciding parses nothing.
-import type { McpRuleConfig, PathRuleConfig } from '../config/schema/config.ts';
-import type { Selector, SelectorOptions } from './attributes.ts';
-import { compileCondition } from './condition.ts';
-import { compileRequirement, type Policy, type Rule } from './rule.ts';
+// Compilation of a route's rules into its policy. Everything is parsed here, once: deciding parses nothing.
+import { type PresetConfig, rulesOf } from './presets.ts';
+import { compileRequirement, noRequirement } from './requirement.ts';
+import { effects, type McpRuleConfig, type PathRuleConfig, type Policy, type Rule, type RuleConfigOf } from './rule.ts';
 import {
-  compileClaims,
-  compileClients,
-  compileHttpMethods,
-  compileNetworkSelector,
-  compilePaths,
-} from './selectors/clients.ts';
-import { compileTarget } from './selectors/target.ts';
+  type RuleReporter,
+  reporterBelow,
+  type SelectorContext,
+  type SelectorType,
+} from './selectors/selector-type.ts';
+import { mcpSelectorTypes, pathSelectorTypes } from './selectors/selector-types.ts';
 
-export { type Policy, scopesOf } from './rule.ts';
+/** The part of a route that its policy is made of. */
+export interface PolicyConfig {
+  /** Short for one rule of a path route that allows everything with these scopes. */
+  readonly scopes?: readonly string[] | undefined;
+  /** Of a path route. */
+  readonly rules?: readonly PathRuleConfig[] | undefined;
+  readonly mcp?: McpPolicyConfig | undefined;
+}
 
-type McpSelectorConfig = NonNullable<McpRuleConfig['allow']>;
-type PathSelectorConfig = NonNullable<PathRuleConfig['allow']>;
-type SharedSelectorConfig = Pick<McpSelectorConfig, 'clients' | 'claims' | 'networks'>;
+export interface McpPolicyConfig {
+  readonly preset?: PresetConfig | undefined;
+  readonly rules: readonly McpRuleConfig[];
+}
 
-export interface PolicyOptions {
+export interface CompileContext {
   /** The names of all configured authenticators: a `clients` entry that begins with one of them and `/` is qualified. */
   readonly authenticators: readonly string[];
+  /** Takes paths within the route. */
+  readonly reporter: RuleReporter;
 }
 
-export interface PathPolicyConfig {
-  /** Short for one rule that allows everything with these scopes. */
-  readonly scopes?: readonly string[] | undefined;
-  readonly rules?: readonly PathRuleConfig[] | undefined;
+/**
+ * Compiles the policy of a route. Undefined where an error was reported. A path route without `rules` and `scopes` may be called by everyone who
+ * got past authentication, under the rule name `authenticated`; an empty list of rules allows nothing.
+ */
+export function compilePolicy(config: PolicyConfig, { authenticators, reporter }: CompileContext): Policy | undefined {
+  let isUsable = true;
+  const observed: RuleReporter = {
+    ...reporter,
+    error(path, message) {
+      isUsable = false;
+      reporter.error(path, message);
+    },
+  };
+  const context = { authenticators, reporter: observed };
+  const policy = config.mcp === undefined ? pathPolicy(config, context) : mcpPolicy(config.mcp, context);
+  return isUsable ? policy : undefined;
 }
 
-/** Compiles the rules of an MCP route. Throws an Error with a public message that begins with the rule's place. */
-export function compileMcpRules(rules: readonly McpRuleConfig[], options: PolicyOptions): Policy {
+function mcpPolicy(mcp: McpPolicyConfig, { authenticators, reporter }: CompileContext): Policy {
+  const rules = rulesOf(mcp);
+  const context = { authenticators, reporter: reporterBelow(reporter, 'mcp') };
   return {
     kind: 'mcp',
-    rules: rules.map((rule, index) => compileRule(rule, index, mcpSelectors, options)),
+    rules: compileRules(rules, mcpSelectorTypes, context),
     toolNames: new Set(toolsNamedBy(rules)),
   };
 }
+
+function pathPolicy({ scopes, rules }: PolicyConfig, context: CompileContext): Policy {
+  if (scopes === undefined && rules === undefined) return openPolicy;
+  if (scopes !== undefined && rules !== undefined) {
+    context.reporter.error(['scopes'], 'is short for one rule; it cannot stand beside rules');
+  }
+  const short = { name: 'scopes', allow: {}, require: { scopes: [...(scopes ?? [])] } };
+  return {
+    kind: 'path',
+    rules: compileRules(rules ?? [short], pathSelectorTypes, context),
+    toolNames: new Set(),
+  };
+}
+
+/** Allows everything, to everyone who got past authentication. */
+export const openPolicy: Policy = {
+  kind: 'path',
+  rules: [{ name: 'authenticated', effect: 'allow', selectors: [], require: noRequirement }],
+  toolNames: new Set(),
+};
 
 /** The tools that rules name without a glob. */
 export function toolsNamedBy(rules: readonly McpRuleConfig[]): string[] {
@@ -44,77 +85,49 @@ export function toolsNamedBy(rules: readonly McpRuleConfig[]): string[] {
   return tools.filter((tool) => !tool.includes('*'));
 }
 
-/**
- * Compiles the rules of a path route. Without `rules` and `scopes` everyone who got past authentication may call it, under the rule name
- * `authenticated`; an empty list of rules allows nothing. Throws an Error with a public message.
- */
-export function compilePathRules(config: PathPolicyConfig, options: PolicyOptions): Policy {
-  if (config.scopes !== undefined && config.rules !== undefined) {
-    throw new Error('scopes is short for one rule: give either scopes or rules');
+function compileRules<C>(
+  rules: readonly RuleConfigOf<C>[],
+  types: readonly SelectorType<C>[],
+  { authenticators, reporter }: CompileContext,
+): Rule[] {
+  return rules.flatMap((rule, index) => {
+    const context = { authenticators, reporter: reporterBelow(reporter, 'rules', index) };
+    return compileRule({ ...rule, name: rule.name ?? `rules[${index}]` }, types, context);
+  });
+}
+
+/** None where the rule has not exactly one effect, which is reported. */
+function compileRule<C>(
+  { name, require, ...selectors }: RuleConfigOf<C> & { readonly name: string },
+  types: readonly SelectorType<C>[],
+  { authenticators, reporter }: CompileContext,
+): Rule[] {
+  const requirement =
+    require === undefined ? noRequirement : compileRequirement(require, reporterBelow(reporter, 'require'));
+  const compiled = effects.flatMap((effect): Rule[] => {
+    const config = selectors[effect];
+    if (config === undefined) return [];
+    const context = { effect, authenticators, reporter: reporterBelow(reporter, effect) };
+    const own = types.flatMap((type) => compileSelector(type, config, context) ?? []);
+    return [{ name, effect, selectors: own, require: requirement }];
+  });
+  if (selectors.deny !== undefined && require !== undefined) {
+    reporter.error(['require'], 'belongs to allow; a deny demands nothing');
   }
-  const rules = config.rules ?? [
-    config.scopes === undefined
-      ? { name: 'authenticated', allow: {} }
-      : { name: 'scopes', allow: {}, require: { scopes: [...config.scopes] } },
-  ];
-  return {
-    kind: 'path',
-    rules: rules.map((rule, index) => compileRule(rule, index, pathSelectors, options)),
-    toolNames: new Set(),
-  };
+  if (compiled.length === 1) return compiled;
+  reporter.error([], 'needs either allow or deny');
+  return [];
 }
 
-/** The target is tried first, then the selectors in their order: the cheapest and most telling first. */
-type Selectors = Pick<Rule, 'target' | 'selectors'>;
-
-function mcpSelectors(config: McpSelectorConfig, options: SelectorOptions): Selectors {
-  return { target: compileTarget(config, options.effect), selectors: sharedSelectors(config, options) };
-}
-
-function pathSelectors(config: PathSelectorConfig, options: SelectorOptions): Selectors {
-  const selectors = [config.methods && compileHttpMethods(config.methods), config.paths && compilePaths(config.paths)];
-  return { target: undefined, selectors: [...selectors.filter(isPresent), ...sharedSelectors(config, options)] };
-}
-
-function sharedSelectors(config: SharedSelectorConfig, options: SelectorOptions): Selector[] {
-  const selectors = [
-    config.clients && compileClients(config.clients, options.authenticators),
-    config.claims && compileClaims(config.claims),
-    config.networks && compileNetworkSelector(config.networks),
-  ];
-  return selectors.filter(isPresent);
-}
-
-function isPresent(selector: Selector | undefined): selector is Selector {
-  return selector !== undefined;
-}
-
-type RuleShape<S> = Pick<McpRuleConfig, 'name' | 'require'> & { allow?: S | undefined; deny?: S | undefined };
-
-function compileRule<S extends { when?: string | undefined }>(
-  config: RuleShape<S>,
-  index: number,
-  selectorsOf: (config: S, options: SelectorOptions) => Selectors,
-  options: PolicyOptions,
-): Rule {
-  const place = `rules[${index}]`;
-  const { allow, deny } = config;
-  const selected = allow ?? deny;
-  if (selected === undefined || (allow !== undefined && deny !== undefined)) {
-    throw new Error(`${place}: a rule has either allow or deny`);
-  }
-  if (deny !== undefined && config.require !== undefined)
-    throw new Error(`${place}: require belongs to allow, not to deny`);
-  const effect = allow === undefined ? 'deny' : 'allow';
+function compileSelector<C>(
+  type: SelectorType<C>,
+  config: C,
+  context: SelectorContext,
+): ReturnType<typeof type.compile> {
   try {
-    return {
-      name: config.name ?? place,
-      effect,
-      ...selectorsOf(selected, { ...options, effect }),
-      when: selected.when === undefined ? undefined : compileCondition(selected.when),
-      require: compileRequirement(config.require),
-    };
+    return type.compile(config, context);
   } catch (error) {
-    throw new Error(`${place}: ${error instanceof Error ? error.message : 'cannot be read'}`, { cause: error });
+    context.reporter.error([], (error as Error).message);
+    return undefined;
   }
 }

@@ -1,20 +1,24 @@
-// What is likely wrong in a condition that compiles: fields that may be absent, and arithmetic that JSON numbers do not have.
+// Lint for conditions that compile: fields that may be absent, and arithmetic that JSON numbers do not have.
 import type { ASTNode } from '@marcbachmann/cel-js';
-import { parseCondition } from './condition.ts';
 import { operands } from './condition-syntax.ts';
+
+/** A condition by its syntax tree. */
+interface ParsedCondition {
+  readonly ast: ASTNode;
+}
 
 /**
  * The fields of `args`, `principal.claims`, iterated elements and `principal.clientId` that are read where no `has()` makes sure of them: a call without the field is
- * denied with `condition_error`. Each is given as it is written, such as `args.request.limit`. Throws as `compileCondition` does.
+ * denied with `condition_error`. Each is given as it is written, such as `args.request.limit`.
  */
-export function unguardedFields(source: string): string[] {
+export function unguardedFields({ ast }: ParsedCondition): string[] {
   const found = new Set<string>();
-  collect(parseCondition(source).ast, new Set(), found);
+  collect(ast, new Set(), found);
   return [...found];
 }
 
-/** Sentences for `check` about what will err whenever it is evaluated. Throws as `compileCondition` does. */
-export function conditionWarnings(source: string): string[] {
+/** Sentences for `check` about what will err whenever it is evaluated. */
+export function conditionWarnings({ ast }: ParsedCondition): string[] {
   const found = new Set<string>();
   const visit = (node: ASTNode): void => {
     if (isArithmetic(node)) {
@@ -29,7 +33,7 @@ export function conditionWarnings(source: string): string[] {
     }
     for (const part of operands(node)) visit(part);
   };
-  visit(parseCondition(source).ast);
+  visit(ast);
   return [...found];
 }
 

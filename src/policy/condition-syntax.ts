@@ -1,4 +1,4 @@
-// What a condition may contain: a closed list of functions, and the shapes that keep its evaluation linear in the arguments.
+// Syntax of conditions: a closed list of functions, and the shapes that keep evaluation linear in the arguments.
 import type { ASTNode } from '@marcbachmann/cel-js';
 
 type MethodCall = ASTNode & { op: 'rcall' };

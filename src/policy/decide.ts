@@ -1,34 +1,35 @@
-// May they? Facts and policy in, one decision out: pure, synchronous, and a denial unless a rule says otherwise.
-import type { Facts } from './attributes.ts';
-import { type Condition, conditionVariables } from './condition.ts';
+// The decision on a request: attributes and policy in, allow or deny out. Pure, and a denial unless a rule says otherwise.
+import type { Attributes } from './attributes.ts';
 import type { Decision, DenialReason } from './decision.ts';
-import { hasDemandedCredentials, missingScopes, type Policy, type Rule, requiredScopes } from './rule.ts';
-import { isDangerousUri } from './selectors/target.ts';
+import { hasDemandedCredentials, missingScopes, requiredScopes } from './requirement.ts';
+import { isDangerousUri } from './resource-uri.ts';
+import type { Policy, Rule } from './rule.ts';
+import type { Selector } from './selectors/selector-type.ts';
 
 /**
  * The first rule whose selectors all match governs, whatever it then demands. Where none does, the open methods of an MCP route are allowed
  * (rule `open`) and everything else is denied. A message that subscribes to resources must be allowed by itself and for each of them.
  */
-export function decide(facts: Facts, policy: Policy): Decision {
-  const { message } = facts;
-  const decision = decideOne(facts, policy);
+export function decide(attributes: Attributes, policy: Policy): Decision {
+  const { message } = attributes;
+  const decision = decideOne(attributes, policy);
   if (message?.subscribed === undefined) return decision;
-  const each = message.subscribed.map((target) => decideOne({ ...facts, message: { ...message, target } }, policy));
+  const each = message.subscribed.map((target) =>
+    decideOne({ ...attributes, message: { ...message, target } }, policy),
+  );
   return allOf([decision, ...each]);
 }
 
-function decideOne(facts: Facts, policy: Policy): Decision {
-  const target = facts.message?.target;
+function decideOne(attributes: Attributes, policy: Policy): Decision {
+  const target = attributes.message?.target;
   const unallowable = target?.kind === 'resource' && isDangerousUri(target.name);
   for (const rule of policy.rules) {
     if (unallowable && rule.effect === 'allow') continue;
-    if (rule.target !== undefined && !rule.target.matches(facts)) continue;
-    if (!rule.selectors.every((matches) => matches(facts))) continue;
-    const governs = rule.when === undefined ? true : evaluate(rule.when, facts);
-    if (governs === 'error') return deny('condition_error', rule, facts);
-    if (governs) return rule.effect === 'deny' ? deny('denied', rule, facts) : demand(rule, facts);
+    const governs = allMatch(rule.selectors, attributes);
+    if (governs === 'error') return deny('condition_error', rule, attributes);
+    if (governs) return rule.effect === 'deny' ? deny('denied', rule, attributes) : demand(rule, attributes);
   }
-  return policy.kind === 'mcp' && isOpen(facts) ? open : noRule;
+  return policy.kind === 'mcp' && isOpen(attributes) ? open : noRule;
 }
 
 /** What more scope would not cure comes first; then all missing scopes together, so that a client asks once; then the rules of all. */
@@ -52,21 +53,21 @@ const open: Decision = { allow: true, rule: 'open', requiredScopes: [] };
 const noRule: Decision = { allow: false, reason: 'denied', rule: undefined, requiredScopes: [], missingScopes: [] };
 
 /** Scopes are named as missing only when nothing else is: a client must not be sent to fetch what would not help it. */
-function demand(rule: Rule, facts: Facts): Decision {
+function demand(rule: Rule, attributes: Attributes): Decision {
   const { require } = rule;
-  const met = require.when === undefined ? true : evaluate(require.when, facts);
-  if (met === 'error') return deny('condition_error', rule, facts);
-  if (!met || !hasDemandedCredentials(require, facts.caller)) return deny('denied', rule, facts);
-  const granted = facts.caller?.scopes ?? [];
+  const met = require.when === undefined || allMatch([require.when], attributes);
+  if (met === 'error') return deny('condition_error', rule, attributes);
+  if (!met || !hasDemandedCredentials(require, attributes.caller)) return deny('denied', rule, attributes);
+  const granted = attributes.caller?.scopes ?? [];
   const required = requiredScopes(require, granted);
   if (missingScopes(required, granted).length > 0) {
-    return deny(facts.caller === undefined ? 'denied' : 'insufficient_scope', rule, facts);
+    return deny(attributes.caller === undefined ? 'denied' : 'insufficient_scope', rule, attributes);
   }
   return { allow: true, rule: rule.name, requiredScopes: required };
 }
 
-function deny(reason: DenialReason, rule: Rule, facts: Facts): Decision {
-  const granted = facts.caller?.scopes ?? [];
+function deny(reason: DenialReason, rule: Rule, attributes: Attributes): Decision {
+  const granted = attributes.caller?.scopes ?? [];
   const required = requiredScopes(rule.require, granted);
   return {
     allow: false,
@@ -77,9 +78,10 @@ function deny(reason: DenialReason, rule: Rule, facts: Facts): Decision {
   };
 }
 
-function evaluate(condition: Condition, facts: Facts): boolean | 'error' {
+function allMatch(selectors: readonly Selector[], attributes: Attributes): boolean | 'error' {
   try {
-    return condition(conditionVariables(facts));
+    for (const selector of selectors) if (!selector.matches(attributes)) return false;
+    return true;
   } catch {
     return 'error';
   }
@@ -106,7 +108,7 @@ const openMethods: ReadonlySet<string> = new Set([
 const openVerbs: ReadonlySet<string> = new Set(['GET', 'DELETE']);
 
 /** Reports whether a request on an MCP route needs no rule. Client responses belong to a stream that is already theirs. */
-export function isOpen({ message, http }: Facts): boolean {
+function isOpen({ message, http }: Attributes): boolean {
   if (message === undefined) return openVerbs.has(http.method);
   if (message.method === undefined) return message.kind === 'response';
   return message.target === undefined && openMethods.has(message.method);

@@ -1,4 +1,4 @@
-// What policy says. There is no third answer, and a decision that was never made is a denial.
+// Decisions: allow or deny, and the error that a denial is answered with.
 import { GatewayError } from '../errors.ts';
 
 export type DenialReason = 'denied' | 'insufficient_scope' | 'condition_error';
@@ -15,7 +15,7 @@ export type Decision =
     };
 
 /**
- * Names the scopes that would help only where they would. Whether a rule denies or none allows, and whether the target exists, reads the same.
+ * The error of a denial. It names missing scopes only where they would help. Denied by a rule or by none, and whether the target exists, reads the same.
  * The same denial has the same bytes, as clients compare it.
  */
 export function denial(decision: Decision & { allow: false }): GatewayError {

@@ -1,4 +1,4 @@
-// Globs with one sign: `*` is any run of characters, `/` and `.` included; all else is literal and case matters.
+// Globs: `*` is any run of characters, `/` and `.` included; all else is literal and case matters.
 
 export type Matcher = (text: string) => boolean;
 
@@ -64,7 +64,7 @@ function overlaps(glob: readonly string[], pattern: readonly string[]): boolean 
 }
 
 /** Reports whether everything that `narrower` matches is matched by `wider` too. */
-export function covers(wider: string, narrower: string): boolean {
+export function globCovers(wider: string, narrower: string): boolean {
   // No literal part of a glob holds a `*`, so in the narrower one it stands for characters that only a `*` of the wider one can match.
   return compileGlob(wider)(narrower);
 }

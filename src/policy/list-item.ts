@@ -1,7 +1,7 @@
-// What a list shows: a tool, a prompt or a resource that could be called, or all those that one entry stands for.
+// Items of lists: a tool, a prompt or a resource that could be called, or all those that one entry stands for.
 import type { McpTargetKind } from '../mcp/message.ts';
 
-export interface Item {
+export interface ListItem {
   readonly kind: McpTargetKind;
   /** Literal parts of the name, with any run of characters between each two of them; one part is the name itself. */
   readonly pattern: readonly string[];
@@ -13,12 +13,12 @@ export interface Item {
 
 const none: ReadonlySet<string> = new Set();
 
-export function itemOf(kind: McpTargetKind, name: string): Item {
+export function itemOf(kind: McpTargetKind, name: string): ListItem {
   return { kind, pattern: [name], except: none, via: undefined };
 }
 
 /** Whatever could be called through a meta-tool: not a meta-tool again. */
-export function anyToolThrough(via: string, metaTools: ReadonlySet<string> = none): Item {
+export function anyToolThrough(via: string, metaTools: ReadonlySet<string> = none): ListItem {
   return { kind: 'tool', pattern: ['', ''], except: metaTools, via };
 }
 
@@ -26,13 +26,13 @@ export function anyToolThrough(via: string, metaTools: ReadonlySet<string> = non
  * The resources that a URI template (RFC 6570) stands for, every expression taken for any run of characters, an empty one included.
  * Undefined when its braces do not match: nothing can be read with it.
  */
-export function templateItem(template: string): Item | undefined {
+export function templateItem(template: string): ListItem | undefined {
   const pattern = template.split(/\{[^{}]*\}/);
   if (pattern.some((part) => part.includes('{') || part.includes('}'))) return undefined;
   return { kind: 'resource', pattern, except: none, via: undefined };
 }
 
 /** One of the names it stands for. What is put between its literal parts is harmless, so that only those parts can make it refused. */
-export function exampleOf({ pattern }: Item): string {
+export function exampleOf({ pattern }: ListItem): string {
   return pattern.join('x');
 }

@@ -1,6 +1,7 @@
 // Presets: rules and meta-tools for a well-known MCP server. The operator's rules stand before them, the operator's meta-tools over them.
-import type { McpConfig, McpRuleConfig, PresetName } from '../config/schema/config.ts';
+import { z } from 'zod';
 import type { MetaToolConfig } from '../mcp/meta-tools.ts';
+import type { McpRuleConfig } from './rule.ts';
 
 export interface McpPreset {
   /** In the form of the file; every name begins with that of the preset and a colon. */
@@ -90,21 +91,41 @@ export const superset: McpPreset = {
   ],
 };
 
-const presets: Readonly<Record<PresetName, McpPreset>> = { superset };
+const presets = { superset } satisfies Record<string, McpPreset>;
+
+const presetName = z.literal(Object.keys(presets) as (keyof typeof presets)[]);
+
+export const preset = z
+  .union([
+    presetName,
+    z.strictObject({
+      name: presetName.describe('The MCP server that stands behind the route.'),
+      rules: z.boolean().default(true).describe('Whether its default rules stand after those of the route.'),
+    }),
+  ])
+  .transform((value) => (typeof value === 'string' ? { name: value, rules: true } : value));
+
+export type PresetConfig = z.output<typeof preset>;
+
+interface PresetRoute {
+  readonly preset?: PresetConfig | undefined;
+}
 
 /** What a route's `preset` adds to its other keys; nothing without one. */
-export function presetOf({ preset }: Pick<McpConfig, 'preset'>): McpPreset {
+export function presetOf({ preset }: PresetRoute): McpPreset {
   return preset === undefined ? nothing : presets[preset.name];
 }
 
 const nothing: McpPreset = { rules: [], metaTools: {} };
 
 /** All rules of an MCP route in the order in which they are read. */
-export function rulesOf(mcp: Pick<McpConfig, 'preset' | 'rules'>): readonly McpRuleConfig[] {
+export function rulesOf(mcp: PresetRoute & { readonly rules: readonly McpRuleConfig[] }): readonly McpRuleConfig[] {
   return mcp.preset?.rules === true ? [...mcp.rules, ...presetOf(mcp).rules] : mcp.rules;
 }
 
+type MetaToolConfigs = Readonly<Record<string, MetaToolConfig>>;
+
 /** All meta-tools of an MCP route. */
-export function metaToolsOf(mcp: Pick<McpConfig, 'preset' | 'metaTools'>): Readonly<Record<string, MetaToolConfig>> {
+export function metaToolsOf(mcp: PresetRoute & { readonly metaTools: MetaToolConfigs }): MetaToolConfigs {
   return { ...presetOf(mcp).metaTools, ...mcp.metaTools };
 }

@@ -1,20 +1,41 @@
-// A compiled policy: what `decide` walks. Built once per configuration snapshot, immutable, shared by all requests of a route.
+// Rules: their schema, and the compiled policy of a route, which is immutable and shared by all its requests.
+import { z } from 'zod';
+import { type Requirement, type RequirementConfig, requirement } from './requirement.ts';
+import type { Effect, Selector } from './selectors/selector-type.ts';
+import { mcpSelectors, pathSelectors } from './selectors/selector-types.ts';
 
-import type { Caller } from '../authn/principal.ts';
-import type { Effect, Selector } from './attributes.ts';
-import { type Condition, compileCondition } from './condition.ts';
-import type { TargetSelector } from './selectors/target.ts';
+const ruleOf = <S extends z.ZodType>(selectors: S) =>
+  z.strictObject({
+    name: z.string().min(1).max(128).optional().describe('Names the rule in records; default its position.'),
+    allow: selectors.optional().describe('Which calls this rule allows.'),
+    deny: selectors.optional().describe('Which calls this rule denies.'),
+    require: requirement.optional().describe('What the rule then demands; unmet, the call is denied.'),
+  });
 
+export const mcpRule = ruleOf(mcpSelectors);
+export const pathRule = ruleOf(pathSelectors);
+
+export type McpRuleConfig = z.output<typeof mcpRule>;
+export type PathRuleConfig = z.output<typeof pathRule>;
+export type RuleConfig = McpRuleConfig | PathRuleConfig;
+
+/** A rule with selectors of one kind. */
+export interface RuleConfigOf<C> {
+  readonly name?: string | undefined;
+  readonly allow?: C | undefined;
+  readonly deny?: C | undefined;
+  readonly require?: RequirementConfig | undefined;
+}
+
+export const effects = ['allow', 'deny'] as const satisfies readonly Effect[];
+
+/** A compiled rule. */
 export interface Rule {
   /** As configured, or its place, such as `rules[2]`. */
   readonly name: string;
   readonly effect: Effect;
-  /** What the rule is about; undefined: everything. */
-  readonly target: TargetSelector | undefined;
-  /** Who it is about, and on path routes also what; all must match. */
+  /** All must match. They are tried in this order. */
   readonly selectors: readonly Selector[];
-  /** Evaluated after the selectors. */
-  readonly when: Condition | undefined;
   readonly require: Requirement;
 }
 
@@ -29,58 +50,4 @@ export interface Policy {
 /** The scopes that the rules speak of, without duplicates: what a client may be told to ask for first. Of `anyScope` the first. */
 export function scopesOf(policy: Policy): string[] {
   return [...new Set(policy.rules.flatMap(({ require }) => [...require.scopes, ...require.anyScope.slice(0, 1)]))];
-}
-
-export interface RequirementConfig {
-  readonly scopes?: readonly string[] | undefined;
-  readonly anyScope?: readonly string[] | undefined;
-  readonly authenticatedBy?: readonly string[] | undefined;
-  readonly senderConstrained?: boolean | undefined;
-  readonly when?: string | undefined;
-}
-
-export interface Requirement {
-  /** All of them. */
-  readonly scopes: readonly string[];
-  /** One of them; empty when nothing is demanded. */
-  readonly anyScope: readonly string[];
-  /** All of these authenticators must have verified a credential. */
-  readonly authenticatedBy: readonly string[];
-  /** The caller's credential must be of no use to anybody else. */
-  readonly senderConstrained: boolean;
-  readonly when: Condition | undefined;
-}
-
-/** Throws an Error with a public message when the condition cannot be used. */
-export function compileRequirement(config: RequirementConfig = {}): Requirement {
-  return {
-    scopes: [...new Set(config.scopes)],
-    anyScope: [...new Set(config.anyScope)],
-    authenticatedBy: config.authenticatedBy ?? [],
-    senderConstrained: config.senderConstrained ?? false,
-    when: config.when === undefined ? undefined : compileCondition(config.when),
-  };
-}
-
-const nothing: readonly string[] = [];
-
-/** The scopes the call takes; of `anyScope` the one that the caller has, or else the first, which a client should ask for. */
-export function requiredScopes(requirement: Requirement, granted: readonly string[]): readonly string[] {
-  const { scopes, anyScope } = requirement;
-  const [first] = anyScope;
-  if (first === undefined) return scopes;
-  return [...scopes, anyScope.find((scope) => granted.includes(scope)) ?? first];
-}
-
-/** Those of the scopes that the caller does not have. */
-export function missingScopes(required: readonly string[], granted: readonly string[]): readonly string[] {
-  return required.every((scope) => granted.includes(scope))
-    ? nothing
-    : required.filter((scope) => !granted.includes(scope));
-}
-
-/** Whether who calls, and by what, is what the rule demands: nothing that more scope would cure. */
-export function hasDemandedCredentials(requirement: Requirement, caller: Caller | undefined): boolean {
-  if (requirement.senderConstrained && caller?.senderConstrained !== true) return false;
-  return requirement.authenticatedBy.every((name) => caller?.authenticatedBy.includes(name) === true);
 }

@@ -16,7 +16,7 @@ const allowed: Record<string, { values: string[]; types: string[] }> = {
   'key-strength': { values: [], types: [] },
   'named-files': { values: [], types: [] },
   metrics: { values: [], types: [] },
-  policy: { values: ['http', 'shared schema'], types: ['authn', 'mcp', 'config'] },
+  policy: { values: ['http', 'shared schema'], types: ['authn', 'mcp'] },
   json: { values: [], types: [] },
   mcp: { values: ['json', 'http'], types: [] },
   oauth: { values: ['shared schema'], types: [] },

@@ -2,10 +2,11 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { parse } from 'yaml';
-import { scopesOf } from '../../src/policy/compile.ts';
-import { compileGlob, compileGlobs, covers } from '../../src/policy/glob.ts';
+import { compileGlob, compileGlobs, globCovers } from '../../src/policy/glob.ts';
+import { scopesOf } from '../../src/policy/rule.ts';
 import { parseClientEntry } from '../../src/policy/selectors/clients.ts';
-import { shadowedRules } from '../../src/policy/unreachable-rules.ts';
+import { mcpSelectorTypes, pathSelectorTypes } from '../../src/policy/selectors/selector-types.ts';
+import { unreachableRules } from '../../src/policy/unreachable-rules.ts';
 import { mcpPolicy, pathPolicy } from './scene.ts';
 
 t.test('a star is any run of characters, everything else is itself', (t) => {
@@ -55,30 +56,30 @@ t.test('globs agree with the expression that they stand for', (t) => {
       glob,
       text,
       (wider, narrower, value) =>
-        !covers(wider, narrower) || !compileGlob(narrower)(value) || compileGlob(wider)(value),
+        !globCovers(wider, narrower) || !compileGlob(narrower)(value) || compileGlob(wider)(value),
     ),
     { numRuns: 3000 },
   );
-  t.ok(covers('*', 'a*') && covers('a*', 'ab*c') && covers('a*c', 'a*b*c'));
-  t.notOk(covers('a*', '*') || covers('ab*', 'a*') || covers('a*b*c', 'a*c') || covers('a', 'a*'));
+  t.ok(globCovers('*', 'a*') && globCovers('a*', 'ab*c') && globCovers('a*c', 'a*b*c'));
+  t.notOk(globCovers('a*', '*') || globCovers('ab*', 'a*') || globCovers('a*b*c', 'a*c') || globCovers('a', 'a*'));
   t.end();
 });
 
 t.test('a rule that cannot be used is refused with its place', (t) => {
   const refused: [string, RegExp][] = [
-    ['[{allow: {tools: [a]}}, {require: {scopes: [x]}}]', /^rules\[1\]: a rule has either allow or deny$/],
-    ['[{allow: {tools: [a]}, deny: {tools: [b]}}]', /^rules\[0\]: a rule has either allow or deny$/],
-    ['[{deny: {tools: [a]}, require: {scopes: [x]}}]', /^rules\[0\]: require belongs to allow/],
-    ['[{allow: {when: "args.x.matches(\'a\')"}}]', /^rules\[0\]: matches\(\) is not available/],
-    ['[{allow: {tools: [a]}, require: {when: "nope"}}]', /^rules\[0\]: Unknown variable: nope/],
-    ['[{allow: {networks: [10.0.0.0/33]}}]', /^rules\[0\]: .*10\.0\.0\.0\/33/],
+    ['[{allow: {tools: [a]}}, {require: {scopes: [x]}}]', /^mcp\.rules\[1\]: needs either allow or deny$/],
+    ['[{allow: {tools: [a]}, deny: {tools: [b]}}]', /^mcp\.rules\[0\]: needs either allow or deny$/],
+    ['[{deny: {tools: [a]}, require: {scopes: [x]}}]', /^mcp\.rules\[0\]\.require: belongs to allow/],
+    ['[{allow: {when: "args.x.matches(\'a\')"}}]', /^mcp\.rules\[0\]\.allow\.when: matches\(\) is not available/],
+    ['[{allow: {tools: [a]}, require: {when: "nope"}}]', /^mcp\.rules\[0\]\.require\.when: Unknown variable: nope/],
+    ['[{allow: {networks: [10.0.0.0/33]}}]', /^mcp\.rules\[0\]\.allow: .*10\.0\.0\.0\/33/],
     [
       '[{deny: {tools: ["delete_*"], methods: [resources/subscribe]}}]',
-      /^rules\[0\]: methods: "resources\/subscribe" is no method of/,
+      /^mcp\.rules\[0\]\.deny: methods: "resources\/subscribe" is no method of/,
     ],
   ];
   for (const [yaml, message] of refused) t.throws(() => mcpPolicy(yaml), { message }, yaml);
-  t.throws(() => pathPolicy('{scopes: [a], rules: []}'), { message: /either scopes or rules/ });
+  t.throws(() => pathPolicy('{scopes: [a], rules: []}'), { message: /^scopes: .* it cannot stand beside rules$/ });
   t.end();
 });
 
@@ -158,6 +159,11 @@ t.test('rules behind a wider one are found', (t) => {
     ['a path below', '[{allow: {paths: [/api/*]}}, {deny: {paths: [/api/x/*, /api]}}]', [{ index: 1, by: 0 }]],
     ['a path beside', '[{allow: {paths: [/api/x]}}, {deny: {paths: [/api/x/*]}}]', []],
   ];
-  for (const [name, yaml, expected] of cases) t.same(shadowedRules(parse(yaml)), expected, name);
+  for (const [name, yaml, expected] of cases) {
+    const found = yaml.includes('paths')
+      ? unreachableRules(parse(yaml), pathSelectorTypes)
+      : unreachableRules(parse(yaml), mcpSelectorTypes);
+    t.same(found, expected, name);
+  }
   t.end();
 });

@@ -5,10 +5,10 @@ import { denial } from '../../src/policy/decision.ts';
 import {
   agent,
   assertTable,
+  attributesOf,
   call,
   callerOf,
   callThrough,
-  factsOf,
   frontend,
   mcpPolicy,
   pathPolicy,
@@ -90,7 +90,7 @@ t.test('an unmet demand never falls through to a later rule', (t) => {
     ['all missing scopes are named, and only those', frontend, call('a'), 'insufficient_scope rules[0]: x y'],
     ['the later rule is for other tools', frontend, call('b'), 'allow rules[1]'],
   ]);
-  t.strictSame(decide(factsOf(frontend, call('a')), policy), {
+  t.strictSame(decide(attributesOf(frontend, call('a')), policy), {
     allow: false,
     reason: 'insufficient_scope',
     rule: 'rules[0]',
@@ -133,7 +133,7 @@ t.test('missing scopes are asked for only where they alone are missing', (t) => 
     ['a bound token', { ...bound, scopes: ['x'] }, call('a'), 'allow bound'],
     ['nothing is demanded', frontend, call('b'), 'allow any'],
   ]);
-  const allowed = decide(factsOf(frontend, call('d')), policy);
+  const allowed = decide(attributesOf(frontend, call('d')), policy);
   t.same(allowed.requiredScopes, ['dashboards:read'], 'the record names the scope that was used');
   t.end();
 });
@@ -374,7 +374,7 @@ t.test('a subscription needs every URI that it names to be allowed', (t) => {
       'allow rest, schema, sql',
     ],
   ]);
-  t.strictSame(decide(factsOf(nobody, listen('superset://schema/a', 'superset://sql/a')), policy).requiredScopes, [
+  t.strictSame(decide(attributesOf(nobody, listen('superset://schema/a', 'superset://sql/a')), policy).requiredScopes, [
     'dashboards:read',
     'queries:read',
   ]);
@@ -512,7 +512,7 @@ t.test('a denial is told to the client in a stable way', (t) => {
     '[{allow: {tools: [a]}, require: {scopes: [x, y]}}, {allow: {tools: [b], when: "args.x == 1"}}, {deny: {tools: [c]}}]',
   );
   const errorFor = (tool: string) => {
-    const decision = decide(factsOf(frontend, call(tool)), policy);
+    const decision = decide(attributesOf(frontend, call(tool)), policy);
     if (decision.allow) throw new Error('expected a denial');
     return denial(decision);
   };

@@ -1,21 +1,37 @@
-// The callers and calls of the scenario, as facts: what the policy tests are told in.
+// The callers and calls of the scenario, as attributes: what the policy tests are told in.
 import type t from 'tap';
 import { parse } from 'yaml';
 import type { Caller, Principal } from '../../src/authn/principal.ts';
-import type { McpRuleConfig } from '../../src/config/schema/config.ts';
+import { formatPath } from '../../src/config/problem.ts';
+import type { Path } from '../../src/config/schema/reporter.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';
-import type { Facts } from '../../src/policy/attributes.ts';
-import { compileMcpRules, compilePathRules, type PathPolicyConfig, type Policy } from '../../src/policy/compile.ts';
+import type { Attributes } from '../../src/policy/attributes.ts';
+import { compilePolicy, type PolicyConfig } from '../../src/policy/compile.ts';
 import { decide } from '../../src/policy/decide.ts';
+import type { McpRuleConfig, Policy } from '../../src/policy/rule.ts';
 
 const authenticators = ['corp-oauth', 'legacy-keys', 'workloads', 'partner'];
 
+/** Throws the first error that is reported, with its path. Warnings are for the tests of checks. */
+export function compile(config: PolicyConfig, names: readonly string[] = authenticators): Policy {
+  const errors: string[] = [];
+  const reporter = {
+    error: (path: Path, message: string) => void errors.push(`${formatPath(path)}: ${message}`),
+    warn() {},
+    show: (value: string) => JSON.stringify(value),
+    isInterpolated: () => false,
+  };
+  const policy = compilePolicy(config, { authenticators: names, reporter });
+  if (policy === undefined) throw new Error(errors[0]);
+  return policy;
+}
+
 export function mcpPolicy(yaml: string): Policy {
-  return compileMcpRules(parse(yaml) as McpRuleConfig[], { authenticators });
+  return compile({ mcp: { rules: parse(yaml) as McpRuleConfig[] } });
 }
 
 export function pathPolicy(yaml: string): Policy {
-  return compilePathRules(parse(yaml) as PathPolicyConfig, { authenticators });
+  return compile(parse(yaml) as PolicyConfig);
 }
 
 export function callerOf(
@@ -69,10 +85,10 @@ export interface Request {
   readonly method?: string;
   readonly path?: string;
   readonly address?: string;
-  readonly message?: Facts['message'];
+  readonly message?: Attributes['message'];
 }
 
-export function factsOf(caller: Caller | undefined, request: Request): Facts {
+export function attributesOf(caller: Caller | undefined, request: Request): Attributes {
   return {
     route: 'superset-mcp',
     http: { method: request.method ?? 'POST', path: request.path ?? '/mcp' },
@@ -99,7 +115,7 @@ export function callThrough(via: string, tool: string, args: unknown = {}): Requ
 
 /** What a table row expects: `allow <rule>`, `denied <rule>`, `condition_error <rule>`, or `insufficient_scope <rule>: <missing scopes>`. */
 export function verdict(policy: Policy, caller: Caller | undefined, request: Request): string {
-  const decision = decide(factsOf(caller, request), policy);
+  const decision = decide(attributesOf(caller, request), policy);
   if (decision.allow) return `allow ${decision.rule}`;
   const rule = decision.rule ?? 'no rule';
   if (decision.reason !== 'insufficient_scope') return `${decision.reason} ${rule}`;

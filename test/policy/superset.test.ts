@@ -3,18 +3,30 @@ import fc from 'fast-check';
 import t from 'tap';
 import { parse } from 'yaml';
 import type { Caller } from '../../src/authn/principal.ts';
-import type { McpRuleConfig } from '../../src/config/schema/config.ts';
 import { compileMetaTools, lookThrough } from '../../src/mcp/meta-tools.ts';
-import { compileMcpRules, type Policy, scopesOf } from '../../src/policy/compile.ts';
-import { conditionWarnings, unguardedFields } from '../../src/policy/condition.ts';
+import { compileCondition } from '../../src/policy/condition.ts';
+import { conditionWarnings, unguardedFields } from '../../src/policy/condition-lint.ts';
 import { metaToolsOf, presetOf, rulesOf } from '../../src/policy/presets.ts';
-import { shadowedRules } from '../../src/policy/unreachable-rules.ts';
-import { agent, assertTable, call, callerOf, frontend, type Request, reporting, rpc, verdict } from './scene.ts';
+import { type McpRuleConfig, type Policy, scopesOf } from '../../src/policy/rule.ts';
+import { mcpSelectorTypes } from '../../src/policy/selectors/selector-types.ts';
+import { unreachableRules } from '../../src/policy/unreachable-rules.ts';
+import {
+  agent,
+  assertTable,
+  call,
+  callerOf,
+  compile,
+  frontend,
+  type Request,
+  reporting,
+  rpc,
+  verdict,
+} from './scene.ts';
 
 const authenticators = ['corp-oauth', 'legacy-keys', 'workloads'];
 const preset = { name: 'superset', rules: true } as const;
 const policyOf = (rules = '[]'): Policy =>
-  compileMcpRules(rulesOf({ preset, rules: parse(rules) as McpRuleConfig[] }), { authenticators });
+  compile({ mcp: { preset, rules: parse(rules) as McpRuleConfig[] } }, authenticators);
 const policy = policyOf();
 const metaTools = compileMetaTools(metaToolsOf({ preset, metaTools: {} }));
 
@@ -268,12 +280,13 @@ t.test('a call through call_tool is decided as the same call made directly', (t)
 
 t.test('the preset stands the checks that an operator\u2019s rules stand', (t) => {
   const { rules } = presetOf({ preset });
-  t.same(shadowedRules(rules), []);
+  t.same(unreachableRules(rules, mcpSelectorTypes), []);
   for (const { name, allow, require, deny } of rules) {
     t.match(name, /^superset:[a-z-]+$/);
     t.equal(deny, undefined);
     for (const when of [allow?.when, require?.when].filter((source) => source !== undefined)) {
-      t.same([...unguardedFields(when), ...conditionWarnings(when)], []);
+      const condition = compileCondition(when);
+      t.same([...unguardedFields(condition), ...conditionWarnings(condition)], []);
     }
     const globs = [...(allow?.tools ?? []), ...(allow?.resources ?? []), ...(allow?.prompts ?? [])];
     t.notOk(

@@ -2,13 +2,12 @@
 import fc from 'fast-check';
 import t from 'tap';
 import type { Caller } from '../../src/authn/principal.ts';
-import type { McpRuleConfig } from '../../src/config/schema/config.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';
-import { compileMcpRules, type Policy } from '../../src/policy/compile.ts';
 import { decide } from '../../src/policy/decide.ts';
-import { anyToolThrough, type Item, itemOf, templateItem } from '../../src/policy/list-item.ts';
+import { anyToolThrough, itemOf, type ListItem, templateItem } from '../../src/policy/list-item.ts';
+import type { McpRuleConfig, Policy } from '../../src/policy/rule.ts';
 import { type Usability, usabilityOf } from '../../src/policy/visibility.ts';
-import { agent, callerOf, factsOf, frontend, mcpPolicy, type Request, reporting, rpc } from './scene.ts';
+import { agent, attributesOf, callerOf, compile, frontend, mcpPolicy, type Request, reporting, rpc } from './scene.ts';
 
 const list = rpc('tools/list');
 const authenticators = ['corp-oauth', 'legacy-keys', 'workloads'];
@@ -68,7 +67,7 @@ const rule = fc.oneof(
 ) as fc.Arbitrary<McpRuleConfig>;
 const policies = fc
   .array(rule, { maxLength: 6 })
-  .map((rules) => ({ rules, policy: compileMcpRules(rules, { authenticators }) }));
+  .map((rules) => ({ rules, policy: compile({ mcp: { rules } }, authenticators) }));
 
 const acme = callerOf({ clientId: 'analytics_frontend', claims: { tenant: 'acme', level: 2 } }, scopes.slice(0, 2));
 const callers = fc.constantFrom<Caller | undefined>(agent, frontend, reporting, acme, undefined);
@@ -83,9 +82,9 @@ const args = fc.record(
 );
 
 /** What a list may do with an item when a call of what it stands for is decided so. */
-function agrees(policy: Policy, caller: Caller | undefined, item: Item | undefined, call: Request): boolean {
-  const decision = decide(factsOf(caller, call), policy);
-  const shown: Usability = item === undefined ? 'hidden' : usabilityOf(item, factsOf(caller, list), policy);
+function agrees(policy: Policy, caller: Caller | undefined, item: ListItem | undefined, call: Request): boolean {
+  const decision = decide(attributesOf(caller, call), policy);
+  const shown: Usability = item === undefined ? 'hidden' : usabilityOf(item, attributesOf(caller, list), policy);
   if (decision.allow) return shown === 'usable';
   return decision.reason !== 'insufficient_scope' || shown !== 'hidden';
 }
@@ -143,7 +142,7 @@ t.test('the same holds for prompts, for resources, and for templates with what t
 
 interface Row {
   readonly rules: string;
-  readonly item: Item | undefined;
+  readonly item: ListItem | undefined;
   readonly caller?: Caller;
   readonly expected: Usability;
 }
@@ -277,7 +276,7 @@ const rows: Readonly<Record<string, Row>> = {
 
 t.test('what hides an item, and what does not', async (t) => {
   for (const [sentence, { rules, item, caller = agent, expected }] of Object.entries(rows)) {
-    const found = item === undefined ? 'hidden' : usabilityOf(item, factsOf(caller, list), mcpPolicy(rules));
+    const found = item === undefined ? 'hidden' : usabilityOf(item, attributesOf(caller, list), mcpPolicy(rules));
     t.equal(found, expected, sentence);
   }
 });

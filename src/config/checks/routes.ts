@@ -8,6 +8,7 @@ import { metadataUrlOf, neverAskedFor } from '../../http/well-known.ts';
 import { compileMetaTools } from '../../mcp/meta-tools.ts';
 import { parseSessionKey } from '../../mcp/session-key.ts';
 import { rulesOf } from '../../policy/presets.ts';
+import type { Policy } from '../../policy/rule.ts';
 import type { McpConfig, RouteConfig } from '../schema/config.ts';
 import { type Path, readAt } from '../schema/reporter.ts';
 import { mcpRouteMethods, pathRouteMethods } from '../schema/routes.ts';
@@ -20,8 +21,10 @@ import { checkRules } from './rules.ts';
 const ownPaths = ['/.well-known/oauth-protected-resource/*', '/.well-known/jwks.json'];
 const mirroredPath = '/.well-known/oauth-authorization-server';
 
-export function checkRoutes(context: CheckContext): void {
+/** The policies of the routes by their names; those of rules without errors. */
+export function checkRoutes(context: CheckContext): ReadonlyMap<string, Policy> {
   const routes = context.draft.routes ?? [];
+  const policies = new Map<string, Policy>();
   checkNames(context, routes);
   routes.forEach((route, index) => {
     const path: Path = ['routes', index];
@@ -30,11 +33,13 @@ export function checkRoutes(context: CheckContext): void {
     checkAnswer(context, route, path);
     checkEnforceable(context, route, path);
     if (route.mcp !== undefined) checkMcp(context, route, route.mcp, path);
-    checkRules(context, route, path);
+    const policy = checkRules(context, route, path);
+    if (policy !== undefined) policies.set(route.name, policy);
     checkShadow(context, routes, index);
   });
   checkAudiences(context, routes);
   checkMetadataPaths(context, routes);
+  return policies;
 }
 
 function checkNames(context: CheckContext, routes: readonly RouteConfig[]): void {
@@ -80,9 +85,6 @@ function checkAnswer(context: CheckContext, route: RouteConfig, path: Path): voi
 /** What would be written down and then not hold. */
 function checkEnforceable(context: CheckContext, route: RouteConfig, path: Path): void {
   const { authenticate, scopes, rules, mcp } = route;
-  if (mcp === undefined && scopes !== undefined && rules !== undefined) {
-    context.error([...path, 'scopes'], 'is short for one rule; it cannot stand beside rules');
-  }
   if (mcp !== undefined && scopes !== undefined) context.error([...path, 'scopes'], 'belongs into mcp.rules here');
   if (mcp !== undefined && rules !== undefined) context.error([...path, 'rules'], 'belong into mcp.rules here');
   if (authenticate !== 'none') return;

@@ -1,5 +1,6 @@
 // All checks across keys, in the order of the file.
 import { checkAudit } from '../../audit/check.ts';
+import type { Policy } from '../../policy/rule.ts';
 import type { PlaceOfKey } from '../keys-file.ts';
 import { checkKeys } from './api-keys.ts';
 import { checkAuthenticators } from './authenticators.ts';
@@ -11,15 +12,22 @@ import { checkUse } from './unused.ts';
 import { checkIdentity } from './upstream-identity.ts';
 import { checkUpstreams } from './upstreams.ts';
 
+/** What the checks have compiled on their way, for whoever runs the configuration. */
+export interface Checked {
+  /** By the name of the route. Complete where no error was reported. */
+  readonly policies: ReadonlyMap<string, Policy>;
+}
+
 /** Runs every check. Problems are reported to the context. */
-export function runChecks(context: CheckContext, placeOfKey: PlaceOfKey): void {
+export function runChecks(context: CheckContext, placeOfKey: PlaceOfKey): Checked {
   checkServer(context);
   checkAuthenticators(context);
   checkKeys(context, placeOfKey);
   checkScopes(context);
   checkUpstreams(context);
   checkIdentity(context);
-  checkRoutes(context);
+  const policies = checkRoutes(context);
   if (context.draft.audit !== undefined) checkAudit(context.draft.audit, context, context.files);
   checkUse(context);
+  return { policies };
 }

@@ -1,7 +1,8 @@
 // Checks of `scopeImplies` and `challengeScopes`: no circles, and nothing asked for or implied that no rule takes.
 import { impliedBy, type ScopeImplications } from '../../authn/scopes.ts';
 import { rulesOf } from '../../policy/presets.ts';
-import type { RouteConfig, RuleConfig } from '../schema/config.ts';
+import type { RuleConfig } from '../../policy/rule.ts';
+import type { RouteConfig } from '../schema/config.ts';
 import { suggestion } from '../schema/suggestion.ts';
 import type { CheckContext } from './context.ts';
 

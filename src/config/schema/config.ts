@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { audit } from '../../audit/schema.ts';
 import { type AuthenticatorConfig, authenticatorSchema } from '../../authn/authenticator-types.ts';
-import { type authenticate, type mcp, type mcpRule, type pathRule, route } from './routes.ts';
+import { type authenticate, type mcp, route } from './routes.ts';
 import { admin, revocation, server } from './server.ts';
 import { upstream } from './upstreams.ts';
 import { authenticatorName, name, scope, scopes } from './values.ts';
@@ -52,6 +52,3 @@ export type RouteConfig = z.output<typeof route> & { resource: string };
 export type AuthenticateConfig = z.output<typeof authenticate>;
 export type McpConfig = z.output<typeof mcp>;
 export type PresetName = NonNullable<McpConfig['preset']>['name'];
-export type McpRuleConfig = z.output<typeof mcpRule>;
-export type PathRuleConfig = z.output<typeof pathRule>;
-export type RuleConfig = McpRuleConfig | PathRuleConfig;

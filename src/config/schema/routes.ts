@@ -1,78 +1,11 @@
 // The shape of `routes`: who may come in where, and the rules for what they may do there.
 import { z } from 'zod';
-import {
-  authenticatorName,
-  claimValue,
-  condition,
-  filePath,
-  globs,
-  headerName,
-  httpUrl,
-  method,
-  name,
-  networks,
-  routePath,
-  scopes,
-  text,
-} from './values.ts';
-
-/** What a rule looks at to find out whether it governs a call; all that are present must match. */
-const selectors = {
-  clients: z.array(text).min(1).optional().describe('Client ids, or authenticator/client-id.'),
-  claims: z.record(text, z.array(claimValue).min(1)).optional().describe('Accepted values of configured claims.'),
-  networks: networks.optional().describe('Addresses of the client.'),
-  when: condition.optional().describe('A CEL condition, evaluated last.'),
-};
-const mcpSelector = z.strictObject({
-  tools: globs.optional().describe('Tool names; * is any run of characters.'),
-  resources: globs.optional().describe('Resource URIs; * is any run of characters.'),
-  prompts: globs.optional().describe('Prompt names; * is any run of characters.'),
-  methods: globs.optional().describe('Other MCP methods; * is any run of characters.'),
-  ...selectors,
-});
-const pathSelector = z.strictObject({
-  methods: z.array(method).min(1).optional().describe('HTTP methods.'),
-  paths: z.array(routePath).min(1).optional().describe("Paths within the route's path."),
-  ...selectors,
-});
-const requirement = z.strictObject({
-  scopes: scopes.optional().describe('All of these scopes.'),
-  anyScope: scopes.min(1).optional().describe('At least one of these scopes.'),
-  authenticatedBy: z
-    .array(authenticatorName)
-    .min(1)
-    .optional()
-    .describe('A credential of each of these authenticators.'),
-  senderConstrained: z
-    .boolean()
-    .optional()
-    .describe('Whether the token must be bound to its sender; a client certificate that acts by itself is.'),
-  when: condition.optional().describe('A CEL condition that must hold.'),
-});
-
-const ruleOf = <T extends z.ZodType>(selector: T) =>
-  z.strictObject({
-    name: z.string().min(1).max(128).optional().describe('Names the rule in records; default its position.'),
-    allow: selector.optional().describe('Which calls this rule allows.'),
-    deny: selector.optional().describe('Which calls this rule denies.'),
-    require: requirement.optional().describe('What the rule then demands; unmet, the call is denied.'),
-  });
-export const mcpRule = ruleOf(mcpSelector);
-export const pathRule = ruleOf(pathSelector);
+import { preset } from '../../policy/presets.ts';
+import { mcpRule, pathRule } from '../../policy/rule.ts';
+import { authenticatorName, filePath, headerName, httpUrl, method, name, routePath, scopes, text } from './values.ts';
 
 const jsonPointer = z.string().regex(/^(\/([^~/]|~[01])*)+$/, 'expected a JSON pointer such as /request/limit');
 const jsonPointers = z.array(jsonPointer);
-
-const presetName = z.literal('superset');
-const preset = z
-  .union([
-    presetName,
-    z.strictObject({
-      name: presetName.describe('The MCP server that stands behind the route.'),
-      rules: z.boolean().default(true).describe('Whether its default rules stand after those of the route.'),
-    }),
-  ])
-  .transform((value) => (typeof value === 'string' ? { name: value, rules: true } : value));
 
 const metaTool = z.union([
   z.strictObject({

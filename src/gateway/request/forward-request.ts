@@ -7,7 +7,7 @@ import { clientOf, leavePlace, type Place, takePlace } from '../../upstream/conc
 import { forward } from '../../upstream/forward.ts';
 import type { RewriteHeaders } from '../../upstream/response-headers.ts';
 import type { Upstream } from '../../upstream/upstream.ts';
-import { type Exchange, factsOf, type Runtime } from '../runtime.ts';
+import { attributesOf, type Exchange, type Runtime } from '../runtime.ts';
 import type { Route } from '../snapshot.ts';
 import { responseHeaders } from './local-responses.ts';
 import { watchStream } from './streams.ts';
@@ -103,7 +103,7 @@ function filterOf(upstream: Upstream, exchange: Exchange, route: Route, runtime:
   const reading = mcp && readingOf(exchange.message, metaTools);
   if (mcp === undefined || reading === undefined) return undefined;
   return answerFilter(reading, {
-    shows: showsItem(factsOf(exchange, route, runtime), { policy, metaTools, lists: mcp.lists }),
+    shows: showsItem(attributesOf(exchange, route, runtime), { policy, metaTools, lists: mcp.lists }),
     withheld: (cause) => {
       const { id } = exchange;
       runtime.log.warn({ id, upstream: upstream.name, err: cause }, 'the result of a search could not be read');

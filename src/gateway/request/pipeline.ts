@@ -19,7 +19,7 @@ import { identifySession } from '../../mcp/session.ts';
 import { decide } from '../../policy/decide.ts';
 import { denial } from '../../policy/decision.ts';
 import { leavePlace } from '../../upstream/concurrency.ts';
-import { clientCertificateOf, type Exchange, factsOf, type Runtime } from '../runtime.ts';
+import { attributesOf, clientCertificateOf, type Exchange, type Runtime } from '../runtime.ts';
 import type { Route, Snapshot } from '../snapshot.ts';
 import { completedEvent, decidedEvent } from './audit-events.ts';
 import { openExchange } from './context.ts';
@@ -37,7 +37,7 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   const body = await readBody(exchange.request, exchange.response, exchange.snapshot.config.server.limits.bodyBytes);
   if (route.mcp !== undefined && exchange.method === 'POST') inspect(exchange, route.mcp, route.metaTools, body);
   exchange.session = sessionOf(exchange, route);
-  const decision = decide(factsOf(exchange, route, runtime), route.policy);
+  const decision = decide(attributesOf(exchange, route, runtime), route.policy);
   exchange.decision = decision;
   if (!decision.allow) throw denial(decision);
   const authorizing = authorizationFor(exchange, route, runtime);

@@ -9,7 +9,7 @@ import { identifySession } from '../../mcp/session.ts';
 import { decide } from '../../policy/decide.ts';
 import { becomeStream } from '../../upstream/concurrency.ts';
 import type { EventStream } from '../../upstream/forward.ts';
-import { clientCertificateOf, type Exchange, factsOf, type Runtime } from '../runtime.ts';
+import { attributesOf, clientCertificateOf, type Exchange, type Runtime } from '../runtime.ts';
 import type { Route, Snapshot } from '../snapshot.ts';
 import { streamEvent } from './audit-events.ts';
 
@@ -187,5 +187,5 @@ function isAllowed(exchange: Exchange, route: Route, caller: Caller | undefined,
   if (exchange.session !== undefined && route.sessions !== undefined) {
     identifySession(route.sessions, { headers: request.headers, message, principal: caller?.principal });
   }
-  return decide(factsOf(exchange, route, runtime, caller, message), route.policy).allow;
+  return decide(attributesOf(exchange, route, runtime, caller, message), route.policy).allow;
 }

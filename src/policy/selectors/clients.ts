@@ -1,8 +1,50 @@
-// Selects by the client that is calling: `clients: [ai_agent_prod]` or, qualified, `corp-oauth/ai_agent_prod`.
+// The `clients` selector: the client that acts, as `ai_agent_prod` or, qualified, as `corp-oauth/ai_agent_prod`.
+import { z } from 'zod';
+import { nearest } from '../../config/schema/suggestion.ts';
+import { text } from '../../config/schema/values.ts';
+import { type ConfigOf, listCovers, type SelectorType, selectorOf } from './selector-type.ts';
 
-import { compilePathPattern } from '../../http/path-pattern.ts';
-import { compileNetworks } from '../../ip-ranges.ts';
-import type { Selector } from '../attributes.ts';
+const keys = {
+  clients: z.array(text).min(1).optional().describe('Client ids, or authenticator/client-id.'),
+};
+
+export const clients = {
+  keys,
+  check({ clients: entries }, { callers }, { authenticators, reporter }) {
+    if (entries === undefined) return;
+    if (callers === undefined) return reporter.error(['clients'], 'cannot be enforced with authenticate: none');
+    const { acting } = callers;
+    entries.forEach((entry, index) => {
+      const { authenticator } = parseClientEntry(entry, authenticators);
+      if (authenticator !== undefined && !acting.includes(authenticator)) {
+        const name = reporter.show(authenticator);
+        reporter.error(['clients', index], `can never match: authenticator ${name} names no client on this route`);
+      } else if (authenticator === undefined && acting.length > 1) {
+        // A bare id could be another issuer's client of that name.
+        const example = reporter.show(qualified(entry, acting));
+        const message = `several authenticators can name clients on this route; write which, such as ${example}`;
+        reporter.error(['clients', index], message);
+      }
+    });
+  },
+  compile({ clients: entries }, { authenticators }) {
+    if (entries === undefined) return undefined;
+    const bare = new Set<string>();
+    const qualified = new Map<string, Set<string>>();
+    for (const entry of entries) {
+      const { authenticator, clientId } = parseClientEntry(entry, authenticators);
+      if (authenticator === undefined) bare.add(clientId);
+      else qualified.set(authenticator, (qualified.get(authenticator) ?? new Set()).add(clientId));
+    }
+    return selectorOf(({ caller }) => {
+      const clientId = caller?.principal.clientId;
+      if (caller === undefined || clientId === undefined) return false;
+      return bare.has(clientId) || qualified.get(caller.principal.authenticator)?.has(clientId) === true;
+    });
+  },
+  covers: (wider, narrower) =>
+    listCovers(wider.clients, narrower.clients, (one, other) => one === other || other.endsWith(`/${one}`)),
+} satisfies SelectorType<ConfigOf<typeof keys>>;
 
 export interface ClientEntry {
   /** Undefined in a bare entry, which matches whichever authenticator named the client. */
@@ -23,51 +65,9 @@ export function parseClientEntry(entry: string, authenticators: readonly string[
   return { authenticator: qualifier, clientId: entry.slice(qualifier.length + 1) };
 }
 
-export function compileClients(entries: readonly string[], authenticators: readonly string[]): Selector {
-  const bare = new Set<string>();
-  const qualified = new Map<string, Set<string>>();
-  for (const entry of entries) {
-    const { authenticator, clientId } = parseClientEntry(entry, authenticators);
-    if (authenticator === undefined) bare.add(clientId);
-    else qualified.set(authenticator, (qualified.get(authenticator) ?? new Set()).add(clientId));
-  }
-  return ({ caller }) => {
-    const clientId = caller?.principal.clientId;
-    if (caller === undefined || clientId === undefined) return false;
-    return bare.has(clientId) || qualified.get(caller.principal.authenticator)?.has(clientId) === true;
-  };
-}
-
-export type ClaimValue = string | number | boolean;
-
-/** A claim that is a list has each of its elements as a value. Nothing is converted: "1" is not 1. */
-export function compileClaims(claims: Readonly<Record<string, readonly ClaimValue[]>>): Selector {
-  const wanted = Object.entries(claims).map(([claim, values]) => ({ claim, values: new Set<unknown>(values) }));
-  return ({ caller }) => {
-    const present = caller?.principal.claims;
-    if (present === undefined) return false;
-    return wanted.every(({ claim, values }) => {
-      if (!Object.hasOwn(present, claim)) return false;
-      const value = present[claim];
-      return Array.isArray(value) ? value.some((element) => values.has(element)) : values.has(value);
-    });
-  };
-}
-
-/** Throws an Error that names a range that is none. */
-export function compileNetworkSelector(ranges: readonly string[]): Selector {
-  const contains = compileNetworks(ranges);
-  return ({ client }) => contains(client.address);
-}
-
-/** HEAD follows GET. */
-export function compileHttpMethods(methods: readonly string[]): Selector {
-  const wanted = new Set(methods);
-  if (wanted.has('GET')) wanted.add('HEAD');
-  return ({ http }) => wanted.has(http.method);
-}
-
-export function compilePaths(patterns: readonly string[]): Selector {
-  const compiled = patterns.map(compilePathPattern);
-  return ({ http }) => compiled.some((pattern) => pattern.matches(http.path));
+/** The entry with the authenticator that its misspelt qualifier is near to, else with the first. */
+function qualified(entry: string, acting: readonly string[]): string {
+  const slash = entry.indexOf('/');
+  const meant = slash === -1 ? undefined : nearest(entry.slice(0, slash), acting);
+  return meant === undefined ? `${acting[0]}/${entry}` : meant + entry.slice(slash);
 }

@@ -1,21 +1,58 @@
-// Selects by what an MCP message is about: `tools`, `resources`, `prompts` and `methods`.
+// The target selector of MCP rules: `tools`, `resources` and `prompts` by their names, and `methods`.
+import { globs } from '../../config/schema/values.ts';
 import type { McpTargetKind } from '../../mcp/message.ts';
-import type { Effect, Selector } from '../attributes.ts';
-import { type Coverage, type CoverageOf, compileCoverage, compileGlob, compileGlobs, type Matcher } from '../glob.ts';
-import type { Item } from '../list-item.ts';
+import { type CoverageOf, compileCoverage, compileGlob, compileGlobs, globCovers, type Matcher } from '../glob.ts';
+import { type ConfigOf, type Effect, listCovers, type Selector, type SelectorType } from './selector-type.ts';
 
-export interface TargetSelectorConfig {
-  readonly tools?: readonly string[] | undefined;
-  readonly resources?: readonly string[] | undefined;
-  readonly prompts?: readonly string[] | undefined;
-  readonly methods?: readonly string[] | undefined;
-}
+const keys = {
+  tools: globs.optional().describe('Tool names; * is any run of characters.'),
+  resources: globs.optional().describe('Resource URIs; * is any run of characters.'),
+  prompts: globs.optional().describe('Prompt names; * is any run of characters.'),
+  methods: globs.optional().describe('Other MCP methods; * is any run of characters.'),
+};
 
-export interface TargetSelector {
-  readonly matches: Selector;
-  /** Of the calls that an item of a list stands for, how many match. */
-  readonly covers: (item: Item) => Coverage;
-}
+type Target = ConfigOf<typeof keys>;
+
+/**
+ * A message matches when its tool, resource or prompt matches the globs of that kind, and its method those of `methods` where both are given.
+ */
+export const target = {
+  keys,
+  check({ tools, resources, prompts, methods }, { callMetaTools }, { effect, reporter }) {
+    if (effect === 'deny') return;
+    // An allow without a target would open every method there is and will be.
+    if ((tools ?? resources ?? prompts ?? methods) === undefined) {
+      reporter.error([], 'needs a target: tools, resources, prompts or methods');
+    }
+    tools?.forEach((tool, index) => {
+      if (!callMetaTools.includes(tool)) return;
+      const message = `can never match: ${reporter.show(tool)} is looked through; name the tools that it may call`;
+      reporter.warn(['tools', index], message);
+    });
+  },
+  compile(config, { effect }) {
+    const methods = config.methods && compileGlobs(config.methods);
+    const kinds = kindsIn(config);
+    if (kinds.length === 0) return methods && methodsAlone(methods, effect);
+    checkMethods(config);
+    const byKind = new Map(kinds.map((key) => [kindOf[key], compileNames(config[key]!)]));
+    return namedTargets(byKind, methods, effect);
+  },
+  covers(wider, narrower) {
+    const [widerKinds, narrowerKinds] = [kindsIn(wider), kindsIn(narrower)];
+    if (widerKinds.length > 0) {
+      if (narrowerKinds.length === 0) return false;
+      const isWithin = (kind: Kind) => wider[kind] !== undefined && listCovers(wider[kind], narrower[kind], globCovers);
+      if (!narrowerKinds.every(isWithin)) return false;
+    }
+    // The resources of a subscription are not allowed by a method's name alone.
+    if (wider.methods && widerKinds.length === 0 && narrower.resources && reachesSubscriptions(narrower)) return false;
+    const methods = narrower.methods ?? (narrowerKinds.length > 0 ? methodsReaching(narrowerKinds) : undefined);
+    return listCovers(wider.methods, methods, globCovers);
+  },
+} satisfies SelectorType<Target>;
+
+type Kind = keyof typeof kindOf;
 
 /** The methods through which a target of each kind is reached. */
 const methodsTo: Readonly<Record<McpTargetKind, readonly string[]>> = {
@@ -44,19 +81,15 @@ interface Names {
   readonly covers: CoverageOf;
 }
 
-/**
- * Compiles the target: a message matches when its tool, resource or prompt matches the globs of that kind, and its method those of `methods`
- * where both are given. Throws an Error when a `methods` glob stands beside kinds that it can never be about.
- */
-export function compileTarget(config: TargetSelectorConfig, effect: Effect): TargetSelector | undefined {
-  const byKind = new Map<McpTargetKind, Names>();
-  for (const key of ['tools', 'resources', 'prompts'] as const) {
-    const globs = config[key];
-    if (globs !== undefined) byKind.set(kindOf[key], { matches: compileGlobs(globs), covers: compileCoverage(globs) });
-  }
-  const methods = config.methods === undefined ? undefined : compileGlobs(config.methods);
-  if (byKind.size === 0) return methods && methodsAlone(methods, effect);
-  checkMethods(config.methods ?? [], [...byKind.keys()]);
+function compileNames(names: readonly string[]): Names {
+  return { matches: compileGlobs(names), covers: compileCoverage(names) };
+}
+
+function namedTargets(
+  byKind: ReadonlyMap<McpTargetKind, Names>,
+  methods: Matcher | undefined,
+  effect: Effect,
+): Selector {
   const byVia = ({ matches }: Names, via: string | undefined): boolean =>
     effect === 'deny' && via !== undefined && matches(via);
   return {
@@ -67,7 +100,7 @@ export function compileTarget(config: TargetSelectorConfig, effect: Effect): Tar
       const names = byKind.get(kind);
       return names !== undefined && (names.matches(name) || byVia(names, message.via));
     },
-    covers({ kind, pattern, except, via }) {
+    coverageOf({ kind, pattern, except, via }) {
       if (methods !== undefined && !methods(useOf[kind])) return 'none';
       const names = byKind.get(kind);
       if (names === undefined) return 'none';
@@ -77,19 +110,20 @@ export function compileTarget(config: TargetSelectorConfig, effect: Effect): Tar
 }
 
 /** A resource that `subscriptions/listen` subscribes to is not allowed by the name of that method. */
-function methodsAlone(methods: Matcher, effect: Effect): TargetSelector {
+function methodsAlone(methods: Matcher, effect: Effect): Selector {
   return {
     matches({ message }) {
       if (message?.method === undefined || !methods(message.method)) return false;
       return effect === 'deny' || message.subscribed === undefined || message.target === undefined;
     },
-    covers: ({ kind }) => (methods(useOf[kind]) ? 'all' : 'none'),
+    coverageOf: ({ kind }) => (methods(useOf[kind]) ? 'all' : 'none'),
   };
 }
 
-function checkMethods(globs: readonly string[], kinds: readonly McpTargetKind[]): void {
-  const reachable = kinds.flatMap((kind) => methodsTo[kind]);
-  for (const glob of globs) {
+/** Throws when a glob of `methods` stands beside kinds that it can never be about. */
+function checkMethods(config: Target): void {
+  const reachable = methodsReaching(kindsIn(config));
+  for (const glob of config.methods ?? []) {
     if (reachable.some(compileGlob(glob))) continue;
     throw new Error(
       `methods: "${glob}" is no method of the tools, resources or prompts beside it; give it a rule of its own`,
@@ -97,18 +131,14 @@ function checkMethods(globs: readonly string[], kinds: readonly McpTargetKind[])
   }
 }
 
-/** The methods of the target kinds that a selector names. */
-export function methodsOfKinds(config: TargetSelectorConfig): readonly string[] {
-  const kinds = (['tools', 'resources', 'prompts'] as const).filter((key) => config[key] !== undefined);
-  return kinds.flatMap((key) => methodsTo[kindOf[key]]);
+function kindsIn(config: Target): readonly Kind[] {
+  return (['tools', 'resources', 'prompts'] as const).filter((kind) => config[kind] !== undefined);
 }
 
-/** Dot segments, encoded `.` `/` `\` `%` and controls, and controls themselves. Each expression walks the text once. */
-const dotSegment = /(?:^|[/\\:])\.{1,2}(?:$|[/\\?#])/;
-const encodedDelimiter = /%(?:2e|2f|5c|25|[01][0-9a-f]|7f)/i;
-const control = /\p{Cc}/u;
+function methodsReaching(kinds: readonly Kind[]): readonly string[] {
+  return kinds.flatMap((kind) => methodsTo[kindOf[kind]]);
+}
 
-/** Reports whether a URI could name something else than it appears to. */
-export function isDangerousUri(uri: string): boolean {
-  return dotSegment.test(uri) || encodedDelimiter.test(uri) || control.test(uri);
+function reachesSubscriptions({ methods }: Target): boolean {
+  return methods === undefined || methods.some((glob) => globCovers(glob, 'subscriptions/listen'));
 }

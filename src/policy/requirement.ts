@@ -1,0 +1,104 @@
+// The requirement of a rule: what it demands of a call that it governs and would allow.
+import { z } from 'zod';
+import type { Caller } from '../authn/principal.ts';
+import { suggestion } from '../config/schema/suggestion.ts';
+import { authenticatorName, condition, scopes } from '../config/schema/values.ts';
+import { type RouteContext, type RuleReporter, reporterBelow, type Selector } from './selectors/selector-type.ts';
+import { compileWhen } from './selectors/when.ts';
+
+export const requirement = z.strictObject({
+  scopes: scopes.optional().describe('All of these scopes.'),
+  anyScope: scopes.min(1).optional().describe('At least one of these scopes.'),
+  authenticatedBy: z
+    .array(authenticatorName)
+    .min(1)
+    .optional()
+    .describe('A credential of each of these authenticators.'),
+  senderConstrained: z
+    .boolean()
+    .optional()
+    .describe('Whether the token must be bound to its sender; a client certificate that acts by itself is.'),
+  when: condition.optional().describe('A CEL condition that must hold.'),
+});
+
+export type RequirementConfig = z.output<typeof requirement>;
+
+/** A compiled requirement. */
+export interface Requirement {
+  /** All of them. */
+  readonly scopes: readonly string[];
+  /** One of them; empty when nothing is demanded. */
+  readonly anyScope: readonly string[];
+  /** All of these authenticators must have verified a credential. */
+  readonly authenticatedBy: readonly string[];
+  /** The caller's credential must be of no use to anybody else. */
+  readonly senderConstrained: boolean;
+  readonly when: Selector | undefined;
+}
+
+export const noRequirement: Requirement = {
+  scopes: [],
+  anyScope: [],
+  authenticatedBy: [],
+  senderConstrained: false,
+  when: undefined,
+};
+
+/** Reports demands that no caller of the route can meet. */
+export function checkRequirement(
+  config: RequirementConfig,
+  { place, callers }: RouteContext,
+  authenticators: readonly string[],
+  reporter: RuleReporter,
+): void {
+  if (callers === undefined) {
+    for (const key of ['scopes', 'anyScope', 'authenticatedBy', 'senderConstrained'] as const) {
+      if (config[key] === undefined || config[key] === false) continue;
+      reporter.error([key], 'can never be met with authenticate: none');
+    }
+    return;
+  }
+  config.authenticatedBy?.forEach((name, index) => {
+    if (callers.authenticators.includes(name)) return;
+    const shown = reporter.show(name);
+    const message = authenticators.includes(name)
+      ? `can never be met: ${place}.authenticate does not name ${shown}; add it to optional`
+      : `unknown authenticator ${shown}${suggestion(name, authenticators)}`;
+    reporter.error(['authenticatedBy', index], message);
+  });
+}
+
+/** Reports a condition that cannot be compiled. */
+export function compileRequirement(config: RequirementConfig, reporter: RuleReporter): Requirement {
+  const { when } = config;
+  return {
+    scopes: [...new Set(config.scopes)],
+    anyScope: [...new Set(config.anyScope)],
+    authenticatedBy: config.authenticatedBy ?? [],
+    senderConstrained: config.senderConstrained ?? false,
+    when: when === undefined ? undefined : compileWhen(when, reporterBelow(reporter, 'when')),
+  };
+}
+
+const nothing: readonly string[] = [];
+
+/** The scopes the call takes; of `anyScope` the one that the caller has, or else the first, which a client should ask for. */
+export function requiredScopes(requirement: Requirement, granted: readonly string[]): readonly string[] {
+  const { scopes, anyScope } = requirement;
+  const [first] = anyScope;
+  if (first === undefined) return scopes;
+  return [...scopes, anyScope.find((scope) => granted.includes(scope)) ?? first];
+}
+
+/** Those of the scopes that the caller does not have. */
+export function missingScopes(required: readonly string[], granted: readonly string[]): readonly string[] {
+  return required.every((scope) => granted.includes(scope))
+    ? nothing
+    : required.filter((scope) => !granted.includes(scope));
+}
+
+/** Reports whether the caller's credentials are those that the rule demands. More scope would not cure it where they are not. */
+export function hasDemandedCredentials(requirement: Requirement, caller: Caller | undefined): boolean {
+  if (requirement.senderConstrained && caller?.senderConstrained !== true) return false;
+  return requirement.authenticatedBy.every((name) => caller?.authenticatedBy.includes(name) === true);
+}

@@ -1,0 +1,43 @@
+// The `claims` selector: accepted values of the claims that a token carries.
+import { z } from 'zod';
+import { suggestion } from '../../config/schema/suggestion.ts';
+import { claimValue, text } from '../../config/schema/values.ts';
+import { type ConfigOf, listCovers, type SelectorType, selectorOf } from './selector-type.ts';
+
+const keys = {
+  claims: z.record(text, z.array(claimValue).min(1)).optional().describe('Accepted values of configured claims.'),
+};
+
+export const claims = {
+  keys,
+  /** Only tokens carry claims, and of these only the configured ones are kept. */
+  check({ claims: wanted }, { callers }, { reporter }) {
+    if (wanted === undefined) return;
+    if (callers === undefined) return reporter.error(['claims'], 'cannot be enforced with authenticate: none');
+    const known = callers.claims;
+    if (known === undefined) return;
+    for (const claim of Object.keys(wanted).filter((each) => !known.includes(each))) {
+      const near = suggestion(claim, known);
+      const message = `no authenticator of this route has the claim ${reporter.show(claim)} in its claims${near}`;
+      reporter.error(['claims', claim], message);
+    }
+  },
+  /** A claim that is a list has each of its elements as a value. Nothing is converted: "1" is not 1. */
+  compile({ claims: wanted }) {
+    if (wanted === undefined) return undefined;
+    const entries = Object.entries(wanted).map(([claim, values]) => ({ claim, values: new Set<unknown>(values) }));
+    return selectorOf(({ caller }) => {
+      const present = caller?.principal.claims;
+      if (present === undefined) return false;
+      return entries.every(({ claim, values }) => {
+        if (!Object.hasOwn(present, claim)) return false;
+        const value = present[claim];
+        return Array.isArray(value) ? value.some((element) => values.has(element)) : values.has(value);
+      });
+    });
+  },
+  covers: ({ claims: wider = {} }, { claims: narrower = {} }) =>
+    Object.entries(wider).every(
+      ([claim, values]) => Object.hasOwn(narrower, claim) && listCovers(values, narrower[claim]),
+    ),
+} satisfies SelectorType<ConfigOf<typeof keys>>;

@@ -1,0 +1,90 @@
+// The contract of a selector type: its keys below `allow` and `deny`, its check, its compilation, and what it covers.
+import type { z } from 'zod';
+import type { Path, Reporter } from '../../config/schema/reporter.ts';
+import type { Attributes } from '../attributes.ts';
+import type { Coverage } from '../glob.ts';
+import type { ListItem } from '../list-item.ts';
+
+/** Denials look at the meta-tool a call came through as well as at what it reaches; allowances at what it reaches only. */
+export type Effect = 'allow' | 'deny';
+
+/** A compiled selector of a rule. All selectors of a rule must match. */
+export interface Selector {
+  /** Throws where the arguments do not allow an answer: the call is denied with `condition_error`. */
+  matches(attributes: Attributes): boolean;
+  /** How many of the calls that a list item stands for match; `error` where it throws for all of them. */
+  coverageOf(item: ListItem, attributes: Attributes): Coverage | 'error';
+}
+
+/** A selector that looks at nothing that a list item leaves open. */
+export function selectorOf(matches: (attributes: Attributes) => boolean): Selector {
+  return { matches, coverageOf: (_item, attributes) => (matches(attributes) ? 'all' : 'none') };
+}
+
+export interface SelectorType<C> {
+  /** Each optional. */
+  readonly keys: z.ZodRawShape;
+  /** Reports what can never match on the route, or be enforced there. */
+  check?(config: C, route: RouteContext, context: SelectorContext): void;
+  /** Undefined where none of the keys is given. What cannot be compiled is reported, or thrown as an Error with a public message. */
+  compile(config: C, context: SelectorContext): Selector | undefined;
+  /** Reports whether it is certain that `wider` matches every call that `narrower` matches. */
+  covers(wider: C, narrower: C): boolean;
+}
+
+/** The configuration that keys of a schema allow. */
+export type ConfigOf<K extends z.ZodRawShape> = z.output<z.ZodObject<K>>;
+
+export interface SelectorContext {
+  readonly effect: Effect;
+  /** The names of all configured authenticators. */
+  readonly authenticators: readonly string[];
+  /** Takes paths below `allow` or `deny`. */
+  readonly reporter: RuleReporter;
+}
+
+export interface RuleReporter extends Reporter {
+  /** Whether the environment or a file put something into the value, so that no message may repeat it. */
+  isInterpolated(value: string): boolean;
+}
+
+/** The reporter for what stands below a path. */
+export function reporterBelow(reporter: RuleReporter, ...path: Path): RuleReporter {
+  return {
+    ...reporter,
+    error: (rest, message) => reporter.error([...path, ...rest], message),
+    warn: (rest, message) => reporter.warn([...path, ...rest], message),
+  };
+}
+
+/** The route that rules are checked against. */
+export interface RouteContext {
+  /** Where it stands in the file, such as `routes[0]`. */
+  readonly place: string;
+  /** A path pattern. */
+  readonly path: string;
+  readonly methods?: readonly string[] | undefined;
+  /** Undefined with `authenticate: none`. */
+  readonly callers: AcceptedCallers | undefined;
+  /** The tools that call other tools. */
+  readonly callMetaTools: readonly string[];
+}
+
+export interface AcceptedCallers {
+  /** The authenticators that the route names. */
+  readonly authenticators: readonly string[];
+  /** Those whose principal may act, and so name the client. */
+  readonly acting: readonly string[];
+  /** The claims that they keep; undefined where one of them could not be read. */
+  readonly claims: readonly string[] | undefined;
+}
+
+/** Reports whether each item of the narrower list is covered by one of the wider. No list stands for everything. */
+export function listCovers<T>(
+  wider: readonly T[] | undefined,
+  narrower: readonly T[] | undefined,
+  itemCovers: (wider: T, narrower: T) => boolean = Object.is,
+): boolean {
+  if (wider === undefined) return true;
+  return narrower?.every((item) => wider.some((other) => itemCovers(other, item))) ?? false;
+}

@@ -1,0 +1,30 @@
+// The selector types of rules, in the order in which they are tried: the cheapest and most telling first, the condition last.
+import { z } from 'zod';
+import { claims } from './claims.ts';
+import { clients } from './clients.ts';
+import { httpMethods, paths } from './http.ts';
+import { networks } from './networks.ts';
+import type { SelectorType } from './selector-type.ts';
+import { target } from './target.ts';
+import { when } from './when.ts';
+
+type SelectorTable = Readonly<Record<string, SelectorType<never>>>;
+
+const shared = { clients, claims, networks, when } satisfies SelectorTable;
+
+const ofMcpRoutes = { target, ...shared } satisfies SelectorTable;
+const ofPathRoutes = { httpMethods, paths, ...shared } satisfies SelectorTable;
+
+export const mcpSelectors = z.strictObject(keysOf(ofMcpRoutes));
+export const pathSelectors = z.strictObject(keysOf(ofPathRoutes));
+
+export const mcpSelectorTypes: readonly SelectorType<z.output<typeof mcpSelectors>>[] = Object.values(ofMcpRoutes);
+export const pathSelectorTypes: readonly SelectorType<z.output<typeof pathSelectors>>[] = Object.values(ofPathRoutes);
+
+/** The intersection of the members of a union. */
+type Intersection<U> = (U extends unknown ? (each: U) => void : never) extends (all: infer I) => void ? I : never;
+
+/** The keys of all types of a table. */
+function keysOf<T extends SelectorTable>(types: T): Intersection<T[keyof T]['keys']> {
+  return Object.assign({}, ...Object.values(types).map(({ keys }) => keys));
+}

@@ -1,0 +1,92 @@
+// The `when` selector: a CEL condition over the attributes of a call. It is tried last.
+import { condition } from '../../config/schema/values.ts';
+import type { Attributes } from '../attributes.ts';
+import { type Condition, type ConditionVariables, compileCondition } from '../condition.ts';
+import { conditionWarnings, unguardedFields } from '../condition-lint.ts';
+import type { ListItem } from '../list-item.ts';
+import { type ConfigOf, type RuleReporter, reporterBelow, type Selector, type SelectorType } from './selector-type.ts';
+
+const keys = { when: condition.optional().describe('A CEL condition, evaluated last.') };
+
+export const when = {
+  keys,
+  compile: ({ when: source }, { reporter }) =>
+    source === undefined ? undefined : compileWhen(source, reporterBelow(reporter, 'when')),
+  covers: (wider, narrower) => wider.when === undefined || wider.when === narrower.when,
+} satisfies SelectorType<ConfigOf<typeof keys>>;
+
+/** Undefined where the condition cannot be compiled, which is reported. Messages repeat parts of it. */
+export function compileWhen(source: string, reporter: RuleReporter): Selector | undefined {
+  const isHidden = reporter.isInterpolated(source);
+  let compiled: Condition;
+  try {
+    compiled = compileCondition(source);
+  } catch (error) {
+    reporter.error([], isHidden ? 'the condition cannot be compiled' : (error as Error).message);
+    return undefined;
+  }
+  if (!isHidden) warnOf(compiled, reporter);
+  return {
+    matches: (attributes) => compiled(variablesOf(attributes)),
+    coverageOf: (item, attributes) => coverageOf(compiled, unboundVariables(attributes, item)),
+  };
+}
+
+function warnOf(compiled: Condition, reporter: RuleReporter): void {
+  for (const field of unguardedFields(compiled)) {
+    reporter.warn([], `${field} may be absent, and then the call is denied; guard it with has(${field})`);
+  }
+  for (const warning of conditionWarnings(compiled)) reporter.warn([], warning);
+}
+
+function variablesOf(attributes: Attributes): ConditionVariables {
+  const { caller, message, route } = attributes;
+  let args: unknown;
+  return {
+    principal: principalVariable(caller),
+    get args() {
+      args ??= message?.args() ?? {};
+      return args;
+    },
+    tool: message?.target?.kind === 'tool' ? message.target.name : '',
+    route,
+    request: requestVariable(attributes),
+  };
+}
+
+/** Of a call that nobody has made yet: `args` is unbound, and so is `tool` where it may be any. An expression whose value hangs on them throws. */
+function unboundVariables(attributes: Attributes, { kind, pattern }: ListItem): ConditionVariables {
+  const tool = pattern.length === 1 ? pattern[0] : undefined;
+  return {
+    principal: principalVariable(attributes.caller),
+    args: undefined,
+    tool: kind === 'tool' ? tool : '',
+    route: attributes.route,
+    request: requestVariable(attributes),
+  };
+}
+
+function requestVariable({ http, client }: Attributes): ConditionVariables['request'] {
+  return { method: http.method, path: http.path, address: client.address };
+}
+
+const anonymous = { kind: 'none', scopes: [], claims: {} };
+
+function principalVariable(caller: Attributes['caller']): Record<string, unknown> {
+  if (caller === undefined) return anonymous;
+  const { kind, issuer, subject, clientId, claims } = caller.principal;
+  return { kind, issuer, subject, clientId, scopes: caller.scopes, claims };
+}
+
+/**
+ * An expression with `args` unbound is true or false whatever they are, or it throws. What it throws need not be about them: with arguments
+ * that decide it, it might never have come to what it stumbled over. So it is an error for all only when it does not read what is unbound.
+ */
+function coverageOf(compiled: Condition, variables: ConditionVariables): ReturnType<Selector['coverageOf']> {
+  try {
+    return compiled(variables) ? 'all' : 'none';
+  } catch {
+    const { names } = compiled;
+    return names.has('args') || (variables.tool === undefined && names.has('tool')) ? 'some' : 'error';
+  }
+}
