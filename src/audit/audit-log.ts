@@ -1,6 +1,5 @@
 // The audit log: each event is encoded once and goes to every sink. A request goes on when every required sink has its record.
 import { randomUUID } from 'node:crypto';
-import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { type AuditObserver, type ChainWriter, createChainWriter } from './chain-writer.ts';
 import { createEventEncoder } from './encode.ts';
@@ -53,7 +52,7 @@ interface Opened {
   readonly openError: unknown;
 }
 
-/** One sink in use, and how to give it new options. */
+/** A sink in use, with its target, which takes new options. */
 interface Mounted extends Pick<Opened, 'key' | 'target'> {
   /** Where the configuration names it. */
   readonly at: string;
@@ -84,9 +83,7 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
     try {
       body = encode(event);
     } catch (error) {
-      return Promise.reject(
-        new GatewayError('audit_unavailable', 'The request could not be recorded.', { cause: error }),
-      );
+      return Promise.reject(unavailable(error));
     }
     const kept = event.stage === 'config';
     for (const sink of optional) sink.append(body, urgency, kept);

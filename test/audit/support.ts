@@ -1,4 +1,4 @@
-// What the audit tests share: events, a log over files in a directory of its own, and reading back what was written.
+// Fixtures of the audit tests: events, logs over files of their own, and reading back the lines.
 import fs from 'node:fs';
 import { type AuditRuntime, createAuditLog } from '../../src/audit/audit-log.ts';
 import type { AuditEvent } from '../../src/audit/event.ts';
