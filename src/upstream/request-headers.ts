@@ -4,11 +4,13 @@ import type { Config, McpConfig, UpstreamConfig } from '../config/schema/config.
 import {
   addConnectionOptions,
   commonSpellings,
+  configuredHeaders,
   foldHeaderName,
-  hopByHopHeaders,
-  presetHeaders,
+  isNeverForwarded,
+  neverForwarded,
+  presetHeadersOf,
 } from './header-names.ts';
-import { compileIdentityHeaders, identityHeaderNames } from './identity/identity-headers.ts';
+import { compileIdentityHeaders } from './identity/identity-headers.ts';
 
 export interface RequestHeadersInput {
   /** As Node read them: name, value, name, value. */
@@ -34,29 +36,6 @@ export interface UpstreamSession {
 
 /** Names and values in turn, without Host and Content-Length, which the connection adds itself. Throws `denied` for an identity that no header can express. */
 export type ShapeRequestHeaders = (input: RequestHeadersInput) => string[];
-
-/** Folded names. RFC 9110 §7.6.1, config.md "Identity headers", and what frames the message. */
-const neverForwarded: readonly string[] = [
-  ...hopByHopHeaders,
-  'host',
-  'content-length',
-  'expect',
-  'authorization',
-  'proxy-authorization',
-  'proxy-authenticate',
-  'cookie',
-  'cookie2',
-  'dpop',
-  'forwarded',
-  'x-forwarded',
-  'x-real-ip',
-  'x-http-method',
-  'x-http-method-override',
-  'x-method-override',
-  'x-request-id',
-];
-const neverForwardedPrefixes = ['x-forwarded-', 'x-auth-', 'x-original-', 'x-rewrite-', 'client-cert'];
-const neverForwardedSuffix = 'remote-user';
 
 /** What MCP defines; the `mcp-` family is judged by its prefix. */
 const mcpHeaders = ['accept', 'content-type', 'traceparent', 'tracestate', 'user-agent'];
@@ -101,7 +80,7 @@ export function compileRequestHeaders(
   upstream: UpstreamConfig,
   mcp: McpConfig | undefined,
 ): ShapeRequestHeaders {
-  const forwards = compileDecisions(configuredNames(config), mcp);
+  const forwards = compileDecisions(configuredHeaders(config), mcp);
   const identity = compileIdentityHeaders(upstream.identity.headers);
   const origin = new URL(config.server.publicUrl);
   const fixed = ['x-forwarded-proto', origin.protocol.slice(0, -1), 'x-forwarded-host', origin.host];
@@ -149,8 +128,7 @@ function withoutListed(kept: readonly string[], listed: readonly string[]): stri
 /** Common names come from a table made at load; others are folded each time, so that hostile names never fill a cache. */
 function compileDecisions(configured: readonly string[], mcp: McpConfig | undefined): (name: string) => boolean {
   const onMcp = mcp === undefined ? [] : mcpNeverForwarded;
-  const ofPreset = mcp?.preset === undefined ? [] : presetHeaders[mcp.preset.name];
-  const dropped = new Set([...neverForwarded, ...onMcp, ...ofPreset, ...configured.map(foldHeaderName)]);
+  const dropped = new Set([...onMcp, ...presetHeadersOf(mcp), ...configured.map(foldHeaderName)]);
   const judge = mcp === undefined ? (name: string) => !isDropped(name, dropped) : compileAllowList(mcp, dropped);
   const known = new Map<string, boolean>();
   for (const name of [...commonHeaders, ...configured, ...(mcp?.forwardHeaders ?? [])]) {
@@ -161,11 +139,7 @@ function compileDecisions(configured: readonly string[], mcp: McpConfig | undefi
 
 function isDropped(name: string, dropped: ReadonlySet<string>): boolean {
   const folded = foldHeaderName(name);
-  return (
-    dropped.has(folded) ||
-    folded.endsWith(neverForwardedSuffix) ||
-    neverForwardedPrefixes.some((prefix) => folded.startsWith(prefix))
-  );
+  return dropped.has(folded) || isNeverForwarded(folded);
 }
 
 /** Matched as written and never folded: `mcp_session_id` would pass for Mcp-Session-Id behind our back. */
@@ -178,16 +152,4 @@ function compileAllowList(mcp: McpConfig, dropped: ReadonlySet<string>): (name: 
     const lower = name.toLowerCase();
     return (allowed.has(lower) || mcpFamily.test(lower)) && !isDropped(name, dropped);
   };
-}
-
-/** Key and identity headers of the whole configuration: what one upstream trusts, no route of another may carry. */
-function configuredNames(config: Config): readonly string[] {
-  const names: string[] = [];
-  for (const authenticator of Object.values(config.authenticators)) {
-    if (authenticator.type === 'apiKey') names.push(authenticator.header);
-  }
-  for (const { identity } of Object.values(config.upstreams)) {
-    for (const [, header] of identityHeaderNames(identity.headers)) names.push(header);
-  }
-  return names;
 }

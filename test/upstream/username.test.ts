@@ -4,7 +4,8 @@ import { calculateJwkThumbprint } from 'jose';
 import t from 'tap';
 import type { Principal } from '../../src/authn/principal.ts';
 import { parsePrivateKey } from '../../src/pem.ts';
-import { assertionAlgorithms, assertionKeyOf, createEphemeralKeys } from '../../src/upstream/identity/assertion-key.ts';
+import { assertionKeyOf, createEphemeralKeys } from '../../src/upstream/identity/assertion-key.ts';
+import { assertionAlgorithms } from '../../src/upstream/identity/facts.ts';
 import { parseUsername, renderUsername } from '../../src/upstream/identity/username.ts';
 
 const principal: Principal = {

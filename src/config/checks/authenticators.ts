@@ -1,9 +1,9 @@
 // Checks of `authenticators`: each by its type, and what tells the credentials of one from those of another.
 import { type AuthenticatorConfig, authenticatorTypeOf } from '../../authn/authenticator-types.ts';
+import { foldHeaderName, identityHeaders, isNeverForwarded, isProtocolHeader } from '../../upstream/header-names.ts';
 import type { Path } from '../schema/reporter.ts';
 import { authoritiesAt } from './certificates.ts';
 import type { CheckContext } from './context.ts';
-import { foldHeaderName, isIdentityHeader, isProtocolHeader } from './header-names.ts';
 
 export function checkAuthenticators(context: CheckContext): void {
   checkIssuers(context);
@@ -51,15 +51,16 @@ function quiet(context: CheckContext): CheckContext {
 /** A key must have one owner, found by its header and prefix alone. */
 function checkKeyPlaces(context: CheckContext): void {
   const all = entriesOf(context, 'apiKey');
-  const identityNames = identityHeaderNames(context);
+  const ofUpstreams = new Set(identityHeaders({ upstreams: context.draft.upstreams ?? {} }).map(foldHeaderName));
   all.forEach(([name, config], index) => {
     const path: Path = ['authenticators', name];
-    if (isProtocolHeader(config.header) || isIdentityHeader(config.header)) {
+    const folded = foldHeaderName(config.header);
+    if (isProtocolHeader(folded) || isNeverForwarded(folded)) {
       context.error(
         [...path, 'header'],
         `${context.show(config.header)} has a meaning of its own; take another header`,
       );
-    } else if (identityNames.has(foldHeaderName(config.header))) {
+    } else if (ofUpstreams.has(folded)) {
       context.error([...path, 'header'], `${context.show(config.header)} is an identity header of an upstream`);
     }
     if (config.prefix.startsWith('eyJ')) context.error([...path, 'prefix'], 'looks like the start of every JWT');
@@ -71,7 +72,7 @@ function checkKeyPlaces(context: CheckContext): void {
           `prefix ${context.show(config.prefix)} cannot be told from that of ${owner}`,
         );
       }
-      if (foldHeaderName(header) === foldHeaderName(config.header)) {
+      if (foldHeaderName(header) === folded) {
         context.error(
           context.isWritten([...path, 'header']) ? [...path, 'header'] : path,
           `header ${context.show(config.header)} is that of ${owner} already`,
@@ -79,11 +80,6 @@ function checkKeyPlaces(context: CheckContext): void {
       }
     }
   });
-}
-
-function identityHeaderNames(context: CheckContext): ReadonlySet<string> {
-  const maps = Object.values(context.draft.upstreams ?? {}).map((upstream) => upstream.identity.headers);
-  return new Set(maps.flatMap((map) => (typeof map === 'object' ? Object.values(map) : [])).map(foldHeaderName));
 }
 
 /** The authenticators of one type, in their order. */

@@ -9,13 +9,19 @@ import { compileMetaTools } from '../../mcp/meta-tools.ts';
 import { parseSessionKey } from '../../mcp/session-key.ts';
 import { rulesOf } from '../../policy/presets.ts';
 import type { Policy } from '../../policy/rule.ts';
+import {
+  configuredHeaders,
+  foldHeaderName,
+  isNeverForwarded,
+  isProtocolHeader,
+  presetHeadersOf,
+} from '../../upstream/header-names.ts';
 import type { McpConfig, RouteConfig } from '../schema/config.ts';
 import { type Path, readAt } from '../schema/reporter.ts';
 import { mcpRouteMethods, pathRouteMethods } from '../schema/routes.ts';
 import { suggestion } from '../schema/suggestion.ts';
 import { checkAuthenticate } from './authenticate.ts';
 import type { CheckContext } from './context.ts';
-import { foldHeaderName, isIdentityHeader, isPresetHeader, isProtocolHeader } from './header-names.ts';
 import { checkRules } from './rules.ts';
 
 const ownPaths = ['/.well-known/oauth-protected-resource/*', '/.well-known/jwks.json'];
@@ -102,9 +108,11 @@ function checkMcp(context: CheckContext, route: RouteConfig, mcp: McpConfig, pat
   if (route.methods !== undefined && !route.methods.includes('POST')) {
     context.error([...path, 'methods'], 'must hold POST, in which MCP messages come');
   }
+  const { authenticators = {}, upstreams = {} } = context.draft;
+  const taken = [...presetHeadersOf(mcp), ...configuredHeaders({ authenticators, upstreams }).map(foldHeaderName)];
   mcp.forwardHeaders.forEach((header, index) => {
-    const taken = isProtocolHeader(header) || isIdentityHeader(header) || isPresetHeader(mcp, header);
-    if (taken || isConfiguredHeader(context, header)) {
+    const folded = foldHeaderName(header);
+    if (isProtocolHeader(folded) || isNeverForwarded(folded) || taken.includes(folded)) {
       context.error([...at, 'forwardHeaders', index], `${context.show(header)} is never taken over from a client`);
     }
   });
@@ -135,15 +143,6 @@ function checkMetaTools(context: CheckContext, { metaTools }: McpConfig, at: Pat
       context.error([...at, name], (error as Error).message);
     }
   }
-}
-
-function isConfiguredHeader(context: CheckContext, header: string): boolean {
-  const { authenticators, upstreams } = context.draft;
-  const keyHeaders = Object.values(authenticators ?? {}).map((each) => (each.type === 'apiKey' ? [each.header] : []));
-  const identity = Object.values(upstreams ?? {}).map(({ identity: { headers } }) =>
-    typeof headers === 'object' ? Object.values(headers) : [],
-  );
-  return [...keyHeaders, ...identity].flat().some((name) => foldHeaderName(name) === foldHeaderName(header));
 }
 
 function checkShadow(context: CheckContext, routes: readonly RouteConfig[], index: number): void {

@@ -1,11 +1,11 @@
 // Checks of `upstreams`: no traffic in clear, certificates that can be used, and identity headers that say one thing each.
 import { isPlainHttp } from '../../http/host.ts';
+import { foldHeaderName, isProtocolHeader } from '../../upstream/header-names.ts';
 import { buildUpstreamContext } from '../../upstream/upstream.ts';
 import type { UpstreamConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { checkSecureContext, warnOfAuthorities, warnOfChain } from './certificates.ts';
 import type { CheckContext } from './context.ts';
-import { foldHeaderName, isProtocolHeader } from './header-names.ts';
 
 export function checkUpstreams(context: CheckContext): void {
   for (const [name, config] of Object.entries(context.draft.upstreams ?? {})) {
@@ -36,7 +36,7 @@ function checkIdentityHeaders(context: CheckContext, path: Path, headers: Upstre
   for (const [fact, header] of Object.entries(headers)) {
     const folded = foldHeaderName(header);
     const other = seen.get(folded);
-    if (isProtocolHeader(header)) {
+    if (isProtocolHeader(folded)) {
       context.error([...path, fact], `${context.show(header)} is a header of HTTP, MCP or the gateway itself`);
     } else if (other !== undefined) context.error([...path, fact], `${context.show(header)} carries ${other} already`);
     else seen.set(folded, fact);

@@ -1,8 +1,7 @@
 // The shape of `upstreams`: where requests go and who they say is calling.
 import { z } from 'zod';
 import { exchangeSchema } from '../../oauth/token-exchange.ts';
-import { assertionAlgorithms } from '../../upstream/identity/assertion-key.ts';
-import { type IdentityFact, identityHeaderDefaults } from '../../upstream/identity/identity-headers.ts';
+import { assertionAlgorithms, type IdentityFact, identityHeaderDefaults } from '../../upstream/identity/facts.ts';
 import { duration, filePath, headerName, httpUrl, plainPath, positiveSize, scopes, text, timeout } from './values.ts';
 
 const places = z.int().min(1).max(1_000_000);

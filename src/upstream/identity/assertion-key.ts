@@ -1,9 +1,7 @@
 // The keys behind assertions: private ones out of PEM files or of the process, and the key set that upstreams verify with (RFC 7517).
 import { createPublicKey, generateKeyPairSync, hash, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { minModulusBits, rsaWeakness } from '../../key-strength.ts';
-
-export const assertionAlgorithms = ['RS256', 'ES256', 'EdDSA'] as const;
-export type AssertionAlgorithm = (typeof assertionAlgorithms)[number];
+import type { AssertionAlgorithm } from './facts.ts';
 
 export interface AssertionKey {
   /** The thumbprint of the key (RFC 7638): equal wherever the same key is used. */

@@ -1,33 +1,14 @@
 // The verified identity as headers: which facts, under which names, and how a value becomes safe and unambiguous.
 import type { Caller } from '../../authn/principal.ts';
-import type { UpstreamConfig } from '../../config/schema/config.ts';
 import { GatewayError } from '../../errors.ts';
+import { type IdentityFact, type IdentityHeadersConfig, identityHeaderNames } from './facts.ts';
 
-/** The facts that `identity.headers` can carry, with the header each goes into by default. */
-export const identityHeaderDefaults = {
-  subject: 'x-forwarded-user',
-  clientId: 'x-forwarded-client-id',
-  scopes: 'x-forwarded-scopes',
-  authMethod: 'x-forwarded-auth-method',
-  issuer: 'x-forwarded-issuer',
-  tenant: 'x-forwarded-tenant',
-  requestId: 'x-request-id',
-} as const;
-export type IdentityFact = keyof typeof identityHeaderDefaults;
-
-type HeadersConfig = UpstreamConfig['identity']['headers'];
 type WriteIdentity = (headers: string[], caller: Caller | undefined, requestId: string) => void;
 
 const literal = /^(?! )[\x20-\x24\x26-\x7e]*(?<! )$/;
 
-/** Which fact goes into which header: all by their default names, exactly those of the map, or none. */
-export function identityHeaderNames(config: HeadersConfig): readonly (readonly [IdentityFact, string])[] {
-  if (config === false) return [];
-  return Object.entries(config === true ? identityHeaderDefaults : config) as [IdentityFact, string][];
-}
-
 /** A fact that the caller does not have is left out; without a caller only the request id is written. Written out once for each caller. */
-export function compileIdentityHeaders(config: HeadersConfig): WriteIdentity {
+export function compileIdentityHeaders(config: IdentityHeadersConfig): WriteIdentity {
   const names = identityHeaderNames(config);
   const requestIdName = names.find(([fact]) => fact === 'requestId')?.[1];
   const known = new WeakMap<Caller, readonly string[]>();
