@@ -1,12 +1,13 @@
 // The assertion: what an upstream that verifies it learns, for every kind of caller, and over a change of keys without one failed request.
-import { createHash, generateKeyPairSync, type JsonWebKey, randomBytes } from 'node:crypto';
+import { generateKeyPairSync, type JsonWebKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader } from 'jose';
-import t, { type Test } from 'tap';
+import t from 'tap';
+import type { IssuedCertificate } from '../../src/dev/pki.ts';
 import { createTestCertificates } from '../support/certificates.ts';
-import { createClient, toolCall } from '../support/client.ts';
-import { startTestGateway, type TestGateway } from '../support/gateway.ts';
-import { createFakeIssuer } from '../support/issuer.ts';
+import { toolCall } from '../support/client.ts';
+import { apiKey, type Changes, type Configuration, keyEntry } from '../support/configuration.ts';
+import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
 import { startVerifyingUpstream, type VerifyingUpstream } from '../support/verifying-upstream.ts';
 
@@ -14,65 +15,63 @@ const publicUrl = 'https://mcp.example.com';
 const audience = 'superset-mcp';
 const newPem = () =>
   generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-const key = `sk_${randomBytes(32).toString('base64url')}`;
-const hash = `sha256:${createHash('sha256').update(key).digest('hex')}`;
 const certificates = await createTestCertificates();
-const issuer = await createFakeIssuer();
 const upstream = await startVerifyingUpstream({ audience, issuer: publicUrl });
+t.teardown(upstream.close);
 /** Milliseconds that the gateway's clock is ahead of the system's. */
 let ahead = 0;
 
-const yamlOf = (assertion: string, url = upstream.url) => `
-version: 1
-server:
-  listen: 127.0.0.1:0
-  publicUrl: ${publicUrl}
-  tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: optional, clientCaFile: clients-ca.crt}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  corp: {type: jwt, issuer: "${issuer.issuer}", claims: {email: email, tenant: org_id, teams: groups}}
-  workloads: {type: mtls, allow: [{commonName: client-ai-agent-1, clientId: ai_agent_prod, scopes: [dashboards:read]}]}
-  keys: {type: apiKey, keys: [{id: k1, hash: "${hash}", clientId: reporting_tool, scopes: [exports:create], expires: 2099-01-01}]}
-upstreams:
-  superset: {url: "${url}", identity: {assertion: ${assertion}}}
-  plain: {url: "${url}"}
-routes:
-  - {path: /api, upstream: superset, authenticate: {anyOf: [corp, workloads, keys]}}
-  - {path: /mcp, upstream: superset, authenticate: corp, mcp: {rules: [{allow: {tools: ["*"]}}]}}
-  - {path: /open, upstream: plain, authenticate: none}
-`;
-const username = '{corp: "${claims.email}", keys: "svc-${clientId}", default: "${subject}"}';
-const assertionOf = (more: string) => `{audience: ${audience}, username: ${username}, ${more}}`;
-const standard = assertionOf(
-  'scopes: [mcp], claims: {email: email, tenant: tenant, groups: teams}, keyFiles: [one.pem]',
-);
-const gateway = await startTestGateway({
-  yaml: yamlOf(standard),
-  files: { ...certificates.files, 'one.pem': newPem(), 'two.pem': newPem() },
+const username = { corp: '${claims.email}', keys: 'svc-${clientId}', default: '${subject}' };
+const standard = {
+  audience,
+  username,
+  scopes: ['mcp'],
+  claims: { email: 'email', tenant: 'tenant', groups: 'teams' },
+  keyFiles: ['one.pem'],
+};
+const changes: Changes = {
+  authenticators: {
+    corp: { claims: { email: 'email', tenant: 'org_id', teams: 'groups' } },
+    workloads: {
+      allow: [{ commonName: 'client-ai-agent-1', clientId: 'ai_agent_prod', scopes: ['dashboards:read'] }],
+    },
+    keys: { keys: [keyEntry('k1', apiKey, { scopes: ['exports:create'] })] },
+  },
+  upstreams: { superset: { identity: { assertion: standard } }, plain: { url: upstream.url } },
+  routes: [
+    { path: '/api', authenticate: { anyOf: ['corp', 'workloads', 'keys'] } },
+    { path: '/mcp', mcp: { rules: [{ allow: { tools: ['*'] } }] } },
+    { path: '/open', upstream: 'plain', authenticate: 'none' },
+  ],
+};
+const scenario = await startScenario(t, changes, {
+  upstream,
+  tls: certificates,
+  files: { 'one.pem': newPem(), 'two.pem': newPem() },
   now: () => Date.now() + ahead,
   logToFile: true,
 });
+const { issuer } = scenario;
+/** Reloads with another assertion, of which nothing stays but for whom it is and how it names the caller. */
+const reloadWith = (assertion: Configuration, superset: Configuration = {}) =>
+  scenario.reload({
+    upstreams: {
+      superset: {
+        identity: { assertion: { scopes: undefined, claims: undefined, keyFiles: undefined, ...assertion } },
+        ...superset,
+      },
+    },
+  });
 const keysUrlOf = (port: number) => `http://127.0.0.1:${port}/.well-known/jwks.json`;
-upstream.keysUrl = keysUrlOf(gateway.adminPort);
-t.teardown(async () => {
-  await gateway.close();
-  await issuer.close();
-  await upstream.close();
-});
+upstream.keysUrl = keysUrlOf(scenario.adminPort);
 t.beforeEach(() => {
   ahead = 0;
 });
 
-const ca = certificates.authority.certificatePem;
-const open = (t: Test, options: Partial<Parameters<typeof createClient>[0]> = {}) => {
-  const client = createClient({ port: gateway.port, ca, ...options });
-  t.teardown(() => client.close());
-  return client;
-};
+const open = (certificate?: IssuedCertificate) => scenario.connect({ certificate });
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
-const aud = [`${publicUrl}/api`, `${publicUrl}/mcp`];
-const claims = { aud, sub: 'auth0|7', email: 'ann@example.com', org_id: 'acme', groups: ['bi', 'ops'] };
-const tokenOf = async (more: object = {}) => bearer(await issuer.token({ ...claims, ...more }));
+const claims = { sub: 'auth0|7', email: 'ann@example.com', org_id: 'acme', groups: ['bi', 'ops'] };
+const tokenOf = (more: object = {}) => scenario.bearer({ ...claims, ...more });
 const sent = (of: VerifyingUpstream = upstream) => of.requests.at(-1)!.header('authorization')[0]!;
 
 const fixed = { iss: publicUrl, aud: audience };
@@ -112,7 +111,7 @@ const kinds: Record<string, { certificate?: typeof certificates.agent; headers: 
     },
   },
   'an API key': {
-    headers: { 'x-api-key': key },
+    headers: { 'x-api-key': apiKey },
     said: {
       ...fixed,
       sub: 'svc-reporting_tool',
@@ -137,7 +136,7 @@ const kinds: Record<string, { certificate?: typeof certificates.agent; headers: 
 
 for (const [name, { certificate, headers, said }] of Object.entries(kinds)) {
   t.test(`${name}: the upstream verifies exactly this`, async (t) => {
-    const answer = await open(t, { certificate }).send({ path: '/api', headers: headers as Record<string, string> });
+    const answer = await open(certificate).send({ path: '/api', headers: headers as Record<string, string> });
     t.equal(answer.status, 200, upstream.refused.at(-1) ?? '');
     const { jti, iat, exp, ...others } = upstream.verified.at(-1) as Record<string, number>;
     t.same(others, said);
@@ -150,7 +149,7 @@ for (const [name, { certificate, headers, said }] of Object.entries(kinds)) {
 }
 
 t.test('the key set is public on both listeners, and holds nothing private', async (t) => {
-  const client = open(t);
+  const client = open();
   const path = '/.well-known/jwks.json';
   const answer = await client.send({ path, headers: { origin: 'https://evil.example', host: publicUrl.slice(8) } });
   t.equal(answer.status, 200);
@@ -164,10 +163,10 @@ t.test('the key set is public on both listeners, and holds nothing private', asy
   t.same(Object.keys(jwk!).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
   t.match(jwk, { kty: 'EC', crv: 'P-256', use: 'sig', alg: 'ES256' });
   t.equal(jwk!.kid, await calculateJwkThumbprint(jwk as never), 'RFC 7638');
-  const admin = await fetch(keysUrlOf(gateway.adminPort));
+  const admin = await fetch(keysUrlOf(scenario.adminPort));
   t.equal(admin.headers.get('cache-control'), 'public, max-age=300');
   t.equal(await admin.text(), answer.text);
-  t.equal((await fetch(keysUrlOf(gateway.adminPort), { method: 'HEAD' })).status, 200);
+  t.equal((await fetch(keysUrlOf(scenario.adminPort), { method: 'HEAD' })).status, 200);
   const head = await client.send({ method: 'HEAD', path });
   t.match(head, { status: 200, text: '', headers: { 'content-length': String(answer.text.length) } });
   t.equal((await client.send({ method: 'POST', path })).status, 405);
@@ -176,7 +175,7 @@ t.test('the key set is public on both listeners, and holds nothing private', asy
 });
 
 t.test('a missing claim is 403 denied, and the upstream is not asked', async (t) => {
-  const client = open(t);
+  const client = open();
   const bad: Record<string, object> = {
     absent: { email: undefined },
     empty: { email: '' },
@@ -200,7 +199,7 @@ t.test('a missing claim is 403 denied, and the upstream is not asked', async (t)
     t.equal(list.status, 403, name);
     t.equal(upstream.requests.length, before, name);
     const missing = name === 'too long' ? 'username' : 'claims.email';
-    t.match(await gateway.record(({ id }) => id === path.id), {
+    t.match(await scenario.record(({ id }) => id === path.id), {
       stage: 'completed',
       decision: 'deny',
       reason: 'denied',
@@ -209,27 +208,27 @@ t.test('a missing claim is 403 denied, and the upstream is not asked', async (t)
       detail: { identity: { missing } },
     });
   }
-  t.match(await gateway.metrics(), /portcullis_requests_total\{route="\/api",outcome="refused",status="403"\} \d/);
+  t.match(await scenario.metrics(), /portcullis_requests_total\{route="\/api",outcome="refused",status="403"\} \d/);
 });
 
 t.test('too large an identity is denied, not cut', async (t) => {
-  const client = open(t);
+  const client = open();
   const groups = ['x'.repeat(3500)];
   t.equal((await client.send({ path: '/api', headers: await tokenOf({ groups }) })).status, 200);
-  await gateway.reload(yamlOf(assertionOf('claims: {groups: teams, teams: teams}')));
+  await reloadWith({ claims: { groups: 'teams', teams: 'teams' } });
   const before = upstream.requests.length;
   const answer = await client.send({ path: '/api', headers: await tokenOf({ groups }) });
   t.equal(answer.status, 403);
-  t.match(await gateway.record(({ id }) => id === answer.id), {
+  t.match(await scenario.record(({ id }) => id === answer.id), {
     reason: 'denied',
     detail: { identity: { tooLarge: true } },
   });
   t.equal(upstream.requests.length, before);
-  await gateway.reload(yamlOf(standard));
+  await scenario.reload();
 });
 
 t.test('one signature a principal and lifetime, not one a request', async (t) => {
-  const client = open(t);
+  const client = open();
   const ask = async (headers: Record<string, string>): Promise<string> => {
     t.equal((await client.send({ path: '/api', headers })).status, 200);
     return sent();
@@ -249,7 +248,7 @@ t.test('one signature a principal and lifetime, not one a request', async (t) =>
   t.not(decodeJwt(later.slice(7)).jti, decodeJwt(first.slice(7)).jti);
   const many = await Promise.all(
     Array.from({ length: 20 }, async () => {
-      const own = open(t);
+      const own = open();
       const answer = await own.send({ path: '/api', headers: await tokenOf({ sub: 'many', org_id: 'many' }) });
       t.equal(answer.status, 200);
     }),
@@ -259,7 +258,7 @@ t.test('one signature a principal and lifetime, not one a request', async (t) =>
 });
 
 t.test('an assertion never outlives the credential', async (t) => {
-  const client = open(t);
+  const client = open();
   const nowSeconds = Math.floor(Date.now() / 1000);
   const headers = await tokenOf({ exp: nowSeconds + 20 });
   t.equal((await client.send({ path: '/api', headers })).status, 200);
@@ -277,7 +276,7 @@ t.test('an assertion never outlives the credential', async (t) => {
 });
 
 t.test("a caller's own Authorization never gets past, and no assertion is in a record or the log", async (t) => {
-  const client = open(t, { certificate: certificates.agent });
+  const client = open(certificates.agent);
   const forged = await fetchForged();
   const before = upstream.requests.length;
   for (const headers of [bearer(forged), { Authorization: `Bearer ${forged}`, authorization_: 'x' }]) {
@@ -287,7 +286,7 @@ t.test("a caller's own Authorization never gets past, and no assertion is in a r
   const answer = await client.send({ path: '/open', headers: { ...bearer(forged), 'x-authorization': 'mine' } });
   t.equal(answer.status, 502, 'the upstream refused what came without a credential of the gateway');
   t.same(upstream.requests.at(-1)!.header('authorization'), []);
-  const texts = JSON.stringify(await gateway.records()) + (await readLog());
+  const texts = JSON.stringify(await scenario.records()) + (await scenario.log());
   for (const { rawHeaders } of upstream.requests) {
     const at = rawHeaders.findIndex((name) => name.toLowerCase() === 'authorization');
     if (at !== -1) t.notOk(texts.includes(rawHeaders[at + 1]!.slice(7)));
@@ -297,13 +296,10 @@ t.test("a caller's own Authorization never gets past, and no assertion is in a r
     t.equal((await client.send({ path: '/api' })).status, 200);
     return sent().slice(7);
   }
-  async function readLog(): Promise<string> {
-    return readFile(`${gateway.directory}/gateway.log`, 'utf8');
-  }
 });
 
 t.test('keys change under a stream of requests, and not one of them fails', async (t) => {
-  const clients = Array.from({ length: 4 }, () => open(t));
+  const clients = Array.from({ length: 4 }, () => open());
   const statuses: number[] = [];
   const kids = new Set<unknown>();
   let running = true;
@@ -323,81 +319,77 @@ t.test('keys change under a stream of requests, and not one of them fails', asyn
   await settled();
   t.equal(kids.size, 1);
   for (const [list, size] of [
-    ['one.pem, two.pem', 1],
-    ['two.pem, one.pem', 2],
-    ['two.pem', 2],
+    [['one.pem', 'two.pem'], 1],
+    [['two.pem', 'one.pem'], 2],
+    [['two.pem'], 2],
   ] as const) {
-    await gateway.reload(yamlOf(assertionOf(`keyFiles: [${list}]`)));
+    await reloadWith({ keyFiles: list });
     await settled();
-    t.equal(kids.size, size, list);
+    t.equal(kids.size, size, list.join());
   }
   running = false;
   await Promise.all(loops);
   t.same(new Set(statuses), new Set([200]), upstream.refused.at(-1) ?? '');
   t.ok(upstream.fetches() - fetches >= 1, 'the upstream fetched the new key when it met it');
-  t.equal(await keyCount(gateway), 1, 'the old key is not published any more');
+  t.equal(await keyCount(), 1, 'the old key is not published any more');
 });
 
 t.test(
   'without keyFiles the key is one of the process, over reloads; without an assertion there is no key set',
   async (t) => {
-    const client = open(t);
-    await gateway.reload(yamlOf(assertionOf('lifetime: 30s')));
+    const client = open();
+    await reloadWith({ lifetime: '30s' });
     const headers = await tokenOf();
     t.equal((await client.send({ path: '/api', headers })).status, 200);
     const first = sent();
-    await gateway.reload(yamlOf(assertionOf('lifetime: 40s')));
+    await reloadWith({ lifetime: '40s' });
     t.equal((await client.send({ path: '/api', headers })).status, 200);
     t.not(sent(), first, 'nothing that was made under another configuration is reused');
     t.equal(decodeProtectedHeader(sent().slice(7)).kid, decodeProtectedHeader(first.slice(7)).kid);
 
-    const plain = yamlOf(standard).replace(/, identity: \{assertion: .*\}\}\n/, '}\n');
-    await gateway.reload(plain);
+    await scenario.reload({ upstreams: { superset: { identity: undefined } } });
     t.equal((await client.send({ path: '/.well-known/jwks.json' })).status, 404);
-    t.equal((await fetch(keysUrlOf(gateway.adminPort))).status, 404);
+    t.equal((await fetch(keysUrlOf(scenario.adminPort))).status, 404);
     t.equal((await client.send({ path: '/api', headers })).status, 502);
     t.same(upstream.requests.at(-1)!.header('authorization'), []);
   },
 );
 
 t.test('a key that is not good enough leaves the old configuration in force', async (t) => {
-  await gateway.reload(yamlOf(standard));
+  await scenario.reload();
   const weak = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey;
-  await gateway.write('weak.pem', weak.export({ type: 'pkcs8', format: 'pem' }).toString());
-  await gateway.reload(yamlOf(assertionOf('algorithm: RS256, keyFiles: [weak.pem]')));
-  t.match(await gateway.metrics(), /portcullis_config_last_reload_success 0/);
-  t.equal((await open(t).send({ path: '/api', headers: await tokenOf() })).status, 200);
+  await scenario.write('weak.pem', weak.export({ type: 'pkcs8', format: 'pem' }).toString());
+  await reloadWith({ algorithm: 'RS256', keyFiles: ['weak.pem'] });
+  t.match(await scenario.metrics(), /portcullis_config_last_reload_success 0/);
+  t.equal((await open().send({ path: '/api', headers: await tokenOf() })).status, 200);
 });
 
 t.test('each algorithm verifies elsewhere', async (t) => {
   for (const algorithm of ['RS256', 'EdDSA', 'ES256'] as const) {
     const other = await startVerifyingUpstream({ audience, issuer: publicUrl, algorithms: [algorithm] });
     t.teardown(() => other.close());
-    other.keysUrl = keysUrlOf(gateway.adminPort);
-    await gateway.reload(yamlOf(assertionOf(`algorithm: ${algorithm}`), other.url));
-    const answer = await open(t).send({ path: '/api', headers: await tokenOf() });
+    other.keysUrl = keysUrlOf(scenario.adminPort);
+    await reloadWith({ algorithm }, { url: other.url });
+    const answer = await open().send({ path: '/api', headers: await tokenOf() });
     t.equal(answer.status, 200, `${algorithm}: ${other.refused.at(-1)}`);
     t.equal(decodeProtectedHeader(sent(other).slice(7)).alg, algorithm);
   }
 });
 
 t.test('replicas with the same key files sign and publish the same', async (t) => {
-  await gateway.reload(yamlOf(standard));
-  const read = (name: string) => readFile(`${gateway.directory}/${name}`, 'utf8');
-  const replica = await startTestGateway({
-    yaml: yamlOf(standard),
-    files: { ...certificates.files, 'one.pem': await read('one.pem') },
-  });
-  t.teardown(() => replica.close());
+  await scenario.reload();
+  const read = (name: string) => readFile(`${scenario.directory}/${name}`, 'utf8');
+  const files = { 'one.pem': await read('one.pem') };
+  const replica = await startScenario(t, changes, { upstream, issuer, tls: certificates, files });
   const textOf = async (port: number) => (await fetch(keysUrlOf(port))).text();
-  t.equal(await textOf(replica.adminPort), await textOf(gateway.adminPort));
+  t.equal(await textOf(replica.adminPort), await textOf(scenario.adminPort));
   const fetches = upstream.fetches();
-  t.equal((await open(t).send({ path: '/api', headers: await tokenOf() })).status, 200);
-  t.equal((await open(t, { port: replica.port }).send({ path: '/api', headers: await tokenOf() })).status, 200);
+  t.equal((await open().send({ path: '/api', headers: await tokenOf() })).status, 200);
+  t.equal((await replica.anybody.send({ path: '/api', headers: await tokenOf() })).status, 200);
   t.ok(upstream.fetches() - fetches <= 1, 'an upstream that has the keys of one needs none of the other');
 });
 
-async function keyCount(of: TestGateway): Promise<number> {
-  const set = (await (await fetch(keysUrlOf(of.adminPort))).json()) as { keys: unknown[] };
+async function keyCount(): Promise<number> {
+  const set = (await (await fetch(keysUrlOf(scenario.adminPort))).json()) as { keys: unknown[] };
   return set.keys.length;
 }

@@ -1,64 +1,52 @@
 // What the upstream is told of the caller, what no caller can tell it, and how API keys begin, are announced to end, and end.
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { createTestCertificates, fingerprintOf } from '../support/certificates.ts';
-import { type ClientAnswer, createClient, type TestClient } from '../support/client.ts';
-import { startTestGateway, type TestGateway } from '../support/gateway.ts';
-import { createFakeIssuer } from '../support/issuer.ts';
-import { type RecordedRequest, startUpstream, type TestUpstream } from '../support/upstream.ts';
+import type { ClientAnswer, TestClient } from '../support/client.ts';
+import { apiKey, type Configuration, keyEntry } from '../support/configuration.ts';
+import { startScenario } from '../support/scenario.ts';
+import { type RecordedRequest, startUpstream } from '../support/upstream.ts';
 
-const hashOf = (key: string) => `sha256:${createHash('sha256').update(key).digest('hex')}`;
-const newKey = () => `sk_${randomBytes(32).toString('base64url')}`;
 const upstream = await startUpstream();
-const issuer = await createFakeIssuer();
+t.teardown(upstream.close);
+const newKey = () => `sk_${randomBytes(32).toString('base64url')}`;
 const certificates = await createTestCertificates();
-const key = newKey();
-const identity = await startTestGateway({
-  files: certificates.files,
-  env: { UPSTREAM_BEARER: 'Bearer fixed' },
-  yaml: `
-version: 1
-server:
-  listen: 127.0.0.1:0
-  publicUrl: https://mcp.example.com
-  tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: optional, clientCaFile: clients-ca.crt}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  corp: {type: jwt, issuer: "${issuer.issuer}", claims: {tenant: org_id}}
-  workloads:
-    type: mtls
-    allow:
-      - {commonName: client-ai-agent-1, clientId: ai_agent_prod, scopes: [dashboards:read]}
-      - {commonName: client-reporting-1, clientId: reporting_tool}
-  keys: {type: apiKey, keys: [{id: k1, hash: "${hashOf(key)}", clientId: reporting_tool, scopes: [dashboards:read, exports:create], expires: 2099-01-01}]}
-upstreams:
-  superset: {url: "${upstream.url}"}
-  renamed: {url: "${upstream.url}", identity: {headers: {subject: x-superset-user, authMethod: x-how}}, authorization: "\${env:UPSTREAM_BEARER}"}
-  untold: {url: "${upstream.url}", identity: {headers: false}}
-routes:
-  - {path: /api, upstream: superset, authenticate: {anyOf: [corp, workloads, keys]}}
-  - {path: /renamed, upstream: renamed, authenticate: corp}
-  - {path: /untold, upstream: untold, authenticate: corp}
-  - {path: /open, upstream: superset, authenticate: none}
-  - {path: /mcp, upstream: superset, authenticate: corp, mcp: {forwardHeaders: [x-trace], rules: []}}
-`,
-});
-t.teardown(async () => {
-  await identity.close();
-  await issuer.close();
-  await upstream.close();
-});
+const identity = await startScenario(
+  t,
+  {
+    authenticators: {
+      corp: { claims: { tenant: 'org_id' } },
+      workloads: {
+        allow: [
+          { commonName: 'client-ai-agent-1', clientId: 'ai_agent_prod', scopes: ['dashboards:read'] },
+          { commonName: 'client-reporting-1', clientId: 'reporting_tool' },
+        ],
+      },
+      keys: { keys: [keyEntry('k1', apiKey, { scopes: ['dashboards:read', 'exports:create'] })] },
+    },
+    upstreams: {
+      renamed: {
+        url: upstream.url,
+        identity: { headers: { subject: 'x-superset-user', authMethod: 'x-how' } },
+        authorization: '${env:UPSTREAM_BEARER}',
+      },
+      untold: { url: upstream.url, identity: { headers: false } },
+    },
+    routes: [
+      { path: '/api', authenticate: { anyOf: ['corp', 'workloads', 'keys'] } },
+      { path: '/renamed', upstream: 'renamed' },
+      { path: '/untold', upstream: 'untold' },
+      { path: '/open', authenticate: 'none' },
+      { path: '/mcp', mcp: { forwardHeaders: ['x-trace'], rules: [] } },
+    ],
+  },
+  { upstream, tls: certificates, env: { UPSTREAM_BEARER: 'Bearer fixed' } },
+);
+const { issuer } = identity;
 
-const aud = ['/api', '/renamed', '/untold', '/mcp'].map((path) => `https://mcp.example.com${path}`);
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
-const token = bearer(await issuer.token({ aud, jti: 'token-1', org_id: 'acme' }));
-const apiKey = { 'x-api-key': key };
-const ca = certificates.authority.certificatePem;
-const open = (t: Test, options: Omit<Parameters<typeof createClient>[0], 'port'>, gateway: TestGateway = identity) => {
-  const client = createClient({ port: gateway.port, ...options });
-  t.teardown(() => client.close());
-  return client;
-};
+const token = await identity.bearer({ jti: 'token-1', org_id: 'acme' });
+const byKey = { 'x-api-key': apiKey };
 
 /** All headers that the upstream got, by lower-case name; a second one of a name would show as an array of two. */
 function headersOf({ rawHeaders }: RecordedRequest): Record<string, string | string[]> {
@@ -109,9 +97,9 @@ const kinds: Readonly<Record<string, Kind>> = {
     told: oauth,
     principal: { kind: 'oauth', issuer: issuer.issuer, subject: 'ai-agent', credentialId: 'token-1', tenant: 'acme' },
   },
-  'api-key': { headers: apiKey, told: keyed, principal: { kind: 'api-key', issuer: 'keys', credentialId: 'k1' } },
+  'api-key': { headers: byKey, told: keyed, principal: { kind: 'api-key', issuer: 'keys', credentialId: 'k1' } },
   'an api-key as Bearer': {
-    headers: bearer(key),
+    headers: bearer(apiKey),
     told: keyed,
     principal: { kind: 'api-key', issuer: 'keys', credentialId: 'k1' },
   },
@@ -135,7 +123,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   },
   'mtls+api-key': {
     certificate: certificates.reporting,
-    headers: apiKey,
+    headers: byKey,
     told: { ...keyed, 'x-forwarded-auth-method': 'mtls+api-key' },
     principal: { kind: 'api-key', credentialId: 'k1' },
   },
@@ -144,11 +132,11 @@ const kinds: Readonly<Record<string, Kind>> = {
 for (const [name, { certificate, headers, told, principal }] of Object.entries(kinds)) {
   t.test(`${name}: the upstream is told exactly this`, async (t) => {
     const before = upstream.requests.length;
-    const answer = await open(t, { ca, certificate }).send({ path: '/api', headers });
+    const answer = await identity.connect({ certificate }).send({ path: '/api', headers });
     t.equal(answer.status, 200);
     t.equal(upstream.requests.length, before + 1);
     t.same(headersOf(upstream.requests.at(-1)!), { ...always(answer), ...told });
-    t.match(await identity.record(({ id, stage }) => id === answer.id && stage === 'completed'), { principal });
+    t.match(await identity.recordOf(answer), { principal });
   });
 }
 
@@ -167,7 +155,7 @@ t.test('H1-H3: whatever a caller says of itself in these headers is dropped, in 
     forged[name.replace('-', '_')] = ['evil', 'evil'];
   }
   delete forged.COOKIE;
-  const client = open(t, { ca });
+  const client = identity.anybody;
   const told: [string, Readonly<Record<string, string>>, Readonly<Record<string, string>>][] = [
     ['/api', token, oauth],
     ['/renamed', token, { 'x-superset-user': 'ai-agent', 'x-how': 'oauth', authorization: 'Bearer fixed' }],
@@ -185,7 +173,7 @@ t.test('H1-H3: whatever a caller says of itself in these headers is dropped, in 
 
 t.test('H2: Connection cannot take away what the gateway says', async (t) => {
   const connection = 'close, x-forwarded-user, X-Forwarded-Scopes, x_request_id, x-mine, authorization';
-  const answer = await open(t, { ca }).send({
+  const answer = await identity.anybody.send({
     path: '/api',
     headers: { ...token, connection, 'x-mine': 'a', 'x-other': 'b' },
   });
@@ -200,7 +188,7 @@ t.test('MCP routes forward what MCP defines and what the route names, nothing el
     accept: 'text/event-stream',
     'x-trace': 'y',
   };
-  const answer = await open(t, { ca }).send({
+  const answer = await identity.anybody.send({
     path: '/mcp',
     headers: { ...token, ...passed, 'x-other': 'b', 'accept-language': 'de', mcp_session_id: 'evil' },
   });
@@ -214,9 +202,9 @@ t.test('MCP routes forward what MCP defines and what the route names, nothing el
 });
 
 t.test('a value that is not printable ASCII is percent-encoded, and absent facts leave no header', async (t) => {
-  const client = open(t, { ca });
-  const send = async (claims: object) => {
-    const answer = await client.send({ path: '/api', headers: bearer(await issuer.token({ aud, ...claims })) });
+  const client = identity.anybody;
+  const send = async (claims: Configuration) => {
+    const answer = await client.send({ path: '/api', headers: await identity.bearer(claims) });
     t.equal(answer.status, 200);
     return headersOf(upstream.requests.at(-1)!);
   };
@@ -227,7 +215,7 @@ t.test('a value that is not printable ASCII is percent-encoded, and absent facts
   t.notOk('x-forwarded-client-id' in bare || 'x-forwarded-tenant' in bare);
   t.equal(bare['x-forwarded-scopes'], '');
   const before = upstream.requests.length;
-  const broken = bearer(await issuer.token({ aud, sub: 'a\nx-forwarded-user: root' }));
+  const broken = await identity.bearer({ sub: 'a\nx-forwarded-user: root' });
   t.equal((await client.send({ path: '/api', headers: broken })).status, 401);
   t.equal(upstream.requests.length, before);
 });
@@ -236,34 +224,33 @@ t.test('a value that is not printable ASCII is percent-encoded, and absent facts
 
 const keys = { first: newKey(), second: newKey(), office: newKey() };
 let clock = Date.parse('2026-07-01');
-const lifeUpstream: TestUpstream = await startUpstream();
-const life = await startTestGateway({
-  now: () => clock,
-  yaml: `
-version: 1
-server: {listen: "127.0.0.1:0", publicUrl: https://mcp.example.com, trustedProxies: [127.0.0.1/32]}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  corp: {type: jwt, issuer: "${issuer.issuer}"}
-  legacy:
-    type: apiKey
-    deprecation: 2026-12-01
-    sunset: 2027-03-01
-    migrationGuide: https://wiki.example.com/mcp-oauth
-    keys:
-      - {id: first, hash: "${hashOf(keys.first)}", clientId: reporting_tool, scopes: [dashboards:read], notBefore: 2026-06-01}
-      - {id: second, hash: "${hashOf(keys.second)}", clientId: reporting_tool, scopes: [dashboards:read], expires: 2027-01-15}
-      - {id: office, hash: "${hashOf(keys.office)}", clientId: reporting_tool, scopes: [dashboards:read], networks: [10.0.0.0/8, "2001:db8::/32"]}
-upstreams: {superset: {url: "${lifeUpstream.url}"}}
-routes:
-  - {path: /api, upstream: superset, authenticate: {anyOf: [corp, legacy]}, scopes: [dashboards:read]}
-  - {path: /more, upstream: superset, authenticate: {anyOf: [corp, legacy]}, scopes: [exports:create]}
-`,
-});
-t.teardown(async () => {
-  await life.close();
-  await lifeUpstream.close();
-});
+const legacyKey = (id: string, key: string, more: Configuration) =>
+  keyEntry(id, key, { scopes: ['dashboards:read'], expires: undefined, ...more });
+const life = await startScenario(
+  t,
+  {
+    server: { trustedProxies: ['127.0.0.1/32'] },
+    authenticators: {
+      keys: undefined,
+      legacy: {
+        type: 'apiKey',
+        deprecation: '2026-12-01',
+        sunset: '2027-03-01',
+        migrationGuide: 'https://wiki.example.com/mcp-oauth',
+        keys: [
+          legacyKey('first', keys.first, { notBefore: '2026-06-01' }),
+          legacyKey('second', keys.second, { expires: '2027-01-15' }),
+          legacyKey('office', keys.office, { networks: ['10.0.0.0/8', '2001:db8::/32'] }),
+        ],
+      },
+    },
+    routes: [
+      { path: '/api', authenticate: { anyOf: ['corp', 'legacy'] }, scopes: ['dashboards:read'] },
+      { path: '/more', authenticate: { anyOf: ['corp', 'legacy'] }, scopes: ['exports:create'] },
+    ],
+  },
+  { issuer, now: () => clock },
+);
 
 const noAnnouncement = { deprecation: undefined, sunset: undefined, link: undefined };
 const announcement = {
@@ -280,7 +267,7 @@ async function refusesKey(
   client: TestClient,
   headers: Record<string, string>,
 ): Promise<ClientAnswer> {
-  const before = lifeUpstream.requests.length;
+  const before = life.upstream.requests.length;
   const answer = await client.send({ path: '/api', headers });
   t.equal(answer.status, 401, name);
   t.equal(JSON.parse(answer.text).code, 'invalid_api_key');
@@ -289,7 +276,7 @@ async function refusesKey(
     /^Bearer error="invalid_token", scope="dashboards:read", resource_metadata=/,
   );
   t.same(announced(answer), noAnnouncement, `${name}: no word about dates`);
-  t.equal(lifeUpstream.requests.length, before, `${name}: nothing forwarded`);
+  t.equal(life.upstream.requests.length, before, `${name}: nothing forwarded`);
   const record = await life.record(({ id }) => id === answer.id);
   t.match(record, {
     decision: 'deny',
@@ -303,7 +290,7 @@ async function refusesKey(
 t.test(
   'a key begins at notBefore, is announced to end from the deprecation on, and ends with the sunset',
   async (t) => {
-    const client = open(t, {}, life);
+    const client = life.connect();
     const first = { 'x-api-key': keys.first };
     const at = (instant: string) => {
       clock = Date.parse(instant);
@@ -329,10 +316,7 @@ t.test(
       [403, announcement],
       'also where the key is good and the scope is missing',
     );
-    const migrated = await client.send({
-      path: '/api',
-      headers: bearer(await issuer.token({ aud, now: clock }, { now: clock })),
-    });
+    const migrated = await client.send({ path: '/api', headers: await life.bearer() });
     t.same([migrated.status, announced(migrated)], [200, noAnnouncement], 'a token hears nothing of it');
 
     at('2027-01-14T23:59:59.999Z');
@@ -362,8 +346,8 @@ t.test(
 
 t.test('a key that belongs to networks: forwarded addresses count only from a trusted proxy', async (t) => {
   clock = Date.parse('2026-07-01');
-  const proxy = open(t, {}, life);
-  const stranger = open(t, { localAddress: '127.0.0.2' }, life);
+  const proxy = life.connect();
+  const stranger = life.connect({ localAddress: '127.0.0.2' });
   const office = { 'x-api-key': keys.office };
   const within: [Record<string, string>, string][] = [
     [{ 'x-forwarded-for': '10.1.2.3' }, '10.1.2.3'],
@@ -378,8 +362,8 @@ t.test('a key that belongs to networks: forwarded addresses count only from a tr
   for (const [headers, address] of within) {
     const answer = await proxy.send({ path: '/api', headers: { ...office, ...headers } });
     t.equal(answer.status, 200, JSON.stringify(headers));
-    t.same(lifeUpstream.requests.at(-1)?.header('x-forwarded-for'), [address], 'and only that is passed on');
-    t.same(lifeUpstream.requests.at(-1)?.header('forwarded'), []);
+    t.same(life.upstream.requests.at(-1)?.header('x-forwarded-for'), [address], 'and only that is passed on');
+    t.same(life.upstream.requests.at(-1)?.header('forwarded'), []);
     t.equal((await life.record(({ id }) => id === answer.id)).client?.address, address);
   }
   const outside: [TestClient, Record<string, string>, string][] = [
@@ -412,7 +396,7 @@ t.test('a key that belongs to networks: forwarded addresses count only from a tr
   });
   t.equal(elsewhere.status, 200);
   t.same(
-    lifeUpstream.requests.at(-1)?.header('x-forwarded-for'),
+    life.upstream.requests.at(-1)?.header('x-forwarded-for'),
     ['127.0.0.2'],
     'a stranger cannot say where it comes from',
   );
