@@ -4,10 +4,9 @@ import t, { type Test } from 'tap';
 import type { IssuedCertificate } from '../../src/dev/pki.ts';
 import { createCertificate } from '../authn/certificates.ts';
 import { boundTo, createTestCertificates, fingerprintOf } from '../support/certificates.ts';
-import { createClient } from '../support/client.ts';
-import { holdStream } from '../support/event-stream.ts';
-import { startTestGateway } from '../support/gateway.ts';
+import type { Changes, Configuration } from '../support/configuration.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
+import { startScenario } from '../support/scenario.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 const upstream = await startUpstream({
@@ -26,36 +25,51 @@ const edge = await authority.issue({ commonName: 'edge', dnsNames: ['edge.intern
 const falseEdge = await stranger.issue({ commonName: 'edge', dnsNames: ['edge.internal'] });
 const noneRevoked = await authority.revoke([]);
 
+/** The proxy that ends TLS before the gateway. */
 interface Hop {
   readonly format?: string;
   /** TLS to the gateway; without it plain HTTP, as beside a sidecar. */
   readonly tls?: 'off' | 'optional' | 'required';
-  readonly proxy?: string;
-  readonly caPem?: string;
+  /** How it proves itself. */
+  readonly proxy?: Configuration;
   readonly workloads?: boolean;
-  readonly more?: string;
+  /** Whether there is a revocation file. */
+  readonly revocation?: boolean;
+  /** The certificate authorities of clients, and their revocation list. */
+  readonly authorities?: Configuration;
+  readonly files?: Readonly<Record<string, string>>;
 }
 
-function yamlOf({ format = 'client-cert', tls, proxy = '', workloads = true, more = '' }: Hop): string {
-  const authorities = 'clientCaFile: clients-ca.crt, clientCrlFile: clients.crl';
-  const header = `clientCertificateHeader: {format: ${format}, from: [127.0.0.1/32]${proxy}${tls === undefined ? `, ${authorities}` : ''}}`;
-  return `version: 1
-server:
-  listen: 127.0.0.1:0
-  publicUrl: https://mcp.example.com
-  ${tls === undefined ? '' : `tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: "${tls}", ${authorities}}`}
-  ${header}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  corp: {type: jwt, issuer: "${issuer.issuer}", audience: https://mcp.example.com/mcp}
-  ${workloads ? 'workloads: {type: mtls, allow: [{commonName: client-ai-agent-1, clientId: ai_agent_prod}, {commonName: client-reporting-1, clientId: reporting_tool}]}' : ''}
-upstreams: {up: {url: "${upstream.url}"}}
-routes:
-  - {path: /token, resource: https://mcp.example.com/mcp, upstream: up, authenticate: corp}
-  - {path: /open, upstream: up, authenticate: none}
-  ${workloads ? '- {path: /*, upstream: up, authenticate: workloads}' : ''}
-${more}
-`;
+const resource = 'https://mcp.example.com/mcp';
+const listed = {
+  type: 'mtls',
+  allow: [
+    { commonName: 'client-ai-agent-1', clientId: 'ai_agent_prod' },
+    { commonName: 'client-reporting-1', clientId: 'reporting_tool' },
+  ],
+};
+
+function changesFor(hop: Hop): Changes {
+  const { format = 'client-cert', tls, proxy, workloads = true, revocation = false } = hop;
+  const { authorities = { clientCaFile: 'clients-ca.crt', clientCrlFile: 'clients.crl' } } = hop;
+  return {
+    server: {
+      ...(tls !== undefined && { tls: { clientCertificates: tls, ...authorities } }),
+      clientCertificateHeader: {
+        format,
+        from: ['127.0.0.1/32'],
+        ...(proxy !== undefined && { proxy }),
+        ...(tls === undefined && authorities),
+      },
+    },
+    authenticators: { workloads: workloads ? listed : undefined },
+    ...(revocation && { revocation: { file: 'revoked.yaml' } }),
+    routes: [
+      { path: '/token', resource },
+      { path: '/open', authenticate: 'none' },
+      ...(workloads ? [{ path: '/*', authenticate: 'workloads' }] : []),
+    ],
+  };
 }
 
 const der = ({ certificatePem }: { readonly certificatePem: string }) => new X509Certificate(certificatePem).raw;
@@ -73,32 +87,23 @@ interface Sent {
   readonly localAddress?: string;
 }
 
-async function sceneOf(t: Test, hop: Hop = {}) {
-  const gateway = await startTestGateway({
-    yaml: yamlOf(hop),
-    files: {
-      ...certificates.files,
-      'clients.crl': noneRevoked,
-      'revoked.yaml': '{}',
-      ...(hop.caPem !== undefined && { 'clients-ca.crt': hop.caPem }),
-    },
+async function begin(t: Test, hop: Hop = {}) {
+  const scenario = await startScenario(t, changesFor(hop), {
+    upstream,
+    issuer,
+    ...(hop.tls !== undefined && { tls: certificates }),
+    files: { ...certificates.files, 'clients.crl': noneRevoked, 'revoked.yaml': '{}', ...hop.files },
     streamTickMs: 10,
   });
-  t.teardown(() => gateway.close());
   return {
-    ...gateway,
+    ...scenario,
     /** Says what came of it, and who was recognised. */
-    async send({ path = '/certificate', headers = {}, certificate, localAddress }: Sent) {
+    async send({ path = '/certificate', headers = {}, ...connection }: Sent) {
       const seen = upstream.requests.length;
-      const client = createClient({
-        port: gateway.port,
-        ...(hop.tls !== undefined && { ca: authority.certificatePem }),
-        certificate,
-        ...(localAddress !== undefined && { localAddress }),
-      });
+      const client = scenario.connect(connection);
       const answer = await client.send({ path, headers });
       client.close();
-      const record = await gateway.record(({ id, stage }) => id === answer.id && stage === 'completed');
+      const record = await scenario.recordOf(answer);
       const code = answer.status === 200 ? 'ok' : (JSON.parse(answer.text) as { code: string }).code;
       const forwardedTo = upstream.requests.slice(seen);
       if (answer.status !== 200) t.equal(forwardedTo.length, 0, 'a refused request reaches nobody');
@@ -117,9 +122,9 @@ for (const [format, name, write] of [
   ['x-forwarded-client-cert', 'x-forwarded-client-cert', forwarded],
 ] as const) {
   t.test(`${format} from a proxy on loopback names the client, by the rules of every certificate`, async (t) => {
-    const scene = await sceneOf(t, { format });
+    const scenario = await begin(t, { format });
     for (const attempt of ['first', 'again']) {
-      const good = await scene.send({ headers: { [name]: write(agent) } });
+      const good = await scenario.send({ headers: { [name]: write(agent) } });
       t.match(good, { outcome: '200 ok', subject: 'client-ai-agent-1' }, attempt);
       t.same(good.record.credentials, [
         { kind: 'client-certificate', authenticator: 'workloads', id: fingerprintOf(agent) },
@@ -136,36 +141,39 @@ for (const [format, name, write] of [
     };
     for (const [what, certificate] of Object.entries(bad)) {
       t.match(
-        await scene.send({ headers: { [name]: write(certificate) } }),
+        await scenario.send({ headers: { [name]: write(certificate) } }),
         { outcome: '401 invalid_certificate' },
         what,
       );
     }
-    t.equal((await scene.send({})).outcome, '401 credentials_required', 'no header, no certificate');
-    const elsewhere = await scene.send({ headers: { [name]: write(agent) }, localAddress: '127.0.0.2' });
+    t.equal((await scenario.send({})).outcome, '401 credentials_required', 'no header, no certificate');
+    const elsewhere = await scenario.send({ headers: { [name]: write(agent) }, localAddress: '127.0.0.2' });
     t.equal(elsewhere.outcome, '401 credentials_required', 'from anybody else the header is nothing');
-    const folded = await scene.send({ headers: { [name.replaceAll('-', '_')]: write(agent) } });
+    const folded = await scenario.send({ headers: { [name.replaceAll('-', '_')]: write(agent) } });
     t.equal(folded.outcome, '401 credentials_required', 'so is a name that is nearly that');
-    t.equal((await scene.send({ headers: { [name]: [write(agent), write(agent)] } })).outcome, '400 duplicate_header');
-    const open = await scene.send({ path: '/open', headers: { [name]: 'x' } });
+    t.equal(
+      (await scenario.send({ headers: { [name]: [write(agent), write(agent)] } })).outcome,
+      '400 duplicate_header',
+    );
+    const open = await scenario.send({ path: '/open', headers: { [name]: 'x' } });
     t.match(open, { outcome: '200 ok' }, 'where no credential is looked at the header is not either');
     t.same(open.forwarded[0]?.header(name), []);
-    await scene.write('clients.crl', await authority.revoke([agent.serialNumber]));
-    await scene.reload(yamlOf({ format }));
-    t.equal((await scene.send({ headers: { [name]: write(agent) } })).outcome, '401 invalid_certificate', 'revoked');
-    t.equal((await scene.send({ headers: { [name]: write(reporting) } })).outcome, '200 ok');
+    await scenario.write('clients.crl', await authority.revoke([agent.serialNumber]));
+    await scenario.reload();
+    t.equal((await scenario.send({ headers: { [name]: write(agent) } })).outcome, '401 invalid_certificate', 'revoked');
+    t.equal((await scenario.send({ headers: { [name]: write(reporting) } })).outcome, '200 ok');
   });
 
   t.test(`${format} proves who sends a certificate-bound token`, async (t) => {
-    const scene = await sceneOf(t, { format, workloads: false });
-    const token = await issuer.token(boundTo(agent));
+    const scenario = await begin(t, { format, workloads: false });
+    const token = await scenario.token(boundTo(agent));
     const send = (more: Record<string, string>, localAddress = '127.0.0.1') =>
-      scene.send({ path: '/token', headers: { authorization: `Bearer ${token}`, ...more }, localAddress });
+      scenario.send({ path: '/token', headers: { authorization: `Bearer ${token}`, ...more }, localAddress });
     t.equal((await send({ [name]: write(agent) })).outcome, '200 ok');
     t.equal((await send({ [name]: write(reporting) })).outcome, '401 invalid_token');
     t.equal((await send({ [name]: write(agent) }, '127.0.0.2')).outcome, '401 invalid_token');
     t.equal((await send({})).outcome, '401 invalid_token');
-    const document = await fetch(`http://127.0.0.1:${scene.port}/.well-known/oauth-protected-resource/mcp`);
+    const document = await fetch(`http://127.0.0.1:${scenario.port}/.well-known/oauth-protected-resource/mcp`);
     t.match(await document.json(), { tls_client_certificate_bound_access_tokens: true });
   });
 }
@@ -173,7 +181,7 @@ for (const [format, name, write] of [
 t.test('a header from the proxy that cannot be read is 400, and nothing is guessed', async (t) => {
   const good = clientCert(agent);
   const bare = good.slice(1, -1);
-  const plain = await sceneOf(t);
+  const plain = await begin(t);
   t.equal(
     (await plain.send({ headers: { 'client-cert': good } })).outcome,
     '200 ok',
@@ -198,7 +206,7 @@ t.test('a header from the proxy that cannot be read is 400, and nothing is guess
   })) {
     t.match(await plain.send({ headers }), { outcome: '400 bad_request', record: { reason: 'bad_request' } }, what);
   }
-  const envoy = await sceneOf(t, { format: 'x-forwarded-client-cert' });
+  const envoy = await begin(t, { format: 'x-forwarded-client-cert' });
   const element = forwarded(agent);
   const cert = `Cert="${encodedPem(agent.certificatePem)}"`;
   for (const [what, value] of Object.entries({
@@ -229,35 +237,39 @@ t.test('a header from the proxy that cannot be read is 400, and nothing is guess
 
 t.test('a proxy that proves itself by mTLS is believed, and is never a client itself', async (t) => {
   for (const tls of ['optional', 'required'] as const) {
-    const scene = await sceneOf(t, { tls, proxy: ', proxy: {dnsName: edge.internal}' });
+    const scenario = await begin(t, { tls, proxy: { dnsName: 'edge.internal' } });
     const headers = { 'client-cert': clientCert(agent) };
-    t.match(await scene.send({ certificate: edge, headers }), { outcome: '200 ok', subject: 'client-ai-agent-1' });
-    t.equal((await scene.send({ certificate: edge })).outcome, '401 credentials_required', 'its own is no credential');
+    t.match(await scenario.send({ certificate: edge, headers }), { outcome: '200 ok', subject: 'client-ai-agent-1' });
+    t.equal(
+      (await scenario.send({ certificate: edge })).outcome,
+      '401 credentials_required',
+      'its own is no credential',
+    );
     t.match(
-      await scene.send({ certificate: reporting, headers }),
+      await scenario.send({ certificate: reporting, headers }),
       { outcome: '200 ok', subject: 'client-reporting-1' },
       'a client that writes the header is still itself',
     );
     t.equal(
-      (await scene.send({ certificate: edge, headers, localAddress: '127.0.0.2' })).outcome,
+      (await scenario.send({ certificate: edge, headers, localAddress: '127.0.0.2' })).outcome,
       '401 invalid_certificate',
       'its certificate from elsewhere is nobody',
     );
     if (tls === 'required') continue;
-    t.equal((await scene.send({ headers })).outcome, '401 credentials_required', 'the address alone is not enough');
-    t.equal((await scene.send({ certificate: falseEdge, headers })).outcome, '401 invalid_certificate');
-    await scene.write('clients.crl', await authority.revoke([edge.serialNumber]));
-    await scene.reload(yamlOf({ tls, proxy: ', proxy: {dnsName: edge.internal}' }));
-    t.equal((await scene.send({ certificate: edge, headers })).outcome, '401 invalid_certificate', 'revoked');
+    t.equal((await scenario.send({ headers })).outcome, '401 credentials_required', 'the address alone is not enough');
+    t.equal((await scenario.send({ certificate: falseEdge, headers })).outcome, '401 invalid_certificate');
+    await scenario.write('clients.crl', await authority.revoke([edge.serialNumber]));
+    await scenario.reload();
+    t.equal((await scenario.send({ certificate: edge, headers })).outcome, '401 invalid_certificate', 'revoked');
   }
 });
 
 t.test('a certificate on the connection and another in the header: nobody can say which counts', async (t) => {
-  const scene = await sceneOf(t, { tls: 'optional' });
+  const scenario = await begin(t, { tls: 'optional' });
   const headers = { 'client-cert': clientCert(agent) };
-  t.equal((await scene.send({ headers })).outcome, '200 ok');
-  t.equal((await scene.send({ certificate: agent })).outcome, '200 ok');
-  t.equal((await scene.send({ certificate: agent, headers })).outcome, '400 ambiguous_credentials', 'even the same');
+  t.equal((await scenario.send({ headers })).outcome, '200 ok');
+  t.equal((await scenario.send({ certificate: agent })).outcome, '200 ok');
+  t.equal((await scenario.send({ certificate: agent, headers })).outcome, '400 ambiguous_credentials', 'even the same');
 });
 
 t.test(
@@ -278,15 +290,12 @@ t.test(
       const leaf = await createCertificate({ issuer: between, name: [{ CN: [{ utf8String: 'client-ai-agent-1' }] }] });
       return { leaf: { certificatePem: leaf.pem }, between: { certificatePem: between.pem } };
     };
-    const scene = await startTestGateway({
-      yaml: yamlOf({}).replace(', clientCrlFile: clients.crl', ''),
+    const { anybody } = await begin(t, {
+      authorities: { clientCaFile: 'clients-ca.crt' },
       files: { 'clients-ca.crt': root.pem },
     });
-    t.teardown(() => scene.close());
-    const client = createClient({ port: scene.port });
-    t.teardown(() => client.close());
     const status = async (headers: Record<string, string | string[]>) =>
-      (await client.send({ path: '/certificate', headers })).status;
+      (await anybody.send({ path: '/certificate', headers })).status;
     const free = await leafUnder([]);
     t.equal(await status({ 'client-cert': clientCert(free.leaf) }), 401, 'without what stands between');
     t.equal(
@@ -307,23 +316,17 @@ t.test(
 t.test('the revocation file takes back what a proxy states, and the proxy', async (t) => {
   const serial = (certificate: IssuedCertificate) => `certificates: ["${certificate.serialNumber}"]`;
   for (const [whose, list] of Object.entries({ client: serial(agent), proxy: serial(edge) })) {
-    const scene = await sceneOf(t, {
+    const scenario = await begin(t, {
       tls: 'optional',
-      proxy: ', proxy: {dnsName: edge.internal}',
-      more: 'revocation: {file: revoked.yaml}',
+      proxy: { dnsName: 'edge.internal' },
+      revocation: true,
     });
     const headers = { 'client-cert': clientCert(agent) };
-    t.match(await scene.send({ certificate: edge, headers }), { outcome: '200 ok', subject: 'client-ai-agent-1' });
-    const stream = await holdStream({
-      port: scene.port,
-      ca: authority.certificatePem,
-      path: '/stream',
-      certificate: edge,
-      headers,
-    });
-    await scene.write('revoked.yaml', list);
-    await scene.record(({ detail }) => detail?.event === 'revocation list taken');
-    const refused = await scene.send({ certificate: edge, headers });
+    t.match(await scenario.send({ certificate: edge, headers }), { outcome: '200 ok', subject: 'client-ai-agent-1' });
+    const stream = await scenario.hold({ path: '/stream', certificate: edge, headers });
+    await scenario.write('revoked.yaml', list);
+    await scenario.record(({ detail }) => detail?.event === 'revocation list taken');
+    const refused = await scenario.send({ certificate: edge, headers });
     t.equal(refused.outcome, '401 invalid_certificate', whose);
     t.match(refused.record.detail, { credential: { problem: 'revoked', revokedBy: 'certificate' } }, whose);
     t.equal(await stream.ended(), 'clean', whose);
@@ -331,12 +334,11 @@ t.test('the revocation file takes back what a proxy states, and the proxy', asyn
 });
 
 t.test('a stream ends when the certificate in its header is revoked', async (t) => {
-  const scene = await sceneOf(t);
-  const stream = await holdStream({ port: scene.port, path: '/stream', headers: { 'client-cert': clientCert(agent) } });
-  t.teardown(() => stream.leave());
+  const scenario = await begin(t);
+  const stream = await scenario.hold({ path: '/stream', headers: { 'client-cert': clientCert(agent) } });
   t.equal(stream.response.statusCode, 200);
-  await scene.write('clients.crl', await authority.revoke([agent.serialNumber]));
-  await scene.reload(yamlOf({}));
+  await scenario.write('clients.crl', await authority.revoke([agent.serialNumber]));
+  await scenario.reload();
   t.equal(await stream.ended(), 'clean');
-  await scene.record(({ stage, reason }) => stage === 'stream' && reason === 'revoked');
+  await scenario.record(({ stage, reason }) => stage === 'stream' && reason === 'revoked');
 });

@@ -2,12 +2,12 @@
 import { createHash } from 'node:crypto';
 import * as oauth from 'oauth4webapi';
 import t, { type Test } from 'tap';
-import { createClient, toolCall } from '../support/client.ts';
+import { toolCall } from '../support/client.ts';
+import { type Changes, type Configuration, listDashboards } from '../support/configuration.ts';
 import { createDpopKey, dpopChallenge, type ProofOptions } from '../support/dpop.ts';
-import { holdStream } from '../support/event-stream.ts';
-import { startTestGateway } from '../support/gateway.ts';
 import { startIntrospection } from '../support/introspection.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
+import { startScenario } from '../support/scenario.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 const upstream = await startUpstream({
@@ -22,30 +22,37 @@ const issuer = await createFakeIssuer();
 const introspection = await startIntrospection();
 t.teardown(() => Promise.all([upstream.close(), issuer.close(), introspection.close()]));
 const [key, otherKey] = await Promise.all([createDpopKey(), createDpopKey()]);
-const token = await issuer.token({ ...key.binding, jti: 'bound' });
+const resource = 'https://mcp.example.com/mcp';
 const url = 'https://mcp.example.com/api/x';
+const token = await issuer.token({ aud: resource, ...key.binding, jti: 'bound' });
 
 interface Variation {
-  readonly dpop?: string;
-  readonly route?: string;
+  /** Laid over the authenticator. */
+  readonly corp?: Configuration;
+  /** Laid over the routes that take tokens. */
+  readonly route?: Configuration;
 }
 
-function yamlOf({ dpop = '', route = '' }: Variation): string {
-  return `version: 1
-server: {listen: "127.0.0.1:0", publicUrl: https://mcp.example.com}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  keys: {type: apiKey, keys: [{id: k1, hash: "sha256:${createHash('sha256').update('sk_x').digest('hex')}", clientId: reporting_tool, scopes: [], expires: 2099-01-01}]}
-  corp: {type: jwt, issuer: "${issuer.issuer}", audience: https://mcp.example.com/mcp, clockTolerance: 5m${dpop}}
-  partner: {type: introspection, issuer: https://partner.example, endpoint: "${introspection.endpoint}", clientId: portcullis, clientSecret: s3cret, audience: https://mcp.example.com/mcp, clockTolerance: 5m}
-upstreams: {up: {url: "${upstream.url}"}}
-routes:
-  - {path: /api/*, resource: https://mcp.example.com/mcp, upstream: up, authenticate: corp, scopes: [dashboards:read]${route}}
-  - {path: /opaque, resource: https://mcp.example.com/mcp, upstream: up, authenticate: partner${route}}
-  - {path: /keyed, upstream: up, authenticate: keys}
-  - {path: /mcp, upstream: up, authenticate: corp${route}, mcp: {rules: [{allow: {tools: [list_dashboards]}, require: {scopes: [dashboards:read]}}]}}
-`;
-}
+const changesFor = ({ corp, route }: Variation): Changes => ({
+  authenticators: {
+    corp: { audience: resource, clockTolerance: '5m', ...corp },
+    partner: {
+      type: 'introspection',
+      issuer: 'https://partner.example',
+      endpoint: introspection.endpoint,
+      clientId: 'portcullis',
+      clientSecret: 's3cret',
+      audience: resource,
+      clockTolerance: '5m',
+    },
+  },
+  routes: [
+    { path: '/api/*', resource, scopes: ['dashboards:read'], ...route },
+    { path: '/opaque', resource, authenticate: 'partner', ...route },
+    { path: '/keyed', authenticate: 'keys' },
+    { path: '/mcp', mcp: { rules: [listDashboards] }, ...route },
+  ],
+});
 
 interface Call {
   readonly authorization?: string;
@@ -54,32 +61,32 @@ interface Call {
   readonly path?: string;
 }
 
-async function sceneOf(t: Test, with_: Variation = {}) {
+async function begin(t: Test, variation: Variation = {}) {
   // The clock stands still unless it is moved.
   let clock = Math.floor(Date.now() / 1000) * 1000;
-  const gateway = await startTestGateway({ yaml: yamlOf(with_), now: () => clock, streamTickMs: 10 });
-  const client = createClient({ port: gateway.port });
-  t.teardown(async () => {
-    client.close();
-    await gateway.close();
+  const scenario = await startScenario(t, changesFor(variation), {
+    upstream,
+    issuer,
+    now: () => clock,
+    streamTickMs: 10,
   });
   const now = () => clock;
   return {
-    ...gateway,
+    ...scenario,
     now,
     pass: (ms: number) => {
       clock += ms;
     },
-    reloadWith: (changed: Variation) => gateway.reload(yamlOf(changed)),
+    reloadWith: (changed: Configuration) => scenario.reload({ authenticators: { corp: changed } }),
     proof: (options: Partial<ProofOptions> = {}) => key.proof({ token, method: 'GET', url, now: now(), ...options }),
     async call({ authorization = `DPoP ${token}`, proof, method = 'GET', path = '/api/x' }: Call) {
       const seen = upstream.requests.length;
-      const answer = await client.send({
+      const answer = await scenario.anybody.send({
         method,
         path,
         headers: { authorization, ...(proof !== undefined && { dpop: proof }) },
       });
-      const record = await gateway.record(({ id, stage }) => id === answer.id && stage === 'completed');
+      const record = await scenario.recordOf(answer);
       const { code } = answer.status < 400 ? { code: 'ok' } : (JSON.parse(answer.text) as { code: string });
       return {
         outcome: `${answer.status} ${code}`,
@@ -92,34 +99,38 @@ async function sceneOf(t: Test, with_: Variation = {}) {
   };
 }
 
-type Scene = Awaited<ReturnType<typeof sceneOf>>;
+type DpopScenario = Awaited<ReturnType<typeof begin>>;
 
-async function counted(scene: Scene, result: string, reason: string): Promise<number> {
-  const label = `portcullis_authentications_total{authenticator="corp",result="${result}",reason="${reason}"} `;
-  const line = (await scene.metrics()).split('\n').find((each) => each.startsWith(label));
-  return Number(line?.slice(label.length) ?? 0);
-}
+const counted = (scenario: DpopScenario, result: string, reason: string) =>
+  scenario.metric('portcullis_authentications_total', { authenticator: 'corp', result, reason });
 
 const bearerPart =
   'Bearer error="invalid_token", scope="dashboards:read", resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp"';
 
 /** 401 with both challenges, counted under its reason, recorded, and nothing forwarded. */
-async function refuses(t: Test, scene: Scene, what: string, call: Call, reason: string, error = 'invalid_dpop_proof') {
-  const before = await counted(scene, 'refused', reason);
-  const refused = await scene.call(call);
+async function refuses(
+  t: Test,
+  scenario: DpopScenario,
+  what: string,
+  call: Call,
+  reason: string,
+  error = 'invalid_dpop_proof',
+) {
+  const before = await counted(scenario, 'refused', reason);
+  const refused = await scenario.call(call);
   t.equal(refused.outcome, '401 invalid_token', what);
   t.equal(refused.challenge, `${bearerPart}, ${dpopChallenge}${error === '' ? '' : `, error="${error}"`}`, what);
   t.match(refused.record, { decision: 'deny', reason: 'invalid_token', status: 401, outcome: 'refused' }, what);
   t.equal(refused.forwarded.length, 0, `${what}: nothing forwarded`);
-  t.equal(await counted(scene, 'refused', reason), before + 1, `${what}: ${reason}`);
+  t.equal(await counted(scenario, 'refused', reason), before + 1, `${what}: ${reason}`);
 }
 
 t.test(
   'who holds the key can use the token, with a new proof for each request, and the upstream sees neither',
   async (t) => {
-    const scene = await sceneOf(t);
+    const scenario = await begin(t);
     for (const attempt of ['first', 'from the cache']) {
-      const good = await scene.call({ proof: await scene.proof() });
+      const good = await scenario.call({ proof: await scenario.proof() });
       t.equal(good.outcome, '200 ok', attempt);
       t.same(good.record.credentials, [{ kind: 'dpop-token', authenticator: 'corp', id: 'bound' }]);
       t.match(good.record.principal, { subject: 'ai-agent', credentialId: 'bound' });
@@ -132,29 +143,29 @@ t.test(
       ['scheme, host and port in another form', 'HTTPS://MCP.example.com:443/api/x', '/api/x'],
       ['another path', `${url}/y`, '/api/x/y'],
     ] as const) {
-      t.equal((await scene.call({ proof: await scene.proof({ url: htu }), path })).outcome, '200 ok', what);
+      t.equal((await scenario.call({ proof: await scenario.proof({ url: htu }), path })).outcome, '200 ok', what);
     }
-    const posted = await scene.call({ proof: await scene.proof({ method: 'POST' }), method: 'POST' });
+    const posted = await scenario.call({ proof: await scenario.proof({ method: 'POST' }), method: 'POST' });
     t.equal(posted.outcome, '200 ok');
   },
 );
 
 t.test('every algorithm of the challenge can be used, and no other', async (t) => {
-  const scene = await sceneOf(t);
+  const scenario = await begin(t);
   for (const algorithm of ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256', 'ES384']) {
     const ofClient = await createDpopKey(algorithm);
     const bound = await issuer.token(ofClient.binding);
     const proof = await ofClient.proof({ token: bound, method: 'GET', url });
     const call = { authorization: `DPoP ${bound}`, proof };
-    if (algorithm !== 'ES384') t.equal((await scene.call(call)).outcome, '200 ok', algorithm);
-    else await refuses(t, scene, algorithm, call, 'proof_algorithm');
+    if (algorithm !== 'ES384') t.equal((await scenario.call(call)).outcome, '200 ok', algorithm);
+    else await refuses(t, scenario, algorithm, call, 'proof_algorithm');
   }
 });
 
 t.test('a bad proof is refused with a challenge that says so, whatever is wrong with it', async (t) => {
-  const scene = await sceneOf(t);
-  const { proof } = scene;
-  const seconds = () => Math.floor(scene.now() / 1000);
+  const scenario = await begin(t);
+  const { proof } = scenario;
+  const seconds = () => Math.floor(scenario.now() / 1000);
   const good = await proof();
   const [header, payload, signature] = good.split('.') as [string, string, string];
   const unsigned = Buffer.from(JSON.stringify({ alg: 'none', typ: 'dpop+jwt', jwk: key.publicJwk })).toString(
@@ -192,7 +203,7 @@ t.test('a bad proof is refused with a challenge that says so, whatever is wrong 
     ['the method in small letters', await proof({ method: 'get' }), 'proof_request'],
     ['another path', await proof({ url: 'https://mcp.example.com/api/y' }), 'proof_request'],
     ['another host', await proof({ url: 'https://evil.example/api/x' }), 'proof_request'],
-    ['the address it really went to', await proof({ url: `http://127.0.0.1:${scene.port}/api/x` }), 'proof_request'],
+    ['the address it really went to', await proof({ url: `http://127.0.0.1:${scenario.port}/api/x` }), 'proof_request'],
     ['plain http', await proof({ url: 'http://mcp.example.com/api/x' }), 'proof_request'],
     ['a user in the URL', await proof({ url: 'https://mcp.example.com@evil.example/api/x' }), 'proof_request'],
     ['a path alone', await proof({ url: '/api/x' }), 'proof_request'],
@@ -214,23 +225,23 @@ t.test('a bad proof is refused with a challenge that says so, whatever is wrong 
       'proof_token',
     ],
   ];
-  for (const [what, bad, reason] of table) await refuses(t, scene, what, { proof: bad }, reason);
-  t.equal((await scene.call({ proof: good })).outcome, '200 ok', 'refusing took nothing from the good proof');
-  await refuses(t, scene, 'the same proof again', { proof: good }, 'proof_replayed');
-  scene.pass(64_000);
-  await refuses(t, scene, 'and shortly before it is too old', { proof: good }, 'proof_replayed');
-  scene.pass(3_000);
-  await refuses(t, scene, 'after which its age is enough', { proof: good }, 'proof_time');
+  for (const [what, bad, reason] of table) await refuses(t, scenario, what, { proof: bad }, reason);
+  t.equal((await scenario.call({ proof: good })).outcome, '200 ok', 'refusing took nothing from the good proof');
+  await refuses(t, scenario, 'the same proof again', { proof: good }, 'proof_replayed');
+  scenario.pass(64_000);
+  await refuses(t, scenario, 'and shortly before it is too old', { proof: good }, 'proof_replayed');
+  scenario.pass(3_000);
+  await refuses(t, scenario, 'after which its age is enough', { proof: good }, 'proof_time');
   const sameId = { jti: 'same' };
-  t.equal((await scene.call({ proof: await proof({ claims: sameId }) })).outcome, '200 ok');
+  t.equal((await scenario.call({ proof: await proof({ claims: sameId }) })).outcome, '200 ok');
   await refuses(
     t,
-    scene,
+    scenario,
     'another proof with the same id',
     { proof: await proof({ claims: sameId }) },
     'proof_replayed',
   );
-  const two = await scene.call({ proof: [await proof(), await proof()] });
+  const two = await scenario.call({ proof: [await proof(), await proof()] });
   t.match(two, { outcome: '400 duplicate_header', forwarded: [] });
 
   async function hmacProof(): Promise<string> {
@@ -241,32 +252,32 @@ t.test('a bad proof is refused with a challenge that says so, whatever is wrong 
 });
 
 t.test('scheme and binding belong together', async (t) => {
-  const scene = await sceneOf(t);
-  const stolen = await scene.call({ authorization: `Bearer ${token}` });
+  const scenario = await begin(t);
+  const stolen = await scenario.call({ authorization: `Bearer ${token}` });
   t.match(stolen, { outcome: '401 invalid_token', challenge: `${bearerPart}, ${dpopChallenge}`, forwarded: [] });
-  const withProof = await scene.call({ authorization: `Bearer ${token}`, proof: await scene.proof() });
+  const withProof = await scenario.call({ authorization: `Bearer ${token}`, proof: await scenario.proof() });
   t.match(withProof, { outcome: '401 invalid_token', forwarded: [] }, 'not even beside a good proof');
   const unbound = await issuer.token();
-  const proof = await scene.proof({ token: unbound });
+  const proof = await scenario.proof({ token: unbound });
   await refuses(
     t,
-    scene,
+    scenario,
     'an unbound token',
     { authorization: `DPoP ${unbound}`, proof },
     'sender_constraint',
     'invalid_token',
   );
   t.equal(
-    (await scene.call({ authorization: `Bearer ${unbound}`, proof })).outcome,
+    (await scenario.call({ authorization: `Bearer ${unbound}`, proof })).outcome,
     '200 ok',
     'a bearer needs no proof',
   );
   const expired = await issuer.token({ ...key.binding, exp: 1000 });
-  const call = { authorization: `DPoP ${expired}`, proof: await scene.proof({ token: expired }) };
-  await refuses(t, scene, 'an expired token', call, 'expired', 'invalid_token');
-  const nothing = await scene.call({ authorization: 'DPoP not-a-token' });
+  const call = { authorization: `DPoP ${expired}`, proof: await scenario.proof({ token: expired }) };
+  await refuses(t, scenario, 'an expired token', call, 'expired', 'invalid_token');
+  const nothing = await scenario.call({ authorization: 'DPoP not-a-token' });
   t.equal(nothing.challenge, `${bearerPart}, ${dpopChallenge}, error="invalid_token"`);
-  const document = await fetch(`http://127.0.0.1:${scene.port}/.well-known/oauth-protected-resource/mcp`);
+  const document = await fetch(`http://127.0.0.1:${scenario.port}/.well-known/oauth-protected-resource/mcp`);
   t.match(await document.json(), {
     dpop_signing_alg_values_supported: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
   });
@@ -275,41 +286,41 @@ t.test('scheme and binding belong together', async (t) => {
 t.test(
   'a required nonce: refused once with one, taken with it, renewed in time, and still good after a reload',
   async (t) => {
-    const scene = await sceneOf(t, { dpop: ', dpop: {nonce: required, algorithms: [ES256]}' });
-    const first = await scene.call({ proof: await scene.proof() });
+    const scenario = await begin(t, { corp: { dpop: { nonce: 'required', algorithms: ['ES256'] } } });
+    const first = await scenario.call({ proof: await scenario.proof() });
     t.match(first, { outcome: '401 invalid_token', forwarded: [], record: { reason: 'invalid_token' } });
     t.equal(first.challenge, 'DPoP algs="ES256", error="use_dpop_nonce"');
     t.match(first.nonce, /^[0-9a-z]+\.[A-Za-z0-9_-]{22}$/);
     const nonce = String(first.nonce);
-    t.match(await scene.call({ proof: await scene.proof({ nonce }) }), { outcome: '200 ok', nonce: undefined });
-    await scene.reloadWith({ dpop: ', dpop: {nonce: required, algorithms: [ES256], maxAge: 30s}' });
-    const replayed = await scene.proof({ nonce });
-    t.equal((await scene.call({ proof: replayed })).outcome, '200 ok', 'after a reload');
-    await scene.reloadWith({ dpop: ', dpop: {nonce: required, algorithms: [ES256]}' });
-    t.equal((await scene.call({ proof: replayed })).outcome, '401 invalid_token', 'which forgets no proof either');
-    scene.pass(60_000);
-    const renewed = await scene.call({ proof: await scene.proof({ nonce }) });
+    t.match(await scenario.call({ proof: await scenario.proof({ nonce }) }), { outcome: '200 ok', nonce: undefined });
+    await scenario.reloadWith({ dpop: { maxAge: '30s' } });
+    const replayed = await scenario.proof({ nonce });
+    t.equal((await scenario.call({ proof: replayed })).outcome, '200 ok', 'after a reload');
+    await scenario.reloadWith({});
+    t.equal((await scenario.call({ proof: replayed })).outcome, '401 invalid_token', 'which forgets no proof either');
+    scenario.pass(60_000);
+    const renewed = await scenario.call({ proof: await scenario.proof({ nonce }) });
     t.equal(renewed.outcome, '200 ok');
     t.not(renewed.nonce, nonce, 'a client that goes on always has a fresh one');
-    t.equal((await scene.call({ proof: await scene.proof({ nonce: String(renewed.nonce) }) })).outcome, '200 ok');
-    scene.pass(240_000);
+    t.equal((await scenario.call({ proof: await scenario.proof({ nonce: String(renewed.nonce) }) })).outcome, '200 ok');
+    scenario.pass(240_000);
     for (const bad of [nonce, `${nonce}x`, `x.${nonce}`, '', '0', `zzzzzzzzzz.${nonce.split('.')[1]}`]) {
-      const late = await scene.call({ proof: await scene.proof({ nonce: bad }) });
+      const late = await scenario.call({ proof: await scenario.proof({ nonce: bad }) });
       t.match(late, { challenge: 'DPoP algs="ES256", error="use_dpop_nonce"', forwarded: [] }, bad);
     }
-    t.ok((await counted(scene, 'refused', 'proof_nonce')) >= 7);
-    const without = await scene.call({});
+    t.ok((await counted(scenario, 'refused', 'proof_nonce')) >= 7);
+    const without = await scenario.call({});
     t.match(without.nonce, /\./, 'also a request without a proof is told the nonce');
   },
 );
 
 t.test('a client made of fetch and jose follows the challenge by itself', async (t) => {
-  const scene = await sceneOf(t, { dpop: ', dpop: {nonce: required}' });
+  const scenario = await begin(t, { corp: { dpop: { nonce: 'required' } } });
   let nonce: string | undefined;
   async function dpopFetch(): Promise<Response> {
     for (let attempt = 1; ; attempt++) {
-      const response = await fetch(`http://127.0.0.1:${scene.port}/api/x`, {
-        headers: { authorization: `DPoP ${token}`, dpop: await scene.proof({ nonce }) },
+      const response = await fetch(`http://127.0.0.1:${scenario.port}/api/x`, {
+        headers: { authorization: `DPoP ${token}`, dpop: await scenario.proof({ nonce }) },
       });
       nonce = response.headers.get('dpop-nonce') ?? nonce;
       const challenge = response.headers.get('www-authenticate') ?? '';
@@ -318,26 +329,26 @@ t.test('a client made of fetch and jose follows the challenge by itself', async 
     }
   }
   for (const _call of [1, 2, 3]) t.equal((await dpopFetch()).status, 200);
-  t.equal(await counted(scene, 'refused', 'proof_nonce'), 1, 'one detour');
+  t.equal(await counted(scenario, 'refused', 'proof_nonce'), 1, 'one detour');
 });
 
 t.test('dpop: off refuses bound tokens and offers no challenge', async (t) => {
-  const scene = await sceneOf(t, { dpop: ', dpop: "off"' });
-  const call = { proof: await scene.proof() };
-  const refused = await scene.call(call);
+  const scenario = await begin(t, { corp: { dpop: 'off' } });
+  const call = { proof: await scenario.proof() };
+  const refused = await scenario.call(call);
   t.match(refused, { outcome: '401 invalid_token', challenge: bearerPart, forwarded: [] });
 });
 
 t.test('a route that requires bound tokens says so in its metadata', async (t) => {
-  const scene = await sceneOf(t, { route: ', senderConstraint: required' });
-  t.equal((await scene.call({ authorization: `Bearer ${await issuer.token()}` })).outcome, '401 invalid_token');
-  t.equal((await scene.call({ proof: await scene.proof() })).outcome, '200 ok');
-  const document = await fetch(`http://127.0.0.1:${scene.port}/.well-known/oauth-protected-resource/mcp`);
+  const scenario = await begin(t, { route: { senderConstraint: 'required' } });
+  t.equal((await scenario.call({ authorization: `Bearer ${await issuer.token()}` })).outcome, '401 invalid_token');
+  t.equal((await scenario.call({ proof: await scenario.proof() })).outcome, '200 ok');
+  const document = await fetch(`http://127.0.0.1:${scenario.port}/.well-known/oauth-protected-resource/mcp`);
   t.match(await document.json(), { dpop_bound_access_tokens_required: true });
 });
 
 t.test('the DPoP client of an OAuth library works as it stands, nonce included', async (t) => {
-  const scene = await sceneOf(t, { dpop: ', dpop: {nonce: required}' });
+  const scenario = await begin(t, { corp: { dpop: { nonce: 'required' } } });
   const keys = await oauth.generateKeyPair('ES256');
   const DPoP = oauth.DPoP({}, keys);
   const bound = await issuer.token({ cnf: { jkt: await DPoP.calculateThumbprint() } });
@@ -345,7 +356,7 @@ t.test('the DPoP client of an OAuth library works as it stands, nonce included',
     DPoP,
     // What its clients type is the public URL; here it is reached under another address.
     [oauth.customFetch]: (address, init) =>
-      fetch(address.replace('https://mcp.example.com', `http://127.0.0.1:${scene.port}`), init as RequestInit),
+      fetch(address.replace('https://mcp.example.com', `http://127.0.0.1:${scenario.port}`), init as RequestInit),
   };
   const call = () => oauth.protectedResourceRequest(bound, 'GET', new URL(`${url}?page=2`), undefined, null, options);
   const refused = await call().catch((error: unknown) => error);
@@ -358,9 +369,9 @@ t.test('the DPoP client of an OAuth library works as it stands, nonce included',
 });
 
 t.test('tokens that are introspected are bound in the same way, from the first request and from memory', async (t) => {
-  const scene = await sceneOf(t);
+  const scenario = await begin(t);
   const opaque = 'an-opaque-token';
-  const seconds = Math.floor(scene.now() / 1000);
+  const seconds = Math.floor(scenario.now() / 1000);
   introspection.answers.set(opaque, {
     active: true,
     iss: 'https://partner.example',
@@ -372,9 +383,9 @@ t.test('tokens that are introspected are bound in the same way, from the first r
     ...key.binding,
   });
   const proof = (options: Partial<ProofOptions> = {}) =>
-    scene.proof({ token: opaque, url: 'https://mcp.example.com/opaque', ...options });
+    scenario.proof({ token: opaque, url: 'https://mcp.example.com/opaque', ...options });
   const call = async (more: Call) =>
-    (await scene.call({ path: '/opaque', authorization: `DPoP ${opaque}`, ...more })).outcome;
+    (await scenario.call({ path: '/opaque', authorization: `DPoP ${opaque}`, ...more })).outcome;
   t.equal(await call({ proof: await proof() }), '200 ok');
   t.equal(await call({ proof: await proof() }), '200 ok');
   t.equal(await call({}), '401 invalid_token');
@@ -386,12 +397,10 @@ t.test('tokens that are introspected are bound in the same way, from the first r
 });
 
 t.test('on an MCP route a refused proof is a JSON-RPC error, and a call with a good one is carried out', async (t) => {
-  const scene = await sceneOf(t);
-  const client = createClient({ port: scene.port });
-  t.teardown(() => client.close());
+  const scenario = await begin(t);
   const seen = upstream.requests.length;
   const post = (headers: Record<string, string>) =>
-    client.post(toolCall('list_dashboards'), { headers: { authorization: `DPoP ${token}`, ...headers } });
+    scenario.anybody.post(toolCall('list_dashboards'), { headers: { authorization: `DPoP ${token}`, ...headers } });
   const refused = await post({});
   t.equal(refused.status, 401);
   t.match(JSON.parse(refused.text), {
@@ -400,42 +409,40 @@ t.test('on an MCP route a refused proof is a JSON-RPC error, and a call with a g
     error: { code: 401, data: { code: 'invalid_token' } },
   });
   t.match(refused.headers['www-authenticate'], /^Bearer .*, DPoP algs="[^"]+", error="invalid_dpop_proof"$/);
-  const { credentials, detail } = await scene.record(({ id }) => id === refused.id);
+  const { credentials, detail } = await scenario.record(({ id }) => id === refused.id);
   t.same(credentials, [{ kind: 'dpop-token', authenticator: 'corp', id: 'bound' }], 'whose token it was is on record');
   t.match(detail, { credential: { kind: 'dpop-token', problem: 'proof_missing' } });
   t.equal(upstream.requests.length, seen);
-  const dpop = await scene.proof({ method: 'POST', url: 'https://mcp.example.com/mcp' });
+  const dpop = await scenario.proof({ method: 'POST', url: 'https://mcp.example.com/mcp' });
   t.equal((await post({ dpop })).status, 200);
 });
 
 t.test('a stream goes on over reloads, until one takes its kind of proof away', async (t) => {
-  const scene = await sceneOf(t);
+  const scenario = await begin(t);
   const hold = async () => {
-    const stream = await holdStream({
-      port: scene.port,
+    const stream = await scenario.hold({
       path: '/api/stream',
       headers: {
         authorization: `DPoP ${token}`,
-        dpop: await scene.proof({ url: 'https://mcp.example.com/api/stream' }),
+        dpop: await scenario.proof({ url: 'https://mcp.example.com/api/stream' }),
       },
     });
-    t.teardown(() => stream.leave());
     t.equal(stream.response.statusCode, 200);
     return stream;
   };
   const first = await hold();
-  await scene.reloadWith({ dpop: ', dpop: {nonce: required, maxAge: 30s}' });
-  scene.pass(15_000);
+  await scenario.reloadWith({ dpop: { nonce: 'required', maxAge: '30s' } });
+  scenario.pass(15_000);
   await first.saw(': keep-alive\n\n');
   t.notOk(
-    (await scene.records()).some(({ stage }) => stage === 'stream'),
+    (await scenario.records()).some(({ stage }) => stage === 'stream'),
     'how old or fresh proofs must be is no matter',
   );
-  await scene.reloadWith({ dpop: ', dpop: {algorithms: [PS256]}' });
+  await scenario.reloadWith({ dpop: { algorithms: ['PS256'] } });
   t.equal(await first.ended(), 'clean');
-  await scene.reloadWith({});
+  await scenario.reloadWith({});
   const second = await hold();
-  await scene.reloadWith({ dpop: ', dpop: "off"' });
+  await scenario.reloadWith({ dpop: 'off' });
   t.equal(await second.ended(), 'clean');
-  await scene.matchingRecords(2, ({ stage, reason }) => stage === 'stream' && reason === 'revoked');
+  await scenario.matchingRecords(2, ({ stage, reason }) => stage === 'stream' && reason === 'revoked');
 });
