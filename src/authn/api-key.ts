@@ -4,12 +4,12 @@ import { z } from 'zod';
 import type { Path, SectionReporter } from '../config/schema/reporter.ts';
 import { date, filePath, headerName, httpUrl, networks, scopes, text } from '../config/schema/values.ts';
 import { compileNetworks, type NetworkMatcher } from '../ip-ranges.ts';
-import type {
-  LastingAuthenticator,
-  RefusalReason,
-  Verification,
-  VerificationContext,
-  Verified,
+import {
+  type KeyAuthenticator,
+  refused,
+  type Verification,
+  type VerificationContext,
+  type Verified,
 } from './authenticator.ts';
 import type { AuthenticatorType } from './authenticator-type.ts';
 import { capScopes } from './scopes.ts';
@@ -78,7 +78,8 @@ interface CompiledKey {
 }
 
 /** Creates the verifier. Throws an Error when a hash is malformed or stands for two keys. */
-export function createApiKeyAuthenticator(name: string, config: ApiKeyConfig): LastingAuthenticator {
+export function createApiKeyAuthenticator(name: string, config: ApiKeyConfig): KeyAuthenticator {
+  const { prefix, header } = config;
   const cap = config.maxScopes && new Set(config.maxScopes);
   const keys = new Map<string, CompiledKey>();
   const keysById = new Map<string | undefined, CompiledKey>();
@@ -93,7 +94,7 @@ export function createApiKeyAuthenticator(name: string, config: ApiKeyConfig): L
   // Without a date of deprecation the sunset is announced at once: keys with an end should never end without notice.
   const announcedFrom = config.deprecation ?? (config.sunset === undefined ? Number.POSITIVE_INFINITY : 0);
 
-  function judge(key: CompiledKey, { now, clientAddress }: VerificationContext): Verification {
+  function verifyKey(key: CompiledKey, { now, clientAddress }: VerificationContext): Verification {
     if (now >= sunset) return refused('sunset');
     if (now < key.notBefore) return refused('not_yet_valid');
     if (now >= key.expires) return refused('expired');
@@ -103,22 +104,24 @@ export function createApiKeyAuthenticator(name: string, config: ApiKeyConfig): L
 
   return {
     name,
-    kind: 'apiKey',
-    verify(credential, context) {
-      if (credential.kind !== 'api-key' || !credential.key.startsWith(config.prefix)) return refused('format');
-      if (credential.header !== config.header && credential.header !== 'authorization') return refused('format');
-      const digest = hash('sha256', credential.key, 'hex');
+    accepts: 'api-key',
+    prefix,
+    header,
+    verify(presented, context) {
+      if (!presented.key.startsWith(prefix)) return refused('format');
+      if (presented.header !== header && presented.header !== 'authorization') return refused('format');
+      const digest = hash('sha256', presented.key, 'hex');
       const key = keys.get(digest);
       if (key === undefined || !timingSafeEqual(key.digest, Buffer.from(digest, 'hex'))) return refused('unknown');
-      return judge(key, context);
+      return verifyKey(key, context);
     },
-    basisOf(principal) {
+    configurationOf(principal) {
       const key = keysById.get(principal.credentialId);
-      return key && [config.header, config.prefix, key.digest.toString('hex')].join(' ');
+      return key && [header, prefix, key.digest.toString('hex')].join(' ');
     },
-    verifyAgain(principal, context) {
+    reverify(principal, context) {
       const key = keysById.get(principal.credentialId);
-      return key === undefined ? refused('unknown') : judge(key, context);
+      return key === undefined ? refused('unknown') : verifyKey(key, context);
     },
   };
 }
@@ -173,8 +176,4 @@ function announcement(config: ApiKeyConfig): Readonly<Record<string, string>> {
       Link: `<${migrationGuide}>; rel="${deprecation === undefined ? 'sunset' : 'deprecation'}"`,
     }),
   };
-}
-
-function refused(reason: RefusalReason): Verification {
-  return { verified: false, reason };
 }

@@ -8,7 +8,6 @@ import type { Authenticator } from './authenticator.ts';
 import type { TrustStore } from './certificate/trust-store.ts';
 import type { ProofMemory } from './token/dpop.ts';
 import type { KeySet, Schedule } from './token/jwks.ts';
-import type { TokenCache } from './token/token-cache.ts';
 
 /** One row of `authenticatorTypes`. */
 export interface AuthenticatorType<C> {
@@ -49,7 +48,6 @@ export interface AuthenticationObserver {
 
 /** The dependencies of the authenticators of one snapshot. */
 export interface AuthenticatorContext extends AuthenticatorRuntime {
-  readonly tokens: TokenCache;
   /** The issuer whose metadata the gateway repeats: its key set fetches them too. */
   readonly mirroredIssuer: string | undefined;
   /** The key set with this key: the previous snapshot's, or else a new one. */

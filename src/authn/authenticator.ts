@@ -1,8 +1,9 @@
-// What every verifier is: a name, a kind, and one method. An unavailable dependency is thrown (503), never a refusal or a pass.
-import type { Credential } from './credential.ts';
+// Authenticators: a name, the kind of credential that each accepts, and its verification.
+import type { PresentedCertificate, PresentedKey } from './credential.ts';
 import type { Principal } from './principal.ts';
 import type { RevokedBy } from './revocations.ts';
-import type { ProofRefusal } from './token/dpop.ts';
+import type { AccessToken } from './token/compact-jws.ts';
+import type { ProofRefusal, ProofVerifier } from './token/dpop.ts';
 
 /** Why a credential was refused; a closed list, used as a metric label and in the log. */
 export type RefusalReason =
@@ -22,11 +23,11 @@ export type RefusalReason =
   | 'sunset'
   | 'untrusted'
   | 'revoked'
-  /** Its authorization server says that the token does not count (RFC 7662 §2.2). */
+  /** Its authorization server says that the token is not active (RFC 7662 §2.2). */
   | 'inactive'
   | 'purpose'
   | 'identity'
-  /** An Authorization scheme that nobody reads. */
+  /** An Authorization scheme other than Bearer and DPoP. */
   | 'scheme'
   /** Verified, but the route does not name its authenticator. */
   | 'not_accepted'
@@ -35,22 +36,31 @@ export type RefusalReason =
 export interface Verified {
   readonly verified: true;
   readonly principal: Principal;
-  /** Of a certificate: the first instant at which it is not trusted any more, at the latest its own end. Milliseconds since 1970. */
-  readonly until?: number | undefined;
+  /** Undefined where the credential is verified on every request. */
+  readonly validity?: Validity;
   readonly responseHeaders?: Readonly<Record<string, string>> | undefined;
+}
+
+/** How long a verification holds. */
+export interface Validity {
+  /** Milliseconds since 1970: the first instant at which it does not hold any more. Never beyond the credential's own end. */
+  readonly until: number;
+  /** False once the keys that it rests on have changed; absent where it rests on none. */
+  isCurrent?(): boolean;
 }
 
 export interface Refused {
   readonly verified: false;
   readonly reason: RefusalReason;
-  /** Where the operator's revocation file says so. */
+  /** The entry of the revocation list that revokes it. */
   readonly revokedBy?: RevokedBy;
-  /** What a DPoP proof should hold the next time. */
+  /** The nonce for the next DPoP proof. */
   readonly nonce?: string | undefined;
-  /** Of a good token that did not prove to come from its sender: whose it is, for the record. */
-  readonly whose?: Principal;
+  /** For the record, where the credential itself was verified: its sender was not, or it is revoked. */
+  readonly principal?: Principal;
 }
 
+/** The answer of an authenticator. A dependency that cannot be asked is neither: it is thrown. */
 export type Verification = Verified | Refused;
 
 export interface VerificationContext {
@@ -60,30 +70,50 @@ export interface VerificationContext {
   readonly clientAddress: string;
   /** The resource identifier of the route: the default audience of tokens. */
   readonly resource: string;
-  /** The route's introspection authenticator, whose every token is that does not tell its issuer; undefined where there is none. */
-  readonly opaqueOwner?: string | undefined;
 }
 
-export interface Authenticator {
-  readonly name: string;
-  readonly kind: 'jwt' | 'introspection' | 'mtls' | 'apiKey';
-  /** Verifies one credential of its own kind. Throws GatewayError `idp_unavailable` when a dependency is down. */
-  verify(credential: Credential, context: VerificationContext): Verification | Promise<Verification>;
-}
-
-/** A verifier of tokens or keys. They are presented once, though their answer may go on for hours and over many configurations. */
-export interface LastingAuthenticator extends Authenticator {
+/** Verifies its principals again without their credential, which is gone while their streams go on. */
+interface Reverification {
   /**
-   * What the verification of this principal's credential rested on, as far as configuration goes, for a route of this resource: two
-   * verifiers that say the same would both verify it. Undefined: this one would not. Holds no secret.
+   * Equal in two configurations whose authenticators would both verify this principal's credential for this resource; undefined where this one would
+   * not. Holds no secret.
    */
-  basisOf(principal: Principal, resource: string): string | undefined;
-  /** Judges the principal again by everything but its credential, as of now. */
-  verifyAgain(principal: Principal, context: VerificationContext): Verification;
+  configurationOf(principal: Principal, resource: string): string | undefined;
+  /** Verifies the principal by everything but its credential, as of now. */
+  reverify(principal: Principal, context: VerificationContext): Verification;
 }
 
-/** A verifier of certificates answers at once. */
-export interface CertificateVerifier extends Authenticator {
-  readonly kind: 'mtls';
-  verify(credential: Credential, context: VerificationContext): Verification;
+export interface TokenAuthenticator extends Reverification {
+  readonly name: string;
+  readonly accepts: 'access-token';
+  /** The `iss` of its tokens. */
+  readonly issuer: string;
+  /** Takes tokens that are no JWTs, on routes that name it. */
+  readonly takesOpaque: boolean;
+  /** Undefined where DPoP-bound tokens are refused. */
+  readonly proofs: ProofVerifier | undefined;
+  /** Throws GatewayError `idp_unavailable` while its authorization server cannot be asked. */
+  verify(token: AccessToken, context: VerificationContext): Promise<Verification>;
+}
+
+export interface KeyAuthenticator extends Reverification {
+  readonly name: string;
+  readonly accepts: 'api-key';
+  /** The beginning of its keys. */
+  readonly prefix: string;
+  /** Lower-case name of the header of its keys; they may come as `Authorization: Bearer` too. */
+  readonly header: string;
+  verify(key: PresentedKey, context: VerificationContext): Verification;
+}
+
+export interface CertificateAuthenticator {
+  readonly name: string;
+  readonly accepts: 'client-certificate';
+  verify(certificate: PresentedCertificate, context: VerificationContext): Verification;
+}
+
+export type Authenticator = TokenAuthenticator | KeyAuthenticator | CertificateAuthenticator;
+
+export function refused(reason: RefusalReason): Refused {
+  return { verified: false, reason };
 }

@@ -1,39 +1,50 @@
-// What a client presents to prove who it is. Lives only between `collectCredentials` and `authenticate`.
+// Credentials that clients present. They live only from extraction to verification.
 import type { X509Certificate } from 'node:crypto';
+import type { AccessToken } from './token/compact-jws.ts';
 
-/** A client certificate as the TLS layer handed it over; not yet judged. */
+/** A client certificate as the TLS layer handed it over. Nothing in it is verified. */
 export interface PeerCertificate {
   readonly certificate: X509Certificate;
   /** Further certificates that the client sent, in its order. */
   readonly chain: readonly X509Certificate[];
-  /** What the TLS layer found wrong at the handshake, such as `CERT_HAS_EXPIRED`; undefined when nothing. */
+  /** The error of the TLS handshake, such as `CERT_HAS_EXPIRED`; undefined when there was none. */
   readonly authorizationError: string | undefined;
-  /** A proxy stated it: no handshake of ours has looked at it. */
+  /** A proxy stated it in a header: no handshake of this process has verified it. */
   readonly fromHeader?: boolean;
 }
 
-export type Credential =
-  | { readonly kind: 'access-token'; readonly token: string }
-  /** `proof`: the DPoP header, if there was one. */
-  | { readonly kind: 'dpop-token'; readonly token: string; readonly proof: string | undefined }
-  | { readonly kind: 'api-key'; readonly key: string; readonly header: string }
-  | { readonly kind: 'client-certificate'; readonly peer: PeerCertificate };
-
-/** At most one of each; a token beside a key never gets this far. */
-export interface Credentials {
-  readonly certificate: PeerCertificate | undefined;
-  /** The value behind `Bearer`, or a key from its own header (then `header` names it). */
-  readonly bearer: string | undefined;
-  /** The value behind `DPoP` (RFC 9449 §7.1), never beside a bearer, and its proof. */
-  readonly dpop?: { readonly token: string; readonly proof: string | undefined } | undefined;
-  readonly apiKey: { readonly key: string; readonly header: string } | undefined;
+export interface PresentedToken {
+  readonly kind: 'access-token' | 'dpop-token';
+  readonly token: AccessToken;
+  /** The DPoP header beside a `dpop-token` (RFC 9449 §7.1); undefined when there was none. */
+  readonly proof: string | undefined;
 }
 
-/** What the audit record tells of one presented credential, verified or not. */
+export interface PresentedKey {
+  readonly kind: 'api-key';
+  readonly key: string;
+  /** Lower-case name of the header that it came in. */
+  readonly header: string;
+}
+
+export interface PresentedCertificate {
+  readonly kind: 'client-certificate';
+  readonly peer: PeerCertificate;
+}
+
+export type Credential = PresentedToken | PresentedKey | PresentedCertificate;
+
+/** The credentials of one request: at most one of each. */
+export interface Credentials {
+  readonly certificate: PresentedCertificate | undefined;
+  readonly tokenOrKey: PresentedToken | PresentedKey | undefined;
+}
+
+/** One presented credential in the audit record, verified or not. */
 export interface CredentialRecord {
   readonly kind: Credential['kind'];
-  /** Whose it is; undefined when nobody owns it. */
-  readonly authenticator: string | undefined;
-  /** `jti`, key id or fingerprint, once verified. */
-  readonly id: string | undefined;
+  /** Undefined until an authenticator was found for it. */
+  authenticator: string | undefined;
+  /** `jti`, key id or fingerprint; undefined until it was verified. */
+  id: string | undefined;
 }

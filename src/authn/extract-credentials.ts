@@ -1,41 +1,44 @@
-// Takes the credentials out of a request head: at most one token or key, in one place, in plain form.
+// Extraction of the credentials from a request head: at most one token or key, in one place, in plain form (RFC 6750 §2).
 import { GatewayError } from '../errors.ts';
-import type { CredentialRecord, Credentials, PeerCertificate } from './credential.ts';
+import type { AuthenticationObserver } from './authenticator-type.ts';
+import type { CredentialRecord, Credentials, PeerCertificate, PresentedKey } from './credential.ts';
 import { credentialRefused } from './errors.ts';
+import { findKeyAuthenticator, type KeyIndex } from './find-authenticator.ts';
+import { createAccessToken } from './token/compact-jws.ts';
 
 export interface CredentialSources {
   /** Names and values in turn, as received: only here a second header of the same name can be seen. */
   readonly rawHeaders: readonly string[];
-  /** What stands behind `?`, still encoded; empty when nothing does. */
+  /** Behind `?`, still encoded; empty when there is none. */
   readonly query: string;
   readonly peer: PeerCertificate | undefined;
-  /** Lower-case names of the headers of all apiKey authenticators. */
-  readonly keyHeaders: ReadonlySet<string>;
-  /** Filled with what was presented when that is ambiguous, for the record: nobody is asked about it any more. */
-  readonly seen?: CredentialRecord[] | undefined;
-  /** Counts what is refused here although it is a credential. */
-  readonly observe?: {
-    credentialJudged(authenticator: string, result: string, reason: string, seconds: number | undefined): void;
-  };
+  /** Filled with the credentials of the request, for its audit record. */
+  readonly seen: CredentialRecord[];
+}
+
+interface Authenticators {
+  readonly keys: KeyIndex;
+  readonly observe: Pick<AuthenticationObserver, 'credentialJudged'>;
 }
 
 const maxCredentialLength = 8192;
-/** RFC 9110 §11.1: what stands before the first space, or alone. */
+/** RFC 9110 §11.1: an auth-scheme. */
 const schemeForm = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** RFC 6750 §2.1: b64token. */
 const bearerForm = /^[A-Za-z0-9\-._~+/]+=*$/;
 const keyForm = /^[\x21-\x7e]+$/;
 
 /**
- * Collects what the caller presents. Throws GatewayError: `duplicate_header`, `bad_request` (malformed, or a credential in the query),
- * `ambiguous_credentials` (a token together with a key, or two keys), `invalid_token` (a scheme other than Bearer and DPoP).
- * A DPoP proof that no token of that scheme comes with is nobody's business.
+ * Extracts the credentials. A Bearer value with the prefix of an API key is a key; a DPoP proof without a token of that scheme is ignored. Throws
+ * GatewayError: `duplicate_header`, `bad_request` (malformed, or a credential in the query), `ambiguous_credentials` (a token together with a key, or
+ * two keys), `invalid_token` (a scheme other than Bearer and DPoP).
  */
-export function collectCredentials(sources: CredentialSources): Credentials {
-  const { rawHeaders, keyHeaders } = sources;
+export function extractCredentials(sources: CredentialSources, authenticators: Authenticators): Credentials {
+  const { keys } = authenticators;
+  const { rawHeaders, query, peer } = sources;
   let authorization: string | undefined;
   let proof: string | undefined;
-  let apiKey: Credentials['apiKey'];
+  let key: PresentedKey | undefined;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]!.toLowerCase();
     if (name === 'authorization') {
@@ -44,38 +47,43 @@ export function collectCredentials(sources: CredentialSources): Credentials {
     } else if (name === 'dpop') {
       if (proof !== undefined) throw duplicate('DPoP');
       proof = rawHeaders[index + 1]!;
-    } else if (keyHeaders.has(name)) {
-      if (apiKey !== undefined)
-        throw apiKey.header === name ? duplicate(name) : ambiguous(sources, 'api-key', 'api-key');
-      apiKey = { key: rawHeaders[index + 1]!, header: name };
+    } else if (keys.headers.has(name)) {
+      if (key !== undefined) throw key.header === name ? duplicate(name) : ambiguous(sources, 'api-key');
+      key = { kind: 'api-key', key: rawHeaders[index + 1]!, header: name };
     }
   }
-  if (authorization !== undefined && apiKey !== undefined) throw ambiguous(sources, 'access-token', 'api-key');
-  if (sources.query !== '') refuseCredentialInQuery(sources.query, keyHeaders);
-  if (apiKey !== undefined) checkKey(apiKey.key);
-  const { peer: certificate } = sources;
-  if (authorization === undefined) return { certificate, bearer: undefined, apiKey };
-  const { scheme, token } = tokenOf(authorization, sources);
-  return scheme === 'bearer'
-    ? { certificate, bearer: token, apiKey }
-    : { certificate, bearer: undefined, apiKey, dpop: { token, proof } };
+  if (authorization !== undefined && key !== undefined) throw ambiguous(sources, 'access-token');
+  if (query !== '') refuseCredentialInQuery(query, keys.headers);
+  if (key !== undefined) checkKey(key.key);
+  return {
+    certificate: peer && { kind: 'client-certificate', peer },
+    tokenOrKey: authorization === undefined ? key : parseAuthorization(authorization, proof, authenticators),
+  };
 }
 
-function tokenOf(authorization: string, { observe }: CredentialSources): { scheme: 'bearer' | 'dpop'; token: string } {
+function parseAuthorization(
+  authorization: string,
+  proof: string | undefined,
+  { keys, observe }: Authenticators,
+): Credentials['tokenOrKey'] {
   const end = authorization.indexOf(' ');
-  const written = end === -1 ? authorization : authorization.slice(0, end);
-  const token = end === -1 ? undefined : authorization.slice(end + 1);
-  if (!schemeForm.test(written)) throw malformed('The Authorization header is malformed: send "Bearer" and one token.');
-  const scheme = written.toLowerCase();
-  if (scheme !== 'bearer' && scheme !== 'dpop') {
-    observe?.credentialJudged('none', 'refused', 'scheme', 0);
+  const scheme = end === -1 ? authorization : authorization.slice(0, end);
+  const text = end === -1 ? undefined : authorization.slice(end + 1);
+  if (!schemeForm.test(scheme)) throw malformed('The Authorization header is malformed: send "Bearer" and one token.');
+  const isDpop = scheme.toLowerCase() === 'dpop';
+  if (!isDpop && scheme.toLowerCase() !== 'bearer') {
+    observe.credentialJudged('none', 'refused', 'scheme', 0);
     throw credentialRefused('access-token', 'scheme');
   }
-  if (token === undefined || !bearerForm.test(token)) {
+  if (text === undefined || !bearerForm.test(text)) {
     throw malformed('The Authorization header is malformed: send "Bearer" or "DPoP", one space and one token.');
   }
-  if (token.length > maxCredentialLength) throw malformed('The token in the Authorization header is too long.');
-  return { scheme, token };
+  if (text.length > maxCredentialLength) throw malformed('The token in the Authorization header is too long.');
+  if (isDpop) return { kind: 'dpop-token', token: createAccessToken(text), proof };
+  const header = 'authorization';
+  return findKeyAuthenticator(keys, text, header) === undefined
+    ? { kind: 'access-token', token: createAccessToken(text), proof: undefined }
+    : { kind: 'api-key', key: text, header };
 }
 
 function checkKey(key: string): void {
@@ -107,9 +115,10 @@ function duplicate(name: string): GatewayError {
   return new GatewayError('duplicate_header', `Send the ${name} header once.`);
 }
 
-function ambiguous({ peer, seen }: CredentialSources, ...kinds: CredentialRecord['kind'][]): GatewayError {
-  const present = peer === undefined ? kinds : ['client-certificate' as const, ...kinds];
-  seen?.push(...present.map((kind) => ({ kind, authenticator: undefined, id: undefined })));
+/** `other` is what came beside a key. */
+function ambiguous({ peer, seen }: CredentialSources, other: 'access-token' | 'api-key'): GatewayError {
+  const kinds = [...(peer === undefined ? [] : ['client-certificate' as const]), other, 'api-key' as const];
+  seen.push(...kinds.map((kind) => ({ kind, authenticator: undefined, id: undefined })));
   return new GatewayError(
     'ambiguous_credentials',
     'Send either an access token or one API key, not several credentials at once.',

@@ -1,63 +1,72 @@
-// Whose a token or key is, found among all authenticators before the route is asked: nothing is shown to anyone else.
-import type { Authenticator, RefusalReason } from './authenticator.ts';
-import type { Credential, Credentials } from './credential.ts';
-import { isOpaque, parseCompactToken, peekIssuer } from './token/compact-jws.ts';
+// The authenticator of a token or key, found among all of them before the route is asked: nobody else is shown it.
+import type { Authenticator, KeyAuthenticator, RefusalReason, TokenAuthenticator } from './authenticator.ts';
+import type { PresentedKey, PresentedToken } from './credential.ts';
+import { isOpaque, unverifiedIssuer } from './token/compact-jws.ts';
+import type { ProofVerifier } from './token/dpop.ts';
 
-export interface KeyOwner {
-  readonly authenticator: Authenticator;
-  readonly prefix: string;
-  readonly header: string;
+export interface AuthenticatorIndex {
+  readonly byName: ReadonlyMap<string, Authenticator>;
+  /** By the `iss` of their tokens. */
+  readonly byIssuer: ReadonlyMap<string, TokenAuthenticator>;
+  readonly keys: KeyIndex;
+  /** Verifiers of DPoP proofs by the name of the authenticator; none where it refuses DPoP-bound tokens. */
+  readonly proofs: ReadonlyMap<string, ProofVerifier>;
 }
 
-export interface Owners {
+export interface KeyIndex {
   /** Longest prefix first. */
-  readonly keys: readonly KeyOwner[];
-  readonly issuers: ReadonlyMap<string, Authenticator>;
-  /** The introspection authenticators by name. */
-  readonly opaque: ReadonlyMap<string, Authenticator>;
+  readonly byPrefix: readonly KeyAuthenticator[];
+  /** Lower-case names of all headers that keys may come in, besides Authorization. */
+  readonly headers: ReadonlySet<string>;
 }
 
-export type Ownership =
-  | { readonly credential: Credential; readonly owner: Authenticator }
-  | { readonly credential: Credential; readonly owner: undefined; readonly reason: RefusalReason };
+export type Match =
+  | { readonly kind: 'token'; readonly credential: PresentedToken; readonly authenticator: TokenAuthenticator }
+  | { readonly kind: 'key'; readonly credential: PresentedKey; readonly authenticator: KeyAuthenticator };
 
-/** A token or key as its kind of credential; undefined when neither was presented. A Bearer value with a key's prefix is a key. */
-export function presentedCredential(credentials: Credentials, owners: Owners): Credential | undefined {
-  const { apiKey, bearer, dpop } = credentials;
-  if (apiKey !== undefined) return { kind: 'api-key', ...apiKey };
-  if (dpop !== undefined) return { kind: 'dpop-token', ...dpop };
-  if (bearer === undefined) return undefined;
-  return keyOwner(owners, bearer, 'authorization') === undefined
-    ? { kind: 'access-token', token: bearer }
-    : { kind: 'api-key', key: bearer, header: 'authorization' };
+export function indexAuthenticators(authenticators: readonly Authenticator[]): AuthenticatorIndex {
+  const tokens = authenticators.filter((each) => each.accepts === 'access-token');
+  const keys = authenticators.filter((each) => each.accepts === 'api-key');
+  return {
+    byName: new Map(authenticators.map((each) => [each.name, each])),
+    byIssuer: new Map(tokens.map((each) => [each.issuer, each])),
+    keys: {
+      byPrefix: keys.toSorted((a, b) => b.prefix.length - a.prefix.length),
+      headers: new Set(keys.map(({ header }) => header)),
+    },
+    proofs: new Map(tokens.flatMap(({ name, proofs }) => (proofs === undefined ? [] : [[name, proofs]]))),
+  };
 }
 
-/** A key's owner by its prefix, a token's by its `iss`; one that does not tell its issuer is `opaqueOwner`'s, the route's. */
-export function findOwner(credential: Credential, owners: Owners, opaqueOwner: string | undefined): Ownership {
+/** That of a key by its prefix, of a token by its unverified `iss`; `opaque` is the route's authenticator of tokens that are no JWTs. */
+export function findAuthenticator(
+  credential: PresentedToken | PresentedKey,
+  { byIssuer, keys }: AuthenticatorIndex,
+  opaque: TokenAuthenticator | undefined,
+): Match | RefusalReason {
   if (credential.kind === 'api-key') {
-    const owner = keyOwner(owners, credential.key, credential.header);
-    return owner === undefined ? { credential, owner, reason: 'unknown' } : { credential, owner };
+    const authenticator = findKeyAuthenticator(keys, credential.key, credential.header);
+    return authenticator === undefined ? 'unknown' : { kind: 'key', credential, authenticator };
   }
-  if (credential.kind === 'client-certificate') return { credential, owner: undefined, reason: 'format' };
-  // A key in the wrong scheme is a key all the same, and nobody's token to ask about.
-  const isKey = credential.kind === 'dpop-token' && keyOwner(owners, credential.token, 'authorization') !== undefined;
-  if (isKey) return { credential, owner: undefined, reason: 'scheme' };
-  const token = parseCompactToken(credential.token);
-  if (token === undefined) {
-    const owner = isOpaque(credential.token) ? owners.opaque.get(opaqueOwner ?? '') : undefined;
-    return owner === undefined ? { credential, owner, reason: 'format' } : { credential, owner };
+  const { text, jws } = credential.token;
+  // A key in the wrong scheme is no token that an authorization server may be shown.
+  if (credential.kind === 'dpop-token' && findKeyAuthenticator(keys, text, 'authorization') !== undefined)
+    return 'scheme';
+  const decoded = jws();
+  if (decoded === undefined) {
+    return opaque !== undefined && isOpaque(text) ? { kind: 'token', credential, authenticator: opaque } : 'format';
   }
-  const owner = owners.issuers.get(peekIssuer(token) ?? '');
-  return owner === undefined ? { credential, owner, reason: 'issuer' } : { credential, owner };
+  const authenticator = byIssuer.get(unverifiedIssuer(decoded) ?? '');
+  return authenticator === undefined ? 'issuer' : { kind: 'token', credential, authenticator };
 }
 
-/** Among equal prefixes the one whose header it came in. */
-function keyOwner(owners: Owners, key: string, header: string): Authenticator | undefined {
-  let found: KeyOwner | undefined;
-  for (const candidate of owners.keys) {
-    if (!key.startsWith(candidate.prefix)) continue;
-    if (found !== undefined && found.prefix.length > candidate.prefix.length) break;
-    if (found === undefined || (candidate.header === header && found.header !== header)) found = candidate;
-  }
-  return found?.authenticator;
+/** Among those of the longest prefix that fits the one of this header, or else the first. */
+export function findKeyAuthenticator(
+  { byPrefix }: KeyIndex,
+  key: string,
+  header: string,
+): KeyAuthenticator | undefined {
+  const fitting = byPrefix.filter(({ prefix }) => key.startsWith(prefix));
+  const longest = fitting.filter(({ prefix }) => prefix.length === fitting[0]!.prefix.length);
+  return longest.find((each) => each.header === header) ?? longest[0];
 }

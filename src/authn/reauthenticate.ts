@@ -1,68 +1,85 @@
-// Whether a caller who was authenticated before still would be, under another configuration: the token or key itself is gone by then.
-
-import type { VerificationContext, Verified } from './authenticator.ts';
-import { admit } from './caller.ts';
-import { type JudgedCertificate, judgeCertificate } from './certificate/identify.ts';
+// Reauthentication of a caller whose stream goes on: its token or key is gone, and the configuration may be another one.
+import type { KeyAuthenticator, TokenAuthenticator, VerificationContext, Verified } from './authenticator.ts';
+import { buildCaller } from './caller.ts';
+import { type ClientCertificate, identifyCertificate } from './certificate/identify.ts';
 import type { PeerCertificate } from './credential.ts';
 import type { Caller, Principal } from './principal.ts';
 import type { AuthenticatorSet } from './registry.ts';
-import type { AuthenticatePlan } from './requirements.ts';
+import type { Requirements } from './requirements.ts';
 import { hasBoundCertificate } from './token/sender-constraint.ts';
 
-export interface Standing {
+/** The part of a snapshot and a route that verifies a token or key. */
+export interface VerifiedUnder {
   readonly authenticators: AuthenticatorSet;
   /** The resource identifier of the route. */
   readonly resource: string;
 }
 
 /**
- * Judges `caller`, who was authenticated under `before`, by what holds now. Undefined when it would be refused, when it would be somebody else,
- * or when its token's or key's verifier has changed in what it accepts: nothing is assumed of a credential that cannot be verified again.
+ * Verifies `caller`, who was authenticated under `before`, by what holds now. Undefined when it would be refused, when it would be somebody else,
+ * or when the configuration of its token's or key's authenticator has changed: a credential that cannot be verified again is not assumed to be good.
  */
-export function authenticateAgain(
+export function reauthenticate(
   caller: Caller,
-  before: Standing,
-  now: Standing & { readonly plan: AuthenticatePlan; readonly peer: PeerCertificate | undefined },
+  before: VerifiedUnder,
+  now: VerifiedUnder & { readonly requirements: Requirements; readonly peer: PeerCertificate | undefined },
   context: VerificationContext,
 ): Caller | undefined {
-  const { plan, peer } = now;
-  let certificate: JudgedCertificate | undefined;
+  const { authenticators, requirements, peer } = now;
+  let certificate: ClientCertificate | undefined;
   if (peer !== undefined) {
-    const judged = judgeCertificate(peer, plan, now.authenticators, context);
-    if ('refused' in judged) return undefined;
-    certificate = judged;
+    const credential = { kind: 'client-certificate', peer } as const;
+    const identified = identifyCertificate(credential, requirements.certificates, authenticators.clientTrust, context);
+    if ('refused' in identified) return undefined;
+    certificate = identified;
   }
   const { principal } = caller;
-  const token = principal.kind === 'mtls' ? undefined : verifyAgain(principal, before, now, context);
-  if (principal.kind !== 'mtls' && token === undefined) return undefined;
-  if (!hasBoundCertificate(principal, certificate) || !takesSameProofs(principal, before, now)) return undefined;
+  const tokenOrKey = principal.kind === 'mtls' ? undefined : reverify(principal, before, now, context);
+  if (principal.kind !== 'mtls' && tokenOrKey === undefined) return undefined;
+  if (!hasBoundCertificate(principal, certificate?.fingerprint) || !acceptsSameProofs(principal, before, now)) {
+    return undefined;
+  }
   try {
-    const admitted = admit(plan, token, certificate);
-    return isSame(admitted.principal, principal) ? admitted : undefined;
+    const rebuilt = buildCaller(requirements, tokenOrKey, certificate);
+    return isSame(rebuilt.principal, principal) ? rebuilt : undefined;
   } catch {
     return undefined;
   }
 }
 
-function verifyAgain(
+function reverify(
   principal: Principal,
-  before: Standing,
-  now: Standing,
+  before: VerifiedUnder,
+  now: VerifiedUnder,
   context: VerificationContext,
 ): Verified | undefined {
-  const verifier = now.authenticators.lasting.get(principal.authenticator);
-  const basis = verifier?.basisOf(principal, now.resource);
-  const earlier = before.authenticators.lasting.get(principal.authenticator)?.basisOf(principal, before.resource);
-  if (verifier === undefined || basis === undefined || basis !== earlier) return undefined;
-  const verification = verifier.verifyAgain(principal, context);
+  const authenticator = authenticatorOf(principal, now);
+  const configuration = authenticator?.configurationOf(principal, now.resource);
+  const earlier = authenticatorOf(principal, before)?.configurationOf(principal, before.resource);
+  if (authenticator === undefined || configuration === undefined || configuration !== earlier) return undefined;
+  const verification = authenticator.reverify(principal, context);
   return verification.verified ? verification : undefined;
 }
 
-/** The proof was for the request that began it; what is left to ask is whether such a proof would still do. */
-function takesSameProofs({ authenticator, confirmation }: Principal, before: Standing, now: Standing): boolean {
+function authenticatorOf(
+  { authenticator }: Principal,
+  { authenticators }: VerifiedUnder,
+): TokenAuthenticator | KeyAuthenticator | undefined {
+  const found = authenticators.byName.get(authenticator);
+  return found?.accepts === 'client-certificate' ? undefined : found;
+}
+
+/** The proof was for the request that began it; what can still be asked is whether such a proof would do. */
+function acceptsSameProofs(
+  { authenticator, confirmation }: Principal,
+  before: VerifiedUnder,
+  now: VerifiedUnder,
+): boolean {
   if (confirmation?.method !== 'dpop') return true;
-  const verifier = now.authenticators.proofs.get(authenticator);
-  return verifier !== undefined && verifier.basis === before.authenticators.proofs.get(authenticator)?.basis;
+  const proofs = now.authenticators.proofs.get(authenticator);
+  return (
+    proofs !== undefined && proofs.configuration === before.authenticators.proofs.get(authenticator)?.configuration
+  );
 }
 
 function isSame(one: Principal, other: Principal): boolean {

@@ -1,8 +1,7 @@
-// All authenticators of one configuration snapshot, from an explicit table by type.
+// Registry of the authenticators of one configuration snapshot.
 import type { Config } from '../config/schema/config.ts';
 import type { NamedFiles } from '../named-files.ts';
 import type { IntrospectionEndpoint } from '../oauth/introspection-client.ts';
-import type { Authenticator, CertificateVerifier, LastingAuthenticator } from './authenticator.ts';
 import type { AuthenticationObserver, AuthenticatorContext, AuthenticatorRuntime } from './authenticator-type.ts';
 import { authenticatorTypeOf } from './authenticator-types.ts';
 import { mirroredIssuer } from './authorization-servers.ts';
@@ -14,23 +13,16 @@ import {
   type TrustStore,
 } from './certificate/trust-store.ts';
 import { createCertificateReader } from './certificate/x509.ts';
-import type { KeyOwner, Owners } from './find-authenticator.ts';
-import { createProofVerifier, type ProofVerifier } from './token/dpop.ts';
+import { type AuthenticatorIndex, indexAuthenticators } from './find-authenticator.ts';
 import type { KeySet } from './token/jwks.ts';
 import { createTokenCache, type TokenCache } from './token/token-cache.ts';
 
-export interface AuthenticatorSet {
-  readonly owners: Owners;
-  readonly certificateVerifiers: ReadonlyMap<string, CertificateVerifier>;
-  /** The verifiers of tokens and keys by name. */
-  readonly lasting: ReadonlyMap<string, LastingAuthenticator>;
-  /** Undefined where the listener asks for no certificates. */
-  readonly clientTrust: TrustStore | undefined;
-  /** Which certificate counts for a request. */
-  readonly certificateSource: CertificateSource;
-  /** The verifiers of DPoP proofs, by the authenticator of their tokens; none where it takes no such tokens. */
-  readonly proofs: ReadonlyMap<string, ProofVerifier>;
+export interface AuthenticatorSet extends AuthenticatorIndex {
+  /** Verified tokens of this snapshot. */
   readonly tokens: TokenCache;
+  /** The authorities of client certificates; undefined where the listener asks for none. */
+  readonly clientTrust: TrustStore | undefined;
+  readonly certificateSource: CertificateSource;
   /** By what they are fetched for and how. */
   readonly keySets: ReadonlyMap<string, KeySet>;
   /** By a digest of how they are asked. */
@@ -52,52 +44,26 @@ export function createAuthenticators(
   runtime: AuthenticatorRuntime,
   previous?: AuthenticatorSet,
 ): AuthenticatorSet {
-  const { authenticators, server } = loaded.config;
-  const keys: KeyOwner[] = [];
-  const issuers = new Map<string, Authenticator>();
-  const opaque = new Map<string, Authenticator>();
-  const certificateVerifiers = new Map<string, CertificateVerifier>();
-  const lasting = new Map<string, LastingAuthenticator>();
-  const proofs = new Map<string, ProofVerifier>();
   const keySets = new Map<string, KeySet>();
   const endpoints = new Map<string, IntrospectionEndpoint>();
   const trustStore = createTrustStores(loaded, runtime.now);
   const clientTrust = trustStore(undefined);
   const context: AuthenticatorContext = {
     ...runtime,
-    tokens: createTokenCache(),
     mirroredIssuer: mirroredIssuer(loaded.config),
     keySet: (key, open) => carryOver(key, keySets, previous?.keySets, open),
     endpoint: (key, open) => carryOver(key, endpoints, previous?.endpoints, open),
     trustStore,
     files: loaded.files,
   };
-  for (const [name, config] of Object.entries(authenticators)) {
-    const authenticator = authenticatorTypeOf(config).create(name, config, context);
-    switch (config.type) {
-      case 'mtls':
-        certificateVerifiers.set(name, authenticator as CertificateVerifier);
-        break;
-      case 'apiKey':
-        lasting.set(name, authenticator as LastingAuthenticator);
-        keys.push({ authenticator, prefix: config.prefix, header: config.header });
-        break;
-      default:
-        lasting.set(name, authenticator as LastingAuthenticator);
-        issuers.set(config.issuer, authenticator);
-        if (config.type === 'introspection') opaque.set(name, authenticator);
-        if (config.dpop !== 'off') proofs.set(name, createProofVerifier(config.dpop, runtime.proofMemory));
-    }
-  }
-  keys.sort((a, b) => b.prefix.length - a.prefix.length);
+  const authenticators = Object.entries(loaded.config.authenticators).map(([name, config]) =>
+    authenticatorTypeOf(config).create(name, config, context),
+  );
   return {
-    owners: { keys, issuers, opaque },
-    certificateVerifiers,
-    lasting,
+    ...indexAuthenticators(authenticators),
+    tokens: createTokenCache(),
     clientTrust,
-    certificateSource: compileCertificateSource(server, clientTrust),
-    proofs,
-    tokens: context.tokens,
+    certificateSource: compileCertificateSource(loaded.config.server, clientTrust),
     keySets,
     endpoints,
     observe: runtime.observe,

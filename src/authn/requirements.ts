@@ -1,70 +1,85 @@
-// What a route demands of its callers, compiled from `authenticate` and `certificateFor` once.
-import type { AuthenticateConfig, Config } from '../config/schema/config.ts';
-import type { Verified } from './authenticator.ts';
+// Requirements of a route on its callers, compiled from `authenticate`, `certificateFor` and `senderConstraint` once.
+import { z } from 'zod';
+import { authenticatorName } from '../config/schema/values.ts';
+import type { Authenticator, CertificateAuthenticator, TokenAuthenticator, Verified } from './authenticator.ts';
 import type { Caller } from './principal.ts';
-import { compileImplications, type WidenScopes } from './scopes.ts';
+import { compileImplications, type ScopeImplications, type WidenScopes } from './scopes.ts';
 
-export interface AuthenticatePlan {
+const alternative = z.union([authenticatorName, z.strictObject({ allOf: z.array(authenticatorName).min(1) })]);
+
+/** `authenticate` of a route. */
+export const authenticateSchema = z.union([
+  z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'expected the name of an authenticator, or none'),
+  z.strictObject({
+    anyOf: z.array(alternative).min(1).optional().describe('The first alternative that is all there counts.'),
+    allOf: z.array(authenticatorName).min(1).optional().describe('All of these authenticators.'),
+    optional: z.array(authenticatorName).optional().describe('Credentials that may come besides.'),
+  }),
+]);
+export type AuthenticateConfig = z.output<typeof authenticateSchema>;
+
+export interface Requirements {
   /** `none`: no credential is looked at. */
   readonly kind: 'none' | 'required';
-  /** The authenticators that the route names; others' tokens and keys are refused on it. */
+  /** The authenticators that the route names; tokens and keys of others are refused on it. */
   readonly named: ReadonlySet<string>;
-  /** The first whose members have all verified something satisfies the route; none at all can satisfy an empty list. */
+  /** The first whose members have all verified something satisfies the route; an empty list is never satisfied. */
   readonly alternatives: readonly (readonly string[])[];
-  /** Names of the certificate verifiers in the order in which a certificate is shown to them: the route's, then the others. */
-  readonly certificateVerifiers: readonly string[];
+  /** In the order in which they are shown a certificate: the route's, then the others. */
+  readonly certificates: readonly CertificateAuthenticator[];
   /** Client ids, bare or as `authenticator/clientId`, whose tokens and keys need a certificate beside them. */
   readonly certificateFor: ReadonlySet<string>;
-  /** What the scopes that the credentials grant together imply is granted with them. */
+  /** Adds the scopes that those granted imply. */
   readonly widenScopes: WidenScopes;
   /** Only bound tokens, and certificates that act by themselves. */
   readonly senderConstrained: boolean;
-  /** The introspection authenticator of the route: tokens that do not tell their issuer are its. */
-  readonly opaqueOwner: string | undefined;
+  /** The route's authenticator of tokens that are no JWTs. */
+  readonly opaque: TokenAuthenticator | undefined;
   /** Public: what a caller without credentials must present. */
   readonly demand: string;
-  /** Callers by the token or key that they came with alone: a verification that is remembered gives the same one each time. */
+  /** Callers by the token or key that they came with alone: a cached verification gives the same one each time. */
   readonly callers: WeakMap<Verified, Caller>;
 }
 
-const kindNames = {
-  jwt: 'an access token',
-  introspection: 'an access token',
-  apiKey: 'an API key',
-  mtls: 'a client certificate',
-} as const;
+const credentialNames = {
+  'access-token': 'an access token',
+  'api-key': 'an API key',
+  'client-certificate': 'a client certificate',
+} as const satisfies Record<Authenticator['accepts'], string>;
 
-/** Compiles a route's demands. Throws an Error when an authenticator is named that there is none of. */
-export function compileAuthenticate(
+/** Compiles the requirements of a route. Throws an Error when it names an authenticator that there is none of. */
+export function compileRequirements(
   route: {
     readonly authenticate: AuthenticateConfig;
     readonly certificateFor?: readonly string[] | undefined;
     readonly senderConstraint?: 'optional' | 'required' | undefined;
   },
-  config: Pick<Config, 'authenticators'> & Partial<Pick<Config, 'scopeImplies'>>,
-): AuthenticatePlan {
-  const named = new Set(authenticatorNamesOf(route.authenticate));
-  for (const name of named) {
-    if (!Object.hasOwn(config.authenticators, name)) throw new Error(`unknown authenticator "${name}"`);
-  }
+  authenticators: ReadonlyMap<string, Authenticator>,
+  scopeImplies: ScopeImplications = {},
+): Requirements {
+  const named = authenticatorNamesOf(route.authenticate).map((name) => {
+    const authenticator = authenticators.get(name);
+    if (authenticator === undefined) throw new Error(`unknown authenticator "${name}"`);
+    return authenticator;
+  });
   const alternatives = alternativesOf(route.authenticate);
-  const verifiers = Object.keys(config.authenticators).filter((name) => config.authenticators[name]?.type === 'mtls');
+  const inOrder = new Set([...named, ...authenticators.values()]);
   return {
     kind: route.authenticate === 'none' ? 'none' : 'required',
-    named,
+    named: new Set(named.map(({ name }) => name)),
     alternatives,
-    certificateVerifiers: [
-      ...[...named].filter((name) => verifiers.includes(name)),
-      ...verifiers.filter((name) => !named.has(name)),
-    ],
+    certificates: [...inOrder].filter((each) => each.accepts === 'client-certificate'),
     certificateFor: new Set(route.certificateFor),
-    widenScopes: compileImplications(config.scopeImplies ?? {}),
+    widenScopes: compileImplications(scopeImplies),
     senderConstrained: route.senderConstraint === 'required',
-    opaqueOwner: [...named].find((name) => config.authenticators[name]?.type === 'introspection'),
-    demand: describe(alternatives, config),
+    opaque: named.filter((each) => each.accepts === 'access-token').find(({ takesOpaque }) => takesOpaque),
+    demand: describe(alternatives, authenticators),
     callers: new WeakMap(),
   };
 }
+
+/** Those of a route that looks at no credential. */
+export const noRequirements = compileRequirements({ authenticate: 'none' }, new Map());
 
 /** Every authenticator that `authenticate` names, optional ones included, each once and in order. */
 export function authenticatorNamesOf(authenticate: AuthenticateConfig): string[] {
@@ -78,16 +93,19 @@ function alternativesOf(authenticate: AuthenticateConfig): readonly (readonly st
   if (typeof authenticate === 'string') return [[authenticate]];
   const { anyOf, allOf } = authenticate;
   if (anyOf === undefined) return allOf === undefined ? [] : [allOf];
-  return anyOf.map((alternative) => [
-    ...new Set([...(typeof alternative === 'string' ? [alternative] : alternative.allOf), ...(allOf ?? [])]),
+  return anyOf.map((member) => [
+    ...new Set([...(typeof member === 'string' ? [member] : member.allOf), ...(allOf ?? [])]),
   ]);
 }
 
-/** Names kinds and no names of authenticators, which are the operator's. */
-function describe(alternatives: readonly (readonly string[])[], config: Pick<Config, 'authenticators'>): string {
+/** Names kinds of credentials, and no authenticators: their names are the operator's. */
+function describe(
+  alternatives: readonly (readonly string[])[],
+  authenticators: ReadonlyMap<string, Authenticator>,
+): string {
   const texts = alternatives.map((members) => {
-    const kinds = members.flatMap((name) => config.authenticators[name]?.type ?? []);
-    return [...new Set(kinds.map((kind) => kindNames[kind]))].join(' and ');
+    const kinds = members.map((name) => credentialNames[authenticators.get(name)!.accepts]);
+    return [...new Set(kinds)].join(' and ');
   });
   return [...new Set(texts)].join(', or ');
 }

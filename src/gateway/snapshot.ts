@@ -1,9 +1,9 @@
 // One immutable compilation of the configuration. A request uses the snapshot it began with to its end.
 
-import { type AuthenticatePlan, compileAuthenticate } from '../authn/authenticate.ts';
 import type { AuthenticatorRuntime } from '../authn/authenticator-type.ts';
 import { authorizationServersOf } from '../authn/authorization-servers.ts';
 import { type AuthenticatorSet, createAuthenticators } from '../authn/registry.ts';
+import { compileRequirements, type Requirements } from '../authn/requirements.ts';
 import { type AcceptedBindings, acceptedBindings } from '../authn/token/accepted-bindings.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config, RouteConfig } from '../config/schema/config.ts';
@@ -43,7 +43,7 @@ export interface Route extends RoutePattern, RouteView {
   readonly authorizationServers: readonly string[];
   /** How its tokens may be bound to their sender. */
   readonly bindings: AcceptedBindings;
-  readonly plan: AuthenticatePlan;
+  readonly requirements: Requirements;
   readonly policy: Policy;
   /** Undefined where the gateway answers by itself. */
   readonly upstream: RouteUpstream | undefined;
@@ -76,8 +76,6 @@ export interface Snapshot {
   readonly clientAddress: (peer: string, headers: ForwardingHeaders) => string;
   readonly authenticators: AuthenticatorSet;
   readonly upstreams: ReadonlyMap<string, PooledUpstream>;
-  /** The headers that API keys may come in. */
-  readonly keyHeaders: ReadonlySet<string>;
   readonly recordTexts: RecordTexts;
   readonly sessionMemory: SessionMemory;
   readonly ephemeralKeys: EphemeralKeys;
@@ -103,7 +101,7 @@ export function compileSnapshot(
   const publishedKeys = publishedKeySet([...upstreams.values()].flatMap(({ identity }) => identity?.keys ?? []));
   const sessionMemory = previous?.sessionMemory ?? createSessionMemory();
   const routes = config.routes.map((route) => ({
-    ...compileRoute(route, loaded, upstreams),
+    ...compileRoute(route, loaded, authenticators, upstreams),
     sessions: compileRouteSessions(route, loaded, sessionMemory),
   }));
   return {
@@ -118,9 +116,6 @@ export function compileSnapshot(
     sessionMemory,
     ephemeralKeys,
     publishedKeys,
-    keyHeaders: new Set(
-      Object.values(config.authenticators).flatMap((each) => (each.type === 'apiKey' ? [each.header] : [])),
-    ),
   };
 }
 
@@ -134,10 +129,11 @@ function compileRouteSessions(route: RouteConfig, loaded: LoadedConfig, memory: 
 function compileRoute(
   route: RouteConfig,
   { config, policies }: LoadedConfig,
+  { byName }: AuthenticatorSet,
   upstreams: ReadonlyMap<string, PooledUpstream>,
 ): Omit<Route, 'sessions'> {
   const { mcp, resource } = route;
-  const plan = compileAuthenticate(route, config);
+  const requirements = compileRequirements(route, byName, config.scopeImplies);
   const authorizationServers = authorizationServersOf(route, config);
   const bindings = acceptedBindings(route, config);
   const policy = policies.get(route.name);
@@ -153,13 +149,13 @@ function compileRoute(
     resource,
     authorizationServers,
     bindings,
-    plan,
+    requirements,
     policy,
     upstreamName: route.upstream,
     upstream: route.upstream === undefined ? undefined : compileUpstream(route, config, upstreams),
     respond: route.respond && compileAnswer(route.respond),
     challenge:
-      plan.kind === 'none'
+      requirements.kind === 'none'
         ? undefined
         : {
             scope: (mcp?.challengeScopes ?? scopesOf(policy)).filter((scope) => scope !== neverAskedFor),

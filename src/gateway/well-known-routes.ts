@@ -1,7 +1,7 @@
 // The routes that the gateway adds by itself: the documents by which clients find out where to get a token, and upstreams whose assertions they get.
 
 import { mirroredIssuer } from '../authn/authorization-servers.ts';
-import { compileAuthenticate } from '../authn/requirements.ts';
+import { noRequirements } from '../authn/requirements.ts';
 import { type AcceptedBindings, bindingMetadata, noBindings } from '../authn/token/accepted-bindings.ts';
 import type { Config } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
@@ -46,7 +46,7 @@ export function documentRoute(name: string, path: string, document: () => Answer
     resource: '',
     authorizationServers: [],
     bindings: noBindings,
-    plan: compileAuthenticate({ authenticate: 'none' }, { authenticators: {} }),
+    requirements: noRequirements,
     policy: openPolicy,
     upstreamName: undefined,
     upstream: undefined,

@@ -33,10 +33,10 @@ export type ExchangeOutcome = 'exchanged' | 'refused' | InquiryFailure;
 
 export interface TokenExchange {
   /**
-   * The Authorization header for the upstream; a promise where the issuer must be asked. `expiresAt` is the token's own end, which has not come. Throws
+   * The Authorization header for the upstream. `expiresAt` is the token's own end, which has not come. Throws
    * `denied` when the issuer refuses, `idp_unavailable` when it gives no usable answer.
    */
-  exchange(token: string, expiresAt: number | undefined, nowMs: number): string | Promise<string>;
+  exchange(token: string, expiresAt: number | undefined, nowMs: number): Promise<string>;
   /** Ends its connections once the questions under way are answered. */
   close(): void;
 }
@@ -122,7 +122,7 @@ export function createTokenExchange(options: TokenExchangeOptions): TokenExchang
   }
 
   return {
-    exchange(token, expiresAt, nowMs) {
+    async exchange(token, expiresAt, nowMs) {
       const digest = digestOf(token);
       const known = kept.get(digest);
       if (known !== undefined && nowMs < known.untilMs) return known.authorization ?? refuse();

@@ -1,14 +1,19 @@
 import { hash } from 'node:crypto';
 import t from 'tap';
-import { authenticate, authenticatorNamesOf, compileAuthenticate } from '../../src/authn/authenticate.ts';
-import type { CredentialRecord, Credentials } from '../../src/authn/credential.ts';
+import { authenticate } from '../../src/authn/authenticate.ts';
+import type { CredentialRecord } from '../../src/authn/credential.ts';
 import type { Caller } from '../../src/authn/principal.ts';
 import { type AuthenticatorSet, closeAuthenticators } from '../../src/authn/registry.ts';
-import type { AuthenticateConfig } from '../../src/config/schema/config.ts';
+import {
+  type AuthenticateConfig,
+  authenticatorNamesOf,
+  compileRequirements,
+  noRequirements,
+} from '../../src/authn/requirements.ts';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
-import { contextAt, createRuntime, createSet, parseAuthenticators, peerOf } from './fixture.ts';
+import { createRuntime, createSet, type Presented as PresentedText, peerOf, requestWith } from './fixture.ts';
 
 const key = 'sk_reporting';
 const expiredKey = 'sk_expired';
@@ -65,7 +70,6 @@ const written = {
 
 const runtime = createRuntime(t);
 const set = createSet(written, runtime, { ca: authority.certificatePem });
-const config = { authenticators: parseAuthenticators(written) };
 
 const tokens = {
   good: await issuer.token(),
@@ -102,16 +106,14 @@ interface Route {
   readonly certificateFor?: readonly string[];
 }
 
-function credentialsOf(presented: Presented): Credentials {
+function textsOf(presented: Presented): PresentedText {
   const given = presented.key && keys[presented.key];
-  const bearer = presented.token ? tokens[presented.token] : presented.asBearer ? given : undefined;
+  const token = presented.token ? tokens[presented.token] : presented.asBearer ? given : undefined;
   return {
     certificate: presented.certificate && certificates[presented.certificate],
-    bearer,
-    apiKey:
-      given !== undefined && bearer === undefined
-        ? { key: given, header: presented.keyHeader ?? 'x-api-key' }
-        : undefined,
+    token,
+    key: token === undefined ? given : undefined,
+    keyHeader: presented.keyHeader,
   };
 }
 
@@ -125,10 +127,10 @@ async function ask(
   error: GatewayError | undefined;
   seen: CredentialRecord[];
 }> {
-  const plan = compileAuthenticate(route, config);
+  const requirements = compileRequirements(route, authenticators.byName);
   const seen: CredentialRecord[] = [];
   try {
-    const caller = await authenticate(credentialsOf(presented), plan, authenticators, { ...contextAt(runtime), seen });
+    const caller = await authenticate(requestWith(textsOf(presented), runtime, seen), requirements, authenticators);
     return { caller, refusal: undefined, error: undefined, seen };
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
@@ -278,8 +280,11 @@ t.test('a certificate goes to the verifiers that the route names, then to the ot
     certificate: undefined,
     scopes: ['queries:read'],
   });
-  const plan = compileAuthenticate({ authenticate: { allOf: ['corp', 'mesh'] } }, config);
-  t.same(plan.certificateVerifiers, ['mesh', 'workloads']);
+  const { certificates: inOrder } = compileRequirements({ authenticate: { allOf: ['corp', 'mesh'] } }, set.byName);
+  t.same(
+    inOrder.map(({ name }) => name),
+    ['mesh', 'workloads'],
+  );
   const { caller } = await ask({ authenticate: 'corp' }, { token: 'good', certificate: 'agent' });
   t.same(caller?.authenticatedBy, ['corp', 'workloads'], 'an idle certificate is recorded');
   t.match(caller?.certificate, { authenticator: 'workloads', subject: 'client-ai-agent-1' });
@@ -359,29 +364,31 @@ t.test('an issuer that cannot be reached is 503, also beside a good certificate,
   const isolated = createSet({ ...written, corp: { type: 'jwt', issuer: down.issuer } }, cold, {
     ca: authority.certificatePem,
   });
-  const plan = compileAuthenticate({ authenticate: 'corp' }, config);
+  const requirements = compileRequirements({ authenticate: 'corp' }, isolated.byName);
   const seen: CredentialRecord[] = [];
-  const credentials = { bearer: await down.token(), apiKey: undefined, certificate: certificates.agent };
+  const request = requestWith({ token: await down.token(), certificate: certificates.agent }, cold, seen);
   for (let count = 0; count < 2; count++) {
-    const attempt = async () => authenticate(credentials, plan, isolated, { ...contextAt(cold), seen });
-    await t.rejects(attempt(), { status: 503, code: 'idp_unavailable' });
+    await t.rejects(authenticate(request, requirements, isolated), { status: 503, code: 'idp_unavailable' });
   }
   t.match(seen[1], { kind: 'access-token', authenticator: 'corp', id: undefined });
   t.match(cold.judgements.at(-1), { authenticator: 'corp', result: 'unavailable' });
   t.notOk([...isolated.keySets.values()].every((keySet) => keySet.ready()));
-  const elsewhere = { bearer: undefined, apiKey: { key, header: 'x-api-key' }, certificate: undefined };
-  const keyPlan = compileAuthenticate({ authenticate: 'keys' }, config);
-  t.match(await authenticate(elsewhere, keyPlan, isolated, { ...contextAt(cold), seen }), { method: 'api-key' });
+  const ofKeys = compileRequirements({ authenticate: 'keys' }, isolated.byName);
+  t.match(await authenticate(requestWith({ key }, cold), ofKeys, isolated), { method: 'api-key' });
 });
 
 t.test('a reload goes on with the key sets it has, and forgets verified tokens', async (t) => {
   const reloading = createRuntime(t);
   const before = createSet(written, reloading, { ca: authority.certificatePem });
-  const plan = compileAuthenticate({ authenticate: 'corp' }, config);
   const present = (authenticators: AuthenticatorSet) =>
-    authenticate(credentialsOf({ token: 'good' }), plan, authenticators, { ...contextAt(reloading), seen: [] });
+    authenticate(
+      requestWith({ token: tokens.good }, reloading),
+      compileRequirements({ authenticate: 'corp' }, authenticators.byName),
+      authenticators,
+    );
   await present(before);
-  t.notOk(present(before) instanceof Promise);
+  await present(before);
+  t.match(reloading.judgements.at(-1), { cached: true });
   const fetches = issuer.requests.keys;
   const { partner, ...rest } = written;
   const after = createSet(
@@ -392,9 +399,8 @@ t.test('a reload goes on with the key sets it has, and forgets verified tokens',
   );
   t.same([...after.keySets.keys()], [...before.keySets.keys()].slice(0, 1));
   t.equal([...after.keySets.values()][0], [...before.keySets.values()][0], 'the same key set');
-  const pending = present(after);
-  t.ok(pending instanceof Promise, 'verified anew');
-  t.match(await pending, { scopes: ['dashboards:read'] });
+  t.match(await present(after), { scopes: ['dashboards:read'] });
+  t.match(reloading.judgements.at(-1), { cached: false }, 'verified anew');
   t.equal(issuer.requests.keys, fetches);
   closeAuthenticators(before, after);
   t.match(await present(after), { scopes: ['dashboards:read'] }, 'what is carried over stays open');
@@ -406,22 +412,19 @@ t.test('a cached token is verified again when the keys of its issuer change', as
   t.teardown(() => rotating.close());
   const own = createRuntime(t);
   const authenticators = createSet({ corp: { type: 'jwt', issuer: rotating.issuer } }, own);
-  const plan = compileAuthenticate({ authenticate: 'corp' }, config);
-  const present = (bearer: string) =>
-    authenticate({ bearer, apiKey: undefined, certificate: undefined }, plan, authenticators, {
-      ...contextAt(own),
-      seen: [],
-    });
+  const requirements = compileRequirements({ authenticate: 'corp' }, authenticators.byName);
+  const present = (token: string) => authenticate(requestWith({ token }, own), requirements, authenticators);
   const old = await rotating.token();
   await present(old);
-  t.notOk(present(old) instanceof Promise);
+  await present(old);
+  t.match(own.judgements.at(-1), { cached: true });
   rotating.rotate();
   own.clock += 10_000;
   t.match(await present(await rotating.token()), { method: 'oauth' });
-  await t.rejects(async () => present(old), { code: 'invalid_token', reason: 'unknown_key' });
+  await t.rejects(present(old), { code: 'invalid_token', reason: 'unknown_key' });
 });
 
-t.test('plans name what routes name', (t) => {
+t.test('requirements name what routes name', (t) => {
   t.same(authenticatorNamesOf('none'), []);
   t.same(authenticatorNamesOf('corp'), ['corp']);
   t.same(authenticatorNamesOf({ anyOf: ['corp', { allOf: ['corp', 'workloads'] }], optional: ['mesh', 'corp'] }), [
@@ -429,8 +432,9 @@ t.test('plans name what routes name', (t) => {
     'workloads',
     'mesh',
   ]);
-  t.equal(compileAuthenticate({ authenticate: 'none' }, config).kind, 'none');
-  t.equal(compileAuthenticate({ authenticate: 'corp' }, config).kind, 'required');
-  t.throws(() => compileAuthenticate({ authenticate: 'toString' }, config), /unknown authenticator/);
+  t.equal(compileRequirements({ authenticate: 'none' }, set.byName).kind, 'none');
+  t.equal(noRequirements.kind, 'none');
+  t.equal(compileRequirements({ authenticate: 'corp' }, set.byName).kind, 'required');
+  t.throws(() => compileRequirements({ authenticate: 'toString' }, set.byName), /unknown authenticator/);
   t.end();
 });

@@ -13,9 +13,11 @@ import {
   type TrustStoreOptions,
 } from '../../src/authn/certificate/trust-store.ts';
 import { createCertificateReader, parseCertificate, readDerElements } from '../../src/authn/certificate/x509.ts';
+import type { PeerCertificate } from '../../src/authn/credential.ts';
+import type { AuthenticatorSet } from '../../src/authn/registry.ts';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { createCertificate, createRevocationList, type SubjectName, type TestCertificate } from './certificates.ts';
-import { contextAt, createRuntime, createSet, parseAuthenticators, peerOf } from './fixture.ts';
+import { createRuntime, createSet, parseAuthenticators, peerOf, requestWith, type TestRuntime } from './fixture.ts';
 
 const day = 86_400_000;
 const { clientAuth, serverAuth } = x509.ExtendedKeyUsage;
@@ -94,6 +96,12 @@ function identify(leaf: string | TestCertificate, allow: readonly unknown[], ca 
   const peer = peerOf(typeof leaf === 'string' ? leaf : leaf.pem);
   const context = { now: Date.now(), clientAddress: '192.0.2.1', resource: 'https://mcp.example.com/mcp' };
   return authenticator.verify({ kind: 'client-certificate', peer }, context);
+}
+
+function verifyBy(set: AuthenticatorSet, name: string, peer: PeerCertificate, runtime: TestRuntime) {
+  const authenticator = set.byName.get(name);
+  if (authenticator?.accepts !== 'client-certificate') throw new Error(`${name} verifies no certificates`);
+  return authenticator.verify({ kind: 'client-certificate', peer }, requestWith({}, runtime));
 }
 
 t.test('the first entry that matches names the client', async (t) => {
@@ -425,10 +433,7 @@ t.test('an authenticator with a caFile takes certificates of that authority only
   const ours = { type: 'mtls', allow: [{ commonName: 'test', clientId: 'ours' }] };
   const ca = `${root.pem}\n${foreign.pem}`;
   const set = createSet({ partner, ours }, runtime, { ca, others: { 'partner.crt': foreign.pem } });
-  const verify = (name: string, leaf: TestCertificate) =>
-    set.certificateVerifiers
-      .get(name)
-      ?.verify({ kind: 'client-certificate', peer: peerOf(leaf.pem) }, contextAt(runtime));
+  const verify = (name: string, leaf: TestCertificate) => verifyBy(set, name, peerOf(leaf.pem), runtime);
   const fromRoot = await createCertificate({ issuer: root });
   const fromForeign = await createCertificate({ issuer: foreign });
   t.match(verify('partner', fromForeign), { verified: true });
@@ -442,9 +447,7 @@ t.test('an authenticator with a caFile takes certificates of that authority only
   t.throws(() => createSet({ ours }, runtime, { ca: '' }), /clients-ca.crt\): the file holds no PEM certificate/);
   const off = createSet({ ours }, runtime);
   const peer = peerOf(fromRoot.pem);
-  t.match(off.certificateVerifiers.get('ours')?.verify({ kind: 'client-certificate', peer }, contextAt(runtime)), {
-    verified: false,
-  });
+  t.match(verifyBy(off, 'ours', peer, runtime), { verified: false, reason: 'untrusted' });
 });
 
 t.test('any bytes are read as DER or refused, and never beyond their end', (t) => {

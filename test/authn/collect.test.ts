@@ -1,18 +1,25 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type CredentialSources, collectCredentials } from '../../src/authn/extract-credentials.ts';
+import { type CredentialSources, extractCredentials } from '../../src/authn/extract-credentials.ts';
 import { GatewayError } from '../../src/errors.ts';
 
-const keyHeaders = new Set(['x-api-key', 'x-legacy-key']);
+const authenticators = {
+  keys: { headers: new Set(['x-api-key', 'x-legacy-key']), byPrefix: [] },
+  observe: { credentialJudged: () => {} },
+};
 
-function collect(rawHeaders: readonly string[], query = '') {
-  return collectCredentials({ rawHeaders, query, peer: undefined, keyHeaders });
+/** The one token or key, its text in place of the token. */
+function extract(rawHeaders: readonly string[], query = '') {
+  const { tokenOrKey } = extractCredentials({ rawHeaders, query, peer: undefined, seen: [] }, authenticators);
+  return tokenOrKey === undefined || tokenOrKey.kind === 'api-key'
+    ? tokenOrKey
+    : { ...tokenOrKey, token: tokenOrKey.token.text };
 }
 
 /** Status and code of the refusal, or `taken`. */
 function outcome(sources: Pick<CredentialSources, 'rawHeaders'> & { query?: string }): string {
   try {
-    collect(sources.rawHeaders, sources.query);
+    extract(sources.rawHeaders, sources.query);
     return 'taken';
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
@@ -21,20 +28,21 @@ function outcome(sources: Pick<CredentialSources, 'rawHeaders'> & { query?: stri
 }
 
 t.test('a token, a key or nothing is taken as it stands', (t) => {
-  t.same(collect([]), { certificate: undefined, bearer: undefined, apiKey: undefined });
+  t.equal(extract([]), undefined);
+  const bearer = (token: string) => ({ kind: 'access-token', token, proof: undefined });
   for (const scheme of ['Bearer', 'bearer', 'BEARER', 'bEaReR']) {
-    t.equal(collect(['Host', 'x', 'Authorization', `${scheme} a.b-c_d~e+f/g==`]).bearer, 'a.b-c_d~e+f/g==', scheme);
+    t.same(extract(['Host', 'x', 'Authorization', `${scheme} a.b-c_d~e+f/g==`]), bearer('a.b-c_d~e+f/g=='), scheme);
   }
-  t.same(collect(['X-API-Key', 'sk_1']).apiKey, { key: 'sk_1', header: 'x-api-key' });
-  t.same(collect(['X-Legacy-KEY', 'sk_1']).apiKey, { key: 'sk_1', header: 'x-legacy-key' });
-  t.equal(collect(['Authorization', `Bearer ${'a'.repeat(8192)}`]).bearer?.length, 8192);
+  t.same(extract(['X-API-Key', 'sk_1']), { kind: 'api-key', key: 'sk_1', header: 'x-api-key' });
+  t.same(extract(['X-Legacy-KEY', 'sk_1']), { kind: 'api-key', key: 'sk_1', header: 'x-legacy-key' });
+  t.same(extract(['Authorization', `Bearer ${'a'.repeat(8192)}`]), bearer('a'.repeat(8192)));
   for (const scheme of ['DPoP', 'dpop', 'DPOP']) {
-    const { bearer, dpop } = collect(['DPoP', 'a.b.c', 'Authorization', `${scheme} t`]);
-    t.same([bearer, dpop], [undefined, { token: 't', proof: 'a.b.c' }], scheme);
+    const dpop = { kind: 'dpop-token', token: 't', proof: 'a.b.c' };
+    t.same(extract(['DPoP', 'a.b.c', 'Authorization', `${scheme} t`]), dpop, scheme);
   }
-  t.same(collect(['Authorization', 'DPoP t']).dpop, { token: 't', proof: undefined });
-  t.notOk(collect(['Authorization', 'Bearer t', 'DPoP', 'a.b.c']).dpop, 'a bearer needs no proof');
-  t.equal(collect(['Proxy-Authorization', 'Bearer a', 'Authorization', 'Bearer b']).bearer, 'b');
+  t.same(extract(['Authorization', 'DPoP t']), { kind: 'dpop-token', token: 't', proof: undefined });
+  t.same(extract(['Authorization', 'Bearer t', 'DPoP', 'a.b.c']), bearer('t'), 'a bearer needs no proof');
+  t.same(extract(['Proxy-Authorization', 'Bearer a', 'Authorization', 'Bearer b']), bearer('b'));
   t.end();
 });
 
@@ -120,7 +128,7 @@ t.test('no refusal repeats what was sent', (t) => {
   ];
   for (const rawHeaders of heads) {
     try {
-      collect(rawHeaders);
+      extract(rawHeaders);
       t.fail('it was taken');
     } catch (error) {
       const { message, headers, reason } = error as GatewayError;
@@ -141,8 +149,8 @@ t.test('whatever stands in the head, there is one credential or a named refusal'
     fc.assert(
       fc.property(fc.array(fc.tuple(name, value), { maxLength: 4 }), fc.string(), (headers, query) => {
         try {
-          const found = collect(headers.flat(), query);
-          return found.bearer === undefined || (found.apiKey === undefined && /^[\w.~+/-]+=*$/.test(found.bearer));
+          const found = extract(headers.flat(), query);
+          return found === undefined || found.kind === 'api-key' || /^[\w.~+/-]+=*$/.test(found.token);
         } catch (error) {
           return error instanceof GatewayError && [400, 401].includes(error.status);
         }

@@ -2,14 +2,15 @@
 import { createSecretKey, randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { authenticate, compileAuthenticate } from '../../src/authn/authenticate.ts';
+import { authenticate } from '../../src/authn/authenticate.ts';
+import { compileRequirements } from '../../src/authn/requirements.ts';
 import { createProofMemory } from '../../src/authn/token/dpop.ts';
 import { createNonceMint } from '../../src/authn/token/dpop-nonce.ts';
 import { createReplayStore } from '../../src/authn/token/dpop-replay.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { createDpopKey } from '../support/dpop.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
-import { contextAt, createRuntime, createSet, parseAuthenticators, resource } from './fixture.ts';
+import { createRuntime, createSet, requestWith, resource } from './fixture.ts';
 
 t.test('a proof is fresh once while it is remembered, and no longer than that', (t) => {
   const store = createReplayStore({ entries: 3, entriesPerKey: 2 });
@@ -62,13 +63,12 @@ t.test('when no more proofs can be remembered the answer is 503, and the token c
   };
   const written = { corp: { type: 'jwt', issuer: issuer.issuer } };
   const set = createSet(written, runtime);
-  const plan = compileAuthenticate({ authenticate: 'corp' }, { authenticators: parseAuthenticators(written) });
+  const requirements = compileRequirements({ authenticate: 'corp' }, set.byName);
   const key = await createDpopKey();
   const token = await issuer.token(key.binding);
   const present = async () => {
-    const dpop = { token, proof: await key.proof({ token, method: 'POST', url: resource }) };
-    const credentials = { certificate: undefined, bearer: undefined, apiKey: undefined, dpop };
-    return authenticate(credentials, plan, set, { ...contextAt(runtime), seen: [] });
+    const proof = await key.proof({ token, method: 'POST', url: resource });
+    return authenticate(requestWith({ token, scheme: 'DPoP', proof }, runtime), requirements, set);
   };
   t.match(await present(), { principal: { confirmation: { method: 'dpop' } }, senderConstrained: true });
   const error = await present().catch((thrown: unknown) => thrown);

@@ -2,10 +2,10 @@
 import { X509Certificate } from 'node:crypto';
 import { pino } from 'pino';
 import type { Test } from 'tap';
-import type { AuthenticationContext } from '../../src/authn/authenticate.ts';
+import type { AuthenticationRequest } from '../../src/authn/authenticate.ts';
 import type { AuthenticatorRuntime } from '../../src/authn/authenticator-type.ts';
 import { type AuthenticatorConfig, authenticatorSchema } from '../../src/authn/authenticator-types.ts';
-import type { PeerCertificate } from '../../src/authn/credential.ts';
+import type { CredentialRecord, PeerCertificate } from '../../src/authn/credential.ts';
 import {
   type AuthenticatorSet,
   closeAuthenticators,
@@ -23,6 +23,8 @@ export interface Judgement {
   readonly authenticator: string;
   readonly result: string;
   readonly reason: string;
+  /** The verification was not made anew. */
+  readonly cached: boolean;
 }
 
 export interface TestRuntime extends AuthenticatorRuntime {
@@ -46,7 +48,8 @@ export function createRuntime(t: Test, clock: number = Date.now()): TestRuntime 
     log: pino({ level: 'silent' }),
     now: () => runtime.clock,
     observe: {
-      credentialJudged: (authenticator, result, reason) => void judgements.push({ authenticator, result, reason }),
+      credentialJudged: (authenticator, result, reason, seconds) =>
+        void judgements.push({ authenticator, result, reason, cached: seconds === undefined }),
       keySetRefreshFailed: () => void runtime.refreshFailures++,
       introspected: () => {},
     },
@@ -93,14 +96,38 @@ export function createSet(
   return set;
 }
 
-/** Nothing is revoked. */
-export function contextAt(runtime: TestRuntime, clientAddress = '192.0.2.1'): Omit<AuthenticationContext, 'seen'> {
+/** The credentials of a request, as a client sends them. */
+export interface Presented {
+  readonly token?: string | undefined;
+  /** Default Bearer. */
+  readonly scheme?: 'Bearer' | 'DPoP';
+  readonly proof?: string;
+  readonly key?: string | undefined;
+  /** Default x-api-key. */
+  readonly keyHeader?: string | undefined;
+  readonly certificate?: PeerCertificate | undefined;
+}
+
+/** A request that presents these credentials while nothing is revoked. */
+export function requestWith(
+  { token, scheme = 'Bearer', proof, key, keyHeader = 'x-api-key', certificate }: Presented,
+  runtime: TestRuntime,
+  seen: CredentialRecord[] = [],
+): AuthenticationRequest {
   return {
+    rawHeaders: [
+      ...(token === undefined ? [] : ['Authorization', `${scheme} ${token}`]),
+      ...(proof === undefined ? [] : ['DPoP', proof]),
+      ...(key === undefined ? [] : [keyHeader, key]),
+    ],
+    query: '',
+    peer: certificate,
     now: runtime.clock,
-    clientAddress,
+    clientAddress: '192.0.2.1',
     resource,
     method: 'POST',
     url: resource,
+    seen,
     revocations: () => nothingRevoked,
   };
 }

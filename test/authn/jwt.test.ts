@@ -1,18 +1,20 @@
 import { createHmac, createPrivateKey, generateKeyPairSync, type JsonWebKey, type KeyObject, sign } from 'node:crypto';
 import { CompactEncrypt, FlattenedSign } from 'jose';
 import t from 'tap';
-import type { AuthenticationContext } from '../../src/authn/authenticate.ts';
-import { authenticate, compileAuthenticate } from '../../src/authn/authenticate.ts';
+import { authenticate } from '../../src/authn/authenticate.ts';
 import type { Caller } from '../../src/authn/principal.ts';
 import type { AuthenticatorSet } from '../../src/authn/registry.ts';
+import { compileRequirements, type Requirements } from '../../src/authn/requirements.ts';
+import { createAccessToken } from '../../src/authn/token/compact-jws.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { createFakeIssuer, createSigningKey, type FakeIssuer, signToken } from '../support/issuer.ts';
-import { contextAt, createRuntime, createSet, parseAuthenticators, resource, type TestRuntime } from './fixture.ts';
+import { createRuntime, createSet, requestWith, resource, type TestRuntime } from './fixture.ts';
 
 interface Scene {
   readonly issuer: FakeIssuer;
   readonly runtime: TestRuntime;
   readonly set: AuthenticatorSet;
+  readonly requirements: Requirements;
   /** The caller, or why the token was refused. */
   present(token: string): Promise<Caller | string>;
 }
@@ -27,15 +29,15 @@ async function createScene(
   const runtime = createRuntime(t);
   const written = { corp: { type: 'jwt', issuer: issuer.issuer, ...config } };
   const set = createSet(written, runtime);
-  const plan = compileAuthenticate({ authenticate: 'corp' }, { authenticators: parseAuthenticators(written) });
+  const requirements = compileRequirements({ authenticate: 'corp' }, set.byName);
   return {
     issuer,
     runtime,
     set,
+    requirements,
     async present(token) {
-      const context: AuthenticationContext = { ...contextAt(runtime), seen: [] };
       try {
-        return (await authenticate({ bearer: token, apiKey: undefined, certificate: undefined }, plan, set, context))!;
+        return (await authenticate(requestWith({ token }, runtime), requirements, set))!;
       } catch (error) {
         if (!(error instanceof GatewayError)) throw error;
         return `${error.status} ${error.code} ${error.reason}`;
@@ -74,7 +76,7 @@ t.test('a good token makes the principal, and is then known without its signatur
     maxScopes: ['dashboards:read', 'exports:create'],
   });
   const now = Math.floor(scene.runtime.clock / 1000);
-  const token = await scene.issuer.token({ jti: 'token-1', exp: now + 60, org_id: 'acme', email: 'a@b' });
+  const token = await scene.issuer.token({ jti: 'token-1', iat: now, exp: now + 60, org_id: 'acme', email: 'a@b' });
   const caller = await scene.present(token);
   t.match(caller, {
     method: 'oauth',
@@ -96,19 +98,18 @@ t.test('a good token makes the principal, and is then known without its signatur
     expiresAt: (now + 60) * 1000,
     confirmation: undefined,
   });
-  const plan = compileAuthenticate(
-    { authenticate: 'corp' },
-    { authenticators: parseAuthenticators({ corp: { type: 'jwt', issuer: scene.issuer.issuer } }) },
-  );
-  const context = { ...contextAt(scene.runtime), seen: [] };
-  const again = authenticate({ bearer: token, apiKey: undefined, certificate: undefined }, plan, scene.set, context);
-  t.notOk(again instanceof Promise, 'a cached token is answered at once');
-  t.same(context.seen, [{ kind: 'access-token', authenticator: 'corp', id: 'token-1' }]);
-  const elsewhere = authenticate({ bearer: token, apiKey: undefined, certificate: undefined }, plan, scene.set, {
-    ...context,
-    resource: 'https://mcp.example.com/other',
+  const request = requestWith({ token }, scene.runtime);
+  t.equal(await authenticate(request, scene.requirements, scene.set), caller, 'a cached token makes the same caller');
+  t.match(scene.runtime.judgements, [
+    { authenticator: 'corp', result: 'verified', cached: false },
+    { authenticator: 'corp', result: 'verified', cached: true },
+  ]);
+  t.same(request.seen, [{ kind: 'access-token', authenticator: 'corp', id: 'token-1' }]);
+  const elsewhere = { ...request, resource: 'https://mcp.example.com/other' };
+  await t.rejects(authenticate(elsewhere, scene.requirements, scene.set), {
+    code: 'invalid_token',
+    reason: 'audience',
   });
-  await t.rejects(elsewhere as Promise<Caller>, { code: 'invalid_token', reason: 'audience' });
   scene.runtime.clock = (now + 60) * 1000;
   t.type(await scene.present(token), 'object', 'within the tolerance it is verified again');
   scene.runtime.clock = (now + 65) * 1000;
@@ -233,7 +234,13 @@ t.test('forged, confused and re-encoded tokens are refused without asking anybod
     ['an empty segment', `${header}..${signature}`, 'format'],
     ['an opaque value', 'opaque-token', 'format'],
   ];
-  for (const [what, token, reason] of table) t.equal(await scene.present(token), `401 invalid_token ${reason}`, what);
+  const authenticator = scene.set.byIssuer.get(issuer.issuer)!;
+  for (const [what, token, reason] of table) {
+    const inHeader = /^[\w.~+/-]+=*$/.test(token) ? `401 invalid_token ${reason}` : '400 bad_request format';
+    t.equal(await scene.present(token), inHeader, what);
+    const verification = await authenticator.verify(createAccessToken(token), requestWith({ token }, runtime));
+    t.match(verification, { verified: false, reason }, `${what}, however it got there`);
+  }
   t.same(listener.requests, { metadata: 0, keys: 0, others: [] }, 'no address in a token was asked');
   t.equal(issuer.requests.others.length, 0);
   t.equal(issuer.requests.keys, 1, 'unknown keys within the cooldown ask nobody');
@@ -386,14 +393,8 @@ t.test("an issuer's key is good for that issuer only", async (t) => {
   const runtime = createRuntime(t);
   const written = { one: { type: 'jwt', issuer: one.issuer }, two: { type: 'jwt', issuer: two.issuer } };
   const set = createSet(written, runtime);
-  const plan = compileAuthenticate(
-    { authenticate: { anyOf: ['one', 'two'] } },
-    { authenticators: parseAuthenticators(written) },
-  );
-  const present = async (token: string) => {
-    const context = { ...contextAt(runtime), seen: [] };
-    return await authenticate({ bearer: token, apiKey: undefined, certificate: undefined }, plan, set, context);
-  };
+  const requirements = compileRequirements({ authenticate: { anyOf: ['one', 'two'] } }, set.byName);
+  const present = (token: string) => authenticate(requestWith({ token }, runtime), requirements, set);
   t.match(await present(await one.token()), { principal: { authenticator: 'one', issuer: one.issuer } });
   t.match(await present(await two.token()), { principal: { authenticator: 'two', issuer: two.issuer } });
   const crossed = await signToken(one.issuer, {}, { key: two.key });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { isOpaque, parseCompactToken, peekIssuer } from '../../src/authn/token/compact-jws.ts';
+import { createAccessToken, isOpaque, parseCompactJws, unverifiedIssuer } from '../../src/authn/token/compact-jws.ts';
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
@@ -15,7 +15,7 @@ t.test('whatever is read as a token is its own canonical spelling', (t) => {
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 4 }), (pieces) => {
         const text = pieces.join('.');
-        const token = parseCompactToken(text);
+        const token = parseCompactJws(text);
         if (token === undefined) return true;
         const segments = text.split('.');
         const canonical = segments.every((each) => Buffer.from(each, 'base64url').toString('base64url') === each);
@@ -35,26 +35,35 @@ t.test('every string of bytes has exactly one spelling that is taken', (t) => {
     const taken = [...alphabet].filter((last) => {
       const spelling = signature.slice(0, -1) + last;
       const same = Buffer.from(spelling, 'base64url').equals(Buffer.alloc(bytes, 0xa5));
-      return same && parseCompactToken(`${head}.${encode({})}.${spelling}`) !== undefined;
+      return same && parseCompactJws(`${head}.${encode({})}.${spelling}`) !== undefined;
     });
     t.equal(taken.length, 1, `${bytes} bytes`);
   }
-  t.equal(parseCompactToken(`${head}.${encode({})}.AAAAA`), undefined, 'a length that no bytes have');
+  t.equal(parseCompactJws(`${head}.${encode({})}.AAAAA`), undefined, 'a length that no bytes have');
+  t.end();
+});
+
+t.test('an access token is parsed once, and only when it is asked for', (t) => {
+  const token = createAccessToken(`${encode({ alg: 'ES256' })}.${encode({ iss: 'a' })}.AAAA`);
+  const jws = token.jws();
+  t.match(jws, { claims: { iss: 'a' } });
+  t.equal(token.jws(), jws);
+  t.equal(createAccessToken('opaque').jws(), undefined);
   t.end();
 });
 
 t.test('long hostile texts are refused as well', (t) => {
   const texts = ['A'.repeat(8192), '.'.repeat(8192), 'A.'.repeat(4096), `${'A'.repeat(8000)}.${'A'.repeat(100)}=`];
-  for (const text of texts) t.equal(parseCompactToken(text), undefined);
+  for (const text of texts) t.equal(parseCompactJws(text), undefined);
   const deep = Buffer.from('['.repeat(5000)).toString('base64url');
-  t.equal(parseCompactToken(`${deep}.${deep}.AAAA`), undefined);
+  t.equal(parseCompactJws(`${deep}.${deep}.AAAA`), undefined);
   t.end();
 });
 
 t.test('the issuer is peeked at only as text', (t) => {
   const peek = (claims: unknown) => {
-    const token = parseCompactToken(`${encode({})}.${encode(claims)}.AAAA`);
-    return token && peekIssuer(token);
+    const token = parseCompactJws(`${encode({})}.${encode(claims)}.AAAA`);
+    return token && unverifiedIssuer(token);
   };
   t.equal(peek({ iss: 'https://idp.example/' }), 'https://idp.example/');
   for (const iss of [['https://idp.example/'], 7, null, { a: 1 }, undefined]) t.equal(peek({ iss }), undefined);
@@ -83,7 +92,7 @@ t.test('a token is opaque that hides its issuer by design, and none that is a sp
   fc.assert(
     fc.property(spoiling, ({ at, cut, put }) => {
       const text = jwt.slice(0, at) + put + jwt.slice(at + cut);
-      return !text.includes('.') || parseCompactToken(text) !== undefined || !isOpaque(text);
+      return !text.includes('.') || parseCompactJws(text) !== undefined || !isOpaque(text);
     }),
   );
   // Such as Ory's: random bytes, a dot, and their authentication code.

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
 import { filePath, fingerprint, scopes, text } from '../../config/schema/values.ts';
-import type { CertificateVerifier, Verification, Verified } from '../authenticator.ts';
+import { type CertificateAuthenticator, refused, type Verification, type Verified } from '../authenticator.ts';
 import type { AuthenticatorType } from '../authenticator-type.ts';
 import { capScopes } from '../scopes.ts';
 import type { TrustStore } from './trust-store.ts';
@@ -71,7 +71,7 @@ export function createMtlsAuthenticator(
   name: string,
   config: MtlsConfig,
   trustStore: TrustStore | undefined,
-): CertificateVerifier {
+): CertificateAuthenticator {
   const cap = config.maxScopes && new Set(config.maxScopes);
   const verifications = new WeakMap<ParsedCertificate, Verification>();
 
@@ -80,20 +80,17 @@ export function createMtlsAuthenticator(
       const subject = matchingIdentity(entry, certificate);
       if (subject !== undefined) return verified(name, entry, subject, certificate, cap);
     }
-    return { verified: false, reason: 'identity' };
+    return refused('identity');
   }
 
   return {
     name,
-    kind: 'mtls',
-    verify(credential, { now }) {
-      if (credential.kind !== 'client-certificate' || trustStore === undefined) {
-        return { verified: false, reason: 'untrusted' };
-      }
-      const trust = trustStore.evaluate(credential.peer, now);
-      if (!trust.trusted) return { verified: false, reason: trust.reason };
+    accepts: 'client-certificate',
+    verify({ peer }, { now }) {
+      const trust = trustStore?.evaluate(peer, now);
+      if (trust?.trusted !== true) return refused(trust?.reason ?? 'untrusted');
       let verification = verifications.get(trust.certificate);
-      if (verification === undefined || (verification.verified && verification.until !== trust.until)) {
+      if (verification === undefined || (verification.verified && verification.validity?.until !== trust.until)) {
         verification = trustedUntil(verification ?? identify(trust.certificate), trust.until);
         verifications.set(trust.certificate, verification);
       }
@@ -104,7 +101,7 @@ export function createMtlsAuthenticator(
 
 /** Another path may be found when one has ended; whose the certificate is stays the same. */
 function trustedUntil(verification: Verification, until: number): Verification {
-  return verification.verified ? { ...verification, until } : verification;
+  return verification.verified ? { ...verification, validity: { until } } : verification;
 }
 
 /** The identity by which the entry matches; every one that the entry names must be there. Compared code unit by code unit. */

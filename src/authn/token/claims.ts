@@ -24,7 +24,7 @@ export interface ClaimRules {
   readonly optional: ReadonlySet<'iss' | 'exp'>;
 }
 
-export type ClaimsJudgement = { readonly principal: Principal } | { readonly refused: RefusalReason };
+export type ClaimsVerification = { readonly principal: Principal } | { readonly refused: RefusalReason };
 
 type Claims = Readonly<Record<string, unknown>>;
 
@@ -63,10 +63,10 @@ export function claimRulesOf(
 }
 
 /** Judges claims for a resource at `nowMs`. The signature is the caller's business, and so is whether the sender is the one of `cnf`. */
-export function judgeClaims(claims: Claims, rules: ClaimRules, resource: string, nowMs: number): ClaimsJudgement {
+export function verifyClaims(claims: Claims, rules: ClaimRules, resource: string, nowMs: number): ClaimsVerification {
   if (claims.iss !== rules.issuer && !mayLack(claims, 'iss', rules)) return { refused: 'issuer' };
   if (!isFor(claims, rules, resource)) return { refused: 'audience' };
-  const time = judgeTimes(claims, rules, nowMs / 1000);
+  const time = verifyTimes(claims, rules, nowMs / 1000);
   if (time !== undefined) return { refused: time };
   const confirmation = present(claims, 'cnf') ? parseConfirmation(claims.cnf) : undefined;
   if (present(claims, 'cnf') && confirmation === undefined) return { refused: 'sender_constraint' };
@@ -104,7 +104,7 @@ function clientIdOf(claims: Claims, rules: ClaimRules): unknown {
   return name === undefined ? undefined : claims[name];
 }
 
-function judgeTimes(claims: Claims, rules: ClaimRules, now: number): RefusalReason | undefined {
+function verifyTimes(claims: Claims, rules: ClaimRules, now: number): RefusalReason | undefined {
   const { exp, nbf, iat } = claims;
   const tolerance = rules.clockToleranceSeconds;
   if (!mayLack(claims, 'exp', rules)) {
@@ -124,7 +124,7 @@ function describe(
   rules: ClaimRules,
   confirmation: Confirmation | undefined,
   nowMs: number,
-): ClaimsJudgement {
+): ClaimsVerification {
   const clientId = clientIdOf(claims, rules);
   const { sub, jti } = claims;
   const subject = sub === undefined ? clientId : sub;

@@ -1,24 +1,42 @@
-// The strict compact form of a signed token (RFC 7515 §7.1), read before any library sees it.
+// Compact JWS (RFC 7515 §7.1) in canonical form, parsed before any library sees it.
 
-/** A token in canonical form. Nothing in it is verified. */
-export interface CompactToken {
+/** A JWS that is parsed and not verified. */
+export interface CompactJws {
   readonly text: string;
   readonly header: Readonly<Record<string, unknown>>;
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
+/** An access token as it was presented. */
+export interface AccessToken {
+  readonly text: string;
+  /** The token as a JWS, parsed when it is first asked for and not again; undefined for one that is opaque or not in canonical form. */
+  jws(): CompactJws | undefined;
+}
+
 /** Base64url without padding whose unused trailing bits are zero: each byte string has exactly one spelling. */
 const segment = '(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{4}|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]|[A-Za-z0-9_-][AQgw])';
 const compactForm = new RegExp(`^(${segment})\\.(${segment})\\.${segment}$`);
-/** How a header of JOSE begins. Random bytes hardly ever do. */
+/** The beginning of a JOSE header. Random bytes hardly ever begin so. */
 const joseHeaderStart = /^\{\s*"[ -~]*$/;
 const joseHeaderStartLength = 12;
 
 /** A fatal decoder: bytes that are no UTF-8 make no text. A byte order mark stays and is no JSON. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Reads header and claims. Undefined unless the token is in canonical form and both are JSON objects. */
-export function parseCompactToken(text: string): CompactToken | undefined {
+export function createAccessToken(text: string): AccessToken {
+  let parsed: { readonly jws: CompactJws | undefined } | undefined;
+  return {
+    text,
+    jws() {
+      parsed ??= { jws: parseCompactJws(text) };
+      return parsed.jws;
+    },
+  };
+}
+
+/** Parses header and claims. Undefined unless the text is in canonical form and both are JSON objects. */
+export function parseCompactJws(text: string): CompactJws | undefined {
   const [, header, claims] = compactForm.exec(text) ?? [];
   if (header === undefined || claims === undefined) return undefined;
   const parsedHeader = parseJsonObject(header);
@@ -26,15 +44,14 @@ export function parseCompactToken(text: string): CompactToken | undefined {
   return parsedClaims && { text, header: parsedHeader, claims: parsedClaims };
 }
 
-/** The `iss` that the token claims. Unverified: good for finding out whom to ask, and for nothing else. */
-export function peekIssuer(token: CompactToken): string | undefined {
-  const { iss } = token.claims;
+/** The `iss` of a token that is not verified: it names the authenticator to ask, and nothing else. */
+export function unverifiedIssuer({ claims: { iss } }: CompactJws): string | undefined {
   return typeof iss === 'string' ? iss : undefined;
 }
 
 /**
- * Whether a token that is not in canonical form hides its issuer by design. What begins like a header of JOSE does not: it is a spoilt JWT,
- * somebody's whom it should not be shown to. A JWE (RFC 7516 §7.1, five segments) does.
+ * True for a token that hides its issuer by design: random text, or a JWE (RFC 7516 §7.1, five segments). One that begins like a JOSE header is a
+ * damaged JWT of some issuer, and must not be shown to another.
  */
 export function isOpaque(text: string): boolean {
   const [first = '', ...others] = text.split('.');

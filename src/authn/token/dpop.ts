@@ -4,7 +4,7 @@ import { compactVerify } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { timeout } from '../../config/schema/values.ts';
-import { type CompactToken, isJsonObject, parseCompactToken } from './compact-jws.ts';
+import { type CompactJws, isJsonObject, parseCompactJws } from './compact-jws.ts';
 import { createNonceMint, type NonceMint } from './dpop-nonce.ts';
 import { createReplayStore, type ReplayStore } from './dpop-replay.ts';
 import { parseVerificationKey, signatureAlgorithm } from './jwk.ts';
@@ -60,7 +60,7 @@ export function isProofRefusal(reason: string): reason is ProofRefusal {
 }
 
 /** `nonce`: what the answer should hand to the client. `full` is a failure of ours: the proof may be good. */
-export type ProofJudgement =
+export type ProofVerification =
   | { readonly proven: true; readonly nonce: string | undefined }
   | { readonly proven: false; readonly reason: ProofRefusal | 'full'; readonly nonce?: string | undefined };
 
@@ -77,10 +77,10 @@ export interface ProofRequest {
 }
 
 export interface ProofVerifier {
-  /** Never throws; answers at once unless a signature must be checked. */
-  verify(request: ProofRequest): ProofJudgement | Promise<ProofJudgement>;
-  /** What configuration makes of proofs: a stream goes on over a reload that leaves it as it is. */
-  readonly basis: string;
+  /** Never throws. */
+  verify(request: ProofRequest): Promise<ProofVerification>;
+  /** Equal in two configurations that accept the same proofs. */
+  readonly configuration: string;
 }
 
 /** What outlives a snapshot: a reload must neither forget used proofs nor make nonces invalid. */
@@ -114,14 +114,15 @@ export function proofAlgorithms({ algorithms }: Exclude<DpopConfig, 'off'>): str
   return algorithms.flatMap((name) => (name === 'EdDSA' ? [name, 'Ed25519'] : [name]));
 }
 
-/** Creates the verifier of proofs beside the tokens of one authenticator. */
-export function createProofVerifier(config: Exclude<DpopConfig, 'off'>, memory: ProofMemory): ProofVerifier {
+/** Creates the verifier of proofs beside the tokens of one authenticator; undefined with `dpop: off`. */
+export function createProofVerifier(config: DpopConfig, memory: ProofMemory): ProofVerifier | undefined {
+  if (config === 'off') return undefined;
   const algorithms = new Set(proofAlgorithms(config));
   /** By the text of the proof's header, which a client repeats with every proof. Only what proved a token is in it. */
   const keys = new LRUCache<string, ProofKey>({ max: maxRememberedKeys });
   const keepMs = config.maxAge + 2 * toleranceMs;
 
-  async function verifySignature(proof: CompactToken, key: ProofKey, request: ProofRequest, nonce: string | undefined) {
+  async function verifySignature(proof: CompactJws, key: ProofKey, request: ProofRequest, nonce: string | undefined) {
     if (!(await isSignedBy(proof.text, key))) return refused('proof_signature');
     const id = hash('sha256', `${key.thumbprint} ${String(proof.claims.jti)}`, 'base64url');
     const memorized = memory.replays.remember(key.thumbprint, id, keepMs, request.now);
@@ -131,15 +132,15 @@ export function createProofVerifier(config: Exclude<DpopConfig, 'off'>, memory: 
   }
 
   return {
-    basis: JSON.stringify(config.algorithms),
-    verify(request) {
+    configuration: JSON.stringify(config.algorithms),
+    async verify(request) {
       const current = config.nonce === 'required' ? memory.nonces.current(request.now) : undefined;
       if (request.proof === undefined) return refused('proof_missing', current);
-      const proof = request.proof.length > maxProofLength ? undefined : parseCompactToken(request.proof);
+      const proof = request.proof.length > maxProofLength ? undefined : parseCompactJws(request.proof);
       if (proof === undefined) return refused('proof_format');
       const key = keys.get(headerTextOf(proof)) ?? keyOf(proof.header, algorithms);
       if (typeof key === 'string') return refused(key);
-      const reason = judgeClaims(proof.claims, request, config.maxAge);
+      const reason = verifyClaims(proof.claims, request, config.maxAge);
       if (reason !== undefined) return refused(reason);
       if (key.thumbprint !== request.thumbprint) return refused('proof_key');
       if (current === undefined) return verifySignature(proof, key, request, undefined);
@@ -152,7 +153,7 @@ export function createProofVerifier(config: Exclude<DpopConfig, 'off'>, memory: 
 }
 
 /** The key in the header of a proof, or why there is none. Nothing of it is trusted before its thumbprint is that of the token. */
-function keyOf(header: CompactToken['header'], algorithms: ReadonlySet<string>): ProofKey | ProofRefusal {
+function keyOf(header: CompactJws['header'], algorithms: ReadonlySet<string>): ProofKey | ProofRefusal {
   const { alg, jwk, typ } = header;
   if (typ !== 'dpop+jwt' || refusedHeaders.some((name) => Object.hasOwn(header, name))) return 'proof_format';
   if (typeof alg !== 'string' || !algorithms.has(alg)) return 'proof_algorithm';
@@ -163,8 +164,8 @@ function keyOf(header: CompactToken['header'], algorithms: ReadonlySet<string>):
   return fits ? { key: key.key, thumbprint: key.thumbprint, algorithm: alg } : 'proof_algorithm';
 }
 
-function judgeClaims(
-  { ath, htm, htu, iat, jti }: CompactToken['claims'],
+function verifyClaims(
+  { ath, htm, htu, iat, jti }: CompactJws['claims'],
   request: ProofRequest,
   maxAgeMs: number,
 ): ProofRefusal | undefined {
@@ -196,10 +197,10 @@ async function isSignedBy(text: string, { key, algorithm }: ProofKey): Promise<b
   }
 }
 
-function headerTextOf({ text }: CompactToken): string {
+function headerTextOf({ text }: CompactJws): string {
   return text.slice(0, text.indexOf('.'));
 }
 
-function refused(reason: ProofRefusal | 'full', nonce?: string): ProofJudgement {
+function refused(reason: ProofRefusal | 'full', nonce?: string): ProofVerification {
   return { proven: false, reason, nonce };
 }

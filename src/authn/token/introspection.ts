@@ -6,10 +6,10 @@ import { isPlainHttp } from '../../http/host.ts';
 import { checkOAuthClient, oauthClientKeys } from '../../oauth/client-auth.ts';
 import { parseClientKey } from '../../oauth/client-key.ts';
 import { createIntrospectionEndpoint, type IntrospectionEndpoint } from '../../oauth/introspection-client.ts';
-import type { LastingAuthenticator, RefusalReason, Verification, VerificationContext } from '../authenticator.ts';
+import { refused, type TokenAuthenticator } from '../authenticator.ts';
 import type { AuthenticatorContext, AuthenticatorType } from '../authenticator-type.ts';
-import { claimRulesOf, dependsOnResource, judgeClaims } from './claims.ts';
-import type { TokenCache } from './token-cache.ts';
+import { claimRulesOf, dependsOnResource, verifyClaims } from './claims.ts';
+import { createProofVerifier, type ProofVerifier } from './dpop.ts';
 import { checkTokenConfig, tokenKeys } from './token-config.ts';
 
 /** A token that was revoked at its authorization server is accepted that long. */
@@ -38,8 +38,10 @@ export const introspectionType = {
     checkTokenConfig(config, path, reporter);
     checkOAuthClient(config, path, reporter);
   },
-  create: (name, config, context) =>
-    createIntrospectionAuthenticator(name, config, endpointOf(name, config, context), context.tokens),
+  create(name, config, context) {
+    const proofs = createProofVerifier(config.dpop, context.proofMemory);
+    return createIntrospectionAuthenticator(name, config, endpointOf(name, config, context), proofs);
+  },
 } satisfies AuthenticatorType<IntrospectionConfig>;
 
 /** The endpoint that is asked in this way. */
@@ -60,37 +62,34 @@ const tokenTypes = new Set(['bearer', 'dpop', 'access_token']);
 /** Where a server tells what its tokens are for; not a member of RFC 7662, but refresh tokens are introspected as well. */
 const tokenUses = new Set(['access', 'access_token']);
 
-/** Creates the verifier of one authorization server's tokens. Verified ones go into `cache` for `cacheFor` at most. */
 function createIntrospectionAuthenticator(
   name: string,
   config: IntrospectionConfig,
   endpoint: IntrospectionEndpoint,
-  cache: TokenCache,
-): LastingAuthenticator {
+  proofs: ProofVerifier | undefined,
+): TokenAuthenticator {
   const rules = claimRulesOf(name, config, ['iss', 'exp']);
-  const basis = basisOf(config);
-
-  async function verifyToken(token: string, context: VerificationContext): Promise<Verification> {
-    const answer = await endpoint.introspect(token);
-    if (answer === undefined) return refused('inactive');
-    if (!isAccessToken(answer)) return refused('token_type');
-    const judgement = judgeClaims(answer, rules, context.resource, context.now);
-    if ('refused' in judgement) return refused(judgement.refused);
-    const { principal } = judgement;
-    if (isDpopType(answer) && principal.confirmation?.method !== 'dpop') return refused('sender_constraint');
-    const verified = { verified: true, principal } as const;
-    const until = Math.min(principal.expiresAt ?? Number.POSITIVE_INFINITY, context.now + config.cacheFor);
-    if (until > context.now) cache.set(token, context, verified, { until });
-    return verified;
-  }
-
+  const configuration = configurationOf(config);
   return {
     name,
-    kind: 'introspection',
-    verify: (credential, context) =>
-      credential.kind === 'access-token' ? verifyToken(credential.token, context) : refused('format'),
-    basisOf: (_principal, resource) => (dependsOnResource(rules) ? `${basis} ${resource}` : basis),
-    verifyAgain: (principal) => ({ verified: true, principal }),
+    accepts: 'access-token',
+    issuer: config.issuer,
+    takesOpaque: true,
+    proofs,
+    async verify({ text }, { resource, now }) {
+      const answer = await endpoint.introspect(text);
+      if (answer === undefined) return refused('inactive');
+      if (!isAccessToken(answer)) return refused('token_type');
+      const claims = verifyClaims(answer, rules, resource, now);
+      if ('refused' in claims) return refused(claims.refused);
+      const { principal } = claims;
+      if (isDpopType(answer) && principal.confirmation?.method !== 'dpop') return refused('sender_constraint');
+      const until = Math.min(principal.expiresAt ?? Number.POSITIVE_INFINITY, now + config.cacheFor);
+      return { verified: true, principal, validity: { until } };
+    },
+    configurationOf: (_principal, resource) =>
+      dependsOnResource(rules) ? `${configuration} ${resource}` : configuration,
+    reverify: (principal) => ({ verified: true, principal }),
   };
 }
 
@@ -107,14 +106,10 @@ function isAmong(value: unknown, words: ReadonlySet<string>): boolean {
   return value === undefined || (typeof value === 'string' && words.has(value.toLowerCase()));
 }
 
-/** Everything that decides whether a token verifies and what it says; not how the gateway authenticates, and no secret. */
-function basisOf({ endpoint, clientId, ...config }: IntrospectionConfig): string {
+/** All keys that decide whether a token verifies and what it says; not how the gateway authenticates, and no secret. */
+function configurationOf({ endpoint, clientId, ...config }: IntrospectionConfig): string {
   const { issuer, audience, audienceForm, scopeClaims, scopesFrom, clientIdClaims, requireClientId } = config;
   const { requiredClaims, claims, maxScopes } = config;
   const accepted = [issuer, audience, audienceForm, requireClientId, requiredClaims];
   return JSON.stringify([endpoint, clientId, accepted, scopeClaims, scopesFrom, clientIdClaims, claims, maxScopes]);
-}
-
-function refused(reason: RefusalReason): Verification {
-  return { verified: false, reason };
 }

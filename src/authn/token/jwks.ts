@@ -17,7 +17,7 @@ export interface KeySet {
    * The key for a token's `kid` and `alg`; undefined when the issuer has none. Asks the issuer at most once in 10 s, whatever comes.
    * Throws `idp_unavailable` when there is no set that is recent enough.
    */
-  resolve(kid: string | undefined, algorithm: string): ResolvedKey | undefined | Promise<ResolvedKey | undefined>;
+  resolve(kid: string | undefined, algorithm: string): Promise<ResolvedKey | undefined>;
   /** Changes whenever the keys change; undefined while there is no set that is recent enough. */
   generation(): number | undefined;
   /** The issuer's metadata (RFC 8414) as JSON, as old as the keys may be; undefined when none was found that is recent enough. */
@@ -130,7 +130,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
     return current !== undefined && now() - current.fetchedAt <= maxStaleMs ? current : undefined;
   }
 
-  function resolve(kid: string | undefined, algorithm: string) {
+  async function resolve(kid: string | undefined, algorithm: string): Promise<ResolvedKey | undefined> {
     const known = usable();
     const key = known && findKey(known, kid, algorithm);
     if (key !== undefined && now() - known!.fetchedAt > refreshMs && !coolingDown()) void refresh(true);
@@ -139,14 +139,10 @@ export function createKeySet(options: KeySetOptions): KeySet {
       if (known === undefined) throw issuerUnavailable(lastFailure);
       return undefined;
     }
-    return resolveAfterRefresh(kid, algorithm);
-  }
-
-  async function resolveAfterRefresh(kid: string | undefined, algorithm: string): Promise<ResolvedKey | undefined> {
-    await refresh(usable() === undefined);
-    const known = usable();
-    if (known === undefined) throw issuerUnavailable(lastFailure);
-    return findKey(known, kid, algorithm);
+    await refresh(known === undefined);
+    const fetched = usable();
+    if (fetched === undefined) throw issuerUnavailable(lastFailure);
+    return findKey(fetched, kid, algorithm);
   }
 
   return {

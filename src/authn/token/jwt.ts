@@ -4,14 +4,20 @@ import { z } from 'zod';
 import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
 import { duration, httpUrl, text, timeout } from '../../config/schema/values.ts';
 import { isPlainHttp } from '../../http/host.ts';
-import type { LastingAuthenticator, RefusalReason, Verification, VerificationContext } from '../authenticator.ts';
+import {
+  type RefusalReason,
+  refused,
+  type TokenAuthenticator,
+  type Verification,
+  type VerificationContext,
+} from '../authenticator.ts';
 import type { AuthenticatorContext, AuthenticatorType } from '../authenticator-type.ts';
-import { claimRulesOf, dependsOnResource, judgeClaims } from './claims.ts';
-import { type CompactToken, parseCompactToken } from './compact-jws.ts';
+import { claimRulesOf, dependsOnResource, verifyClaims } from './claims.ts';
+import type { CompactJws } from './compact-jws.ts';
+import { createProofVerifier, type ProofVerifier } from './dpop.ts';
 import { issuerPresetNames, issuerPresets } from './issuer-presets.ts';
 import { signatureAlgorithm, type VerificationKey } from './jwk.ts';
 import { createKeySet, type KeySet } from './jwks.ts';
-import type { TokenCache } from './token-cache.ts';
 import { checkTokenConfig, tokenKeys } from './token-config.ts';
 
 const schema = z.strictObject({
@@ -56,7 +62,7 @@ export const jwtType = {
   create(name, config, context) {
     const metadataWanted = config.issuer === context.mirroredIssuer;
     const keySet = context.keySet(keySetKey(config, metadataWanted), () => openKeySet(config, metadataWanted, context));
-    return createJwtAuthenticator(name, config, keySet, context.tokens);
+    return createJwtAuthenticator(name, config, keySet, createProofVerifier(config.dpop, context.proofMemory));
   },
 } satisfies AuthenticatorType<JwtConfig>;
 
@@ -109,50 +115,48 @@ function openKeySet(
   });
 }
 
-/** Creates the verifier of one issuer's tokens. Verified ones go into `cache`. */
 function createJwtAuthenticator(
   name: string,
   config: JwtConfig,
   keySet: KeySet,
-  cache: TokenCache,
-): LastingAuthenticator {
+  proofs: ProofVerifier | undefined,
+): TokenAuthenticator {
   const algorithms = new Set<string>(config.algorithms);
   const tokenTypes = new Set(config.tokenTypes.map((type) => (type === untyped ? untyped : mediaType(type))));
   const rules = claimRulesOf(name, config, []);
-  const basis = basisOf(config);
+  const configuration = configurationOf(config);
 
-  async function verifyToken(
-    token: CompactToken,
-    header: TokenHeader,
-    context: VerificationContext,
-  ): Promise<Verification> {
+  /** Header, then signature, then claims: nothing that is unsigned is believed. */
+  async function verify(jws: CompactJws, { resource, now }: VerificationContext): Promise<Verification> {
+    const header = verifyHeader(jws.header, algorithms, tokenTypes);
+    if (typeof header === 'string') return refused(header);
     const found = await keySet.resolve(header.kid, header.algorithm);
     if (found === undefined) return refused('unknown_key');
-    if (!(await hasValidSignature(token.text, found.key, header.algorithm))) return refused('signature');
-    const judgement = judgeClaims(token.claims, rules, context.resource, context.now);
-    if ('refused' in judgement) return refused(judgement.refused);
-    const verified = { verified: true, principal: judgement.principal } as const;
-    const keys = { keySet, generation: found.generation };
-    cache.set(token.text, context, verified, { until: judgement.principal.expiresAt!, keys });
-    return verified;
+    if (!(await hasValidSignature(jws.text, found.key, header.algorithm))) return refused('signature');
+    const claims = verifyClaims(jws.claims, rules, resource, now);
+    if ('refused' in claims) return refused(claims.refused);
+    const isCurrent = () => keySet.generation() === found.generation;
+    return { verified: true, principal: claims.principal, validity: { until: claims.principal.expiresAt!, isCurrent } };
   }
 
   return {
     name,
-    kind: 'jwt',
-    verify(credential, context) {
-      const token = credential.kind === 'access-token' ? parseCompactToken(credential.token) : undefined;
-      if (token === undefined) return refused('format');
-      const header = judgeHeader(token.header, algorithms, tokenTypes);
-      return typeof header === 'string' ? refused(header) : verifyToken(token, header, context);
+    accepts: 'access-token',
+    issuer: config.issuer,
+    takesOpaque: false,
+    proofs,
+    async verify(token, context) {
+      const jws = token.jws();
+      return jws === undefined ? refused('format') : verify(jws, context);
     },
-    basisOf: (_principal, resource) => (dependsOnResource(rules) ? `${basis} ${resource}` : basis),
-    verifyAgain: (principal) => ({ verified: true, principal }),
+    configurationOf: (_principal, resource) =>
+      dependsOnResource(rules) ? `${configuration} ${resource}` : configuration,
+    reverify: (principal) => ({ verified: true, principal }),
   };
 }
 
-/** Everything that decides whether a token verifies and what it says; not how its keys are fetched, nor how its sender proves itself. */
-function basisOf(config: JwtConfig): string {
+/** All keys that decide whether a token verifies and what it says; not how its keys are fetched, nor how its sender proves itself. */
+function configurationOf(config: JwtConfig): string {
   const {
     keySet: _keySet,
     insecure: _insecure,
@@ -164,8 +168,8 @@ function basisOf(config: JwtConfig): string {
   return JSON.stringify(decisive);
 }
 
-function judgeHeader(
-  header: CompactToken['header'],
+function verifyHeader(
+  header: CompactJws['header'],
   algorithms: ReadonlySet<string>,
   tokenTypes: ReadonlySet<string>,
 ): TokenHeader | RefusalReason {
@@ -195,8 +199,4 @@ async function hasValidSignature(token: string, key: VerificationKey, algorithm:
   } catch {
     return false;
   }
-}
-
-function refused(reason: RefusalReason): Verification {
-  return { verified: false, reason };
 }

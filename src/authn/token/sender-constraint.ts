@@ -1,16 +1,16 @@
-// Whether a request comes from the one that its token is bound to. Asked on every request: a verified token may come out of a cache.
-import type { Verification, Verified } from '../authenticator.ts';
-import type { JudgedCertificate } from '../certificate/identify.ts';
-import type { Credential } from '../credential.ts';
+// Sender constraints of access tokens (RFC 8705 §3, RFC 9449 §7), verified on every request: the verification of the token may be cached.
+import { type Refused, refused, type Verification, type Verified } from '../authenticator.ts';
+import type { PresentedKey, PresentedToken } from '../credential.ts';
 import { proofsOverloaded } from '../errors.ts';
 import type { Principal } from '../principal.ts';
-import type { ProofJudgement, ProofVerifier } from './dpop.ts';
+import type { ProofVerifier } from './dpop.ts';
 
-/** What a request tells of its sender besides its token. */
+/** The evidence of one request for who sends it. */
 export interface Sender {
-  readonly credential: Credential;
-  /** The one of this connection that counts. */
-  readonly certificate: JudgedCertificate | undefined;
+  readonly credential: PresentedToken | PresentedKey;
+  /** Fingerprint of the verified client certificate of the request. */
+  readonly certificate: string | undefined;
+  /** Verifiers of DPoP proofs by the name of the token's authenticator. */
   readonly proofs: ReadonlyMap<string, ProofVerifier>;
   readonly method: string;
   /** Public, without a query. */
@@ -19,51 +19,47 @@ export interface Sender {
   readonly now: number;
 }
 
-/** Whether nobody else could use what this principal came with. */
+/** True for a principal whose credential is of no use to anybody else. */
 export function isSenderConstrained({ kind, confirmation }: Principal): boolean {
   return kind === 'mtls' || confirmation !== undefined;
 }
 
-/** RFC 8705 §3: the certificate of this connection must be the one that the token names. True for tokens that name none. */
-export function hasBoundCertificate(
-  { confirmation }: Principal,
-  certificate: Pick<JudgedCertificate, 'fingerprint'> | undefined,
-): boolean {
-  return confirmation?.method !== 'certificate' || confirmation.fingerprint === certificate?.fingerprint;
+/** RFC 8705 §3: the certificate of the request must be the one that the token names. True for tokens that name none. */
+export function hasBoundCertificate({ confirmation }: Principal, certificate: string | undefined): boolean {
+  return confirmation?.method !== 'certificate' || confirmation.fingerprint === certificate;
 }
 
 /**
- * Holds a verified token against its sender; keys and certificates pass. A token that is bound to a key must come with the scheme DPoP and a
- * proof, and nothing else may (RFC 9449 §7.2). Throws GatewayError `overloaded` when the proof cannot be remembered.
+ * Verifies that the sender of a verified token is the one that it is bound to; keys pass. A token that is bound to a key must come with the scheme DPoP
+ * and a proof, and no other may (RFC 9449 §7.2). Throws GatewayError `overloaded` when the proof cannot be remembered.
  */
-export function verifySender(verified: Verified, sender: Sender): Verification | Promise<Verification> {
-  const { credential } = sender;
+export async function verifySender(verified: Verified, sender: Sender): Promise<Verification> {
+  const { credential, method, url, now } = sender;
   const { authenticator, confirmation } = verified.principal;
-  const boundToKey = confirmation?.method === 'dpop';
-  if (boundToKey !== (credential.kind === 'dpop-token')) return notTheSender(verified);
-  if (!boundToKey || credential.kind !== 'dpop-token') {
+  if (confirmation?.method !== 'dpop' && credential.kind !== 'dpop-token') {
     return hasBoundCertificate(verified.principal, sender.certificate) ? verified : notTheSender(verified);
   }
-  const verifier = sender.proofs.get(authenticator);
-  if (verifier === undefined) return notTheSender(verified);
-  const { token, proof } = credential;
-  const { method, url, now } = sender;
-  const judged = verifier.verify({ proof, token, thumbprint: confirmation.thumbprint, method, url, now });
-  return judged instanceof Promise
-    ? judged.then((judgement) => verificationOf(judgement, verified))
-    : verificationOf(judged, verified);
-}
-
-function notTheSender({ principal }: Verified): Verification {
-  return { verified: false, reason: 'sender_constraint', whose: principal };
-}
-
-function verificationOf(judgement: ProofJudgement, verified: Verified): Verification {
-  const { nonce } = judgement;
-  if (judgement.proven) {
-    if (nonce === undefined) return verified;
-    return { ...verified, responseHeaders: { ...verified.responseHeaders, 'DPoP-Nonce': nonce } };
+  const proofs = sender.proofs.get(authenticator);
+  if (confirmation?.method !== 'dpop' || credential.kind !== 'dpop-token' || proofs === undefined) {
+    return notTheSender(verified);
   }
-  if (judgement.reason === 'full') throw proofsOverloaded();
-  return { verified: false, reason: judgement.reason, nonce, whose: verified.principal };
+  const { token, proof } = credential;
+  const outcome = await proofs.verify({
+    proof,
+    token: token.text,
+    thumbprint: confirmation.thumbprint,
+    method,
+    url,
+    now,
+  });
+  if (!outcome.proven) {
+    if (outcome.reason === 'full') throw proofsOverloaded();
+    return { verified: false, reason: outcome.reason, nonce: outcome.nonce, principal: verified.principal };
+  }
+  if (outcome.nonce === undefined) return verified;
+  return { ...verified, responseHeaders: { ...verified.responseHeaders, 'DPoP-Nonce': outcome.nonce } };
+}
+
+function notTheSender({ principal }: Verified): Refused {
+  return { ...refused('sender_constraint'), principal };
 }

@@ -1,50 +1,50 @@
-// Verified tokens of one configuration snapshot: a hash and a look-up instead of a verification, until they expire.
+// Cache of verified access tokens of one snapshot, by their digests.
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { VerificationContext, Verified } from '../authenticator.ts';
-import type { KeySet } from './jwks.ts';
 
+/** Belongs to one snapshot, so that it holds nothing that a reload may have changed. Holds digests, not tokens. */
 export interface TokenCache {
-  /** The verification of a token for the context's resource, while it counts. */
-  get(token: string, context: VerificationContext): Verified | undefined;
-  /** Remembers a verification for the context's resource. */
-  set(token: string, context: VerificationContext, verified: Verified, validity: Validity): void;
+  /** The verification of a token while it holds. `opaque` is the route's authenticator of tokens that are no JWTs. */
+  get(
+    token: string,
+    opaque: Named | undefined,
+    context: Pick<VerificationContext, 'resource' | 'now'>,
+  ): Verified | undefined;
+  /** Keeps a verification for as long as its `validity` says; one without is not kept. */
+  set(
+    token: string,
+    opaque: Named | undefined,
+    context: Pick<VerificationContext, 'resource'>,
+    verified: Verified,
+  ): void;
 }
 
-/** What a verification rests on. */
-export interface Validity {
-  /** Milliseconds since 1970: the first instant at which it does not count any more. Never beyond the token's own end. */
-  readonly until: number;
-  /** The keys that verified it, which must still be those of the issuer; absent when the issuer itself was asked. */
-  readonly keys?: { readonly keySet: KeySet; readonly generation: number };
-}
-
-interface Entry extends Validity {
-  readonly verified: Verified;
-}
+type Named = { readonly name: string };
 
 const maxEntries = 10_000;
 
-/** Belongs to one snapshot: what a reload may have changed is never in it. Holds digests, not tokens. */
 export function createTokenCache(): TokenCache {
-  const entries = new LRUCache<string, Entry>({ max: maxEntries });
+  const entries = new LRUCache<string, Verified>({ max: maxEntries });
   return {
-    get(token, context) {
-      const key = keyOf(token, context);
+    get(token, opaque, { resource, now }) {
+      const key = keyOf(token, opaque, resource);
       const entry = entries.get(key);
-      if (entry === undefined) return undefined;
-      const { until, keys, verified } = entry;
-      if (context.now < until && (keys === undefined || keys.keySet.generation() === keys.generation)) return verified;
+      if (entry === undefined || holds(entry, now)) return entry;
       entries.delete(key);
       return undefined;
     },
-    set(token, context, verified, validity) {
-      entries.set(keyOf(token, context), { verified, ...validity });
+    set(token, opaque, { resource }, verified) {
+      if (verified.validity !== undefined) entries.set(keyOf(token, opaque, resource), verified);
     },
   };
 }
 
-/** The resource decides the expected audience; whose the token is, its own digest does together with the route's owner of opaque ones. */
-function keyOf(token: string, { resource, opaqueOwner = '' }: VerificationContext): string {
-  return `${hash('sha256', token, 'hex')} ${opaqueOwner} ${resource}`;
+function holds({ validity }: Verified, nowMs: number): boolean {
+  return validity !== undefined && nowMs < validity.until && validity.isCurrent?.() !== false;
+}
+
+/** Verified for a resource, the default audience, and by `opaque` where the token does not tell its issuer. */
+function keyOf(token: string, opaque: Named | undefined, resource: string): string {
+  return `${hash('sha256', token, 'hex')} ${opaque?.name ?? ''} ${resource}`;
 }

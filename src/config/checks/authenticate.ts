@@ -1,7 +1,8 @@
 // Checks of a route's `authenticate` and `certificateFor`: names that exist, alternatives that can be told apart and met.
 import { clientAuthorities } from '../../authn/certificate/source.ts';
+import type { AuthenticateConfig } from '../../authn/requirements.ts';
 import { parseClientEntry } from '../../policy/selectors/clients.ts';
-import type { AuthenticateConfig, AuthenticatorConfig, RouteConfig } from '../schema/config.ts';
+import type { AuthenticatorConfig, RouteConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { suggestion } from '../schema/suggestion.ts';
 import type { CheckContext } from './context.ts';

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { audit } from '../../audit/schema.ts';
 import { type AuthenticatorConfig, authenticatorSchema } from '../../authn/authenticator-types.ts';
-import { type authenticate, type mcp, route } from './routes.ts';
+import { type mcp, route } from './routes.ts';
 import { admin, revocation, server } from './server.ts';
 import { upstream } from './upstreams.ts';
 import { authenticatorName, name, scope, scopes } from './values.ts';
@@ -49,6 +49,5 @@ export type ServerConfig = z.output<typeof server>;
 export type UpstreamConfig = z.output<typeof upstream>;
 export type AssertionConfig = NonNullable<UpstreamConfig['identity']['assertion']>;
 export type RouteConfig = z.output<typeof route> & { resource: string };
-export type AuthenticateConfig = z.output<typeof authenticate>;
 export type McpConfig = z.output<typeof mcp>;
 export type PresetName = NonNullable<McpConfig['preset']>['name'];

@@ -1,8 +1,9 @@
 // The shape of `routes`: who may come in where, and the rules for what they may do there.
 import { z } from 'zod';
+import { authenticateSchema } from '../../authn/requirements.ts';
 import { preset } from '../../policy/presets.ts';
 import { mcpRule, pathRule } from '../../policy/rule.ts';
-import { authenticatorName, filePath, headerName, httpUrl, method, name, routePath, scopes, text } from './values.ts';
+import { filePath, headerName, httpUrl, method, name, routePath, scopes, text } from './values.ts';
 
 const jsonPointer = z.string().regex(/^(\/([^~/]|~[01])*)+$/, 'expected a JSON pointer such as /request/limit');
 const jsonPointers = z.array(jsonPointer);
@@ -56,17 +57,6 @@ export const mcp = z.strictObject({
   rules: z.array(mcpRule).default([]).describe('The first rule that matches a call governs it; none: denied.'),
 });
 
-/** An alternative: one authenticator, or several that must all be there. */
-const alternative = z.union([authenticatorName, z.strictObject({ allOf: z.array(authenticatorName).min(1) })]);
-export const authenticate = z.union([
-  z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'expected the name of an authenticator, or none'),
-  z.strictObject({
-    anyOf: z.array(alternative).min(1).optional().describe('The first alternative that is all there counts.'),
-    allOf: z.array(authenticatorName).min(1).optional().describe('All of these authenticators.'),
-    optional: z.array(authenticatorName).optional().describe('Credentials that may come besides.'),
-  }),
-]);
-
 export const route = z
   .strictObject({
     name: name.optional().describe('Names the route in records and metrics; default its path.'),
@@ -82,7 +72,9 @@ export const route = z
       .refine((url) => /^[\w.~:/@!$&'()*+,;=%[\]-]+$/.test(url), 'expected a URL in ASCII, all else percent-encoded')
       .optional()
       .describe('The resource identifier, the default audience of tokens; default publicUrl and path.'),
-    authenticate: authenticate.describe('Which credentials are needed: a name, none, or anyOf / allOf / optional.'),
+    authenticate: authenticateSchema.describe(
+      'Which credentials are needed: a name, none, or anyOf / allOf / optional.',
+    ),
     certificateFor: z
       .array(text)
       .optional()

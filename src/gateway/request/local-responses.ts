@@ -22,7 +22,7 @@ export function answerPreflight(exchange: Exchange, route: Route, runtime: Runti
     ...responseHeaders(exchange, runtime),
     ...preflightHeaders(origin ?? '*', {
       methods: route.methods,
-      headers: [...snapshot.keyHeaders, ...(route.mcp?.forwardHeaders ?? [])],
+      headers: [...snapshot.authenticators.keys.headers, ...(route.mcp?.forwardHeaders ?? [])],
       requestedHeaders: request.headers['access-control-request-headers'],
     }),
   });

@@ -2,7 +2,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Urgency } from '../../audit/event.ts';
 import { authenticate } from '../../authn/authenticate.ts';
-import { collectCredentials } from '../../authn/extract-credentials.ts';
 import type { GatewayError } from '../../errors.ts';
 import { readBody } from '../../http/body.ts';
 import { isPreflight } from '../../http/cors.ts';
@@ -32,8 +31,7 @@ async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
   checkLimits(exchange);
   const route = requireRoute(match);
   if (isPreflight(exchange.method, exchange.request.headers)) return answerPreflight(exchange, route, runtime);
-  const identifying = identifyCaller(exchange, route, runtime);
-  if (identifying !== undefined) await identifying;
+  await identifyCaller(exchange, route, runtime);
   const body = await readBody(exchange.request, exchange.response, exchange.snapshot.config.server.limits.bodyBytes);
   if (route.mcp !== undefined && exchange.method === 'POST') inspect(exchange, route.mcp, route.metaTools, body);
   exchange.session = sessionOf(exchange, route);
@@ -158,36 +156,24 @@ function checkLimits(exchange: Exchange): void {
   exchange.origin = request.headers.origin;
 }
 
-/** At once, unless a signature must be checked or somebody asked. */
-function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime): Promise<void> | undefined {
-  if (route.plan.kind === 'none') return undefined;
+async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime): Promise<void> {
+  if (route.requirements.kind === 'none') return;
   const { request, snapshot } = exchange;
-  const credentials = collectCredentials({
+  const peer = clientCertificateOf(exchange, snapshot, runtime);
+  exchange.certificate = peer?.certificate;
+  const presented = {
     rawHeaders: request.rawHeaders,
     query: exchange.query,
-    peer: clientCertificateOf(exchange, snapshot, runtime),
-    keyHeaders: snapshot.keyHeaders,
-    seen: exchange.credentials,
-    observe: runtime.metrics,
-  });
-  exchange.certificate = credentials.certificate?.certificate;
-  const caller = authenticate(credentials, route.plan, snapshot.authenticators, {
+    peer,
     now: runtime.now(),
     clientAddress: exchange.clientAddress,
     resource: route.resource,
-    opaqueOwner: route.plan.opaqueOwner,
     method: exchange.method,
     url: snapshot.config.server.publicUrl + exchange.path,
     seen: exchange.credentials,
     revocations: runtime.revocations,
-  });
-  if (caller instanceof Promise) {
-    return caller.then((verified) => {
-      exchange.caller = verified;
-    });
-  }
-  exchange.caller = caller;
-  return undefined;
+  };
+  exchange.caller = await authenticate(presented, route.requirements, snapshot.authenticators);
 }
 
 function inspect(exchange: Exchange, mcp: NonNullable<Route['mcp']>, metaTools: MetaTools, body: Buffer): void {

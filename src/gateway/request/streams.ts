@@ -1,7 +1,7 @@
 // The event streams that are open: each ends when its right ends, and says something now and then while its upstream is silent.
 
 import type { Caller } from '../../authn/principal.ts';
-import { authenticateAgain } from '../../authn/reauthenticate.ts';
+import { reauthenticate } from '../../authn/reauthenticate.ts';
 import { type Revocations, revokesCaller } from '../../authn/revocations.ts';
 import { lookThrough } from '../../mcp/meta-tools.ts';
 import { readMessage } from '../../mcp/read-message.ts';
@@ -146,7 +146,7 @@ export function judgeAgain(exchange: Exchange, footing: Footing, runtime: Runtim
   const { route } = found;
   if (route.upstream === undefined || (route.mcp === undefined) !== (footing.route.mcp === undefined)) return 'policy';
   let caller: Caller | undefined;
-  if (route.plan.kind !== 'none') {
+  if (route.requirements.kind !== 'none') {
     caller = callerAgain(exchange, footing, route, runtime);
     if (caller === undefined) return footing.caller === undefined ? 'policy' : 'revoked';
   }
@@ -161,13 +161,13 @@ function callerAgain(exchange: Exchange, footing: Footing, route: Route, runtime
   const { snapshot } = runtime;
   if (footing.caller === undefined) return undefined;
   try {
-    return authenticateAgain(
+    return reauthenticate(
       footing.caller,
       { authenticators: footing.snapshot.authenticators, resource: footing.route.resource },
       {
         authenticators: snapshot.authenticators,
         resource: route.resource,
-        plan: route.plan,
+        requirements: route.requirements,
         peer: clientCertificateOf(exchange, snapshot, runtime),
       },
       { now: runtime.now(), clientAddress: exchange.clientAddress, resource: route.resource },
