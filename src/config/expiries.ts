@@ -1,38 +1,41 @@
-// When the configured certificates and API keys end, for the metrics.
-import { X509Certificate } from 'node:crypto';
+// Expiry of the configured certificates, revocation lists and API keys, for the metrics.
+import type { X509Certificate } from 'node:crypto';
 import { parseRevocationLists } from '../authn/certificate/trust-store.ts';
+import { parseCertificateChain } from '../http/secure-context.ts';
+import { parseCertificates } from '../pem.ts';
 import type { LoadedConfig } from './load.ts';
 
 export interface Expiry {
-  /** Where the configuration names it, such as `server.tls.certFile`, or a key's id. */
+  /** Its place in the configuration, such as `server.tls.certFile`, or a key's id. */
   readonly name: string;
   /** Seconds since 1970. */
   readonly expiresAtSeconds: number;
 }
 
+type NamedCertificates = [name: string, path: string | undefined, parser: (pem: Buffer) => X509Certificate[]];
+
 /** The first certificate of each configured certificate or CA file. */
 export function certificateExpiries({ config, files }: LoadedConfig): Expiry[] {
-  const named: [string, string | undefined][] = [
-    ['server.tls.certFile', config.server.tls?.certFile],
-    ['server.tls.clientCaFile', config.server.tls?.clientCaFile],
-    ['server.clientCertificateHeader.clientCaFile', config.server.clientCertificateHeader?.clientCaFile],
+  const { tls, clientCertificateHeader: header } = config.server;
+  const ofServer: NamedCertificates[] = [
+    ['server.tls.certFile', tls?.certFile, parseCertificateChain],
+    ['server.tls.clientCaFile', tls?.clientCaFile, parseCertificates],
+    ['server.clientCertificateHeader.clientCaFile', header?.clientCaFile, parseCertificates],
   ];
-  for (const [name, { tls }] of Object.entries(config.upstreams)) {
-    named.push([`upstreams.${name}.tls.certFile`, tls?.certFile], [`upstreams.${name}.tls.caFile`, tls?.caFile]);
-  }
-  return named.flatMap(([name, path]) => {
-    const content = path === undefined ? undefined : files.get(path);
-    if (content === undefined) return [];
-    return [{ name, expiresAtSeconds: Date.parse(new X509Certificate(content).validTo) / 1000 }];
-  });
+  const ofUpstreams = Object.entries(config.upstreams).flatMap(([name, { tls }]): NamedCertificates[] => [
+    [`upstreams.${name}.tls.certFile`, tls?.certFile, parseCertificateChain],
+    [`upstreams.${name}.tls.caFile`, tls?.caFile, parseCertificates],
+  ]);
+  return [...ofServer, ...ofUpstreams].flatMap(([name, path, parser]) =>
+    path === undefined ? [] : [{ name, expiresAtSeconds: files.parse(path, parser)[0]!.validToDate.getTime() / 1000 }],
+  );
 }
 
-/** When the first of the configured revocation lists is overdue. */
+/** The first overdue date of the configured revocation lists. */
 export function revocationListExpiries({ config, files }: LoadedConfig): Expiry[] {
   const path = config.server.tls?.clientCrlFile;
-  const content = path === undefined ? undefined : files.get(path);
-  if (content === undefined) return [];
-  const ends = parseRevocationLists(content).map(({ nextUpdate }) => nextUpdate);
+  if (path === undefined) return [];
+  const ends = files.parse(path, parseRevocationLists).map(({ nextUpdate }) => nextUpdate);
   return [{ name: 'server.tls.clientCrlFile', expiresAtSeconds: Math.min(...ends) / 1000 }];
 }
 

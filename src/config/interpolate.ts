@@ -1,4 +1,4 @@
-// `${env:NAME}` and `${file:path}` in string values. What is put in is a secret: it never reaches a message.
+// Interpolation of `${env:NAME}` and `${file:path}` in string values. A value that is put in is a secret: it never reaches a message.
 import { resolve } from 'node:path';
 import type { FileReader } from './files.ts';
 import type { Path } from './schema/reporter.ts';
@@ -6,7 +6,7 @@ import { mapStrings } from './tree.ts';
 
 export interface Interpolated {
   readonly tree: unknown;
-  /** What was put in; empty values left out. */
+  /** The values that were put in; empty ones left out. */
   readonly secrets: readonly string[];
   /** The environment variables that were used, with their values. */
   readonly variables: ReadonlyMap<string, string>;
@@ -18,7 +18,7 @@ export interface InterpolateOptions {
   readonly folder: string;
   readonly reader: FileReader;
   readonly report: (path: Path, message: string) => void;
-  /** Whether a string is a template of another kind, which is left as it is; default none is. */
+  /** True for a string that is a template of another kind, which is left as it is; default none is. */
   readonly isTemplate?: (path: Path) => boolean;
 }
 

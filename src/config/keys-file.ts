@@ -7,7 +7,6 @@ import type { FileReader } from './files.ts';
 import { interpolate } from './interpolate.ts';
 import { ConfigError } from './problem.ts';
 import type { Path } from './schema/reporter.ts';
-import { shapeProblems } from './schema-errors.ts';
 import { validPart } from './valid-part.ts';
 import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
@@ -22,7 +21,7 @@ export interface KeysFileOptions {
   readonly reader: FileReader;
 }
 
-/** Where the key at an index of an authenticator's merged `keys` stands. */
+/** The place of the key at an index of an authenticator's merged `keys`. */
 export type PlaceOfKey = (authenticator: string, index: number) => Where;
 
 export interface MergedKeys {
@@ -31,13 +30,18 @@ export interface MergedKeys {
   readonly variables: ReadonlyMap<string, string>;
 }
 
+interface KeysFile {
+  readonly document: LocatedYaml;
+  readonly keys: readonly ApiKeyEntry[];
+  /** Of each key, in the file. */
+  readonly paths: readonly Path[];
+  readonly variables: ReadonlyMap<string, string>;
+}
+
 /** Reads every keys file that could be read as a file; the reader knows which. Problems go to `findings`. */
 export async function readKeysFiles(draft: Draft, options: KeysFileOptions, findings: Findings): Promise<MergedKeys> {
   const authenticators = { ...draft.authenticators };
-  const fromFile = new Map<
-    string,
-    { readonly document: LocatedYaml; readonly paths: readonly Path[]; readonly after: number }
-  >();
+  const fromFile = new Map<string, KeysFile & { readonly after: number }>();
   const variables = new Map<string, string>();
   for (const [name, config] of Object.entries(authenticators)) {
     if (config.type !== 'apiKey' || config.keysFile === undefined) continue;
@@ -47,7 +51,7 @@ export async function readKeysFiles(draft: Draft, options: KeysFileOptions, find
     if (list === undefined) continue;
     const own = config.keys ?? [];
     for (const [variable, value] of list.variables) variables.set(variable, value);
-    fromFile.set(name, { document: list.document, paths: list.paths, after: own.length });
+    fromFile.set(name, { ...list, after: own.length });
     authenticators[name] = { ...config, keys: [...own, ...list.keys] };
   }
   return {
@@ -66,15 +70,7 @@ async function readKeysFile(
   content: Buffer,
   options: KeysFileOptions,
   findings: Findings,
-): Promise<
-  | {
-      readonly document: LocatedYaml;
-      readonly keys: readonly ApiKeyEntry[];
-      readonly paths: readonly Path[];
-      readonly variables: ReadonlyMap<string, string>;
-    }
-  | undefined
-> {
+): Promise<KeysFile | undefined> {
   const document = parse(join(options.named, relative(options.folder, path)), content, findings);
   if (document === undefined) return undefined;
   findings.problems.push(...document.problems);
@@ -84,15 +80,9 @@ async function readKeysFile(
     reader: options.reader,
     report: (where, message) => findings.problems.push(document.problem(where, message)),
   });
-  const result = keyList.safeParse(filled.tree);
-  if (!result.success) {
-    for (const { path: where, message, at } of shapeProblems(result.error, filled.tree, keyList)) {
-      findings.problems.push(document.problem(where, message, at));
-    }
-  }
-  const rest = validPart(keyList, filled.tree);
-  const keys = rest.value ?? [];
-  return { document, keys, paths: keys.map((_, index) => rest.originalPath([index])), variables: filled.variables };
+  const { value: keys = [], problems, originalPath } = validPart(keyList, filled.tree, keyList);
+  findings.problems.push(...problems.map(({ path: where, message, at }) => document.problem(where, message, at)));
+  return { document, keys, paths: keys.map((_, index) => originalPath([index])), variables: filled.variables };
 }
 
 function parse(file: string, content: Buffer, findings: Findings): LocatedYaml | undefined {

@@ -6,7 +6,7 @@ interface LaterKey {
   readonly at: string;
   /** Only such values; without it the key is refused whatever it holds. */
   readonly only?: (value: unknown) => boolean;
-  /** What the message names; default the key, quoted. */
+  /** The name in the message; default the key, quoted. */
   readonly name?: string;
 }
 

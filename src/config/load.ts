@@ -21,7 +21,6 @@ import { ConfigError, type Problem } from './problem.ts';
 import { type LoadedRevocations, loadRevocations } from './revocation-file.ts';
 import { type Config, fileSchema, withResources } from './schema/config.ts';
 import type { Path } from './schema/reporter.ts';
-import { shapeProblems } from './schema-errors.ts';
 import { isObject, valueAt } from './tree.ts';
 import { validPart } from './valid-part.ts';
 import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
@@ -127,16 +126,11 @@ interface ParsedShape extends Pick<ReporterOptions, 'damaged' | 'originalPath'> 
 
 /** The typed configuration, or what the schema leaves of it. A value that could not be put in is not judged as well. */
 function parseShape({ tree, missing }: Values, document: LocatedYaml, findings: Findings): ParsedShape {
-  const shape = fileSchema.safeParse(tree);
-  for (const { path, message, at } of shape.success ? [] : shapeProblems(shape.error, tree, fileSchema)) {
+  const { value, problems, removed, originalPath } = validPart(fileSchema, tree, partialSchema);
+  for (const { path, message, at } of problems) {
     if (!missing.some((each) => samePath(each, path))) findings.problems.push(document.problem(path, message, at));
   }
-  const rest = validPart(partialSchema, tree);
-  return {
-    draft: completed(rest.value ?? {}),
-    damaged: [...rest.removed, ...missing],
-    originalPath: rest.originalPath,
-  };
+  return { draft: completed(value ?? {}), damaged: [...removed, ...missing], originalPath };
 }
 
 async function readConfigFile(file: string, absolute: string): Promise<Buffer> {

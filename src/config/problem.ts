@@ -11,14 +11,14 @@ export interface Problem {
   readonly column: number;
   /** `routes[0].authenticate`; empty for the file as a whole. */
   readonly path: string;
-  /** What is wrong and what to do. Never shows a value that came from the environment or from a file. */
+  /** Says what is wrong and what to do. Never shows a value that came from the environment or from a file. */
   readonly message: string;
 }
 
-/** Everything that is wrong with a configuration, at once. */
+/** All problems of a configuration at once. */
 export class ConfigError extends Error {
   readonly problems: readonly Problem[];
-  /** What is doubtful besides; shown with the problems. */
+  /** Shown with the problems. */
   readonly warnings: readonly Problem[];
   /** True when the file itself could not be read: a mistake in the command, not in the configuration. */
   readonly unreadable: boolean;

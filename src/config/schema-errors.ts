@@ -127,7 +127,7 @@ function knownKeys(schema: z.core.$ZodType, path: Path): string[] {
   });
 }
 
-/** What may stand there, without the layers that give defaults or change what was written. */
+/** The alternatives of a schema, without the layers that give defaults or transform the value. */
 function branchesOf(schema: z.core.$ZodType | undefined): z.core.$ZodTypes[] {
   if (schema === undefined) return [];
   const branch = schema as z.core.$ZodTypes;

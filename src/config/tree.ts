@@ -1,4 +1,4 @@
-// Plain value trees: where a pattern of keys occurs, and copies with parts changed or left out.
+// Trees of plain values: places that match a pattern of keys, and copies with parts changed or left out.
 import type { Path } from './schema/reporter.ts';
 
 export interface Occurrence {

@@ -1,4 +1,4 @@
-// YAML to plain values, with the place of every one of them. Strict: one document, string keys, no tags, bounded aliases.
+// YAML documents as plain values with their places. Strict: one document, string keys, no tags, bounded aliases.
 import {
   type Alias,
   isAlias,
@@ -27,7 +27,7 @@ export interface LocatedYaml {
   readonly file: string;
   /** Maps, arrays, strings, numbers, booleans and null. */
   readonly value: unknown;
-  /** What is wrong with the document itself, apart from syntax. */
+  /** Problems of the document itself, apart from syntax. */
   readonly problems: readonly Problem[];
   /** A problem at a value, or at its nearest existing ancestor; `at: 'key'` places it at the key. */
   problem(path: Path, message: string, at?: 'key' | 'value'): Problem;
@@ -59,7 +59,7 @@ export function parseLocatedYaml(file: string, content: Buffer): LocatedYaml {
 type Targets = ReadonlyMap<Alias, Node>;
 type Report = (path: Path, message: string, at?: 'key' | 'value') => void;
 
-/** What every alias stands for: the nearest anchor of its name before it. One pass, where the library walks once per alias. */
+/** The target of every alias: the nearest anchor of its name before it. One pass, where the library walks once per alias. */
 function aliasTargets(document: ReturnType<typeof parseDocument>): Targets {
   const anchors = new Map<string, Node>();
   const targets = new Map<Alias, Node>();
@@ -114,7 +114,7 @@ function keyName(key: unknown): string | undefined {
   return isScalar(key) && typeof key.value === 'string' ? key.value : undefined;
 }
 
-/** Where the value (or its key) begins; for a path that does not exist, its nearest existing ancestor. */
+/** The offset at which the value (or its key) begins; for a path that does not exist, that of its nearest existing ancestor. */
 function offsetOf(root: Node, targets: Targets, path: Path, at: 'key' | 'value'): number {
   let node: unknown = root;
   let offset = root.range?.[0] ?? 0;

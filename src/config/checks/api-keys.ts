@@ -5,7 +5,7 @@ import type { PlaceOfKey } from '../keys-file.ts';
 import { entriesOf } from './authenticators.ts';
 import type { CheckContext, Where } from './context.ts';
 
-/** What people put where a key belongs; also behind the prefix of the authenticator. */
+/** Placeholders that people put where a key belongs; also behind the prefix of the authenticator. */
 const placeholderKeys = [
   '',
   'key',

@@ -5,7 +5,7 @@ import type { Config } from '../schema/config.ts';
 import type { Path, SectionReporter } from '../schema/reporter.ts';
 import type { LocatedYaml } from '../yaml.ts';
 
-/** What could be read of the file. Without mistakes in it, all of it. */
+/** The valid part of the configuration; all of it where there are no mistakes. */
 export type Draft = Partial<Config>;
 
 /** A path in the configuration, or in another file. */
@@ -17,7 +17,7 @@ export interface CheckContext extends SectionReporter {
   readonly declared: { readonly authenticators: readonly string[]; readonly upstreams: readonly string[] };
   error(where: Where, message: string): void;
   warn(where: Where, message: string): void;
-  /** Whether something was put into the value, so that no message may repeat it. */
+  /** True when something was put into the value, so that no message may repeat it. */
   isInterpolated(value: string): boolean;
 }
 

@@ -88,7 +88,7 @@ function checkAnswer(context: CheckContext, route: RouteConfig, path: Path): voi
   if (route.mcp !== undefined) context.error([...path, 'mcp'], 'has no meaning beside respond');
 }
 
-/** What would be written down and then not hold. */
+/** Demands that would be written down and then not hold. */
 function checkEnforceable(context: CheckContext, route: RouteConfig, path: Path): void {
   const { authenticate, scopes, rules, mcp } = route;
   if (mcp !== undefined && scopes !== undefined) context.error([...path, 'scopes'], 'belongs into mcp.rules here');

@@ -12,7 +12,7 @@ import { checkUse } from './unused.ts';
 import { checkIdentity } from './upstream-identity.ts';
 import { checkUpstreams } from './upstreams.ts';
 
-/** What the checks have compiled on their way, for whoever runs the configuration. */
+/** Compiled by the checks, for whoever runs the configuration. */
 export interface Checked {
   /** By the name of the route. Complete where no error was reported. */
   readonly policies: ReadonlyMap<string, Policy>;

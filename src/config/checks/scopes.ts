@@ -41,7 +41,7 @@ function checkChallengeScopes(
   });
 }
 
-/** What the rules of the routes require; a condition takes whatever scope stands in it. */
+/** The scopes that the rules of the routes require; a condition takes whatever scope stands in it. */
 function takenBy(routes: readonly RouteConfig[]): {
   scopes: ReadonlySet<string>;
   includes: (scope: string) => boolean;

@@ -11,7 +11,7 @@ import { suggestion } from '../schema/suggestion.ts';
 import { actingAuthenticators, alternativesOf, authenticatorNamed } from './authenticate.ts';
 import type { CheckContext } from './context.ts';
 
-/** What the gateway itself says in an assertion, or what would change how it is understood. */
+/** Claims of the gateway itself in an assertion, and those that would change how it is understood. */
 const ownClaims = [
   ...['iss', 'aud', 'sub', 'preferred_username', 'client_id', 'azp', 'act', 'scope', 'jti', 'iat', 'exp'],
   ...['scp', 'nbf', 'cnf', 'may_act', 'username', 'subject', '__proto__'],
@@ -188,7 +188,7 @@ function checkUsernames(context: CheckContext, upstream: string, templates: Temp
   checkShared(context, byDefault, fallback, at);
 }
 
-/** What one issuer calls a person, another may call somebody else. */
+/** Two issuers may have the same name for two people. */
 function checkShared(context: CheckContext, names: ReadonlySet<string>, { parts }: UsernameTemplate, at: Path): void {
   if (parts.some((part) => 'field' in part && (part.field === 'issuer' || part.field === 'authenticator'))) return;
   const firstOfIssuer = new Map<string, string>();

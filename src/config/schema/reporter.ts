@@ -17,9 +17,9 @@ export interface SectionReporter extends Reporter {
   readonly files: NamedFiles;
   /** Milliseconds since 1970. */
   readonly now: number;
-  /** Whether everything below the path could be read; what is absent elsewhere may only be misspelt. */
+  /** True when everything below the path could be read; what is absent elsewhere may only be misspelt. */
   isWhole(path: Path): boolean;
-  /** Whether the key stands in the file, and is not there by default. */
+  /** True when the key stands in the file, and is not there by default. */
   isWritten(path: Path): boolean;
   /** A named file in quotes, relative to the configuration. */
   showFile(path: string): string;
@@ -27,7 +27,7 @@ export interface SectionReporter extends Reporter {
 
 type FileReporter = Pick<SectionReporter, 'files' | 'error' | 'showFile'>;
 
-/** What `parser` makes of the file at `path`; undefined, and reported, when it throws. A file that could not be read has been reported. */
+/** The file at `path` as `parser` reads it; undefined, and reported, when it throws. A file that could not be read has been reported. */
 export function readAt<T>(
   reporter: FileReporter,
   path: Path,
@@ -37,7 +37,7 @@ export function readAt<T>(
   return file === undefined ? undefined : attemptAt(reporter, path, file, () => reporter.files.parse(file, parser));
 }
 
-/** What `make` makes of a file that was read; undefined, and reported, when it throws. */
+/** The result of `make` for a file that was read; undefined, and reported, when it throws. */
 export function attemptAt<T>(reporter: FileReporter, path: Path, file: string, make: () => T): T | undefined {
   if (!reporter.files.has(file)) return undefined;
   try {
