@@ -1,28 +1,21 @@
 // The audit log: each event is encoded once and goes to every sink. A request goes on when every required sink has its record.
 import { randomUUID } from 'node:crypto';
-import type { Log } from '../log.ts';
 import { type AuditObserver, type ChainWriter, createChainWriter } from './chain-writer.ts';
 import { createEventEncoder } from './encode.ts';
 import type { AuditEvent, AuditLog, Urgency } from './event.ts';
-import type { FileCalls } from './file/append-file.ts';
 import type { AuditConfig } from './schema.ts';
 import { createSink, type Sink, unavailable } from './sink.ts';
-import type { LogEvent, SinkTarget } from './sink-type.ts';
+import type { LogEvent, SinkTarget, TargetRuntime } from './sink-type.ts';
 import { type SinkConfig, sinkTypeOf } from './sink-types.ts';
 
-export interface AuditRuntime {
+export interface AuditRuntime extends Omit<TargetRuntime, 'signal'> {
   /** The name of this gateway process in its records. */
   readonly instance: string;
   /** Hash of the live configuration, for the log's own records. */
   readonly policy: () => string;
-  readonly log: Log;
-  readonly now: () => number;
   readonly observe?: AuditObserver;
   /** How often sinks do their housekeeping and failed ones are tried again. Default a second. */
   readonly tickMs?: number;
-  /** The descriptor of the stdout sink. Default 1. */
-  readonly stdoutFd?: number;
-  readonly files?: FileCalls;
 }
 
 /** Sinks of another configuration, open and not yet in use. Exactly one of the two is called. */
@@ -62,8 +55,6 @@ interface Mounted extends Pick<Opened, 'key' | 'target'> {
 
 interface State {
   readonly mounted: readonly Mounted[];
-  readonly required: readonly Sink[];
-  readonly optional: readonly Sink[];
   readonly onFailure: AuditConfig['onFailure'];
 }
 
@@ -71,13 +62,13 @@ interface State {
 export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
   const { instance, log, now } = runtime;
   const encode = createEventEncoder(instance);
-  let state = stateOf([], 'refuse');
+  let state: State = { mounted: [], onFailure: 'refuse' };
   /** Sinks that are gone from the configuration, by their key, until they are closed. */
   const closing = new Map<string, Promise<void>>();
   let closed = false;
 
   function write(event: AuditEvent, urgency: Urgency = 'now'): Promise<void> {
-    const { mounted, required, optional, onFailure } = state;
+    const { mounted, onFailure } = state;
     if (mounted.length === 0) return Promise.reject(unavailable(new Error('no sink is open')));
     let body: string;
     try {
@@ -86,13 +77,15 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
       return Promise.reject(unavailable(error));
     }
     const kept = event.stage === 'config';
-    for (const sink of optional) sink.append(body, urgency, kept);
-    const written =
-      required.length === 1 && required[0] !== undefined
-        ? required[0].append(body, urgency, kept)
-        : Promise.all(required.map((sink) => sink.append(body, urgency, kept))).then(ignore);
+    const awaited: Promise<void>[] = [];
+    for (const { sink, required } of mounted) {
+      const appended = sink.append(body, urgency, kept);
+      if (required) awaited.push(appended);
+    }
+    const written = awaited.length === 1 ? awaited[0]! : Promise.all(awaited).then(ignore);
     if (onFailure === 'continue') return written.catch(ignore);
-    if (required.length !== 1) written.catch(ignore);
+    // The caller may ignore the promise; a sink's own is taken care of.
+    if (awaited.length > 1) written.catch(ignore);
     return written;
   }
 
@@ -151,7 +144,7 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
       kept.target.configure?.(config);
       return { ...kept, ...place };
     });
-    state = stateOf(mounted, next.onFailure);
+    state = { mounted, onFailure: next.onFailure };
     for (const { key, sink } of before) {
       if (mounted.some((each) => each.key === key)) continue;
       const ending = sink
@@ -172,7 +165,7 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
   return {
     write,
     prepare,
-    healthy: () => state.mounted.length > 0 && state.required.every((sink) => sink.healthy()),
+    healthy: () => state.mounted.length > 0 && state.mounted.every(({ required, sink }) => !required || sink.healthy()),
     problem() {
       const failed = state.mounted.find(({ required, sink }) => required && !sink.healthy());
       return failed && `${failed.at}: ${failed.sink.problem()}`;
@@ -181,15 +174,6 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
       closed = true;
       await Promise.all([...state.mounted.map((each) => each.sink.close()), ...closing.values()]);
     },
-  };
-}
-
-function stateOf(mounted: readonly Mounted[], onFailure: AuditConfig['onFailure']): State {
-  return {
-    mounted,
-    required: mounted.filter((each) => each.required).map((each) => each.sink),
-    optional: mounted.filter((each) => !each.required).map((each) => each.sink),
-    onFailure,
   };
 }
 

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
+import { codeOf } from './file/errno.ts';
 import { genesis } from './hash-chain.ts';
 import { commonKeys, type SinkTarget, type SinkType } from './sink-type.ts';
 
@@ -46,7 +47,8 @@ function createStdoutTarget(fd = 1): SinkTarget {
         remainder = remainder.subarray(await output.write(remainder));
         retryMs = firstRetryMs;
       } catch (error) {
-        if (!isFull(error)) throw error;
+        // The pipe is full.
+        if (codeOf(error) !== 'EAGAIN') throw error;
         await delay(retryMs);
         retryMs = Math.min(retryMs * 2, lastRetryMs);
       }
@@ -117,9 +119,4 @@ function writeSome(fd: number, bytes: Buffer): Promise<number> {
   return new Promise((resolve, reject) => {
     fs.write(fd, bytes, (error, written) => (error === null ? resolve(written) : reject(error)));
   });
-}
-
-/** The reader has not kept up. */
-function isFull(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EAGAIN';
 }

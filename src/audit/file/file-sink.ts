@@ -8,6 +8,7 @@ import { type ChainedLines, type ChainHead, genesis } from '../hash-chain.ts';
 import { commonKeys, type LogEvent, type SinkTarget, type SinkType, type TargetRuntime } from '../sink-type.ts';
 import { type AppendFile, createDirectory, openAppendFile } from './append-file.ts';
 import { createDiskSync } from './disk-sync.ts';
+import { codeOf, ignoreMissing } from './errno.ts';
 import { acquireLock, type FileLock } from './lock.ts';
 import { findUnfinished, inspectTail } from './recovery.ts';
 import { describeForDeletion, lastHead, listExpired, listRotated, rotatedName } from './rotation.ts';
@@ -243,12 +244,4 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
   };
 }
 
-function ignoreMissing(error: unknown): undefined {
-  if (codeOf(error) !== 'ENOENT') throw error;
-}
-
 function ignore(): undefined {}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
-}
