@@ -1,4 +1,4 @@
-// JSON pointers (RFC 6901): where a value stands within another.
+// JSON pointers (RFC 6901).
 
 /** The steps of a pointer, unescaped; none for `""`, which is the whole. */
 export function parsePointer(pointer: string): readonly string[] {

@@ -1,4 +1,4 @@
-// Reads JSON strictly, once, without building it: validates every byte and notes where the members that matter begin and end.
+// Strict JSON scanner: validates every byte once, builds nothing, and notes the spans of the members that a shape names.
 import { isUtf8 } from 'node:buffer';
 import { GatewayError } from '../errors.ts';
 import { memberAt, type Shape } from './shape.ts';
@@ -6,6 +6,8 @@ import {
   invalid,
   isDigit,
   minus,
+  openBrace,
+  openBracket,
   quote,
   type StringScan,
   sameBytes,
@@ -93,9 +95,7 @@ function openScan(bytes: Buffer, slots: number, limits: ScanLimits): Scan {
 
 const comma = 0x2c;
 const colon = 0x3a;
-const openBrace = 0x7b;
 const closeBrace = 0x7d;
-const openBracket = 0x5b;
 const closeBracket = 0x5d;
 
 function scanValue(scan: Scan, start: number, depth: number, shape: Shape | undefined): number {

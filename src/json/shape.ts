@@ -1,4 +1,4 @@
-// Which members of an object are noted while its text is scanned, and which spellings of their names are refused.
+// Shapes of objects: the members whose spans are noted while a text is scanned, and the spellings of their names that are refused.
 import { GatewayError } from '../errors.ts';
 import { sameBytes, textOf } from './tokens.ts';
 

@@ -1,4 +1,4 @@
-// The tokens of JSON, byte by byte: strings, numbers and literals exactly as RFC 8259 writes them. Offsets in, offsets out.
+// Tokens of JSON (RFC 8259): strings, numbers and literals, scanned byte by byte. Offsets in, offsets out.
 import { GatewayError } from '../errors.ts';
 
 /** What is being read, and whether the string read last has escapes. */
@@ -12,6 +12,8 @@ const zero = 0x30;
 export const quote = 0x22;
 const backslash = 0x5c;
 export const minus = 0x2d;
+export const openBrace = 0x7b;
+export const openBracket = 0x5b;
 
 /** Bytes that end the plain run of a string: the quote, the backslash and the controls. */
 const special = new Uint8Array(256).fill(1, 0, 0x20);

@@ -1,4 +1,4 @@
-// What the audit record says of a call's arguments: nothing, their digest, selected values, or all of them.
+// Arguments of a call in the audit record: none, their digest, selected values, or all of them.
 import { hash } from 'node:crypto';
 import { parsePointer, valueAt } from '../json/pointer.ts';
 import type { McpMessage } from './message.ts';

@@ -1,4 +1,4 @@
-// A gateway error as the JSON-RPC error response that every refused POST on an MCP route is answered with.
+// JSON-RPC error responses: the answer to every refused POST on an MCP route.
 import type { GatewayError } from '../errors.ts';
 
 /** MCP 2026-07-28 reserves this code for headers that contradict the body. */

@@ -1,4 +1,4 @@
-// What a POST on an MCP route must be: JSON in UTF-8, not encoded in any further way.
+// Media type of a POST on an MCP route: JSON in UTF-8, without a content encoding.
 import { GatewayError } from '../errors.ts';
 
 /** One spelling of the type, and one parameter: anything else has been read in two ways by two readers before. */

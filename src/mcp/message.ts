@@ -1,4 +1,4 @@
-// One JSON-RPC message as the gateway understands it, and the bytes it was read from.
+// A JSON-RPC message of MCP, and the bytes it was read from.
 
 export type McpTargetKind = 'tool' | 'resource' | 'prompt';
 export interface McpTarget {

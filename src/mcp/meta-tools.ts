@@ -1,9 +1,9 @@
-// Tools that stand for other tools: one calls whatever tool its arguments name, another searches the catalogue. Which they are, and where to look.
+// Meta-tools: tools that call the tool that their arguments name, and tools that search the catalogue of tools.
 import { GatewayError } from '../errors.ts';
+import { bytesOf, has, isObject, stringOf } from '../json/members.ts';
 import { parsePointer } from '../json/pointer.ts';
 import { scanJson } from '../json/scanner.ts';
 import { compileShape, type Member, type Shape } from '../json/shape.ts';
-import { textOf } from '../json/tokens.ts';
 import { lazyArguments, type McpMessage } from './message.ts';
 
 /** JSON pointers (RFC 6901) into the arguments of the tool: where the name of the tool that is called stands, and where its arguments. */
@@ -85,31 +85,18 @@ export function lookThrough(message: McpMessage, metaTools: MetaTools): McpMessa
   const tool = via === undefined ? undefined : metaTools.calls.get(via);
   if (via === undefined || tool === undefined) return message;
   const bytes = message.argumentBytes ?? Buffer.from('{}');
-  const spans = scanJson(bytes, tool.shape, argumentsSlot + 2);
-  const name = stringAt(bytes, spans, nameSlot);
+  const given = { bytes, spans: scanJson(bytes, tool.shape, argumentsSlot + 2) };
+  const name = stringOf(given, nameSlot);
   if (name === undefined)
     throw invalid(`\`${via}\` needs the name of a tool, a string, at ${tool.name}.`, 'inner_tool');
   if (metaTools.calls.has(name) || metaTools.searches.has(name)) {
     throw invalid(`\`${via}\` cannot call \`${name}\`: call it directly.`, 'nested_meta_tool');
   }
-  const inner = bytesAt(bytes, spans, argumentsSlot);
-  if (inner !== undefined && inner[0] !== openBrace) {
+  if (has(given, argumentsSlot) && !isObject(given, argumentsSlot)) {
     throw invalid(`\`${via}\` takes the arguments of the tool as an object at ${tool.arguments}.`, 'inner_arguments');
   }
+  const inner = bytesOf(given, argumentsSlot);
   return { ...message, target: { kind: 'tool', name }, via, args: lazyArguments(inner), argumentBytes: inner };
-}
-
-const quote = 0x22;
-const openBrace = 0x7b;
-
-function bytesAt(bytes: Buffer, spans: readonly number[], slot: number): Buffer | undefined {
-  const start = spans[2 * slot]!;
-  return start === -1 ? undefined : bytes.subarray(start, spans[2 * slot + 1]);
-}
-
-function stringAt(bytes: Buffer, spans: readonly number[], slot: number): string | undefined {
-  const start = spans[2 * slot]!;
-  return start !== -1 && bytes[start] === quote ? textOf(bytes, start + 1, spans[2 * slot + 1]! - 1) : undefined;
 }
 
 function invalid(message: string, reason: string): GatewayError {

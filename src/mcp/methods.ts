@@ -1,4 +1,4 @@
-// The method table of MCP, revisions 2024-11-05 to 2026-07-28: where each method names what it is about, and what its result lists.
+// Methods of MCP, revisions 2024-11-05 to 2026-07-28: the place of each method's target, and the list in its result.
 
 /** Where the targets are named: a string member of `params`, the reference of a completion, or the URIs of a subscription. */
 export type TargetPlace =

@@ -1,4 +1,4 @@
-// The headers of MCP 2026-07-28 that repeat what the body says. Whoever routes by them behind the gateway must read what was judged.
+// Headers of MCP 2026-07-28 that repeat members of the body: whoever routes by them behind the gateway must read what was judged.
 import { GatewayError } from '../errors.ts';
 import type { McpMessage } from './message.ts';
 import { methodOf } from './methods.ts';

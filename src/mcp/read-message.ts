@@ -1,16 +1,6 @@
-// Body → message: strict enough that whoever reads the same bytes behind the gateway cannot understand something else.
-import {
-  bytesOf,
-  type Envelope,
-  has,
-  invalidRpc,
-  isNull,
-  isObject,
-  numberOf,
-  readEnvelope,
-  slot,
-  stringOf,
-} from './envelope.ts';
+// Strict reader of JSON-RPC messages: whoever reads the same bytes behind the gateway cannot understand something else.
+import { bytesOf, has, isNull, isObject, numberOf, type ScannedObject, stringOf } from '../json/members.ts';
+import { invalidRpc, readEnvelope, slot } from './envelope.ts';
 import { lazyArguments, type McpMessage, type McpTarget } from './message.ts';
 import { isNotificationName, type Method, methodOf } from './methods.ts';
 
@@ -25,7 +15,7 @@ export function readMessage(bytes: Buffer): McpMessage {
   return has(envelope, slot.method) ? readCall(envelope) : readResponse(envelope);
 }
 
-function readCall(envelope: Envelope): McpMessage {
+function readCall(envelope: ScannedObject): McpMessage {
   const method = stringOf(envelope, slot.method);
   if (method === undefined) throw invalidRpc('`method` must be a string.', 'method');
   if (has(envelope, slot.result) || has(envelope, slot.error)) {
@@ -44,7 +34,7 @@ function readCall(envelope: Envelope): McpMessage {
   return messageOf(envelope, { kind, id, method, target, mirroredName, subscribed }, known?.arguments === true);
 }
 
-function readResponse(envelope: Envelope): McpMessage {
+function readResponse(envelope: ScannedObject): McpMessage {
   if (has(envelope, slot.params) || has(envelope, slot.result) === has(envelope, slot.error)) {
     throw invalidRpc('A message has a method, a result or an error.', 'members');
   }
@@ -58,7 +48,7 @@ function readResponse(envelope: Envelope): McpMessage {
 
 type Reading = Pick<McpMessage, 'kind' | 'id' | 'method' | 'target' | 'mirroredName' | 'subscribed'>;
 
-function messageOf(envelope: Envelope, reading: Reading, withArguments: boolean): McpMessage {
+function messageOf(envelope: ScannedObject, reading: Reading, withArguments: boolean): McpMessage {
   if (withArguments && has(envelope, slot.arguments) && !isObject(envelope, slot.arguments)) {
     throw invalidRpc('`params.arguments` must be an object.', 'arguments');
   }
@@ -79,7 +69,7 @@ function messageOf(envelope: Envelope, reading: Reading, withArguments: boolean)
 }
 
 /** MCP 2026-07-28, versioning: what tells the eras apart is in the body, not in a header. */
-function readProtocolVersion(envelope: Envelope): string | undefined {
+function readProtocolVersion(envelope: ScannedObject): string | undefined {
   if (!has(envelope, slot.protocolVersion)) return undefined;
   const version = stringOf(envelope, slot.protocolVersion);
   if (version === undefined) throw invalidRpc('The protocol version in `_meta` must be a string.', 'protocol_version');
@@ -87,7 +77,7 @@ function readProtocolVersion(envelope: Envelope): string | undefined {
 }
 
 /** An integer that a JavaScript number cannot hold would come back changed in an error. */
-function readId(envelope: Envelope): string | number | null | undefined {
+function readId(envelope: ScannedObject): string | number | null | undefined {
   if (!has(envelope, slot.id)) return undefined;
   if (isNull(envelope, slot.id)) return null;
   const id = stringOf(envelope, slot.id) ?? numberOf(envelope, slot.id);
@@ -95,7 +85,7 @@ function readId(envelope: Envelope): string | number | null | undefined {
   throw invalidRpc('`id` must be a string or a whole number.', 'id');
 }
 
-function readTarget(envelope: Envelope, { target: place, retired }: Method): McpTarget | undefined {
+function readTarget(envelope: ScannedObject, { target: place, retired }: Method): McpTarget | undefined {
   if (place === undefined || place.kind === 'subscriptions') return undefined;
   if (place.kind === 'reference') return readReference(envelope);
   const name = stringOf(envelope, slot[place.member]);
@@ -106,7 +96,7 @@ function readTarget(envelope: Envelope, { target: place, retired }: Method): Mcp
 }
 
 function readMirroredName(
-  envelope: Envelope,
+  envelope: ScannedObject,
   { mirrored, target: place }: Method,
   target: McpTarget | undefined,
 ): string | undefined {
@@ -119,7 +109,7 @@ function readMirroredName(
 export const maxSubscriptions = 1000;
 
 /** MCP 2026-07-28, subscriptions: the other members of `notifications` are changes of lists and name nothing. */
-function readSubscriptions(envelope: Envelope): readonly McpTarget[] | undefined {
+function readSubscriptions(envelope: ScannedObject): readonly McpTarget[] | undefined {
   if (has(envelope, slot.notifications) && !isObject(envelope, slot.notifications)) {
     throw invalidRpc('`params.notifications` must be an object.', 'subscriptions');
   }
@@ -135,7 +125,7 @@ function readSubscriptions(envelope: Envelope): readonly McpTarget[] | undefined
   return uris.length === 0 ? undefined : uris.map((name) => ({ kind: 'resource', name }));
 }
 
-function readReference(envelope: Envelope): McpTarget {
+function readReference(envelope: ScannedObject): McpTarget {
   const type = stringOf(envelope, slot.refType);
   const prompt = type === 'ref/prompt' ? stringOf(envelope, slot.refName) : undefined;
   if (prompt !== undefined) return { kind: 'prompt', name: prompt };

@@ -1,4 +1,4 @@
-// Session ids that only their principal can use: the upstream's id behind a keyed check over endpoint, principal and id.
+// Session ids sealed for their principal: the upstream's id behind a keyed check (HMAC) over endpoint, principal and id.
 import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
 
 /** Who a session belongs to. Another credential of the same three is the same principal: a refreshed token goes on with its sessions. */
@@ -14,7 +14,7 @@ export interface SessionEndpoint {
   readonly upstream: string;
 }
 
-export type OpenedSeal =
+export type OpenedSessionId =
   | { readonly kind: 'opened'; readonly upstreamId: string }
   /** Sealed by one of the keys for this endpoint, but for another principal. `mark` as `markOf` has it. */
   | { readonly kind: 'another_principal'; readonly mark: string }
@@ -27,11 +27,11 @@ export type OpenedSeal =
  * check = HMAC-SHA-256(key, "seal", route, upstream, opener, id), 240 bits of it; opener = HMAC-SHA-256(key, "opener", issuer, client id,
  * subject), 144 bits, so that an id in the wrong hands can be told from one that was made up. Neither tells who the opener is.
  */
-export interface SessionSeal {
+export interface SessionIds {
   /** Throws an Error unless the id is visible ASCII (MCP 2025-11-25, "Session Management") of at most 2048 characters. */
   seal(upstreamId: string, principal: SessionPrincipal | undefined): string;
   /** Compares in constant time. Never throws, whatever the text. */
-  open(sealed: string, principal: SessionPrincipal | undefined): OpenedSeal;
+  open(sealed: string, principal: SessionPrincipal | undefined): OpenedSessionId;
 }
 
 const maxIdLength = 2048;
@@ -43,14 +43,14 @@ const separator = '.';
 const visibleAscii = /^[\x21-\x7e]+$/;
 
 /** The first of the keys seals, all of them open. `principal` undefined: sessions of callers without a name belong to the endpoint alone. */
-export function createSessionSeal(keys: readonly KeyObject[], endpoint: SessionEndpoint): SessionSeal {
+export function createSessionIds(keys: readonly KeyObject[], endpoint: SessionEndpoint): SessionIds {
   const sealers = keys.map((key) => createSealer(key, endpoint));
   const [first] = sealers;
-  if (first === undefined) throw new Error('a session seal needs a key');
+  if (first === undefined) throw new Error('a session id needs a key');
   /** What each principal opened last, which is what it opens next: a check costs as much as the rest of the session's handling. */
-  const lastOpened = new WeakMap<SessionPrincipal, { readonly sealed: string; readonly opened: OpenedSeal }>();
+  const lastOpened = new WeakMap<SessionPrincipal, { readonly sealed: string; readonly opened: OpenedSessionId }>();
 
-  function open(sealed: string, principal: SessionPrincipal | undefined): OpenedSeal {
+  function open(sealed: string, principal: SessionPrincipal | undefined): OpenedSessionId {
     const upstreamId = sealed.slice(headLength + separator.length);
     if (!isSessionId(upstreamId) || !visibleAscii.test(sealed) || sealed[headLength] !== separator) return notSealed;
     const check = sealed.slice(0, checkLength);
@@ -86,7 +86,7 @@ export function markOf(sealed: string): string {
   return sealed.slice(0, markLength);
 }
 
-const notSealed: OpenedSeal = { kind: 'not_sealed' };
+const notSealed: OpenedSessionId = { kind: 'not_sealed' };
 
 interface Sealer {
   check(opener: string, upstreamId: string): string;

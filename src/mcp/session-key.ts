@@ -1,4 +1,4 @@
-// The secret behind sealed session ids, as its file holds it: random bytes in base64 or hexadecimal, nothing weaker.
+// Keys of session ids, as their files hold them: at least 32 random bytes in base64 or hexadecimal.
 import { createSecretKey, type KeyObject } from 'node:crypto';
 
 const minBytes = 32;

@@ -1,13 +1,13 @@
-// Sessions belong to who opened them: what a request may say of one, and what a client is told of an upstream's id.
+// Sessions of MCP clients, each of which belongs to the principal that opened it.
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
 import type { McpMessage } from './message.ts';
 import {
-  createSessionSeal,
+  createSessionIds,
   markOf,
   type SessionEndpoint,
+  type SessionIds,
   type SessionPrincipal,
-  type SessionSeal,
 } from './session-id.ts';
 
 /** What outlives a configuration snapshot. */
@@ -26,7 +26,7 @@ interface SessionUpstream {
 
 /** The sessions of one route. */
 export interface RouteSessions {
-  readonly seal: SessionSeal;
+  readonly ids: SessionIds;
   readonly upstream: SessionUpstream;
 }
 
@@ -61,7 +61,7 @@ export function compileSessions(
   const name = JSON.stringify([endpoint.route, endpoint.upstream, endpoint.address]);
   const upstream = memory.upstreams.get(name) ?? { issuesIds: false };
   memory.upstreams.set(name, upstream);
-  return { seal: createSessionSeal(keys.length === 0 ? [memory.ownKey] : keys, endpoint), upstream };
+  return { ids: createSessionIds(keys.length === 0 ? [memory.ownKey] : keys, endpoint), upstream };
 }
 
 /**
@@ -79,7 +79,7 @@ export function identifySession(sessions: RouteSessions, request: SessionRequest
     if (lastEventId !== undefined || (sessions.upstream.issuesIds && needsSession(message))) throw sessionRequired();
     return undefined;
   }
-  const opened = sessions.seal.open(sealed, principal);
+  const opened = sessions.ids.open(sealed, principal);
   if (opened.kind === 'not_sealed') throw sessionNotFound('not_sealed');
   sessions.upstream.issuesIds = true;
   if (opened.kind === 'another_principal') throw sessionNotFound('another_principal', opened.mark);
@@ -98,7 +98,7 @@ export function sessionIdForClient(
 ): { readonly sealed: string; readonly isNew: boolean; readonly mark: string } {
   sessions.upstream.issuesIds = true;
   const isNew = session?.upstreamId !== upstreamId;
-  const sealed = isNew ? sessions.seal.seal(upstreamId, principal) : session.sealed;
+  const sealed = isNew ? sessions.ids.seal(upstreamId, principal) : session.sealed;
   return { sealed, isNew, mark: markOf(sealed) };
 }
 

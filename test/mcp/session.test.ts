@@ -10,13 +10,13 @@ import {
   type SessionRequest,
   sessionIdForClient,
 } from '../../src/mcp/session.ts';
-import { createSessionSeal, markOf, type SessionPrincipal } from '../../src/mcp/session-id.ts';
+import { createSessionIds, markOf, type SessionPrincipal } from '../../src/mcp/session-id.ts';
 import { parseSessionKey } from '../../src/mcp/session-key.ts';
 
 const newKey = () => parseSessionKey(Buffer.from(randomBytes(32).toString('base64')));
 const key = newKey();
 const endpoint = { route: 'mcp', upstream: 'superset' };
-const seal = createSessionSeal([key], endpoint);
+const ids = createSessionIds([key], endpoint);
 const agent: SessionPrincipal = { issuer: 'https://idp.example/', clientId: 'ai_agent_prod', subject: 'agent' };
 const visible = fc.string({ unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)) });
 const id = visible.filter((text) => text !== '');
@@ -24,21 +24,21 @@ const id = visible.filter((text) => text !== '');
 t.test('what was sealed is opened by the same principal, visible ASCII only, and always the same text', (t) => {
   fc.assert(
     fc.property(id, fc.option(fc.string({ unit: 'binary' }), { nil: undefined }), (upstreamId, clientId) => {
-      const sealed = seal.seal(upstreamId, { ...agent, clientId });
+      const sealed = ids.seal(upstreamId, { ...agent, clientId });
       t.match(sealed, /^[\w-]{64}\.[\x21-\x7e]+$/);
-      t.same(seal.open(sealed, { ...agent, clientId }), { kind: 'opened', upstreamId });
-      t.equal(seal.seal(upstreamId, { ...agent, clientId }), sealed);
+      t.same(ids.open(sealed, { ...agent, clientId }), { kind: 'opened', upstreamId });
+      t.equal(ids.seal(upstreamId, { ...agent, clientId }), sealed);
     }),
     { numRuns: 50 },
   );
-  t.same(seal.open(seal.seal('s', undefined), undefined), { kind: 'opened', upstreamId: 's' });
+  t.same(ids.open(ids.seal('s', undefined), undefined), { kind: 'opened', upstreamId: 's' });
   t.end();
 });
 
 t.test('another principal is told from a forgery, however alike the two are', (t) => {
-  const sealed = seal.seal('s', agent);
+  const sealed = ids.seal('s', agent);
   const foreign = { kind: 'another_principal', mark: markOf(sealed) };
-  t.same(seal.open(sealed, undefined), foreign, 'a caller without a name');
+  t.same(ids.open(sealed, undefined), foreign, 'a caller without a name');
   for (const other of [
     { ...agent, issuer: 'https://idp.example' },
     { ...agent, clientId: undefined },
@@ -47,15 +47,12 @@ t.test('another principal is told from a forgery, however alike the two are', (t
     { issuer: 'https://idp.example/a', clientId: 'i_agent_prod', subject: 'agent' },
     { issuer: 'https://idp.example/', clientId: 'ai_agent_proda', subject: 'gent' },
   ]) {
-    t.same(seal.open(sealed, other), foreign, JSON.stringify(other));
+    t.same(ids.open(sealed, other), foreign, JSON.stringify(other));
   }
-  t.same(
-    seal.open(seal.seal('s', { ...agent, subject: '\ud800' }), { ...agent, subject: '\ud801' }).kind,
-    foreign.kind,
-  );
+  t.same(ids.open(ids.seal('s', { ...agent, subject: '\ud800' }), { ...agent, subject: '\ud801' }).kind, foreign.kind);
   fc.assert(
     fc.property(fc.string(), fc.string(), fc.string(), fc.string(), (a, b, c, d) => {
-      const opened = seal.open(seal.seal('s', { issuer: a, clientId: b, subject: c }), {
+      const opened = ids.open(ids.seal('s', { issuer: a, clientId: b, subject: c }), {
         issuer: a,
         clientId: b,
         subject: d,
@@ -68,30 +65,30 @@ t.test('another principal is told from a forgery, however alike the two are', (t
 });
 
 t.test('an id that was altered in any way opens nothing', (t) => {
-  const sealed = seal.seal('0123456789abcdef', agent);
-  t.equal(seal.open(sealed, agent).kind, 'opened');
+  const sealed = ids.seal('0123456789abcdef', agent);
+  t.equal(ids.open(sealed, agent).kind, 'opened');
   fc.assert(
     fc.property(fc.nat(sealed.length - 1), fc.nat(0xffff), (index, code) => {
       const altered = sealed.slice(0, index) + String.fromCharCode(code) + sealed.slice(index + 1);
-      t.equal(seal.open(altered, agent).kind, altered === sealed ? 'opened' : 'not_sealed');
+      t.equal(ids.open(altered, agent).kind, altered === sealed ? 'opened' : 'not_sealed');
     }),
     { numRuns: 500 },
   );
   fc.assert(
     fc.property(fc.nat(sealed.length), fc.nat(sealed.length), visible, (from, to, inserted) => {
       const altered = sealed.slice(0, from) + inserted + sealed.slice(to);
-      t.equal(seal.open(altered, agent).kind, altered === sealed ? 'opened' : 'not_sealed');
+      t.equal(ids.open(altered, agent).kind, altered === sealed ? 'opened' : 'not_sealed');
     }),
     { numRuns: 500 },
   );
   fc.assert(
-    fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => seal.open(text, agent).kind === 'not_sealed'),
+    fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => ids.open(text, agent).kind === 'not_sealed'),
   );
   t.end();
 });
 
 t.test('an id is valid at its own endpoint only, and no character moves between the fields', (t) => {
-  const sealed = seal.seal('s', agent);
+  const sealed = ids.seal('s', agent);
   for (const [route, upstream] of [
     ['other', 'superset'],
     ['mcp', 'other'],
@@ -99,32 +96,32 @@ t.test('an id is valid at its own endpoint only, and no character moves between 
     ['mc', 'psuperset'],
     ['', 'mcpsuperset'],
   ] as const) {
-    t.equal(createSessionSeal([key], { route, upstream }).open(sealed, agent).kind, 'not_sealed');
+    t.equal(createSessionIds([key], { route, upstream }).open(sealed, agent).kind, 'not_sealed');
   }
   t.end();
 });
 
 t.test('keys are rotated: the first seals, all open, and one that is gone opens nothing', (t) => {
   const next = newKey();
-  const old = seal.seal('s', agent);
-  const both = createSessionSeal([next, key], endpoint);
+  const old = ids.seal('s', agent);
+  const both = createSessionIds([next, key], endpoint);
   t.same(both.open(old, agent), { kind: 'opened', upstreamId: 's' });
   t.equal(both.open(old, { ...agent, subject: 'x' }).kind, 'another_principal');
   const fresh = both.seal('s', agent);
   t.not(fresh, old);
-  t.equal(seal.open(fresh, agent).kind, 'not_sealed', 'a replica that does not have the new key yet');
-  const after = createSessionSeal([next], endpoint);
+  t.equal(ids.open(fresh, agent).kind, 'not_sealed', 'a replica that does not have the new key yet');
+  const after = createSessionIds([next], endpoint);
   t.equal(after.open(fresh, agent).kind, 'opened');
   t.equal(after.open(old, agent).kind, 'not_sealed');
-  t.throws(() => createSessionSeal([], endpoint), /needs a key/);
+  t.throws(() => createSessionIds([], endpoint), /needs a key/);
   t.end();
 });
 
 t.test('an upstream’s id is visible ASCII and bounded', (t) => {
-  for (const bad of ['', 'a b', 'a\n', 'é', '\u{1f600}', 'a'.repeat(2049)]) t.throws(() => seal.seal(bad, agent));
+  for (const bad of ['', 'a b', 'a\n', 'é', '\u{1f600}', 'a'.repeat(2049)]) t.throws(() => ids.seal(bad, agent));
   const longest = 'a'.repeat(2048);
-  t.same(seal.open(seal.seal(longest, agent), agent), { kind: 'opened', upstreamId: longest });
-  t.equal(seal.open(`${seal.seal(longest, agent)}a`, agent).kind, 'not_sealed');
+  t.same(ids.open(ids.seal(longest, agent), agent), { kind: 'opened', upstreamId: longest });
+  t.equal(ids.open(`${ids.seal(longest, agent)}a`, agent).kind, 'not_sealed');
   t.end();
 });
 

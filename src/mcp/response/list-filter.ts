@@ -1,19 +1,9 @@
-// Lists of tools, resources, templates and prompts with only the items that the caller is shown; every byte of those stays as it was.
-
+// Filter for lists of tools, resources, templates and prompts: only items that the caller is shown stay, with every byte as it was.
+import { applyEdits, type Edit, keepElements } from '../../json/edit.ts';
+import { isArray, spanOf, stringAt } from '../../json/members.ts';
 import { answerLimits, scanElements } from '../../json/scanner.ts';
 import { type Listing, listings } from '../methods.ts';
-import {
-  applyEdits,
-  type Edit,
-  isArray,
-  keepElements,
-  type Result,
-  readResults,
-  shapeOfMembers,
-  shapeOfResult,
-  spanOf,
-  stringAt,
-} from './results.ts';
+import { type Result, readResults, shapeOfMembers, shapeOfResult } from './results.ts';
 
 /** Whether the caller is shown an item: `name` is its member `listing.key`. */
 export type ShowsItem = (listing: Listing, name: string) => boolean;

@@ -1,5 +1,4 @@
-// Which answers of an upstream are read before the caller sees them, and how.
-
+// Filters for the responses of upstreams that are read before the caller sees them.
 import { isMcpMediaType } from '../media-type.ts';
 import type { McpMessage } from '../message.ts';
 import type { MetaTools, SearchMetaTool } from '../meta-tools.ts';

@@ -1,22 +1,11 @@
-// What a search meta-tool found, with only the tools that the caller is shown: in the structured result and in the JSON of each text block.
-
+// Filter for the results of search meta-tools: only tools that the caller is shown stay, in the structured result and in each text block.
+import { applyEdits, type Edit, keepElements } from '../../json/edit.ts';
+import { isArray, type Span, spanOf, stringAt } from '../../json/members.ts';
 import { parsePointer } from '../../json/pointer.ts';
 import { answerLimits, scanElements, scanJson } from '../../json/scanner.ts';
 import { compileShape, type Shape } from '../../json/shape.ts';
 import type { SearchMetaTool } from '../meta-tools.ts';
-import {
-  applyEdits,
-  type Edit,
-  isArray,
-  keepElements,
-  type Result,
-  readResults,
-  type Span,
-  shapeOfMembers,
-  shapeOfResult,
-  spanOf,
-  stringAt,
-} from './results.ts';
+import { type Result, readResults, shapeOfMembers, shapeOfResult } from './results.ts';
 
 export interface SearchOptions {
   readonly tool: SearchMetaTool;
