@@ -1,22 +1,22 @@
-// Strength of the keys and hash functions that signatures are made and verified with.
+// Strength of signature keys and hash functions (NIST SP 800-56B §6.2, RFC 7518).
 import type { KeyObject } from 'node:crypto';
 
+/** Size of an RSA modulus. A larger one makes signatures too slow. */
 export const minModulusBits = 2048;
-/** Beyond this one signature takes too long. */
 export const maxModulusBits = 8192;
-/** NIST SP 800-56B §6.2. */
+/** Smallest RSA public exponent (NIST SP 800-56B §6.2). */
 export const minExponent = 65_537n;
-/** The curves of ECDSA, by their names in OpenSSL and in JWK (RFC 7518 §6.2.1.1). */
+/** Curves of ECDSA: from the name in OpenSSL to the name in a JWK (RFC 7518 §6.2.1.1). */
 export const curves: Readonly<Record<string, string>> = {
   prime256v1: 'P-256',
   secp384r1: 'P-384',
   secp521r1: 'P-521',
 };
 
-/** Of certificates and revocation lists. */
+/** Hash functions accepted in signatures of certificates and CRLs. */
 export const strongHashes: ReadonlySet<string> = new Set(['SHA-256', 'SHA-384', 'SHA-512']);
 
-/** Why this RSA key must not sign; undefined when it may. */
+/** The weakness of an RSA signing key, as the end of a message; undefined for a strong one. */
 export function rsaWeakness({ asymmetricKeyDetails: details }: KeyObject): string | undefined {
   const { modulusLength = 0, publicExponent = 0n } = details ?? {};
   if (modulusLength < minModulusBits || modulusLength > maxModulusBits) {
@@ -25,7 +25,7 @@ export function rsaWeakness({ asymmetricKeyDetails: details }: KeyObject): strin
   return publicExponent < minExponent ? 'holds an RSA key with a weak public exponent' : undefined;
 }
 
-/** True when signatures of this key may be believed. */
+/** True for a key whose signatures are accepted. */
 export function isStrongKey({ asymmetricKeyType, asymmetricKeyDetails: details }: KeyObject): boolean {
   switch (asymmetricKeyType) {
     case 'rsa':

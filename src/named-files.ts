@@ -1,6 +1,6 @@
-// The files that a configuration names: their content as it was read, and what parsers made of it.
+// Files named by the configuration: their content, and the results of parsers.
 
-/** The content by absolute path. */
+/** Content by absolute path. */
 export interface NamedFiles extends ReadonlyMap<string, Buffer> {
   /** The result of `parser`, which is called once for each file. Throws what it throws, and an Error for a file that was not read. */
   parse<T>(path: string, parser: (content: Buffer) => T): T;

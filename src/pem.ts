@@ -1,7 +1,7 @@
-// PEM files (RFC 7468), read strictly: every block or none. Certificates and private keys in them.
+// Strict reader of PEM files (RFC 7468) with certificates and private keys: every block or none.
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 
-/** A block that cannot be used; the message is public. */
+/** An unusable block. The message is public. */
 export class PemError extends Error {
   /** 1 for the first block of the file. */
   readonly block: number;
