@@ -26,7 +26,6 @@ export const statusOfCode = {
   unsupported_media_type: 415,
   expectation_failed: 417,
   bad_host: 421,
-  upgrade_refused: 426,
   rate_limited: 429,
   headers_too_large: 431,
   internal_error: 500,

@@ -7,13 +7,13 @@ import { createAuditLog, type ReconfigurableAuditLog } from '../audit/audit-log.
 import { createProofMemory } from '../authn/token/dpop.ts';
 import type { Schedule } from '../authn/token/jwks.ts';
 import type { LoadedConfig } from '../config/load.ts';
-import { createAdmin } from '../http/admin.ts';
 import { drain } from '../http/drain.ts';
 import { connectionCeiling, createPeerCertificateReader } from '../http/listener.ts';
 import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
+import { createAdmin } from './admin.ts';
+import { createApp } from './app.ts';
 import { listenOn } from './listen.ts';
-import { openPublicListener } from './public-server.ts';
 import {
   type Configuration,
   closeSnapshot,
@@ -22,6 +22,7 @@ import {
   prepareConfiguration,
   unlessAborted,
 } from './reload.ts';
+import type { Pipeline } from './request/pipeline.ts';
 import { streamTickMs, sweepStreams } from './request/streams.ts';
 import { createRevocationFeed, type RevocationFeed } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
@@ -39,6 +40,8 @@ export interface GatewayOptions {
   readonly streamTickMs?: number;
   /** How often the revocation file is looked at; by default what keeps the promise made about it. */
   readonly revocationPollMs?: number;
+  /** The steps of a request; all of them by default. */
+  readonly pipeline?: Pipeline;
   /** Ends the start, which then throws. */
   readonly signal?: AbortSignal;
 }
@@ -128,13 +131,14 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
     revocations: revocations.current,
     open: new Set(),
     streams: new Set(),
-    leftBehind: new Set(),
+    drainingAnswers: new Set(),
   };
   let standing = false;
   const parts = { audit, metrics, probes, revocations, runtime, version: options.version };
   const admin = openAdmin(parts, { configuration: () => current ?? first, standing: () => standing });
   opened.push(() => admin.close());
-  const { app, server } = await openPublicListener(runtime, loaded);
+  const app = await createApp(runtime, loaded, options.pipeline);
+  const { server } = app;
   opened.push(() => closePublic(app, server, runtime));
   const adminAddress = await unlessAborted(listenOn(admin, loaded.config.admin.listen, 'admin.listen'), signal);
   const publicAddress = await unlessAborted(listenOn(app, loaded.config.server.listen, 'server.listen'), signal);
@@ -173,7 +177,7 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
       await drain(server, {
         drainTimeoutMs: (current ?? first).loaded.config.server.drainTimeout,
         lameDuckMs,
-        openRequests: () => runtime.open.size + runtime.leftBehind.size,
+        openRequests: () => runtime.open.size + runtime.drainingAnswers.size,
         signal: stopping.signal,
       });
       await close();
@@ -200,7 +204,7 @@ async function closePublic(app: FastifyInstance, server: Server, runtime: Runtim
   server.closeAllConnections();
   await app.close();
   while (runtime.open.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
-  for (const giveUp of runtime.leftBehind) giveUp();
+  for (const giveUp of runtime.drainingAnswers) giveUp();
 }
 
 interface AdminParts {

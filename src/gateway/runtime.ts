@@ -1,4 +1,4 @@
-// What every request shares, and what is asked of a request in more than one place.
+// Process-wide state shared by all requests, and the questions about a request that several steps ask.
 import type { Socket } from 'node:net';
 import type { AuditLog } from '../audit/event.ts';
 import type { PeerCertificate } from '../authn/credential.ts';
@@ -10,11 +10,10 @@ import type { Log } from '../log.ts';
 import type { McpMessage } from '../mcp/message.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Attributes } from '../policy/attributes.ts';
-import type { Exchange as AnyExchange } from './request/context.ts';
-import type { LiveStream } from './request/streams.ts';
-import type { Route, Snapshot } from './snapshot.ts';
-
-export type Exchange = AnyExchange<Snapshot, Route>;
+import type { OpenStream } from '../upstream/transfer.ts';
+import type { RequestContext } from './request/context.ts';
+import type { Route } from './route.ts';
+import type { Snapshot } from './snapshot.ts';
 
 /** What all requests share. `snapshot` is replaced as a whole by a reload. */
 export interface Runtime {
@@ -28,19 +27,42 @@ export interface Runtime {
   /** What is revoked now, whatever the snapshot. */
   readonly revocations: () => Revocations;
   /** Requests that have begun and not ended. */
-  readonly open: Set<Exchange>;
-  /** Event streams that are open. */
+  readonly open: Set<RequestContext>;
+  /** Event streams and WebSockets that are open. */
   readonly streams: Set<LiveStream>;
-  /** Answers that are read to their end although the client has left; each function gives one up. */
-  readonly leftBehind: Set<() => void>;
+  /** Answers that are read to their end after their client has left; each function gives one up. */
+  readonly drainingAnswers: Set<() => void>;
+}
+
+/** Under which configuration a stream was last found allowed, and as whose. */
+export interface AuthorizationState {
+  readonly snapshot: Snapshot;
+  readonly route: Route;
+  readonly caller: Caller | undefined;
+}
+
+/** One open stream, from its head to the close of its response. */
+export interface LiveStream {
+  readonly context: RequestContext;
+  readonly stream: OpenStream;
+  authorization: AuthorizationState;
+  /** The first instant at which one of its credentials has expired; milliseconds since 1970. */
+  endsAt: number;
+  /** The revocation list that it was last held against; none at first: the request may have begun before the list in force. */
+  revocations: Revocations | undefined;
+  /** Bytes handed on when it was last looked at, and since when they have not changed. */
+  bytes: number;
+  quietSince: number;
+  /** When it was told to end. */
+  endingSince: number | undefined;
 }
 
 /**
- * Under this snapshot, which may be newer than the request. Throws GatewayError when nobody can say which certificate counts, or that of the
- * proxy that says so is revoked.
+ * The client certificate under this snapshot, which may be newer than the request. Throws GatewayError when nobody can say which certificate
+ * counts, or that of the proxy that says so is revoked.
  */
 export function clientCertificateOf(
-  { request }: Exchange,
+  { request }: Pick<RequestContext, 'request'>,
   { authenticators, config }: Snapshot,
   { now, peerCertificate, revocations }: Pick<Runtime, 'now' | 'peerCertificate' | 'revocations'>,
 ): PeerCertificate | undefined {
@@ -57,18 +79,18 @@ export function clientCertificateOf(
   return peer;
 }
 
-/** What is decided on, now. A stream that goes on is judged again with what stands for its caller and message then. */
+/** The attributes that the policy decides on, now. A stream is judged again with what stands for its caller and message then. */
 export function attributesOf(
-  exchange: Exchange,
+  context: RequestContext,
   route: Route,
   runtime: Pick<Runtime, 'now'>,
-  caller: Caller | undefined = exchange.caller,
-  message: McpMessage | undefined = exchange.message,
+  caller: Caller | undefined = context.caller,
+  message: McpMessage | undefined = context.message,
 ): Attributes {
   return {
     route: route.name,
-    http: exchange,
-    client: { address: exchange.clientAddress },
+    http: context,
+    client: { address: context.clientAddress },
     caller,
     message,
     now: runtime.now(),

@@ -1,72 +1,19 @@
-// One immutable compilation of the configuration. A request uses the snapshot it began with to its end.
+// Snapshot: one immutable compilation of the configuration. A request uses the snapshot it began with to its end.
 
 import type { AuthenticatorRuntime } from '../authn/authenticator-type.ts';
-import { authorizationServersOf } from '../authn/authorization-servers.ts';
 import { type AuthenticatorSet, createAuthenticators } from '../authn/registry.ts';
-import { compileRequirements, type Requirements } from '../authn/requirements.ts';
-import { type AcceptedBindings, acceptedBindings } from '../authn/token/accepted-bindings.ts';
 import type { LoadedConfig } from '../config/load.ts';
-import type { Config, RouteConfig } from '../config/schema/config.ts';
-import { mcpRouteMethods, pathRouteMethods } from '../config/schema/routes.ts';
+import type { Config } from '../config/schema/config.ts';
 import { compileClientAddress, type ForwardingHeaders } from '../http/client-address.ts';
 import { compileHostPolicy, type HostPolicy } from '../http/host.ts';
 import { isLocal, parseListenAddress } from '../http/listen-address.ts';
-import { compileRoutes, type RouteMatch, type RoutePattern } from '../http/route-matcher.ts';
-import { metadataUrlOf, neverAskedFor } from '../http/well-known.ts';
-import { compileMetaTools, type MetaTools, noMetaTools } from '../mcp/meta-tools.ts';
-import { compileSessions, createSessionMemory, type RouteSessions, type SessionMemory } from '../mcp/session.ts';
-import { parseSessionKey } from '../mcp/session-key.ts';
-import { toolsNamedBy } from '../policy/compile.ts';
-import { metaToolsOf, presetOf } from '../policy/presets.ts';
-import { type Policy, scopesOf } from '../policy/rule.ts';
+import { compileRoutes, type RouteMatch } from '../http/route-matcher.ts';
+import { createSessionMemory, type SessionMemory } from '../mcp/session.ts';
 import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../upstream/identity/assertion-key.ts';
-import { compileRequestHeaders, type ShapeRequestHeaders } from '../upstream/request-headers.ts';
-import type { Upstream } from '../upstream/upstream.ts';
 import type { RecordTexts } from './request/audit-events.ts';
-import type { RouteView } from './request/context.ts';
-import type { AuthorizeCaller } from './upstream-credential.ts';
+import { compileRoute, compileRouteSessions, type Route } from './route.ts';
 import { openUpstreams, type PooledUpstream, type UpstreamsRuntime } from './upstream-set.ts';
 import { metadataRoutes } from './well-known-routes.ts';
-
-/** What an MCP route does with the messages of its callers. */
-export type McpRoute = NonNullable<RouteConfig['mcp']>;
-
-export interface Route extends RoutePattern, RouteView {
-  readonly methods: ReadonlySet<string>;
-  readonly mcp: McpRoute | undefined;
-  /** Tools that are looked through; none on path routes. */
-  readonly metaTools: MetaTools;
-  /** Of MCP routes, whose sessions belong to who opened them. */
-  readonly sessions: RouteSessions | undefined;
-  readonly resource: string;
-  /** The issuers whose tokens it takes. */
-  readonly authorizationServers: readonly string[];
-  /** How its tokens may be bound to their sender. */
-  readonly bindings: AcceptedBindings;
-  readonly requirements: Requirements;
-  readonly policy: Policy;
-  /** Undefined where the gateway answers by itself. */
-  readonly upstream: RouteUpstream | undefined;
-  readonly respond: ((method: string) => Answer) | undefined;
-  /** A public document that every page may read. */
-  readonly anyOrigin: boolean;
-  /** Tools that may be a metric label. */
-  readonly knownTools: ReadonlySet<string>;
-}
-
-/** What the gateway answers by itself. */
-export interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-}
-
-export interface RouteUpstream {
-  readonly target: Upstream;
-  readonly shapeRequest: ShapeRequestHeaders;
-  /** Undefined where no credential is made for each caller. */
-  readonly authorize: AuthorizeCaller | undefined;
-}
 
 export interface Snapshot {
   readonly hash: string;
@@ -117,85 +64,4 @@ export function compileSnapshot(
     ephemeralKeys,
     publishedKeys,
   };
-}
-
-function compileRouteSessions(route: RouteConfig, loaded: LoadedConfig, memory: SessionMemory): Route['sessions'] {
-  const upstream = loaded.config.upstreams[route.upstream ?? ''];
-  if (route.mcp === undefined || route.upstream === undefined || upstream === undefined) return undefined;
-  const keys = route.mcp.sessionKeyFiles.map((path) => loaded.files.parse(path, parseSessionKey));
-  return compileSessions(keys, { route: route.name, upstream: route.upstream, address: upstream.url }, memory);
-}
-
-function compileRoute(
-  route: RouteConfig,
-  { config, policies }: LoadedConfig,
-  { byName }: AuthenticatorSet,
-  upstreams: ReadonlyMap<string, PooledUpstream>,
-): Omit<Route, 'sessions'> {
-  const { mcp, resource } = route;
-  const requirements = compileRequirements(route, byName, config.scopeImplies);
-  const authorizationServers = authorizationServersOf(route, config);
-  const bindings = acceptedBindings(route, config);
-  const policy = policies.get(route.name);
-  if (policy === undefined) throw new Error(`route ${route.path}: no policy was compiled`);
-  const methods = route.methods ?? (mcp === undefined ? pathRouteMethods : mcpRouteMethods);
-  const metaTools = mcp === undefined ? noMetaTools : compileMetaTools(metaToolsOf(mcp));
-  return {
-    name: route.name ?? route.path,
-    path: route.path,
-    methods: new Set(methods),
-    mcp,
-    metaTools,
-    resource,
-    authorizationServers,
-    bindings,
-    requirements,
-    policy,
-    upstreamName: route.upstream,
-    upstream: route.upstream === undefined ? undefined : compileUpstream(route, config, upstreams),
-    respond: route.respond && compileAnswer(route.respond),
-    challenge:
-      requirements.kind === 'none'
-        ? undefined
-        : {
-            scope: (mcp?.challengeScopes ?? scopesOf(policy)).filter((scope) => scope !== neverAskedFor),
-            resource,
-            metadataUrl: authorizationServers.length > 0 ? metadataUrlOf(resource).href : undefined,
-            dpopAlgorithms: bindings.dpopAlgorithms.join(' ') || undefined,
-          },
-    anyOrigin: false,
-    knownTools: new Set([
-      ...policy.toolNames,
-      ...(mcp === undefined ? [] : toolsNamedBy(presetOf(mcp).rules)),
-      ...metaTools.calls.keys(),
-      ...metaTools.searches.keys(),
-    ]),
-  };
-}
-
-function compileUpstream(
-  route: RouteConfig,
-  config: Config,
-  upstreams: ReadonlyMap<string, PooledUpstream>,
-): Route['upstream'] {
-  const pooled = upstreams.get(route.upstream!);
-  const upstream = config.upstreams[route.upstream!];
-  if (pooled === undefined || upstream === undefined)
-    throw new Error(`route ${route.path}: unknown upstream "${route.upstream}"`);
-  return {
-    target: pooled.target,
-    shapeRequest: compileRequestHeaders(config, upstream, route.mcp),
-    authorize: pooled.identity?.authorize,
-  };
-}
-
-function compileAnswer(respond: NonNullable<RouteConfig['respond']>): NonNullable<Route['respond']> {
-  const json = respond.json !== undefined;
-  const body = json ? JSON.stringify(respond.json) : (respond.text ?? '');
-  const answer = {
-    status: respond.status,
-    headers: { 'content-type': json ? 'application/json' : 'text/plain; charset=utf-8' },
-    body,
-  };
-  return () => answer;
 }

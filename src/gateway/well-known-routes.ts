@@ -1,6 +1,7 @@
-// The routes that the gateway adds by itself: the documents by which clients find out where to get a token, and upstreams whose assertions they get.
+// Routes of the gateway's own documents: protected resource metadata (RFC 9728), mirrored server metadata (RFC 8414), and its keys (RFC 7517).
 
 import { mirroredIssuer } from '../authn/authorization-servers.ts';
+import type { AuthenticatorSet } from '../authn/registry.ts';
 import { noRequirements } from '../authn/requirements.ts';
 import { type AcceptedBindings, bindingMetadata, noBindings } from '../authn/token/accepted-bindings.ts';
 import type { Config } from '../config/schema/config.ts';
@@ -14,13 +15,13 @@ import {
 } from '../http/well-known.ts';
 import { noMetaTools } from '../mcp/meta-tools.ts';
 import { openPolicy } from '../policy/compile.ts';
-import type { Answer, Route, Snapshot } from './snapshot.ts';
+import type { Answer, Route } from './route.ts';
 
 /** All of them. `routes` are the configured ones, compiled; `publishedKeys` verify assertions, where there are any. */
 export function metadataRoutes(
   routes: readonly Route[],
   config: Config,
-  { keySets }: Pick<Snapshot['authenticators'], 'keySets'>,
+  { keySets }: Pick<AuthenticatorSet, 'keySets'>,
   publishedKeys: string | undefined,
 ): Route[] {
   const mirrored = mirroredIssuer(config);
@@ -48,6 +49,8 @@ export function documentRoute(name: string, path: string, document: () => Answer
     bindings: noBindings,
     requirements: noRequirements,
     policy: openPolicy,
+    bodyBytes: undefined,
+    websocket: false,
     upstreamName: undefined,
     upstream: undefined,
     respond: (method) => (method === 'OPTIONS' ? options : document()),

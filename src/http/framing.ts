@@ -27,11 +27,6 @@ export function checkFraming(request: IncomingMessage): void {
   if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {
     throw new GatewayError('expectation_failed', 'The only expectation met here is 100-continue.');
   }
-  if (headers.upgrade !== undefined) {
-    throw new GatewayError('upgrade_refused', 'This gateway does not switch protocols. Send plain HTTP/1.1.', {
-      headers: { upgrade: 'HTTP/1.1', connection: 'Upgrade, close' },
-    });
-  }
   const coding = headers['transfer-encoding'];
   if (coding !== undefined) {
     if (coding.toLowerCase() !== 'chunked') {

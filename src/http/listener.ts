@@ -1,7 +1,13 @@
-// The public socket: TLS from the loaded files, limits that can change while it runs, and what a client certificate looked like.
+// Public listener: TLS from the loaded files, limits that can change while it runs, and the client certificate of a connection.
 import { constants, type X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+} from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
@@ -16,12 +22,21 @@ const keepAliveTimeoutMs = 75_000;
 /** Descriptors kept back for files, the admin listener and upstream connections beyond one a client. */
 const reservedDescriptors = 64;
 
-/** Creates the server, not yet listening. Throws when certificate, key, CA or CRL cannot be used. */
-export function createListener(config: ServerConfig, files: NamedFiles, handler: RequestListener): Server {
+/**
+ * Creates the server, not yet listening. Throws when certificate, key, CA or CRL cannot be used. `acceptsUpgrade` says of a request that
+ * offers another protocol whether it becomes an `upgrade` event; otherwise the offer is ignored. Bodies are bounded in time by who reads them.
+ */
+export function createListener(
+  config: ServerConfig,
+  files: NamedFiles,
+  handler: RequestListener,
+  acceptsUpgrade: (request: IncomingMessage) => boolean,
+): Server {
   const options: ServerOptions = {
+    shouldUpgradeCallback: acceptsUpgrade,
     maxHeaderSize: config.limits.headerBytes,
     headersTimeout: Math.min(headersTimeoutMs, config.limits.receiveTimeout),
-    requestTimeout: config.limits.receiveTimeout,
+    requestTimeout: 0,
     connectionsCheckingInterval: 1000,
     keepAliveTimeout: keepAliveTimeoutMs,
     requireHostHeader: false,
@@ -144,7 +159,6 @@ function clientCertificatePolicy(tls: TlsConfig): { requestCert: boolean; reject
 function applyLimits(server: Server, config: ServerConfig): void {
   // Read by Node for each new connection, though its types do not name it.
   Object.assign(server, { maxHeaderSize: config.limits.headerBytes });
-  server.requestTimeout = config.limits.receiveTimeout;
   server.headersTimeout = Math.min(headersTimeoutMs, config.limits.receiveTimeout);
   server.maxConnections = Math.min(config.limits.connections, connectionCeiling());
 }

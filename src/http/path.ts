@@ -16,12 +16,17 @@ export function parseTarget(target: string, urlBytes: number): { path: string; q
   const path = mark === -1 ? target : target.slice(0, mark);
   const query = mark === -1 ? '' : target.slice(mark + 1);
   if (!isPlainPath(path) || !isVisibleAscii(query)) {
-    throw new GatewayError(
-      'bad_path',
-      'The path is not in plain form. Send it without encoded separators, dot segments or empty segments.',
-    );
+    throw badPath();
   }
   return { path, query };
+}
+
+/** 400 for a target that two parsers could read differently. */
+export function badPath(): GatewayError {
+  return new GatewayError(
+    'bad_path',
+    'The path is not in plain form. Send it without encoded separators, dot segments or empty segments.',
+  );
 }
 
 /** True when every parser reads this path the same way. */

@@ -1,82 +1,87 @@
-// How much an upstream has to bear at this moment, in all and from each client, against its limits. There is no queue.
+// Concurrency limits of an upstream: the slots that its requests and open streams take, in all and per client. There is no queue.
 import type { Caller } from '../authn/principal.ts';
 import type { UpstreamConfig } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
 
-/** A stream is a GET for events or a subscription; every other request is one, also when an event stream answers it. */
-export type PlaceKind = 'request' | 'stream';
+/** A stream is a GET for events, a subscription or a WebSocket; every other request is one, also when an event stream answers it. */
+export type SlotKind = 'request' | 'stream';
 
 type Limits = UpstreamConfig['limits'];
 
-interface ClientLoad {
+interface ClientSlots {
   requests: number;
   streams: number;
 }
 
-/** Clients without anything under way are not in it. */
-export interface Load {
+/** The slots that are taken. Clients without any are not in it. */
+export interface Concurrency {
   requests: number;
-  readonly clients: Map<string, ClientLoad>;
+  readonly clients: Map<string, ClientSlots>;
 }
 
-/** One request's share of the load, until `leavePlace`. */
-export interface Place {
-  readonly load: Load;
+/** One request's slot, until `releaseSlot`. */
+export interface Slot {
+  readonly concurrency: Concurrency;
   readonly client: string;
-  readonly own: ClientLoad;
-  kind: PlaceKind;
-  left: boolean;
+  readonly own: ClientSlots;
+  kind: SlotKind;
+  released: boolean;
 }
 
-/** Whose places they are: the client of a credential, whoever its subject is; without one the address. */
+/** Whom a slot counts for: the client of a credential, whoever its subject is; without a credential the address. */
 export function clientOf(caller: Caller | undefined, address: string): string {
   if (caller === undefined) return address;
-  const { issuer, subject, clientId } = caller.principal;
-  return clientId === undefined ? `${issuer}\n\n${subject}` : `${issuer}\n${clientId}`;
+  const { issuer, clientId } = caller.principal;
+  return clientId === undefined ? subjectOf(caller, address) : `${issuer}\n${clientId}`;
 }
 
-export function createLoad(): Load {
+/** As `clientOf`, for what is counted by person: the subject of a credential, whatever client it came through. */
+export function subjectOf(caller: Caller | undefined, address: string): string {
+  return caller === undefined ? address : `${caller.principal.issuer}\n\n${caller.principal.subject}`;
+}
+
+export function createConcurrency(): Concurrency {
   return { requests: 0, clients: new Map() };
 }
 
-/** Takes a place for a request of `client`. Throws GatewayError `overloaded` when a limit is reached. */
-export function takePlace(load: Load, client: string, kind: PlaceKind, limits: Limits): Place {
-  const known = load.clients.get(client);
+/** Takes a slot for a request of `client`. Throws GatewayError `overloaded` when a limit is reached. */
+export function acquireSlot(concurrency: Concurrency, client: string, kind: SlotKind, limits: Limits): Slot {
+  const known = concurrency.clients.get(client);
   const own = known ?? { requests: 0, streams: 0 };
   if (kind === 'stream') {
     if (own.streams >= limits.streamsPerClient) throw overloaded('streams_per_client');
   } else {
-    if (load.requests >= limits.concurrency) throw overloaded('concurrency');
+    if (concurrency.requests >= limits.concurrency) throw overloaded('concurrency');
     if (own.requests >= limits.concurrencyPerClient) throw overloaded('concurrency_per_client');
   }
-  if (known === undefined) load.clients.set(client, own);
-  count(load, own, kind, 1);
-  return { load, client, own, kind, left: false };
+  if (known === undefined) concurrency.clients.set(client, own);
+  count(concurrency, own, kind, 1);
+  return { concurrency, client, own, kind, released: false };
 }
 
-/** A request that turned out to be a stream counts as one, unless the client has no place for another. */
-export function becomeStream(place: Place, limits: Limits): void {
-  const { load, own, kind, left } = place;
-  if (left || kind === 'stream' || own.streams >= limits.streamsPerClient) return;
-  count(load, own, 'stream', 1);
-  count(load, own, 'request', -1);
-  place.kind = 'stream';
+/** A request that turned out to be a stream counts as one, unless the client has no slot for another. */
+export function becomeStream(slot: Slot, limits: Limits): void {
+  const { concurrency, own, kind, released } = slot;
+  if (released || kind === 'stream' || own.streams >= limits.streamsPerClient) return;
+  count(concurrency, own, 'stream', 1);
+  count(concurrency, own, 'request', -1);
+  slot.kind = 'stream';
 }
 
-/** Gives the place back; a second time does nothing. */
-export function leavePlace(place: Place): void {
-  if (place.left) return;
-  place.left = true;
-  const { load, client, own, kind } = place;
-  count(load, own, kind, -1);
-  if (own.requests === 0 && own.streams === 0) load.clients.delete(client);
+/** Gives the slot back; a second time does nothing. */
+export function releaseSlot(slot: Slot): void {
+  if (slot.released) return;
+  slot.released = true;
+  const { concurrency, client, own, kind } = slot;
+  count(concurrency, own, kind, -1);
+  if (own.requests === 0 && own.streams === 0) concurrency.clients.delete(client);
 }
 
-function count(load: Load, own: ClientLoad, kind: PlaceKind, by: 1 | -1): void {
+function count(concurrency: Concurrency, own: ClientSlots, kind: SlotKind, by: 1 | -1): void {
   if (kind === 'stream') own.streams += by;
   else {
     own.requests += by;
-    load.requests += by;
+    concurrency.requests += by;
   }
 }
 

@@ -1,4 +1,4 @@
-// What can go wrong on the way to an upstream, as a closed list, and what a client is told of each.
+// Failures of forwarding, as a closed list, and the error of each.
 import { GatewayError } from '../errors.ts';
 
 /** Why forwarding failed; a metric label and a word in the log. */
@@ -18,6 +18,7 @@ export type UpstreamFailure =
   | 'too_large'
   | 'descriptors'
   | 'closed'
+  | 'request_body'
   | 'unknown';
 
 const failureOfCode: Readonly<Record<string, UpstreamFailure>> = {
@@ -52,6 +53,8 @@ const protocolMessages: ReadonlySet<string> = new Set(['bad response', 'bad upgr
 /** The name of whatever undici, Node or OpenSSL reported. */
 export function upstreamFailure(cause: unknown): UpstreamFailure {
   if (!(cause instanceof Error)) return 'unknown';
+  // Nothing but the request's body stream fails with one.
+  if (cause instanceof GatewayError) return 'request_body';
   const code = (cause as NodeJS.ErrnoException).code ?? '';
   if (cause.name === 'HTTPParserError') return 'protocol';
   if (code === 'UND_ERR_SOCKET' && protocolMessages.has(cause.message)) return 'protocol';
@@ -62,6 +65,7 @@ export function upstreamFailure(cause: unknown): UpstreamFailure {
 
 /** The error for a failure before the response head was sent. Its message names no address and no cause. */
 export function upstreamError(reason: UpstreamFailure, thrown: unknown): GatewayError {
+  if (reason === 'request_body' && thrown instanceof GatewayError) return thrown;
   const cause = withoutAnswer(thrown);
   switch (reason) {
     case 'connect_timeout':

@@ -1,158 +1,192 @@
-// Sends the judged request and streams the answer back as it comes: no buffering, no redirects followed, no clean end to a cut answer.
+// Forwarding of a judged request, and relay of the answer as it comes: no buffering, no redirects followed, no clean end to a cut answer.
 import type { ServerResponse } from 'node:http';
-import type { Dispatcher } from 'undici';
+import type { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { type Dispatcher, errors } from 'undici';
 import { type BodyFilter, filteredHeaders } from './body-filter.ts';
 import type { Connection } from './connection-pool.ts';
 import { credentialRefused, type UpstreamFailure, upstreamError, upstreamFailure } from './errors.ts';
 import { type ResponseHead, relayResponseHeaders } from './response-headers.ts';
+import { eventStreamOf, writeBody, writeEnd } from './response-writer.ts';
 import { createEventBoundary } from './sse-boundary.ts';
 import {
-  deliver,
-  deliverEnd,
-  eventStreamOf,
   type ForwardOptions,
   type ForwardRequest,
   type ForwardResult,
-  leaveBehind,
-  openPassage,
-  type Passage,
-  settle,
+  startTransfer,
+  type Transfer,
 } from './transfer.ts';
 import type { Upstream } from './upstream.ts';
 
-export type { EventStream, ForwardOptions, ForwardRequest, ForwardResult } from './transfer.ts';
+export type { ForwardOptions, ForwardRequest, ForwardResult, OpenStream } from './transfer.ts';
 
 const maxInformational = 16;
-const ignore = (): void => {};
 
 /**
  * Forwards one request. Resolves when the client's side has closed, whatever the outcome;
  * rejects with a GatewayError when nothing was sent to the client, so that the caller can still answer: `bad_upstream`,
- * `upstream_timeout`, or `overloaded` without descriptors. A client that leaves ends the upstream's request at once, unless
- * `options.leftBehind` says otherwise. An upstream that breaks off mid-body costs the client its connection.
+ * `upstream_timeout`, `overloaded` without descriptors, or what the request's body stream failed with. A client that leaves ends the
+ * upstream's request at once, unless `options.draining` says otherwise. An upstream that breaks off mid-body costs the client its connection.
  * Requests with a body and methods but GET and HEAD are sent once; those two again, once, when the connection was closed before any answer.
+ * `send` hands the request to its connection; `dispatch` by default.
  */
 export function forward(
   upstream: Upstream,
   request: ForwardRequest,
   response: ServerResponse,
   options: ForwardOptions = {},
+  send: (transfer: Transfer) => void = dispatch,
 ): Promise<ForwardResult> {
-  return new Promise((resolve, reject) => {
-    const passage = openPassage({ upstream, request, response, options, resolve, reject });
-    response.on('error', ignore);
-    if (response.closed || response.destroyed) {
-      settle(passage);
-      return;
-    }
-    response.on('close', () => leaveBehind(passage));
-    send(passage);
-  });
+  return startTransfer({ upstream, request, response, options, send });
 }
 
-function send(passage: Passage): void {
-  const { upstream, request } = passage;
-  passage.attempts += 1;
+/** Sends the request of a transfer on a connection of its upstream; the answer goes to the client. */
+export function dispatch(transfer: Transfer): void {
+  const { upstream, request, options } = transfer;
+  transfer.attempts += 1;
   const connection = upstream.connections.take();
+  const isStreamed = request.body !== null && !Buffer.isBuffer(request.body);
+  if (isStreamed) boundFirstByte(transfer, request.body);
   connection.client.dispatch(
     {
       path: upstream.basePath + request.path,
       method: request.method as Dispatcher.HttpMethod,
       headers: request.headers,
       body: request.body,
+      ...(isStreamed && { headersTimeout: 0 }),
+      ...(options.upgrade && { upgrade: options.upgrade.protocol }),
     },
-    createHandler(passage, connection),
+    createHandler(transfer, connection),
   );
 }
 
-/** undici's raw handler interface: it hands over headers as bytes and costs no controller and no header object per request. */
-function createHandler(passage: Passage, connection: Connection): Dispatcher.DispatchHandler {
+/** Undici counts from the begin of a request, which takes as long as its client likes: here from the last byte of its body. */
+function boundFirstByte(transfer: Transfer, body: Readable): void {
+  const timer = setTimeout(() => refuse(transfer, 'first_byte_timeout'), transfer.upstream.timeouts.firstByte).unref();
+  body.on('progress', () => timer.refresh());
+  transfer.firstByteTimer = timer;
+}
+
+function createHandler(transfer: Transfer, connection: Connection): Dispatcher.DispatchHandler {
+  const { connections } = transfer.upstream;
   return {
-    onConnect(abort) {
-      passage.abort = abort;
-      if (passage.ended && passage.rest === undefined) abort();
+    onRequestStart(controller) {
+      transfer.abort = () => controller.abort(new errors.RequestAbortedError());
+      transfer.resume = () => controller.resume();
+      if (transfer.ended && transfer.rest === undefined) transfer.abort();
     },
-    onHeaders(status, rawHeaders, resume) {
-      if (status < 200 && status !== 101 && status >= 100) return onInformational(passage);
-      passage.resume = resume;
-      return onHead(passage, status, rawHeaders);
+    onRequestUpgrade(controller, _status, _headers, socket) {
+      connections.give(connection);
+      onUpgrade(transfer, controller.rawHeaders as Buffer[], socket as Socket);
     },
-    onData: (chunk) => onBody(passage, chunk),
-    onComplete() {
-      passage.upstream.connections.give(connection);
-      if (passage.rest !== undefined) return passage.rest.end();
-      if (passage.ended) return;
-      if (passage.filter === undefined) deliverEnd(passage, undefined);
-      else onFilteredEnd(passage, passage.filter);
+    onResponseStart(controller, status) {
+      const more =
+        status < 200 && status !== 101 && status >= 100
+          ? onInformational(transfer)
+          : onHead(transfer, status, controller.rawHeaders as Buffer[]);
+      if (!more) controller.pause();
     },
-    onError(cause) {
-      passage.upstream.connections.give(connection);
-      onFailure(passage, upstreamFailure(cause), cause);
+    onResponseData(controller, chunk) {
+      if (!onBody(transfer, chunk)) controller.pause();
+    },
+    onResponseEnd() {
+      connections.give(connection);
+      if (transfer.rest !== undefined) return transfer.rest.end();
+      if (transfer.ended) return;
+      if (transfer.filter === undefined) writeEnd(transfer, undefined);
+      else onFilteredEnd(transfer, transfer.filter);
+    },
+    onResponseError(_controller, cause) {
+      connections.give(connection);
+      onFailure(transfer, upstreamFailure(cause), cause);
     },
   };
 }
 
 /** Interim answers are not relayed. Their number and, once they come, the time they take are bounded. */
-function onInformational(passage: Passage): boolean {
-  passage.informational += 1;
-  if (passage.informational > maxInformational) refuse(passage, 'informational');
-  else if (performance.now() - passage.startedMs > passage.upstream.timeouts.firstByte) {
-    refuse(passage, 'first_byte_timeout');
-  }
-  return true;
+function onInformational(transfer: Transfer): boolean {
+  transfer.informational += 1;
+  if (transfer.informational > maxInformational) return refuse(transfer, 'informational');
+  const late = performance.now() - transfer.startedMs > transfer.upstream.timeouts.firstByte;
+  return late ? refuse(transfer, 'first_byte_timeout') : true;
 }
 
-function onHead(passage: Passage, status: number, rawHeaders: readonly Buffer[]): boolean {
-  const { response, options } = passage;
-  if (passage.rest !== undefined) return true;
+function onHead(transfer: Transfer, status: number, rawHeaders: readonly Buffer[]): boolean {
+  const { response, options } = transfer;
+  if (transfer.rest !== undefined) return true;
   if (response.destroyed) return false;
-  passage.firstByteMs = performance.now() - passage.startedMs;
-  if (status < 200 || status > 599) return refuse(passage, 'status');
+  clearTimeout(transfer.firstByteTimer);
+  transfer.firstByteMs = performance.now() - transfer.startedMs;
+  if (status < 200 || status > 599) return refuse(transfer, 'status');
   // The gateway's own credential was not good enough: the client can do nothing about that.
   if (status === 401 || status === 407) {
-    return refuse(passage, 'credential', credentialRefused(passage.upstream.name, status));
+    return refuse(transfer, 'credential', credentialRefused(transfer.upstream.name, status));
   }
-  passage.status = status;
+  transfer.status = status;
   let head: ResponseHead;
   try {
     head = relayResponseHeaders(rawHeaders, status, options.extraHeaders, options.rewriteHeaders);
   } catch (cause) {
-    return refuse(passage, 'protocol', cause);
+    return refuse(transfer, 'protocol', cause);
   }
-  if (announcesTooMuch(passage, status, head)) return refuse(passage, 'too_large');
-  passage.filter = passage.request.method === 'HEAD' ? undefined : options.filter?.(status, head);
-  if (passage.filter === undefined) {
-    passage.contentLength = head.contentLength;
-    return sendHead(passage, status, head, head.headers);
+  if (announcesTooMuch(transfer, status, head)) return refuse(transfer, 'too_large');
+  transfer.filter = transfer.request.method === 'HEAD' ? undefined : options.filter?.(status, head);
+  if (transfer.filter === undefined) {
+    transfer.contentLength = head.contentLength;
+    return sendHead(transfer, status, head, head.headers);
   }
-  if (!passage.filter.whole) return sendHead(passage, status, head, filteredHeaders(head.headers, undefined));
-  passage.heldHead = head;
+  if (!transfer.filter.whole) return sendHead(transfer, status, head, filteredHeaders(head.headers, undefined));
+  transfer.heldHead = head;
   return true;
 }
 
-function sendHead(passage: Passage, status: number, head: ResponseHead, headers: string[]): boolean {
-  const { response, options } = passage;
+function sendHead(transfer: Transfer, status: number, head: ResponseHead, headers: string[]): boolean {
+  const { response, options } = transfer;
+  // RFC 9112 §9.3: what is left of a request that was answered early is not read, so that no other can follow it.
+  if (!response.req.complete && options.extraHeaders?.connection === undefined) headers.push('connection', 'close');
   try {
     response.writeHead(status, headers);
   } catch (cause) {
-    return refuse(passage, 'protocol', cause);
+    return refuse(transfer, 'protocol', cause);
   }
-  if (head.eventStream) beginStream(passage, head);
-  options.onResponseStart?.(status, head.eventStream ? eventStreamOf(passage) : undefined);
+  if (head.eventStream) beginStream(transfer, head);
+  options.onResponseStart?.(status, head.eventStream ? eventStreamOf(transfer) : undefined);
   if (head.eventStream) response.flushHeaders();
   return true;
 }
 
-/** Where the bytes are encoded, or their number is promised, nothing can be said between events. */
-function beginStream(passage: Passage, { contentEncoding = 'identity' }: ResponseHead): void {
-  if (passage.contentLength === undefined && passage.heldHead === undefined && contentEncoding === 'identity') {
-    passage.boundary = createEventBoundary();
+/** The upstream agrees to switch protocols: so does the gateway, and what follows is not HTTP any more. */
+function onUpgrade(transfer: Transfer, rawHeaders: readonly Buffer[], socket: Socket): void {
+  const { options, response } = transfer;
+  const { connection: _, ...extraHeaders } = options.extraHeaders ?? {};
+  const { protocol } = options.upgrade!;
+  clearTimeout(transfer.firstByteTimer);
+  transfer.firstByteMs = performance.now() - transfer.startedMs;
+  transfer.status = 101;
+  transfer.abort = () => socket.destroy();
+  if (response.destroyed) return void socket.destroy();
+  try {
+    const { headers } = relayResponseHeaders(rawHeaders, 101, extraHeaders);
+    response.writeHead(101, [...headers, 'connection', 'Upgrade', 'upgrade', protocol]);
+    response.flushHeaders();
+  } catch (cause) {
+    socket.destroy();
+    onFailure(transfer, 'protocol', cause);
+    return;
   }
-  passage.endless = passage.request.method === 'GET' || passage.options.subscription === true;
+  options.onResponseStart?.(101, options.upgrade!.switched(transfer, socket));
+}
+
+/** Where the bytes are encoded, or their number is promised, nothing can be said between events. */
+function beginStream(transfer: Transfer, { contentEncoding = 'identity' }: ResponseHead): void {
+  if (transfer.contentLength === undefined && transfer.heldHead === undefined && contentEncoding === 'identity') {
+    transfer.boundary = createEventBoundary();
+  }
+  transfer.endless = transfer.request.method === 'GET' || transfer.options.subscription === true;
 }
 
 function announcesTooMuch(
-  { request, upstream }: Passage,
+  { request, upstream }: Transfer,
   status: number,
   { contentLength = 0 }: ResponseHead,
 ): boolean {
@@ -160,87 +194,88 @@ function announcesTooMuch(
 }
 
 /** False pauses the upstream until the client has taken what it was given. */
-function onBody(passage: Passage, chunk: Buffer): boolean {
-  const { filter, upstream } = passage;
-  passage.received += chunk.length;
-  if (!passage.endless && passage.received > upstream.limits.responseBytes) return refuse(passage, 'too_large');
-  if (passage.rest !== undefined) return true;
-  if (passage.response.destroyed) return false;
-  if (filter !== undefined) return onFilteredBody(passage, filter, chunk);
-  if (passage.bytes + chunk.length === passage.contentLength) {
-    deliverEnd(passage, chunk);
+function onBody(transfer: Transfer, chunk: Buffer): boolean {
+  const { filter, upstream } = transfer;
+  transfer.received += chunk.length;
+  if (!transfer.endless && transfer.received > upstream.limits.responseBytes) return refuse(transfer, 'too_large');
+  if (transfer.rest !== undefined) return true;
+  if (transfer.response.destroyed) return false;
+  if (filter !== undefined) return onFilteredBody(transfer, filter, chunk);
+  if (transfer.bytes + chunk.length === transfer.contentLength) {
+    writeEnd(transfer, chunk);
     return true;
   }
-  return deliver(passage, chunk) && !holdsTooMuch(passage);
+  return writeBody(transfer, chunk) && !holdsTooMuch(transfer);
 }
 
 /** An event without an end, on a stream without one. */
-function holdsTooMuch(passage: Passage): boolean {
-  const open = passage.endless ? (passage.boundary?.openBytes() ?? 0) : 0;
-  if (open <= passage.upstream.limits.responseBytes) return false;
-  refuse(passage, 'too_large');
+function holdsTooMuch(transfer: Transfer): boolean {
+  const open = transfer.endless ? (transfer.boundary?.openBytes() ?? 0) : 0;
+  if (open <= transfer.upstream.limits.responseBytes) return false;
+  refuse(transfer, 'too_large');
   return true;
 }
 
-function onFilteredBody(passage: Passage, filter: BodyFilter, chunk: Buffer): boolean {
+function onFilteredBody(transfer: Transfer, filter: BodyFilter, chunk: Buffer): boolean {
   let passed: Buffer | undefined;
   try {
     passed = filter.write(chunk);
   } catch (cause) {
-    return refuse(passage, 'unreadable', cause);
+    return refuse(transfer, 'unreadable', cause);
   }
-  return passed === undefined || deliver(passage, passed);
+  return passed === undefined || writeBody(transfer, passed);
 }
 
-function onFilteredEnd(passage: Passage, filter: BodyFilter): void {
-  const { heldHead, status } = passage;
+function onFilteredEnd(transfer: Transfer, filter: BodyFilter): void {
+  const { heldHead, status } = transfer;
   let last: Buffer | undefined;
   try {
     last = filter.end();
   } catch (cause) {
-    onFailure(passage, 'unreadable', cause);
+    onFailure(transfer, 'unreadable', cause);
     return;
   }
   if (heldHead !== undefined) {
     const headers = filteredHeaders(heldHead.headers, last?.length ?? 0);
-    if (!sendHead(passage, status!, heldHead, headers)) return;
+    if (!sendHead(transfer, status!, heldHead, headers)) return;
   }
-  deliverEnd(passage, last);
+  writeEnd(transfer, last);
 }
 
-function refuse(passage: Passage, reason: UpstreamFailure, cause?: unknown): boolean {
-  onFailure(passage, reason, cause);
-  passage.abort?.();
+function refuse(transfer: Transfer, reason: UpstreamFailure, cause?: unknown): boolean {
+  onFailure(transfer, reason, cause);
+  transfer.abort?.();
   return false;
 }
 
-function onFailure(passage: Passage, failure: UpstreamFailure, cause: unknown): void {
-  if (passage.rest !== undefined) {
-    passage.rest.end();
+function onFailure(transfer: Transfer, failure: UpstreamFailure, cause: unknown): void {
+  if (transfer.rest !== undefined) {
+    transfer.rest.end();
     return;
   }
-  if (passage.ended) return;
-  if (mayRepeat(passage, failure)) {
-    send(passage);
+  if (transfer.ended) return;
+  if (mayRepeat(transfer, failure)) {
+    transfer.send(transfer);
     return;
   }
-  if (passage.response.headersSent || passage.response.destroyed) {
-    passage.failure ??= failure;
-    passage.response.destroy();
+  if (transfer.response.headersSent || transfer.response.destroyed) {
+    transfer.failure ??= failure;
+    transfer.response.destroy();
     return;
   }
-  passage.ended = true;
-  passage.reject(upstreamError(failure, cause));
+  transfer.ended = true;
+  clearTimeout(transfer.firstByteTimer);
+  transfer.reject(upstreamError(failure, cause));
 }
 
 /** RFC 9110 §9.2.2: only what is idempotent, and only before a byte of an answer. A kept-alive connection may close under a request. */
-function mayRepeat({ attempts, request, informational, firstByteMs }: Passage, failure: UpstreamFailure): boolean {
+function mayRepeat({ attempts, request, informational, firstByteMs }: Transfer, failure: UpstreamFailure): boolean {
   const { method, body } = request;
   return (
     failure === 'reset' &&
     attempts === 1 &&
     (method === 'GET' || method === 'HEAD') &&
-    (body === null || body.length === 0) &&
+    (body === null || (Buffer.isBuffer(body) && body.length === 0)) &&
     informational === 0 &&
     firstByteMs === undefined
   );

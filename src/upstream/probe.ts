@@ -1,4 +1,5 @@
-// One question to an upstream, asked without any credential: does it refuse who shows none?
+// Probe of an upstream without a credential: whether it refuses who shows none.
+import { errors } from 'undici';
 import type { Upstream } from './upstream.ts';
 
 export interface ProbeQuestion {
@@ -43,18 +44,15 @@ export function askWithoutCredential(upstream: Upstream, question: ProbeQuestion
       body: mcp ? listTools : null,
     },
     {
-      onConnect(giveUp) {
-        abort = giveUp;
-        if (over) giveUp();
+      onRequestStart(controller) {
+        abort = () => controller.abort(new errors.RequestAbortedError());
+        if (over) abort();
       },
-      onHeaders(status) {
-        if (status < 200) return true;
-        end(judge(status));
-        return false;
+      onResponseStart(_controller, status) {
+        if (status >= 200) end(judge(status));
       },
-      onData: () => false,
-      onComplete: () => upstream.connections.give(connection),
-      onError(cause) {
+      onResponseEnd: () => upstream.connections.give(connection),
+      onResponseError(_controller, cause) {
         upstream.connections.give(connection);
         if (!over) end({ kind: 'unclear', reason: cause.message });
       },

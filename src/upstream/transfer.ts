@@ -1,5 +1,7 @@
-// One request on its way through the gateway: what `forward` is asked, what it answers, and the record it keeps in between.
+// Transfer of one request to its upstream and of the answer to its client: its options, its result, and its state in between.
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
 import type { BodyFilter } from './body-filter.ts';
 import type { UpstreamFailure } from './errors.ts';
 import type { ResponseHead, RewriteHeaders } from './response-headers.ts';
@@ -12,18 +14,18 @@ export interface ForwardRequest {
   readonly path: string;
   /** From `ShapeRequestHeaders`. */
   readonly headers: string[];
-  /** The bytes that were judged; null or empty for none. */
-  readonly body: Buffer | null;
+  /** The bytes that were judged, or a stream of bytes that nobody judges, which emits `progress` for each chunk; null or empty for none. */
+  readonly body: Buffer | Readable | null;
 }
 
-/** An event stream that is open to a client, in the hands of whoever watches over all of them. */
-export interface EventStream {
+/** An answer without an end of its own that is open to a client: an event stream or a WebSocket. */
+export interface OpenStream {
   /** Of the upstream's answer, handed to the client so far: unchanged means that the upstream was silent. */
   bytes(): number;
-  /** Writes a comment, unless an event is on its way or the client has not taken yet what it was given. */
+  /** Writes a comment where the form of the stream has comments, unless an event is on its way or the client is slow. */
   keepAlive(): void;
-  /** Ends the stream behind the event that is on its way, cleanly; at once and not cleanly where its bytes cannot be read. */
-  end(): void;
+  /** Ends the stream behind the event or frame that is on its way, cleanly; at once and not cleanly where its bytes cannot be read. */
+  end(reason: string): void;
   /** Destroys the client's connection: for when the clean end does not come. */
   cut(): void;
 }
@@ -33,7 +35,7 @@ export interface ForwardOptions {
   readonly extraHeaders?: Readonly<Record<string, string>> | undefined;
   readonly rewriteHeaders?: RewriteHeaders | undefined;
   /** Runs once, when the head goes to the client; `stream` is there when the answer is an event stream. */
-  readonly onResponseStart?: ((status: number, stream: EventStream | undefined) => void) | undefined;
+  readonly onResponseStart?: ((status: number, stream: OpenStream | undefined) => void) | undefined;
   /** Looks at the head of the answer; undefined lets the body pass as it comes. */
   readonly filter?: ((status: number, head: ResponseHead) => BodyFilter | undefined) | undefined;
   /** The event stream that answers has no end of its own, like every one that answers a GET: `responseBytes` bounds each event. */
@@ -42,7 +44,15 @@ export interface ForwardOptions {
    * When the client leaves, the upstream's answer is read to its end all the same, for at most `timeouts.firstByte` and `responseBytes`.
    * Meanwhile a function that gives this up stands in the set. Undefined: the upstream's request ends with the client.
    */
-  readonly leftBehind?: Set<() => void> | undefined;
+  readonly draining?: Set<() => void> | undefined;
+  /** Asks the upstream for another protocol, such as `websocket`, and gets the socket where it agrees (RFC 9110 §7.8). */
+  readonly upgrade?:
+    | {
+        readonly protocol: string;
+        /** The client's response has its head by then. Bytes handed to the client are counted in the transfer. */
+        switched(transfer: Transfer, socket: Socket): OpenStream;
+      }
+    | undefined;
 }
 
 export interface ForwardResult {
@@ -61,17 +71,21 @@ export interface ForwardResult {
 }
 
 /** The one mutable record of a request on its way; its two callbacks are those of the promise. */
-export interface Passage {
+export interface Transfer {
   readonly upstream: Upstream;
   readonly request: ForwardRequest;
   readonly response: ServerResponse;
   readonly options: ForwardOptions;
+  /** Sends the request, once more where it may be repeated. */
+  readonly send: (transfer: Transfer) => void;
   readonly startedMs: number;
   readonly resolve: (result: ForwardResult) => void;
   readonly reject: (error: unknown) => void;
-  abort: ((cause?: Error) => void) | undefined;
+  abort: (() => void) | undefined;
   resume: (() => void) | undefined;
   stallTimer: NodeJS.Timeout | undefined;
+  /** Of a request with a streamed body. */
+  firstByteTimer: NodeJS.Timeout | undefined;
   listensForDrain: boolean;
   attempts: number;
   informational: number;
@@ -100,20 +114,39 @@ export interface Passage {
   ended: boolean;
 }
 
-export function openPassage(
-  given: Pick<Passage, 'upstream' | 'request' | 'response' | 'options' | 'resolve' | 'reject'>,
-): Passage {
+type Given = Pick<Transfer, 'upstream' | 'request' | 'response' | 'options' | 'send'>;
+
+const ignore = (): void => {};
+
+/** Starts a transfer; contract of `forward`. */
+export function startTransfer(given: Given): Promise<ForwardResult> {
+  return new Promise((resolve, reject) => {
+    const transfer = openTransfer(given, resolve, reject);
+    const { response } = given;
+    response.on('error', ignore);
+    if (response.closed || response.destroyed) {
+      settle(transfer);
+      return;
+    }
+    response.on('close', () => onDisconnect(transfer));
+    given.send(transfer);
+  });
+}
+
+function openTransfer(given: Given, resolve: Transfer['resolve'], reject: Transfer['reject']): Transfer {
   return {
     upstream: given.upstream,
     request: given.request,
     response: given.response,
     options: given.options,
+    send: given.send,
     startedMs: performance.now(),
-    resolve: given.resolve,
-    reject: given.reject,
+    resolve,
+    reject,
     abort: undefined,
     resume: undefined,
     stallTimer: undefined,
+    firstByteTimer: undefined,
     listensForDrain: false,
     attempts: 0,
     informational: 0,
@@ -135,125 +168,48 @@ export function openPassage(
 }
 
 /** Gives the result; what happens later does not count. */
-export function settle(passage: Passage): void {
-  const { response, status, bytes, failure, firstByteMs, endedEarly } = passage;
-  clearTimeout(passage.stallTimer);
+function settle(transfer: Transfer): void {
+  const { response, status, bytes, failure, firstByteMs, endedEarly } = transfer;
+  clearTimeout(transfer.stallTimer);
+  clearTimeout(transfer.firstByteTimer);
   const whole = response.writableFinished && !endedEarly;
-  passage.ended = true;
-  passage.resolve({
+  transfer.ended = true;
+  transfer.resolve({
     status,
     bytes,
     outcome: failure !== undefined ? 'failed' : whole ? 'completed' : 'aborted',
     failure,
     firstByteMs,
-    rest: passage.rest?.promise,
+    rest: transfer.rest?.promise,
   });
 }
 
-/** A comment (HTML Standard, "Parsing an event stream"): clients ignore it, middleboxes see traffic. */
-const comment = Buffer.from(': keep-alive\n\n');
-
-/** Hands on bytes of the answer. False pauses the upstream until the client has taken what it was given. */
-export function deliver(passage: Passage, chunk: Buffer): boolean {
-  const { response, boundary } = passage;
-  if (passage.ending && boundary !== undefined) {
-    const length = boundary.within(chunk);
-    if (length !== undefined) return deliverLast(passage, chunk.subarray(0, length));
-  }
-  passage.bytes += chunk.length;
-  boundary?.pass(chunk);
-  if (response.write(chunk)) return true;
-  waitForDrain(passage);
-  return false;
-}
-
-/** The answer is whole: hands on what is left of it and ends. */
-export function deliverEnd(passage: Passage, last: Buffer | undefined): void {
-  passage.bytes += last?.length ?? 0;
-  passage.ended = true;
-  passage.response.end(last);
-}
-
-/** The stream for those who watch over it. Bytes that are encoded, or of an announced number, can neither be added to nor end early. */
-export function eventStreamOf(passage: Passage): EventStream {
-  const { response } = passage;
-  return {
-    bytes: () => passage.bytes,
-    keepAlive() {
-      const quiet = !passage.ended && !passage.ending && !response.destroyed && !response.writableNeedDrain;
-      if (quiet && passage.boundary?.reached() === true) response.write(comment);
-    },
-    end() {
-      if (passage.ended || passage.ending || passage.rest !== undefined) return;
-      passage.ending = true;
-      if (passage.boundary === undefined) response.destroy();
-      else if (passage.boundary.reached()) finish(passage);
-    },
-    cut: () => void response.destroy(),
-  };
-}
-
-function deliverLast(passage: Passage, chunk: Buffer): boolean {
-  passage.bytes += chunk.length;
-  passage.response.write(chunk);
-  finish(passage);
-  return true;
-}
-
-/** For the client the answer is whole; the upstream is treated as if the client had left now. */
-function finish(passage: Passage): void {
-  const { response } = passage;
-  passage.endedEarly = true;
-  response.end();
-  clearTimeout(passage.stallTimer);
-  if (passage.options.leftBehind !== undefined) {
-    readOn(passage, passage.options.leftBehind);
-    return;
-  }
-  passage.ended = true;
-  passage.abort?.();
-}
-
-/** A client that takes nothing for as long as an upstream may stay silent is cut off. */
-function waitForDrain(passage: Passage): void {
-  const { response, upstream } = passage;
-  passage.stallTimer = setTimeout(() => response.destroy(), upstream.timeouts.idle).unref();
-  if (passage.listensForDrain) return;
-  passage.listensForDrain = true;
-  response.on('drain', () => {
-    clearTimeout(passage.stallTimer);
-    if (!passage.ended) passage.resume?.();
-  });
-}
-
-/** What becomes of the upstream's request, now that nobody waits for its answer any more. */
-export function leaveBehind(passage: Passage): void {
-  if (passage.rest === undefined && canBeReadOn(passage)) readOn(passage, passage.options.leftBehind!);
-  settle(passage);
-  if (passage.rest === undefined) passage.abort?.();
-}
-
-function canBeReadOn({ options, ended, failure }: Passage): boolean {
-  return options.leftBehind !== undefined && !ended && failure === undefined;
+/** Nobody waits for the answer any more: the upstream's request ends, or is drained. */
+function onDisconnect(transfer: Transfer): void {
+  const { options, ended, failure } = transfer;
+  const drainable = options.draining !== undefined && !ended && failure === undefined;
+  if (transfer.rest === undefined && drainable) drainAfterDisconnect(transfer, options.draining);
+  settle(transfer);
+  if (transfer.rest === undefined) transfer.abort?.();
 }
 
 /** Takes the rest of the answer and throws it away, for a bounded time. */
-export function readOn(passage: Passage, leftBehind: Set<() => void>): void {
+export function drainAfterDisconnect(transfer: Transfer, draining: Set<() => void>): void {
   const { promise, resolve } = Promise.withResolvers<void>();
   const giveUp = (): void => {
     rest.end();
-    passage.abort?.();
+    transfer.abort?.();
   };
-  const timer = setTimeout(giveUp, passage.upstream.timeouts.firstByte).unref();
+  const timer = setTimeout(giveUp, transfer.upstream.timeouts.firstByte).unref();
   const rest = {
     promise,
     end() {
       clearTimeout(timer);
-      leftBehind.delete(giveUp);
+      draining.delete(giveUp);
       resolve();
     },
   };
-  passage.rest = rest;
-  leftBehind.add(giveUp);
-  passage.resume?.();
+  transfer.rest = rest;
+  draining.add(giveUp);
+  transfer.resume?.();
 }

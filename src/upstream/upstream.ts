@@ -3,7 +3,7 @@ import type { SecureContext } from 'node:tls';
 import type { UpstreamConfig } from '../config/schema/config.ts';
 import { buildSecureContext } from '../http/secure-context.ts';
 import type { NamedFiles } from '../named-files.ts';
-import { createLoad, type Load } from './concurrency.ts';
+import { type Concurrency, createConcurrency } from './concurrency.ts';
 import { type Connections, createConnections } from './connection-pool.ts';
 
 export interface Upstream {
@@ -18,7 +18,7 @@ export interface Upstream {
   readonly onClientDisconnect: UpstreamConfig['onClientDisconnect'];
   readonly limits: UpstreamConfig['limits'];
   /** What is under way, against `limits`. */
-  readonly load: Load;
+  readonly concurrency: Concurrency;
   readonly connections: Connections;
   /** Lets what is in flight end, and closes every connection after it. Requests that come later still pass, on connections of their own. */
   close(): Promise<void>;
@@ -65,7 +65,7 @@ export function createUpstream(name: string, config: UpstreamConfig, files: Name
     timeouts: config.timeouts,
     onClientDisconnect: config.onClientDisconnect,
     limits: config.limits,
-    load: createLoad(),
+    concurrency: createConcurrency(),
     connections,
     close: connections.close,
   };

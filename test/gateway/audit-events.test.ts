@@ -4,7 +4,7 @@ import t from 'tap';
 import type { Caller, Principal } from '../../src/authn/principal.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { completedEvent, decidedEvent } from '../../src/gateway/request/audit-events.ts';
-import type { Exchange } from '../../src/gateway/request/context.ts';
+import type { RequestContext } from '../../src/gateway/request/context.ts';
 import type { Decision } from '../../src/policy/decision.ts';
 
 const principals = ['one', 'other'].map(
@@ -41,7 +41,7 @@ const credential = fc.record({
 });
 
 /** What a record tells of: few values each, so that the next request is often like the last one in nearly everything. */
-const exchange: fc.Arbitrary<Exchange> = fc
+const exchange: fc.Arbitrary<RequestContext> = fc
   .record({
     principal: fc.constantFrom(...principals, undefined),
     granted: scopes,
@@ -68,7 +68,7 @@ const exchange: fc.Arbitrary<Exchange> = fc
       path,
       decision,
       error,
-    } as unknown as Exchange;
+    } as unknown as RequestContext;
   });
 
 t.test('records are the same whether or not others came before them', (t) => {
@@ -91,7 +91,7 @@ t.test('records are the same whether or not others came before them', (t) => {
 t.test('a request like the last one has the same text, from another address or by another rule its own', (t) => {
   const texts = new WeakMap();
   const [principal] = principals;
-  const like = (change: object): Exchange =>
+  const like = (change: object): RequestContext =>
     ({
       id: 'r',
       request: { headers: { 'user-agent': 'agent/1' } },
@@ -103,7 +103,7 @@ t.test('a request like the last one has the same text, from another address or b
       credentials: [{ kind: 'access-token', authenticator: 'corp', id: 'j1' }],
       decision: { allow: true, rule: 'r1', requiredScopes: ['a'] },
       ...change,
-    }) as unknown as Exchange;
+    }) as unknown as RequestContext;
   const partsOf = (change: object) => decidedEvent(like(change), 'p', 0, texts).encodedParts!;
   const first = partsOf({});
   t.equal(partsOf({}), first);

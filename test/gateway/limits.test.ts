@@ -26,14 +26,19 @@ t.test('a request that does not arrive is 408 with a record; an answer may take 
   long.write(post(toolCall('list_dashboards')));
   await upstream.received(1);
   const timeout = { status: 408, code: 'request_timeout', closes: true };
+  const json = 'Content-Type: application/json';
   const [body, chunks, head] = await Promise.all([
-    attack(scenario, request('POST /api/x', ['Content-Length: 10'], '{')),
-    attack(scenario, request('POST /api/x', ['Transfer-Encoding: chunked'], '5\r\nhal')),
+    attack(scenario, request('POST /mcp', [json, 'Content-Length: 10'], '{')),
+    attack(scenario, request('POST /mcp', [json, 'Transfer-Encoding: chunked'], '5\r\nhal')),
     attack(scenario, `GET /api/x HTTP/1.1\r\n${host}\r\nX: `),
   ]);
-  assertRefused(t, 'half a body', body, { ...timeout, http: { method: 'POST', path: '/api/x' } });
-  assertRefused(t, 'half a chunk', chunks, { ...timeout, http: { method: 'POST', path: '/api/x' } });
+  assertRefused(t, 'half a body', body, { ...timeout, http: { method: 'POST', path: '/mcp' } });
+  assertRefused(t, 'half a chunk', chunks, { ...timeout, http: { method: 'POST', path: '/mcp' } });
   assertRefused(t, 'half a head', head, timeout);
+  const streamed = await attack(scenario, request('POST /api/x', ['Content-Length: 10'], '{'));
+  t.match(streamed.answer, { status: 408, headers: { connection: 'close' } }, 'half a body on a path route');
+  const failed = { decision: 'allow', outcome: 'failed', reason: 'request_timeout', status: 408 };
+  t.match(streamed.record, failed, 'which was decided before its body came');
   for (const response of waiting) response.end('{}');
   t.match((await long.answers()).answers, [{ status: 200 }], 'the call from before all of this');
   t.equal(upstream.requests.length, 1);
@@ -55,7 +60,10 @@ t.test(
       scenario,
       request('POST /api/x', ['Transfer-Encoding: chunked'], `${chunk}${chunk}1\r\nx\r\n`),
     );
-    assertRefused(t, 'chunked', chunked, expected);
+    t.match(chunked.answer, { status: 413, headers: { connection: 'close' } }, 'chunked');
+    const failed = { decision: 'allow', outcome: 'failed', reason: 'body_too_large', status: 413 };
+    t.match(chunked.record, failed, 'which was decided before its body came');
+    t.equal(upstream.requests.length, 0, 'and never whole at the upstream');
     const rpc = await attack(scenario, post('x'.repeat(65_537)));
     assertRefused(t, 'on an MCP route', rpc, { ...expected, http: { method: 'POST', path: '/mcp' } });
     const before = upstream.requests.length;

@@ -7,6 +7,7 @@ import type { AuditEvent } from '../../src/audit/event.ts';
 import type { Schedule } from '../../src/authn/token/jwks.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type Gateway, startGateway } from '../../src/gateway/gateway.ts';
+import type { Pipeline } from '../../src/gateway/request/pipeline.ts';
 import { createLog } from '../../src/log.ts';
 import { readJsonLines } from './json-lines.ts';
 import { until } from './until.ts';
@@ -68,6 +69,8 @@ export interface TestGatewayOptions {
   readonly schedule?: Schedule;
   /** How often the revocation file is looked at. */
   readonly revocationPollMs?: number;
+  /** The steps of a request. */
+  readonly pipeline?: Pipeline;
   readonly env?: NodeJS.ProcessEnv;
   /** Writes everything the operator's log says into `gateway.log` beside the configuration. */
   readonly logToFile?: boolean;
@@ -97,6 +100,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       ...(options.schedule !== undefined && { schedule: options.schedule }),
       ...(options.streamTickMs !== undefined && { streamTickMs: options.streamTickMs }),
       ...(options.revocationPollMs !== undefined && { revocationPollMs: options.revocationPollMs }),
+      ...(options.pipeline !== undefined && { pipeline: options.pipeline }),
     });
   const gateway = await start().catch(async (error: unknown) => {
     await rm(directory, { recursive: true, force: true });

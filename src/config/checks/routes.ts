@@ -93,6 +93,11 @@ function checkEnforceable(context: CheckContext, route: RouteConfig, path: Path)
   const { authenticate, scopes, rules, mcp } = route;
   if (mcp !== undefined && scopes !== undefined) context.error([...path, 'scopes'], 'belongs into mcp.rules here');
   if (mcp !== undefined && rules !== undefined) context.error([...path, 'rules'], 'belong into mcp.rules here');
+  if (route.websocket && (mcp !== undefined || route.upstream === undefined)) {
+    context.error([...path, 'websocket'], 'belongs to path routes with an upstream');
+  } else if (route.websocket && route.methods?.includes('GET') === false) {
+    context.error([...path, 'websocket'], 'needs GET among the methods: a WebSocket begins with it');
+  }
   if (authenticate !== 'none') return;
   if (scopes !== undefined) context.error([...path, 'scopes'], 'cannot be enforced with authenticate: none');
   if (mcp !== undefined) context.error([...path, 'mcp'], 'needs callers that are authenticated');

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { authenticateSchema } from '../../authn/requirements.ts';
 import { preset } from '../../policy/presets.ts';
 import { mcpRule, pathRule } from '../../policy/rule.ts';
-import { filePath, headerName, httpUrl, method, name, routePath, scopes, text } from './values.ts';
+import { filePath, headerName, httpUrl, method, name, positiveSize, routePath, scopes, text } from './values.ts';
 
 const jsonPointer = z.string().regex(/^(\/([^~/]|~[01])*)+$/, 'expected a JSON pointer such as /request/limit');
 const jsonPointers = z.array(jsonPointer);
@@ -83,6 +83,13 @@ export const route = z
       .enum(['optional', 'required'])
       .default('optional')
       .describe('Whether tokens must be bound to their sender. Bound ones are always held to it.'),
+    bodyBytes: positiveSize
+      .optional()
+      .describe('The largest request body; default server.limits.bodyBytes. On path routes bodies are streamed.'),
+    websocket: z
+      .boolean()
+      .default(false)
+      .describe('Whether requests of this path route may become WebSockets; otherwise an Upgrade offer is ignored.'),
     scopes: scopes.optional().describe('Short for one rule that demands these scopes.'),
     rules: z.array(pathRule).optional().describe('The first rule that matches a request governs it; none: denied.'),
     mcp: mcp.optional().describe('Makes this an MCP route: messages are read and judged.'),

@@ -1,4 +1,4 @@
-// From the record of one request to its audit records: what was decided before forwarding, and how it ended.
+// Audit events of a request: the decision before it is carried out, its completion, and the end of a stream or connection.
 
 import {
   type CallerPart,
@@ -10,7 +10,7 @@ import {
 } from '../../audit/encode.ts';
 import type { AuditEvent, AuditPrincipal } from '../../audit/event.ts';
 import type { Principal } from '../../authn/principal.ts';
-import type { Exchange } from './context.ts';
+import type { RequestContext } from './context.ts';
 
 /** What the records of a principal's last request begin and end with: the next one most often comes the same way and meets the same rule. */
 export type RecordTexts = WeakMap<Principal, LastTexts>;
@@ -21,14 +21,14 @@ interface LastTexts {
 }
 
 /** Everything known once the decision is made; written before anything is forwarded. */
-export function decidedEvent(exchange: Exchange, policy: string, nowMs: number, texts: RecordTexts): AuditEvent {
-  const { id, route } = exchange;
+export function decidedEvent(context: RequestContext, policy: string, nowMs: number, texts: RecordTexts): AuditEvent {
+  const { id, route } = context;
   const upstream = route?.upstreamName === undefined ? undefined : { name: route.upstreamName };
   return {
     id,
     time: nowMs,
     stage: 'decided',
-    encodedParts: encodeRequest(exchange, texts),
+    encodedParts: encodeRequest(context, texts),
     upstream,
     policy,
   };
@@ -36,53 +36,53 @@ export function decidedEvent(exchange: Exchange, policy: string, nowMs: number, 
 
 /** How the request ended. For a refused one it is the only record, written before the answer with the status it will have. */
 export function completedEvent(
-  exchange: Exchange,
+  context: RequestContext,
   policy: string,
   nowMs: number,
   status: number | undefined,
   texts: RecordTexts,
 ): AuditEvent {
-  const { decided, id, route } = exchange;
+  const { decided, id, route } = context;
   return {
     id,
     time: nowMs,
     stage: 'completed',
-    encodedParts: decided?.encodedParts ?? encodeRequest(exchange, texts),
-    reason: exchange.error?.code,
+    encodedParts: decided?.event.encodedParts ?? encodeRequest(context, texts),
+    reason: context.error?.code,
     upstream:
       decided !== undefined && route?.upstreamName !== undefined
-        ? { name: route.upstreamName, status: exchange.upstreamStatus }
+        ? { name: route.upstreamName, status: context.upstreamStatus }
         : undefined,
     status,
-    bytes: exchange.bytes,
-    durationMs: durationOf(exchange),
-    outcome: exchange.outcome,
-    detail: exchange.error === undefined ? exchange.detail : exchange.error.detail,
+    bytes: context.bytes,
+    durationMs: durationOf(context),
+    outcome: context.outcome,
+    detail: context.error === undefined ? context.detail : context.error.detail,
     policy,
   };
 }
 
 /** The gateway ended an event stream whose right ended. `policy` is the configuration that says so. */
 export function streamEvent(
-  exchange: Exchange,
+  context: RequestContext,
   ended: { readonly reason: string; readonly bytes: number; readonly policy: string; readonly nowMs: number },
 ): AuditEvent {
-  const { decided, id, route, upstreamStatus } = exchange;
+  const { decided, id, route, upstreamStatus } = context;
   return {
     id,
     time: ended.nowMs,
     stage: 'stream',
-    encodedParts: decided?.encodedParts,
+    encodedParts: decided?.event.encodedParts,
     reason: ended.reason,
     upstream: route?.upstreamName === undefined ? undefined : { name: route.upstreamName, status: upstreamStatus },
     bytes: ended.bytes,
-    durationMs: durationOf(exchange),
+    durationMs: durationOf(context),
     detail: { event: 'ended' },
     policy: ended.policy,
   };
 }
 
-function durationOf({ startedMs }: Exchange): number {
+function durationOf({ startedMs }: RequestContext): number {
   return Math.round((performance.now() - startedMs) * 1000) / 1000;
 }
 
@@ -112,15 +112,18 @@ export function connectionEvent(of: {
 }
 
 /** What a message is about besides a tool. */
-function targetOf({ target, subscribed }: NonNullable<Exchange['message']>): string | readonly string[] | undefined {
+function targetOf({
+  target,
+  subscribed,
+}: NonNullable<RequestContext['message']>): string | readonly string[] | undefined {
   if (subscribed !== undefined) return subscribed.map(({ name }) => name);
   return target?.kind === 'tool' ? undefined : target?.name;
 }
 
-function encodeRequest(exchange: Exchange, texts: RecordTexts): string {
-  const principal = exchange.caller?.principal;
+function encodeRequest(context: RequestContext, texts: RecordTexts): string {
+  const principal = context.caller?.principal;
   const last = principal && lastTextsOf(principal, texts);
-  return encodeCallerOf(exchange, last) + encodeMessage(messageOf(exchange)) + encodeDecisionOf(exchange, last);
+  return encodeCallerOf(context, last) + encodeMessage(messageOf(context)) + encodeDecisionOf(context, last);
 }
 
 function lastTextsOf(principal: Principal, texts: RecordTexts): LastTexts {
@@ -132,7 +135,10 @@ function lastTextsOf(principal: Principal, texts: RecordTexts): LastTexts {
   return last;
 }
 
-function encodeCallerOf({ caller, clientAddress, credentials, request, route }: Exchange, last?: LastTexts): string {
+function encodeCallerOf(
+  { caller, clientAddress, credentials, request, route }: RequestContext,
+  last?: LastTexts,
+): string {
   const userAgent = request.headers['user-agent'];
   const { of, text } = last?.caller ?? {};
   const same =
@@ -152,7 +158,7 @@ function encodeCallerOf({ caller, clientAddress, credentials, request, route }: 
   return encoded;
 }
 
-function encodeDecisionOf({ caller, decision, error }: Exchange, last?: LastTexts): string {
+function encodeDecisionOf({ caller, decision, error }: RequestContext, last?: LastTexts): string {
   const granted = caller?.scopes ?? [];
   const required = decision?.requiredScopes ?? [];
   const { of, text } = last?.decision ?? {};
@@ -194,7 +200,7 @@ function flat(joined: string): string {
   return Buffer.from(joined).toString();
 }
 
-function messageOf({ auditArguments, message, method, path }: Exchange): MessagePart {
+function messageOf({ auditArguments, message, method, path }: RequestContext): MessagePart {
   return {
     http: { method, path },
     mcp: message && {

@@ -1,59 +1,60 @@
-// The record of one request: the only mutable thing on the path. Opened when the head was read, closed exactly once.
-import { randomUUID, type X509Certificate } from 'node:crypto';
+// Request context: the one mutable record of a request. Opened when the head was read, completed exactly once.
+import type { X509Certificate } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { AuditEvent } from '../../audit/event.ts';
 import type { CredentialRecord } from '../../authn/credential.ts';
 import type { Caller } from '../../authn/principal.ts';
 import type { GatewayError } from '../../errors.ts';
-import type { ChallengeSource } from '../../http/challenge.ts';
+import type { RouteMatch } from '../../http/route-matcher.ts';
 import type { McpMessage } from '../../mcp/message.ts';
 import type { ClientSession } from '../../mcp/session.ts';
 import type { Decision } from '../../policy/decision.ts';
-import type { Place } from '../../upstream/concurrency.ts';
+import type { Slot } from '../../upstream/concurrency.ts';
+import type { Route } from '../route.ts';
+import type { Snapshot } from '../snapshot.ts';
 
-/** What the HTTP room needs to know of the matched route. */
-export interface RouteView {
-  readonly name: string;
-  readonly upstreamName: string | undefined;
-  /** MCP routes answer POST errors as JSON-RPC. */
-  readonly mcp: { readonly denials: 'rpc' | 'http' } | undefined;
-  /** The challenge without error parameters, or undefined where no credential is asked for. */
-  readonly challenge: ChallengeSource | undefined;
-}
-
-/** `S` is the configuration snapshot that the request uses to its end, `R` its compiled route. */
-export interface Exchange<S = unknown, R extends RouteView = RouteView> {
+export interface RequestContext {
   readonly id: string;
-  /** Milliseconds since 1970. */
-  readonly startedAt: number;
   /** Monotonic milliseconds, for durations. */
   readonly startedMs: number;
-  readonly snapshot: S;
+  /** The snapshot that the request uses to its end. */
+  readonly snapshot: Snapshot;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  /** The socket of a request that offers the WebSocket protocol where its route has it; undefined for every other. */
+  readonly upgrade: UpgradeOffer | undefined;
   readonly method: string;
   readonly clientAddress: string;
   /** Without the query; empty until the target was found to be in plain form. */
   path: string;
   query: string;
-  route: R | undefined;
+  match: RouteMatch<Route>;
+  /** The matched route. */
+  route: Route | undefined;
   caller: Caller | undefined;
   /** The certificate that came with the request, whatever it was good for. */
   certificate: X509Certificate | undefined;
   /** What was presented, verified or not, for the record of a refused request. */
   readonly credentials: CredentialRecord[];
+  /** The body of a request on an MCP route, whole. */
+  body: Buffer | undefined;
   message: McpMessage | undefined;
   /** The session that the request belongs to, verified. */
   session: ClientSession | undefined;
   decision: Decision | undefined;
+  /** The Authorization header made for the upstream. */
+  authorization: string | undefined;
   /** What `mcp.audit.arguments` lets the record tell of the call's arguments. */
   auditArguments: unknown;
-  /** What the record of the end tells besides, where no refusal has a detail of its own. */
+  /** What the completion record tells besides, where no refusal has a detail of its own. */
   detail: Readonly<Record<string, unknown>> | undefined;
-  /** The `decided` record, once it is written: from then on a `completed` record is owed. */
-  decided: AuditEvent | undefined;
-  /** Its share of what the upstream may have to bear at once; given back when the exchange ends. */
-  place: Place | undefined;
+  /** The steps of the pipeline that have let the request pass, as bits. */
+  passedSteps: number;
+  /** Made by `recordDecision` alone: from then on the request may be carried out, and a `completed` record is owed. */
+  decided: RecordedDecision | undefined;
+  /** The request's slot at its upstream, released when the request ends. */
+  slot: Slot | undefined;
   /** The refusal or failure that ended the request. */
   error: GatewayError | undefined;
   upstreamStatus: number | undefined;
@@ -61,47 +62,70 @@ export interface Exchange<S = unknown, R extends RouteView = RouteView> {
   outcome: 'completed' | 'refused' | 'aborted' | 'failed' | undefined;
   /** An Origin that was checked and may read the answer. */
   origin: string | undefined;
-  /** How many of its two ends have come: the path's and the response's. */
-  ends: number;
+  /** Nothing is left to do for the pipeline: the request was answered, or its client is gone. */
+  answered: boolean;
+  /** Of the pipeline and the response, those that have not ended; with the last one the request is complete. */
+  pendingCompletions: number;
   /** The completion record was written or is being written. */
   recorded: boolean;
 }
 
-export function openExchange<S, R extends RouteView>(
-  snapshot: S,
+export interface UpgradeOffer {
+  readonly socket: Socket;
+  /** Bytes that came behind the head. */
+  readonly head: Buffer;
+}
+
+declare const isRecorded: unique symbol;
+
+/** A decision to allow, whose record every required sink has. */
+export interface RecordedDecision {
+  readonly event: AuditEvent;
+  readonly [isRecorded]: true;
+}
+
+/** `id` names the request in records, logs and responses. */
+export function createRequestContext(
+  id: string,
+  snapshot: Snapshot,
   request: IncomingMessage,
   response: ServerResponse,
+  upgrade: UpgradeOffer | undefined,
   clientAddress: string,
-  nowMs: number,
-): Exchange<S, R> {
+): RequestContext {
   return {
-    id: randomUUID(),
-    startedAt: nowMs,
+    id,
     startedMs: performance.now(),
     snapshot,
     request,
     response,
+    upgrade,
     method: request.method ?? '',
     clientAddress,
     path: '',
     query: '',
+    match: undefined,
     route: undefined,
     caller: undefined,
     certificate: undefined,
     credentials: [],
+    body: undefined,
     message: undefined,
     session: undefined,
     decision: undefined,
+    authorization: undefined,
     auditArguments: undefined,
     detail: undefined,
+    passedSteps: 0,
     decided: undefined,
-    place: undefined,
+    slot: undefined,
     error: undefined,
     upstreamStatus: undefined,
     bytes: 0,
     outcome: undefined,
     origin: undefined,
-    ends: 0,
+    answered: false,
+    pendingCompletions: 2,
     recorded: false,
   };
 }

@@ -1,12 +1,10 @@
-// The only writer of errors: every throw on the path ends here and leaves as problem+json or as a JSON-RPC error.
-import { STATUS_CODES } from 'node:http';
+// Error responses: the one writer of every refusal and failure, as problem+json (RFC 9457) or as a JSON-RPC error.
 import { type ErrorCode, GatewayError } from '../../errors.ts';
 import { challenge } from '../../http/challenge.ts';
 import { hasBody } from '../../http/framing.ts';
-import type { Exchange } from './context.ts';
-
-/** Renders a JSON-RPC error object; the MCP room's, given to this room as an argument. */
-export type RenderRpcError = (id: string | number | null | undefined, error: GatewayError) => string;
+import { problem } from '../../http/problem.ts';
+import { jsonRpcError } from '../../mcp/json-rpc-error.ts';
+import type { RequestContext } from './context.ts';
 
 /** After these the rest of the request cannot be trusted or is not wanted, or the connection itself is at fault: it ends. */
 const closing = new Set<ErrorCode>([
@@ -18,7 +16,6 @@ const closing = new Set<ErrorCode>([
   'request_timeout',
   'not_implemented',
   'expectation_failed',
-  'upgrade_refused',
   'duplicate_header',
   'invalid_certificate',
 ]);
@@ -33,10 +30,10 @@ export function toGatewayError(thrown: unknown): GatewayError {
 }
 
 /** The status that `writeError` will answer with. A denied tools/call under `denials: rpc` is 200, which a model can read. */
-export function statusOfError(exchange: Exchange, error: GatewayError): number {
+export function statusOfError(context: RequestContext, error: GatewayError): number {
   const policyDenial = error.code === 'denied' || error.code === 'condition_error';
-  const toolCall = exchange.message?.method === 'tools/call' && exchange.message.kind === 'request';
-  return policyDenial && toolCall && exchange.route?.mcp?.denials === 'rpc' ? 200 : error.status;
+  const toolCall = context.message?.method === 'tools/call' && context.message.kind === 'request';
+  return policyDenial && toolCall && context.route?.mcp?.denials === 'rpc' ? 200 : error.status;
 }
 
 /**
@@ -44,19 +41,18 @@ export function statusOfError(exchange: Exchange, error: GatewayError): number {
  * said any more: the connection is destroyed, so that a cut answer never looks whole.
  */
 export function writeError(
-  exchange: Exchange,
+  context: RequestContext,
   error: GatewayError,
-  renderRpcError: RenderRpcError,
   extraHeaders: Readonly<Record<string, string>> | undefined,
 ): void {
-  const { response } = exchange;
+  const { response } = context;
   if (response.destroyed || response.writableEnded) return;
   if (response.headersSent) {
     response.destroy();
     return;
   }
-  const rpc = exchange.route?.mcp !== undefined && exchange.method === 'POST';
-  const body = rpc ? renderRpcError(exchange.message?.id, error) : problem(error);
+  const rpc = context.route?.mcp !== undefined && context.method === 'POST';
+  const body = rpc ? jsonRpcError(context.message?.id, error) : problem(error);
   const headers: Record<string, string> = {
     ...extraHeaders,
     ...error.headers,
@@ -64,25 +60,14 @@ export function writeError(
     'content-length': String(Buffer.byteLength(body)),
     'cache-control': 'no-store',
   };
-  const asked = challenge(exchange.route?.challenge, error);
+  const asked = challenge(context.route?.challenge, error);
   if (asked !== undefined) headers['www-authenticate'] = asked;
-  if (closing.has(error.code) || unreadBodyIsLarge(exchange)) headers.connection ??= 'close';
-  response.writeHead(statusOfError(exchange, error), headers);
+  if (closing.has(error.code) || unreadBodyIsLarge(context)) headers.connection ??= 'close';
+  response.writeHead(statusOfError(context, error), headers);
   response.end(body);
 }
 
-/** RFC 9457. */
-export function problem(error: GatewayError): string {
-  return JSON.stringify({
-    type: 'about:blank',
-    title: STATUS_CODES[error.status],
-    status: error.status,
-    code: error.code,
-    detail: error.message,
-  });
-}
-
-function unreadBodyIsLarge({ request }: Exchange): boolean {
+function unreadBodyIsLarge({ request }: RequestContext): boolean {
   if (request.complete || !hasBody(request)) return false;
   const length = request.headers['content-length'];
   return length === undefined || Number(length) > drainableBytes;

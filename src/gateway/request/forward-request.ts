@@ -1,23 +1,25 @@
-// The way of an allowed request to its upstream and of the answer back: the credential shown there, session ids, lists, streams, and what is counted.
+// Forwarding of an allowed request: the credential shown to the upstream, its slot, session ids, filtered lists, streams, and what is counted.
+import type { Readable } from 'node:stream';
 import { GatewayError } from '../../errors.ts';
 import { answerFilter, type FilterAnswer, readingOf } from '../../mcp/response/response-filter.ts';
 import { sessionIdForClient } from '../../mcp/session.ts';
 import { showsItem } from '../../policy/visibility.ts';
-import { clientOf, leavePlace, type Place, takePlace } from '../../upstream/concurrency.ts';
-import { forward } from '../../upstream/forward.ts';
+import * as concurrency from '../../upstream/concurrency.ts';
+import { type ForwardOptions, forward } from '../../upstream/forward.ts';
 import type { RewriteHeaders } from '../../upstream/response-headers.ts';
-import type { Upstream } from '../../upstream/upstream.ts';
-import { attributesOf, type Exchange, type Runtime } from '../runtime.ts';
-import type { Route } from '../snapshot.ts';
+import type { Transfer } from '../../upstream/transfer.ts';
+import type { Route, RouteUpstream } from '../route.ts';
+import { attributesOf, type Runtime } from '../runtime.ts';
+import type { RecordedDecision, RequestContext } from './context.ts';
 import { responseHeaders } from './local-responses.ts';
 import { watchStream } from './streams.ts';
 
-/** What proves to the upstream who is calling: made here, never the caller's own credential. */
-export function authorizationFor(
-  { caller, request }: Exchange,
+/** The Authorization header that tells the upstream who is calling: made here, never the caller's own. Throws GatewayError `denied`. */
+export async function authorizationFor(
+  { caller, request }: RequestContext,
   { upstream }: Route,
   runtime: Runtime,
-): string | undefined | Promise<string> {
+): Promise<string | undefined> {
   if (upstream?.authorize === undefined) return undefined;
   if (caller === undefined) {
     throw new GatewayError('denied', 'The upstream has to know who is calling.', { reason: 'identity' });
@@ -25,115 +27,140 @@ export function authorizationFor(
   return upstream.authorize(caller, runtime.now(), request.headers.authorization);
 }
 
-export async function forwardTo(
-  upstream: NonNullable<Route['upstream']>,
-  exchange: Exchange,
-  route: Route,
-  { body, authorization }: { readonly body: Buffer; readonly authorization: string | undefined },
-  runtime: Runtime,
-): Promise<void> {
-  const { request, response } = exchange;
-  const { target, shapeRequest } = upstream;
-  const result = await forward(
-    target,
-    {
-      method: exchange.method,
-      path: request.url!,
-      headers: shapeRequest({
-        rawHeaders: request.rawHeaders,
-        caller: exchange.caller,
-        session: exchange.session,
-        authorization,
-        requestId: exchange.id,
-        clientAddress: exchange.clientAddress,
-      }),
-      body: body.length === 0 ? null : body,
-    },
-    response,
-    {
-      extraHeaders: responseHeaders(exchange, runtime),
-      rewriteHeaders: rewritesOf(exchange, route),
-      filter: filterOf(upstream.target, exchange, route, runtime),
-      subscription: isSubscription(exchange),
-      leftBehind: outlivesClient(upstream, exchange) ? runtime.leftBehind : undefined,
-      onResponseStart(status, stream) {
-        exchange.upstreamStatus = status;
-        if (stream !== undefined) watchStream(stream, exchange, route, runtime);
-      },
-    },
-  );
-  if (result.rest !== undefined) keepPlace(exchange, result.rest);
-  exchange.bytes = result.bytes;
-  exchange.outcome ??= result.outcome;
-  if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
-  if (result.failure !== undefined)
-    runtime.log.warn(
-      { id: exchange.id, upstream: target.name, reason: result.failure },
-      'the upstream broke off its answer',
-    );
+/**
+ * Takes a slot at the upstream. A GET on an MCP route and a subscription are streams from the start, and so is a WebSocket, which counts for
+ * its subject; everything else is a request, also where an event stream answers it, as Superset does to every call. Throws GatewayError `overloaded`.
+ */
+export function acquireUpstreamSlot(context: RequestContext, { target }: RouteUpstream): concurrency.Slot {
+  const { caller, clientAddress, method, route } = context;
+  const isWebSocket = context.upgrade !== undefined;
+  const isStream = isWebSocket || (route?.mcp !== undefined && (method === 'GET' || isSubscription(context)));
+  const holder = (isWebSocket ? concurrency.subjectOf : concurrency.clientOf)(caller, clientAddress);
+  return concurrency.acquireSlot(target.concurrency, holder, isStream ? 'stream' : 'request', target.limits);
 }
 
-/** The client is gone and the exchange over, but not the upstream's work: the place is taken until then. */
-function keepPlace(exchange: Exchange, rest: Promise<void>): void {
-  const { place } = exchange;
-  exchange.place = undefined;
-  if (place !== undefined) void rest.then(() => leavePlace(place));
+/** Forwards the judged body of a request on an MCP route; resolves when the client's side has closed. Throws the GatewayErrors of `forward`. */
+export function forwardWhole(
+  context: RequestContext,
+  decided: RecordedDecision,
+  route: Route,
+  runtime: Runtime,
+): Promise<void> {
+  const upstream = route.upstream!;
+  const body = context.body!.length === 0 ? null : context.body!;
+  return carryOut(context, decided, route, runtime, body, {
+    rewriteHeaders: rewritesOf(context, route),
+    filter: filterOf(context, upstream, route, runtime),
+    subscription: isSubscription(context),
+    draining: outlivesClient(upstream, context) ? runtime.drainingAnswers : undefined,
+  });
+}
+
+/** Forwards a request on a path route, whose body nobody judges; `send` hands it to its connection. */
+export function forwardStreamed(
+  context: RequestContext,
+  decided: RecordedDecision,
+  route: Route,
+  runtime: Runtime,
+  body: Readable | null,
+  options: Pick<ForwardOptions, 'upgrade'>,
+  send?: (transfer: Transfer) => void,
+): Promise<void> {
+  return carryOut(context, decided, route, runtime, body, options, send);
+}
+
+async function carryOut(
+  context: RequestContext,
+  _decided: RecordedDecision,
+  route: Route,
+  runtime: Runtime,
+  body: Buffer | Readable | null,
+  options: ForwardOptions,
+  send?: (transfer: Transfer) => void,
+): Promise<void> {
+  const { caller, clientAddress, id, method, request, response, session } = context;
+  const { target, shapeRequest } = route.upstream!;
+  const { rawHeaders } = request;
+  const { authorization } = context;
+  const headers = shapeRequest({ rawHeaders, caller, session, authorization, requestId: id, clientAddress });
+  const result = await forward(
+    target,
+    { method, path: request.url!, headers, body },
+    response,
+    {
+      ...options,
+      extraHeaders: responseHeaders(context, runtime),
+      onResponseStart(status, stream) {
+        context.upstreamStatus = status;
+        if (stream !== undefined) watchStream(stream, context, route, runtime);
+      },
+    },
+    send,
+  );
+  if (result.rest !== undefined) holdSlot(context, result.rest);
+  context.bytes = result.bytes;
+  context.outcome ??= result.outcome;
+  if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
+  if (result.failure !== undefined)
+    runtime.log.warn({ id, upstream: target.name, reason: result.failure }, 'the upstream broke off its answer');
+}
+
+/** The client is gone and the request over, but not the upstream's work: the slot is taken until then. */
+function holdSlot(context: RequestContext, rest: Promise<void>): void {
+  const { slot } = context;
+  context.slot = undefined;
+  if (slot !== undefined) void rest.then(() => concurrency.releaseSlot(slot));
 }
 
 /** The record of an answer that opens a session says so: it is the one that names who the session belongs to. */
-function rewritesOf(exchange: Exchange, { sessions }: Route): RewriteHeaders | undefined {
+function rewritesOf(context: RequestContext, { sessions }: Route): RewriteHeaders | undefined {
   if (sessions === undefined) return undefined;
   return {
     'mcp-session-id'(upstreamId) {
       const { sealed, isNew, mark } = sessionIdForClient(
         sessions,
         upstreamId,
-        exchange.session,
-        exchange.caller?.principal,
+        context.session,
+        context.caller?.principal,
       );
-      if (isNew) exchange.detail = { session: { id: mark } };
+      if (isNew) context.detail = { session: { id: mark } };
       return sealed;
     },
   };
 }
 
 /** Lists are read on their way back, and show what a call would be allowed to use. */
-function filterOf(upstream: Upstream, exchange: Exchange, route: Route, runtime: Runtime): FilterAnswer | undefined {
+function filterOf(
+  context: RequestContext,
+  { target }: RouteUpstream,
+  route: Route,
+  runtime: Runtime,
+): FilterAnswer | undefined {
   const { mcp, policy, metaTools } = route;
-  const reading = mcp && readingOf(exchange.message, metaTools);
+  const reading = mcp && readingOf(context.message, metaTools);
   if (mcp === undefined || reading === undefined) return undefined;
   return answerFilter(reading, {
-    shows: showsItem(attributesOf(exchange, route, runtime), { policy, metaTools, lists: mcp.lists }),
+    shows: showsItem(attributesOf(context, route, runtime), { policy, metaTools, lists: mcp.lists }),
     withheld: (cause) => {
-      const { id } = exchange;
-      runtime.log.warn({ id, upstream: upstream.name, err: cause }, 'the result of a search could not be read');
+      const { id } = context;
+      runtime.log.warn({ id, upstream: target.name, err: cause }, 'the result of a search could not be read');
     },
-    maxBytes: upstream.limits.responseBytes,
+    maxBytes: target.limits.responseBytes,
   });
 }
 
 /** A POST whose answer is a stream without an end of its own (MCP 2026-07-28, Subscriptions). */
-export function isSubscription({ message }: Exchange): boolean {
+function isSubscription({ message }: RequestContext): boolean {
   return message?.method === 'subscriptions/listen';
-}
-
-/**
- * Takes a place at the upstream of the route. A GET on an MCP route and a subscription are streams from the start; everything else is a
- * request, also where an event stream answers it, as Superset does to every call. Throws GatewayError `overloaded`.
- */
-export function takePlaceAt({ target }: NonNullable<Route['upstream']>, exchange: Exchange): Place {
-  const listens = exchange.route?.mcp !== undefined && (exchange.method === 'GET' || isSubscription(exchange));
-  const client = clientOf(exchange.caller, exchange.clientAddress);
-  return takePlace(target.load, client, listens ? 'stream' : 'request', target.limits);
 }
 
 /**
  * Whether the upstream's answer is read to its end when the client leaves. A message that states its revision is of one in which leaving
  * cancels the call; in older ones it must not, and there are servers that take harm from it.
  */
-export function outlivesClient({ target }: NonNullable<Route['upstream']>, exchange: Exchange): boolean {
+function outlivesClient({ target }: RouteUpstream, context: RequestContext): boolean {
   const { onClientDisconnect } = target;
-  if (exchange.route?.mcp === undefined || exchange.method !== 'POST' || isSubscription(exchange)) return false;
+  if (context.method !== 'POST' || isSubscription(context)) return false;
   if (onClientDisconnect !== 'auto') return onClientDisconnect === 'drain';
-  return exchange.message?.protocolVersion === undefined;
+  return context.message?.protocolVersion === undefined;
 }

@@ -1,14 +1,17 @@
-// What the gateway answers by itself, and the headers of every answer.
+// Responses of the gateway's own, and the headers of every response.
+import type { BodyLimits } from '../../http/body.ts';
 import { corsHeaders, preflightHeaders } from '../../http/cors.ts';
-import type { Exchange, Runtime } from '../runtime.ts';
-import type { Route } from '../snapshot.ts';
+import type { Route } from '../route.ts';
+import type { Runtime } from '../runtime.ts';
+import type { RequestContext } from './context.ts';
 
-export function answerItself(exchange: Exchange, route: Route, runtime: Runtime): void {
-  const { method, response } = exchange;
+/** Sends the fixed response of a route without an upstream. */
+export function respondLocally(context: RequestContext, route: Route, runtime: Runtime): void {
+  const { method, response } = context;
   const { status, headers, body } = route.respond!(method);
-  exchange.bytes = method === 'HEAD' ? 0 : Buffer.byteLength(body);
+  context.bytes = method === 'HEAD' ? 0 : Buffer.byteLength(body);
   response.writeHead(status, {
-    ...responseHeaders(exchange, runtime),
+    ...responseHeaders(context, runtime),
     ...headers,
     // RFC 9110 §8.6: an answer that cannot have a body has no length.
     ...(status !== 204 && { 'content-length': String(Buffer.byteLength(body)) }),
@@ -16,10 +19,11 @@ export function answerItself(exchange: Exchange, route: Route, runtime: Runtime)
   response.end(method === 'HEAD' ? undefined : body);
 }
 
-export function answerPreflight(exchange: Exchange, route: Route, runtime: Runtime): void {
-  const { origin, request, response, snapshot } = exchange;
+/** Sends the response to a CORS preflight (Fetch standard §4.8). */
+export function respondToPreflight(context: RequestContext, route: Route, runtime: Runtime): void {
+  const { origin, request, response, snapshot } = context;
   response.writeHead(204, {
-    ...responseHeaders(exchange, runtime),
+    ...responseHeaders(context, runtime),
     ...preflightHeaders(origin ?? '*', {
       methods: route.methods,
       headers: [...snapshot.authenticators.keys.headers, ...(route.mcp?.forwardHeaders ?? [])],
@@ -29,10 +33,16 @@ export function answerPreflight(exchange: Exchange, route: Route, runtime: Runti
   response.end();
 }
 
-/** Headers of every answer, refusals too. */
-export function responseHeaders({ id, caller, origin }: Exchange, runtime: Runtime): Record<string, string> {
+/** Headers of every response, refusals too. */
+export function responseHeaders({ id, caller, origin }: RequestContext, runtime: Runtime): Record<string, string> {
   const headers: Record<string, string> = { 'x-request-id': id, ...caller?.responseHeaders };
   if (origin !== undefined) Object.assign(headers, corsHeaders(origin));
   if (runtime.draining) headers.connection = 'close';
   return headers;
+}
+
+/** What a request's body may be at most on its route. */
+export function bodyLimitsOf({ route, snapshot }: Pick<RequestContext, 'route' | 'snapshot'>): BodyLimits {
+  const { bodyBytes, receiveTimeout } = snapshot.config.server.limits;
+  return { bodyBytes: route?.bodyBytes ?? bodyBytes, receiveTimeoutMs: receiveTimeout };
 }

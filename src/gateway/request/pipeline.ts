@@ -1,190 +1,212 @@
-// The path of one request, readable from top to bottom: `handle`. Every throw ends in `refuse`, every request in `end`.
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Urgency } from '../../audit/event.ts';
-import { authenticate } from '../../authn/authenticate.ts';
-import type { GatewayError } from '../../errors.ts';
-import { readBody } from '../../http/body.ts';
+// Pipeline of one request: its steps in their order, from the head to the record of the decision and what is then carried out.
+import { authenticate as authenticateCaller } from '../../authn/authenticate.ts';
+import { checkStillValid } from '../../authn/still-valid.ts';
+import { checkAnnouncedLength, readBody as readWholeBody, sendContinue } from '../../http/body.ts';
 import { isPreflight } from '../../http/cors.ts';
-import { checkFraming } from '../../http/framing.ts';
+import { checkFraming as checkFramingOf } from '../../http/framing.ts';
 import { parseTarget } from '../../http/path.ts';
-import { type RouteMatch, requireRoute } from '../../http/route-matcher.ts';
+import { requireRoute as requireMatch } from '../../http/route-matcher.ts';
 import { auditArguments } from '../../mcp/audit-arguments.ts';
-import { jsonRpcError } from '../../mcp/json-rpc-error.ts';
 import { checkMediaType } from '../../mcp/media-type.ts';
-import { lookThrough, type MetaTools } from '../../mcp/meta-tools.ts';
+import { lookThrough } from '../../mcp/meta-tools.ts';
 import { checkMirroredHeaders } from '../../mcp/mirrored-headers.ts';
 import { readMessage } from '../../mcp/read-message.ts';
 import { identifySession } from '../../mcp/session.ts';
 import { decide } from '../../policy/decide.ts';
 import { denial } from '../../policy/decision.ts';
-import { leavePlace } from '../../upstream/concurrency.ts';
-import { attributesOf, clientCertificateOf, type Exchange, type Runtime } from '../runtime.ts';
-import type { Route, Snapshot } from '../snapshot.ts';
-import { completedEvent, decidedEvent } from './audit-events.ts';
-import { openExchange } from './context.ts';
-import { statusOfError, toGatewayError, writeError } from './error-response.ts';
-import { authorizationFor, forwardTo, takePlaceAt } from './forward-request.ts';
-import { answerItself, answerPreflight, responseHeaders } from './local-responses.ts';
+import type { Route } from '../route.ts';
+import { attributesOf, clientCertificateOf, type Runtime } from '../runtime.ts';
+import { decidedEvent } from './audit-events.ts';
+import type { RecordedDecision, RequestContext } from './context.ts';
+import { acquireUpstreamSlot, authorizationFor, forwardWhole } from './forward-request.ts';
+import { bodyLimitsOf, respondLocally, respondToPreflight } from './local-responses.ts';
 
-async function handle(exchange: Exchange, runtime: Runtime): Promise<void> {
-  const match = identifyRoute(exchange);
-  checkLimits(exchange);
-  const route = requireRoute(match);
-  if (isPreflight(exchange.method, exchange.request.headers)) return answerPreflight(exchange, route, runtime);
-  await identifyCaller(exchange, route, runtime);
-  const body = await readBody(exchange.request, exchange.response, exchange.snapshot.config.server.limits.bodyBytes);
-  if (route.mcp !== undefined && exchange.method === 'POST') inspect(exchange, route.mcp, route.metaTools, body);
-  exchange.session = sessionOf(exchange, route);
-  const decision = decide(attributesOf(exchange, route, runtime), route.policy);
-  exchange.decision = decision;
-  if (!decision.allow) throw denial(decision);
-  const authorizing = authorizationFor(exchange, route, runtime);
-  const authorization = authorizing instanceof Promise ? await authorizing : authorizing;
-  if (exchange.error !== undefined) return;
-  if (route.upstream !== undefined) exchange.place = takePlaceAt(route.upstream, exchange);
-  const { hash, recordTexts } = exchange.snapshot;
-  const decided = decidedEvent(exchange, hash, runtime.now(), recordTexts);
-  await runtime.audit.write(decided);
-  // The connection may have broken meanwhile; then it was refused, and nothing is carried out behind that record.
-  if (exchange.error !== undefined) return;
-  exchange.decided = decided;
-  if (route.upstream === undefined) return answerItself(exchange, route, runtime);
-  await forwardTo(route.upstream, exchange, route, { body, authorization }, runtime);
+/** Lets a request pass by returning, refuses it by throwing a GatewayError, or sends its response and sets `answered`. */
+export type Step =
+  | { readonly name: string; readonly run: (context: RequestContext, runtime: Runtime) => void }
+  | { readonly name: string; readonly wait: (context: RequestContext, runtime: Runtime) => Promise<void> };
+
+/** The steps of each hook of the application, in their order. What no step has answered is a path route, and goes to the path proxy. */
+export interface Pipeline {
+  readonly onRequest: readonly Step[];
+  readonly preHandler: readonly Step[];
 }
 
-/** Takes one request from the listener. Never rejects, whatever happens on the path. */
-export function takeRequest(request: IncomingMessage, response: ServerResponse, runtime: Runtime): void {
-  void settle(open(request, response, runtime), runtime);
+export const pipeline: Pipeline = {
+  onRequest: [
+    { name: 'matchRoute', run: matchRoute },
+    { name: 'checkFraming', run: ({ request }) => checkFramingOf(request) },
+    { name: 'checkHostAndOrigin', run: checkHostAndOrigin },
+    { name: 'requireRoute', run: requireRoute },
+    { name: 'answerPreflight', run: answerPreflight },
+    { name: 'authenticate', wait: authenticate },
+  ],
+  preHandler: [
+    { name: 'readBody', wait: readBody },
+    { name: 'readMcpMessage', run: readMcpMessage },
+    { name: 'checkCredentialStillValid', run: checkCredentialStillValid },
+    { name: 'resolveSession', run: resolveSession },
+    { name: 'authorize', run: authorize },
+    { name: 'obtainUpstreamCredential', wait: obtainUpstreamCredential },
+    { name: 'acquireSlot', run: acquireSlot },
+    { name: 'recordDecision', wait: recordDecision },
+    { name: 'answerLocally', run: answerLocally },
+    { name: 'forwardMcp', wait: forwardMcp },
+  ],
+};
+
+const allSteps = [...pipeline.onRequest, ...pipeline.preHandler].map(({ name }) => name);
+const beforeRecord = (1 << allSteps.indexOf('recordDecision')) - 1;
+
+/** The bit of a step in `passedSteps`. */
+export function bitOf({ name }: Step): number {
+  return 1 << allSteps.indexOf(name);
 }
 
-async function settle(exchange: Exchange, runtime: Runtime): Promise<void> {
-  try {
-    await handle(exchange, runtime);
-  } catch (thrown) {
-    await refuse(toGatewayError(thrown), exchange, runtime);
-  } finally {
-    end(exchange, runtime);
-  }
+function matchRoute(context: RequestContext): void {
+  const { method, request, snapshot } = context;
+  const { path, query } = parseTarget(request.url ?? '', snapshot.config.server.limits.urlBytes);
+  context.path = path;
+  context.query = query;
+  const { headers } = request;
+  const asked = isPreflight(method, headers) ? headers['access-control-request-method']! : method;
+  context.match = snapshot.match(asked, path);
+  if (context.match !== undefined && 'route' in context.match) context.route = context.match.route;
 }
 
-function open(request: IncomingMessage, response: ServerResponse, runtime: Runtime): Exchange {
-  const { snapshot } = runtime;
-  const address = snapshot.clientAddress(request.socket.remoteAddress ?? '', request.headers);
-  const exchange = openExchange<Snapshot, Route>(snapshot, request, response, address, runtime.now());
-  runtime.open.add(exchange);
-  response.on('close', () => end(exchange, runtime));
-  return exchange;
-}
-
-/** Runs when the path has ended and when the response has closed; the later of the two ends the exchange. */
-function end(exchange: Exchange, runtime: Runtime): void {
-  exchange.ends += 1;
-  if (exchange.ends < 2) return;
-  runtime.open.delete(exchange);
-  if (exchange.place !== undefined) leavePlace(exchange.place);
-  if (exchange.recorded) return;
-  exchange.outcome ??= exchange.response.writableFinished ? 'completed' : 'aborted';
-  const status = exchange.response.headersSent ? exchange.response.statusCode : undefined;
-  count(exchange, runtime, status);
-  record(exchange, runtime, status, 'later').catch((cause: unknown) => {
-    runtime.log.error({ id: exchange.id, err: cause }, 'the completion record of a request could not be written');
-  });
-}
-
-/** Every refusal and failure. What was not decided has one record, written before the answer; without it the answer is that it could not be. */
-export async function refuse(error: GatewayError, exchange: Exchange, runtime: Runtime): Promise<void> {
-  if (exchange.error !== undefined) return;
-  exchange.error = error;
-  if (error.status >= 500) {
-    runtime.log.warn({ id: exchange.id, code: error.code, reason: error.reason, err: error.cause }, error.message);
-  }
-  if (exchange.decided !== undefined) exchange.outcome = 'failed';
-  else {
-    const gone = exchange.response.destroyed;
-    exchange.outcome = gone ? 'aborted' : 'refused';
-    await record(exchange, runtime, gone ? undefined : statusOfError(exchange, error)).catch((unwritten: unknown) => {
-      exchange.error = toGatewayError(unwritten);
-    });
-    count(exchange, runtime, gone ? undefined : statusOfError(exchange, exchange.error));
-  }
-  writeError(exchange, exchange.error, jsonRpcError, responseHeaders(exchange, runtime));
-}
-
-function record(
-  exchange: Exchange,
-  runtime: Runtime,
-  status: number | undefined,
-  urgency: Urgency = 'now',
-): Promise<void> {
-  exchange.recorded = true;
-  const { hash, recordTexts } = exchange.snapshot;
-  return runtime.audit.write(completedEvent(exchange, hash, runtime.now(), status, recordTexts), urgency);
-}
-
-function count(exchange: Exchange, runtime: Runtime, status: number | undefined): void {
-  const { caller, decision, message, outcome, route, startedMs } = exchange;
-  const tool = message?.target?.kind === 'tool' ? message.target.name : undefined;
-  runtime.metrics.requestFinished({
-    route: route?.name,
-    outcome: outcome ?? 'failed',
-    status,
-    seconds: (performance.now() - startedMs) / 1000,
-    tool: tool === undefined || route?.knownTools.has(tool) ? tool : 'other',
-    decision,
-    apiKey: caller?.principal.kind === 'api-key' ? (caller.principal.credentialId ?? 'none') : undefined,
-  });
-}
-
-function identifyRoute(exchange: Exchange): RouteMatch<Route> {
-  const { config, match } = exchange.snapshot;
-  const target = parseTarget(exchange.request.url ?? '', config.server.limits.urlBytes);
-  exchange.path = target.path;
-  exchange.query = target.query;
-  const { headers } = exchange.request;
-  const asked = isPreflight(exchange.method, headers) ? headers['access-control-request-method']! : exchange.method;
-  const found = match(asked, target.path);
-  if (found !== undefined && 'route' in found) exchange.route = found.route;
-  return found;
-}
-
-function checkLimits(exchange: Exchange): void {
-  const { request, route, snapshot } = exchange;
-  checkFraming(request);
+function checkHostAndOrigin(context: RequestContext): void {
+  const { request, route, snapshot } = context;
   if (route?.respond === undefined) snapshot.hosts.checkHost(request.headers.host!);
   if (route?.anyOrigin === true) return;
   snapshot.hosts.checkOrigin(request.headers.origin);
-  exchange.origin = request.headers.origin;
+  context.origin = request.headers.origin;
 }
 
-async function identifyCaller(exchange: Exchange, route: Route, runtime: Runtime): Promise<void> {
-  if (route.requirements.kind === 'none') return;
-  const { request, snapshot } = exchange;
-  const peer = clientCertificateOf(exchange, snapshot, runtime);
-  exchange.certificate = peer?.certificate;
+function requireRoute({ match }: RequestContext): void {
+  requireMatch(match);
+}
+
+function answerPreflight(context: RequestContext, runtime: Runtime): void {
+  if (!isPreflight(context.method, context.request.headers)) return;
+  respondToPreflight(context, routeOf(context), runtime);
+  context.answered = true;
+}
+
+async function authenticate(context: RequestContext, runtime: Runtime): Promise<void> {
+  const { request, snapshot } = context;
+  const { requirements, resource } = routeOf(context);
+  if (requirements.kind === 'none') return;
+  const peer = clientCertificateOf(context, snapshot, runtime);
+  context.certificate = peer?.certificate;
   const presented = {
     rawHeaders: request.rawHeaders,
-    query: exchange.query,
+    query: context.query,
     peer,
     now: runtime.now(),
-    clientAddress: exchange.clientAddress,
-    resource: route.resource,
-    method: exchange.method,
-    url: snapshot.config.server.publicUrl + exchange.path,
-    seen: exchange.credentials,
+    clientAddress: context.clientAddress,
+    resource,
+    method: context.method,
+    url: snapshot.config.server.publicUrl + context.path,
+    seen: context.credentials,
     revocations: runtime.revocations,
   };
-  exchange.caller = await authenticate(presented, route.requirements, snapshot.authenticators);
+  context.caller = await authenticateCaller(presented, requirements, snapshot.authenticators);
 }
 
-function inspect(exchange: Exchange, mcp: NonNullable<Route['mcp']>, metaTools: MetaTools, body: Buffer): void {
-  checkMediaType(exchange.request.headers);
-  exchange.message = readMessage(body);
-  exchange.message = lookThrough(exchange.message, metaTools);
-  exchange.auditArguments = auditArguments(mcp.audit.arguments, exchange.message);
-  checkMirroredHeaders(exchange.request.headers, exchange.message);
+/** Path routes stream their bodies while they are forwarded; all others are read whole and judged. */
+async function readBody(context: RequestContext): Promise<void> {
+  const { request, response } = context;
+  const limits = bodyLimitsOf(context);
+  checkAnnouncedLength(request, limits);
+  if (isPathRoute(routeOf(context))) return;
+  sendContinue(request, response);
+  context.body = await readWholeBody(request, response, limits);
 }
 
-function sessionOf({ request, message, caller }: Exchange, { sessions }: Route): Exchange['session'] {
-  if (sessions === undefined) return undefined;
-  return identifySession(sessions, { headers: request.headers, message, principal: caller?.principal });
+function readMcpMessage(context: RequestContext): void {
+  const { mcp, metaTools } = routeOf(context);
+  if (mcp === undefined || context.method !== 'POST') return;
+  const { headers } = context.request;
+  checkMediaType(headers);
+  context.message = readMessage(context.body!);
+  context.message = lookThrough(context.message, metaTools);
+  context.auditArguments = auditArguments(mcp.audit.arguments, context.message);
+  checkMirroredHeaders(headers, context.message);
+}
+
+/** The body may have taken its time. */
+function checkCredentialStillValid({ caller, snapshot }: RequestContext, runtime: Runtime): void {
+  if (caller === undefined) return;
+  const { authenticators } = snapshot.config;
+  checkStillValid(caller, {
+    now: runtime.now(),
+    revocations: runtime.revocations(),
+    clockTolerance(name) {
+      const authenticator = authenticators[name];
+      return authenticator !== undefined && 'clockTolerance' in authenticator ? authenticator.clockTolerance : 0;
+    },
+  });
+}
+
+function resolveSession(context: RequestContext): void {
+  const { caller, message, request } = context;
+  const { sessions } = routeOf(context);
+  if (sessions === undefined) return;
+  context.session = identifySession(sessions, { headers: request.headers, message, principal: caller?.principal });
+}
+
+function authorize(context: RequestContext, runtime: Runtime): void {
+  const route = routeOf(context);
+  const decision = decide(attributesOf(context, route, runtime), route.policy);
+  context.decision = decision;
+  if (!decision.allow) throw denial(decision);
+}
+
+async function obtainUpstreamCredential(context: RequestContext, runtime: Runtime): Promise<void> {
+  context.authorization = await authorizationFor(context, routeOf(context), runtime);
+}
+
+function acquireSlot(context: RequestContext): void {
+  const { upstream } = routeOf(context);
+  if (upstream !== undefined) context.slot = acquireUpstreamSlot(context, upstream);
+}
+
+/** Nothing is carried out before this record is written, and none is written of a request that has not passed every step before. */
+async function recordDecision(context: RequestContext, runtime: Runtime): Promise<void> {
+  if (context.passedSteps !== beforeRecord) throw new Error('a step of the pipeline is missing');
+  const { hash, recordTexts } = context.snapshot;
+  const event = decidedEvent(context, hash, runtime.now(), recordTexts);
+  await runtime.audit.write(event);
+  // The connection may have broken meanwhile: then it was refused, and nothing is carried out behind that record.
+  if (context.error === undefined) context.decided = { event } as RecordedDecision;
+}
+
+function answerLocally(context: RequestContext, runtime: Runtime): void {
+  const route = routeOf(context);
+  if (route.upstream !== undefined) return;
+  decisionOf(context);
+  respondLocally(context, route, runtime);
+  context.answered = true;
+}
+
+async function forwardMcp(context: RequestContext, runtime: Runtime): Promise<void> {
+  const route = routeOf(context);
+  if (isPathRoute(route)) return;
+  await forwardWhole(context, decisionOf(context), route, runtime);
+  context.answered = true;
+}
+
+function isPathRoute({ mcp, upstream }: Route): boolean {
+  return mcp === undefined && upstream !== undefined;
+}
+
+function routeOf({ route }: RequestContext): Route {
+  if (route === undefined) throw new Error('no route was matched');
+  return route;
+}
+
+/** The recorded decision of a request. Throws for a request that has none, whatever let it come this far. */
+export function decisionOf({ decided }: Pick<RequestContext, 'decided'>): RecordedDecision {
+  if (decided === undefined) throw new Error('nothing is carried out without a recorded decision');
+  return decided;
 }

@@ -1,5 +1,4 @@
-// The event streams that are open: each ends when its right ends, and says something now and then while its upstream is silent.
-
+// Supervision of open event streams and WebSockets: each ends when its right ends, and is kept alive while its upstream is silent.
 import type { Caller } from '../../authn/principal.ts';
 import { reauthenticate } from '../../authn/reauthenticate.ts';
 import { type Revocations, revokesCaller } from '../../authn/revocations.ts';
@@ -8,26 +7,17 @@ import { readMessage } from '../../mcp/read-message.ts';
 import { identifySession } from '../../mcp/session.ts';
 import { decide } from '../../policy/decide.ts';
 import { becomeStream } from '../../upstream/concurrency.ts';
-import type { EventStream } from '../../upstream/forward.ts';
-import { attributesOf, clientCertificateOf, type Exchange, type Runtime } from '../runtime.ts';
-import type { Route, Snapshot } from '../snapshot.ts';
+import type { OpenStream } from '../../upstream/forward.ts';
+import type { Route } from '../route.ts';
+import {
+  type AuthorizationState,
+  attributesOf,
+  clientCertificateOf,
+  type LiveStream,
+  type Runtime,
+} from '../runtime.ts';
 import { streamEvent } from './audit-events.ts';
-
-/** One open stream, from its head to the close of its response. */
-export interface LiveStream {
-  readonly exchange: Exchange;
-  readonly stream: EventStream;
-  footing: Footing;
-  /** The first instant at which one of its credentials has expired; milliseconds since 1970. */
-  endsAt: number;
-  /** The revocation list that it was last held against; none at first: the request may have begun before the list in force. */
-  revocations: Revocations | undefined;
-  /** What had been handed on when it was last looked at, and since when that has not changed. */
-  bytes: number;
-  quietSince: number;
-  /** When it was told to end. */
-  endingSince: number | undefined;
-}
+import type { RequestContext } from './context.ts';
 
 /** How often all streams are looked at. With the portions and the grace below, no stream outlives its right by five seconds. */
 export const streamTickMs = 1000;
@@ -39,15 +29,15 @@ const portion = 3000;
 const portions = 2;
 
 /** Watches over a stream until its response closes. */
-export function watchStream(stream: EventStream, exchange: Exchange, route: Route, runtime: Runtime): void {
-  const { caller, place, snapshot } = exchange;
-  if (exchange.method === 'GET' && place !== undefined) becomeStream(place, route.upstream!.target.limits);
-  const footing: Footing = { snapshot, route, caller };
+export function watchStream(stream: OpenStream, context: RequestContext, route: Route, runtime: Runtime): void {
+  const { caller, slot, snapshot } = context;
+  if (context.method === 'GET' && slot !== undefined) becomeStream(slot, route.upstream!.target.limits);
+  const authorization: AuthorizationState = { snapshot, route, caller };
   const live: LiveStream = {
-    exchange,
+    context,
     stream,
-    footing,
-    endsAt: endOf(footing),
+    authorization,
+    endsAt: endOf(authorization),
     revocations: undefined,
     bytes: 0,
     quietSince: runtime.now(),
@@ -55,7 +45,7 @@ export function watchStream(stream: EventStream, exchange: Exchange, route: Rout
   };
   runtime.streams.add(live);
   runtime.metrics.streamOpened(route.name);
-  exchange.response.once('close', () => {
+  context.response.once('close', () => {
     runtime.streams.delete(live);
     runtime.metrics.streamClosed(route.name);
   });
@@ -71,14 +61,14 @@ export function sweepStreams(runtime: Runtime): void {
       if (now - live.endingSince >= graceMs) live.stream.cut();
       continue;
     }
-    if (live.footing.snapshot !== runtime.snapshot && judgements > 0) {
+    if (live.authorization.snapshot !== runtime.snapshot && judgements > 0) {
       judgements -= 1;
-      const judged = judgeAgain(live.exchange, live.footing, runtime);
+      const judged = judgeAgain(live.context, live.authorization, runtime);
       if (typeof judged === 'string') {
         endStream(live, now >= live.endsAt ? 'expired' : judged, now, runtime);
         continue;
       }
-      live.footing = judged;
+      live.authorization = judged;
       live.endsAt = endOf(judged);
     }
     if (now >= live.endsAt) endStream(live, 'expired', now, runtime);
@@ -91,20 +81,20 @@ export function sweepStreams(runtime: Runtime): void {
 function isRevoked(live: LiveStream, revocations: Revocations, { peerCertificate }: Runtime): boolean {
   if (live.revocations === revocations) return false;
   live.revocations = revocations;
-  const { exchange, footing } = live;
+  const { authorization, context } = live;
   // Another one than the client's where a proxy stated that.
-  const direct = peerCertificate(exchange.request.socket)?.certificate;
-  return revokesCaller(revocations, footing.caller, [exchange.certificate, direct]);
+  const direct = peerCertificate(context.request.socket)?.certificate;
+  return revokesCaller(revocations, authorization.caller, [context.certificate, direct]);
 }
 
 function endStream(live: LiveStream, reason: Loss | 'expired', now: number, runtime: Runtime): void {
-  const { exchange, stream } = live;
+  const { context, stream } = live;
   live.endingSince = now;
-  const event = streamEvent(exchange, { reason, bytes: stream.bytes(), policy: runtime.snapshot.hash, nowMs: now });
+  const event = streamEvent(context, { reason, bytes: stream.bytes(), policy: runtime.snapshot.hash, nowMs: now });
   runtime.audit.write(event).catch((cause: unknown) => {
-    runtime.log.error({ id: exchange.id, err: cause }, 'the end of a stream could not be recorded');
+    runtime.log.error({ id: context.id, err: cause }, 'the end of a stream could not be recorded');
   });
-  stream.end();
+  stream.end(reason);
 }
 
 /** Silence is the upstream's: a comment of ours does not end it. */
@@ -119,7 +109,7 @@ function keepAlive(live: LiveStream, now: number): void {
   }
 }
 
-function endOf({ caller }: Footing): number {
+function endOf({ caller }: AuthorizationState): number {
   const never = Number.POSITIVE_INFINITY;
   return Math.min(
     caller?.principal.expiresAt ?? never,
@@ -128,49 +118,53 @@ function endOf({ caller }: Footing): number {
   );
 }
 
-/** Under which configuration an exchange was last found allowed, and as whose. */
-export interface Footing {
-  readonly snapshot: Snapshot;
-  readonly route: Route;
-  readonly caller: Caller | undefined;
-}
-
 /** `revoked`: the credential would be refused now. `policy`: the caller may not do this any more, or not here. */
 export type Loss = 'revoked' | 'policy';
 
-/** Judges the exchange under the live snapshot. Never throws: what cannot be judged is lost. */
-export function judgeAgain(exchange: Exchange, footing: Footing, runtime: Runtime): Footing | Loss {
+/** Judges the context under the live snapshot. Never throws: what cannot be judged is lost. */
+export function judgeAgain(
+  context: RequestContext,
+  authorization: AuthorizationState,
+  runtime: Runtime,
+): AuthorizationState | Loss {
   const { snapshot } = runtime;
-  const found = snapshot.match(exchange.method, exchange.path);
+  const found = snapshot.match(context.method, context.path);
   if (found === undefined || !('route' in found)) return 'policy';
   const { route } = found;
-  if (route.upstream === undefined || (route.mcp === undefined) !== (footing.route.mcp === undefined)) return 'policy';
+  if (route.upstream === undefined || (route.mcp === undefined) !== (authorization.route.mcp === undefined))
+    return 'policy';
+  if (context.upgrade !== undefined && !route.websocket) return 'policy';
   let caller: Caller | undefined;
   if (route.requirements.kind !== 'none') {
-    caller = callerAgain(exchange, footing, route, runtime);
-    if (caller === undefined) return footing.caller === undefined ? 'policy' : 'revoked';
+    caller = callerAgain(context, authorization, route, runtime);
+    if (caller === undefined) return authorization.caller === undefined ? 'policy' : 'revoked';
   }
   try {
-    return isAllowed(exchange, route, caller, runtime) ? { snapshot, route, caller } : 'policy';
+    return isAllowed(context, route, caller, runtime) ? { snapshot, route, caller } : 'policy';
   } catch {
     return 'policy';
   }
 }
 
-function callerAgain(exchange: Exchange, footing: Footing, route: Route, runtime: Runtime): Caller | undefined {
+function callerAgain(
+  context: RequestContext,
+  authorization: AuthorizationState,
+  route: Route,
+  runtime: Runtime,
+): Caller | undefined {
   const { snapshot } = runtime;
-  if (footing.caller === undefined) return undefined;
+  if (authorization.caller === undefined) return undefined;
   try {
     return reauthenticate(
-      footing.caller,
-      { authenticators: footing.snapshot.authenticators, resource: footing.route.resource },
+      authorization.caller,
+      { authenticators: authorization.snapshot.authenticators, resource: authorization.route.resource },
       {
         authenticators: snapshot.authenticators,
         resource: route.resource,
         requirements: route.requirements,
-        peer: clientCertificateOf(exchange, snapshot, runtime),
+        peer: clientCertificateOf(context, snapshot, runtime),
       },
-      { now: runtime.now(), clientAddress: exchange.clientAddress, resource: route.resource },
+      { now: runtime.now(), clientAddress: context.clientAddress, resource: route.resource },
     );
   } catch {
     return undefined;
@@ -178,14 +172,14 @@ function callerAgain(exchange: Exchange, footing: Footing, route: Route, runtime
 }
 
 /** Throws what the checks before the decision throw. */
-function isAllowed(exchange: Exchange, route: Route, caller: Caller | undefined, runtime: Runtime): boolean {
-  const { request, origin } = exchange;
+function isAllowed(context: RequestContext, route: Route, caller: Caller | undefined, runtime: Runtime): boolean {
+  const { request, origin } = context;
   const { hosts } = runtime.snapshot;
   hosts.checkHost(request.headers.host!);
   hosts.checkOrigin(origin);
-  const message = exchange.message && lookThrough(readMessage(exchange.message.bytes), route.metaTools);
-  if (exchange.session !== undefined && route.sessions !== undefined) {
+  const message = context.message && lookThrough(readMessage(context.message.bytes), route.metaTools);
+  if (context.session !== undefined && route.sessions !== undefined) {
     identifySession(route.sessions, { headers: request.headers, message, principal: caller?.principal });
   }
-  return decide(attributesOf(exchange, route, runtime, caller, message), route.policy).allow;
+  return decide(attributesOf(context, route, runtime, caller, message), route.policy).allow;
 }

@@ -10,11 +10,11 @@ import { startUpstream } from '../support/upstream.ts';
 
 async function behind(t: Test, upstreamOptions: object = {}) {
   const answering = Promise.withResolvers<ServerResponse>();
-  const leftBehind = new Set<() => void>();
+  const draining = new Set<() => void>();
   const upstream = await startUpstream({ reply: (_request, response) => answering.resolve(response) });
-  const forwarder = await startForwarder(configOf(upstream.url, { upstream: upstreamOptions }), { leftBehind });
+  const forwarder = await startForwarder(configOf(upstream.url, { upstream: upstreamOptions }), { draining });
   t.teardown(async () => {
-    for (const giveUp of leftBehind) giveUp();
+    for (const giveUp of draining) giveUp();
     await forwarder.close();
     await upstream.close();
   });
@@ -23,7 +23,7 @@ async function behind(t: Test, upstreamOptions: object = {}) {
     leaving.catch(() => {});
     return answering.promise;
   }
-  return { upstream, forwarder, leftBehind, call, answering: answering.promise };
+  return { upstream, forwarder, draining, call, answering: answering.promise };
 }
 
 const aborted = { outcome: 'aborted', failure: undefined };
@@ -31,10 +31,10 @@ const aborted = { outcome: 'aborted', failure: undefined };
 type Scene = Awaited<ReturnType<typeof behind>>;
 
 /** The client goes: the exchange is over, and the upstream goes on. */
-async function leave({ forwarder, leftBehind }: Scene): Promise<ForwardResult> {
+async function leave({ forwarder, draining }: Scene): Promise<ForwardResult> {
   forwarder.dropClients();
   await forwarder.settled(1);
-  await until(() => leftBehind.size === 1);
+  await until(() => draining.size === 1);
   return forwarder.results[0] as ForwardResult;
 }
 
@@ -49,7 +49,7 @@ t.test('a client that leaves before the head: the answer is still taken, whole',
   await result.rest;
   await until(() => response.writableFinished);
   t.notOk(scene.upstream.requests[0]!.aborted);
-  t.equal(scene.leftBehind.size, 0);
+  t.equal(scene.draining.size, 0);
 });
 
 t.test('a client that leaves in the middle of a stream: the rest is read, also where it was held back', async (t) => {
@@ -96,7 +96,7 @@ t.test('it is given up by whoever stops the gateway, and ends with an upstream t
   const first = await behind(t);
   await first.call();
   const given = await leave(first);
-  for (const giveUp of first.leftBehind) giveUp();
+  for (const giveUp of first.draining) giveUp();
   await given.rest;
   await until(() => first.upstream.requests[0]!.aborted);
 

@@ -1,6 +1,6 @@
 // The admin listener: metrics, liveness, readiness and status for operators. No secrets, no policy, never the public socket.
 import fastify, { type FastifyInstance } from 'fastify';
-import { keySetPath, publicDocumentHeaders } from './well-known.ts';
+import { keySetPath, publicDocumentHeaders } from '../http/well-known.ts';
 
 export interface AdminOptions {
   metricsContentType: string;

@@ -1,46 +1,46 @@
 import fc from 'fast-check';
 import t from 'tap';
 import {
+  acquireSlot,
   becomeStream,
   clientOf,
-  createLoad,
-  leavePlace,
-  type Place,
-  takePlace,
+  createConcurrency,
+  releaseSlot,
+  type Slot,
 } from '../../src/upstream/concurrency.ts';
 import { agentCaller } from '../support/forwarder.ts';
 
 const limits = { concurrency: 3, concurrencyPerClient: 2, streamsPerClient: 1, responseBytes: 1 };
 
 t.test('each limit refuses with its reason and a time to wait, and a place that is given back is free again', (t) => {
-  const load = createLoad();
+  const load = createConcurrency();
   const refused = (client: string, kind: 'request' | 'stream', reason: string) =>
-    t.throws(() => takePlace(load, client, kind, limits), {
+    t.throws(() => acquireSlot(load, client, kind, limits), {
       code: 'overloaded',
       status: 503,
       reason,
       headers: { 'retry-after': '1' },
     });
-  const first = takePlace(load, 'a', 'request', limits);
-  takePlace(load, 'a', 'request', limits);
+  const first = acquireSlot(load, 'a', 'request', limits);
+  acquireSlot(load, 'a', 'request', limits);
   refused('a', 'request', 'concurrency_per_client');
-  takePlace(load, 'b', 'request', limits);
+  acquireSlot(load, 'b', 'request', limits);
   refused('b', 'request', 'concurrency');
-  takePlace(load, 'a', 'stream', limits);
+  acquireSlot(load, 'a', 'stream', limits);
   refused('a', 'stream', 'streams_per_client');
-  leavePlace(first);
-  leavePlace(first);
-  takePlace(load, 'b', 'request', limits);
+  releaseSlot(first);
+  releaseSlot(first);
+  acquireSlot(load, 'b', 'request', limits);
   refused('c', 'request', 'concurrency');
   t.end();
 });
 
 t.test('a request that becomes a stream frees its place, unless the client has no stream left', (t) => {
-  const load = createLoad();
-  const places = [takePlace(load, 'a', 'request', limits), takePlace(load, 'a', 'request', limits)];
+  const load = createConcurrency();
+  const places = [acquireSlot(load, 'a', 'request', limits), acquireSlot(load, 'a', 'request', limits)];
   for (const place of places) becomeStream(place, limits);
   t.same([load.requests, load.clients.get('a')], [1, { requests: 1, streams: 1 }]);
-  for (const place of places) leavePlace(place);
+  for (const place of places) releaseSlot(place);
   becomeStream(places[0]!, limits);
   t.same([load.requests, load.clients.size], [0, 0]);
   t.end();
@@ -55,15 +55,15 @@ t.test('whatever comes and goes in whatever order, no limit is passed and nothin
   });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const load = createLoad();
-      const places: Place[] = [];
+      const load = createConcurrency();
+      const places: Slot[] = [];
       for (const { client, kind, act, which } of steps) {
         const place = places[which % Math.max(places.length, 1)];
-        if (act === 'leave' && place !== undefined) leavePlace(place);
+        if (act === 'leave' && place !== undefined) releaseSlot(place);
         else if (act === 'become' && place !== undefined) becomeStream(place, limits);
         else {
           try {
-            places.push(takePlace(load, client, kind, limits));
+            places.push(acquireSlot(load, client, kind, limits));
           } catch {
             // Refused: the counts below say whether it was right.
           }
@@ -72,7 +72,7 @@ t.test('whatever comes and goes in whatever order, no limit is passed and nothin
         const sum = own.reduce((total, each) => total + each.requests, 0);
         if (sum !== load.requests || sum > 3 || own.some((each) => each.requests > 2 || each.streams > 1)) return false;
       }
-      for (const place of places) leavePlace(place);
+      for (const place of places) releaseSlot(place);
       return load.requests === 0 && load.clients.size === 0;
     }),
     { numRuns: 500 },

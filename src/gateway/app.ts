@@ -1,0 +1,116 @@
+// Public application: a Fastify instance whose hooks are the steps of the pipeline, and whose one route is the path proxy.
+import { randomUUID } from 'node:crypto';
+import { type IncomingMessage, METHODS, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { LoadedConfig } from '../config/load.ts';
+import { GatewayError } from '../errors.ts';
+import { createListener } from '../http/listener.ts';
+import { badPath } from '../http/path.ts';
+import { onClientError, watchConnections } from './plugins/client-errors.ts';
+import { endPipeline, registerPathProxy } from './plugins/path-proxy.ts';
+import { acceptsUpgrade, acceptUpgrades } from './plugins/websocket.ts';
+import { completePart, refuse } from './request/completion.ts';
+import { createRequestContext, type RequestContext } from './request/context.ts';
+import { toGatewayError } from './request/error-response.ts';
+import { bitOf, pipeline as everyStep, type Pipeline, type Step } from './request/pipeline.ts';
+import type { Runtime } from './runtime.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    context: RequestContext;
+  }
+}
+
+/** CONNECT never gets this far. */
+const methods = METHODS.filter((method) => method !== 'CONNECT');
+
+/**
+ * Builds the application; it does not listen yet. Routes, methods, media types and bodies are the pipeline's to judge: Fastify matches
+ * everything to one route and parses nothing. `pipeline` is for tests that leave steps out.
+ */
+export async function createApp(
+  runtime: Runtime,
+  { config, files }: LoadedConfig,
+  pipeline: Pipeline = everyStep,
+): Promise<FastifyInstance> {
+  const app = fastify({
+    loggerInstance: runtime.log as FastifyBaseLogger,
+    disableRequestLogging: true,
+    genReqId: () => randomUUID(),
+    requestIdLogLabel: 'id',
+    exposeHeadRoutes: false,
+    return503OnClosing: false,
+    forceCloseConnections: false,
+    routerOptions: { querystringParser: () => ({}) },
+    serverFactory: (listener) => createServer(listener),
+    clientErrorHandler: (error, socket) => onClientError(error, socket as Socket, runtime),
+    frameworkErrors: (_error, request, reply) => {
+      openContext(request, reply);
+      void fail(badPath(), request, reply);
+    },
+  });
+
+  function createServer(listener: (request: IncomingMessage, response: ServerResponse) => void): Server {
+    const server = createListener(config.server, files, listener, (request) => acceptsUpgrade(request, runtime));
+    // Without these Node would answer 100 or 417 before the credentials were looked at.
+    server.on('checkContinue', listener).on('checkExpectation', listener);
+    watchConnections(server, runtime);
+    return server;
+  }
+
+  function openContext(request: FastifyRequest, reply: FastifyReply): void {
+    const { snapshot } = runtime;
+    const { raw } = request;
+    const address = snapshot.clientAddress(raw.socket.remoteAddress ?? '', raw.headers);
+    const context = createRequestContext(request.id, snapshot, raw, reply.raw, offerOf(raw), address);
+    request.context = context;
+    runtime.open.add(context);
+    reply.raw.on('close', () => completePart(context, runtime));
+  }
+
+  /** Every throw of a step, a handler or the framework ends here. */
+  async function fail(thrown: unknown, { context }: FastifyRequest, reply: FastifyReply): Promise<void> {
+    // A parser error in the same packet is told before what a step without a wait found in its head.
+    await Promise.resolve();
+    await refuse(toGatewayError(thrown), context, runtime);
+    endPipeline(reply, context, runtime);
+  }
+
+  function pass(step: Step, { context }: FastifyRequest, reply: FastifyReply): void {
+    context.passedSteps |= bitOf(step);
+    if (context.answered) endPipeline(reply, context, runtime);
+  }
+
+  function addStep(hook: 'onRequest' | 'preHandler', step: Step): void {
+    if ('run' in step) {
+      app.addHook(hook as 'onRequest', (request, reply, done) => {
+        step.run(request.context, runtime);
+        pass(step, request, reply);
+        done();
+      });
+    } else {
+      app.addHook(hook as 'onRequest', async (request, reply) => {
+        await step.wait(request.context, runtime);
+        pass(step, request, reply);
+      });
+    }
+  }
+
+  for (const method of methods) app.addHttpMethod(method);
+  app.decorateRequest('context');
+  app.setErrorHandler(fail);
+  app.setNotFoundHandler(() => {
+    throw new GatewayError('not_found', 'There is nothing at this path.');
+  });
+  const offerOf = acceptUpgrades(app, runtime);
+  app.addHook('onRequest', (request, reply, done) => {
+    openContext(request, reply);
+    done();
+  });
+  for (const step of pipeline.onRequest) addStep('onRequest', step);
+  for (const step of pipeline.preHandler) addStep('preHandler', step);
+  await registerPathProxy(app, runtime, methods);
+  await app.ready();
+  return app;
+}

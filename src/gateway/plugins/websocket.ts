@@ -1,0 +1,71 @@
+// WebSockets (RFC 6455) on the routes that have them: the offer goes through the pipeline like every request, and the open connection is supervised.
+import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import { parseTarget } from '../../http/path.ts';
+import type { ForwardOptions } from '../../upstream/forward.ts';
+import { relayWebSocket } from '../../upstream/websocket-relay.ts';
+import type { RequestContext, UpgradeOffer } from '../request/context.ts';
+import type { Runtime } from '../runtime.ts';
+
+const ignore = (): void => {};
+
+/** Whether the connection of a request may switch. Everywhere else the offer is ignored (RFC 9110 §7.8) and the request taken as it is. */
+export function acceptsUpgrade(request: IncomingMessage, { snapshot }: Runtime): boolean {
+  if (request.method !== 'GET' || request.headers.upgrade?.toLowerCase() !== 'websocket') return false;
+  try {
+    const { path } = parseTarget(request.url ?? '', snapshot.config.server.limits.urlBytes);
+    const found = snapshot.match('GET', path);
+    return found !== undefined && 'route' in found && found.route.websocket;
+  } catch {
+    return false;
+  }
+}
+
+/** Sends offers through the hooks of the application, and ends what is open when it closes. The returned function tells the offer of a request. */
+export function acceptUpgrades(
+  app: FastifyInstance,
+  runtime: Runtime,
+): (request: IncomingMessage) => UpgradeOffer | undefined {
+  const offers = new WeakMap<IncomingMessage, UpgradeOffer>();
+  (app.server as Server).on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    socket.on('error', ignore);
+    offers.set(request, { socket, head });
+    const response = new ServerResponse(request);
+    response.assignSocket(socket);
+    // A refusal, or an upstream that does not switch: no other request follows on this connection.
+    response.on('finish', () => socket.destroySoon());
+    app.routing(request, response);
+  });
+  app.addHook('preClose', async () => {
+    for (const { context, stream } of runtime.streams) {
+      if (context.upgrade === undefined) continue;
+      stream.end('shutdown');
+      context.upgrade.socket.destroySoon();
+    }
+  });
+  return (request) => offers.get(request);
+}
+
+/** How the transfer of a request that offers a WebSocket goes on once the upstream agrees; undefined for every other request. */
+export function webSocketOf(context: RequestContext): ForwardOptions['upgrade'] {
+  const { upgrade } = context;
+  if (upgrade === undefined) return undefined;
+  return {
+    protocol: 'websocket',
+    switched(transfer, upstream) {
+      const relay = relayWebSocket(upgrade.socket, upstream, {
+        head: upgrade.head,
+        idleMs: transfer.upstream.timeouts.idle,
+        onBytes: (bytes) => {
+          transfer.bytes += bytes;
+        },
+      });
+      context.response.prependListener('close', () => {
+        context.outcome ??= relay.closedCleanly() ? 'completed' : 'aborted';
+        context.detail = { websocket: { messages: relay.messages() } };
+      });
+      return relay;
+    },
+  };
+}

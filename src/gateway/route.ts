@@ -1,0 +1,159 @@
+// Compiled routes: what a request is held against, where it goes, and what the gateway answers by itself.
+
+import { authorizationServersOf } from '../authn/authorization-servers.ts';
+import type { AuthenticatorSet } from '../authn/registry.ts';
+import { compileRequirements, type Requirements } from '../authn/requirements.ts';
+import { type AcceptedBindings, acceptedBindings } from '../authn/token/accepted-bindings.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import type { Config, RouteConfig } from '../config/schema/config.ts';
+import { mcpRouteMethods, pathRouteMethods } from '../config/schema/routes.ts';
+import type { ChallengeSource } from '../http/challenge.ts';
+import type { RoutePattern } from '../http/route-matcher.ts';
+import { metadataUrlOf, neverAskedFor } from '../http/well-known.ts';
+import { compileMetaTools, type MetaTools, noMetaTools } from '../mcp/meta-tools.ts';
+import { compileSessions, type RouteSessions, type SessionMemory } from '../mcp/session.ts';
+import { parseSessionKey } from '../mcp/session-key.ts';
+import { toolsNamedBy } from '../policy/compile.ts';
+import { metaToolsOf, presetOf } from '../policy/presets.ts';
+import { type Policy, scopesOf } from '../policy/rule.ts';
+import { compileRequestHeaders, type ShapeRequestHeaders } from '../upstream/request-headers.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+import type { AuthorizeCaller } from './upstream-credential.ts';
+import type { PooledUpstream } from './upstream-set.ts';
+
+/** What an MCP route does with the messages of its callers. */
+export type McpRoute = NonNullable<RouteConfig['mcp']>;
+
+/** A compiled route. */
+export interface Route extends RoutePattern {
+  readonly upstreamName: string | undefined;
+  /** The challenge without error parameters, or undefined where no credential is asked for. */
+  readonly challenge: ChallengeSource | undefined;
+  readonly methods: ReadonlySet<string>;
+  readonly mcp: McpRoute | undefined;
+  /** Tools that are looked through; none on path routes. */
+  readonly metaTools: MetaTools;
+  /** Of MCP routes, whose sessions belong to who opened them. */
+  readonly sessions: RouteSessions | undefined;
+  readonly resource: string;
+  /** The issuers whose tokens it takes. */
+  readonly authorizationServers: readonly string[];
+  /** How its tokens may be bound to their sender. */
+  readonly bindings: AcceptedBindings;
+  readonly requirements: Requirements;
+  readonly policy: Policy;
+  /** The largest request body; undefined for the default of the server. */
+  readonly bodyBytes: number | undefined;
+  /** Requests may switch to the WebSocket protocol (RFC 6455). */
+  readonly websocket: boolean;
+  /** Undefined where the gateway answers by itself. */
+  readonly upstream: RouteUpstream | undefined;
+  readonly respond: ((method: string) => Answer) | undefined;
+  /** A public document that every page may read. */
+  readonly anyOrigin: boolean;
+  /** Tools that may be a metric label. */
+  readonly knownTools: ReadonlySet<string>;
+}
+
+/** What the gateway answers by itself. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export interface RouteUpstream {
+  readonly target: Upstream;
+  readonly shapeRequest: ShapeRequestHeaders;
+  /** Undefined where no credential is made for each caller. */
+  readonly authorize: AuthorizeCaller | undefined;
+}
+
+/** The sessions of an MCP route; undefined elsewhere. */
+export function compileRouteSessions(
+  route: RouteConfig,
+  loaded: LoadedConfig,
+  memory: SessionMemory,
+): Route['sessions'] {
+  const upstream = loaded.config.upstreams[route.upstream ?? ''];
+  if (route.mcp === undefined || route.upstream === undefined || upstream === undefined) return undefined;
+  const keys = route.mcp.sessionKeyFiles.map((path) => loaded.files.parse(path, parseSessionKey));
+  return compileSessions(keys, { route: route.name, upstream: route.upstream, address: upstream.url }, memory);
+}
+
+/** Compiles a route of the configuration, apart from its sessions. Throws where it cannot be used. */
+export function compileRoute(
+  route: RouteConfig,
+  { config, policies }: LoadedConfig,
+  { byName }: AuthenticatorSet,
+  upstreams: ReadonlyMap<string, PooledUpstream>,
+): Omit<Route, 'sessions'> {
+  const { mcp, resource } = route;
+  const requirements = compileRequirements(route, byName, config.scopeImplies);
+  const authorizationServers = authorizationServersOf(route, config);
+  const bindings = acceptedBindings(route, config);
+  const policy = policies.get(route.name);
+  if (policy === undefined) throw new Error(`route ${route.path}: no policy was compiled`);
+  const methods = route.methods ?? (mcp === undefined ? pathRouteMethods : mcpRouteMethods);
+  const metaTools = mcp === undefined ? noMetaTools : compileMetaTools(metaToolsOf(mcp));
+  return {
+    name: route.name ?? route.path,
+    path: route.path,
+    methods: new Set(methods),
+    mcp,
+    metaTools,
+    resource,
+    authorizationServers,
+    bindings,
+    requirements,
+    policy,
+    bodyBytes: route.bodyBytes,
+    websocket: route.websocket,
+    upstreamName: route.upstream,
+    upstream: route.upstream === undefined ? undefined : compileUpstream(route, config, upstreams),
+    respond: route.respond && compileAnswer(route.respond),
+    challenge:
+      requirements.kind === 'none'
+        ? undefined
+        : {
+            scope: (mcp?.challengeScopes ?? scopesOf(policy)).filter((scope) => scope !== neverAskedFor),
+            resource,
+            metadataUrl: authorizationServers.length > 0 ? metadataUrlOf(resource).href : undefined,
+            dpopAlgorithms: bindings.dpopAlgorithms.join(' ') || undefined,
+          },
+    anyOrigin: false,
+    knownTools: new Set([
+      ...policy.toolNames,
+      ...(mcp === undefined ? [] : toolsNamedBy(presetOf(mcp).rules)),
+      ...metaTools.calls.keys(),
+      ...metaTools.searches.keys(),
+    ]),
+  };
+}
+
+function compileUpstream(
+  route: RouteConfig,
+  config: Config,
+  upstreams: ReadonlyMap<string, PooledUpstream>,
+): Route['upstream'] {
+  const pooled = upstreams.get(route.upstream!);
+  const upstream = config.upstreams[route.upstream!];
+  if (pooled === undefined || upstream === undefined)
+    throw new Error(`route ${route.path}: unknown upstream "${route.upstream}"`);
+  return {
+    target: pooled.target,
+    shapeRequest: compileRequestHeaders(config, upstream, route.mcp),
+    authorize: pooled.identity?.authorize,
+  };
+}
+
+function compileAnswer(respond: NonNullable<RouteConfig['respond']>): NonNullable<Route['respond']> {
+  const json = respond.json !== undefined;
+  const body = json ? JSON.stringify(respond.json) : (respond.text ?? '');
+  const answer = {
+    status: respond.status,
+    headers: { 'content-type': json ? 'application/json' : 'text/plain; charset=utf-8' },
+    body,
+  };
+  return () => answer;
+}

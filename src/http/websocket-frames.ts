@@ -1,0 +1,112 @@
+// Incremental reading of WebSocket frames (RFC 6455 §5.2): where frames end and how many messages they make, without keeping any of them.
+
+const continuation = 0x0;
+const binary = 0x2;
+const close = 0x8;
+
+/** One direction of a connection. */
+export interface FrameReader {
+  /** Follows bytes. */
+  read(chunk: Buffer): void;
+  /** The bytes so far end between two frames. */
+  betweenFrames(): boolean;
+  /** How many bytes of `chunk` belong to the frame that is on its way; undefined when it does not end there. */
+  within(chunk: Buffer): number | undefined;
+  /** Messages that have ended, control frames not among them. */
+  messages(): number;
+  /** A Close frame has passed. */
+  closed(): boolean;
+}
+
+interface Position {
+  /** Of the frame's head, so far: the first two bytes. */
+  first: number;
+  second: number;
+  headBytes: number;
+  /** Of the head, once its second byte is known. */
+  headLength: number;
+  payloadLeft: number;
+  messages: number;
+  closed: boolean;
+}
+
+export function createFrameReader(): FrameReader {
+  const position: Position = {
+    first: 0,
+    second: 0,
+    headBytes: 0,
+    headLength: 2,
+    payloadLeft: 0,
+    messages: 0,
+    closed: false,
+  };
+  return {
+    read(chunk) {
+      let at = 0;
+      while (at < chunk.length) at = readPart(position, chunk, at);
+    },
+    betweenFrames: () => position.headBytes === 0,
+    within(chunk) {
+      const ahead = { ...position };
+      let at = 0;
+      while (at < chunk.length) {
+        at = readPart(ahead, chunk, at);
+        if (ahead.headBytes === 0) return at;
+      }
+      return undefined;
+    },
+    messages: () => position.messages,
+    closed: () => position.closed,
+  };
+}
+
+/** Reads one byte of a head, or what there is of a payload, and yields the offset behind. */
+function readPart(position: Position, chunk: Buffer, at: number): number {
+  if (position.headBytes < position.headLength) {
+    readHeadByte(position, chunk[at]!);
+    if (position.headBytes === position.headLength && position.payloadLeft === 0) endFrame(position);
+    return at + 1;
+  }
+  const taken = Math.min(position.payloadLeft, chunk.length - at);
+  position.payloadLeft -= taken;
+  if (position.payloadLeft === 0) endFrame(position);
+  return at + taken;
+}
+
+function readHeadByte(position: Position, byte: number): void {
+  const index = position.headBytes++;
+  if (index === 0) position.first = byte;
+  else if (index === 1) {
+    position.second = byte;
+    const length = byte & 0x7f;
+    position.headLength = 2 + (length === 126 ? 2 : length === 127 ? 8 : 0) + (byte & 0x80 ? 4 : 0);
+    position.payloadLeft = length < 126 ? length : 0;
+  } else if (index < lengthEnd(position.second)) position.payloadLeft = position.payloadLeft * 256 + byte;
+}
+
+/** Where the extended length of a head ends; the masking key follows. */
+function lengthEnd(second: number): number {
+  const length = second & 0x7f;
+  return length === 126 ? 4 : length === 127 ? 10 : 2;
+}
+
+function endFrame(position: Position): void {
+  const opcode = position.first & 0x0f;
+  const isFinal = (position.first & 0x80) !== 0;
+  if (opcode === close) position.closed = true;
+  else if (isFinal && opcode >= continuation && opcode <= binary) position.messages += 1;
+  position.headBytes = 0;
+  position.headLength = 2;
+}
+
+/** A Close frame (RFC 6455 §5.5.1). That of a client is masked; the key may be any, and zeros leave the payload as it is. */
+export function closeFrame(code: number, reason: string, masked: boolean): Buffer {
+  const text = Buffer.from(reason);
+  const head = masked ? 6 : 2;
+  const frame = Buffer.alloc(head + 2 + text.length);
+  frame[0] = 0x80 | close;
+  frame[1] = (masked ? 0x80 : 0) | (2 + text.length);
+  frame.writeUInt16BE(code, head);
+  text.copy(frame, head + 2);
+  return frame;
+}
