@@ -1,8 +1,9 @@
 // Where clients find out whom to ask for a token: the documents of the gateway, over real requests (RFC 9728, RFC 8414; MCP 2025-03-26 to 2026-07-28).
 import t, { type Test } from 'tap';
-import { type ClientAnswer, createClient, type TestClient, toolCall } from '../support/client.ts';
-import { startTestGateway, type TestGateway } from '../support/gateway.ts';
+import { type ClientAnswer, toolCall } from '../support/client.ts';
+import type { Configuration } from '../support/configuration.ts';
 import { createFakeIssuer, type FakeIssuer } from '../support/issuer.ts';
+import { type Caller, startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';
 
@@ -16,40 +17,64 @@ t.teardown(async () => {
   await upstream.close();
 });
 
-const mcp = (path: string, authenticate: string, more = '') =>
-  `{path: ${path}, upstream: up, authenticate: ${authenticate}, mcp: {rules: [{allow: {tools: [a]}, require: {scopes: ["dashboards:read", offline_access]}}, {allow: {tools: [b]}, require: {anyScope: ["queries:execute", "queries:read"]}}], ${more}}}`;
-
-const yaml = (routes: readonly string[], server = '', jwt = '') => `
-version: 1
-server: {listen: "127.0.0.1:0", publicUrl: https://mcp.example.com${server}}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  corp: {type: jwt, issuer: "${corp.issuer}"${jwt}}
-  partner: {type: jwt, issuer: "${partner.issuer}"}
-  keys: {type: apiKey, keys: []}
-  opaque: {type: introspection, endpoint: "http://127.0.0.1:9/introspect", issuer: "https://opaque.example/", clientId: portcullis, clientSecret: secret}
-upstreams: {up: {url: "${upstream.url}"}}
-routes: [${routes.join(', ')}]
-`;
+const rules = [
+  { allow: { tools: ['a'] }, require: { scopes: ['dashboards:read', 'offline_access'] } },
+  { allow: { tools: ['b'] }, require: { anyScope: ['queries:execute', 'queries:read'] } },
+];
+const mcp = (path: string, authenticate: string | Configuration, more: Configuration = {}) => ({
+  path,
+  authenticate,
+  mcp: { rules, ...more },
+});
 
 const plain = [
-  mcp('/mcp', '{anyOf: [partner, keys, corp]}'),
-  '{path: /api/*, methods: [GET], upstream: up, authenticate: corp, scopes: ["dashboards:read"]}',
-  '{name: api-writes, path: /api/*, methods: [POST], resource: "https://mcp.example.com/api", upstream: up, authenticate: partner, scopes: ["exports:create"]}',
-  '{path: /keyed, upstream: up, authenticate: keys}',
-  '{path: /bare, upstream: up, authenticate: corp}',
-  '{path: /.well-known/security.txt, authenticate: none, respond: {text: "Contact: mailto:a@example.com"}}',
-  '{name: everything, path: /*, upstream: up, authenticate: none}',
+  mcp('/mcp', { anyOf: ['partner', 'keys', 'corp'] }),
+  { path: '/api/*', methods: ['GET'], scopes: ['dashboards:read'] },
+  {
+    name: 'api-writes',
+    path: '/api/*',
+    methods: ['POST'],
+    resource: 'https://mcp.example.com/api',
+    authenticate: 'partner',
+    scopes: ['exports:create'],
+  },
+  { path: '/keyed', authenticate: 'keys' },
+  { path: '/bare' },
+  {
+    path: '/.well-known/security.txt',
+    authenticate: 'none',
+    respond: { text: 'Contact: mailto:a@example.com' },
+  },
+  { name: 'everything', path: '/*', authenticate: 'none' },
 ];
 
-async function start(t: Test, text: string): Promise<{ gateway: TestGateway; client: TestClient }> {
-  const gateway = await startTestGateway({ yaml: text, now: () => clock });
-  const client = createClient({ port: gateway.port });
-  t.teardown(async () => {
-    client.close();
-    await gateway.close();
-  });
-  return { gateway, client };
+async function begin(
+  t: Test,
+  routes: readonly Configuration[],
+  more: { corp?: Configuration; server?: Configuration } = {},
+) {
+  const { corp: changed = {}, server = {} } = more;
+  const scenario = await startScenario(
+    t,
+    {
+      server,
+      authenticators: {
+        corp: changed,
+        partner: { type: 'jwt', issuer: partner.issuer },
+        keys: { keys: [] },
+        opaque: {
+          type: 'introspection',
+          endpoint: 'http://127.0.0.1:9/introspect',
+          issuer: 'https://opaque.example/',
+          clientId: 'portcullis',
+          clientSecret: 'secret',
+        },
+      },
+      routes,
+    },
+    { upstream, issuer: corp, now: () => clock },
+  );
+  return { ...scenario, client: scenario.anybody };
 }
 
 const resourceMetadata = '/.well-known/oauth-protected-resource';
@@ -63,7 +88,7 @@ function assertNothing(t: Test, path: string, answer: ClientAnswer): void {
 }
 
 t.test('each resource has its document at its path, the one MCP endpoint also at the root', async (t) => {
-  const { client } = await start(t, yaml(plain));
+  const { client } = await begin(t, plain);
   const before = upstream.requests.length;
   const endpoint = {
     resource: 'https://mcp.example.com/mcp',
@@ -125,7 +150,7 @@ t.test('each resource has its document at its path, the one MCP endpoint also at
 });
 
 t.test('OPTIONS says what there is, a preflight of any page is let pass, and other methods are 405', async (t) => {
-  const { client, gateway } = await start(t, yaml(plain));
+  const { client, record } = await begin(t, plain);
   for (const path of [`${resourceMetadata}/mcp`, resourceMetadata, serverMetadata]) {
     const options = await client.send({ method: 'OPTIONS', path });
     t.equal(options.status, 204, path);
@@ -148,14 +173,18 @@ t.test('OPTIONS says what there is, a preflight of any page is let pass, and oth
       const answer = await client.send({ method, path });
       t.equal(answer.status, 405, `${method} ${path}`);
       t.equal(answer.headers.allow, 'GET, HEAD, OPTIONS');
-      const record = await gateway.record(({ id }) => id === answer.id);
-      t.match(record, { decision: 'deny', reason: 'method_not_allowed', status: 405, outcome: 'refused' });
+      t.match(await record(({ id }) => id === answer.id), {
+        decision: 'deny',
+        reason: 'method_not_allowed',
+        status: 405,
+        outcome: 'refused',
+      });
     }
   }
 });
 
 t.test('whatever else is asked for below .well-known is 404, also where a route takes everything', async (t) => {
-  const { client, gateway } = await start(t, yaml(plain));
+  const { client, record } = await begin(t, plain);
   const before = upstream.requests.length;
   const absent = [
     `${resourceMetadata}/keyed`,
@@ -171,7 +200,7 @@ t.test('whatever else is asked for below .well-known is 404, also where a route 
   for (const path of absent) {
     const answer = await client.send({ path, headers: { authorization: `Bearer ${await corp.token()}` } });
     assertNothing(t, path, answer);
-    t.match(await gateway.record(({ id }) => id === answer.id), { reason: 'not_found', route: undefined });
+    t.match(await record(({ id }) => id === answer.id), { reason: 'not_found', route: undefined });
   }
   t.equal(upstream.requests.length, before);
   const own = await client.send({ path: '/.well-known/security.txt' });
@@ -183,11 +212,11 @@ t.test('whatever else is asked for below .well-known is 404, also where a route 
 t.test(
   'an issuer whose tokens are introspected is named like any other; metadata is repeated of one with keys',
   async (t) => {
-    const { client } = await start(t, yaml([mcp('/mcp', '{anyOf: [opaque, corp]}')]));
+    const { client } = await begin(t, [mcp('/mcp', { anyOf: ['opaque', 'corp'] })]);
     const { text } = await client.send({ path: resourceMetadata });
     t.same(JSON.parse(text).authorization_servers, ['https://opaque.example/', corp.issuer]);
     t.strictSame(JSON.parse((await found(client)).text), documentOf(corp));
-    const only = await start(t, yaml([mcp('/mcp', 'opaque')]));
+    const only = await begin(t, [mcp('/mcp', 'opaque')]);
     t.same(JSON.parse((await only.client.send({ path: resourceMetadata })).text).authorization_servers, [
       'https://opaque.example/',
     ]);
@@ -196,10 +225,7 @@ t.test(
 );
 
 t.test('with several MCP endpoints the root names none of them', async (t) => {
-  const { client } = await start(
-    t,
-    yaml([mcp('/a', 'corp'), mcp('/b', 'partner', 'challengeScopes: ["queries:read"]')]),
-  );
+  const { client } = await begin(t, [mcp('/a', 'corp'), mcp('/b', 'partner', { challengeScopes: ['queries:read'] })]);
   assertNothing(t, 'the root', await client.send({ path: resourceMetadata }));
   for (const [name, scopes] of [
     ['a', ['dashboards:read', 'queries:execute']],
@@ -208,7 +234,7 @@ t.test('with several MCP endpoints the root names none of them', async (t) => {
     const { text } = await client.send({ path: `${resourceMetadata}/${name}` });
     t.match(JSON.parse(text), { resource: `https://mcp.example.com/${name}`, scopes_supported: scopes });
   }
-  const only = await start(t, yaml([mcp('/a', 'corp'), mcp('/b', 'keys')]));
+  const only = await begin(t, [mcp('/a', 'corp'), mcp('/b', 'keys')]);
   const { text } = await only.client.send({ path: resourceMetadata });
   t.match(
     JSON.parse(text),
@@ -218,7 +244,7 @@ t.test('with several MCP endpoints the root names none of them', async (t) => {
 });
 
 t.test('the metadata of the first issuer is repeated for clients that know of nothing else', async (t) => {
-  const { client, gateway } = await start(t, yaml(plain));
+  const { client, recordOf } = await begin(t, plain);
   const first = await found(client);
   t.strictSame(JSON.parse(first.text), documentOf(partner), 'as the issuer of the MCP endpoint publishes it');
   t.match(first.headers, { 'access-control-allow-origin': '*', 'cache-control': 'public, max-age=300' });
@@ -231,7 +257,7 @@ t.test('the metadata of the first issuer is repeated for clients that know of no
     String(first.text.length),
   );
   t.equal(partner.requests.metadata, asked, 'the issuer is not asked when a client asks');
-  t.match(await gateway.record(({ id, stage }) => id === first.id && stage === 'completed'), {
+  t.match(await recordOf(first), {
     route: 'authorization-server-metadata',
     decision: 'allow',
     status: 200,
@@ -239,7 +265,7 @@ t.test('the metadata of the first issuer is repeated for clients that know of no
 });
 
 t.test('it outlives an outage of the issuer as the keys do, and is 503 with a name when it is too old', async (t) => {
-  const { client, gateway } = await start(t, yaml([mcp('/mcp', 'corp')]));
+  const { client, recordOf } = await begin(t, [mcp('/mcp', 'corp')]);
   await found(client);
   corp.fault = 'down';
   t.teardown(() => {
@@ -252,7 +278,7 @@ t.test('it outlives an outage of the issuer as the keys do, and is 503 with a na
   t.equal(gone.status, 503);
   t.match(gone.headers, { 'retry-after': '10', 'cache-control': 'no-store', 'access-control-allow-origin': '*' });
   t.equal(JSON.parse(gone.text).code, 'idp_unavailable');
-  t.match(await gateway.record(({ id, stage }) => id === gone.id && stage === 'completed'), {
+  t.match(await recordOf(gone), {
     route: 'authorization-server-metadata',
     reason: 'idp_unavailable',
     status: 503,
@@ -267,45 +293,44 @@ t.test('it outlives an outage of the issuer as the keys do, and is 503 with a na
 t.test(
   'it is asked for where the keys have an address of their own, and hinders nothing where it is missing',
   async (t) => {
-    const { client } = await start(t, yaml([mcp('/mcp', 'corp')], '', `, jwksUri: "${corp.jwksUri}"`));
+    const { client } = await begin(t, [mcp('/mcp', 'corp')], { corp: { jwksUri: corp.jwksUri } });
     t.strictSame(JSON.parse((await found(client)).text), documentOf(corp));
     corp.metadataForms = [];
     t.teardown(() => {
       corp.metadataForms = ['oauth', 'openid'];
     });
-    const without = await start(
-      t,
-      yaml([mcp('/mcp', 'corp')], '', `, jwksUri: "${corp.jwksUri}", keySet: {refresh: 1m}`),
-    );
+    const without = await begin(t, [mcp('/mcp', 'corp')], {
+      corp: { jwksUri: corp.jwksUri, keySet: { refresh: '1m' } },
+    });
     const headers = {
       authorization: `Bearer ${await corp.token({ scope: 'dashboards:read offline_access' }, { now: clock })}`,
     };
     t.equal((await without.client.post(toolCall('a'), { headers })).status, 200);
     t.equal((await without.client.send({ path: serverMetadata })).status, 503);
-    t.equal((await fetch(`http://127.0.0.1:${without.gateway.adminPort}/readyz`)).status, 200);
+    t.equal((await without.readiness()).status, 200);
   },
 );
 
 t.test('it can be switched off, and its place then given to a route', async (t) => {
-  const off = ', authorizationServerMetadata: off';
   const asked = corp.requests.metadata;
-  const { client, gateway } = await start(t, yaml([mcp('/mcp', 'corp')], off, `, jwksUri: "${corp.jwksUri}"`));
+  const { client, reload } = await begin(t, [mcp('/mcp', 'corp')], {
+    server: { authorizationServerMetadata: 'off' },
+    corp: { jwksUri: corp.jwksUri },
+  });
   assertNothing(t, serverMetadata, await client.send({ path: serverMetadata }));
-  await gateway.reload(
-    yaml(
-      [mcp('/mcp', 'corp'), `{path: ${serverMetadata}, authenticate: none, respond: {json: {issuer: mine}}}`],
-      off,
-      `, jwksUri: "${corp.jwksUri}"`,
-    ),
-  );
+  await reload({ routes: { [serverMetadata]: { authenticate: 'none', respond: { json: { issuer: 'mine' } } } } });
   t.same(JSON.parse((await client.send({ path: serverMetadata })).text), { issuer: 'mine' });
   t.equal(corp.requests.metadata, asked, 'and the issuer is not asked for it');
-  await gateway.reload(yaml([mcp('/mcp', 'keys')]));
+  await reload({
+    server: { authorizationServerMetadata: undefined },
+    authenticators: { corp: { jwksUri: undefined } },
+    routes: [mcp('/mcp', 'keys')],
+  });
   assertNothing(t, 'without an issuer', await client.send({ path: serverMetadata }));
 });
 
 /** Waits for what is fetched in the background. */
-async function found(client: TestClient): Promise<ClientAnswer> {
+async function found(client: Caller): Promise<ClientAnswer> {
   await until(async () => (await client.send({ path: serverMetadata })).status === 200);
   return client.send({ path: serverMetadata });
 }

@@ -14,55 +14,68 @@ import { Agent, fetch as undiciFetch } from 'undici';
 import type { IssuedCertificate } from '../../src/dev/pki.ts';
 import { startDemoSuperset } from '../../src/dev/superset/server.ts';
 import { createTestCertificates, fingerprintOf } from '../support/certificates.ts';
-import { startTestGateway } from '../support/gateway.ts';
-import { createFakeIssuer } from '../support/issuer.ts';
+import { startScenario } from '../support/scenario.ts';
 import { type RecordedRequest, startUpstream } from '../support/upstream.ts';
 
 const superset = await startDemoSuperset();
-const issuer = await createFakeIssuer();
 const certificates = await createTestCertificates();
 /** Holds each stream after its first event until the test lets it go on. */
 let goOn: Promise<void> = Promise.resolve();
 const sessions = await startUpstream({ reply: answerWithSession });
-const gateway = await startTestGateway({
-  files: certificates.files,
-  yaml: `
-version: 1
-server:
-  listen: 127.0.0.1:0
-  publicUrl: https://mcp.example.com
-  tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: optional, clientCaFile: clients-ca.crt}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  corp: {type: jwt, issuer: "${issuer.issuer}"}
-  workloads: {type: mtls, allow: [{commonName: client-ai-agent-1, clientId: ai_agent_prod, scopes: [dashboards:read, queries:execute]}]}
-upstreams:
-  superset: {url: "${superset.url}"}
-  sessions: {url: "${sessions.url}"}
-routes:
-  - name: superset-mcp
-    path: /mcp
-    upstream: superset
-    authenticate: {anyOf: [corp], optional: [workloads]}
-    mcp:
-      rules:
-        - {name: no-deletes, deny: {tools: ["delete_*"]}}
-        - name: sql
-          allow: {tools: [execute_sql]}
-          require: {scopes: [queries:execute], when: "has(args.request) && has(args.request.limit) && args.request.limit <= 1000"}
-        - {name: exports, allow: {tools: [get_chart_data]}, require: {scopes: [exports:create]}}
-        - {name: reads, allow: {tools: ["list_*", "get_*", health_check]}, require: {scopes: [dashboards:read]}}
-        - {name: metadata, allow: {resources: ["instance://*"]}, require: {scopes: [dashboards:read]}}
-        - {name: prompts, allow: {prompts: [quickstart]}}
-  - {name: sessions, path: /sessions, upstream: sessions, authenticate: corp, mcp: {rules: [{allow: {tools: [slow]}}]}}
-`,
-});
-t.teardown(async () => {
-  await gateway.close();
-  await sessions.close();
-  await issuer.close();
-  await superset.close();
-});
+t.teardown(() => Promise.all([sessions.close(), superset.close()]));
+const scenario = await startScenario(
+  t,
+  {
+    authenticators: {
+      workloads: {
+        allow: [
+          {
+            commonName: 'client-ai-agent-1',
+            clientId: 'ai_agent_prod',
+            scopes: ['dashboards:read', 'queries:execute'],
+          },
+        ],
+      },
+    },
+    upstreams: { sessions: { url: sessions.url } },
+    routes: [
+      {
+        name: 'superset-mcp',
+        path: '/mcp',
+        authenticate: { anyOf: ['corp'], optional: ['workloads'] },
+        mcp: {
+          rules: [
+            { name: 'no-deletes', deny: { tools: ['delete_*'] } },
+            {
+              name: 'sql',
+              allow: { tools: ['execute_sql'] },
+              require: {
+                scopes: ['queries:execute'],
+                when: 'has(args.request) && has(args.request.limit) && args.request.limit <= 1000',
+              },
+            },
+            { name: 'exports', allow: { tools: ['get_chart_data'] }, require: { scopes: ['exports:create'] } },
+            {
+              name: 'reads',
+              allow: { tools: ['list_*', 'get_*', 'health_check'] },
+              require: { scopes: ['dashboards:read'] },
+            },
+            { name: 'metadata', allow: { resources: ['instance://*'] }, require: { scopes: ['dashboards:read'] } },
+            { name: 'prompts', allow: { prompts: ['quickstart'] } },
+          ],
+        },
+      },
+      {
+        name: 'sessions',
+        path: '/sessions',
+        upstream: 'sessions',
+        mcp: { rules: [{ allow: { tools: ['slow'] } }] },
+      },
+    ],
+  },
+  { upstream: superset, tls: certificates },
+);
+const { issuer } = scenario;
 
 /** A server with sessions, whose one tool reports progress and then waits. */
 async function answerWithSession(request: RecordedRequest, response: ServerResponse): Promise<void> {
@@ -85,10 +98,8 @@ async function answerWithSession(request: RecordedRequest, response: ServerRespo
   response.end(`event: message\ndata: ${answer({ content: [{ type: 'text', text: 'done' }] })}\n\n`);
 }
 
-const aud = ['https://mcp.example.com/mcp', 'https://mcp.example.com/sessions'];
-const agentToken = await issuer.token({ aud, jti: 'agent-1' });
-const readerToken = await issuer.token({
-  aud,
+const agentToken = await scenario.token({ jti: 'agent-1' });
+const readerToken = await scenario.token({
   sub: 'frontend',
   client_id: 'analytics_frontend',
   scope: 'dashboards:read',
@@ -117,7 +128,7 @@ async function connect(
   });
   const send: FetchLike = (url, init) =>
     undiciFetch(url, { ...init, dispatcher } as Parameters<typeof undiciFetch>[1]) as unknown as Promise<Response>;
-  const transport = new StreamableHTTPClientTransport(new URL(`https://127.0.0.1:${gateway.port}${path}`), {
+  const transport = new StreamableHTTPClientTransport(new URL(`https://127.0.0.1:${scenario.port}${path}`), {
     fetch: send,
     ...(token !== undefined && { requestInit: { headers: { authorization: `Bearer ${token}` } } }),
   });
@@ -166,7 +177,7 @@ t.test('the server learns who is calling: token alone, and token with certificat
       issuer: issuer.issuer,
     });
   }
-  const record = await gateway.record(
+  const record = await scenario.record(
     ({ mcp, credentials, stage }) =>
       stage === 'completed' && mcp?.tool === 'get_instance_info' && credentials?.length === 2,
   );
@@ -209,7 +220,7 @@ t.test('a streamed result: messages and progress come before it, and the rows ar
   const { rows } = JSON.parse(textOf(result));
   t.equal(rows.length, 3);
   t.ok(rows.every((row: { customers: number }) => row.customers > 0));
-  const record = await gateway.record(({ mcp, stage }) => stage === 'completed' && mcp?.tool === 'execute_sql');
+  const record = await scenario.record(({ mcp, stage }) => stage === 'completed' && mcp?.tool === 'execute_sql');
   t.match(record, {
     rule: 'sql',
     decision: 'allow',
@@ -217,7 +228,7 @@ t.test('a streamed result: messages and progress come before it, and the rows ar
     status: 200,
     upstream: { name: 'superset', status: 200 },
   });
-  t.match(await gateway.metrics(), 'portcullis_active_streams{route="superset-mcp"} 0\n');
+  t.match(await scenario.metrics(), 'portcullis_active_streams{route="superset-mcp"} 0\n');
 });
 
 t.test('a stream is passed on as it comes, not when it is whole; the upstream sees its own session id', async (t) => {
@@ -240,15 +251,15 @@ t.test('a stream is passed on as it comes, not when it is whole; the upstream se
   });
   t.same(await progressed, { progress: 1, total: 2 });
   t.notOk(ended, 'the first event is here while the upstream still holds the second');
-  t.match(await gateway.metrics(), 'portcullis_active_streams{route="sessions"} 1\n');
-  const decided = (await gateway.records()).filter(({ mcp }) => mcp?.tool === 'slow');
+  t.match(await scenario.metrics(), 'portcullis_active_streams{route="sessions"} 1\n');
+  const decided = (await scenario.records()).filter(({ mcp }) => mcp?.tool === 'slow');
   t.same(
     decided.map(({ stage }) => stage),
     ['decided'],
     'recorded before it is forwarded, completed when it is',
   );
   release();
-  await gateway.record(({ mcp, stage }) => mcp?.tool === 'slow' && stage === 'completed');
+  await scenario.record(({ mcp, stage }) => mcp?.tool === 'slow' && stage === 'completed');
   t.same(sessions.requests.at(-1)?.header('mcp-session-id'), ['session-1']);
   await transport.terminateSession();
   const ending = sessions.requests.at(-1)!;
@@ -263,7 +274,7 @@ t.test('a tool that fails is a result with isError, and an unknown resource is a
   t.equal(failed.isError, true);
   t.match(textOf(failed), /SQL refused/);
   await t.rejects(client.readResource({ uri: 'instance://nothing' }), { code: -32602 });
-  await gateway.record(
+  await scenario.record(
     ({ mcp, stage, outcome }) =>
       mcp?.target === 'instance://nothing' && stage === 'completed' && outcome === 'completed',
   );
@@ -278,14 +289,14 @@ t.test('a scope that is missing is 403 with a challenge, which the client report
     t.match(error.message, /"insufficient_scope"/);
     t.match(error.message, /needs the scope queries:execute\. Ask for a token with this scope and call again/);
   });
-  t.match(await gateway.record(({ mcp, reason }) => mcp?.tool === 'execute_sql' && reason === 'insufficient_scope'), {
+  t.match(await scenario.record(({ mcp, reason }) => mcp?.tool === 'execute_sql' && reason === 'insufficient_scope'), {
     status: 403,
     rule: 'sql',
     scopes: { missing: ['queries:execute'] },
     principal: { clientId: 'analytics_frontend' },
   });
   t.same((await client.callTool({ name: 'list_charts', arguments: {} })).isError, undefined, 'and it can go on');
-  const challenged = await fetch(`https://127.0.0.1:${gateway.port}/mcp`, {
+  const challenged = await fetch(`https://127.0.0.1:${scenario.port}/mcp`, {
     method: 'POST',
     headers: { authorization: `Bearer ${readerToken}`, 'content-type': 'application/json' },
     body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'get_chart_data' } }),
@@ -312,23 +323,23 @@ t.test('a denied call is a JSON-RPC error that the model can read', async (t) =>
     });
   }
   t.same(errors, [], 'no failure of the transport');
-  t.match(await gateway.record(({ mcp }) => mcp?.tool === 'generate_dashboard'), { decision: 'deny', status: 200 });
+  t.match(await scenario.record(({ mcp }) => mcp?.tool === 'generate_dashboard'), { decision: 'deny', status: 200 });
 });
 
 t.test('without a token, or with a bad one, it does not even connect', async (t) => {
   await t.rejects(connect(t, undefined), { code: 401 });
-  await t.rejects(connect(t, await issuer.token({ aud, exp: 1 })), { code: 401 });
+  await t.rejects(connect(t, await scenario.token({ exp: 1 })), { code: 401 });
   await t.rejects(connect(t, agentToken, { certificate: certificates.otherAuthority }), { code: 401 });
 });
 
 t.test('GET and DELETE reach the server and come back as it answers them', async (t) => {
   const { fetch } = await connect(t, agentToken);
-  const url = `https://127.0.0.1:${gateway.port}/mcp`;
+  const url = `https://127.0.0.1:${scenario.port}/mcp`;
   const headers = { authorization: `Bearer ${agentToken}`, accept: 'text/event-stream' };
   const get = await fetch(url, { headers });
   t.same([get.status, get.headers.get('allow')], [405, 'POST, DELETE'], 'as Superset: no stream to open');
   await get.body?.cancel();
-  t.match(await gateway.record(({ id, stage }) => id === get.headers.get('x-request-id') && stage === 'completed'), {
+  t.match(await scenario.record(({ id, stage }) => id === get.headers.get('x-request-id') && stage === 'completed'), {
     decision: 'allow',
     rule: 'open',
     status: 405,
@@ -336,7 +347,7 @@ t.test('GET and DELETE reach the server and come back as it answers them', async
   });
   const ended = await fetch(url, { method: 'DELETE', headers });
   await ended.body?.cancel();
-  t.match(await gateway.record(({ id, stage }) => id === ended.headers.get('x-request-id') && stage === 'completed'), {
+  t.match(await scenario.record(({ id, stage }) => id === ended.headers.get('x-request-id') && stage === 'completed'), {
     decision: 'allow',
     upstream: { name: 'superset', status: ended.status },
   });

@@ -1,50 +1,44 @@
 // The revocation file through the running gateway: refused at once whatever is cached, streams ended, and every failure of the file bounded.
-import { createHash, randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { IssuedCertificate } from '../../src/dev/pki.ts';
 import { boundTo, createTestCertificates, fingerprintOf } from '../support/certificates.ts';
-import { createClient, toolCall } from '../support/client.ts';
-import { type HeldStream, type HeldStreamOptions, holdStream } from '../support/event-stream.ts';
-import { startTestGateway } from '../support/gateway.ts';
+import { toolCall } from '../support/client.ts';
+import { apiKey, type Changes, listDashboards } from '../support/configuration.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
+import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
-import { startUpstream } from '../support/upstream.ts';
 
 const certificates = await createTestCertificates();
-const { authority } = certificates;
-const ca = authority.certificatePem;
 const issuer = await createFakeIssuer();
 t.teardown(() => issuer.close());
-const key = `sk_${randomBytes(32).toString('base64url')}`;
-const keyHash = createHash('sha256').update(key).digest('hex');
 const call = toolCall('list_dashboards');
 
-const yamlOf = (upstreamUrl: string, more = '') => `version: 1
-server:
-  listen: 127.0.0.1:0
-  publicUrl: https://mcp.example.com
-  tls: {certFile: tls.crt, keyFile: tls.key, clientCertificates: optional, clientCaFile: clients-ca.crt}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  corp: {type: jwt, issuer: "${issuer.issuer}"}
-  keys: {type: apiKey, keys: [{id: k1, hash: "sha256:${keyHash}", clientId: reporting_tool, scopes: [dashboards:read], expires: 2099-01-01}]}
-  workloads: {type: mtls, allow: [{commonName: client-ai-agent-1, clientId: ai_agent_prod, scopes: [dashboards:read]}]}
-revocation: {file: revoked.yaml}
-upstreams: {up: {url: "${upstreamUrl}"}}
-routes:
-  - path: /mcp
-    upstream: up
-    authenticate: {anyOf: [corp, keys, workloads]}
-    mcp: {rules: [{allow: {tools: [list_dashboards]}, require: {scopes: [dashboards:read]}}]}
-audit: {sinks: [{type: file, path: audit.jsonl, fsync: never}], timeout: 60s}
-${more}`;
+const changes: Changes = {
+  authenticators: {
+    workloads: {
+      allow: [{ commonName: 'client-ai-agent-1', clientId: 'ai_agent_prod', scopes: ['dashboards:read'] }],
+    },
+  },
+  revocation: { file: 'revoked.yaml' },
+  routes: [{ path: '/mcp', authenticate: { anyOf: ['corp', 'keys', 'workloads'] }, mcp: { rules: [listDashboards] } }],
+  audit: { timeout: '60s' },
+};
+const surroundings = (list: string) => ({
+  issuer,
+  tls: certificates,
+  files: { 'revoked.yaml': list },
+  streamTickMs: 10,
+  revocationPollMs: 10,
+});
 
-async function sceneOf(t: Test, list = '{}', mayAnswer: Promise<void> = Promise.resolve()) {
+async function begin(t: Test, list = '{}', mayAnswer: Promise<void> = Promise.resolve()) {
+  /** The upstream's side of each stream, in their order. */
   const open: ServerResponse[] = [];
-  const upstream = await startUpstream({
+  const scenario = await startScenario(t, changes, {
+    ...surroundings(list),
     reply(request, response) {
       if (request.method === 'GET') open.push(response);
       response.writeHead(200, { 'content-type': request.method === 'GET' ? 'text/event-stream' : 'application/json' });
@@ -52,49 +46,20 @@ async function sceneOf(t: Test, list = '{}', mayAnswer: Promise<void> = Promise.
       else response.end('{"jsonrpc":"2.0","id":1,"result":{}}');
     },
   });
-  const gateway = await startTestGateway({
-    yaml: yamlOf(upstream.url),
-    files: { ...certificates.files, 'revoked.yaml': list },
-    streamTickMs: 10,
-    revocationPollMs: 10,
-  });
-  const held: HeldStream[] = [];
-  t.teardown(async () => {
-    for (const stream of held) stream.leave();
-    await gateway.close();
-    await upstream.close();
-  });
-  const since = async () => (await gateway.records()).length;
   return {
-    gateway,
-    upstream,
+    ...scenario,
     open,
-    client(certificate?: IssuedCertificate) {
-      const client = createClient({ port: gateway.port, ca, certificate });
-      t.teardown(() => client.close());
-      return client;
-    },
-    async hold(options: Omit<HeldStreamOptions, 'port'>) {
-      const stream = await holdStream({ port: gateway.port, ca, ...options });
-      held.push(stream);
-      return stream;
-    },
-    reload: (more?: string) => gateway.reload(yamlOf(upstream.url, more)),
     /** Writes the list, and waits for the record that it is in force, or is not. */
     async revoke(content: string, event = 'revocation list taken') {
-      const before = await since();
-      await gateway.write('revoked.yaml', content);
-      return gateway.record(({ seq, detail }) => seq > before && detail?.event === event);
-    },
-    status: async () => (await (await fetch(`http://127.0.0.1:${gateway.adminPort}/status`)).json()) as object,
-    async metric(line: RegExp) {
-      return line.exec(await gateway.metrics())?.[0];
+      const before = (await scenario.records()).length;
+      await scenario.write('revoked.yaml', content);
+      return scenario.record(({ seq, detail }) => seq > before && detail?.event === event);
     },
   };
 }
 
 const inSeconds = (offset: number) => Math.floor(Date.now() / 1000) + offset;
-const withKey = { authorization: `Bearer ${key}` };
+const withKey = { authorization: `Bearer ${apiKey}` };
 
 interface Presented {
   readonly headers?: Readonly<Record<string, string>>;
@@ -190,22 +155,22 @@ const revoked: Record<string, { from: Presented; list: string; code: string; by:
 
 for (const [name, { from, list, code, by, id }] of Object.entries(revoked)) {
   t.test(`revoked: ${name}, on a connection and in a cache that know it, and on its stream`, async (t) => {
-    const scene = await sceneOf(t);
-    const client = scene.client(from.certificate);
+    const scenario = await begin(t);
+    const client = scenario.connect({ certificate: from.certificate });
     const send = () => client.post(call, { headers: from.headers ?? {} });
     t.equal((await send()).status, 200);
     t.equal((await send()).status, 200, 'known by now');
-    const stream = await scene.hold(from);
-    const bystander = await scene.hold(await token());
+    const stream = await scenario.hold(from);
+    const bystander = await scenario.hold(await token());
     t.match([stream, bystander], [{ response: { statusCode: 200 } }, { response: { statusCode: 200 } }]);
-    const forwarded = scene.upstream.requests.length;
-    const taken = await scene.revoke(list);
+    const forwarded = scenario.upstream.requests.length;
+    const taken = await scenario.revoke(list);
     t.match(taken, { stage: 'config', detail: { event: 'revocation list taken', entries: 1 } });
     const refused = await send();
     t.equal(refused.status, 401);
     t.match(JSON.parse(refused.text), { error: { data: { code } } });
-    t.equal(scene.upstream.requests.length, forwarded, 'nothing was forwarded');
-    const record = await scene.gateway.record((each) => each.id === refused.id);
+    t.equal(scenario.upstream.requests.length, forwarded, 'nothing was forwarded');
+    const record = await scenario.record((each) => each.id === refused.id);
     t.match(record, {
       stage: 'completed',
       decision: 'deny',
@@ -219,35 +184,31 @@ for (const [name, { from, list, code, by, id }] of Object.entries(revoked)) {
       'the record names the credential',
     );
     const authenticator = { invalid_token: 'corp', invalid_api_key: 'keys', invalid_certificate: 'workloads' }[code];
-    t.match(
-      await scene.metric(/portcullis_authentications_total\{[^}]*reason="revoked"\} \d+/),
-      `authenticator="${authenticator}",result="refused"`,
-    );
+    const labels = { authenticator: authenticator!, result: 'refused', reason: 'revoked' };
+    t.equal(await scenario.metric('portcullis_authentications_total', labels), 1);
     t.equal(await stream.ended(), 'clean');
-    const streamId = stream.response.headers['x-request-id'];
-    const ended = await scene.gateway.record((each) => each.id === streamId && each.stage === 'stream');
+    const ended = await scenario.record(({ id, stage }) => id === stream.id && stage === 'stream');
     t.match(ended, { reason: 'revoked', detail: { event: 'ended' } });
-    scene.open[1]!.write('data: on\n\n');
+    scenario.open[1]!.write('data: on\n\n');
     await bystander.saw('data: on\n\n');
     bystander.leave();
-    await scene.revoke('{}');
-    await scene.gateway.record(({ detail }) => detail?.event === 'revocation list taken' && detail.entries === 0);
+    await scenario.revoke('{}');
+    await scenario.record(({ detail }) => detail?.event === 'revocation list taken' && detail.entries === 0);
     await until(async () => (await send()).status === 200, 'it is let in again, once the list has been still');
   });
 }
 
 t.test('a certificate that only proves who sends a bound token is revoked like any other', async (t) => {
-  const scene = await sceneOf(t);
-  await scene.gateway.reload(
-    yamlOf(scene.upstream.url)
-      .replace(/\n {2}workloads: .*/, '')
-      .replace(', workloads]', ']'),
-  );
+  const scenario = await begin(t);
+  await scenario.reload({
+    authenticators: { workloads: undefined },
+    routes: { '/mcp': { authenticate: { anyOf: ['corp', 'keys'] } } },
+  });
   const from = { ...(await token(boundTo(agent))), certificate: agent };
-  const client = scene.client(agent);
+  const client = scenario.connect({ certificate: agent });
   t.equal((await client.post(call, from)).status, 200);
-  const stream = await scene.hold(from);
-  await scene.revoke(`certificates: ["${serial}"]`);
+  const stream = await scenario.hold(from);
+  await scenario.revoke(`certificates: ["${serial}"]`);
   const refused = await client.post(call, from);
   t.match([refused.status, refused.text], [401, /invalid_certificate/]);
   t.equal(await stream.ended(), 'clean');
@@ -255,47 +216,41 @@ t.test('a certificate that only proves who sends a bound token is revoked like a
 
 t.test('a stream whose request was let in before the change, and began after it, ends as well', async (t) => {
   let answer = () => {};
-  const scene = await sceneOf(t, '{}', new Promise((resolve) => (answer = resolve)));
-  const holding = scene.hold(await token({ jti: 'late' }));
-  await scene.gateway.record(({ stage }) => stage === 'decided');
-  await scene.revoke('jti: [late]');
+  const scenario = await begin(t, '{}', new Promise((resolve) => (answer = resolve)));
+  const holding = scenario.hold(await token({ jti: 'late' }));
+  await scenario.record(({ stage }) => stage === 'decided');
+  await scenario.revoke('jti: [late]');
   answer();
   const stream = await holding;
   t.equal(await stream.ended(), 'clean');
 });
 
 t.test('a bad file changes nothing but what operators see, and a reload goes on with the last good list', async (t) => {
-  const scene = await sceneOf(t, 'keyIds: [k1]');
-  const client = scene.client();
+  const scenario = await begin(t, 'keyIds: [k1]');
+  const client = scenario.anybody;
   const send = async () => (await client.post(call, { headers: withKey })).status;
   t.equal(await send(), 401);
-  t.match((await scene.gateway.records())[0], { detail: { event: 'started', revocation: { entries: 1 } } });
-  const refused = await scene.revoke('keyIds: [', 'revocation list refused');
+  t.match((await scenario.records())[0], { detail: { event: 'started', revocation: { entries: 1 } } });
+  const refused = await scenario.revoke('keyIds: [', 'revocation list refused');
   t.match(refused.detail, { problem: /revoked\.yaml:1:\d+ not valid YAML/ });
   t.equal(await send(), 401);
-  t.match(await scene.status(), { revocation: { entries: 1, problem: /not valid YAML/ } });
-  t.equal((await fetch(`http://127.0.0.1:${scene.gateway.adminPort}/readyz`)).status, 200, 'it goes on serving');
-  t.equal(
-    await scene.metric(/^portcullis_revocation_last_reload_success .*$/m),
-    'portcullis_revocation_last_reload_success 0',
-  );
-  t.equal(await scene.metric(/^portcullis_revocation_entries .*$/m), 'portcullis_revocation_entries 1');
-  await scene.reload('# another configuration\n');
-  await scene.gateway.record(({ detail }) => detail?.event === 'reloaded');
+  t.match(await scenario.status(), { revocation: { entries: 1, problem: /not valid YAML/ } });
+  t.equal((await scenario.readiness()).status, 200, 'it goes on serving');
+  t.match(await scenario.metrics(), /^portcullis_revocation_last_reload_success 0$/m);
+  t.equal(await scenario.metric('portcullis_revocation_entries'), 1);
+  await scenario.reload({ server: { drainTimeout: '31s' } });
+  await scenario.record(({ detail }) => detail?.event === 'reloaded');
   t.equal(await send(), 401);
-  rmSync(join(scene.gateway.directory, 'revoked.yaml'));
-  await scene.gateway.record(({ detail }) => /no such file/.test(String(detail?.problem)));
+  rmSync(join(scenario.directory, 'revoked.yaml'));
+  await scenario.record(({ detail }) => /no such file/.test(String(detail?.problem)));
   t.equal(await send(), 401);
-  await scene.revoke('{}');
-  t.equal(
-    await scene.metric(/^portcullis_revocation_last_reload_success .*$/m),
-    'portcullis_revocation_last_reload_success 1',
-  );
+  await scenario.revoke('{}');
+  t.equal(await scenario.metric('portcullis_revocation_last_reload_success'), 1);
 });
 
 t.test('a start with a list that is bad or not there refuses to start', async (t) => {
   const start = (files: Readonly<Record<string, string>>) =>
-    startTestGateway({ yaml: yamlOf('http://127.0.0.1:9'), files: { ...certificates.files, ...files } });
+    startScenario(t, changes, { issuer, tls: certificates, files });
   await t.rejects(start({ 'revoked.yaml': 'jti: x' }), {
     name: 'ConfigError',
     message: /revoked\.yaml:1:6 jti: expected a list/,

@@ -7,9 +7,10 @@ import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import { type CallToolResult, ToolListChangedNotificationSchema } from '@modelcontextprotocol/sdk/types.js';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { type ClientAnswer, type ClientRequest, createClient, toolCall } from '../support/client.ts';
-import { startTestGateway, type TestGateway } from '../support/gateway.ts';
+import { type ClientAnswer, type ClientRequest, toolCall } from '../support/client.ts';
+import type { Changes, Configuration } from '../support/configuration.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
+import { type Scenario, startScenario } from '../support/scenario.ts';
 import { startSessionServer } from '../support/session-server.ts';
 import { until } from '../support/until.ts';
 import { type RecordedRequest, startUpstream } from '../support/upstream.ts';
@@ -27,18 +28,32 @@ const bearer = async (claims: object) => ({ authorization: `Bearer ${await issue
 const asAgent = await bearer({});
 const key = () => `${randomBytes(32).toString('base64')}\n`;
 
-const yamlOf = (url: string, mcp = '') => `
-version: 1
-server: {listen: "127.0.0.1:0", publicUrl: https://mcp.example.com, plaintext: true}
-admin: {listen: "127.0.0.1:0"}
-authenticators:
-  corp: {type: jwt, issuer: "${issuer.issuer}", audience: [${aud.join(', ')}]}
-  partner: {type: jwt, issuer: "${partner.issuer}", audience: [${aud.join(', ')}]}
-upstreams: {up: {url: "${url}"}, twin: {url: "${url}"}}
-routes:
-  - {name: mcp, path: /mcp, upstream: up, authenticate: {anyOf: [corp, partner]}, mcp: {${mcp} rules: [{allow: {tools: [whoami]}}]}}
-  - {name: other, path: /other, upstream: twin, authenticate: {anyOf: [corp, partner]}, mcp: {${mcp} rules: [{allow: {tools: [whoami]}}]}}
-`;
+const bothIssuers = { anyOf: ['corp', 'partner'] };
+const changesWith = (mcp: Configuration): Changes => ({
+  server: { plaintext: true },
+  authenticators: {
+    corp: { audience: aud },
+    partner: { type: 'jwt', issuer: partner.issuer, audience: aud },
+  },
+  routes: [
+    {
+      name: 'mcp',
+      path: '/mcp',
+      authenticate: bothIssuers,
+      mcp: { ...mcp, rules: [{ allow: { tools: ['whoami'] } }] },
+    },
+    {
+      name: 'other',
+      path: '/other',
+      upstream: 'twin',
+      authenticate: bothIssuers,
+      mcp: { ...mcp, rules: [{ allow: { tools: ['whoami'] } }] },
+    },
+  ],
+});
+/** The same server is there under two names. */
+const startWith = <U extends { readonly url: string }>(t: Test, upstream: U, mcp: Configuration = {}, files = {}) =>
+  startScenario(t, { ...changesWith(mcp), upstreams: { twin: { url: upstream.url } } }, { upstream, issuer, files });
 
 const initialize = {
   jsonrpc: '2.0',
@@ -49,21 +64,17 @@ const initialize = {
 const sessionOf = (answer: ClientAnswer): string => String(answer.headers['mcp-session-id']);
 
 /** A gateway before a real server, and a client that sends as it is told. */
-async function start(t: Test, mcp = '', files: Readonly<Record<string, string>> = {}) {
+async function start(t: Test, mcp: Configuration = {}, files: Readonly<Record<string, string>> = {}) {
   const server = await startSessionServer();
-  const gateway = await startTestGateway({ yaml: yamlOf(server.url, mcp), files });
-  const client = createClient({ port: gateway.port, connections: 4 });
-  t.teardown(async () => {
-    client.close();
-    await gateway.close();
-    await server.close();
-  });
+  t.teardown(server.close);
+  const scenario = await startWith(t, server, mcp, files);
+  const client = scenario.connect({ connections: 4 });
   const open = async (headers: Readonly<Record<string, string>> = asAgent) => {
     const answer = await client.post(initialize, { headers });
     t.equal(answer.status, 200, answer.text);
     return sessionOf(answer);
   };
-  return { server, gateway, client, open };
+  return { ...scenario, server, client, open, reloadWith: (more: Configuration) => scenario.reload(changesWith(more)) };
 }
 
 /** The stream is open until the client leaves, so only its head is waited for. */
@@ -86,12 +97,8 @@ async function readUntil({ body }: Response, text: string): Promise<string> {
   return read;
 }
 
-async function completed({ gateway }: { gateway: TestGateway }, { id }: ClientAnswer) {
-  return gateway.record((record) => record.id === id && record.stage === 'completed');
-}
-
-async function streamsOpen(gateway: TestGateway, count: number): Promise<void> {
-  await until(async () => (await gateway.metrics()).includes(`portcullis_active_streams{route="mcp"} ${count}\n`));
+async function streamsOpen({ metric }: Scenario<object & { url: string }>, count: number): Promise<void> {
+  await until(async () => (await metric('portcullis_active_streams', { route: 'mcp' })) === count);
 }
 
 const withoutId = (text: string) => text.replace(/"id":(?:\d+|"[^"]*"|null)/, '"id":0');
@@ -103,9 +110,10 @@ const notFound = {
 t.test(
   'the official client opens a session, listens, calls, ends it, and learns by 404 that it has ended',
   async (t) => {
-    const { server, gateway } = await start(t);
+    const scenario = await start(t);
+    const { server, port } = scenario;
     const connect = async () => {
-      const transport = new StreamableHTTPClientTransport(new URL(`http://127.0.0.1:${gateway.port}/mcp`), {
+      const transport = new StreamableHTTPClientTransport(new URL(`http://127.0.0.1:${port}/mcp`), {
         requestInit: { headers: asAgent },
       });
       const client = new Client({ name: 'test', version: '1' });
@@ -124,7 +132,7 @@ t.test(
     const notified = new Promise<void>((resolve) => {
       client.setNotificationHandler(ToolListChangedNotificationSchema, () => resolve());
     });
-    await streamsOpen(gateway, 1);
+    await streamsOpen(scenario, 1);
     await server.notify();
     await notified;
 
@@ -142,7 +150,7 @@ t.test(
     const again = await connect();
     t.not(again.transport.sessionId, sealed, 'and a new session begins as the first');
 
-    await gateway.reload(yamlOf(server.url).replace('name: mcp', 'name: renamed'));
+    await scenario.reload({ routes: { '/mcp': { name: 'renamed' } } });
     const refused = again.client.callTool({ name: 'whoami', arguments: {} });
     await t.rejects(
       refused,
@@ -154,10 +162,10 @@ t.test(
 );
 
 t.test('whoever else has the id gets nowhere with it, whatever they try, and the record names both', async (t) => {
-  const scene = await start(t);
-  const { client, gateway, open, server } = scene;
+  const scenario = await start(t);
+  const { client, open, server } = scenario;
   const sealed = await open();
-  const opened = await gateway.record(({ mcp, stage }) => mcp?.method === 'initialize' && stage === 'completed');
+  const opened = await scenario.record(({ mcp, stage }) => mcp?.method === 'initialize' && stage === 'completed');
   t.match(opened, { principal: { subject: 'anna' }, detail: { session: { id: sealed.slice(0, 16) } } });
   const before = server.requests.length;
 
@@ -189,7 +197,7 @@ t.test('whoever else has the id gets nowhere with it, whatever they try, and the
       t.match(stolen.text, body === undefined ? notFound.problem : notFound.rpc);
       t.equal(stolen.text, unknown.text, 'the very same as for an id that nobody has');
       t.same(Object.keys(stolen.headers), Object.keys(unknown.headers));
-      t.match(await completed(scene, stolen), {
+      t.match(await scenario.recordOf(stolen), {
         decision: 'deny',
         reason: 'session_not_found',
         status: 404,
@@ -197,7 +205,7 @@ t.test('whoever else has the id gets nowhere with it, whatever they try, and the
         principal: { subject },
         detail: { session: { id: sealed.slice(0, 16), problem: 'another_principal' } },
       });
-      t.same((await completed(scene, unknown)).detail, { session: { problem: 'not_sealed' } });
+      t.same((await scenario.recordOf(unknown)).detail, { session: { problem: 'not_sealed' } });
     }
   }
   t.equal(server.requests.length, before, 'the server saw nothing of it');
@@ -214,7 +222,7 @@ t.test('whoever else has the id gets nowhere with it, whatever they try, and the
 });
 
 t.test('a token that was refreshed goes on with the session, on every method', async (t) => {
-  const { client, gateway, open, server } = await start(t);
+  const { client, port, open, server } = await start(t);
   const sealed = await open(await bearer({ jti: 'first', scope: 'dashboards:read' }));
   const refreshed = { ...(await bearer({ jti: 'second', scope: '', exp: 4_000_000_000 })), 'mcp-session-id': sealed };
   const [upstreamId] = server.sessions();
@@ -222,17 +230,17 @@ t.test('a token that was refreshed goes on with the session, on every method', a
     headers: { ...refreshed, 'mcp-protocol-version': '2025-11-25' },
   });
   t.equal(called.status, 200);
-  const stream = await openStream(t, gateway.port, refreshed);
+  const stream = await openStream(t, port, refreshed);
   t.equal(stream.status, 200);
   t.equal(stream.headers.get('mcp-session-id'), sealed);
   t.same(server.requests.at(-1), { method: 'GET', sessionId: upstreamId, lastEventId: undefined });
   const [, eventId = ''] = /^id: (.*)$/m.exec(called.text) ?? [];
   t.ok(eventId, 'the answer to the call can be read again from its first event on');
-  const replayed = await openStream(t, gateway.port, { ...refreshed, 'last-event-id': eventId });
+  const replayed = await openStream(t, port, { ...refreshed, 'last-event-id': eventId });
   const result = called.text.split('\n').findLast((line) => line.startsWith('data: {')) ?? '';
   t.match(await readUntil(replayed, result), result);
   const stolen = { ...(await bearer({ sub: 'bert' })), 'mcp-session-id': sealed, 'last-event-id': eventId };
-  t.equal((await openStream(t, gateway.port, stolen)).status, 404);
+  t.equal((await openStream(t, port, stolen)).status, 404);
   t.same(server.requests.at(-1)?.lastEventId, eventId);
   const resumed = await client.send({ path: '/mcp', headers: { ...refreshed, 'last-event-id': 'none' } });
   t.same(server.requests.at(-1), { method: 'GET', sessionId: upstreamId, lastEventId: 'none' });
@@ -278,13 +286,8 @@ t.test('no id that was altered, cut, made up or given elsewhere reaches the serv
 
 t.test('messages of 2026-07-28 have no session, so an id beside them goes no further, anybody’s', async (t) => {
   const upstream = await startUpstream();
-  const gateway = await startTestGateway({ yaml: yamlOf(upstream.url) });
-  const client = createClient({ port: gateway.port });
-  t.teardown(async () => {
-    client.close();
-    await gateway.close();
-    await upstream.close();
-  });
+  t.teardown(upstream.close);
+  const { anybody: client } = await startWith(t, upstream);
   const modern = {
     jsonrpc: '2.0',
     id: 1,
@@ -311,45 +314,39 @@ t.test('messages of 2026-07-28 have no session, so an id beside them goes no fur
 
 t.test('a change of keys by reload: old ids go on as long as their key is named, and keep their text', async (t) => {
   const files = { 'old.key': key(), 'new.key': key() };
-  const { client, gateway, open, server } = await start(t, 'sessionKeyFiles: [old.key],', files);
+  const { client, metrics, open, reloadWith, write } = await start(t, { sessionKeyFiles: ['old.key'] }, files);
   const first = await open();
   const call = (sealed: string) =>
     client.post(toolCall('whoami'), { headers: { ...asAgent, 'mcp-session-id': sealed } });
-  await gateway.reload(yamlOf(server.url, 'sessionKeyFiles: [new.key, old.key],'));
+  await reloadWith({ sessionKeyFiles: ['new.key', 'old.key'] });
   const kept = await call(first);
   t.same([kept.status, sessionOf(kept)], [200, first]);
   const second = await open();
-  await gateway.reload(yamlOf(server.url, 'sessionKeyFiles: [new.key],'));
+  await reloadWith({ sessionKeyFiles: ['new.key'] });
   const gone = await call(first);
   t.same([gone.status, gone.text.includes(notFound.rpc)], [404, true]);
   t.equal((await call(second)).status, 200);
-  await gateway.write('new.key', key());
-  await gateway.reload(yamlOf(server.url, 'sessionKeyFiles: [new.key],'));
+  await write('new.key', key());
+  await reloadWith({ sessionKeyFiles: ['new.key'] });
   t.equal((await call(second)).status, 404, 'the file was read anew');
-  await gateway.write('new.key', 'short');
-  await gateway.reload(yamlOf(server.url, 'sessionKeyFiles: [new.key],'));
-  t.match(await gateway.metrics(), /portcullis_config_last_reload_success 0/);
+  await write('new.key', 'short');
+  await reloadWith({ sessionKeyFiles: ['new.key'] });
+  t.match(await metrics(), /portcullis_config_last_reload_success 0/);
   t.equal((await call(await open())).status, 200, 'a bad key leaves the old configuration in force');
 });
 
 t.test('without key files sessions outlive a reload, and with shared ones they go on at another replica', async (t) => {
   const alone = await start(t);
   const sealed = await alone.open();
-  await alone.gateway.reload(yamlOf(alone.server.url, 'denials: http,'));
+  await alone.reloadWith({ denials: 'http' });
   const headers = { ...asAgent, 'mcp-session-id': sealed };
   t.equal((await alone.client.post(toolCall('whoami'), { headers })).status, 200);
 
   const files = { 'shared.key': key() };
-  const shared = 'sessionKeyFiles: [shared.key],';
+  const shared = { sessionKeyFiles: ['shared.key'] };
   const one = await start(t, shared, files);
-  const replicas = await Promise.all(
-    [shared, ''].map((mcp) => startTestGateway({ yaml: yamlOf(one.server.url, mcp), files })),
-  );
-  const clients = replicas.map(({ port }) => createClient({ port }));
-  t.teardown(async () => {
-    for (const client of clients) client.close();
-    for (const gateway of replicas) await gateway.close();
-  });
+  const replicas = await Promise.all([shared, {}].map((mcp) => startWith(t, one.server, mcp, files)));
+  const clients = replicas.map(({ anybody }) => anybody);
   const carried = { ...asAgent, 'mcp-session-id': await one.open() };
   const seen = one.server.requests.length;
   const [same, stranger] = await Promise.all(
@@ -376,19 +373,13 @@ async function startLax(t: Test) {
       response.end('{"jsonrpc":"2.0","id":1,"result":{}}');
     },
   });
-  const gateway = await startTestGateway({ yaml: yamlOf(upstream.url) });
-  const client = createClient({ port: gateway.port });
-  t.teardown(async () => {
-    client.close();
-    await gateway.close();
-    await upstream.close();
-  });
-  return { upstream, gateway, client, give };
+  t.teardown(upstream.close);
+  return { ...(await startWith(t, upstream)), give };
 }
 
 t.test('an upstream without sessions works as it is; one that gives out ids is not asked without', async (t) => {
-  const scene = await startLax(t);
-  const { client, give, upstream } = scene;
+  const scenario = await startLax(t);
+  const { anybody: client, give, upstream } = scenario;
   const sendAll = async (headers: Readonly<Record<string, string>>) => [
     await client.send({ path: '/mcp', headers }),
     await client.send({ method: 'DELETE', path: '/mcp', headers }),
@@ -401,7 +392,7 @@ t.test('an upstream without sessions works as it is; one that gives out ids is n
   const count = upstream.requests.length;
   const resume = await client.send({ path: '/mcp', headers: { ...asAgent, 'last-event-id': '7' } });
   t.equal(resume.status, 400, 'a stream of whose session?');
-  t.match(await completed(scene, resume), {
+  t.match(await scenario.recordOf(resume), {
     reason: 'bad_request',
     principal: { subject: 'anna' },
     detail: { session: { problem: 'not_named' } },
@@ -424,19 +415,19 @@ t.test('an upstream without sessions works as it is; one that gives out ids is n
 });
 
 t.test('an upstream whose ids are none is a bad upstream; a new id is the caller’s own', async (t) => {
-  const scene = await startLax(t);
-  const { client, give } = scene;
+  const scenario = await startLax(t);
+  const { anybody: client, give } = scenario;
   for (const ids of [['a b'], ['é'], ['a', 'a'], ['a', 'b'], [''], ['a'.repeat(2049)]]) {
     give.ids = ids;
     const answer = await client.post(initialize, { headers: asAgent });
     t.equal(answer.status, 502, JSON.stringify(ids).slice(0, 40));
     t.notOk('mcp-session-id' in answer.headers);
-    t.match(await completed(scene, answer), { reason: 'bad_upstream', outcome: 'failed' });
+    t.match(await scenario.recordOf(answer), { reason: 'bad_upstream', outcome: 'failed' });
   }
   give.ids = ['one'];
   const first = sessionOf(await client.post(initialize, { headers: asAgent }));
   give.ids = ['two'];
   const second = await client.post(toolCall('whoami'), { headers: { ...asAgent, 'mcp-session-id': first } });
   t.match(sessionOf(second), /^[\w-]{64}\.two$/);
-  t.same((await completed(scene, second)).detail, { session: { id: sessionOf(second).slice(0, 16) } });
+  t.same((await scenario.recordOf(second)).detail, { session: { id: sessionOf(second).slice(0, 16) } });
 });
