@@ -6,8 +6,11 @@ if (major < 22) {
   process.stderr.write(`portcullis: needs Node.js 24.17 or later (or 22.23); this is ${process.versions.node}\n`);
   process.exitCode = 2;
 } else {
+  const { catchSignals } = await import('./cli/signals.ts');
+  // Before the modules are loaded, which takes a while.
+  const signals = process.argv[2] === 'serve' ? catchSignals() : undefined;
   const { runProgram } = await import('./cli/program.ts');
-  await runProgram(process.argv);
+  await runProgram(process.argv, signals);
 }
 
 export {};

@@ -7,6 +7,7 @@ import { devCommand } from './dev.ts';
 import { keysCommand } from './keys.ts';
 import { schemaCommand } from './schema.ts';
 import { packageVersion, serveCommand } from './serve.ts';
+import type { Signals } from './signals.ts';
 
 /** The commands, in the order of the help text. A new command is a file in this folder and a line here. */
 export const commands = {
@@ -18,12 +19,16 @@ export const commands = {
   schema: schemaCommand,
 } satisfies Record<string, () => Command>;
 
-/** Runs one command line. Sets the exit code: 2 for misuse, 1 for a failure, else that of the command. */
-export async function runProgram(argv: readonly string[]): Promise<void> {
+/**
+ * Runs one command line. Sets the exit code: 2 for misuse, 1 for a failure, else that of the command. `signals` are those that came before it, for
+ * a command that handles them.
+ */
+export async function runProgram(argv: readonly string[], signals?: Signals): Promise<void> {
   const program = new Command('portcullis')
     .description('An authenticating gateway in front of MCP servers')
     .version(packageVersion());
-  for (const command of Object.values(commands)) program.addCommand(command());
+  const table = { ...commands, serve: () => serveCommand(signals) };
+  for (const command of Object.values(table)) program.addCommand(command());
   throwInsteadOfExit(program);
   try {
     await program.parseAsync(argv);

@@ -1,11 +1,13 @@
-// `portcullis serve`: runs the gateway until it is told to stop; reloads when told to, or when a named file has changed.
+// Command `portcullis serve`: runs the gateway until a signal ends it, and reloads it on SIGHUP and on changes of its files.
 import { readFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { Command } from 'commander';
 import { formatProblem, loadConfig } from '../config/load.ts';
 import { watchFiles } from '../config/watch.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
-import type { ReloadOptions } from '../gateway/reload.ts';
+import { type ReloadOptions, unlessAborted } from '../gateway/reload.ts';
 import { createLog, type Log } from '../log.ts';
+import { catchSignals, type Signals } from './signals.ts';
 
 const quietMs = 1000;
 
@@ -18,29 +20,34 @@ export interface RunningGateway {
   close(): Promise<void>;
 }
 
-/** Loads, starts and watches. Throws one clear error when any of it cannot be. */
-export async function runGateway(options: {
-  configFile: string;
-  log: Log;
-  env?: NodeJS.ProcessEnv;
-}): Promise<RunningGateway> {
-  const { configFile, log, env = process.env } = options;
-  let loaded = await loadConfig(configFile, { env });
+export interface RunOptions {
+  readonly configFile: string;
+  readonly log: Log;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Ends the start, which then throws. */
+  readonly signal?: AbortSignal;
+}
+
+/** Loads, starts and watches. Throws one clear error when any of it cannot be; then nothing is left open. */
+export async function runGateway({ configFile, log, env = process.env, signal }: RunOptions): Promise<RunningGateway> {
+  const stamps = new Map<string, string>();
+  const loaded = await unlessAborted(loadConfig(configFile, { env, stamps }), signal);
   for (const warning of loaded.warnings) log.warn(formatProblem(warning));
-  const gateway = await startGateway({ loaded, log, version: packageVersion() });
+  const gateway = await startGateway({ loaded, log, version: packageVersion(), ...(signal && { signal }) });
   const load = async (options: ReloadOptions) => {
-    const next = await loadConfig(configFile, { env, ...options });
-    loaded = next;
-    return next;
+    const read = new Map<string, string>();
+    try {
+      return await loadConfig(configFile, { env, stamps: read, ...options });
+    } finally {
+      // What is refused is watched as well: files that it names may still come.
+      watch.follow(read);
+    }
   };
-  const watch = watchFiles(
-    () => [configFile, ...loaded.files.keys()],
-    () => void gateway.reload(load),
-    { quietMs },
-  );
+  const reload = () => gateway.reload(load);
+  const watch = watchFiles(stamps, reload, { quietMs });
   return {
     gateway,
-    reload: () => gateway.reload(load),
+    reload,
     async drain() {
       watch.close();
       await gateway.drain();
@@ -52,49 +59,78 @@ export async function runGateway(options: {
   };
 }
 
-export function serveCommand(): Command {
+interface ServeOptions {
+  readonly config: string;
+  readonly logLevel: string;
+}
+
+export function serveCommand(signals?: Signals): Command {
   return new Command('serve')
     .description('run the gateway')
     .requiredOption('-c, --config <file>', 'configuration file')
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
-    .action(async (options: { config: string; logLevel: string }) => {
-      const log = createLog({ level: options.logLevel });
-      surviveTheUnexpected(log);
-      const running = await runGateway({ configFile: options.config, log });
-      const { publicAddress, adminAddress } = running.gateway;
-      log.info(
-        { address: publicAddress.address, port: publicAddress.port, adminPort: adminAddress.port },
-        'portcullis is listening',
-      );
-      process.on('SIGHUP', () => void running.reload());
-      stopOnSignal(running, log);
-    });
+    .action((options: ServeOptions) => serve(options, signals ?? catchSignals()));
+}
+
+/**
+ * Signals: SIGHUP reloads, once after the start where it came before. The first SIGTERM drains; SIGINT, a second signal, or any during the start stops
+ * at once. One more ends the process as it is.
+ */
+async function serve(options: ServeOptions, signals: Signals): Promise<void> {
+  const log = createLog({ level: options.logLevel });
+  const start = new AbortController();
+  let running: RunningGateway | undefined;
+  let reloadDue = false;
+  let stopping: 'drain' | 'close' | undefined;
+  signals.listen((signal) => {
+    if (signal === 'SIGHUP') {
+      reloadDue = running === undefined;
+      void running?.reload();
+      return;
+    }
+    if (stopping === 'close') process.exit(1);
+    stopping = signal === 'SIGTERM' && stopping === undefined && running !== undefined ? 'drain' : 'close';
+    log.info(stopping === 'drain' ? 'draining' : 'stopping');
+    start.abort(new Error('told to stop'));
+    if (running !== undefined) void end(running[stopping](), log);
+  });
+  try {
+    running = await runGateway({ configFile: options.config, log, signal: start.signal });
+  } catch (error) {
+    if (start.signal.aborted) process.exit(0);
+    // Nothing that a library might still hold open keeps the process.
+    setTimeout(() => process.exit(), 1000).unref();
+    throw error;
+  }
+  if (stopping !== undefined) return end(running.close(), log);
+  surviveTheUnexpected(log);
+  log.info(placesOf(running.gateway), 'portcullis is listening');
+  if (reloadDue) void running.reload();
+}
+
+async function end(stopped: Promise<void>, log: Log): Promise<void> {
+  try {
+    await stopped;
+  } catch (cause) {
+    log.error({ err: cause }, 'the gateway did not stop cleanly');
+    process.exit(1);
+  }
+  process.exit(0);
+}
+
+function placesOf({ publicAddress, adminAddress }: Gateway): Record<string, unknown> {
+  const isSocket = ({ family }: AddressInfo) => family === 'unix';
+  return {
+    address: publicAddress.address,
+    ...(!isSocket(publicAddress) && { port: publicAddress.port }),
+    ...(isSocket(adminAddress) ? { adminAddress: adminAddress.address } : { adminPort: adminAddress.port }),
+  };
 }
 
 /** The version of the package that this file belongs to. */
 export function packageVersion(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
-}
-
-/** SIGTERM drains; SIGINT, or a second signal, stops at once. */
-function stopOnSignal(running: RunningGateway, log: Log): void {
-  let stopping = false;
-  const stop = (how: 'drain' | 'close') => {
-    if (stopping && how === 'drain') return;
-    const first = !stopping;
-    stopping = true;
-    log.info(how === 'drain' ? 'draining' : 'stopping');
-    (how === 'drain' ? running.drain() : running.close()).then(
-      () => process.exit(0),
-      (cause: unknown) => {
-        log.error({ err: cause }, 'the gateway did not stop cleanly');
-        process.exit(first ? 1 : 0);
-      },
-    );
-  };
-  process.on('SIGTERM', () => stop('drain'));
-  process.on('SIGINT', () => stop('close'));
 }
 
 /** An error that nobody foresaw costs its own request at most, never the process. */

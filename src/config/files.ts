@@ -1,6 +1,6 @@
 // Reads the files that a configuration names: once each, regular files only, bounded.
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { createNamedFiles, type NamedFiles } from '../named-files.ts';
 import type { Path } from './schema/reporter.ts';
@@ -15,8 +15,14 @@ export interface FileReader {
   readonly files: NamedFiles;
 }
 
-/** Each path is read once, however often it is named: all of a snapshot sees the same bytes. */
-export function createFileReader(): FileReader {
+/** Stamps by absolute path. */
+export type Stamps = ReadonlyMap<string, string>;
+
+/**
+ * Each path is read once, however often it is named: all of a snapshot sees the same bytes. `stamps` takes the stamp of each file before it is
+ * read, also of one that cannot be.
+ */
+export function createFileReader(stamps: Map<string, string> = new Map()): FileReader {
   const files = new Map<string, Buffer>();
   const reads = new Map<string, Promise<Buffer>>();
   return {
@@ -24,15 +30,30 @@ export function createFileReader(): FileReader {
     read(path) {
       let pending = reads.get(path);
       if (pending === undefined) {
-        pending = readRegularFile(path, maxFileBytes).then((content) => {
-          files.set(path, content);
-          return content;
-        });
+        pending = readOnce(path);
         reads.set(path, pending);
       }
       return pending;
     },
   };
+
+  async function readOnce(path: string): Promise<Buffer> {
+    stamps.set(path, await stampOf(path));
+    const content = await readRegularFile(path, maxFileBytes);
+    files.set(path, content);
+    return content;
+  }
+}
+
+/** Differs whenever the file behind a path is another one or was written to. A file that cannot be seen has a stamp as well. */
+export async function stampOf(path: string): Promise<string> {
+  try {
+    const target = await realpath(path);
+    const { dev, ino, size, mtimeNs } = await stat(target, { bigint: true });
+    return `${target} ${dev} ${ino} ${size} ${mtimeNs}`;
+  } catch (error) {
+    return `unreadable: ${(error as NodeJS.ErrnoException).code}`;
+  }
 }
 
 /** Reads a whole regular file of at most `maxBytes`. Throws an Error with a public message. */

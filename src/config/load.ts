@@ -13,7 +13,14 @@ import {
 } from './checks/context.ts';
 import { type Checked, runChecks } from './checks/run.ts';
 import { isUsername } from './checks/upstream-identity.ts';
-import { createFileReader, type FileReader, readNamedFiles, readRegularFile, withAbsolutePaths } from './files.ts';
+import {
+  createFileReader,
+  type FileReader,
+  readNamedFiles,
+  readRegularFile,
+  stampOf,
+  withAbsolutePaths,
+} from './files.ts';
 import { type Interpolated, interpolate } from './interpolate.ts';
 import { readKeysFiles } from './keys-file.ts';
 import { separateLaterKeys } from './later-keys.ts';
@@ -50,23 +57,30 @@ export interface LoadOptions {
   readonly now?: () => number;
   /** The absolute path of the revocation list that is in force; while that file is bad, the last good list goes on. */
   readonly revocationsInForce?: string | undefined;
+  /**
+   * Takes the stamp of every file on which the outcome depends, from before it is read, whatever the outcome: a file with another stamp may change it.
+   * A revocation list is among them only where it is what is refused: it is watched apart.
+   */
+  readonly stamps?: Map<string, string>;
 }
 
 /** Loads and checks the file. Throws a ConfigError with every problem; after a YAML syntax error with that one. */
 export async function loadConfig(file: string, options: LoadOptions): Promise<LoadedConfig> {
   const absolute = resolve(file);
   const folder = dirname(absolute);
+  const { stamps = new Map<string, string>() } = options;
+  stamps.set(absolute, await stampOf(absolute));
   const content = await readConfigFile(file, absolute);
   const document = parseLocatedYaml(file, content);
   const findings: Findings = { problems: [...document.problems], warnings: [] };
-  const reader = createFileReader();
+  const reader = createFileReader(stamps);
 
   const values = await readValues(document, findings, { env: options.env, folder, reader });
   const parsed = parseShape(values, document, findings);
   const keysOptions = { env: options.env, folder, named: dirname(file), reader };
   const keys = await readKeysFiles(parsed.draft, keysOptions, findings);
   const now = (options.now ?? Date.now)();
-  const revocationOptions = { folder, named: dirname(file), now, inForce: options.revocationsInForce };
+  const revocationOptions = { folder, named: dirname(file), now, inForce: options.revocationsInForce, stamps };
   const revocations = await loadRevocations(parsed.draft, revocationOptions, findings, (reason) =>
     findings.problems.push(document.problem(['revocation', 'file'], `cannot read the file: ${reason}`)),
   );

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { canonicalSerialNumber } from '../authn/certificate/x509.ts';
 import { countEntries, noEntries, type RevocationEntries } from '../authn/revocations.ts';
 import type { Draft, Findings } from './checks/context.ts';
-import { readRegularFile } from './files.ts';
+import { readRegularFile, stampOf } from './files.ts';
 import { ConfigError, type Problem } from './problem.ts';
 import { nearest } from './schema/suggestion.ts';
 import { date } from './schema/values.ts';
@@ -61,6 +61,8 @@ export interface RevocationOptions {
   readonly now: number;
   /** The absolute path of a list that is in force already: then its file may be bad for a while. */
   readonly inForce: string | undefined;
+  /** Takes the stamp of a list that is refused. */
+  readonly stamps: Map<string, string>;
 }
 
 /** Reads the list that the configuration names. What is wrong with it goes to `findings`. */
@@ -72,6 +74,7 @@ export async function loadRevocations(
 ): Promise<LoadedRevocations | undefined> {
   const path = draft.revocation?.file;
   if (path === undefined) return undefined;
+  const stamp = await stampOf(path);
   try {
     const content = await readRevocationFile(path);
     const file = parseRevocationFile(join(options.named, relative(options.folder, path)), content);
@@ -80,6 +83,7 @@ export async function loadRevocations(
     return { path, list: file.list };
   } catch (error) {
     if (path !== options.inForce) {
+      options.stamps.set(path, stamp);
       if (error instanceof ConfigError) findings.problems.push(...error.problems);
       else unreadable((error as Error).message);
     }

@@ -1,5 +1,5 @@
 // Notices that a named file has changed and been still for a while: by polling, which also sees symlink swaps and network file systems.
-import { realpath, stat } from 'node:fs/promises';
+import { type Stamps, stampOf } from './files.ts';
 
 const defaultIntervalMs = 500;
 
@@ -13,6 +13,8 @@ export interface WatchOptions {
 }
 
 export interface FileWatch {
+  /** Watches these files from now on, and no others. One that has another stamp than the one given has changed. */
+  follow(stamps: Stamps): void;
   /** Looks once; what it finds counts from now. Polls never overlap. */
   poll(): Promise<void>;
   close(): void;
@@ -20,23 +22,23 @@ export interface FileWatch {
 
 /**
  * Calls `onChange` once after each burst of changes: contents, renames over a file, removal, re-creation, and swaps of a symlink anywhere in
- * its path (Kubernetes' `..data`). `paths` is asked anew each time; a path that it names for the first time is only remembered.
+ * its path (Kubernetes' `..data`). The stamps are those from before the files were read, so that no change is missed.
  */
-export function watchFiles(paths: () => Iterable<string>, onChange: () => void, options: WatchOptions): FileWatch {
+export function watchFiles(stamps: Stamps, onChange: () => void, options: WatchOptions): FileWatch {
   const now = options.now ?? performance.now.bind(performance);
   const intervalMs = options.intervalMs ?? defaultIntervalMs;
-  let known = new Map<string, string>();
+  let known = stamps;
   let changedAt: number | undefined;
   let running: Promise<void> | undefined;
   let closed = false;
 
   const look = async (): Promise<void> => {
-    const stamps = new Map<string, string>();
-    for (const path of new Set(paths())) stamps.set(path, await stampOf(path));
-    if (closed) return;
-    const changed = [...stamps].some(([path, stamp]) => known.has(path) && known.get(path) !== stamp);
-    known = stamps;
-    if (changed) changedAt = now();
+    const before = known;
+    const found = new Map<string, string>();
+    for (const path of before.keys()) found.set(path, await stampOf(path));
+    if (closed || before !== known) return;
+    known = found;
+    if ([...found].some(([path, stamp]) => before.get(path) !== stamp)) changedAt = now();
     if (changedAt === undefined || now() - changedAt < options.quietMs) return;
     changedAt = undefined;
     onChange();
@@ -48,23 +50,15 @@ export function watchFiles(paths: () => Iterable<string>, onChange: () => void, 
     return running;
   };
   const timer = intervalMs > 0 ? setInterval(poll, intervalMs).unref() : undefined;
-  void poll();
   return {
+    follow(next) {
+      known = new Map(next);
+      changedAt = undefined;
+    },
     poll,
     close() {
       closed = true;
       clearInterval(timer);
     },
   };
-}
-
-/** What differs whenever the file behind a path is another one or was written to. A file that cannot be seen has a stamp as well. */
-export async function stampOf(path: string): Promise<string> {
-  try {
-    const target = await realpath(path);
-    const { dev, ino, size, mtimeNs } = await stat(target, { bigint: true });
-    return `${target} ${dev} ${ino} ${size} ${mtimeNs}`;
-  } catch (error) {
-    return `unreadable: ${(error as NodeJS.ErrnoException).code}`;
-  }
 }

@@ -1,6 +1,7 @@
 // The revocation list in force: its file is looked at several times a second, and only ever replaced by a good list.
 import type { RevocationEntries, Revocations } from '../authn/revocations.ts';
 import { compileRevocations, countEntries, mergeEntries, noEntries, nothingRevoked } from '../authn/revocations.ts';
+import { stampOf } from '../config/files.ts';
 import {
   digestOf,
   type LoadedRevocations,
@@ -8,7 +9,6 @@ import {
   type RevocationList,
   readRevocationFile,
 } from '../config/revocation-file.ts';
-import { stampOf } from '../config/watch.ts';
 import type { Log } from '../log.ts';
 
 /** With the time it takes to read a list, a change is in force within a second. */

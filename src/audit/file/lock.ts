@@ -1,5 +1,5 @@
 // Lock file beside an audit file: it names the process that writes, and is void when that process has ended.
-import { readFile, readlink, stat, unlink, utimes, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile, readlink, stat, unlink, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { codeOf, ignoreMissing } from './errno.ts';
@@ -55,14 +55,23 @@ export async function acquireLock(
   };
 }
 
+/** False where the file is there already. One that cannot be written whole is not left behind. */
 async function create(lockPath: string, content: string): Promise<boolean> {
+  let handle: FileHandle;
   try {
-    await writeFile(lockPath, content, { flag: 'wx', mode: 0o600 });
-    return true;
+    handle = await open(lockPath, 'wx', 0o600);
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false;
-    if (codeOf(error) === 'ENOSPC') await unlink(lockPath).catch(ignoreMissing);
     throw error;
+  }
+  try {
+    await handle.writeFile(content);
+    return true;
+  } catch (error) {
+    await unlink(lockPath).catch(ignoreMissing);
+    throw error;
+  } finally {
+    await handle.close();
   }
 }
 
