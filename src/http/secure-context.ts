@@ -103,21 +103,32 @@ export function parseCertificateChain(pem: Buffer): X509Certificate[] {
   return chain;
 }
 
-/** The curves of keys that a handshake can be signed with; the second three by TLS 1.3 only (RFC 8734). */
-const handshakeCurves = new Set([...Object.keys(curves), 'brainpoolP256r1', 'brainpoolP384r1', 'brainpoolP512r1']);
+/** Keys that a handshake can be signed with: types, and curves of which the last three are for TLS 1.3 only (RFC 8734). */
+const signingKeys = new Set([
+  ...['rsa', 'rsa-pss', 'ed25519', 'ed448'],
+  ...[...Object.keys(curves), 'brainpoolP256r1', 'brainpoolP384r1', 'brainpoolP512r1'],
+]);
 
 /** Why the TLS library takes no chain with this certificate; undefined when it does. Its floor depends on how it was built and configured. */
 export function tlsWeakness(certificate: X509Certificate, isLeaf: boolean): string | undefined {
-  const { namedCurve } = certificate.publicKey.asymmetricKeyDetails ?? {};
-  if (isLeaf && namedCurve !== undefined && !handshakeCurves.has(namedCurve)) {
-    return `has a key on the curve ${namedCurve}, with which no TLS handshake can be signed`;
-  }
+  const publicKey = publicKeyOf(certificate);
+  if (publicKey === undefined) return 'has a key of a kind that the TLS library does not know';
+  const kind = publicKey.asymmetricKeyDetails?.namedCurve ?? publicKey.asymmetricKeyType ?? '';
+  if (isLeaf && !signingKeys.has(kind)) return `has ${describe(publicKey)}, with which no TLS handshake can be signed`;
   try {
     createSecureContext({ cert: certificate.toString(), ca: [] });
     return undefined;
   } catch (error) {
     const code = codeOf(error);
-    return reasons[code]?.(certificate.publicKey) ?? `is refused by the TLS library (${code})`;
+    return reasons[code]?.(publicKey) ?? `is refused by the TLS library (${code})`;
+  }
+}
+
+function publicKeyOf(certificate: X509Certificate): KeyObject | undefined {
+  try {
+    return certificate.publicKey;
+  } catch {
+    return undefined;
   }
 }
 
@@ -133,7 +144,9 @@ const reasons: Readonly<Record<string, (key: KeyObject) => string>> = {
 
 function describe({ asymmetricKeyType, asymmetricKeyDetails: details }: KeyObject): string {
   if (details?.modulusLength !== undefined) return `an RSA key of ${details.modulusLength} bits`;
-  return details?.namedCurve === undefined ? `a key of type ${asymmetricKeyType}` : `a key on ${details.namedCurve}`;
+  return details?.namedCurve === undefined
+    ? `a key of type ${asymmetricKeyType}`
+    : `a key on the curve ${details.namedCurve}`;
 }
 
 /** Each list as a text of its own: Node reads only the first of a text. */

@@ -60,6 +60,13 @@ NK9tNm1sggV2Tw==
 -----END CERTIFICATE-----
 `;
 
+/** The same certificate with a key of a kind that nobody knows: another last byte in the identifier of EC keys. */
+function withUnknownKey(pem: string): string {
+  const bytes = Buffer.from(der(pem));
+  bytes[bytes.indexOf(Buffer.from('06072a8648ce3d0201', 'hex')) + 8] = 0x7f;
+  return `-----BEGIN CERTIFICATE-----\n${bytes.toString('base64')}\n-----END CERTIFICATE-----\n`;
+}
+
 async function signedWithSha1() {
   const algorithm = {
     name: 'RSASSA-PKCS1-v1_5',
@@ -147,6 +154,12 @@ const pairs: readonly [input: string, given: Files, key: string, message: string
     { 'tls.crt': onSecp256k1 },
     'certFile',
     `PEM block 1 of "tls.crt" has a key on the curve secp256k1, with which no TLS handshake can be signed; ${anew}`,
+  ],
+  [
+    'a leaf with an unknown kind of key',
+    { 'tls.crt': withUnknownKey(leaf) },
+    'certFile',
+    `PEM block 1 of "tls.crt" has a key of a kind that the TLS library does not know; ${anew}`,
   ],
   [
     'a second block that is no certificate',
