@@ -3,8 +3,46 @@ import { dirname, join } from 'node:path/posix';
 import type { SourceFile } from 'typescript/unstable/ast';
 import { type Import, importsOf } from './source.ts';
 
-/** A room and the rooms that it imports. */
-export type Rooms = readonly (readonly [name: string, imports: readonly string[]])[];
+/** The files below all rooms, from bottom to top. Every room may import them. */
+export const ground = ['errors', 'log', 'ip-ranges', 'pem', 'key-strength', 'named-files'];
+
+/** The rooms of src from bottom to top, each with the rooms below it that it imports. A file is of the room with the longest path. */
+export const rooms: readonly (readonly [name: string, imports: readonly string[]])[] = [
+  ['json', []],
+  ['http', []],
+  ['metrics', []],
+  ['config/schema/suggestion', []],
+  ['config/schema/reporter', []],
+  ['config/schema/values', ['http']],
+  ['audit', ['config/schema/reporter', 'config/schema/values']],
+  ['mcp', ['json', 'http']],
+  ['oauth', ['config/schema/reporter', 'config/schema/values']],
+  ['authn', ['http', 'config/schema/reporter', 'config/schema/values', 'oauth']],
+  ['policy', ['http', 'config/schema/suggestion', 'config/schema/reporter', 'config/schema/values', 'mcp', 'authn']],
+  ['upstream/identity/facts', []],
+  ['config/schema', ['config/schema/values', 'upstream/identity/facts', 'audit', 'oauth', 'authn', 'policy']],
+  ['upstream', ['http', 'upstream/identity/facts', 'authn', 'config/schema']],
+  [
+    'config',
+    [
+      'http',
+      'config/schema/suggestion',
+      'config/schema/reporter',
+      'config/schema/values',
+      'audit',
+      'mcp',
+      'oauth',
+      'authn',
+      'policy',
+      'config/schema',
+      'upstream',
+    ],
+  ],
+  ['gateway', ['http', 'metrics', 'audit', 'mcp', 'oauth', 'authn', 'policy', 'config/schema', 'upstream', 'config']],
+  ['dev', []],
+  ['cli', ['audit', 'authn', 'config', 'gateway', 'dev']],
+  ['main', ['cli']],
+];
 
 /** The imports of every file; those of files of ours as paths below `src`, packages as they are named. */
 export function importGraph(files: ReadonlyMap<string, SourceFile>): Map<string, Import[]> {
@@ -21,9 +59,10 @@ function resolve(path: string, specifier: string | undefined): string | undefine
 }
 
 /** The room of a file: the longest path of the table that leads to it. */
-export function roomOf(path: string, rooms: Rooms): string | undefined {
-  const names = rooms.map(([name]) => name).filter((name) => path === `${name}.ts` || path.startsWith(`${name}/`));
-  return names.sort((left, right) => right.length - left.length)[0];
+export function roomOf(path: string): string | undefined {
+  const names = [...ground, ...rooms.map(([name]) => name)];
+  const leading = names.filter((name) => path === `${name}.ts` || path.startsWith(`${name}/`));
+  return leading.sort((left, right) => right.length - left.length)[0];
 }
 
 /** The groups of files that import each other, directly or by way of others; types count. */
