@@ -1,8 +1,11 @@
-// The admin listener: metrics, liveness, readiness and status for operators. No secrets, no policy, never the public socket.
+// Admin application: metrics, liveness, readiness and status for operators. No secrets, no policy, never the public socket.
 import fastify, { type FastifyInstance } from 'fastify';
 import { keySetPath, publicDocumentHeaders } from '../http/well-known.ts';
+import type { Log } from '../log.ts';
+import { logOptions } from './request-log.ts';
 
 export interface AdminOptions {
+  readonly log: Log;
   metricsContentType: string;
   scrape(): Promise<string>;
   /** Why the gateway is not ready, in sentences; empty when it is. */
@@ -13,9 +16,12 @@ export interface AdminOptions {
   publishedKeys(): string | undefined;
 }
 
-/** Builds the admin server; it does not listen yet. */
+/** Builds the application; it does not listen yet. */
 export function createAdmin(options: AdminOptions): FastifyInstance {
-  const app = fastify({ logger: false, forceCloseConnections: true });
+  const app = fastify({
+    ...logOptions(options.log),
+    forceCloseConnections: true,
+  });
   app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'));
   app.get('/readyz', (_request, reply) => {
     const reasons = options.notReady();
@@ -32,8 +38,10 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     return reply.headers(publicDocumentHeaders).send(keys);
   });
   app.get('/metrics', async (_request, reply) => reply.type(options.metricsContentType).send(await options.scrape()));
-  app.setErrorHandler((_error, _request, reply) =>
-    reply.code(503).type('text/plain').send('not available right now\n'),
-  );
+  app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain').send('nothing here\n'));
+  app.setErrorHandler((error, request, reply) => {
+    request.log.error({ err: error }, 'the admin listener failed on a request');
+    return reply.code(503).type('text/plain').send('not available right now\n');
+  });
   return app;
 }

@@ -1,8 +1,7 @@
 // Public application: a Fastify instance whose hooks are the steps of the pipeline, and whose one route is the path proxy.
-import { randomUUID } from 'node:crypto';
 import { type IncomingMessage, METHODS, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { LoadedConfig } from '../config/load.ts';
 import { GatewayError } from '../errors.ts';
 import { createListener } from '../http/listener.ts';
@@ -14,6 +13,7 @@ import { completePart, refuse } from './request/completion.ts';
 import { createRequestContext, type RequestContext } from './request/context.ts';
 import { toGatewayError } from './request/error-response.ts';
 import { bitOf, pipeline as everyStep, type Pipeline, type Step } from './request/pipeline.ts';
+import { logOptions } from './request-log.ts';
 import type { Runtime } from './runtime.ts';
 
 declare module 'fastify' {
@@ -35,10 +35,7 @@ export async function createApp(
   pipeline: Pipeline = everyStep,
 ): Promise<FastifyInstance> {
   const app = fastify({
-    loggerInstance: runtime.log as FastifyBaseLogger,
-    disableRequestLogging: true,
-    genReqId: () => randomUUID(),
-    requestIdLogLabel: 'id',
+    ...logOptions(runtime.log),
     exposeHeadRoutes: false,
     return503OnClosing: false,
     forceCloseConnections: false,
@@ -63,7 +60,7 @@ export async function createApp(
     const { snapshot } = runtime;
     const { raw } = request;
     const address = snapshot.clientAddress(raw.socket.remoteAddress ?? '', raw.headers);
-    const context = createRequestContext(request.id, snapshot, raw, reply.raw, offerOf(raw), address);
+    const context = createRequestContext(request, reply.raw, snapshot, offerOf(raw), address);
     request.context = context;
     runtime.open.add(context);
     reply.raw.on('close', () => completePart(context, runtime));
@@ -97,7 +94,7 @@ export async function createApp(
     }
   }
 
-  for (const method of methods) app.addHttpMethod(method);
+  for (const method of methods) app.addHttpMethod(method, { overrideExisting: true });
   app.decorateRequest('context');
   app.setErrorHandler(fail);
   app.setNotFoundHandler(() => {

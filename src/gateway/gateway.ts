@@ -47,6 +47,9 @@ export interface GatewayOptions {
 }
 
 export interface Gateway {
+  /** The applications behind the two listeners: for requests without a socket (`inject`). */
+  readonly app: FastifyInstance;
+  readonly admin: FastifyInstance;
   /** What is really listened on, ports included; of a unix socket `unix:` and its path, and port 0. */
   readonly publicAddress: AddressInfo;
   readonly adminAddress: AddressInfo;
@@ -169,6 +172,8 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
     return stopped;
   };
   return {
+    app,
+    admin,
     publicAddress,
     adminAddress,
     reload,
@@ -225,6 +230,7 @@ interface AdminState {
 function openAdmin(parts: AdminParts, state: AdminState): FastifyInstance {
   const { audit, metrics, probes, revocations, runtime, version } = parts;
   return createAdmin({
+    log: runtime.log,
     metricsContentType: metrics.contentType,
     scrape: () =>
       metrics.scrape({

@@ -18,7 +18,7 @@ export async function refuse(error: GatewayError, context: RequestContext, runti
   context.error = error;
   context.answered = true;
   if (error.status >= 500) {
-    runtime.log.warn({ id: context.id, code: error.code, reason: error.reason, err: error.cause }, error.message);
+    context.log.warn({ code: error.code, reason: error.reason, err: error.cause }, error.message);
   }
   if (context.decided !== undefined) context.outcome = error.reason === clientGone ? 'aborted' : 'failed';
   else {
@@ -44,7 +44,7 @@ export function completePart(context: RequestContext, runtime: Runtime): void {
   const status = context.response.headersSent ? context.response.statusCode : undefined;
   count(context, runtime, status);
   record(context, runtime, status, 'later').catch((cause: unknown) => {
-    runtime.log.error({ id: context.id, err: cause }, 'the completion record of a request could not be written');
+    context.log.error({ err: cause }, 'the completion record of a request could not be written');
   });
 }
 

@@ -14,8 +14,12 @@ import type { Slot } from '../../upstream/concurrency.ts';
 import type { Route } from '../route.ts';
 import type { Snapshot } from '../snapshot.ts';
 
+export type RequestLog = Record<'warn' | 'error', (fields: object, message: string) => void>;
+
 export interface RequestContext {
   readonly id: string;
+  /** The operator's log, whose lines name the request. */
+  readonly log: RequestLog;
   /** Monotonic milliseconds, for durations. */
   readonly startedMs: number;
   /** The snapshot that the request uses to its end. */
@@ -86,15 +90,15 @@ export interface RecordedDecision {
 
 /** `id` names the request in records, logs and responses. */
 export function createRequestContext(
-  id: string,
-  snapshot: Snapshot,
-  request: IncomingMessage,
+  { id, log, raw: request }: { readonly id: string; readonly log: RequestLog; readonly raw: IncomingMessage },
   response: ServerResponse,
+  snapshot: Snapshot,
   upgrade: UpgradeOffer | undefined,
   clientAddress: string,
 ): RequestContext {
   return {
     id,
+    log,
     startedMs: performance.now(),
     snapshot,
     request,

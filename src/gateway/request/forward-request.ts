@@ -102,7 +102,7 @@ async function carryOut(
   context.outcome ??= result.outcome;
   if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
   if (result.failure !== undefined)
-    runtime.log.warn({ id, upstream: target.name, reason: result.failure }, 'the upstream broke off its answer');
+    context.log.warn({ upstream: target.name, reason: result.failure }, 'the upstream broke off its answer');
 }
 
 /** The client is gone and the request over, but not the upstream's work: the slot is taken until then. */
@@ -142,8 +142,7 @@ function filterOf(
   return answerFilter(reading, {
     shows: showsItem(attributesOf(context, route, runtime), { policy, metaTools, lists: mcp.lists }),
     withheld: (cause) => {
-      const { id } = context;
-      runtime.log.warn({ id, upstream: target.name, err: cause }, 'the result of a search could not be read');
+      context.log.warn({ upstream: target.name, err: cause }, 'the result of a search could not be read');
     },
     maxBytes: target.limits.responseBytes,
   });

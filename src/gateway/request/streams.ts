@@ -92,7 +92,7 @@ function endStream(live: LiveStream, reason: Loss | 'expired', now: number, runt
   live.endingSince = now;
   const event = streamEvent(context, { reason, bytes: stream.bytes(), policy: runtime.snapshot.hash, nowMs: now });
   runtime.audit.write(event).catch((cause: unknown) => {
-    runtime.log.error({ id: context.id, err: cause }, 'the end of a stream could not be recorded');
+    context.log.error({ err: cause }, 'the end of a stream could not be recorded');
   });
   stream.end(reason);
 }
