@@ -1,4 +1,4 @@
-// The audit log: each event is encoded once and goes to every sink. A request goes on when every required sink has its record.
+// Audit log: each event is encoded once and written to every sink. A request continues when all required sinks have its record.
 import { randomUUID } from 'node:crypto';
 import { type AuditObserver, type ChainWriter, createChainWriter } from './chain-writer.ts';
 import { createEventEncoder } from './encode.ts';
@@ -8,31 +8,33 @@ import { createSink, type Sink, unavailable } from './sink.ts';
 import type { LogEvent, SinkTarget, TargetRuntime } from './sink-type.ts';
 import { type SinkConfig, sinkTypeOf } from './sink-types.ts';
 
+/** Dependencies of the log. */
 export interface AuditRuntime extends Omit<TargetRuntime, 'signal'> {
   /** The name of this gateway process in its records. */
   readonly instance: string;
   /** Hash of the live configuration, for the log's own records. */
   readonly policy: () => string;
   readonly observe?: AuditObserver;
-  /** How often sinks do their housekeeping and failed ones are tried again. Default a second. */
+  /** Interval of housekeeping and of retries of failed sinks. Default a second. */
   readonly tickMs?: number;
 }
 
 /** Sinks of another configuration, open and not yet in use. Exactly one of the two is called. */
 export interface PreparedSinks {
-  /** Goes over to them, which cannot fail: sinks that stay keep their chain, those that go are written out and closed. */
+  /** Puts them into use; cannot fail. Sinks that stay keep their chain, others are flushed and closed. */
   commit(): void;
   /** Closes what was opened for it. */
   dispose(): Promise<void>;
 }
 
+/** The audit log of a gateway whose configuration may change. */
 export interface ReconfigurableAuditLog extends AuditLog {
   /**
    * Opens what a configuration needs beside the sinks in use, which stay as they are. Throws an error that names the key when a required sink
    * cannot be opened, or when `signal` is aborted; then nothing is left open. A sink with `required: false` is tried again in the background.
    */
   prepare(config: AuditConfig, signal?: AbortSignal): Promise<PreparedSinks>;
-  /** Why a required sink takes no records, with its key; undefined while all of them do. */
+  /** The reason for which a required sink takes no records, with its key; undefined while all do. */
   problem(): string | undefined;
 }
 
@@ -41,7 +43,7 @@ interface Opened {
   readonly key: string;
   readonly target: SinkTarget;
   readonly writer: ChainWriter;
-  /** Why it could not be opened, where it is not required. */
+  /** The error of opening a sink that is not required. */
   readonly openError: unknown;
 }
 

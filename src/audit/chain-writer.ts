@@ -1,4 +1,4 @@
-// Chained lines into the target of one sink. After an outage the records that it missed are counted in a record, and those that were kept follow.
+// Writer of chained lines to the target of one sink. After an outage it records the number of missed records, and writes kept ones.
 import type { Log } from '../log.ts';
 import { chainLines } from './hash-chain.ts';
 import type { LogEvent, SinkTarget } from './sink-type.ts';
@@ -9,10 +9,11 @@ export interface AuditObserver {
   failed(sink: string, records: number): void;
 }
 
+/** Options of `createChainWriter`. */
 export interface ChainWriterOptions {
   /** The sink's type, as metrics name it. */
   readonly type: string;
-  /** What tells the sink from others of its type, for the operator. */
+  /** Distinguishes the sink from others of its type, for the operator. */
   readonly key: string;
   readonly target: SinkTarget;
   /** Encodes a record of the log's own. */
@@ -36,7 +37,7 @@ export interface ChainWriter {
   keep(bodies: readonly string[]): void;
   /** Something is kept. */
   isBehind(): boolean;
-  /** What began the outage; undefined while there is none. */
+  /** The error that began the outage; undefined while there is none. */
   problem(): string | undefined;
   close(): Promise<void>;
 }
@@ -46,6 +47,7 @@ const scratchBytes = 256 * 1024;
 /** More lines than this are not kept. */
 const maxKept = 1000;
 
+/** Creates a writer. It opens the target with the first write. */
 export function createChainWriter(options: ChainWriterOptions): ChainWriter {
   const { type, key, target, record, now, log, observe } = options;
   /** Where lines are put together; one write at a time uses it. */

@@ -85,6 +85,7 @@ function encodeParts(event: AuditEvent): string {
   return encodeCaller(event) + encodeMessage(event) + encodeDecision(event);
 }
 
+/** The caller's members as JSON text, each behind a comma. */
 export function encodeCaller({ route, client, principal, credentials }: CallerPart): string {
   let json = member('route', route);
   if (client !== undefined)
@@ -94,11 +95,13 @@ export function encodeCaller({ route, client, principal, credentials }: CallerPa
   return json;
 }
 
+/** The message's members as JSON text, each behind a comma. */
 export function encodeMessage({ http, mcp }: MessagePart): string {
   const json = http === undefined ? '' : `,"http":{"method":${text(http.method)},"path":${text(http.path)}}`;
   return mcp === undefined ? json : `${json},"mcp":${mcpOf(mcp)}`;
 }
 
+/** The decision's members as JSON text, each behind a comma. */
 export function encodeDecision({ scopes, decision, rule }: DecisionPart): string {
   let json = '';
   if (scopes !== undefined) {

@@ -1,5 +1,6 @@
 // Audit record before it is encoded and chained. The order of the fields is that of the line.
 
+/** The principal of a record. */
 export interface AuditPrincipal {
   readonly kind: string;
   readonly issuer: string;
@@ -61,7 +62,7 @@ export interface AuditEvent {
 /** `later` is for records that nobody waits for: they may wait a few milliseconds to be written with others. */
 export type Urgency = 'now' | 'later';
 
-/** The audit log as those see it who write records. */
+/** The audit log, for writers of records. */
 export interface AuditLog {
   /**
    * Resolves when every required sink has the record, rejects with `audit_unavailable` otherwise. The promise may be

@@ -1,4 +1,4 @@
-// The contract of a sink type: its configuration, its checks, and the target that takes the bytes.
+// Contract of a sink type: its configuration, its checks, and the target that takes the bytes.
 import { z } from 'zod';
 import type { Log } from '../log.ts';
 import type { AuditEvent } from './event.ts';
@@ -10,11 +10,13 @@ export const commonKeys = {
   required: z.boolean().default(true).describe('Whether a failure of this sink counts.'),
 };
 
+/** The configuration that every sink has. */
 export interface CommonSinkConfig {
   readonly type: string;
   readonly required: boolean;
 }
 
+/** One row of `sinkTypes`. */
 export interface SinkType<C extends CommonSinkConfig> {
   readonly schema: z.ZodType<C>;
   /** Names what it writes to: no two sinks write to the same. */
@@ -31,6 +33,7 @@ export interface SinkCheck {
   error(key: string, message: string): void;
 }
 
+/** Dependencies of a target. */
 export interface TargetRuntime {
   readonly now: () => number;
   readonly log: Log;

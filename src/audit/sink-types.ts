@@ -1,14 +1,16 @@
-// The types of audit sinks by the name that a configuration gives them.
+// Table of the audit sink types, by their `type` in the configuration.
 import type { z } from 'zod';
 import { fileSink } from './file/file-sink.ts';
 import type { CommonSinkConfig, SinkType } from './sink-type.ts';
 import { stdoutSink } from './stdout-sink.ts';
 
+/** The sink types. A new type is a file in this folder and a row here. */
 export const sinkTypes = { file: fileSink, stdout: stdoutSink } satisfies Record<string, SinkType<CommonSinkConfig>>;
 
 /** One entry of `audit.sinks`. */
 export type SinkConfig = z.output<(typeof sinkTypes)[keyof typeof sinkTypes]['schema']>;
 
+/** The row of a configured sink. */
 export function sinkTypeOf(config: SinkConfig): SinkType<SinkConfig> {
   return sinkTypes[config.type];
 }

@@ -1,18 +1,20 @@
-// Group commit: the lines that arrive while one write is in flight go out together in the next. The same for every sink.
+// Audit sink with group commit: lines that arrive during a write go out together in the next one.
 import { GatewayError } from '../errors.ts';
 import type { AuditObserver, ChainWriter } from './chain-writer.ts';
 import type { Urgency } from './event.ts';
 
+/** Options of `createSink`. */
 export interface SinkOptions {
-  /** Its type, as metrics name it. */
+  /** The sink's type, as metrics name it. */
   readonly type: string;
   readonly writer: ChainWriter;
   readonly timeoutMs: number;
-  /** How often the target's housekeeping runs; a failed target is tried again four times as often. */
+  /** Interval of the target's housekeeping. A failed target is tried four times as often. */
   readonly tickMs: number;
   readonly observe?: AuditObserver | undefined;
 }
 
+/** A queue of lines in front of one target. */
 export interface Sink {
   /**
    * Resolves when the line is written; rejects with `audit_unavailable` when it is not written in time. Lines are written
@@ -21,7 +23,7 @@ export interface Sink {
    */
   append(body: string, urgency?: Urgency, kept?: boolean): Promise<void>;
   healthy(): boolean;
-  /** Why it is not healthy; undefined while it is. */
+  /** The reason for which the sink is not healthy; undefined while it is. */
   problem(): string | undefined;
   setTimeoutMs(timeoutMs: number): void;
   /** Writes what is queued, bounded by the timeout, and closes the target. */
@@ -31,7 +33,7 @@ export interface Sink {
 /** Lines that are written together. */
 interface Batch {
   readonly bodies: string[];
-  /** Those of them that are written later if they cannot be written now. */
+  /** The bodies that are written later if they cannot be written now. */
   readonly kept: string[];
   readonly promise: Promise<void>;
   readonly resolve: () => void;
@@ -39,18 +41,18 @@ interface Batch {
   readonly timer: NodeJS.Timeout;
   /** Of all bodies, in UTF-16 units. */
   length: number;
-  /** Its callers were told that it was not written. */
+  /** The timeout has passed, and the callers have been refused. */
   expired: boolean;
 }
 
 /** In UTF-16 units. One write hashes at most this much, so that the event loop is not held up. */
 const maxBatchLength = 1024 * 1024;
 const maxQueueLength = 16 * 1024 * 1024;
-/** How long a line that nobody waits for may wait for others to be written with. */
+/** Longest wait of a `later` line for others to be written with. */
 const lingerMs = 5;
-/** How long a batch may grow while more lines arrive in every turn of the event loop. */
+/** Longest growth of a batch while lines arrive in every turn of the event loop. */
 const gatherMs = 5;
-/** A failed target is tried again this many times as often as a sound one is looked after. */
+/** Retries of a failed target for each interval of housekeeping. */
 const retriesPerTick = 4;
 
 /** Starts a sink over a writer that was opened, or has failed to be. */

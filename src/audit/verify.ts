@@ -3,6 +3,7 @@ import { realpath } from 'node:fs/promises';
 import { maxLineBytes, readLines } from './file/lines.ts';
 import { genesis, parseLink } from './hash-chain.ts';
 
+/** The first line that does not fit into the chain. */
 export interface ChainBreak {
   readonly file: string;
   /** Counted from 1. */
@@ -10,6 +11,7 @@ export interface ChainBreak {
   readonly reason: string;
 }
 
+/** The result of a verification. */
 export interface ChainReport {
   readonly valid: boolean;
   /** The files in the order of the chain. */

@@ -32,6 +32,7 @@ export interface FinishedRequest {
   readonly apiKey: string | undefined;
 }
 
+/** The metrics, told plain values. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
 /** Declares every metric and registers it. */
@@ -124,6 +125,7 @@ function declareMetrics(registry: Registry) {
   };
 }
 
+/** Creates the metrics in a registry of their own. */
 export function createMetrics(version: string) {
   const registry = new Registry();
   const metrics = declareMetrics(registry);

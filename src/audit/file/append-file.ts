@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 /** The calls on the path of a record; an argument, so that tests can make a disk slow or broken. */
 export type FileCalls = Pick<typeof fs, 'write' | 'fdatasync' | 'ftruncate'>;
 
+/** An open file that is only appended to. */
 export interface AppendFile {
   readonly inode: number;
   /** Bytes in the file: where the next line begins. */

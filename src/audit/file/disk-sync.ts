@@ -1,8 +1,10 @@
 // fdatasync of an audit file as `fsync` says: with each write, in the background about once a second, or never.
 import type { AppendFile } from './append-file.ts';
 
+/** The `fsync` key of the sink. */
 export type SyncMode = 'always' | 'interval' | 'never';
 
+/** Forces written records to the disk. */
 export interface DiskSync {
   /** Follows each write. Rejects when what was written has to be on the disk and is not. */
   written(file: AppendFile): Promise<void>;
@@ -14,6 +16,7 @@ export interface DiskSync {
   idle(): Promise<void>;
 }
 
+/** Creates it. `mode` is asked at each call. */
 export function createDiskSync(mode: () => SyncMode): DiskSync {
   let unsynced = false;
   let running: Promise<void> | undefined;

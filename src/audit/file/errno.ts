@@ -1,5 +1,6 @@
 // Codes of system errors (errno).
 
+/** The `code` of a system error. */
 export function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;
 }

@@ -1,4 +1,4 @@
-// Audit lines in a file: locked, continued after restarts, repaired, rotated, deleted when they expire.
+// File sink: a locked audit file, continued after restarts, repaired, rotated, and deleted when it expires.
 import fs from 'node:fs';
 import { rename, rmdir, stat, truncate, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -39,7 +39,7 @@ export const fileSink = {
   create: createFileTarget,
 } satisfies SinkType<FileSinkConfig>;
 
-/** How far back a start looks for requests without an outcome. */
+/** Bytes at the end of the log in which a start looks for requests without an outcome. */
 const lookBackBytes = 64 * 1024 * 1024;
 const retentionEveryMs = 3_600_000;
 const rotationRetryMs = 60_000;
@@ -59,7 +59,7 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
   let head: ChainHead | undefined;
   /** Of the file that holds `head`; 0 when there is none yet. */
   let inode = 0;
-  /** What was found in the file and has to be recorded. */
+  /** Events of the opening that have to be recorded. */
   let found: LogEvent[] = [];
   let rotationRetryAt = 0;
   let retentionDueAt = 0;

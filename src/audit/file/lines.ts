@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs';
 /** Longer than any line that `createEventEncoder` and `chainLines` can make. */
 export const maxLineBytes = 1024 * 1024;
 
+/** One line of a file. */
 export interface Line {
   readonly bytes: Buffer;
   /** False for the bytes behind the last newline of the file, which are not yet a line. */

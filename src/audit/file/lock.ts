@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { codeOf, ignoreMissing } from './errno.ts';
 
+/** A held lock. */
 export interface FileLock {
   release(): Promise<void>;
 }

@@ -4,6 +4,7 @@ import { open, stat } from 'node:fs/promises';
 import { type ChainHead, parseLink } from '../hash-chain.ts';
 import { maxLineBytes, readLines } from './lines.ts';
 
+/** The end of an audit file. */
 export interface FileTail {
   /** Bytes to keep: up to the end of the last good line. */
   readonly keepBytes: number;

@@ -6,6 +6,7 @@ import { type ChainHead, parseLink } from '../hash-chain.ts';
 import { readLines } from './lines.ts';
 import { inspectTail } from './recovery.ts';
 
+/** A rotated file, by its name. */
 export interface RotatedFile {
   readonly path: string;
   /** Milliseconds since 1970, from the name. */
