@@ -6,7 +6,12 @@ export type JsonSchema = Readonly<Record<string, unknown>>;
 
 /** Draft 7, which editors read best. It describes the file as written; the checks across keys are `check`'s. */
 export function configJsonSchema(): JsonSchema {
-  const schema = z.toJSONSchema(fileSchema, { io: 'input', target: 'draft-7' });
+  const schema = z.toJSONSchema(fileSchema, {
+    io: 'input',
+    target: 'draft-7',
+    // For ourselves alone.
+    override: ({ jsonSchema }) => delete jsonSchema.fileUse,
+  });
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
     title: 'Portcullis configuration',

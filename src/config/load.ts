@@ -13,14 +13,8 @@ import {
 } from './checks/context.ts';
 import { type Checked, runChecks } from './checks/run.ts';
 import { isUsername } from './checks/upstream-identity.ts';
-import {
-  createFileReader,
-  type FileReader,
-  readNamedFiles,
-  readRegularFile,
-  stampOf,
-  withAbsolutePaths,
-} from './files.ts';
+import { readNamedFiles, withAbsolutePaths } from './file-paths.ts';
+import { createFileReader, type FileReader, readRegularFile, stampOf } from './files.ts';
 import { type Interpolated, interpolate } from './interpolate.ts';
 import { readKeysFiles } from './keys-file.ts';
 import { separateLaterKeys } from './later-keys.ts';

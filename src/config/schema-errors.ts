@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import { formatPath } from './problem.ts';
 import type { Path } from './schema/reporter.ts';
 import { suggestion } from './schema/suggestion.ts';
+import { knownKeys } from './schema-paths.ts';
 import { valueAt } from './tree.ts';
 
 export interface ShapeProblem {
@@ -115,39 +116,4 @@ function kindsOf(issue: z.core.$ZodIssueInvalidUnion): string {
     ),
   );
   return `expected ${[...expected].join(' or ')}`;
-}
-
-/** The keys that the schema knows at a path, over all branches of unions. */
-function knownKeys(schema: z.core.$ZodType, path: Path): string[] {
-  let branches = branchesOf(schema);
-  for (const step of path) branches = branches.flatMap((branch) => branchesOf(schemaBelow(branch, step)));
-  return branches.flatMap(({ _zod: { def } }) => {
-    if (def.type === 'object') return Object.keys(def.shape);
-    return def.type === 'record' ? [...(def.keyType._zod.values ?? [])].map(String) : [];
-  });
-}
-
-/** The alternatives of a schema, without the layers that give defaults or transform the value. */
-function branchesOf(schema: z.core.$ZodType | undefined): z.core.$ZodTypes[] {
-  if (schema === undefined) return [];
-  const branch = schema as z.core.$ZodTypes;
-  const { def } = branch._zod;
-  switch (def.type) {
-    case 'optional':
-    case 'default':
-    case 'prefault':
-      return branchesOf(def.innerType);
-    case 'pipe':
-      return branchesOf(def.in);
-    case 'union':
-      return def.options.flatMap(branchesOf);
-    default:
-      return [branch];
-  }
-}
-
-function schemaBelow({ _zod: { def } }: z.core.$ZodTypes, step: string | number): z.core.$ZodType | undefined {
-  if (def.type === 'array') return def.element;
-  if (def.type === 'record') return def.valueType;
-  return def.type === 'object' && Object.hasOwn(def.shape, step) ? def.shape[step] : undefined;
 }

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { rename, rmdir, stat, truncate, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
-import { duration, filePath, positiveSize } from '../../config/schema/values.ts';
+import { duration, positiveSize, writtenFilePath } from '../../config/schema/values.ts';
 import { type ChainedLines, type ChainHead, genesis } from '../hash-chain.ts';
 import { commonKeys, type LogEvent, type SinkTarget, type SinkType, type TargetRuntime } from '../sink-type.ts';
 import { type AppendFile, createDirectory, openAppendFile } from './append-file.ts';
@@ -15,7 +15,7 @@ import { describeForDeletion, lastHead, listExpired, listRotated, rotatedName } 
 
 const schema = z.strictObject({
   type: z.literal('file'),
-  path: filePath.describe('The file; rotated files stand beside it.'),
+  path: writtenFilePath.describe('The file; rotated files stand beside it.'),
   rotateAt: positiveSize.prefault('100MiB').describe('The size at which a new file is begun.'),
   keepFor: duration
     .refine((ms) => ms > 0, 'expected a duration above zero')

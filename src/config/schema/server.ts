@@ -1,7 +1,17 @@
 // The shape of `server`, `admin` and `revocation`.
 import { z } from 'zod';
 import { identityKeys } from '../../authn/certificate/mtls.ts';
-import { address, duration, filePath, host, networks, origin, positiveSize, timeout } from './values.ts';
+import {
+  address,
+  duration,
+  filePath,
+  host,
+  networks,
+  origin,
+  positiveSize,
+  timeout,
+  watchedFilePath,
+} from './values.ts';
 
 const tlsServer = z.strictObject({
   certFile: filePath.describe('PEM file: the server certificate and its intermediates.'),
@@ -69,7 +79,7 @@ export const admin = z.strictObject({
 });
 
 export const revocation = z.strictObject({
-  file: filePath.describe(
+  file: watchedFilePath.describe(
     'YAML file: what is revoked. Looked at several times a second, apart from the configuration.',
   ),
 });

@@ -69,7 +69,12 @@ export const fingerprint = z
   .transform((value) => value.toLowerCase());
 
 export const text = z.string().min(1);
-export const filePath = text;
+/** How the gateway uses a file: `read` with the configuration, `written`, or `watched` apart, as it changes more often. */
+export type FileUse = 'read' | 'written' | 'watched';
+const fileOf = (fileUse: FileUse) => text.meta({ fileUse });
+export const filePath = fileOf('read');
+export const writtenFilePath = fileOf('written');
+export const watchedFilePath = fileOf('watched');
 
 export const address = z
   .string()
