@@ -5,6 +5,7 @@ import { parseCertificateChain } from '../http/secure-context.ts';
 import { parseCertificates } from '../pem.ts';
 import type { LoadedConfig } from './load.ts';
 
+/** The end of a certificate, CRL or key. */
 export interface Expiry {
   /** Its place in the configuration, such as `server.tls.certFile`, or a key's id. */
   readonly name: string;

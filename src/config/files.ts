@@ -5,6 +5,7 @@ import { createNamedFiles, type NamedFiles } from '../named-files.ts';
 
 const maxFileBytes = 16 * 1024 * 1024;
 
+/** A reader that reads each file once. */
 export interface FileReader {
   /** The content by absolute path. Throws an Error with a public message. */
   read(path: string): Promise<Buffer>;

@@ -1,9 +1,10 @@
-// Interpolation of `${env:NAME}` and `${file:path}` in string values. A value that is put in is a secret: it never reaches a message.
+// Interpolation of `${env:NAME}` and `${file:path}` in string values. Inserted values are secrets, which no message shows.
 import { resolve } from 'node:path';
 import type { FileReader } from './files.ts';
 import type { Path } from './schema/reporter.ts';
 import { mapStrings } from './tree.ts';
 
+/** The tree with its interpolated values. */
 export interface Interpolated {
   readonly tree: unknown;
   /** The values that were put in; empty ones left out. */
@@ -12,6 +13,7 @@ export interface Interpolated {
   readonly variables: ReadonlyMap<string, string>;
 }
 
+/** Options of `interpolate`. */
 export interface InterpolateOptions {
   readonly env: NodeJS.ProcessEnv;
   /** Relative file names start here. */

@@ -12,6 +12,7 @@ import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
 const keyList = z.array(apiKeyEntry);
 
+/** Options of `readKeysFiles`. */
 export interface KeysFileOptions {
   readonly env: NodeJS.ProcessEnv;
   /** The folder of the configuration, absolute. */
@@ -24,6 +25,7 @@ export interface KeysFileOptions {
 /** The place of the key at an index of an authenticator's merged `keys`. */
 export type PlaceOfKey = (authenticator: string, index: number) => Where;
 
+/** The draft with the keys of its keys files. */
 export interface MergedKeys {
   readonly draft: Draft;
   readonly placeOf: PlaceOfKey;

@@ -28,6 +28,7 @@ const laterKeys: readonly LaterKey[] = [
   { at: 'audit.sign' },
 ];
 
+/** A key of a later version in the file. */
 export interface LaterKeyFound {
   readonly path: Path;
   readonly message: string;

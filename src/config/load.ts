@@ -45,6 +45,7 @@ export interface LoadedConfig extends Checked {
   readonly revocations: LoadedRevocations | undefined;
 }
 
+/** Options of `loadConfig`. */
 export interface LoadOptions {
   readonly env: NodeJS.ProcessEnv;
   /** Milliseconds since 1970, for warnings about what has expired. */

@@ -2,6 +2,7 @@
 
 import type { Path } from './schema/reporter.ts';
 
+/** A problem or warning at a place in a file. */
 export interface Problem {
   /** The file as it was named by the operator. */
   readonly file: string;

@@ -53,6 +53,7 @@ export interface LoadedRevocations {
   readonly list: RevocationList | undefined;
 }
 
+/** Options of `loadRevocations`. */
 export interface RevocationOptions {
   /** The folder of the configuration, absolute, and as the operator named it. */
   readonly folder: string;
@@ -65,7 +66,7 @@ export interface RevocationOptions {
   readonly stamps: Map<string, string>;
 }
 
-/** Reads the list that the configuration names. What is wrong with it goes to `findings`. */
+/** Reads the list that the configuration names, and adds its problems to `findings`. */
 export async function loadRevocations(
   draft: Draft,
   options: RevocationOptions,
@@ -120,6 +121,7 @@ export function parseRevocationFile(file: string, content: Buffer): ParsedFile {
   return { document, list: { entries, digest: digestOf(content) } };
 }
 
+/** The SHA-256 digest of a file, in hexadecimal. */
 export function digestOf(content: Buffer): string {
   return hash('sha256', content);
 }

@@ -6,6 +6,7 @@ import { suggestion } from './schema/suggestion.ts';
 import { knownKeys } from './schema-paths.ts';
 import { valueAt } from './tree.ts';
 
+/** A value that the schema refuses. */
 export interface ShapeProblem {
   readonly path: Path;
   readonly message: string;

@@ -1,6 +1,7 @@
 // Trees of plain values: places that match a pattern of keys, and copies with parts changed or left out.
 import type { Path } from './schema/reporter.ts';
 
+/** A value and its path in a tree. */
 export interface Occurrence {
   readonly path: Path;
   readonly value: unknown;
@@ -59,6 +60,7 @@ export function without(
   return items;
 }
 
+/** True for an object that is no array. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

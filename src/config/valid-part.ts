@@ -7,6 +7,7 @@ import { valueAt, without } from './tree.ts';
 /** Every round removes something; a file that is not usable by then is not looked at any further. */
 const maxRounds = 40;
 
+/** The valid part of a tree, and the problems of the rest. */
 export interface ValidPart<T> {
   /** Undefined when nothing could be kept. */
   readonly value: T | undefined;

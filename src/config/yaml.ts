@@ -22,6 +22,7 @@ const plainTags = new Set(
   ['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((tag) => `tag:yaml.org,2002:${tag}`),
 );
 
+/** A YAML document whose values have places. */
 export interface LocatedYaml {
   /** As problems name it. */
   readonly file: string;

@@ -40,6 +40,7 @@ const placeholderKeys = [
   '…',
 ];
 
+/** Checks ids, hashes and ends of API keys. */
 export function checkKeys(context: CheckContext, placeOf: PlaceOfKey): void {
   const ids = new Map<string, string>();
   const hashes = new Map<string, string>();

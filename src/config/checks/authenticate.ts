@@ -7,6 +7,7 @@ import type { Path } from '../schema/reporter.ts';
 import { suggestion } from '../schema/suggestion.ts';
 import type { CheckContext } from './context.ts';
 
+/** Checks `authenticate`, `senderConstraint` and `certificateFor` of a route. */
 export function checkAuthenticate(context: CheckContext, route: RouteConfig, base: Path): void {
   const path: Path = [...base, 'authenticate'];
   const alternatives = alternativesOf(route.authenticate, path);
@@ -159,6 +160,7 @@ function checkCertificateFor(
   });
 }
 
+/** An authenticator that a route names. */
 export interface NamedAuthenticator {
   readonly name: string;
   readonly path: Path;
@@ -170,6 +172,7 @@ export interface Alternative {
   readonly members: readonly NamedAuthenticator[];
 }
 
+/** The three forms of `authenticate` as one. */
 export interface Alternatives {
   /** Empty for `none`. */
   readonly required: readonly Alternative[];

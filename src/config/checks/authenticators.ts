@@ -5,6 +5,7 @@ import type { Path } from '../schema/reporter.ts';
 import { authoritiesAt } from './certificates.ts';
 import type { CheckContext } from './context.ts';
 
+/** Checks each authenticator, and all of them together. */
 export function checkAuthenticators(context: CheckContext): void {
   checkIssuers(context);
   checkKeyPlaces(context);

@@ -9,6 +9,7 @@ type HeaderConfig = NonNullable<ServerConfig['clientCertificateHeader']>;
 
 const identities = ['commonName', 'dnsName', 'uri', 'fingerprint'] as const;
 
+/** Checks `server.clientCertificateHeader`. */
 export function checkCertificateHeader(context: CheckContext, server: ServerConfig, header: HeaderConfig): void {
   const path: Path = ['server', 'clientCertificateHeader'];
   checkPeers(context, header, [...path, 'from']);

@@ -11,6 +11,7 @@ export type Draft = Partial<Config>;
 /** A path in the configuration, or in another file. */
 export type Where = Path | { readonly document: LocatedYaml; readonly path: Path };
 
+/** The configuration under check, and the reporter. */
 export interface CheckContext extends SectionReporter {
   readonly draft: Draft;
   /** The names that stand in the file, also those whose values are wrong. */
@@ -21,6 +22,7 @@ export interface CheckContext extends SectionReporter {
   isInterpolated(value: string): boolean;
 }
 
+/** Options of `createReporter`. */
 export interface ReporterOptions {
   readonly document: LocatedYaml;
   readonly secrets: readonly string[];
@@ -32,6 +34,7 @@ export interface ReporterOptions {
   readonly originalPath: (path: Path) => Path;
 }
 
+/** Problems and warnings. */
 export interface Findings {
   readonly problems: Problem[];
   readonly warnings: Problem[];

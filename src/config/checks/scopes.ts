@@ -6,6 +6,7 @@ import type { RouteConfig } from '../schema/config.ts';
 import { suggestion } from '../schema/suggestion.ts';
 import type { CheckContext } from './context.ts';
 
+/** Checks `scopeImplies` and the scopes that rules and challenges name. */
 export function checkScopes(context: CheckContext): void {
   const { routes = [], scopeImplies: implications = {} } = context.draft;
   const taken = takenBy(routes);

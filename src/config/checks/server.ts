@@ -9,6 +9,7 @@ import type { CheckContext } from './context.ts';
 
 type TlsConfig = NonNullable<ServerConfig['tls']>;
 
+/** Checks `server` and `admin`. */
 export function checkServer(context: CheckContext): void {
   const { server, admin } = context.draft;
   if (server !== undefined) {

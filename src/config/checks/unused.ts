@@ -3,6 +3,7 @@ import { authenticatorNamesOf } from '../../authn/requirements.ts';
 import type { Path } from '../schema/reporter.ts';
 import type { CheckContext } from './context.ts';
 
+/** Warns of unused authenticators and upstreams. */
 export function checkUse(context: CheckContext): void {
   const { routes = [], authenticators = {} } = context.draft;
   const named = routes.flatMap((route) => authenticatorNamesOf(route.authenticate));

@@ -1,4 +1,4 @@
-// Checks of assertions and token exchange: keys that fit, callers of whom there is something to say, and one credential for the upstream.
+// Checks of assertions and token exchange: keys, usernames of all callers, and one credential for the upstream.
 import { isPlainHttp } from '../../http/host.ts';
 import { checkOAuthClient } from '../../oauth/client-auth.ts';
 import type { ExchangeConfig } from '../../oauth/token-exchange.ts';
@@ -25,6 +25,7 @@ export function isUsername(path: Path): boolean {
   return path[0] === 'upstreams' && path[2] === 'identity' && path[3] === 'assertion' && path[4] === 'username';
 }
 
+/** Checks `identity` of all upstreams. */
 export function checkIdentity(context: CheckContext): void {
   for (const [name, { identity, authorization }] of Object.entries(context.draft.upstreams ?? {})) {
     const { assertion, exchange } = identity;

@@ -7,6 +7,7 @@ import type { Path } from '../schema/reporter.ts';
 import { checkSecureContext, warnOfAuthorities, warnOfChain } from './certificates.ts';
 import type { CheckContext } from './context.ts';
 
+/** Checks all upstreams. */
 export function checkUpstreams(context: CheckContext): void {
   for (const [name, config] of Object.entries(context.draft.upstreams ?? {})) {
     const path: Path = ['upstreams', name];

@@ -5,6 +5,7 @@ import { PemError } from '../../pem.ts';
 /** Keys and indices from the root of a file to a value. */
 export type Path = readonly (string | number)[];
 
+/** Takes the problems and warnings of a check. */
 export interface Reporter {
   error(path: Path, message: string): void;
   warn(path: Path, message: string): void;
