@@ -1,5 +1,5 @@
 // Public application: a Fastify instance whose hooks are the steps of the pipeline, and whose one route is the path proxy.
-import { type IncomingMessage, METHODS, type Server, type ServerResponse } from 'node:http';
+import { METHODS, type RequestListener, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { LoadedConfig } from '../config/load.ts';
@@ -8,7 +8,7 @@ import { createListener } from '../http/listener.ts';
 import { badPath } from '../http/path.ts';
 import { onClientError, watchConnections } from './plugins/client-errors.ts';
 import { endPipeline, registerPathProxy } from './plugins/path-proxy.ts';
-import { acceptsUpgrade, acceptUpgrades } from './plugins/websocket.ts';
+import { acceptsUpgrade, acceptUpgrades, upgradeOfferOf } from './plugins/websocket.ts';
 import { completePart, refuse } from './request/completion.ts';
 import { createRequestContext, type RequestContext } from './request/context.ts';
 import { toGatewayError } from './request/error-response.ts';
@@ -31,7 +31,7 @@ const methods = METHODS.filter((method) => method !== 'CONNECT');
  */
 export async function createApp(
   runtime: Runtime,
-  { config, files }: LoadedConfig,
+  loaded: LoadedConfig,
   pipeline: Pipeline = everyStep,
 ): Promise<FastifyInstance> {
   const app = fastify({
@@ -40,74 +40,77 @@ export async function createApp(
     return503OnClosing: false,
     forceCloseConnections: false,
     routerOptions: { querystringParser: () => ({}) },
-    serverFactory: (listener) => createServer(listener),
+    serverFactory: (listener) => createServer(listener, runtime, loaded),
     clientErrorHandler: (error, socket) => onClientError(error, socket as Socket, runtime),
-    frameworkErrors: (_error, request, reply) => {
-      openContext(request, reply);
-      void fail(badPath(), request, reply);
+    frameworkErrors(_error, request, reply) {
+      openContext(request, reply, runtime);
+      void fail(badPath(), request, reply, runtime);
     },
   });
-
-  function createServer(listener: (request: IncomingMessage, response: ServerResponse) => void): Server {
-    const server = createListener(config.server, files, listener, (request) => acceptsUpgrade(request, runtime));
-    // Without these Node would answer 100 or 417 before the credentials were looked at.
-    server.on('checkContinue', listener).on('checkExpectation', listener);
-    watchConnections(server, runtime);
-    return server;
-  }
-
-  function openContext(request: FastifyRequest, reply: FastifyReply): void {
-    const { snapshot } = runtime;
-    const { raw } = request;
-    const address = snapshot.clientAddress(raw.socket.remoteAddress ?? '', raw.headers);
-    const context = createRequestContext(request, reply.raw, snapshot, offerOf(raw), address);
-    request.context = context;
-    runtime.open.add(context);
-    reply.raw.on('close', () => completePart(context, runtime));
-  }
-
-  /** Every throw of a step, a handler or the framework ends here. */
-  async function fail(thrown: unknown, { context }: FastifyRequest, reply: FastifyReply): Promise<void> {
-    // A parser error in the same packet is told before what a step without a wait found in its head.
-    await Promise.resolve();
-    await refuse(toGatewayError(thrown), context, runtime);
-    endPipeline(reply, context, runtime);
-  }
-
-  function pass(step: Step, { context }: FastifyRequest, reply: FastifyReply): void {
-    context.passedSteps |= bitOf(step);
-    if (context.answered) endPipeline(reply, context, runtime);
-  }
-
-  function addStep(hook: 'onRequest' | 'preHandler', step: Step): void {
-    if ('run' in step) {
-      app.addHook(hook as 'onRequest', (request, reply, done) => {
-        step.run(request.context, runtime);
-        pass(step, request, reply);
-        done();
-      });
-    } else {
-      app.addHook(hook as 'onRequest', async (request, reply) => {
-        await step.wait(request.context, runtime);
-        pass(step, request, reply);
-      });
-    }
-  }
-
   for (const method of methods) app.addHttpMethod(method, { overrideExisting: true });
   app.decorateRequest('context');
-  app.setErrorHandler(fail);
+  app.setErrorHandler((thrown, request, reply) => fail(thrown, request, reply, runtime));
   app.setNotFoundHandler(() => {
     throw new GatewayError('not_found', 'There is nothing at this path.');
   });
-  const offerOf = acceptUpgrades(app, runtime);
   app.addHook('onRequest', (request, reply, done) => {
-    openContext(request, reply);
+    openContext(request, reply, runtime);
     done();
   });
-  for (const step of pipeline.onRequest) addStep('onRequest', step);
-  for (const step of pipeline.preHandler) addStep('preHandler', step);
+  for (const step of pipeline.onRequest) addStep(app, 'onRequest', step, runtime);
+  for (const step of pipeline.preHandler) addStep(app, 'preHandler', step, runtime);
+  acceptUpgrades(app, runtime);
   await registerPathProxy(app, runtime, methods);
   await app.ready();
   return app;
+}
+
+function createServer(listener: RequestListener, runtime: Runtime, { config, files }: LoadedConfig): Server {
+  const server = createListener(config.server, files, listener, (request) => acceptsUpgrade(request, runtime));
+  // Without these Node would answer 100 or 417 before the credentials were looked at.
+  server.on('checkContinue', listener).on('checkExpectation', listener);
+  watchConnections(server, runtime);
+  return server;
+}
+
+function openContext(request: FastifyRequest, { raw: response }: FastifyReply, runtime: Runtime): void {
+  const { snapshot } = runtime;
+  const address = snapshot.clientAddress(request.raw.socket.remoteAddress ?? '', request.raw.headers);
+  const context = createRequestContext(request, response, snapshot, upgradeOfferOf(response), address);
+  request.context = context;
+  runtime.open.add(context);
+  response.on('close', () => completePart(context, runtime));
+}
+
+/** Every throw of a step, a handler or the framework ends here. */
+async function fail(
+  thrown: unknown,
+  { context }: FastifyRequest,
+  reply: FastifyReply,
+  runtime: Runtime,
+): Promise<void> {
+  // A parser error in the same packet is told before what a step without a wait found in its head.
+  await Promise.resolve();
+  await refuse(toGatewayError(thrown), context, runtime);
+  endPipeline(reply, context, runtime);
+}
+
+function addStep(app: FastifyInstance, hook: 'onRequest' | 'preHandler', step: Step, runtime: Runtime): void {
+  const bit = bitOf(step);
+  const pass = ({ context }: FastifyRequest, reply: FastifyReply): void => {
+    context.passedSteps |= bit;
+    if (context.answered) endPipeline(reply, context, runtime);
+  };
+  if ('run' in step) {
+    app.addHook(hook as 'onRequest', (request, reply, done) => {
+      step.run(request.context, runtime);
+      pass(request, reply);
+      done();
+    });
+  } else {
+    app.addHook(hook as 'onRequest', async (request, reply) => {
+      await step.wait(request.context, runtime);
+      pass(request, reply);
+    });
+  }
 }

@@ -1,11 +1,11 @@
 // Process-wide state shared by all requests, and the questions about a request that several steps ask.
 import type { Socket } from 'node:net';
 import type { AuditLog } from '../audit/event.ts';
+import { certificateThatCounts } from '../authn/certificate/peer.ts';
 import type { PeerCertificate } from '../authn/credential.ts';
 import { credentialRefused } from '../authn/errors.ts';
 import type { Caller } from '../authn/principal.ts';
 import type { Revocations } from '../authn/revocations.ts';
-import { certificateThatCounts } from '../http/listener.ts';
 import type { Log } from '../log.ts';
 import type { McpMessage } from '../mcp/message.ts';
 import type { Metrics } from '../metrics/metrics.ts';

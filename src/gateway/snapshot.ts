@@ -10,7 +10,7 @@ import { isLocal, parseListenAddress } from '../http/listen-address.ts';
 import { compileRoutes, type RouteMatch } from '../http/route-matcher.ts';
 import { createSessionMemory, type SessionMemory } from '../mcp/session.ts';
 import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../upstream/identity/assertion-key.ts';
-import type { RecordTexts } from './request/audit-events.ts';
+import type { RecordTexts } from './request/record-texts.ts';
 import { compileRoute, compileRouteSessions, type Route } from './route.ts';
 import { openUpstreams, type PooledUpstream, type UpstreamsRuntime } from './upstream-set.ts';
 import { metadataRoutes } from './well-known-routes.ts';

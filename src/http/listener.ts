@@ -1,5 +1,5 @@
 // Public listener: TLS from the loaded files, limits that can change while it runs, and the client certificate of a connection.
-import { constants, type X509Certificate } from 'node:crypto';
+import { constants } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import {
   createServer as createHttpServer,
@@ -10,15 +10,28 @@ import {
 } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
-import type { PeerCertificate } from '../authn/credential.ts';
-import type { ServerConfig } from '../config/schema/config.ts';
-import { GatewayError } from '../errors.ts';
+import type { SecureVersion } from 'node:tls';
 import type { NamedFiles } from '../named-files.ts';
 import { type BuiltContext, buildSecureContext } from './secure-context.ts';
 
 const headersTimeoutMs = 10_000;
 const keepAliveTimeoutMs = 75_000;
+export interface ListenerTls {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly clientCertificates: 'off' | 'optional' | 'required';
+  readonly clientCaFile?: string | undefined;
+  readonly clientCrlFile?: string | undefined;
+  readonly minVersion: SecureVersion;
+}
+
+/** The part of the configuration that concerns the listener. Without `tls` it speaks plain HTTP. */
+export interface ListenerConfig {
+  readonly tls?: ListenerTls | undefined;
+  /** Times in milliseconds. */
+  readonly limits: { readonly headerBytes: number; readonly connections: number; readonly receiveTimeout: number };
+}
+
 /** Descriptors kept back for files, the admin listener and upstream connections beyond one a client. */
 const reservedDescriptors = 64;
 
@@ -27,7 +40,7 @@ const reservedDescriptors = 64;
  * offers another protocol whether it becomes an `upgrade` event; otherwise the offer is ignored. Bodies are bounded in time by who reads them.
  */
 export function createListener(
-  config: ServerConfig,
+  config: ListenerConfig,
   files: NamedFiles,
   handler: RequestListener,
   acceptsUpgrade: (request: IncomingMessage) => boolean,
@@ -66,7 +79,7 @@ export function createListener(
  * Prepares what a server changes to with a configuration; throws where TLS cannot use it. The function that it gives applies it: new handshakes
  * and connections use it, old session tickets die.
  */
-export function prepareListener(config: ServerConfig, files: NamedFiles): (server: Server) => void {
+export function prepareListener(config: ListenerConfig, files: NamedFiles): (server: Server) => void {
   const built = config.tls && buildListenerContext(config.tls, files);
   return (server) => {
     if (config.tls !== undefined) {
@@ -86,55 +99,8 @@ export function peerAddress(socket: Socket): string {
   return socket.remoteAddress ?? below?.remoteAddress ?? '';
 }
 
-/** The certificate of the connection, read once per connection; undefined without TLS or without a certificate. */
-export function createPeerCertificateReader(): (socket: Socket) => PeerCertificate | undefined {
-  const known = new WeakMap<Socket, { peer: PeerCertificate | undefined }>();
-  return (socket) => {
-    if (!(socket instanceof TLSSocket)) return undefined;
-    const found = known.get(socket);
-    if (found !== undefined) return found.peer;
-    const peer = readPeerCertificate(socket);
-    known.set(socket, { peer });
-    return peer;
-  };
-}
-
-/**
- * The certificate that counts under what `clientCertificates` says now: the connection may be older than that. Throws GatewayError
- * `credentials_required` where one is demanded and the connection has none.
- */
-export function certificateThatCounts(
-  socket: Socket,
-  config: Pick<ServerConfig, 'tls'>,
-  read: (socket: Socket) => PeerCertificate | undefined,
-): PeerCertificate | undefined {
-  const asked = config.tls?.clientCertificates ?? 'off';
-  if (asked === 'off') return undefined;
-  const peer = read(socket);
-  if (peer !== undefined || asked === 'optional') return peer;
-  throw new GatewayError('credentials_required', 'Authentication is required: connect with a client certificate.', {
-    headers: { connection: 'close' },
-  });
-}
-
-function readPeerCertificate(socket: TLSSocket): PeerCertificate | undefined {
-  const certificate = socket.getPeerX509Certificate();
-  if (certificate === undefined) return undefined;
-  const chain: X509Certificate[] = [];
-  for (let next = certificate.issuerCertificate; next !== undefined && chain.length < 8; next = next.issuerCertificate)
-    chain.push(next);
-  const problem: unknown = socket.authorizationError;
-  return {
-    certificate,
-    chain,
-    authorizationError: problem ? String(problem instanceof Error ? problem.message : problem) : undefined,
-  };
-}
-
-export type TlsConfig = NonNullable<ServerConfig['tls']>;
-
 /** The context of the public listener. Throws a SecureContextError that names key and file; `check` builds the same one. */
-export function buildListenerContext(tls: TlsConfig, files: NamedFiles): BuiltContext {
+export function buildListenerContext(tls: ListenerTls, files: NamedFiles): BuiltContext {
   const withClients = tls.clientCertificates !== 'off';
   const { context, options } = buildSecureContext(
     'server.tls',
@@ -152,11 +118,11 @@ export function buildListenerContext(tls: TlsConfig, files: NamedFiles): BuiltCo
   return { context, options: { ...options, ca: options.ca ?? [] } };
 }
 
-function clientCertificatePolicy(tls: TlsConfig): { requestCert: boolean; rejectUnauthorized: boolean } {
+function clientCertificatePolicy(tls: ListenerTls): { requestCert: boolean; rejectUnauthorized: boolean } {
   return { requestCert: tls.clientCertificates !== 'off', rejectUnauthorized: tls.clientCertificates === 'required' };
 }
 
-function applyLimits(server: Server, config: ServerConfig): void {
+function applyLimits(server: Server, config: ListenerConfig): void {
   // Read by Node for each new connection, though its types do not name it.
   Object.assign(server, { maxHeaderSize: config.limits.headerBytes });
   server.headersTimeout = Math.min(headersTimeoutMs, config.limits.receiveTimeout);

@@ -22,16 +22,24 @@ export function acceptsUpgrade(request: IncomingMessage, { snapshot }: Runtime):
   }
 }
 
-/** Sends offers through the hooks of the application, and ends what is open when it closes. The returned function tells the offer of a request. */
-export function acceptUpgrades(
-  app: FastifyInstance,
-  runtime: Runtime,
-): (request: IncomingMessage) => UpgradeOffer | undefined {
-  const offers = new WeakMap<IncomingMessage, UpgradeOffer>();
+/** The response to a request that offers a WebSocket. */
+interface UpgradeResponse extends ServerResponse {
+  [offer]?: UpgradeOffer;
+}
+
+const offer = Symbol('upgrade offer');
+
+/** The offer that a response belongs to; undefined for that of any other request. */
+export function upgradeOfferOf(response: UpgradeResponse): UpgradeOffer | undefined {
+  return response[offer];
+}
+
+/** Sends offers through the hooks of the application, and ends what is open when it closes. */
+export function acceptUpgrades(app: FastifyInstance, runtime: Runtime): void {
   (app.server as Server).on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     socket.on('error', ignore);
-    offers.set(request, { socket, head });
-    const response = new ServerResponse(request);
+    const response: UpgradeResponse = new ServerResponse(request);
+    response[offer] = { socket, head };
     response.assignSocket(socket);
     // A refusal, or an upstream that does not switch: no other request follows on this connection.
     response.on('finish', () => socket.destroySoon());
@@ -44,7 +52,6 @@ export function acceptUpgrades(
       context.upgrade.socket.destroySoon();
     }
   });
-  return (request) => offers.get(request);
 }
 
 /** How the transfer of a request that offers a WebSocket goes on once the upstream agrees; undefined for every other request. */

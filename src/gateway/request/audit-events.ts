@@ -11,14 +11,7 @@ import {
 import type { AuditEvent, AuditPrincipal } from '../../audit/event.ts';
 import type { Principal } from '../../authn/principal.ts';
 import type { RequestContext } from './context.ts';
-
-/** What the records of a principal's last request begin and end with: the next one most often comes the same way and meets the same rule. */
-export type RecordTexts = WeakMap<Principal, LastTexts>;
-
-interface LastTexts {
-  caller?: { readonly of: CallerPart; readonly text: string };
-  decision?: { readonly of: DecisionPart; readonly text: string };
-}
+import type { LastTexts, RecordTexts } from './record-texts.ts';
 
 /** Everything known once the decision is made; written before anything is forwarded. */
 export function decidedEvent(context: RequestContext, policy: string, nowMs: number, texts: RecordTexts): AuditEvent {
