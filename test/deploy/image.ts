@@ -14,7 +14,7 @@ export async function checkImage(): Promise<void> {
   try {
     const image = buildStages(deployTools(), join(scene.directory, 'image'));
     checkContent(image);
-    const { folder, adminPort, running, expectAuthentication } = await scene.serve('{type: stdout}', (folder) =>
+    const { folder, adminPort, running, expectAuthentication } = await scene.serve({ type: 'stdout' }, (folder) =>
       inside(image, folder, [...image.entrypoint, ...image.command]),
     );
     const status = readFileSync(`/proc/${running.child.pid}/status`, 'utf8');

@@ -1,10 +1,10 @@
 // Alert rules and dashboard: promtool's checks and unit tests, then a real Prometheus scrapes a real gateway and is asked every query.
 import { strict as assert } from 'node:assert';
-import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { createClient } from '../support/client.ts';
+import { apiKey, keyEntry, yamlOf } from '../support/configuration.ts';
 import { until } from '../support/until.ts';
 import { callOf, freePort, gatewayCommand, launch, type Scene, startScene, untilAnswers } from './scene.ts';
 import { debianFolder, deployTools, root, run } from './tools.ts';
@@ -17,7 +17,6 @@ interface Query {
   readonly answers: boolean;
 }
 
-const apiKey = `sk_${'reporting'.repeat(6)}`;
 const monitoring = join(root, 'deploy/prometheus');
 /** The gateway has no series of these before they happen, and no good way to make them happen here; their labels in the source. */
 const unseen: Readonly<Record<string, readonly string[]>> = {
@@ -79,28 +78,25 @@ async function dashboardQueries(): Promise<Query[]> {
 /** A gateway with some of everything, scraped by a Prometheus with the rules; yields the address of the latter. */
 async function scrape(scene: Scene, program: string): Promise<string> {
   const [port, adminPort, prometheusPort] = [await freePort(), await freePort(), await freePort()];
-  const folder = await scene.configure(
-    'gateway',
-    `
-version: 1
-server: {listen: "127.0.0.1:${port}", publicUrl: https://mcp.example.com, tls: {certFile: tls.crt, keyFile: tls.key}}
-admin: {listen: "127.0.0.1:${adminPort}"}
-authenticators:
-  corp: {type: jwt, issuer: "${scene.issuer.issuer}"}
-  gone: {type: jwt, issuer: "http://127.0.0.1:${await freePort()}"}
-  keys:
-    type: apiKey
-    keys: [{id: reporting-1, hash: "sha256:${createHash('sha256').update(apiKey).digest('hex')}", clientId: reporting_tool, scopes: [dashboards:read], expires: 2099-01-01}]
-upstreams: {superset: {url: "${scene.upstream.url}", probe: {path: /mcp}}}
-routes:
-  - name: mcp
-    path: /mcp
-    upstream: superset
-    authenticate: {anyOf: [corp, gone, keys]}
-    mcp: {preset: superset, rules: [{name: broken, allow: {tools: [broken]}, require: {when: args.missing.field == 1}}]}
-audit: {sinks: [{type: file, path: audit.jsonl}]}
-`,
-  );
+  const configuration = scene.configuration(port, adminPort, {
+    authenticators: {
+      gone: { type: 'jwt', issuer: `http://127.0.0.1:${await freePort()}` },
+      keys: { keys: [keyEntry('reporting-1', apiKey)] },
+    },
+    upstreams: { superset: { probe: { path: '/mcp' } } },
+    routes: [
+      {
+        name: 'mcp',
+        path: '/mcp',
+        authenticate: { anyOf: ['corp', 'gone', 'keys'] },
+        mcp: {
+          preset: 'superset',
+          rules: [{ name: 'broken', allow: { tools: ['broken'] }, require: { when: 'args.missing.field == 1' } }],
+        },
+      },
+    ],
+  });
+  const folder = await scene.configure('gateway', yamlOf(configuration));
   // It is never ready: one of its issuers is gone, and the upstream refuses nobody. Alive is enough.
   await scene.start(gatewayCommand(folder), `http://127.0.0.1:${adminPort}/livez`);
   await mkdir(join(folder, 'prometheus'));

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createTestCertificates, type TestCertificates } from '../support/certificates.ts';
 import { createClient } from '../support/client.ts';
+import { type Changes, type Configuration, configure, yamlOf } from '../support/configuration.ts';
 import { createFakeIssuer, type FakeIssuer } from '../support/issuer.ts';
 import { until } from '../support/until.ts';
 import { closedPort, type Reply, replyOk, startUpstream, type TestUpstream } from '../support/upstream.ts';
@@ -21,8 +22,10 @@ export interface Scene {
   configure(name: string, yaml: string): Promise<string>;
   /** Starts a process and waits until it answers 200 there. */
   start(command: readonly string[], url: string): Promise<Running>;
+  /** For a gateway on these ports, with TLS. */
+  configuration(port: number, adminPort: number, changes: Changes): Configuration;
   /** Starts the gateway with one route for the AI agent's tokens and this sink; `commandOf` makes the command from the folder of its configuration. */
-  serve(sink: string, commandOf: (folder: string) => readonly string[]): Promise<ServedGateway>;
+  serve(sink: Configuration, commandOf: (folder: string) => readonly string[]): Promise<ServedGateway>;
   /** Processes that are ended with the scene. */
   readonly started: Running[];
   close(): Promise<void>;
@@ -67,18 +70,22 @@ export async function startScene(): Promise<Scene> {
     certificates,
     issuer,
     upstream,
+    configuration: (port, adminPort, changes) =>
+      configure(
+        { upstreamUrl: upstream.url, issuer: issuer.issuer },
+        {
+          server: { listen: `127.0.0.1:${port}`, tls: { certFile: 'tls.crt', keyFile: 'tls.key' } },
+          admin: { listen: `127.0.0.1:${adminPort}` },
+          ...changes,
+        },
+      ),
     async serve(sink, commandOf) {
       const [port, adminPort] = [await freePort(), await freePort()];
-      const yaml = `
-version: 1
-server: {listen: "127.0.0.1:${port}", publicUrl: https://mcp.example.com, tls: {certFile: tls.crt, keyFile: tls.key}}
-admin: {listen: "127.0.0.1:${adminPort}"}
-authenticators: {corp: {type: jwt, issuer: "${issuer.issuer}"}}
-upstreams: {superset: {url: "${upstream.url}"}}
-routes: [{path: /mcp, upstream: superset, authenticate: corp, mcp: {preset: superset}}]
-audit: {sinks: [${sink}]}
-`;
-      const folder = await scene.configure('served', yaml);
+      const configuration = scene.configuration(port, adminPort, {
+        routes: [{ path: '/mcp', mcp: { preset: 'superset' } }],
+        audit: { sinks: [sink] },
+      });
+      const folder = await scene.configure('served', yamlOf(configuration));
       const running = await scene.start(commandOf(folder), `http://127.0.0.1:${adminPort}/readyz`);
       return {
         folder,

@@ -68,7 +68,7 @@ async function systemCallsOfTheGateway(): Promise<Set<string>> {
   try {
     const trace = join(scene.directory, 'trace');
     const { adminPort, running, expectAuthentication } = await scene.serve(
-      '{type: file, path: audit.jsonl, fsync: always}',
+      { type: 'file', path: 'audit.jsonl', fsync: 'always' },
       (folder) => [strace, '-f', '-D', '-q', '-o', trace, ...gatewayCommand(folder)],
     );
     await expectAuthentication();

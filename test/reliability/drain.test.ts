@@ -10,7 +10,7 @@ test('SIGTERM under load fails no request', { timeout: 60_000 }, async () => {
   try {
     const gateway = await rig.start();
     const running = rig.load({ connections: 16, signal: AbortSignal.timeout(20_000), stopWhenClosing: true });
-    await until(() => rig.seen.length > 1000);
+    await until(() => rig.seen.length > 1000, 'a thousand requests', 15_000);
     const exit = once(gateway, 'exit');
     gateway.kill('SIGTERM');
     const { answered, failures } = await running;

@@ -1,6 +1,5 @@
 // A gateway as a process of its own, an upstream that remembers every request id it saw, and clients that count what failed.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
@@ -8,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Pool } from 'undici';
+import { apiKey, type Configuration, configure, keyEntry, listDashboards, yamlOf } from '../support/configuration.ts';
 import { readJsonLines } from '../support/json-lines.ts';
 import { until } from '../support/until.ts';
 
@@ -18,8 +18,8 @@ export interface Rig {
   readonly adminUrl: string;
   /** Request ids in the order in which they reached the upstream. */
   readonly seen: string[];
-  /** Writes the configuration; `rules` is the YAML of the route's rules. */
-  configure(rules: string): Promise<void>;
+  /** Writes the configuration with these rules of its one route. */
+  configure(rules: readonly Configuration[]): Promise<void>;
   /** Writes something that is not a configuration. */
   breakConfiguration(): Promise<void>;
   start(): Promise<ChildProcess>;
@@ -48,15 +48,9 @@ export const allowedCall = JSON.stringify({
   method: 'tools/call',
   params: { name: 'list_dashboards', arguments: { request: {} } },
 });
-export const allowRules = `
-        - name: lists
-          allow: {tools: [list_dashboards]}
-          require: {scopes: [dashboards:read]}`;
-
 export async function createRig(): Promise<Rig> {
   const directory = await mkdtemp(join(tmpdir(), 'portcullis-reliability-'));
   const configFile = join(directory, 'gateway.yaml');
-  const key = `sk_${randomBytes(32).toString('base64url')}`;
   const seen: string[] = [];
   const upstream = createServer((request, response) => {
     seen.push(String(request.headers['x-request-id']));
@@ -67,28 +61,23 @@ export async function createRig(): Promise<Rig> {
   });
   const [upstreamPort, port, adminPort] = [await listen(upstream), await freePort(), await freePort()];
   const publicUrl = `http://127.0.0.1:${port}`;
-  const configure = (rules: string) =>
-    writeFile(
-      configFile,
-      `version: 1
-server: {listen: "127.0.0.1:${port}", publicUrl: "${publicUrl}", drainTimeout: 4s}
-admin: {listen: "127.0.0.1:${adminPort}"}
-authenticators:
-  keys:
-    type: apiKey
-    sunset: 2099-01-01
-    keys: [{id: k1, hash: "sha256:${createHash('sha256').update(key).digest('hex')}", clientId: reporting_tool, scopes: [dashboards:read]}]
-upstreams: {demo: {url: "http://127.0.0.1:${upstreamPort}", limits: {concurrency: 64, concurrencyPerClient: 64}}}
-routes:
-  - path: /mcp
-    upstream: demo
-    authenticate: keys
-    mcp:
-      rules:${rules}
-audit: {sinks: [{type: file, path: audit.jsonl, rotateAt: 1MiB}]}
-`,
+  const configurationWith = (rules: readonly Configuration[]) =>
+    configure(
+      { upstreamUrl: `http://127.0.0.1:${upstreamPort}`, issuer: publicUrl },
+      {
+        server: { listen: `127.0.0.1:${port}`, publicUrl, drainTimeout: '4s' },
+        admin: { listen: `127.0.0.1:${adminPort}` },
+        authenticators: {
+          corp: undefined,
+          keys: { sunset: '2099-01-01', keys: [keyEntry('k1', apiKey, { expires: undefined })] },
+        },
+        upstreams: { superset: { limits: { concurrency: 64, concurrencyPerClient: 64 } } },
+        routes: [{ path: '/mcp', authenticate: 'keys', mcp: { rules } }],
+        audit: { sinks: [{ type: 'file', path: 'audit.jsonl', rotateAt: '1MiB' }] },
+      },
     );
-  await configure(allowRules);
+  const write = (rules: readonly Configuration[]) => writeFile(configFile, yamlOf(configurationWith(rules)));
+  await write([listDashboards]);
   const children = new Set<ChildProcess>();
   return {
     directory,
@@ -96,7 +85,7 @@ audit: {sinks: [{type: file, path: audit.jsonl, rotateAt: 1MiB}]}
     publicUrl,
     adminUrl: `http://127.0.0.1:${adminPort}`,
     seen,
-    configure,
+    configure: write,
     breakConfiguration: () => writeFile(configFile, 'version: 1\nserver: {listen: nowhere\n'),
     async start() {
       const child = spawn(process.execPath, ['dist/main.js', 'serve', '-c', configFile, '--log-level', 'fatal'], {
@@ -107,7 +96,7 @@ audit: {sinks: [{type: file, path: audit.jsonl, rotateAt: 1MiB}]}
       await ready(`http://127.0.0.1:${adminPort}/readyz`, child);
       return child;
     },
-    load: (options) => load(publicUrl, key, options),
+    load: (options) => load(publicUrl, apiKey, options),
     async auditFiles() {
       const names = await readdir(directory);
       return names.filter((name) => /^audit.*\.jsonl$/.test(name)).map((name) => join(directory, name));

@@ -1,6 +1,7 @@
 // What clients meet from end to end: an authorization server, a gateway over TLS on localhost, and servers of both SDK generations behind it.
 import { type AuthorizationServerOptions, startAuthorizationServer } from '../../../src/dev/authorization-server.ts';
 import { createCertificateAuthority } from '../../../src/dev/pki.ts';
+import { configure, yamlOf } from '../../support/configuration.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
 import { closedPort } from '../../support/upstream.ts';
 import { startServerV1 } from '../conformance/server-v1.ts';
@@ -24,18 +25,18 @@ const scopes = ['dashboards:read', 'queries:execute'];
 const agent = { clientId: 'ai_agent_prod', clientSecret: 'agent-secret' };
 
 /** Allowed with dashboards:read is everything but: test_sampling is denied, test_tool_with_progress needs queries:execute, some have no rule. */
-const route = (name: string): string => `
-  - path: /${name}
-    upstream: ${name}
-    authenticate: corp
-    mcp:
-      challengeScopes: [dashboards:read]
-      rules:
-        - {name: sampling, deny: {tools: [test_sampling]}}
-        - {name: progress, allow: {tools: [test_tool_with_progress]}, require: {scopes: [queries:execute]}}
-        - {name: tests, allow: {tools: ["test_*"]}, require: {scopes: [dashboards:read]}}
-        - {name: texts, allow: {resources: ["test://static-*"]}, require: {scopes: [dashboards:read]}}
-        - {name: prompts, allow: {prompts: [test_simple_prompt]}, require: {scopes: [dashboards:read]}}`;
+const rules = [
+  { name: 'sampling', deny: { tools: ['test_sampling'] } },
+  { name: 'progress', allow: { tools: ['test_tool_with_progress'] }, require: { scopes: ['queries:execute'] } },
+  { name: 'tests', allow: { tools: ['test_*'] }, require: { scopes: ['dashboards:read'] } },
+  { name: 'texts', allow: { resources: ['test://static-*'] }, require: { scopes: ['dashboards:read'] } },
+  { name: 'prompts', allow: { prompts: ['test_simple_prompt'] }, require: { scopes: ['dashboards:read'] } },
+];
+const route = (name: string) => ({
+  path: `/${name}`,
+  upstream: name,
+  mcp: { challengeScopes: ['dashboards:read'], rules },
+});
 
 export interface SceneOptions extends Pick<AuthorizationServerOptions, 'accessTokenLifetimeSeconds' | 'refreshTokens'> {
   /** The gateway's clock. */
@@ -61,14 +62,21 @@ export async function startScene({ now, ...tokens }: SceneOptions = {}): Promise
   const gateway = await startTestGateway({
     ...(now !== undefined && { now }),
     files: { 'tls.crt': certificate.certificatePem, 'tls.key': certificate.keyPem },
-    yaml: `
-version: 1
-server: {listen: "127.0.0.1:${port}", publicUrl: "${origin}", tls: {certFile: tls.crt, keyFile: tls.key}}
-admin: {listen: "127.0.0.1:0"}
-authenticators: {corp: {type: jwt, issuer: "${issuer.issuer}"}}
-upstreams: {v1: {url: "${v1.origin}"}, v2: {url: "${v2.origin}"}}
-routes:${route('v1')}${route('v2')}
-`,
+    yaml: yamlOf(
+      configure(
+        { upstreamUrl: v1.origin, issuer: issuer.issuer },
+        {
+          server: {
+            listen: `127.0.0.1:${port}`,
+            publicUrl: origin,
+            tls: { certFile: 'tls.crt', keyFile: 'tls.key' },
+          },
+          authenticators: { keys: undefined },
+          upstreams: { superset: undefined, v1: { url: v1.origin }, v2: { url: v2.origin } },
+          routes: [route('v1'), route('v2')],
+        },
+      ),
+    ),
   });
   return {
     origin,

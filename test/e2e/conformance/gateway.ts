@@ -1,5 +1,6 @@
 // A real gateway over TLS in front of a reference server, as a client without a token reaches it.
 import { createTestCertificates } from '../../support/certificates.ts';
+import { configure, yamlOf } from '../../support/configuration.ts';
 import { startTestGateway } from '../../support/gateway.ts';
 import { startInjector } from '../../support/injector.ts';
 import { createFakeIssuer } from '../../support/issuer.ts';
@@ -18,28 +19,32 @@ export async function startGatewayInFront(upstream: string): Promise<Front> {
   const listenPort = Number(new URL(await closedPort()).port);
   const gateway = await startTestGateway({
     files: certificates.files,
-    yaml: `
-version: 1
-server:
-  listen: 127.0.0.1:0
-  publicUrl: https://mcp.example.com
-  allowedHosts: ["localhost:${listenPort}"]
-  allowedOrigins: ["http://localhost:${listenPort}"]
-  tls: {certFile: tls.crt, keyFile: tls.key}
-admin: {listen: "127.0.0.1:0"}
-authenticators: {corp: {type: jwt, issuer: "${issuer.issuer}"}}
-upstreams: {reference: {url: "${upstream}"}}
-routes:
-  - path: /mcp
-    upstream: reference
-    authenticate: corp
-    mcp:
-      rules:
-        - allow: {tools: ["*"]}
-        - allow: {resources: ["*"]}
-        - allow: {prompts: ["*"]}
-        - allow: {methods: ["*"]}
-`,
+    yaml: yamlOf(
+      configure(
+        { upstreamUrl: upstream, issuer: issuer.issuer },
+        {
+          server: {
+            allowedHosts: [`localhost:${listenPort}`],
+            allowedOrigins: [`http://localhost:${listenPort}`],
+            tls: { certFile: 'tls.crt', keyFile: 'tls.key' },
+          },
+          authenticators: { keys: undefined },
+          routes: [
+            {
+              path: '/mcp',
+              mcp: {
+                rules: [
+                  { allow: { tools: ['*'] } },
+                  { allow: { resources: ['*'] } },
+                  { allow: { prompts: ['*'] } },
+                  { allow: { methods: ['*'] } },
+                ],
+              },
+            },
+          ],
+        },
+      ),
+    ),
   });
   const injector = await startInjector({
     port: gateway.port,
