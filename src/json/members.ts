@@ -13,6 +13,7 @@ export interface Span {
   readonly end: number;
 }
 
+/** True for a member that is present. */
 export function has({ spans }: ScannedObject, slot: number): boolean {
   return spans[2 * slot] !== -1;
 }
@@ -28,6 +29,7 @@ export function stringOf({ bytes, spans }: ScannedObject, slot: number): string 
   return start !== -1 && bytes[start] === quote ? textOf(bytes, start + 1, spans[2 * slot + 1]! - 1) : undefined;
 }
 
+/** True for a member that is an object. */
 export function isObject({ bytes, spans }: ScannedObject, slot: number): boolean {
   const start = spans[2 * slot]!;
   return start !== -1 && bytes[start] === openBrace;
@@ -40,11 +42,13 @@ export function numberOf({ bytes, spans }: ScannedObject, slot: number): number 
   return Number(bytes.toString('latin1', start, spans[2 * slot + 1]));
 }
 
+/** True for a member that is null. */
 export function isNull({ bytes, spans }: ScannedObject, slot: number): boolean {
   const start = spans[2 * slot]!;
   return start !== -1 && bytes[start] === 0x6e;
 }
 
+/** The bytes of a member; undefined when it is absent. */
 export function spanOf({ spans }: Pick<ScannedObject, 'spans'>, slot: number): Span | undefined {
   const start = spans[2 * slot]!;
   return start === -1 ? undefined : { start, end: spans[2 * slot + 1]! };
@@ -56,6 +60,7 @@ export function stringAt(bytes: Buffer, span: Span | undefined): string | undefi
   return textOf(bytes, span.start + 1, span.end - 1);
 }
 
+/** True for a value that is an array. */
 export function isArray(bytes: Buffer, { start }: Span): boolean {
   return bytes[start] === openBracket;
 }

@@ -21,6 +21,7 @@ import {
 export const maxDepth = 64;
 export const maxKeys = 10_000;
 
+/** Limits of a text. */
 export interface ScanLimits {
   readonly depth: number;
   readonly keys: number;

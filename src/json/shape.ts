@@ -13,10 +13,11 @@ export interface Shape {
   readonly folded: ReadonlySet<string>;
 }
 
+/** A member whose place is noted. */
 export interface Member {
   /** Where its place is noted: `spans[2 * slot]` is its first byte, `spans[2 * slot + 1]` the byte after its last; −1 when absent. */
   readonly slot: number;
-  /** What to note within, where the value is an object. */
+  /** The shape of the value, if it is an object whose members are noted too. */
   readonly shape?: Shape;
 }
 
@@ -26,6 +27,7 @@ interface NamedMember {
   readonly member: Member;
 }
 
+/** Compiles the members of an object. A closed shape has no others. */
 export function compileShape(members: ReadonlyMap<string, Member>, closed: boolean): Shape {
   return {
     closed,

@@ -1,7 +1,7 @@
 // Tokens of JSON (RFC 8259): strings, numbers and literals, scanned byte by byte. Offsets in, offsets out.
 import { GatewayError } from '../errors.ts';
 
-/** What is being read, and whether the string read last has escapes. */
+/** State of the tokenizer, with a flag for escapes in the last string. */
 export interface StringScan {
   readonly bytes: Buffer;
   readonly loneSurrogates: boolean;
@@ -27,6 +27,7 @@ const literals: ReadonlyMap<number, Buffer> = new Map(
   ['true', 'false', 'null'].map((text) => [text.charCodeAt(0), Buffer.from(text)]),
 );
 
+/** Scans `true`, `false` or `null`. Yields the end. */
 export function scanLiteral(bytes: Buffer, start: number, first: number): number {
   const literal = literals.get(first);
   if (literal === undefined) throw invalid('syntax');
@@ -98,6 +99,7 @@ function hexDigit(byte: number | undefined): number {
 /** Digits without an exponent stay finite up to this length. */
 const surelyFiniteDigits = 300;
 
+/** Scans a number. Yields the end. */
 export function scanNumber(bytes: Buffer, start: number): number {
   let at = bytes[start] === minus ? start + 1 : start;
   if (bytes[at] === zero) at++;
@@ -122,16 +124,19 @@ function scanDigits(bytes: Buffer, start: number): number {
   return at;
 }
 
+/** True for an ASCII digit. */
 export function isDigit(byte: number): boolean {
   return byte >= zero && byte <= 0x39;
 }
 
+/** Yields the first byte that is no white space. */
 export function skipSpace(bytes: Buffer, start: number): number {
   let at = start;
   while (at < bytes.length && space[bytes[at]!] === 1) at++;
   return at;
 }
 
+/** The refusal of a text that is no strict JSON. */
 export function invalid(reason: string): GatewayError {
   return new GatewayError(
     'invalid_json',

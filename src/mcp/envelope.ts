@@ -62,6 +62,7 @@ export function readEnvelope(bytes: Buffer): ScannedObject {
   return { bytes, spans };
 }
 
+/** The refusal of a message that is no valid JSON-RPC. */
 export function invalidRpc(message: string, reason: string): GatewayError {
   return new GatewayError('invalid_jsonrpc', message, { reason });
 }

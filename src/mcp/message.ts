@@ -1,12 +1,14 @@
 // A JSON-RPC message of MCP, and the bytes it was read from.
 
 export type McpTargetKind = 'tool' | 'resource' | 'prompt';
+/** The tool, resource or prompt that a message names. */
 export interface McpTarget {
   readonly kind: McpTargetKind;
   /** Tool or prompt name, or resource URI, exactly as in the message. */
   readonly name: string;
 }
 
+/** A message as decisions and records see it. */
 export interface McpMessage {
   readonly kind: 'request' | 'notification' | 'response';
   /** Absent in notifications. */
@@ -16,7 +18,7 @@ export interface McpMessage {
   /** The revision that the message states itself, as all do from 2026-07-28 on; undefined in a message of an older revision. */
   readonly protocolVersion: string | undefined;
   readonly target: McpTarget | undefined;
-  /** What the header Mcp-Name has to repeat, as it stands in the body; undefined where that has no such member. */
+  /** The value that the header Mcp-Name has to repeat; undefined if the body has no such member. */
   readonly mirroredName: string | undefined;
   /** The resources a `subscriptions/listen` names, each a target of its own; undefined when the message names none. */
   readonly subscribed: readonly McpTarget[] | undefined;
@@ -26,7 +28,7 @@ export interface McpMessage {
   args(): unknown;
   /** The bytes of those arguments within the message; undefined when the call has none. */
   readonly argumentBytes: Buffer | undefined;
-  /** What was read and what is forwarded: the same bytes. */
+  /** The bytes that were read, which are also forwarded. */
   readonly bytes: Buffer;
 }
 

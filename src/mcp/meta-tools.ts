@@ -22,6 +22,7 @@ export interface SearchMetaTool {
 
 export type MetaToolConfig = CallMetaToolConfig | SearchMetaTool;
 
+/** A meta-tool that calls other tools. */
 export interface CallMetaTool extends CallMetaToolConfig {
   /** All that its arguments may hold: the way to both places, and nothing beside it. */
   readonly shape: Shape;

@@ -8,6 +8,7 @@ export type TargetPlace =
   | { readonly kind: 'reference' }
   | { readonly kind: 'subscriptions' };
 
+/** A list in a result. */
 export interface Listing {
   readonly kind: 'tool' | 'resource' | 'prompt';
   /** The member of the result that is the list. */
@@ -16,6 +17,7 @@ export interface Listing {
   readonly key: 'name' | 'uri' | 'uriTemplate';
 }
 
+/** An MCP method that clients send. */
 export interface Method {
   /** Absent: the method is judged by its name alone. */
   readonly target?: TargetPlace;
@@ -33,8 +35,8 @@ const task: Method = { mirrored: 'taskId' };
 const resource: TargetPlace = { kind: 'resource', member: 'uri' };
 
 /**
- * What a client may send, by revision of its first appearance; nothing here changed its place or its list in a later one. Requests of servers
- * (`sampling/createMessage`, `elicitation/create`, `roots/list`) are not in it.
+ * Methods that a client may send, by the revision that introduced them. No later revision changed a target or a list of theirs. Requests of
+ * servers (`sampling/createMessage`, `elicitation/create`, `roots/list`) are not in it.
  */
 const methods: ReadonlyMap<string, Method> = new Map<string, Method>([
   // 2024-11-05

@@ -29,7 +29,7 @@ export function checkMirroredHeaders(headers: Headers, message: McpMessage): voi
   if (name !== undefined && isForeignName(name, message)) throw mismatch('Mcp-Name', 'different');
 }
 
-/** What the name of a method would be that no revision has is for the upstream to say. */
+/** A method of no revision has no name that the gateway knows; the upstream decides about it. */
 function isForeignName(value: string | readonly string[], { method, mirroredName, target }: McpMessage): boolean {
   if (method !== undefined && methodOf(method) === undefined) return false;
   const name = decoded(value);

@@ -1,7 +1,7 @@
 // Session ids sealed for their principal: the upstream's id behind a keyed check (HMAC) over endpoint, principal and id.
 import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
 
-/** Who a session belongs to. Another credential of the same three is the same principal: a refreshed token goes on with its sessions. */
+/** The owner of a session. Another credential with the same three members is the same principal: a refreshed token continues its sessions. */
 export interface SessionPrincipal {
   readonly issuer: string;
   readonly clientId: string | undefined;
@@ -47,7 +47,7 @@ export function createSessionIds(keys: readonly KeyObject[], endpoint: SessionEn
   const sealers = keys.map((key) => createSealer(key, endpoint));
   const [first] = sealers;
   if (first === undefined) throw new Error('a session id needs a key');
-  /** What each principal opened last, which is what it opens next: a check costs as much as the rest of the session's handling. */
+  /** The id that each principal opened last, because a check costs as much as the rest of the session's handling. */
   const lastOpened = new WeakMap<SessionPrincipal, { readonly sealed: string; readonly opened: OpenedSessionId }>();
 
   function open(sealed: string, principal: SessionPrincipal | undefined): OpenedSessionId {
@@ -57,7 +57,7 @@ export function createSessionIds(keys: readonly KeyObject[], endpoint: SessionEn
     const opener = sealed.slice(checkLength, headLength);
     for (const sealer of sealers) {
       if (!equal(check, sealer.check(opener, upstreamId))) continue;
-      // What the check holds for was made here: nobody gets to try openers.
+      // The check holds, so the id was made here: openers cannot be guessed.
       const isOwn = opener === sealer.opener(principal);
       return isOwn ? { kind: 'opened', upstreamId } : { kind: 'another_principal', mark: markOf(sealed) };
     }
@@ -81,7 +81,7 @@ export function createSessionIds(keys: readonly KeyObject[], endpoint: SessionEn
   };
 }
 
-/** What records call a sealed id by: enough of its check to be unique, too little to use it. */
+/** The mark of a sealed id in records: enough of its check to be unique, too little to use it. */
 export function markOf(sealed: string): string {
   return sealed.slice(0, markLength);
 }
@@ -101,7 +101,7 @@ function createSealer(key: KeyObject, { route, upstream }: SessionEndpoint): Sea
     digest(key, fields('portcullis session opener 1', ...principal)).slice(0, openerLength);
   const nobody = makeOpener();
   return {
-    // What stands before the id has a fixed length for each place, so nothing can move between it and the id.
+    // The text before the id has a fixed length for each endpoint, so nothing can move between it and the id.
     check: (opener, upstreamId) => digest(key, place + opener + upstreamId).slice(0, checkLength),
     opener(principal) {
       if (principal === undefined) return nobody;

@@ -10,7 +10,7 @@ import {
   type SessionPrincipal,
 } from './session-id.ts';
 
-/** What outlives a configuration snapshot. */
+/** Session state that outlives a configuration snapshot. */
 export interface SessionMemory {
   /** Seals where no keys are configured; the process's own, so its sessions end with it. */
   readonly ownKey: KeyObject;
@@ -18,7 +18,7 @@ export interface SessionMemory {
   readonly upstreams: Map<string, SessionUpstream>;
 }
 
-/** What was seen of an upstream at one endpoint. */
+/** Observations of an upstream at one endpoint. */
 interface SessionUpstream {
   /** It has given out session ids: requests that mean something only in a session need one from now on. */
   issuesIds: boolean;
@@ -40,6 +40,7 @@ export interface ClientSession {
   readonly lastEventId: string | undefined;
 }
 
+/** The parts of a request that concern its session. */
 export interface SessionRequest {
   /** Lower-case names; `Mcp-Session-Id` and `Last-Event-ID` are looked at, each at most once there. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -48,6 +49,7 @@ export interface SessionRequest {
   readonly principal: SessionPrincipal | undefined;
 }
 
+/** Creates the state of a process, with a key of its own. */
 export function createSessionMemory(): SessionMemory {
   return { ownKey: createSecretKey(randomBytes(32)), upstreams: new Map() };
 }

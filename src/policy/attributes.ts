@@ -2,6 +2,7 @@
 import type { Caller } from '../authn/principal.ts';
 import type { McpMessage } from '../mcp/message.ts';
 
+/** The facts that a decision uses. */
 export interface Attributes {
   /** The route's name. */
   readonly route: string;

@@ -7,7 +7,7 @@ import { type RouteContext, type RuleReporter, reporterBelow, type SelectorType 
 import { mcpSelectorTypes, pathSelectorTypes } from './selectors/selector-types.ts';
 import { unreachableRules } from './unreachable-rules.ts';
 
-/** Reports what is wrong or doubtful in the rules of a route, those of its preset left out. What does not compile is for `compilePolicy` to report. */
+/** Reports what is wrong or doubtful in the rules of a route, those of its preset left out. `compilePolicy` reports what does not compile. */
 export function checkPolicy({ mcp, rules = [] }: PolicyConfig, route: RouteContext, context: CompileContext): void {
   const { authenticators, reporter } = context;
   if (mcp === undefined) {

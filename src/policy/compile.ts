@@ -19,11 +19,13 @@ export interface PolicyConfig {
   readonly mcp?: McpPolicyConfig | undefined;
 }
 
+/** The policy keys of an MCP route. */
 export interface McpPolicyConfig {
   readonly preset?: PresetConfig | undefined;
   readonly rules: readonly McpRuleConfig[];
 }
 
+/** Dependencies of the compilation. */
 export interface CompileContext {
   /** The names of all configured authenticators: a `clients` entry that begins with one of them and `/` is qualified. */
   readonly authenticators: readonly string[];

@@ -118,7 +118,7 @@ function visitLoop(node: MethodCall, chosen: ReadonlySet<string>, loop: 'none' |
   for (const part of body) visit(part, within, fromArgs ? 'args' : 'own values');
 }
 
-/** Whether the value can be chosen by the caller of the tool: through the arguments or an element of them. */
+/** True for a value that the caller of the tool chooses: the arguments or an element of them. */
 function comesFromArgs(node: ASTNode, chosen: ReadonlySet<string>): boolean {
   if (node.op === 'id') return node.args === 'args' || chosen.has(node.args);
   return operands(node).some((part) => comesFromArgs(part, chosen));

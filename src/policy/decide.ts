@@ -32,7 +32,7 @@ function decideOne(attributes: Attributes, policy: Policy): Decision {
   return policy.kind === 'mcp' && isOpen(attributes) ? open : noRule;
 }
 
-/** What more scope would not cure comes first; then all missing scopes together, so that a client asks once; then the rules of all. */
+/** One decision of several. A denial that no scope cures comes first; missing scopes come together, so that a client asks once. */
 function allOf(decisions: readonly Decision[]): Decision {
   const denials = decisions.filter((decision) => !decision.allow);
   const final = denials.find(({ reason }) => reason !== 'insufficient_scope');

@@ -32,16 +32,17 @@ export function compileGlobs(globs: readonly string[]): Matcher {
   return (text) => literals.has(text) || patterns.some((matches) => matches(text));
 }
 
-/** How much of what a pattern stands for is matched. */
+/** The share of a pattern's names that is matched. */
 export type Coverage = 'all' | 'some' | 'none';
 
 /**
- * Compares globs with patterns: literal parts with any run of characters between each two of them, one part standing for itself alone.
- * `except` are names that the pattern does not stand for. What only several globs together match is `some`, and so is what a glob with a `*` could
+ * Compares globs with patterns: literal parts with any run of characters between each two of them. A single part is the name itself.
+ * `except` are names that the pattern does not stand for. Names that only several globs together match are `some`, and so are names that a glob with a `*` could
  * match of the exceptions alone; otherwise `none` is exact.
  */
 export type CoverageOf = (pattern: readonly string[], except: ReadonlySet<string>) => Coverage;
 
+/** Compiles globs to a function that compares them with a pattern. */
 export function compileCoverage(globs: readonly string[]): CoverageOf {
   const matches = compileGlobs(globs);
   return (pattern, except) => {

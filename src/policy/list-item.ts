@@ -1,6 +1,7 @@
 // Items of lists: a tool, a prompt or a resource that could be called, or all those that one entry stands for.
 import type { McpTargetKind } from '../mcp/message.ts';
 
+/** An item of a list, as a set of names. */
 export interface ListItem {
   readonly kind: McpTargetKind;
   /** Literal parts of the name, with any run of characters between each two of them; one part is the name itself. */
@@ -13,6 +14,7 @@ export interface ListItem {
 
 const none: ReadonlySet<string> = new Set();
 
+/** The item of a single name. */
 export function itemOf(kind: McpTargetKind, name: string): ListItem {
   return { kind, pattern: [name], except: none, via: undefined };
 }
@@ -32,7 +34,7 @@ export function templateItem(template: string): ListItem | undefined {
   return { kind: 'resource', pattern, except: none, via: undefined };
 }
 
-/** One of the names it stands for. What is put between its literal parts is harmless, so that only those parts can make it refused. */
+/** One of the names that the pattern stands for. The text between its literal parts is harmless: only those parts can have it refused. */
 export function exampleOf({ pattern }: ListItem): string {
   return pattern.join('x');
 }

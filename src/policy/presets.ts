@@ -1,8 +1,9 @@
-// Presets: rules and meta-tools for a well-known MCP server. The operator's rules stand before them, the operator's meta-tools over them.
+// Presets: rules and meta-tools for a well-known MCP server. The operator's rules come first, the operator's meta-tools override.
 import { z } from 'zod';
 import type { MetaToolConfig } from '../mcp/meta-tools.ts';
 import type { McpRuleConfig } from './rule.ts';
 
+/** Rules and meta-tools of a server. */
 export interface McpPreset {
   /** In the form of the file; every name begins with that of the preset and a colon. */
   readonly rules: readonly McpRuleConfig[];
@@ -111,7 +112,7 @@ interface PresetRoute {
   readonly preset?: PresetConfig | undefined;
 }
 
-/** What a route's `preset` adds to its other keys; nothing without one. */
+/** The rules and meta-tools that a route's `preset` adds; none without one. */
 export function presetOf({ preset }: PresetRoute): McpPreset {
   return preset === undefined ? nothing : presets[preset.name];
 }

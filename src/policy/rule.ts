@@ -39,6 +39,7 @@ export interface Rule {
   readonly require: Requirement;
 }
 
+/** The compiled rules of a route. */
 export interface Policy {
   /** On an MCP route some methods need no rule. */
   readonly kind: 'mcp' | 'path';

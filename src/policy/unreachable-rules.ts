@@ -2,6 +2,7 @@
 import type { RuleConfigOf } from './rule.ts';
 import type { SelectorType } from './selectors/selector-type.ts';
 
+/** A rule that never decides. */
 export interface UnreachableRule {
   readonly index: number;
   /** The earlier rule that always governs instead. */

@@ -9,6 +9,7 @@ import { isDangerousUri } from './resource-uri.ts';
 import type { Policy, Rule } from './rule.ts';
 import type { Selector } from './selectors/selector-type.ts';
 
+/** The policy and settings of the lists of a route. */
 export interface ListPolicy {
   readonly policy: Policy;
   readonly lists: 'usable' | 'obtainable';
@@ -58,7 +59,7 @@ export function usabilityOf(item: ListItem, attributes: Attributes, policy: Poli
   return best;
 }
 
-/** How many of an item's calls a rule governs; `error`: it denies all of them. One that could only err for some of them opens none. */
+/** The share of an item's calls that a rule decides; `error`: it denies all of them. A rule that errs for some of them allows none. */
 function coverageOf(selectors: readonly Selector[], item: ListItem, attributes: Attributes): Coverage | 'error' {
   let covered: Coverage = 'all';
   for (const selector of selectors) {

@@ -5,7 +5,7 @@ import { answerLimits, scanElements } from '../../json/scanner.ts';
 import { type Listing, listings } from '../methods.ts';
 import { type Result, readResults, shapeOfMembers, shapeOfResult } from './results.ts';
 
-/** Whether the caller is shown an item: `name` is its member `listing.key`. */
+/** True for an item that the caller is shown. `name` is its member `listing.key`. */
 export type ShowsItem = (listing: Listing, name: string) => boolean;
 
 type Member = 'tools' | 'resources' | 'resourceTemplates' | 'prompts' | 'ttlMs' | 'cacheScope';
@@ -15,8 +15,8 @@ const listResult = shapeOfResult<Member>([...all.map(({ member }) => member), 't
 const itemShapes = new Map(all.map(({ key }) => [key, shapeOfMembers([key])]));
 
 /**
- * Filters the lists in the results of a text: every one there is, and where a list was asked for (`expected`) there must be that one. What a cache
- * may keep of a result with a list is for this caller only. Yields undefined when nothing changes. Throws an Error, whose message is for the log, when
+ * Filters the lists in the results of a text: every one there is, and where a list was asked for (`expected`) there must be that one. A result with a
+ * list is marked as cacheable for this caller only. Yields undefined when nothing changes. Throws an Error, whose message is for the log, when
  * the text, a list in it or an item cannot be read.
  */
 export function filterLists(text: Buffer, expected: Listing | undefined, shows: ShowsItem): Buffer | undefined {

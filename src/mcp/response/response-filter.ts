@@ -7,7 +7,7 @@ import { filterLists, type ShowsItem } from './list-filter.ts';
 import { filterSearch } from './search-filter.ts';
 import { createEventStreamFilter, type RewriteText } from './sse-filter.ts';
 
-/** Takes the body of one answer; `whole` ones give nothing before their end. What it throws means that the answer must not be shown. */
+/** Takes the body of one answer; `whole` ones give nothing before their end. After a throw the answer must not be shown. */
 export interface AnswerFilter {
   readonly whole: boolean;
   write(chunk: Buffer): Buffer | undefined;
@@ -20,15 +20,16 @@ export type FilterAnswer = (
   head: { readonly contentType: string | undefined; readonly contentEncoding: string | undefined },
 ) => AnswerFilter | undefined;
 
-/** What there is to read in an answer. */
+/** The part of an answer that is filtered. */
 export type Reading =
   | { readonly kind: 'list'; readonly listing: Listing }
   | { readonly kind: 'search'; readonly tool: SearchMetaTool }
   | { readonly kind: 'any list' };
 
+/** Options of the filter of an answer. */
 export interface AnswerFilterOptions {
   readonly shows: ShowsItem;
-  /** What a search found could not be read, and an error stands for it; why, for the log. */
+  /** Called with the cause when a search result could not be read and is replaced by an error. */
   readonly withheld: (cause: unknown) => void;
   /** Of a JSON body, or of one event; more cannot be read. */
   readonly maxBytes: number;
@@ -37,8 +38,8 @@ export interface AnswerFilterOptions {
 const anyList: Reading = { kind: 'any list' };
 
 /**
- * What to read in the answer to a message. Without one, as for a GET, that is the list that another request was to be answered: a stream that broke
- * off may be taken up there. Undefined for all other calls: nobody looks at their answers.
+ * The part to filter in the answer to a message. Without a message, as for a GET, it is any list: a broken stream with the answer to another request
+ * may be resumed there. Undefined for all other calls, whose answers are not read.
  */
 export function readingOf(message: McpMessage | undefined, { searches }: MetaTools): Reading | undefined {
   if (message === undefined) return anyList;

@@ -17,6 +17,7 @@ export interface Result<P extends string> extends Span {
 
 const envelopeMembers = ['result', 'error', 'method'] as const;
 
+/** The shape of a response whose result has these members. */
 export function shapeOfResult<P extends string>(members: readonly P[]): ResultShape<P> {
   const inner = shapeOfMembers(members, envelopeMembers.length);
   const envelope = envelopeMembers.map((name, slot): [string, Member] => [
@@ -26,6 +27,7 @@ export function shapeOfResult<P extends string>(members: readonly P[]): ResultSh
   return { shape: compileShape(new Map(envelope), false), members };
 }
 
+/** The shape of an object with these members, noted from `firstSlot` on. */
 export function shapeOfMembers(members: readonly string[], firstSlot = 0): Shape {
   return compileShape(new Map(members.map((name, index) => [name, { slot: firstSlot + index }])), false);
 }

@@ -7,6 +7,7 @@ import { compileShape, type Shape } from '../../json/shape.ts';
 import type { SearchMetaTool } from '../meta-tools.ts';
 import { type Result, readResults, shapeOfMembers, shapeOfResult } from './results.ts';
 
+/** Options of the filter of a search result. */
 export interface SearchOptions {
   readonly tool: SearchMetaTool;
   readonly shows: (name: string) => boolean;

@@ -7,12 +7,13 @@ import {
   startOfStream,
 } from '../../http/event-stream.ts';
 
-/** Yields what to send instead of an event's data, or undefined to leave it as it is. What it throws ends the stream. */
+/** Yields what to send instead of an event's data, or undefined to leave it as it is. A throw ends the stream. */
 export type RewriteText = (text: Buffer) => Buffer | undefined;
 
+/** A filter that takes and yields the bytes of a stream. */
 export interface EventStreamFilter {
   readonly whole: false;
-  /** What can go on by now. */
+  /** Yields the bytes that can be sent now. */
   write(chunk: Buffer): Buffer | undefined;
   end(): Buffer | undefined;
 }
@@ -26,7 +27,7 @@ interface Stream {
   lines: Line[];
   heldBytes: number;
   begun: boolean;
-  /** What may go to the client by now. */
+  /** Bytes that may be sent to the client now. */
   passed: Buffer[];
 }
 
@@ -47,6 +48,7 @@ const separator = Buffer.from(': ');
 const comment = Buffer.from(':');
 const nothing = Buffer.alloc(0);
 
+/** Options of the filter of a stream. */
 export interface EventStreamOptions {
   readonly rewrite: RewriteText;
   /** Of what is held back: one event, or a line of it. */

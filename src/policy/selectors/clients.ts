@@ -46,6 +46,7 @@ export const clients = {
     listCovers(wider.clients, narrower.clients, (one, other) => one === other || other.endsWith(`/${one}`)),
 } satisfies SelectorType<ConfigOf<typeof keys>>;
 
+/** A parsed entry of `clients`. */
 export interface ClientEntry {
   /** Undefined in a bare entry, which matches whichever authenticator named the client. */
   readonly authenticator: string | undefined;

@@ -1,4 +1,4 @@
-// The contract of a selector type: its keys below `allow` and `deny`, its check, its compilation, and what it covers.
+// Contract of a selector type: its keys below `allow` and `deny`, its check, its compilation, and what it covers.
 import type { z } from 'zod';
 import type { Path, Reporter } from '../../config/schema/reporter.ts';
 import type { Attributes } from '../attributes.ts';
@@ -12,7 +12,7 @@ export type Effect = 'allow' | 'deny';
 export interface Selector {
   /** Throws where the arguments do not allow an answer: the call is denied with `condition_error`. */
   matches(attributes: Attributes): boolean;
-  /** How many of the calls that a list item stands for match; `error` where it throws for all of them. */
+  /** The share of a list item's calls that match; `error` if it throws for all of them. */
   coverageOf(item: ListItem, attributes: Attributes): Coverage | 'error';
 }
 
@@ -21,12 +21,13 @@ export function selectorOf(matches: (attributes: Attributes) => boolean): Select
   return { matches, coverageOf: (_item, attributes) => (matches(attributes) ? 'all' : 'none') };
 }
 
+/** One row of the tables of selectors. */
 export interface SelectorType<C> {
   /** Each optional. */
   readonly keys: z.ZodRawShape;
   /** Reports what can never match on the route, or be enforced there. */
   check?(config: C, route: RouteContext, context: SelectorContext): void;
-  /** Undefined where none of the keys is given. What cannot be compiled is reported, or thrown as an Error with a public message. */
+  /** Undefined where none of the keys is given. Reports, or throws an Error with a public message, for a configuration that does not compile. */
   compile(config: C, context: SelectorContext): Selector | undefined;
   /** Reports whether it is certain that `wider` matches every call that `narrower` matches. */
   covers(wider: C, narrower: C): boolean;
@@ -35,6 +36,7 @@ export interface SelectorType<C> {
 /** The configuration that keys of a schema allow. */
 export type ConfigOf<K extends z.ZodRawShape> = z.output<z.ZodObject<K>>;
 
+/** The rule around a selector. */
 export interface SelectorContext {
   readonly effect: Effect;
   /** The names of all configured authenticators. */
@@ -43,8 +45,9 @@ export interface SelectorContext {
   readonly reporter: RuleReporter;
 }
 
+/** A reporter that knows interpolated values. */
 export interface RuleReporter extends Reporter {
-  /** Whether the environment or a file put something into the value, so that no message may repeat it. */
+  /** True for a value with a part from the environment or a file, which no message may repeat. */
   isInterpolated(value: string): boolean;
 }
 
@@ -70,6 +73,7 @@ export interface RouteContext {
   readonly callMetaTools: readonly string[];
 }
 
+/** The callers that a route accepts. */
 export interface AcceptedCallers {
   /** The authenticators that the route names. */
   readonly authenticators: readonly string[];

@@ -1,4 +1,4 @@
-// The selector types of rules, in the order in which they are tried: the cheapest and most telling first, the condition last.
+// Tables of the selector types, in the order in which they are tried: the cheapest first, the condition last.
 import { z } from 'zod';
 import { claims } from './claims.ts';
 import { clients } from './clients.ts';
@@ -10,6 +10,7 @@ import { when } from './when.ts';
 
 type SelectorTable = Readonly<Record<string, SelectorType<never>>>;
 
+/** Selectors of both kinds of routes. A new type is a file in this folder and a row here, or in one of the tables below. */
 const shared = { clients, claims, networks, when } satisfies SelectorTable;
 
 const ofMcpRoutes = { target, ...shared } satisfies SelectorTable;

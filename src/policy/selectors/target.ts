@@ -69,7 +69,7 @@ const methodsTo: Readonly<Record<McpTargetKind, readonly string[]>> = {
 
 const kindOf = { tools: 'tool', resources: 'resource', prompts: 'prompt' } as const;
 
-/** What makes an item of a list useful. */
+/** The MCP method that uses an item of a list. */
 const useOf: Readonly<Record<McpTargetKind, string>> = {
   tool: 'tools/call',
   prompt: 'prompts/get',

@@ -79,8 +79,8 @@ function principalVariable(caller: Attributes['caller']): Record<string, unknown
 }
 
 /**
- * An expression with `args` unbound is true or false whatever they are, or it throws. What it throws need not be about them: with arguments
- * that decide it, it might never have come to what it stumbled over. So it is an error for all only when it does not read what is unbound.
+ * An expression with `args` unbound is true or false whatever they are, or it throws. The error need not concern them: with arguments that decide
+ * the expression, the failing part might not have been evaluated. So it is an error for all only when it does not read the unbound variables.
  */
 function coverageOf(compiled: Condition, variables: ConditionVariables): ReturnType<Selector['coverageOf']> {
   try {
