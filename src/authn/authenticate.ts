@@ -10,7 +10,7 @@ import type { Caller } from './principal.ts';
 import type { AuthenticatorSet } from './registry.ts';
 import type { Requirements } from './requirements.ts';
 import type { Revocations } from './revocations.ts';
-import { verifySender } from './token/sender-constraint.ts';
+import { verifyBearer, verifyDpop } from './token/sender-constraint.ts';
 
 export interface AuthenticationRequest extends CredentialSources, VerificationContext {
   /** The HTTP method, and the public URL without a query: a DPoP proof must be made for them. */
@@ -103,19 +103,15 @@ async function verify(
   attempt.record.authenticator = attempt.authenticator;
   let verification: Verification;
   try {
-    verification = await verifyCredential(found, context);
+    if (found.kind === 'cached') verification = found.verified;
+    else if (found.kind === 'key') verification = found.authenticator.verify(found.credential, request);
+    else verification = await verifyToken(found, context);
     if (verification.verified) {
       const { credential } = attempt;
-      const { method, url, now } = request;
-      const sender = {
-        credential,
-        certificate: certificate?.fingerprint,
-        proofs: authenticators.proofs,
-        method,
-        url,
-        now,
-      };
-      verification = await verifySender(verification, sender);
+      verification =
+        credential.kind === 'dpop-token'
+          ? await verifyDpop(verification, credential, request, authenticators.proofs)
+          : verifyBearer(verification, certificate?.fingerprint);
     }
   } catch (error) {
     return fail(attempt, error);
@@ -128,15 +124,13 @@ async function verify(
   return verification;
 }
 
-async function verifyCredential(
-  found: Found,
+async function verifyToken(
+  { authenticator, credential }: Extract<Found, { kind: 'token' }>,
   { request, requirements, authenticators }: Context,
 ): Promise<Verification> {
-  if (found.kind === 'cached') return found.verified;
-  if (found.kind === 'key') return found.authenticator.verify(found.credential, request);
-  const { authenticator, credential } = found;
   const verification = await authenticator.verify(credential.token, request);
-  if (verification.verified)
+  if (verification.verified) {
     authenticators.tokens.set(credential.token.text, requirements.opaque, request, verification);
+  }
   return verification;
 }

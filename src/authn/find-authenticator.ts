@@ -66,7 +66,11 @@ export function findKeyAuthenticator(
   key: string,
   header: string,
 ): KeyAuthenticator | undefined {
-  const fitting = byPrefix.filter(({ prefix }) => key.startsWith(prefix));
-  const longest = fitting.filter(({ prefix }) => prefix.length === fitting[0]!.prefix.length);
-  return longest.find((each) => each.header === header) ?? longest[0];
+  let found: KeyAuthenticator | undefined;
+  for (const each of byPrefix) {
+    if (found !== undefined && each.prefix.length < found.prefix.length) break;
+    if (key.startsWith(each.prefix) && (found === undefined || (each.header === header && found.header !== header)))
+      found = each;
+  }
+  return found;
 }

@@ -1,23 +1,9 @@
 // Sender constraints of access tokens (RFC 8705 §3, RFC 9449 §7), verified on every request: the verification of the token may be cached.
 import { type Refused, refused, type Verification, type Verified } from '../authenticator.ts';
-import type { PresentedKey, PresentedToken } from '../credential.ts';
+import type { PresentedToken } from '../credential.ts';
 import { proofsOverloaded } from '../errors.ts';
 import type { Principal } from '../principal.ts';
-import type { ProofVerifier } from './dpop.ts';
-
-/** The evidence of one request for who sends it. */
-export interface Sender {
-  readonly credential: PresentedToken | PresentedKey;
-  /** Fingerprint of the verified client certificate of the request. */
-  readonly certificate: string | undefined;
-  /** Verifiers of DPoP proofs by the name of the token's authenticator. */
-  readonly proofs: ReadonlyMap<string, ProofVerifier>;
-  readonly method: string;
-  /** Public, without a query. */
-  readonly url: string;
-  /** Milliseconds since 1970. */
-  readonly now: number;
-}
+import type { ProofRequest, ProofVerifier } from './dpop.ts';
 
 /** True for a principal whose credential is of no use to anybody else. */
 export function isSenderConstrained({ kind, confirmation }: Principal): boolean {
@@ -29,29 +15,29 @@ export function hasBoundCertificate({ confirmation }: Principal, certificate: st
   return confirmation?.method !== 'certificate' || confirmation.fingerprint === certificate;
 }
 
+/** The sender of a token or key without a proof: a token may be bound to its certificate, and not to a key (RFC 9449 §7.2). */
+export function verifyBearer(verified: Verified, certificate: string | undefined): Verification {
+  const { principal } = verified;
+  return principal.confirmation?.method !== 'dpop' && hasBoundCertificate(principal, certificate)
+    ? verified
+    : notTheSender(verified);
+}
+
 /**
- * Verifies that the sender of a verified token is the one that it is bound to; keys pass. A token that is bound to a key must come with the scheme DPoP
- * and a proof, and no other may (RFC 9449 §7.2). Throws GatewayError `overloaded` when the proof cannot be remembered.
+ * The sender of a token that came with the scheme DPoP: it must be bound to a key, and the proof must be of that key. `proofs` are the verifiers by the
+ * name of the token's authenticator. Throws GatewayError `overloaded` when the proof cannot be remembered.
  */
-export async function verifySender(verified: Verified, sender: Sender): Promise<Verification> {
-  const { credential, method, url, now } = sender;
+export async function verifyDpop(
+  verified: Verified,
+  { token, proof }: PresentedToken,
+  { method, url, now }: Pick<ProofRequest, 'method' | 'url' | 'now'>,
+  proofs: ReadonlyMap<string, ProofVerifier>,
+): Promise<Verification> {
   const { authenticator, confirmation } = verified.principal;
-  if (confirmation?.method !== 'dpop' && credential.kind !== 'dpop-token') {
-    return hasBoundCertificate(verified.principal, sender.certificate) ? verified : notTheSender(verified);
-  }
-  const proofs = sender.proofs.get(authenticator);
-  if (confirmation?.method !== 'dpop' || credential.kind !== 'dpop-token' || proofs === undefined) {
-    return notTheSender(verified);
-  }
-  const { token, proof } = credential;
-  const outcome = await proofs.verify({
-    proof,
-    token: token.text,
-    thumbprint: confirmation.thumbprint,
-    method,
-    url,
-    now,
-  });
+  const verifier = proofs.get(authenticator);
+  if (confirmation?.method !== 'dpop' || verifier === undefined) return notTheSender(verified);
+  const { thumbprint } = confirmation;
+  const outcome = await verifier.verify({ proof, token: token.text, thumbprint, method, url, now });
   if (!outcome.proven) {
     if (outcome.reason === 'full') throw proofsOverloaded();
     return { verified: false, reason: outcome.reason, nonce: outcome.nonce, principal: verified.principal };

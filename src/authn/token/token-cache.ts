@@ -46,5 +46,5 @@ function holds({ validity }: Verified, nowMs: number): boolean {
 
 /** Verified for a resource, the default audience, and by `opaque` where the token does not tell its issuer. */
 function keyOf(token: string, opaque: Named | undefined, resource: string): string {
-  return `${hash('sha256', token, 'hex')} ${opaque?.name ?? ''} ${resource}`;
+  return `${hash('sha256', token, 'base64')} ${opaque?.name ?? ''} ${resource}`;
 }
