@@ -1,11 +1,15 @@
 // Registry of the authenticators of one configuration snapshot.
-import type { Config } from '../config/schema/config.ts';
 import type { NamedFiles } from '../named-files.ts';
 import type { IntrospectionEndpoint } from '../oauth/introspection-client.ts';
 import type { AuthenticationObserver, AuthenticatorContext, AuthenticatorRuntime } from './authenticator-type.ts';
 import { authenticatorTypeOf } from './authenticator-types.ts';
-import { mirroredIssuer } from './authorization-servers.ts';
-import { type CertificateSource, clientAuthorities, compileCertificateSource } from './certificate/source.ts';
+import { type IssuerConfig, mirroredIssuer } from './authorization-servers.ts';
+import {
+  type CertificateSource,
+  type ClientCertificateConfig,
+  clientAuthorities,
+  compileCertificateSource,
+} from './certificate/source.ts';
 import {
   createTrustStore,
   parseAuthorities,
@@ -31,7 +35,7 @@ export interface AuthenticatorSet extends AuthenticatorIndex {
 }
 
 interface Loaded {
-  readonly config: Pick<Config, 'authenticators' | 'server'> & Partial<Pick<Config, 'routes'>>;
+  readonly config: IssuerConfig & { readonly server: ClientCertificateConfig };
   readonly files: NamedFiles;
 }
 

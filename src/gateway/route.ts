@@ -85,13 +85,13 @@ export function compileRouteSessions(
 export function compileRoute(
   route: RouteConfig,
   { config, policies }: LoadedConfig,
-  { byName }: AuthenticatorSet,
+  authenticators: AuthenticatorSet,
   upstreams: ReadonlyMap<string, PooledUpstream>,
 ): Omit<Route, 'sessions'> {
   const { mcp, resource } = route;
-  const requirements = compileRequirements(route, byName, config.scopeImplies);
-  const authorizationServers = authorizationServersOf(route, config);
-  const bindings = acceptedBindings(route, config);
+  const requirements = compileRequirements(route, authenticators.byName, config.scopeImplies);
+  const authorizationServers = authorizationServersOf(route.authenticate, config.authenticators);
+  const bindings = acceptedBindings(requirements, authenticators);
   const policy = policies.get(route.name);
   if (policy === undefined) throw new Error(`route ${route.path}: no policy was compiled`);
   const methods = route.methods ?? (mcp === undefined ? pathRouteMethods : mcpRouteMethods);

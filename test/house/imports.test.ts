@@ -20,7 +20,7 @@ const allowed: Record<string, { values: string[]; types: string[] }> = {
   json: { values: [], types: [] },
   mcp: { values: ['json', 'http'], types: [] },
   oauth: { values: ['shared schema'], types: [] },
-  authn: { values: ['shared schema', 'http', 'oauth'], types: ['config'] },
+  authn: { values: ['shared schema', 'http', 'oauth'], types: [] },
   'shared schema': { values: ['http'], types: [] },
   audit: { values: ['shared schema'], types: [] },
   upstream: { values: ['http'], types: ['config', 'authn', 'audit'] },

@@ -1,21 +1,13 @@
 // Verifies client certificates: trusted at this moment, and on the allowlist by exactly what they say.
 import { z } from 'zod';
 import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
-import { filePath, fingerprint, scopes, text } from '../../config/schema/values.ts';
+import { filePath, scopes, text } from '../../config/schema/values.ts';
 import { type CertificateAuthenticator, refused, type Verification, type Verified } from '../authenticator.ts';
 import type { AuthenticatorType } from '../authenticator-type.ts';
 import { capScopes } from '../scopes.ts';
+import { type IdentityKey, identityKeyOf, identityKeys, matchingIdentity, oneIdentityNeeded } from './identity.ts';
 import type { TrustStore } from './trust-store.ts';
 import type { ParsedCertificate } from './x509.ts';
-
-/** What a certificate may be known by. */
-export const identityKeys = {
-  commonName: text.optional().describe('The one common name of the subject.'),
-  dnsName: text.optional().describe('A DNS name among the alternative names.'),
-  uri: text.optional().describe('A URI among the alternative names, such as a SPIFFE id.'),
-  fingerprint: fingerprint.optional().describe('SHA-256 of the certificate: sha256: and 64 hex digits.'),
-};
-export type CertificateIdentity = z.output<z.ZodObject<typeof identityKeys>>;
 
 const entry = z.strictObject({
   ...identityKeys,
@@ -51,19 +43,15 @@ function checkEntries({ allow }: MtlsConfig, path: Path, reporter: SectionReport
   });
 }
 
-/** The only key of the entry that names an identity; undefined, and reported, when there is another number of them. */
-function checkIdentity(entry: Entry, path: Path, reporter: SectionReporter): keyof CertificateIdentity | undefined {
-  const all = Object.keys(identityKeys) as (keyof CertificateIdentity)[];
-  const [identity, ...others] = all.filter((key) => entry[key] !== undefined);
-  if (identity === undefined || others.length > 0) {
-    reporter.error(path, `needs exactly one of ${all.join(', ')}`);
-    return undefined;
-  }
-  if (entry.dnsName?.includes('*')) {
+/** The key that names the identity; undefined, and reported, when there is not exactly one. */
+function checkIdentity(entry: Entry, path: Path, reporter: SectionReporter): IdentityKey | undefined {
+  const { dnsName, uri } = entry;
+  const key = identityKeyOf(entry);
+  if (key === undefined) reporter.error(path, oneIdentityNeeded);
+  else if (dnsName?.includes('*')) {
     reporter.error([...path, 'dnsName'], 'is compared as a whole; * stands for nothing here');
-  }
-  if (entry.uri !== undefined && !URL.canParse(entry.uri)) reporter.error([...path, 'uri'], 'expected a URI');
-  return identity;
+  } else if (uri !== undefined && !URL.canParse(uri)) reporter.error([...path, 'uri'], 'expected a URI');
+  return key;
 }
 
 /** Creates the verifier. `trustStore` is undefined where the listener asks for no certificates: then every one is refused. */
@@ -102,18 +90,6 @@ export function createMtlsAuthenticator(
 /** Another path may be found when one has ended; whose the certificate is stays the same. */
 function trustedUntil(verification: Verification, until: number): Verification {
   return verification.verified ? { ...verification, validity: { until } } : verification;
-}
-
-/** The identity by which the entry matches; every one that the entry names must be there. Compared code unit by code unit. */
-export function matchingIdentity(entry: CertificateIdentity, certificate: ParsedCertificate): string | undefined {
-  const { commonName, dnsName, uri, fingerprint } = entry;
-  const [onlyName, ...furtherNames] = certificate.commonNames;
-  const matches =
-    (commonName === undefined || (onlyName === commonName && furtherNames.length === 0)) &&
-    (dnsName === undefined || certificate.dnsNames.includes(dnsName)) &&
-    (uri === undefined || certificate.uris.includes(uri)) &&
-    (fingerprint === undefined || certificate.fingerprint === fingerprint);
-  return matches ? (uri ?? dnsName ?? commonName ?? fingerprint) : undefined;
 }
 
 function verified(

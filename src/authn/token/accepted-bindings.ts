@@ -1,34 +1,30 @@
-// How tokens may be bound to their sender on a route: what its challenge and its metadata tell of it.
-
-import type { Config, RouteConfig } from '../../config/schema/config.ts';
-import { clientAuthorities } from '../certificate/source.ts';
-import { authenticatorNamesOf } from '../requirements.ts';
-import { proofAlgorithms } from './dpop.ts';
+// Sender constraints that a route accepts, for its challenge and its protected resource metadata (RFC 9728 §2).
+import type { AuthenticatorSet } from '../registry.ts';
+import type { Requirements } from '../requirements.ts';
 
 export interface AcceptedBindings {
   /** Of DPoP proofs; empty where no DPoP-bound tokens are accepted. */
   readonly dpopAlgorithms: readonly string[];
-  /** Whether clients are asked for certificates at all. */
+  /** Clients are asked for certificates. */
   readonly certificates: boolean;
   readonly required: boolean;
 }
 
-export function acceptedBindings(route: RouteConfig, config: Config): AcceptedBindings {
-  const algorithms = authenticatorNamesOf(route.authenticate).flatMap((name) => {
-    const authenticator = config.authenticators[name];
-    if (authenticator === undefined || !('dpop' in authenticator) || authenticator.dpop === 'off') return [];
-    return proofAlgorithms(authenticator.dpop);
-  });
+export function acceptedBindings(
+  { named, senderConstrained }: Requirements,
+  { proofs, clientTrust }: Pick<AuthenticatorSet, 'proofs' | 'clientTrust'>,
+): AcceptedBindings {
+  const algorithms = [...named].flatMap((name) => proofs.get(name)?.algorithms ?? []);
   return {
     dpopAlgorithms: [...new Set(algorithms)],
-    certificates: clientAuthorities(config.server) !== undefined,
-    required: route.senderConstraint === 'required',
+    certificates: clientTrust !== undefined,
+    required: senderConstrained,
   };
 }
 
 export const noBindings: AcceptedBindings = { dpopAlgorithms: [], certificates: false, required: false };
 
-/** RFC 9728 §2, of the routes that share a resource; what is not so is left out. */
+/** Members of the metadata of all routes that share a resource. */
 export function bindingMetadata(routes: readonly AcceptedBindings[]): Record<string, unknown> {
   const algorithms = [...new Set(routes.flatMap(({ dpopAlgorithms }) => dpopAlgorithms))];
   const certificates = routes.some((route) => route.certificates);

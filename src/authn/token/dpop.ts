@@ -79,8 +79,8 @@ export interface ProofRequest {
 export interface ProofVerifier {
   /** Never throws. */
   verify(request: ProofRequest): Promise<ProofVerification>;
-  /** Equal in two configurations that accept the same proofs. */
-  readonly configuration: string;
+  /** The `alg` values that proofs may have. */
+  readonly algorithms: readonly string[];
 }
 
 /** What outlives a snapshot: a reload must neither forget used proofs nor make nonces invalid. */
@@ -109,15 +109,11 @@ const maxRememberedKeys = 1000;
 /** Members that would change what the rest means; none belongs into a proof. */
 const refusedHeaders = ['crit', 'b64', 'zip', 'enc', 'cty'];
 
-/** The `alg` values that proofs may have, as challenges and metadata name them. RFC 9864 gives EdDSA with Ed25519 a name of its own. */
-export function proofAlgorithms({ algorithms }: Exclude<DpopConfig, 'off'>): string[] {
-  return algorithms.flatMap((name) => (name === 'EdDSA' ? [name, 'Ed25519'] : [name]));
-}
-
 /** Creates the verifier of proofs beside the tokens of one authenticator; undefined with `dpop: off`. */
 export function createProofVerifier(config: DpopConfig, memory: ProofMemory): ProofVerifier | undefined {
   if (config === 'off') return undefined;
-  const algorithms = new Set(proofAlgorithms(config));
+  // RFC 9864 gives EdDSA with Ed25519 a name of its own.
+  const algorithms = config.algorithms.flatMap((name) => (name === 'EdDSA' ? [name, 'Ed25519'] : [name]));
   /** By the text of the proof's header, which a client repeats with every proof. Only what proved a token is in it. */
   const keys = new LRUCache<string, ProofKey>({ max: maxRememberedKeys });
   const keepMs = config.maxAge + 2 * toleranceMs;
@@ -132,7 +128,7 @@ export function createProofVerifier(config: DpopConfig, memory: ProofMemory): Pr
   }
 
   return {
-    configuration: JSON.stringify(config.algorithms),
+    algorithms,
     async verify(request) {
       const current = config.nonce === 'required' ? memory.nonces.current(request.now) : undefined;
       if (request.proof === undefined) return refused('proof_missing', current);
@@ -153,10 +149,10 @@ export function createProofVerifier(config: DpopConfig, memory: ProofMemory): Pr
 }
 
 /** The key in the header of a proof, or why there is none. Nothing of it is trusted before its thumbprint is that of the token. */
-function keyOf(header: CompactJws['header'], algorithms: ReadonlySet<string>): ProofKey | ProofRefusal {
+function keyOf(header: CompactJws['header'], algorithms: readonly string[]): ProofKey | ProofRefusal {
   const { alg, jwk, typ } = header;
   if (typ !== 'dpop+jwt' || refusedHeaders.some((name) => Object.hasOwn(header, name))) return 'proof_format';
-  if (typeof alg !== 'string' || !algorithms.has(alg)) return 'proof_algorithm';
+  if (typeof alg !== 'string' || !algorithms.includes(alg)) return 'proof_algorithm';
   if (!isJsonObject(jwk)) return 'proof_format';
   const key = parseVerificationKey(jwk);
   if (typeof key === 'string') return 'proof_key';

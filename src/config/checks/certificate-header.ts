@@ -1,13 +1,11 @@
 // Checks of `server.clientCertificateHeader`: exact peers, a hop that proves itself, authorities to judge by.
+import type { CertificateHeaderConfig as HeaderConfig } from '../../authn/certificate/header.ts';
+import { identityKeyOf, oneIdentityNeeded } from '../../authn/certificate/identity.ts';
 import { isLoopbackAddress } from '../../http/host.ts';
 import type { ServerConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { authoritiesAt, checkRevocationLists } from './certificates.ts';
 import type { CheckContext } from './context.ts';
-
-type HeaderConfig = NonNullable<ServerConfig['clientCertificateHeader']>;
-
-const identities = ['commonName', 'dnsName', 'uri', 'fingerprint'] as const;
 
 /** Checks `server.clientCertificateHeader`. */
 export function checkCertificateHeader(context: CheckContext, server: ServerConfig, header: HeaderConfig): void {
@@ -39,10 +37,9 @@ function checkProxy(
   proxy: NonNullable<HeaderConfig['proxy']>,
   path: Path,
 ): void {
-  const given = identities.filter((key) => proxy[key] !== undefined);
-  const [identity] = given;
-  if (identity === undefined || given.length > 1) {
-    context.error(path, `needs exactly one of ${identities.join(', ')}`);
+  const identity = identityKeyOf(proxy);
+  if (identity === undefined) {
+    context.error(path, oneIdentityNeeded);
     return;
   }
   if (tls === undefined || tls.clientCertificates === 'off') {

@@ -189,7 +189,7 @@ function checkAudiences(context: CheckContext, routes: readonly RouteConfig[]): 
 function checkMetadataPaths(context: CheckContext, routes: readonly RouteConfig[]): void {
   const first = new Map<string, RouteConfig>();
   routes.forEach((route, index) => {
-    if (authorizationServersOf(route, { authenticators: context.draft.authenticators ?? {} }).length === 0) return;
+    if (authorizationServersOf(route.authenticate, context.draft.authenticators ?? {}).length === 0) return;
     const { pathname } = metadataUrlOf(route.resource);
     const other = first.get(pathname) ?? route;
     first.set(pathname, other);

@@ -1,6 +1,6 @@
 // The shape of `server`, `admin` and `revocation`.
 import { z } from 'zod';
-import { identityKeys } from '../../authn/certificate/mtls.ts';
+import { certificateHeaderSchema } from '../../authn/certificate/header.ts';
 import {
   address,
   duration,
@@ -35,20 +35,6 @@ const serverLimits = z.strictObject({
     .describe('How long a whole request may take to arrive; its answer may take longer.'),
 });
 
-const clientCertificateHeader = z.strictObject({
-  format: z
-    .enum(['client-cert', 'x-forwarded-client-cert'])
-    .default('client-cert')
-    .describe('Client-Cert of RFC 9440, or X-Forwarded-Client-Cert of Envoy with exactly one element.'),
-  from: networks.min(1).describe('The exact addresses of the proxies that it is believed from.'),
-  proxy: z
-    .strictObject(identityKeys)
-    .optional()
-    .describe("The proxy's own certificate, by which the hop is known. Needed beyond loopback."),
-  clientCaFile: filePath.optional().describe('Where the listener has no tls: the authorities of client certificates.'),
-  clientCrlFile: filePath.optional().describe('Where the listener has no tls: their revocation lists.'),
-});
-
 export const server = z.strictObject({
   listen: address.describe('host:port of the public listener.'),
   publicUrl: origin.describe('What clients type. Metadata, challenges and audiences are made from it.'),
@@ -61,7 +47,7 @@ export const server = z.strictObject({
   tls: tlsServer.optional().describe('TLS of the public listener. Without it plain HTTP, on loopback only.'),
   plaintext: z.boolean().default(false).describe('Accept plain HTTP beyond loopback; something else must encrypt.'),
   trustedProxies: networks.default([]).describe('Peers whose X-Forwarded-For and Forwarded are believed.'),
-  clientCertificateHeader: clientCertificateHeader
+  clientCertificateHeader: certificateHeaderSchema
     .optional()
     .describe('A header in which a proxy states the certificate of the client; absent: never believed.'),
   limits: serverLimits.prefault({}).describe('Bounds of what a client may send.'),
