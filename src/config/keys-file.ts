@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { type ApiKeyEntry, apiKeyEntry } from '../authn/api-key.ts';
 import type { Draft, Findings, Where } from './checks/context.ts';
 import type { FileReader } from './files.ts';
-import { interpolate } from './interpolate.ts';
+import { type Interpolated, interpolate } from './interpolate.ts';
 import { ConfigError } from './problem.ts';
 import type { Path } from './schema/reporter.ts';
 import { validPart } from './valid-part.ts';
@@ -25,26 +25,23 @@ export interface KeysFileOptions {
 /** The place of the key at an index of an authenticator's merged `keys`. */
 export type PlaceOfKey = (authenticator: string, index: number) => Where;
 
-/** The draft with the keys of its keys files. */
-export interface MergedKeys {
+/** The draft with the keys of its keys files; `secrets` and `variables` are those of all keys files. */
+export interface MergedKeys extends Pick<Interpolated, 'secrets' | 'variables'> {
   readonly draft: Draft;
   readonly placeOf: PlaceOfKey;
-  readonly variables: ReadonlyMap<string, string>;
 }
 
-interface KeysFile {
+interface KeysFile extends Pick<Interpolated, 'secrets' | 'variables'> {
   readonly document: LocatedYaml;
   readonly keys: readonly ApiKeyEntry[];
   /** Of each key, in the file. */
   readonly paths: readonly Path[];
-  readonly variables: ReadonlyMap<string, string>;
 }
 
 /** Reads every keys file that could be read as a file; the reader knows which. Problems go to `findings`. */
 export async function readKeysFiles(draft: Draft, options: KeysFileOptions, findings: Findings): Promise<MergedKeys> {
   const authenticators = { ...draft.authenticators };
   const fromFile = new Map<string, KeysFile & { readonly after: number }>();
-  const variables = new Map<string, string>();
   for (const [name, config] of Object.entries(authenticators)) {
     if (config.type !== 'apiKey' || config.keysFile === undefined) continue;
     const content = options.reader.files.get(config.keysFile);
@@ -52,13 +49,13 @@ export async function readKeysFiles(draft: Draft, options: KeysFileOptions, find
     const list = await readKeysFile(config.keysFile, content, options, findings);
     if (list === undefined) continue;
     const own = config.keys ?? [];
-    for (const [variable, value] of list.variables) variables.set(variable, value);
     fromFile.set(name, { ...list, after: own.length });
     authenticators[name] = { ...config, keys: [...own, ...list.keys] };
   }
   return {
     draft: draft.authenticators === undefined ? draft : { ...draft, authenticators },
-    variables,
+    secrets: [...fromFile.values()].flatMap(({ secrets }) => secrets),
+    variables: new Map([...fromFile.values()].flatMap(({ variables }) => [...variables])),
     placeOf(name, index) {
       const file = fromFile.get(name);
       if (file === undefined || index < file.after) return ['authenticators', name, 'keys', index];
@@ -84,7 +81,8 @@ async function readKeysFile(
   });
   const { value: keys = [], problems, originalPath } = validPart(keyList, filled.tree, keyList);
   findings.problems.push(...problems.map(({ path: where, message, at }) => document.problem(where, message, at)));
-  return { document, keys, paths: keys.map((_, index) => originalPath([index])), variables: filled.variables };
+  const { secrets, variables } = filled;
+  return { document, keys, paths: keys.map((_, index) => originalPath([index])), secrets, variables };
 }
 
 function parse(file: string, content: Buffer, findings: Findings): LocatedYaml | undefined {

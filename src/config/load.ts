@@ -1,16 +1,10 @@
-// The configuration file, read whole: located YAML, values put in, shape, files, checks across keys. All problems at once.
-import { createHash } from 'node:crypto';
+// Loading of the configuration: YAML, interpolation, schema, named files, checks across keys. All problems are reported at once.
+import { hash } from 'node:crypto';
 import { dirname, relative, resolve } from 'node:path';
 import type { z } from 'zod';
 import { withIssuerPresets } from '../authn/token/issuer-presets.ts';
 import type { NamedFiles } from '../named-files.ts';
-import {
-  type CheckContext,
-  createReporter,
-  type Draft,
-  type Findings,
-  type ReporterOptions,
-} from './checks/context.ts';
+import { type ContextOptions, createCheckContext, type Draft, type Findings } from './checks/context.ts';
 import { type Checked, runChecks } from './checks/run.ts';
 import { isUsername } from './checks/upstream-identity.ts';
 import { readNamedFiles, withAbsolutePaths } from './file-paths.ts';
@@ -18,11 +12,10 @@ import { createFileReader, type FileReader, readRegularFile, stampOf } from './f
 import { type Interpolated, interpolate } from './interpolate.ts';
 import { readKeysFiles } from './keys-file.ts';
 import { separateLaterKeys } from './later-keys.ts';
-import { ConfigError, type Problem } from './problem.ts';
+import { ConfigError, inOrder, type Problem } from './problem.ts';
 import { type LoadedRevocations, loadRevocations } from './revocation-file.ts';
 import { type Config, fileSchema, withResources } from './schema/config.ts';
 import type { Path } from './schema/reporter.ts';
-import { isObject, valueAt } from './tree.ts';
 import { validPart } from './valid-part.ts';
 import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
@@ -79,14 +72,11 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
   const revocations = await loadRevocations(parsed.draft, revocationOptions, findings, (reason) =>
     findings.problems.push(document.problem(['revocation', 'file'], `cannot read the file: ${reason}`)),
   );
-  const context: CheckContext = {
-    ...createReporter({ ...parsed, document, secrets: values.secrets, folder }, findings),
-    draft: keys.draft,
-    files: reader.files,
-    declared: { authenticators: keysAt(document, 'authenticators'), upstreams: keysAt(document, 'upstreams') },
-    now,
-    isWritten: (path) => valueAt(document.value, parsed.originalPath(path)) !== undefined,
-  };
+  const secrets = [...values.secrets, ...keys.secrets];
+  const context = createCheckContext(
+    { ...parsed, draft: keys.draft, document, secrets, folder, files: reader.files, now },
+    findings,
+  );
   const checked = runChecks(context, keys.placeOf);
 
   const { problems, warnings } = findings;
@@ -129,7 +119,7 @@ async function readValues(
   return { ...filled, tree, missing };
 }
 
-interface ParsedShape extends Pick<ReporterOptions, 'damaged' | 'originalPath'> {
+interface ParsedShape extends Pick<ContextOptions, 'damaged' | 'originalPath'> {
   readonly draft: Draft;
 }
 
@@ -158,35 +148,16 @@ function completed(rest: z.output<typeof partialSchema>): Draft {
   return draft as Draft;
 }
 
-function keysAt(document: LocatedYaml, section: string): readonly string[] {
-  const value = valueAt(document.value, [section]);
-  return isObject(value) ? Object.keys(value) : [];
-}
-
 function samePath(a: Path, b: Path): boolean {
   return a.length === b.length && a.every((step, index) => step === b[index]);
 }
 
-/** By place, the configuration before other files, and each once. */
-function inOrder(problems: readonly Problem[]): Problem[] {
-  const first = problems[0]?.file;
-  const unique = new Map(problems.map((each) => [JSON.stringify(each), each]));
-  return [...unique.values()].sort(
-    (a, b) =>
-      Number(a.file !== first) - Number(b.file !== first) ||
-      a.file.localeCompare(b.file) ||
-      a.line - b.line ||
-      a.column - b.column,
-  );
-}
-
 /** Independent of where the folder lies; secrets enter as digests only. */
 function hashOf(content: Buffer, reader: FileReader, variables: ReadonlyMap<string, string>, folder: string): string {
-  const digest = (value: string | Buffer) => createHash('sha256').update(value).digest('hex');
   const parts = [
-    ['config', digest(content)],
-    ...[...reader.files].map(([path, bytes]) => [`file:${relative(folder, path)}`, digest(bytes)]).sort(),
-    ...[...variables].map(([name, value]) => [`env:${name}`, digest(value)]).sort(),
+    ['config', hash('sha256', content)],
+    ...[...reader.files].map(([path, bytes]) => [`file:${relative(folder, path)}`, hash('sha256', bytes)]).sort(),
+    ...[...variables].map(([name, value]) => [`env:${name}`, hash('sha256', value)]).sort(),
   ];
-  return digest(JSON.stringify(parts));
+  return hash('sha256', JSON.stringify(parts));
 }

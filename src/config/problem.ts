@@ -33,6 +33,19 @@ export class ConfigError extends Error {
   }
 }
 
+/** By place, the configuration before other files, and each once. */
+export function inOrder(problems: readonly Problem[]): Problem[] {
+  const first = problems[0]?.file;
+  const unique = new Map(problems.map((each) => [JSON.stringify(each), each]));
+  return [...unique.values()].sort(
+    (a, b) =>
+      Number(a.file !== first) - Number(b.file !== first) ||
+      a.file.localeCompare(b.file) ||
+      a.line - b.line ||
+      a.column - b.column,
+  );
+}
+
 /** One line for people and editors: file, line, column, path and message. */
 export function formatProblem(problem: Problem): string {
   const path = problem.path === '' ? '' : ` ${problem.path}:`;

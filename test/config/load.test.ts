@@ -340,6 +340,15 @@ t.test('keysFile is a list of keys, merged behind those of the file, with proble
       'keys/list.yaml:4:3 [3]: key "six" needs expires, or its authenticator a sunset',
     ],
   );
+  const secret = entry('"${env:CLIENT}"', 'sk_77');
+  t.same(
+    await linesOf(t.testdir(), fileOf({ authenticators }), {
+      env: { CLIENT: 'hunter2' },
+      files: { 'keys/list.yaml': `${secret}\n${secret.replace(hash('sk_77'), hash('sk_88'))}` },
+    }),
+    ['keys/list.yaml:2:8 [1].id: key the interpolated value is there already'],
+    'what was put into a keys file is in no message',
+  );
   t.same(await linesOf(t.testdir(), fileOf({ authenticators }), { files: { 'keys/list.yaml': 'a: [' } }), [
     'keys/list.yaml:1:5 not valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ]',
   ]);

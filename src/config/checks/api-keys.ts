@@ -1,5 +1,5 @@
 // Checks of API keys: each id and hash once, hashes of real keys only, and an end for every key.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { ApiKeyConfig, ApiKeyEntry } from '../../authn/api-key.ts';
 import type { PlaceOfKey } from '../keys-file.ts';
 import { entriesOf } from './authenticators.ts';
@@ -83,7 +83,7 @@ function checkLifetime(context: CheckContext, where: Where, config: ApiKeyConfig
 
 function placeholderHashes(prefix: string): ReadonlySet<string> {
   const keys = [...placeholderKeys, ...placeholderKeys.map((key) => prefix + key)];
-  return new Set(keys.map((key) => `sha256:${createHash('sha256').update(key).digest('hex')}`));
+  return new Set(keys.map((key) => `sha256:${hash('sha256', key)}`));
 }
 
 /** The same run of digits over and over: no hash looks like that. */

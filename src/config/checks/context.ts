@@ -3,6 +3,7 @@ import { relative } from 'node:path';
 import { isWithin, type Problem } from '../problem.ts';
 import type { Config } from '../schema/config.ts';
 import type { Path, SectionReporter } from '../schema/reporter.ts';
+import { isObject, valueAt } from '../tree.ts';
 import type { LocatedYaml } from '../yaml.ts';
 
 /** The valid part of the configuration; all of it where there are no mistakes. */
@@ -22,9 +23,10 @@ export interface CheckContext extends SectionReporter {
   isInterpolated(value: string): boolean;
 }
 
-/** Options of `createReporter`. */
-export interface ReporterOptions {
+/** Options of `createCheckContext`. */
+export interface ContextOptions extends Pick<CheckContext, 'draft' | 'files' | 'now'> {
   readonly document: LocatedYaml;
+  /** Values that were put in. */
   readonly secrets: readonly string[];
   /** The folder of the configuration, absolute. */
   readonly folder: string;
@@ -40,33 +42,34 @@ export interface Findings {
   readonly warnings: Problem[];
 }
 
-/** The reporting part of a context. A problem at a path that is damaged already is not reported: the damage may be its cause. */
-export function createReporter(
-  options: ReporterOptions,
-  findings: Findings,
-): Pick<CheckContext, 'error' | 'warn' | 'show' | 'showFile' | 'isInterpolated' | 'isWhole'> {
-  const { document, damaged, originalPath } = options;
+/** The context of one file. A problem at a path that is damaged already is not reported: the damage may be its cause. */
+export function createCheckContext(options: ContextOptions, findings: Findings): CheckContext {
+  const { document, folder, damaged, originalPath, secrets, draft, files, now } = options;
   const isDamaged = (path: Path) => damaged.some((each) => isWithin(each, path) || isWithin(path, each));
-  const isInterpolated = (value: string) => options.secrets.some((secret) => value.includes(secret));
-  const place = (where: Where, message: string): Problem | undefined => {
-    if ('document' in where) return where.document.problem(where.path, message);
-    const path = originalPath(where);
-    return isDamaged(path) ? undefined : document.problem(path, message);
-  };
+  const isInterpolated = (value: string) => secrets.some((secret) => value.includes(secret));
   const show = (value: string) => (isInterpolated(value) ? 'the interpolated value' : JSON.stringify(shorten(value)));
+  const problemAt = (where: Where, message: string): Problem[] => {
+    if ('document' in where) return [where.document.problem(where.path, message)];
+    const path = originalPath(where);
+    return isDamaged(path) ? [] : [document.problem(path, message)];
+  };
+  const keysAt = (section: string) => {
+    const value = valueAt(document.value, [section]);
+    return isObject(value) ? Object.keys(value) : [];
+  };
   return {
+    draft,
+    files,
+    now,
+    declared: { authenticators: keysAt('authenticators'), upstreams: keysAt('upstreams') },
     show,
-    showFile: (path) => show(relative(options.folder, path)),
+    showFile: (path) => show(relative(folder, path)),
     isInterpolated,
     isWhole: (path) => !isDamaged(path),
-    error(where, message) {
-      const problem = place(where, message);
-      if (problem !== undefined) findings.problems.push(problem);
-    },
+    isWritten: (path) => valueAt(document.value, originalPath(path)) !== undefined,
+    error: (where, message) => void findings.problems.push(...problemAt(where, message)),
     warn(where, message) {
-      if (damaged.length > 0) return;
-      const problem = place(where, message);
-      if (problem !== undefined) findings.warnings.push(problem);
+      if (damaged.length === 0) findings.warnings.push(...problemAt(where, message));
     },
   };
 }
