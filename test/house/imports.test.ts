@@ -1,87 +1,165 @@
-// The rooms of src and who may import whom, held against the import lines themselves.
-import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+// Imports between the files of src: downward in the order of rooms, without circles, pure rooms without I/O.
+import { isBuiltin } from 'node:module';
 import t from 'tap';
+import { circles, ground, importGraph, reachable, roomOf, rooms } from './imports.ts';
+import { globalsOf, importsOf, parse, parseSource } from './source.ts';
 
-const source = join(import.meta.dirname, '../../src');
-const everywhere = ['errors', 'log', 'ip-ranges', 'pem', 'key-strength', 'named-files'];
-/** What sections of the configuration share stands below the rooms that declare a section. */
-const sharedSchema = /^config.schema.(values|reporter|suggestion)\.ts$/;
-/** For each room: what it may import, and of which rooms it may import types only. */
-const allowed: Record<string, { values: string[]; types: string[] }> = {
-  errors: { values: [], types: [] },
-  log: { values: [], types: [] },
-  'ip-ranges': { values: [], types: [] },
-  pem: { values: [], types: [] },
-  'key-strength': { values: [], types: [] },
-  'named-files': { values: [], types: [] },
-  metrics: { values: [], types: [] },
-  policy: { values: ['http', 'shared schema'], types: ['authn', 'mcp'] },
-  json: { values: [], types: [] },
-  mcp: { values: ['json', 'http'], types: [] },
-  oauth: { values: ['shared schema'], types: [] },
-  authn: { values: ['shared schema', 'http', 'oauth'], types: [] },
-  'shared schema': { values: ['http'], types: [] },
-  audit: { values: ['shared schema'], types: [] },
-  upstream: { values: ['http'], types: ['config', 'authn', 'audit'] },
-  http: { values: [], types: ['config', 'authn', 'audit', 'upstream', 'mcp', 'policy'] },
-  config: { values: ['shared schema', 'oauth', 'authn', 'policy', 'mcp', 'http', 'upstream', 'audit'], types: [] },
-  dev: { values: [], types: ['config', 'cli'] },
-  gateway: { values: ['config', 'http', 'oauth', 'authn', 'policy', 'mcp', 'upstream', 'audit', 'metrics'], types: [] },
-  cli: { values: ['authn', 'config', 'audit', 'gateway', 'dev'], types: [] },
-  main: { values: ['cli'], types: [] },
+/** Rooms that only compute, each with the packages that it imports. */
+const pureRooms: Readonly<Record<string, readonly string[]>> = {
+  json: ['node:buffer'],
+  mcp: ['node:crypto'],
+  policy: ['@marcbachmann/cel-js', 'zod'],
+  'authn/token/claims': [],
 };
+/** Builtin modules that pure rooms load by way of other files: `node:net` for BlockList and isIP, which open nothing. */
+const pureBuiltins = ['node:buffer', 'node:crypto', 'node:net'];
 
-t.test('every import goes the way the house allows', (t) => {
-  for (const file of readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) =>
-    name.endsWith('.ts'),
-  )) {
-    const room = roomOf(file);
-    const rule = allowed[room];
-    if (rule === undefined) {
-      t.fail(`${file}: no room of this name`);
-      continue;
+const files = parseSource();
+const graph = importGraph(files);
+const edges = [...graph].flatMap(([path, imports]) =>
+  imports
+    .filter(({ specifier }) => specifier?.endsWith('.ts'))
+    .map(({ specifier, line }) => ({
+      place: `${path}:${line} ${specifier}`,
+      from: roomOf(path) ?? '',
+      to: roomOf(specifier!) ?? '',
+    })),
+);
+
+t.test('every file belongs to a room, every room has a file, and every ground file serves two rooms', (t) => {
+  const used = new Set([...files.keys()].map(roomOf));
+  t.same(
+    [...files.keys()].filter((path) => roomOf(path) === undefined),
+    [],
+  );
+  t.same(
+    [...ground, ...rooms.map(([name]) => name)].filter((name) => !used.has(name)),
+    [],
+  );
+  for (const name of ground)
+    t.ok(new Set(edges.filter(({ to }) => to === name).map(({ from }) => from)).size > 1, name);
+  t.end();
+});
+
+t.test('every import leads to a file of ours, or to a package by its name', (t) => {
+  const lost = [...graph].flatMap(([path, imports]) =>
+    imports
+      .filter(({ specifier }) => specifier === undefined || (/^\.|\.ts$/.test(specifier) && !graph.has(specifier)))
+      .map(({ line, specifier }) => `${path}:${line} ${specifier ?? 'a computed name'}`),
+  );
+  t.same(lost, []);
+  t.end();
+});
+
+t.test('every import between rooms is named in the table, and leads downward', (t) => {
+  const order = [...ground, ...rooms.map(([name]) => name)];
+  const named = new Map(rooms);
+  const other = edges.filter(({ from, to }) => from !== to && !named.get(from)?.includes(to) && !ground.includes(to));
+  t.same(other, []);
+  t.same(
+    edges.filter(({ from, to }) => order.indexOf(to) > order.indexOf(from)),
+    [],
+  );
+  t.end();
+});
+
+t.test('the table names no import that does not occur', (t) => {
+  const unused = rooms.flatMap(([name, imports]) =>
+    imports
+      .filter((below) => !edges.some(({ from, to }) => from === name && to === below))
+      .map((below) => `${name} imports ${below}`),
+  );
+  t.same(unused, []);
+  t.end();
+});
+
+t.test('no files import each other, by way of others or for types either', (t) => {
+  t.same(circles(graph), []);
+  t.end();
+});
+
+t.test('pure rooms import the packages that are named for them, and no others', (t) => {
+  for (const [room, packages] of Object.entries(pureRooms)) {
+    const found = new Set<string>();
+    for (const path of filesOf(room)) {
+      for (const { specifier } of graph.get(path) ?? []) if (!specifier?.endsWith('.ts')) found.add(specifier!);
     }
-    for (const { target, typeOnly } of importsOf(file)) {
-      if (target === room || everywhere.includes(target)) continue;
-      const fine = rule.values.includes(target) || (typeOnly && rule.types.includes(target));
-      t.ok(fine, `${file} imports ${typeOnly ? 'types of ' : ''}${target}`);
-    }
+    t.same([...found].sort(), packages, room);
   }
   t.end();
 });
 
-t.test('only cli/dev imports dev, only cli imports the gateway', (t) => {
-  for (const file of readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) =>
-    name.endsWith('.ts'),
-  )) {
-    for (const { target } of importsOf(file)) {
-      if (target === 'dev' && roomOf(file) !== 'dev') t.equal(file, join('cli', 'dev.ts'));
-      if (target === 'gateway' && roomOf(file) !== 'gateway') t.equal(roomOf(file), 'cli', file);
-    }
+t.test('pure rooms reach no builtin module that opens something, by way of other files either', (t) => {
+  const reached = new Set<string>();
+  for (const path of Object.keys(pureRooms).flatMap(filesOf)) {
+    for (const module of reachable(path, graph, ({ typeOnly }) => !typeOnly))
+      if (isBuiltin(module)) reached.add(module);
   }
+  t.same([...reached].sort(), pureBuiltins);
   t.end();
 });
 
-function importsOf(file: string): { target: string; typeOnly: boolean }[] {
-  const text = readFileSync(join(source, file), 'utf8');
-  const found: { target: string; typeOnly: boolean }[] = [];
-  for (const match of text.matchAll(/^(?:import|export)\s+(type\s+)?(?:([^;'"]*?)\s+from\s+)?'(\.[^']+)'/gm)) {
-    const names = match[2]?.match(/^\{([^}]*)\}$/)?.[1];
-    const eachIsType =
-      names?.split(',').every((name) => name.trim() === '' || name.trim().startsWith('type ')) ?? false;
-    found.push({ target: targetOf(file, match[3]!), typeOnly: match[1] !== undefined || eachIsType });
+t.test('pure rooms read no clock, no process and no network by global names', (t) => {
+  for (const path of Object.keys(pureRooms).flatMap(filesOf)) t.same(globalsOf(files.get(path)!), [], path);
+  t.end();
+});
+
+t.test('an import is seen in each of its forms', (t) => {
+  const forms: [text: string, specifier: string | undefined, typeOnly: boolean][] = [
+    [`import { b } from './b.ts';`, './b.ts', false],
+    [`import\n  type\n  { B } from './b.ts';`, './b.ts', true],
+    [`import { type B } from './b.ts';`, './b.ts', false],
+    [`import * as b from /* here */ './b.ts'`, './b.ts', false],
+    [`import './b.ts';`, './b.ts', false],
+    [`export { b } from './b.ts';`, './b.ts', false],
+    [`export * from './b.ts';`, './b.ts', false],
+    [`export type * from './b.ts';`, './b.ts', true],
+    [`let b: import('./b.ts').B;`, './b.ts', true],
+    [`let b: typeof import('./b.ts');`, './b.ts', true],
+    [`await import('./b.ts');`, './b.ts', false],
+    ['await import(`./b.ts`);', './b.ts', false],
+    ['await import(`./${name}.ts`);', undefined, false],
+    [`require('node:fs');`, 'node:fs', false],
+    [`createRequire(import.meta.url)('node:fs');`, undefined, false],
+    [`process.getBuiltinModule('node:fs');`, 'node:fs', false],
+  ];
+  const parsed = parse(Object.fromEntries(forms.map(([text], index) => [`${index}.ts`, text])));
+  for (const [index, [text, specifier, typeOnly]] of forms.entries()) {
+    t.match(importsOf(parsed.get(`${index}.ts`)!), [{ specifier, typeOnly }], text);
   }
-  for (const match of text.matchAll(/import\('(\.[^']+)'\)/g))
-    found.push({ target: targetOf(file, match[1]!), typeOnly: false });
-  return found;
-}
+  const none = parse({ 'a.ts': `// import './b.ts'\nconst text = "import './b.ts'";` });
+  t.same(importsOf(none.get('a.ts')!), []);
+  t.end();
+});
 
-function targetOf(file: string, specifier: string): string {
-  return roomOf(relative(source, join(source, dirname(file), specifier)));
-}
+t.test('a circle of three files is seen where one of its imports is for a type', (t) => {
+  const found = importGraph(
+    parse({
+      'x/a.ts': `import type { B } from '../y/b.ts';`,
+      'y/b.ts': `export * from './c.ts';`,
+      'y/c.ts': `let a: import('../x/a.ts').A;`,
+      'y/d.ts': `import './c.ts';`,
+    }),
+  );
+  t.same(circles(found), [['x/a.ts', 'y/b.ts', 'y/c.ts']]);
+  t.equal(roomOf('config/schema/values.ts'), 'config/schema/values');
+  t.equal(roomOf('config/schema/server.ts'), 'config/schema');
+  t.equal(roomOf('configuration.ts'), undefined);
+  t.end();
+});
 
-function roomOf(file: string): string {
-  if (sharedSchema.test(file)) return 'shared schema';
-  return file.split(/[/\\]/)[0]!.replace(/\.ts$/, '');
+t.test('a global that reads the clock or the world is seen, a member of that name is not', (t) => {
+  const text = `process.exit(); fetch(url); new Date(); Date.now(); Math.random(); at.process; ({ process: 1 }); new Date(0);`;
+  t.same(globalsOf(parse({ 'a.ts': text }).get('a.ts')!), [
+    'process',
+    'fetch',
+    'new Date()',
+    'Date.now',
+    'Math.random',
+  ]);
+  t.end();
+});
+
+function filesOf(room: string): string[] {
+  return [...files.keys()].filter((path) => path === `${room}.ts` || path.startsWith(`${room}/`));
 }
