@@ -19,7 +19,7 @@ export const audit = z.strictObject({
   onFailure: z
     .enum(['refuse', 'continue'])
     .default('refuse')
-    .describe('What happens to requests while a required sink fails.'),
+    .describe('Requests are refused, or go on, while a required sink fails.'),
 });
 
 export type AuditConfig = z.output<typeof audit>;

@@ -7,7 +7,7 @@ import type { ChainedLines, ChainHead } from './hash-chain.ts';
 
 /** Keys of every sink. */
 export const commonKeys = {
-  required: z.boolean().default(true).describe('Whether a failure of this sink counts.'),
+  required: z.boolean().default(true).describe('A failure of this sink counts.'),
 };
 
 /** The configuration that every sink has. */

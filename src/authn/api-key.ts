@@ -25,7 +25,7 @@ export const apiKeyEntry = z.strictObject({
     .transform((value) => value.toLowerCase())
     .describe('SHA-256 of the whole key, prefix included: sha256: and 64 hex digits.'),
   clientId: text.describe('The client that the key belongs to.'),
-  scopes: scopes.describe('What it grants.'),
+  scopes: scopes.describe('Scopes that it grants.'),
   notBefore: date.optional().describe('Refused before this instant.'),
   expires: date.optional().describe('Refused from this instant on. Required unless the authenticator has a sunset.'),
   networks: networks.optional().describe('Addresses it may be used from; default any.'),

@@ -1,4 +1,4 @@
-// `revocation.file`: what is revoked, as strictly read as the configuration and with problems placed in that file.
+// Revocation file (`revocation.file`): read as strictly as the configuration, with problems placed in it.
 import { hash } from 'node:crypto';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
@@ -31,7 +31,7 @@ const certificate = z
 
 const revocationSchema = z.strictObject({
   jti: ids.describe('Ids of tokens.'),
-  subjects: ids.describe('Whose credentials are revoked: the subject of tokens, the identity of certificates.'),
+  subjects: ids.describe('Subjects of tokens, and identities of certificates.'),
   clientIds: ids.describe('Clients whose tokens, keys and certificates are revoked.'),
   keyIds: ids.describe('Ids of API keys.'),
   certificates: z.array(certificate).default([]).describe('Serial numbers or SHA-256 fingerprints.'),

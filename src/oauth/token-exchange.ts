@@ -18,7 +18,7 @@ import { createInquiry, digestOf, type InquiryFailure } from './single-flight.ts
 
 /** `identity.exchange` of an upstream. */
 export const exchangeSchema = z.strictObject({
-  authenticator: authenticatorName.describe('Whose access tokens are exchanged, at their issuer.'),
+  authenticator: authenticatorName.describe('The authenticator whose access tokens are exchanged, at their issuer.'),
   endpoint: httpUrl.describe("The issuer's token endpoint."),
   insecure: z.boolean().default(false).describe('Accept plain http for the endpoint beyond loopback.'),
   ...oauthClientKeys,

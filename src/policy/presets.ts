@@ -101,7 +101,7 @@ export const preset = z
     presetName,
     z.strictObject({
       name: presetName.describe('The MCP server that stands behind the route.'),
-      rules: z.boolean().default(true).describe('Whether its default rules stand after those of the route.'),
+      rules: z.boolean().default(true).describe('Its default rules stand after those of the route.'),
     }),
   ])
   .transform((value) => (typeof value === 'string' ? { name: value, rules: true } : value));

@@ -17,7 +17,7 @@ export const requirement = z.strictObject({
   senderConstrained: z
     .boolean()
     .optional()
-    .describe('Whether the token must be bound to its sender; a client certificate that acts by itself is.'),
+    .describe('The token must be bound to its sender; a client certificate that acts by itself is.'),
   when: condition.optional().describe('A CEL condition that must hold.'),
 });
 

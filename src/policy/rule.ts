@@ -7,9 +7,9 @@ import { mcpSelectors, pathSelectors } from './selectors/selector-types.ts';
 const ruleOf = <S extends z.ZodType>(selectors: S) =>
   z.strictObject({
     name: z.string().min(1).max(128).optional().describe('Names the rule in records; default its position.'),
-    allow: selectors.optional().describe('Which calls this rule allows.'),
-    deny: selectors.optional().describe('Which calls this rule denies.'),
-    require: requirement.optional().describe('What the rule then demands; unmet, the call is denied.'),
+    allow: selectors.optional().describe('The calls that this rule allows.'),
+    deny: selectors.optional().describe('The calls that this rule denies.'),
+    require: requirement.optional().describe('Demands of the rule on such calls; unmet, the call is denied.'),
   });
 
 export const mcpRule = ruleOf(mcpSelectors);

@@ -12,7 +12,7 @@ import type { ParsedCertificate } from './x509.ts';
 const entry = z.strictObject({
   ...identityKeys,
   clientId: text.describe('The client that the certificate stands for.'),
-  scopes: scopes.optional().describe('What it grants; absent: grants none, limits none.'),
+  scopes: scopes.optional().describe('Scopes that it grants; absent: grants none, limits none.'),
 });
 type Entry = z.output<typeof entry>;
 

@@ -28,7 +28,7 @@ export const dpopSchema = z
       nonce: z
         .enum(['off', 'required'])
         .default('off')
-        .describe('Whether proofs must hold a nonce that this gateway gave out.'),
+        .describe('required: proofs must hold a nonce that this gateway gave out.'),
     }),
   ])
   .prefault({})

@@ -12,13 +12,13 @@ export const tokenKeys = {
     .enum(['resource', 'identifier', 'clientId'])
     .default('resource')
     .describe(
-      'What audiences are: resources; names that the issuer has for this gateway; or clients, of tokens without `aud`.',
+      'Meaning of audiences: resources; names that the issuer has for this gateway; or clients, of tokens without `aud`.',
     ),
   scopeClaims: z.array(text).min(1).default(['scope', 'scp', 'permissions']).describe('Claims that hold scopes.'),
   scopesFrom: z
     .enum(['all', 'first'])
     .default('all')
-    .describe('Which of the scope claims count: what all of them hold, united, or the first that is present.'),
+    .describe('all: the scope claims count together; first: only the first that is present.'),
   clientIdClaims: z
     .array(text)
     .min(1)

@@ -1,4 +1,4 @@
-// The shape of the configuration file: the one source of the types, of the defaults and of the JSON Schema.
+// Schema of the configuration file: the one source of its types, its defaults and its JSON Schema.
 import { z } from 'zod';
 import { audit } from '../../audit/schema.ts';
 import { type AuthenticatorConfig, authenticatorSchema } from '../../authn/authenticator-types.ts';
@@ -17,13 +17,13 @@ export const fileSchema = z.strictObject({
   authenticators: z
     .record(authenticatorName, authenticatorSchema)
     .default({})
-    .describe('Who verifies credentials, by name.'),
+    .describe('Verifiers of credentials, by name.'),
   scopeImplies: z
     .record(scope, scopes.min(1))
     .default({})
     .describe('Scopes that stand for others too: whoever has the one has those it names.'),
-  revocation: revocation.optional().describe('What is revoked, in a file of its own.'),
-  upstreams: z.record(name, upstream).default({}).describe('What stands behind the gateway, by name.'),
+  revocation: revocation.optional().describe('Revoked credentials, in a file of its own.'),
+  upstreams: z.record(name, upstream).default({}).describe('Servers behind the gateway, by name.'),
   routes: z.array(route).min(1).describe('The first route that matches a request serves it.'),
   audit: audit.describe('The record of every request.'),
 });

@@ -1,4 +1,4 @@
-// The shape of `routes`: who may come in where, and the rules for what they may do there.
+// Schema of `routes`: paths, the credentials that they need, and rules for what callers may do there.
 import { z } from 'zod';
 import { authenticateSchema } from '../../authn/requirements.ts';
 import { preset } from '../../policy/presets.ts';
@@ -39,7 +39,7 @@ export const mcp = z.strictObject({
   lists: z
     .enum(['usable', 'obtainable'])
     .default('usable')
-    .describe('What lists show: what the caller may use now, or also what more scope would let it use.'),
+    .describe('Lists show what the caller may use now, or also what more scope would let it use.'),
   denials: z
     .enum(['rpc', 'http'])
     .default('rpc')
@@ -50,10 +50,10 @@ export const mcp = z.strictObject({
       arguments: z
         .union([z.enum(['none', 'digest', 'full']), z.record(text, jsonPointers)])
         .default('digest')
-        .describe('What of the arguments is recorded: none, digest, full, or JSON pointers per tool.'),
+        .describe('The part of the arguments that is recorded: none, digest, full, or JSON pointers per tool.'),
     })
     .prefault({})
-    .describe('What the audit records of calls hold.'),
+    .describe('Content of the audit records of calls.'),
   rules: z.array(mcpRule).default([]).describe('The first rule that matches a call governs it; none: denied.'),
 });
 
@@ -73,7 +73,7 @@ export const route = z
       .optional()
       .describe('The resource identifier, the default audience of tokens; default publicUrl and path.'),
     authenticate: authenticateSchema.describe(
-      'Which credentials are needed: a name, none, or anyOf / allOf / optional.',
+      'The credentials that are needed: a name, none, or anyOf / allOf / optional.',
     ),
     certificateFor: z
       .array(text)
@@ -82,14 +82,14 @@ export const route = z
     senderConstraint: z
       .enum(['optional', 'required'])
       .default('optional')
-      .describe('Whether tokens must be bound to their sender. Bound ones are always held to it.'),
+      .describe('required: tokens must be bound to their sender. Bound ones are always held to it.'),
     bodyBytes: positiveSize
       .optional()
       .describe('The largest request body; default server.limits.bodyBytes. On path routes bodies are streamed.'),
     websocket: z
       .boolean()
       .default(false)
-      .describe('Whether requests of this path route may become WebSockets; otherwise an Upgrade offer is ignored.'),
+      .describe('Requests of this path route may become WebSockets; otherwise an Upgrade offer is ignored.'),
     scopes: scopes.optional().describe('Short for one rule that demands these scopes.'),
     rules: z.array(pathRule).optional().describe('The first rule that matches a request governs it; none: denied.'),
     mcp: mcp.optional().describe('Makes this an MCP route: messages are read and judged.'),

@@ -1,4 +1,4 @@
-// The shape of `server`, `admin` and `revocation`.
+// Schema of `server`, `admin` and `revocation`.
 import { z } from 'zod';
 import { certificateHeaderSchema } from '../../authn/certificate/header.ts';
 import {
@@ -19,7 +19,7 @@ const tlsServer = z.strictObject({
   clientCertificates: z
     .enum(['off', 'optional', 'required'])
     .default('off')
-    .describe('Whether clients are asked for a certificate, and refused in the handshake without one.'),
+    .describe('Clients are not asked for a certificate, asked, or refused in the handshake without one.'),
   clientCaFile: filePath.optional().describe('PEM file: the authorities that client certificates must come from.'),
   clientCrlFile: filePath.optional().describe('PEM file: revocation lists of those authorities.'),
   minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2').describe('The oldest TLS version accepted.'),
@@ -37,13 +37,13 @@ const serverLimits = z.strictObject({
 
 export const server = z.strictObject({
   listen: address.describe('host:port of the public listener.'),
-  publicUrl: origin.describe('What clients type. Metadata, challenges and audiences are made from it.'),
+  publicUrl: origin.describe('The address that clients type. Metadata, challenges and audiences are made from it.'),
   allowedHosts: z.array(host).default([]).describe('Further Host values; other hosts are answered 421.'),
   allowedOrigins: z.array(origin).default([]).describe('Further web origins whose pages may call.'),
   authorizationServerMetadata: z
     .enum(['mirror', 'off'])
     .default('mirror')
-    .describe('Whether the metadata of the first issuer is repeated here, for clients of MCP 2025-03-26.'),
+    .describe('mirror: the metadata of the first issuer is repeated here, for clients of MCP 2025-03-26.'),
   tls: tlsServer.optional().describe('TLS of the public listener. Without it plain HTTP, on loopback only.'),
   plaintext: z.boolean().default(false).describe('Accept plain HTTP beyond loopback; something else must encrypt.'),
   trustedProxies: networks.default([]).describe('Peers whose X-Forwarded-For and Forwarded are believed.'),

@@ -1,4 +1,4 @@
-// The shape of `upstreams`: where requests go and who they say is calling.
+// Schema of `upstreams`: addresses, TLS, identity, timeouts and limits.
 import { z } from 'zod';
 import { exchangeSchema } from '../../oauth/token-exchange.ts';
 import { assertionAlgorithms, type IdentityFact, identityHeaderDefaults } from '../../upstream/identity/facts.ts';
@@ -79,7 +79,7 @@ export const upstream = z.strictObject({
     .describe('A fixed Authorization header, best interpolated; default none.'),
   probe: z
     .strictObject({
-      path: plainPath.describe("What is asked for; on an MCP route's path its tools."),
+      path: plainPath.describe('The path of the request; on that of an MCP route its tools are listed.'),
       expect: z.literal('refused').default('refused').describe('The answer has to be 401 or 403.'),
       every: timeout.prefault('30s').describe('Time between two probes.'),
       timeout: timeout.prefault('5s').describe('How long one may take.'),
@@ -98,7 +98,7 @@ export const upstream = z.strictObject({
     .enum(['abort', 'drain', 'auto'])
     .default('auto')
     .describe(
-      'What becomes of a call whose client leaves: it ends, or its answer is read to the end. auto: as the MCP revision of the message asks. Streams and path routes always end.',
+      'A call whose client leaves ends (abort), or its answer is read to the end (drain); auto: as the MCP revision of the message asks. Streams and path routes always end.',
     ),
   limits: z
     .strictObject({

@@ -1,4 +1,4 @@
-// The small values that several parts of the configuration schema share.
+// Schemas of values that several sections share: durations, sizes, dates, names, addresses, paths.
 import { z } from 'zod';
 import { isPlainPath } from '../../http/path.ts';
 import { compileNetworks } from '../../ip-ranges.ts';
