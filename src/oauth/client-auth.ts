@@ -1,4 +1,4 @@
-// The gateway as an OAuth client: how it authenticates, and how oauth4webapi sends over bounded connections of our own.
+// Client authentication of the gateway (RFC 6749 §2.3, RFC 7523), and the bounded transport of oauth4webapi.
 import type { webcrypto } from 'node:crypto';
 import {
   allowInsecureRequests,
@@ -51,7 +51,7 @@ export interface TransportOptions {
   /** For the request with its answer. */
   readonly timeoutMs: number;
   readonly maxBytes: number;
-  /** What may be answered; default 200 only. */
+  /** Accepted statuses; default 200 only. */
   readonly statuses?: readonly number[];
 }
 
@@ -95,7 +95,7 @@ export function boundedTransport({ connections, timeoutMs, maxBytes, statuses }:
   };
 }
 
-/** A connection that was kept open may be closed by the other side just when it is used; asking again changes nothing there. */
+/** A kept connection may be closed by the server just when it is used; sending again changes nothing there. */
 function isStaleConnection(error: unknown): boolean {
   if (!(error instanceof RequestFailure) || error.reason !== 'connection') return false;
   return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes((error.cause as NodeJS.ErrnoException).code ?? '');

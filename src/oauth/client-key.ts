@@ -1,4 +1,4 @@
-// The private key by which the gateway authenticates as an OAuth client (RFC 7523 §2.2, `private_key_jwt`).
+// Private key of the gateway as an OAuth client (RFC 7523 §2.2, `private_key_jwt`).
 import type { KeyObject, webcrypto } from 'node:crypto';
 import { curves, rsaWeakness } from '../key-strength.ts';
 import { parsePrivateKey } from '../pem.ts';

@@ -1,4 +1,4 @@
-// Errors for callers while an authorization server cannot be asked, or answers what nobody can use.
+// Errors for callers while an authorization server cannot be reached, or its answers cannot be used.
 import { GatewayError } from '../errors.ts';
 
 const retryAfterSeconds = '5';

@@ -1,7 +1,7 @@
-// Requests to authorization servers: bounded in time and size, TLS verified, no redirects, no content codings.
+// HTTP client for authorization servers: bounded in time and size, TLS verified, no redirects, no content codings.
 import { Agent, type Dispatcher, errors, request } from 'undici';
 
-/** What went wrong; a closed list, used as a metric label. */
+/** The cause of a failure; a closed list, used as a metric label. */
 export type RequestFailureReason =
   | 'connection'
   | 'timeout'
@@ -11,7 +11,7 @@ export type RequestFailureReason =
   | 'too_large'
   | 'malformed';
 
-/** The other side could not be asked, or answered what nobody can use. `message` is for the operator's log. */
+/** The server could not be reached, or its answer cannot be used. `message` is for the operator's log. */
 export class RequestFailure extends Error {
   readonly reason: RequestFailureReason;
   /** Of the answer; undefined when none came. */
@@ -37,9 +37,9 @@ export interface BoundedRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
   readonly maxBytes: number;
-  /** The only one that is accepted; undefined: not looked at. */
+  /** The only accepted media type; undefined: any. */
   readonly mediaType?: string;
-  /** What may be answered; default 200 only. */
+  /** Accepted statuses; default 200 only. */
   readonly statuses?: readonly number[];
 }
 
@@ -51,7 +51,7 @@ export interface BoundedAnswer {
 /** Connections of which the idle ones can be ended while requests still come: those get new ones. */
 export interface BoundedConnections {
   agent(): Agent;
-  /** Ends them, once the requests under way are answered. */
+  /** Ends them, once the requests in flight are answered. */
   close(): void;
 }
 

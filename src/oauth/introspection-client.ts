@@ -1,4 +1,4 @@
-// Asks an authorization server about tokens (RFC 7662): bounded in time, size and number, and not at all shortly after it failed.
+// Introspection client (RFC 7662): bounded in time, size and number, and silent shortly after an outage.
 import type { webcrypto } from 'node:crypto';
 import { type AuthorizationServer, introspectionRequest, processIntrospectionResponse } from 'oauth4webapi';
 import type { Log } from '../log.ts';
@@ -10,18 +10,17 @@ import {
 } from './client-auth.ts';
 import { introspectionUnavailable } from './errors.ts';
 import { createBoundedConnections, RequestFailure } from './http-client.ts';
-import { createInquiry, digestOf, type InquiryFailure } from './single-flight.ts';
+import { createSingleFlight, digestOf, type SingleFlightFailure } from './single-flight.ts';
 
-/** What came of asking; a closed list, used as a metric label. */
-export type IntrospectionOutcome = 'active' | 'inactive' | InquiryFailure;
+/** The outcome of one request; a closed list, used as a metric label. */
+export type IntrospectionOutcome = 'active' | 'inactive' | SingleFlightFailure;
 
 export interface IntrospectionEndpoint {
   /**
-   * What the server says about a token; undefined when it does not count. Who asks about the same token meanwhile gets the same answer.
-   * Throws `idp_unavailable` when nobody can say.
+   * The server's answer about a token; undefined when it is not active. Throws GatewayError `idp_unavailable` when there is no answer.
    */
   introspect(token: string): Promise<Readonly<Record<string, unknown>> | undefined>;
-  /** Ends its connections once the questions under way are answered. */
+  /** Ends its connections once the requests in flight are answered. */
   close(): void;
 }
 
@@ -41,14 +40,14 @@ const totalTimeoutMs = 5000;
 const maxBodyBytes = 64 * 1024;
 const maxConnections = 16;
 
-/** Creates it; nothing is asked yet. */
+/** Creates it; nothing is sent yet. */
 export function createIntrospectionEndpoint(options: IntrospectionEndpointOptions): IntrospectionEndpoint {
   const { name, log, now, observe } = options;
   const connections = createBoundedConnections(totalTimeoutMs, maxConnections);
-  const ask = createQuestion(options, { connections, timeoutMs: totalTimeoutMs, maxBytes: maxBodyBytes });
-  const inquire = createInquiry({
-    async ask(token: string) {
-      const answer = await ask(token);
+  const send = createRequest(options, { connections, timeoutMs: totalTimeoutMs, maxBytes: maxBodyBytes });
+  const introspect = createSingleFlight({
+    async send(token: string) {
+      const answer = await send(token);
       observe.introspected(name, answer === undefined ? 'inactive' : 'active');
       return answer;
     },
@@ -61,11 +60,11 @@ export function createIntrospectionEndpoint(options: IntrospectionEndpointOption
     },
     now,
   });
-  return { introspect: (token) => inquire(digestOf(token), token), close: connections.close };
+  return { introspect: (token) => introspect(digestOf(token), token), close: connections.close };
 }
 
-/** One question. Throws a RequestFailure. */
-function createQuestion(
+/** One request. Throws a RequestFailure. */
+function createRequest(
   { config, clientKey }: IntrospectionEndpointOptions,
   transport: TransportOptions,
 ): (token: string) => Promise<Readonly<Record<string, unknown>> | undefined> {

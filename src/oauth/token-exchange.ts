@@ -1,4 +1,4 @@
-// Exchanges a caller's access token at its issuer for one that is meant for an upstream (RFC 8693), and keeps what it gets for a while.
+// Token exchange (RFC 8693): a caller's access token for one that is meant for an upstream, at its issuer, cached.
 import type { webcrypto } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import {
@@ -14,7 +14,7 @@ import type { Log } from '../log.ts';
 import { boundedTransport, clientAuthenticationOf, oauthClientKeys, type TransportOptions } from './client-auth.ts';
 import { exchangeUnavailable } from './errors.ts';
 import { createBoundedConnections, RequestFailure } from './http-client.ts';
-import { createInquiry, digestOf, type InquiryFailure } from './single-flight.ts';
+import { createSingleFlight, digestOf, type SingleFlightFailure } from './single-flight.ts';
 
 /** `identity.exchange` of an upstream. */
 export const exchangeSchema = z.strictObject({
@@ -28,8 +28,8 @@ export const exchangeSchema = z.strictObject({
 });
 export type ExchangeConfig = z.output<typeof exchangeSchema>;
 
-/** What came of asking; a closed list, used as a metric label. */
-export type ExchangeOutcome = 'exchanged' | 'refused' | InquiryFailure;
+/** The outcome of one request; a closed list, used as a metric label. */
+export type ExchangeOutcome = 'exchanged' | 'refused' | SingleFlightFailure;
 
 export interface TokenExchange {
   /**
@@ -37,7 +37,7 @@ export interface TokenExchange {
    * `denied` when the issuer refuses, `idp_unavailable` when it gives no usable answer.
    */
   exchange(token: string, expiresAt: number | undefined, nowMs: number): Promise<string>;
-  /** Ends its connections once the questions under way are answered. */
+  /** Ends its connections once the requests in flight are answered. */
   close(): void;
 }
 
@@ -62,12 +62,10 @@ interface Exchanged {
   readonly lifetimeMs: number | undefined;
 }
 
-interface Kept {
+interface Cached {
   readonly authorization: string | undefined;
   readonly untilMs: number;
 }
-
-type Question = (token: string) => Promise<Exchanged>;
 
 const grantType = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const accessToken = 'urn:ietf:params:oauth:token-type:access_token';
@@ -76,9 +74,9 @@ const issuedTypes: readonly unknown[] = [accessToken, 'urn:ietf:params:oauth:tok
 const totalTimeoutMs = 5000;
 const maxBodyBytes = 64 * 1024;
 const maxConnections = 16;
-/** What RFC 6749 §5.2 and issuers use for errors that are told in JSON. */
+/** Of answers that may hold a token, and of errors in JSON: RFC 6749 §5.2, and what issuers use besides. */
 const statuses = [200, 400, 401, 403];
-/** Said of the gateway or of the server, not of the token: somebody else's would fare no better (RFC 6749 §5.2). */
+/** Errors about the gateway or the server itself, and not about the token (RFC 6749 §5.2). */
 const errorsOfOurs = new Set([
   ...['invalid_client', 'unauthorized_client', 'unsupported_grant_type'],
   ...['server_error', 'temporarily_unavailable'],
@@ -92,15 +90,15 @@ const refusedForMs = 5000;
 /** RFC 6750 §2.1: b64token. */
 const bearerForm = /^[A-Za-z0-9\-._~+/]{1,8192}=*$/;
 
-/** Creates it; nothing is asked yet. What it keeps is known by the digest of the caller's token, which itself is kept nowhere. */
+/** Creates it; nothing is sent yet. The cache is by digests of the callers' tokens, which themselves are kept nowhere. */
 export function createTokenExchange(options: TokenExchangeOptions): TokenExchange {
   const { name, log, now, observe } = options;
   const connections = createBoundedConnections(totalTimeoutMs, maxConnections);
-  const ask = createQuestion(options, { connections, timeoutMs: totalTimeoutMs, maxBytes: maxBodyBytes, statuses });
-  const kept = new LRUCache<string, Kept>({ max: maxEntries, maxSize: maxCacheBytes, sizeCalculation: sizeOf });
-  const inquire = createInquiry<Exchanged>({
-    async ask(token) {
-      const answer = await ask(token);
+  const send = createRequest(options, { connections, timeoutMs: totalTimeoutMs, maxBytes: maxBodyBytes, statuses });
+  const cache = new LRUCache<string, Cached>({ max: maxEntries, maxSize: maxCacheBytes, sizeCalculation: sizeOf });
+  const request = createSingleFlight<Exchanged>({
+    async send(token) {
+      const answer = await send(token);
       observe.tokenExchanged(name, answer.authorization === undefined ? 'refused' : 'exchanged');
       return answer;
     },
@@ -115,17 +113,17 @@ export function createTokenExchange(options: TokenExchangeOptions): TokenExchang
   });
 
   async function exchangeNow(digest: string, token: string, expiresAt: number | undefined, nowMs: number) {
-    const answer = await inquire(digest, token);
-    const untilMs = keepUntil(answer, expiresAt, nowMs);
-    if (untilMs > nowMs) kept.set(digest, { authorization: answer.authorization, untilMs });
+    const answer = await request(digest, token);
+    const untilMs = cacheUntil(answer, expiresAt, nowMs);
+    if (untilMs > nowMs) cache.set(digest, { authorization: answer.authorization, untilMs });
     return answer.authorization ?? refuse();
   }
 
   return {
     async exchange(token, expiresAt, nowMs) {
       const digest = digestOf(token);
-      const known = kept.get(digest);
-      if (known !== undefined && nowMs < known.untilMs) return known.authorization ?? refuse();
+      const cached = cache.get(digest);
+      if (cached !== undefined && nowMs < cached.untilMs) return cached.authorization ?? refuse();
       return exchangeNow(digest, token, expiresAt, nowMs);
     },
     close: connections.close,
@@ -133,7 +131,7 @@ export function createTokenExchange(options: TokenExchangeOptions): TokenExchang
 }
 
 /** Never beyond the end of either token; not at all where the issuer does not say when that is. */
-function keepUntil({ authorization, lifetimeMs }: Exchanged, expiresAt: number | undefined, nowMs: number): number {
+function cacheUntil({ authorization, lifetimeMs }: Exchanged, expiresAt: number | undefined, nowMs: number): number {
   if (authorization === undefined) return nowMs + refusedForMs;
   if (lifetimeMs === undefined) return nowMs;
   const marginMs = Math.min(maxMarginMs, lifetimeMs / 2);
@@ -148,8 +146,11 @@ function refuse(): never {
   );
 }
 
-/** One question. Throws a RequestFailure for what is neither a token nor a refusal. */
-function createQuestion(options: TokenExchangeOptions, transport: TransportOptions): Question {
+/** One request. Throws a RequestFailure for what is neither a token nor a refusal. */
+function createRequest(
+  options: TokenExchangeOptions,
+  transport: TransportOptions,
+): (token: string) => Promise<Exchanged> {
   const { config, issuer, clientKey } = options;
   const server: AuthorizationServer = { issuer, token_endpoint: config.endpoint };
   const client = { client_id: config.clientId };
@@ -201,11 +202,11 @@ function parametersOf({ audience, resource, scopes }: ExchangeConfig): Record<st
   };
 }
 
-/** What somebody else wrote, fit for one line of the log. */
+/** Text of the issuer, made fit for one line of the log. */
 function printable(text: string): string {
   return text.replace(/[^\x20-\x7e…]/g, '?').slice(0, 200);
 }
 
-function sizeOf({ authorization }: Kept, digest: string): number {
+function sizeOf({ authorization }: Cached, digest: string): number {
   return digest.length + (authorization?.length ?? 0);
 }

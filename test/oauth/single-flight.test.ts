@@ -1,17 +1,17 @@
 import t from 'tap';
 import { RequestFailure } from '../../src/oauth/http-client.ts';
-import { createInquiry, digestOf, type InquiryFailure } from '../../src/oauth/single-flight.ts';
+import { createSingleFlight, digestOf, type SingleFlightFailure } from '../../src/oauth/single-flight.ts';
 
-/** An inquiry whose questions are answered by hand. */
+/** A single flight whose requests are answered by hand. */
 function sceneOf() {
   const scene = {
     clock: 1_000_000,
     asked: [] as string[],
-    told: [] as InquiryFailure[],
+    told: [] as SingleFlightFailure[],
     answers: new Map<string, { resolve(value: string): void; reject(error: unknown): void }>(),
   };
-  const inquire = createInquiry<string>({
-    ask: (token) =>
+  const request = createSingleFlight<string>({
+    send: (token) =>
       new Promise((resolve, reject) => {
         scene.asked.push(token);
         scene.answers.set(token, { resolve, reject });
@@ -22,7 +22,7 @@ function sceneOf() {
     },
     now: () => scene.clock,
   });
-  return Object.assign(scene, { ask: (token: string) => inquire(digestOf(token), token) });
+  return Object.assign(scene, { ask: (token: string) => request(digestOf(token), token) });
 }
 
 t.test('who asks about the same token meanwhile gets the same answer, and who asks later asks anew', async (t) => {

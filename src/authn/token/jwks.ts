@@ -1,6 +1,7 @@
-// The keys of one issuer, kept: the last good set serves while the issuer fails, and unknown keys cannot make the gateway ask often.
+// JSON Web Key Set of one issuer (RFC 7517), cached: the last good one serves while the issuer fails, and unknown keys do not make the gateway fetch often.
 import { hash } from 'node:crypto';
 import type { Log } from '../../log.ts';
+import { isCoolingDown } from '../../oauth/single-flight.ts';
 import { issuerUnavailable } from '../errors.ts';
 import { parseKeySet, type VerificationKey } from './jwk.ts';
 import { createKeySource } from './jwks-source.ts';
@@ -14,8 +15,8 @@ export interface ResolvedKey {
 export interface KeySet {
   readonly issuer: string;
   /**
-   * The key for a token's `kid` and `alg`; undefined when the issuer has none. Asks the issuer at most once in 10 s, whatever comes.
-   * Throws `idp_unavailable` when there is no set that is recent enough.
+   * The key for a token's `kid` and `alg`; undefined when the issuer has none. Fetches at most once in 10 s. Throws GatewayError `idp_unavailable` when
+   * there is no set that is recent enough.
    */
   resolve(kid: string | undefined, algorithm: string): Promise<ResolvedKey | undefined>;
   /** Changes whenever the keys change; undefined while there is no set that is recent enough. */
@@ -35,7 +36,7 @@ export interface KeySetOptions {
   readonly issuer: string;
   readonly jwksUri?: string | undefined;
   readonly insecure: boolean;
-  /** The metadata is wanted for itself, also where `jwksUri` makes it needless for the keys. Default no. */
+  /** Fetch the issuer's metadata also where `jwksUri` makes them needless for the keys. Default no. */
   readonly metadataWanted?: boolean;
   readonly refreshMs: number;
   readonly maxStaleMs: number;
@@ -43,7 +44,7 @@ export interface KeySetOptions {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly observe: { keySetRefreshFailed(issuer: string): void };
-  /** Runs something once after a delay; gives what calls it off. Default: a timer that keeps no process alive. */
+  /** Runs something once after a delay; returns its cancellation. Default: a timer that keeps no process alive. */
   readonly schedule?: Schedule | undefined;
 }
 
@@ -86,7 +87,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
   let attemptedAt: number | undefined;
   let lastFailure: unknown;
   let inFlight: Promise<void> | undefined;
-  let callOff = () => {};
+  let cancelNext = () => {};
   let started = false;
   let closed = false;
 
@@ -109,8 +110,8 @@ export function createKeySet(options: KeySetOptions): KeySet {
     } finally {
       attemptedAt = now();
       inFlight = undefined;
-      callOff();
-      if (!closed) callOff = schedule(() => refresh(true), lastFailure === undefined ? refreshMs : cooldownMs);
+      cancelNext();
+      if (!closed) cancelNext = schedule(() => refresh(true), lastFailure === undefined ? refreshMs : cooldownMs);
     }
   }
 
@@ -120,12 +121,6 @@ export function createKeySet(options: KeySetOptions): KeySet {
     return inFlight;
   }
 
-  /** A clock that was set back never prolongs the cooldown. */
-  function coolingDown(): boolean {
-    const since = attemptedAt === undefined ? cooldownMs : now() - attemptedAt;
-    return since >= 0 && since < cooldownMs;
-  }
-
   function usable(): CurrentSet | undefined {
     return current !== undefined && now() - current.fetchedAt <= maxStaleMs ? current : undefined;
   }
@@ -133,9 +128,10 @@ export function createKeySet(options: KeySetOptions): KeySet {
   async function resolve(kid: string | undefined, algorithm: string): Promise<ResolvedKey | undefined> {
     const known = usable();
     const key = known && findKey(known, kid, algorithm);
-    if (key !== undefined && now() - known!.fetchedAt > refreshMs && !coolingDown()) void refresh(true);
+    if (key !== undefined && now() - known!.fetchedAt > refreshMs && !isCoolingDown(attemptedAt, cooldownMs, now()))
+      void refresh(true);
     if (key !== undefined) return key;
-    if (inFlight === undefined && coolingDown()) {
+    if (inFlight === undefined && isCoolingDown(attemptedAt, cooldownMs, now())) {
       if (known === undefined) throw issuerUnavailable(lastFailure);
       return undefined;
     }
@@ -159,7 +155,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
     ageSeconds: () => (current === undefined ? undefined : (now() - current.fetchedAt) / 1000),
     close() {
       closed = true;
-      callOff();
+      cancelNext();
       source.close();
     },
   };
