@@ -15,6 +15,16 @@ export function compileNetworks(ranges: readonly string[]): NetworkMatcher {
   };
 }
 
+/** In the place of an address: the other end of a unix socket, which has none. No range holds it. */
+export const unixPeer = 'unix:';
+
+/** Compiles addresses and ranges of peers, and `unix:`. Throws an Error that names the first malformed one. */
+export function compilePeers(peers: readonly string[]): NetworkMatcher {
+  const onSocket = peers.includes(unixPeer);
+  const inNetworks = compileNetworks(peers.filter((peer) => peer !== unixPeer));
+  return (address) => (address === unixPeer ? onSocket : inNetworks(address));
+}
+
 /** The IPv4 address inside an IPv4-mapped IPv6 address, which dual-stack sockets report; any other address unchanged. */
 export function plainAddress(address: string): string {
   if (!address.startsWith('::ffff:')) return address;

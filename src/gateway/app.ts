@@ -75,7 +75,7 @@ function createServer(listener: RequestListener, runtime: Runtime, { config, fil
 
 function openContext(request: FastifyRequest, { raw: response }: FastifyReply, runtime: Runtime): void {
   const { snapshot } = runtime;
-  const address = snapshot.clientAddress(request.raw.socket.remoteAddress ?? '', request.raw.headers);
+  const address = snapshot.clientAddress(runtime.peerAddress(request.raw.socket), request.raw.headers);
   const context = createRequestContext(request, response, snapshot, upgradeOfferOf(response), address);
   request.context = context;
   runtime.open.add(context);

@@ -9,7 +9,7 @@ import { createProofMemory } from '../authn/token/dpop.ts';
 import type { Schedule } from '../authn/token/jwks.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { drain } from '../http/drain.ts';
-import { connectionCeiling } from '../http/listener.ts';
+import { connectionCeiling, createPeerAddressReader } from '../http/listener.ts';
 import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import { createAdmin } from './admin.ts';
@@ -131,6 +131,7 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
     log,
     metrics,
     audit,
+    peerAddress: createPeerAddressReader(loaded.config.server.listen),
     peerCertificate: createPeerCertificateReader(),
     revocations: revocations.current,
     open: new Set(),

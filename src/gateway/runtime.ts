@@ -23,6 +23,8 @@ export interface Runtime {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly audit: AuditLog;
+  /** The address of the other end; `unix:` on a unix socket. */
+  readonly peerAddress: (socket: Socket) => string;
   readonly peerCertificate: (socket: Socket) => PeerCertificate | undefined;
   /** What is revoked now, whatever the snapshot. */
   readonly revocations: () => Revocations;
@@ -64,12 +66,17 @@ export interface LiveStream {
 export function clientCertificateOf(
   { request }: Pick<RequestContext, 'request'>,
   { authenticators, config }: Snapshot,
-  { now, peerCertificate, revocations }: Pick<Runtime, 'now' | 'peerCertificate' | 'revocations'>,
+  {
+    now,
+    peerAddress,
+    peerCertificate,
+    revocations,
+  }: Pick<Runtime, 'now' | 'peerAddress' | 'peerCertificate' | 'revocations'>,
 ): PeerCertificate | undefined {
   const direct = certificateThatCounts(request.socket, config.server, peerCertificate);
   const peer = authenticators.certificateSource({
     direct,
-    peerAddress: request.socket.remoteAddress ?? '',
+    peerAddress: peerAddress(request.socket),
     rawHeaders: request.rawHeaders,
     now: now(),
   });

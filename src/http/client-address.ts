@@ -1,13 +1,13 @@
 // The client's address: the peer's, or behind trusted proxies the rightmost forwarded address outside them.
 import { isIP } from 'node:net';
-import { compileNetworks, plainAddress } from '../ip-ranges.ts';
+import { compilePeers, plainAddress, unixPeer } from '../ip-ranges.ts';
 
 /** Compiles `server.trustedProxies`. The returned function never trusts a header from any other peer. */
 export function compileClientAddress(
   trustedProxies: readonly string[],
 ): (peer: string, headers: ForwardingHeaders) => string {
   if (trustedProxies.length === 0) return plainAddress;
-  const trusted = compileNetworks(trustedProxies);
+  const trusted = compilePeers(trustedProxies);
   return (peer, headers) => {
     const address = plainAddress(peer);
     if (!trusted(address)) return address;
@@ -15,7 +15,7 @@ export function compileClientAddress(
     for (let index = forwarded.length - 1; index >= 0; index--) {
       const candidate = forwarded[index]!;
       // What a proxy wrote and we cannot read ends the chain: the last address we could verify stands.
-      if (isIP(candidate) === 0) return forwarded[index + 1] ?? address;
+      if (candidate !== unixPeer && isIP(candidate) === 0) return forwarded[index + 1] ?? address;
       if (!trusted(candidate)) return candidate;
     }
     return forwarded[0] ?? address;

@@ -5,12 +5,13 @@ export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string };
 
-const unixPrefix = 'unix:';
+/** `unix:8443` is a host of that name. */
+const unixPrefix = 'unix:/';
 const everywhere = new Set(['0.0.0.0', '::', '::0', '*']);
 
 /** Reads an address whose form was checked with the configuration; the host is without the brackets of IPv6. */
 export function parseListenAddress(text: string): ListenAddress {
-  if (text.startsWith(unixPrefix)) return { kind: 'unix', path: text.slice(unixPrefix.length) };
+  if (text.startsWith(unixPrefix)) return { kind: 'unix', path: text.slice(unixPrefix.length - 1) };
   const colon = text.lastIndexOf(':');
   return { kind: 'tcp', host: text.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(text.slice(colon + 1)) };
 }

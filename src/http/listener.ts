@@ -11,7 +11,9 @@ import {
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { SecureVersion } from 'node:tls';
+import { unixPeer } from '../ip-ranges.ts';
 import type { NamedFiles } from '../named-files.ts';
+import { parseListenAddress } from './listen-address.ts';
 import { type BuiltContext, buildSecureContext } from './secure-context.ts';
 
 const headersTimeoutMs = 10_000;
@@ -93,8 +95,13 @@ export function prepareListener(config: ListenerConfig, files: NamedFiles): (ser
   };
 }
 
+/** Reads the address of the other end from connections to `listen`. */
+export function createPeerAddressReader(listen: string): (socket: Socket) => string {
+  return parseListenAddress(listen).kind === 'unix' ? () => unixPeer : peerAddress;
+}
+
 /** The address of the other end. Node takes it from a connection that it ends in the handshake, but not from the TCP socket below. */
-export function peerAddress(socket: Socket): string {
+function peerAddress(socket: Socket): string {
   const { _parent: below } = socket as Socket & { readonly _parent?: Socket };
   return socket.remoteAddress ?? below?.remoteAddress ?? '';
 }

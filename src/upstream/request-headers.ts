@@ -1,4 +1,5 @@
 // What the upstream is told: the client's headers without anything that could pass for ours, then the verified identity.
+import { isIP } from 'node:net';
 import type { Caller } from '../authn/principal.ts';
 import type { Config, McpConfig, UpstreamConfig } from '../config/schema/config.ts';
 import {
@@ -89,7 +90,9 @@ export function compileRequestHeaders(
 
   return (input) => {
     const headers = strip(input.rawHeaders, forwards);
-    headers.push('x-forwarded-for', input.clientAddress, ...fixed);
+    // A client on a unix socket has none.
+    if (isIP(input.clientAddress) !== 0) headers.push('x-forwarded-for', input.clientAddress);
+    headers.push(...fixed);
     identity(headers, input.caller, input.requestId);
     if (input.authorization !== undefined) headers.push('authorization', input.authorization);
     if (mcp !== undefined && input.session !== undefined) addSession(headers, input.session);

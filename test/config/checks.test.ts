@@ -69,6 +69,40 @@ t.test('addresses: plain HTTP stays on loopback, and operators have their own', 
       'plain HTTP where it is wanted',
       { server: '{listen: "0.0.0.0:8443", publicUrl: https://a.example, plaintext: true}' },
     ],
+    ['plain HTTP on a unix socket', { server: '{listen: "unix:/run/gateway.sock", publicUrl: https://a.example}' }],
+    [
+      'one socket for both listeners',
+      {
+        server: '{listen: "unix:/run/gateway.sock", publicUrl: https://a.example}',
+        admin: '{listen: "unix:/run/gateway.sock"}',
+      },
+      ['admin: {listen: ‸', 'admin.listen: server.listen and admin.listen must not be the same address'],
+    ],
+    [
+      'a socket without an absolute path, and one with a path that is too long',
+      {
+        server: '{listen: "unix:gateway.sock", publicUrl: https://a.example}',
+        admin: `{listen: "unix:/${'a'.repeat(107)}"}`,
+      },
+      [
+        'server: {listen: ‸',
+        'server.listen: expected unix: and an absolute path, such as unix:/run/portcullis/gateway.sock',
+      ],
+      ['admin: {listen: ‸', 'admin.listen: the path of a unix socket is at most 107 bytes long'],
+    ],
+    [
+      'proxies on a unix socket, which have no address',
+      { server: '{listen: "unix:/run/gateway.sock", publicUrl: https://a.example, trustedProxies: [127.0.0.1]}' },
+      [
+        'trustedProxies: ‸',
+        'warning: server.trustedProxies: no peer of a unix socket has an address: add unix: for who connects to it',
+      ],
+    ],
+    [
+      'proxies on a unix socket that nobody listens on',
+      { server: '{listen: "127.0.0.1:8443", publicUrl: https://a.example, trustedProxies: ["unix:"]}' },
+      ['trustedProxies: ‸', 'warning: server.trustedProxies: unix: is not used: server.listen is no unix socket'],
+    ],
     ['IPv6 loopback', { server: '{listen: "[::1]:8443", publicUrl: "http://localhost:8443"}' }],
     [
       'a port that does not exist',

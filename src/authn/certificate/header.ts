@@ -1,7 +1,7 @@
 // Header in which a TLS-terminating proxy states the client certificate: its configuration and its reading.
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { filePath, networks } from '../../config/schema/values.ts';
+import { filePath, peers } from '../../config/schema/values.ts';
 import { GatewayError } from '../../errors.ts';
 import { certificateFromDer } from '../../pem.ts';
 import type { PeerCertificate } from '../credential.ts';
@@ -15,7 +15,7 @@ export const certificateHeaderSchema = z.strictObject({
     .enum(['client-cert', 'x-forwarded-client-cert'])
     .default('client-cert')
     .describe('Client-Cert of RFC 9440, or X-Forwarded-Client-Cert of Envoy with exactly one element.'),
-  from: networks.min(1).describe('The exact addresses of the proxies that it is believed from.'),
+  from: peers.min(1).describe('The exact addresses of the proxies that it is believed from.'),
   proxy: z
     .strictObject(identityKeys)
     .optional()

@@ -1,6 +1,6 @@
 // Source of the client certificate of a request: its own connection, or the header of a trusted proxy.
 import { GatewayError } from '../../errors.ts';
-import { compileNetworks, plainAddress } from '../../ip-ranges.ts';
+import { compilePeers, plainAddress } from '../../ip-ranges.ts';
 import type { PeerCertificate } from '../credential.ts';
 import { credentialRefused } from '../errors.ts';
 import { type CertificateHeaderConfig, createHeaderReader } from './header.ts';
@@ -52,7 +52,7 @@ export function compileCertificateSource(
   trust: TrustStore | undefined,
 ): CertificateSource {
   if (config === undefined) return ({ direct }) => direct;
-  const isListed = compileNetworks(config.from);
+  const isListed = compilePeers(config.from);
   const readHeader = createHeaderReader(config);
   return ({ direct, now, peerAddress, rawHeaders }) => {
     const listed = isListed(plainAddress(peerAddress));

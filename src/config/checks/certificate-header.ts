@@ -2,6 +2,7 @@
 import type { CertificateHeaderConfig as HeaderConfig } from '../../authn/certificate/header.ts';
 import { identityKeyOf, oneIdentityNeeded } from '../../authn/certificate/identity.ts';
 import { isLoopbackAddress } from '../../http/host.ts';
+import { unixPeer } from '../../ip-ranges.ts';
 import type { ServerConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { authoritiesAt, checkRevocationLists } from './certificates.ts';
@@ -21,6 +22,7 @@ function checkPeers(context: CheckContext, { from, proxy }: HeaderConfig, path: 
     const [address = '', bits] = entry.split('/');
     const whole = bits === undefined || Number(bits) === (address.includes(':') ? 128 : 32);
     const place = [...path, index];
+    if (entry === unixPeer) return;
     if (!whole) context.error(place, 'is a range; list the exact address of each proxy');
     else if (proxy === undefined && !isLoopbackAddress(address)) {
       context.error(

@@ -1,6 +1,7 @@
 // Checks of `server` and `admin`: addresses, TLS, and what would be in clear.
 import { isEverywhere, isLocal, parseListenAddress, sharesAddress } from '../../http/listen-address.ts';
 import { buildListenerContext } from '../../http/listener.ts';
+import { unixPeer } from '../../ip-ranges.ts';
 import type { ServerConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { checkCertificateHeader } from './certificate-header.ts';
@@ -19,6 +20,7 @@ export function checkServer(context: CheckContext): void {
       checkCertificateHeader(context, server, server.clientCertificateHeader);
     }
   }
+  if (server !== undefined) checkSocketPeers(context, server);
   if (server === undefined || admin === undefined) return;
   const adminAddress = parseListenAddress(admin.listen);
   if (sharesAddress(parseListenAddress(server.listen), adminAddress)) {
@@ -35,6 +37,22 @@ function checkPlaintext(context: CheckContext, server: ServerConfig): void {
       ['server', 'listen'],
       'plain HTTP is served on loopback only; add tls, or plaintext: true where something else encrypts',
     );
+  }
+}
+
+/** Behind a unix socket all peers are alike: they count by `unix:`, and by nothing else. */
+function checkSocketPeers(context: CheckContext, server: ServerConfig): void {
+  const onSocket = parseListenAddress(server.listen).kind === 'unix';
+  const lists: [Path, readonly string[]][] = [
+    [['server', 'trustedProxies'], server.trustedProxies],
+    [['server', 'clientCertificateHeader', 'from'], server.clientCertificateHeader?.from ?? []],
+  ];
+  for (const [path, peers] of lists) {
+    const named = peers.includes(unixPeer);
+    if (named && !onSocket) context.warn(path, 'unix: is not used: server.listen is no unix socket');
+    if (!named && onSocket && peers.length > 0) {
+      context.warn(path, 'no peer of a unix socket has an address: add unix: for who connects to it');
+    }
   }
 }
 

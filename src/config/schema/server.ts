@@ -1,17 +1,7 @@
 // Schema of `server`, `admin` and `revocation`.
 import { z } from 'zod';
 import { certificateHeaderSchema } from '../../authn/certificate/header.ts';
-import {
-  address,
-  duration,
-  filePath,
-  host,
-  networks,
-  origin,
-  positiveSize,
-  timeout,
-  watchedFilePath,
-} from './values.ts';
+import { address, duration, filePath, host, origin, peers, positiveSize, timeout, watchedFilePath } from './values.ts';
 
 const tlsServer = z.strictObject({
   certFile: filePath.describe('PEM file: the server certificate and its intermediates.'),
@@ -36,7 +26,7 @@ const serverLimits = z.strictObject({
 });
 
 export const server = z.strictObject({
-  listen: address.describe('host:port of the public listener.'),
+  listen: address.describe('host:port of the public listener, or unix: and the path of a socket.'),
   publicUrl: origin.describe('The address that clients type. Metadata, challenges and audiences are made from it.'),
   allowedHosts: z.array(host).default([]).describe('Further Host values; other hosts are answered 421.'),
   allowedOrigins: z.array(origin).default([]).describe('Further web origins whose pages may call.'),
@@ -46,7 +36,7 @@ export const server = z.strictObject({
     .describe('mirror: the metadata of the first issuer is repeated here, for clients of MCP 2025-03-26.'),
   tls: tlsServer.optional().describe('TLS of the public listener. Without it plain HTTP, on loopback only.'),
   plaintext: z.boolean().default(false).describe('Accept plain HTTP beyond loopback; something else must encrypt.'),
-  trustedProxies: networks.default([]).describe('Peers whose X-Forwarded-For and Forwarded are believed.'),
+  trustedProxies: peers.default([]).describe('Peers whose X-Forwarded-For and Forwarded are believed.'),
   clientCertificateHeader: certificateHeaderSchema
     .optional()
     .describe('A header in which a proxy states the certificate of the client; absent: never believed.'),
@@ -61,7 +51,7 @@ export const server = z.strictObject({
 export const admin = z.strictObject({
   listen: address
     .default('127.0.0.1:9090')
-    .describe('host:port of metrics, health and status; never the public listener.'),
+    .describe('host:port of metrics, health and status, or unix: and a path; never the public listener.'),
 });
 
 export const revocation = z.strictObject({

@@ -1,7 +1,7 @@
 // Schemas of values that several sections share: durations, sizes, dates, names, addresses, paths.
 import { z } from 'zod';
 import { isPlainPath } from '../../http/path.ts';
-import { compileNetworks } from '../../ip-ranges.ts';
+import { compileNetworks, unixPeer } from '../../ip-ranges.ts';
 
 /** Longer timers overflow Node's and would fire at once. */
 const maxTimerMs = 24 * 86_400_000;
@@ -76,13 +76,24 @@ export const filePath = fileOf('read');
 export const writtenFilePath = fileOf('written');
 export const watchedFilePath = fileOf('watched');
 
+/** `host:port`, or `unix:` and an absolute path that fits into a socket address (108 bytes with its end). */
 export const address = z
   .string()
-  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+):\d{1,5}$/, {
-    error: 'expected host:port, such as 127.0.0.1:8443',
+  .regex(/^(unix:\/\S+|(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+):\d{1,5})$/, {
+    error: ({ input }) =>
+      String(input).startsWith('unix:')
+        ? 'expected unix: and an absolute path, such as unix:/run/portcullis/gateway.sock'
+        : 'expected host:port, such as 127.0.0.1:8443',
     abort: true,
   })
-  .refine((value) => Number(value.slice(value.lastIndexOf(':') + 1)) <= 65_535, 'a port is at most 65535');
+  .refine(
+    (value) => value.startsWith('unix:/') || Number(value.slice(value.lastIndexOf(':') + 1)) <= 65_535,
+    'a port is at most 65535',
+  )
+  .refine(
+    (value) => !value.startsWith('unix:/') || Buffer.byteLength(value) <= 'unix:'.length + 107,
+    'the path of a unix socket is at most 107 bytes long',
+  );
 
 export const host = z
   .string()
@@ -105,6 +116,11 @@ export const origin = httpUrl
   .transform((url) => (URL.canParse(url) ? new URL(url).origin : url));
 
 export const networks = z.array(z.string().refine(isRange, 'expected an address or a range such as 10.0.0.0/8'));
+
+/** Addresses of proxies; `unix:` is whoever connects to a unix socket. */
+export const peers = z.array(
+  z.string().refine((peer) => peer === unixPeer || isRange(peer), 'expected an address or a range such as 10.0.0.0/8'),
+);
 
 export const method = z
   .string()

@@ -5,7 +5,6 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { type ErrorCode, GatewayError } from '../../errors.ts';
 import { clientGone } from '../../http/body.ts';
-import { peerAddress } from '../../http/listener.ts';
 import { problem } from '../../http/problem.ts';
 import { plainAddress } from '../../ip-ranges.ts';
 import { connectionEvent } from '../request/audit-events.ts';
@@ -92,7 +91,7 @@ function recordConnection(
   runtime.metrics.connectionRefused(refused.reason);
   const event = connectionEvent({
     id: randomUUID(),
-    address: plainAddress(peerAddress(socket)),
+    address: plainAddress(runtime.peerAddress(socket)),
     ...refused,
     policy: runtime.snapshot.hash,
     nowMs: runtime.now(),
