@@ -1,6 +1,7 @@
 // Authorization servers of a route: the issuers of its authenticators, in the order in which it names them.
+
+import { type AuthenticateConfig, authenticatorNamesOf } from './alternatives.ts';
 import type { AuthenticatorConfig } from './authenticator-types.ts';
-import { type AuthenticateConfig, authenticatorNamesOf } from './requirements.ts';
 
 type Authenticators = Readonly<Record<string, AuthenticatorConfig>>;
 

@@ -1,22 +1,8 @@
 // Requirements of a route on its callers, compiled from `authenticate`, `certificateFor` and `senderConstraint` once.
-import { z } from 'zod';
-import { authenticatorName } from '../config/schema/values.ts';
+import { type AuthenticateConfig, alternativesOf, authenticatorNamesOf } from './alternatives.ts';
 import type { Authenticator, CertificateAuthenticator, TokenAuthenticator, Verified } from './authenticator.ts';
 import type { Caller } from './principal.ts';
 import { compileImplications, type ScopeImplications, type WidenScopes } from './scopes.ts';
-
-const alternative = z.union([authenticatorName, z.strictObject({ allOf: z.array(authenticatorName).min(1) })]);
-
-/** `authenticate` of a route. */
-export const authenticateSchema = z.union([
-  z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'expected the name of an authenticator, or none'),
-  z.strictObject({
-    anyOf: z.array(alternative).min(1).optional().describe('The first alternative that is all there counts.'),
-    allOf: z.array(authenticatorName).min(1).optional().describe('All of these authenticators.'),
-    optional: z.array(authenticatorName).optional().describe('Credentials that may come besides.'),
-  }),
-]);
-export type AuthenticateConfig = z.output<typeof authenticateSchema>;
 
 export interface Requirements {
   /** `none`: no credential is looked at. */
@@ -62,7 +48,9 @@ export function compileRequirements(
     if (authenticator === undefined) throw new Error(`unknown authenticator "${name}"`);
     return authenticator;
   });
-  const alternatives = alternativesOf(route.authenticate);
+  const alternatives = alternativesOf(route.authenticate).required.map(({ members }) => [
+    ...new Set(members.map(({ name }) => name)),
+  ]);
   const inOrder = new Set([...named, ...authenticators.values()]);
   return {
     kind: route.authenticate === 'none' ? 'none' : 'required',
@@ -80,23 +68,6 @@ export function compileRequirements(
 
 /** Those of a route that looks at no credential. */
 export const noRequirements = compileRequirements({ authenticate: 'none' }, new Map());
-
-/** Every authenticator that `authenticate` names, optional ones included, each once and in order. */
-export function authenticatorNamesOf(authenticate: AuthenticateConfig): string[] {
-  const optional = typeof authenticate === 'string' ? [] : (authenticate.optional ?? []);
-  return [...new Set([...alternativesOf(authenticate).flat(), ...optional])];
-}
-
-/** `anyOf` beside `allOf`: one of the alternatives, and all of those. */
-function alternativesOf(authenticate: AuthenticateConfig): readonly (readonly string[])[] {
-  if (authenticate === 'none') return [];
-  if (typeof authenticate === 'string') return [[authenticate]];
-  const { anyOf, allOf } = authenticate;
-  if (anyOf === undefined) return allOf === undefined ? [] : [allOf];
-  return anyOf.map((member) => [
-    ...new Set([...(typeof member === 'string' ? [member] : member.allOf), ...(allOf ?? [])]),
-  ]);
-}
 
 /** Names kinds of credentials, and no authenticators: their names are the operator's. */
 function describe(

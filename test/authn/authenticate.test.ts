@@ -1,15 +1,11 @@
 import { hash } from 'node:crypto';
 import t from 'tap';
+import { type AuthenticateConfig, authenticatorNamesOf } from '../../src/authn/alternatives.ts';
 import { authenticate } from '../../src/authn/authenticate.ts';
 import type { CredentialRecord } from '../../src/authn/credential.ts';
 import type { Caller } from '../../src/authn/principal.ts';
 import { type AuthenticatorSet, closeAuthenticators } from '../../src/authn/registry.ts';
-import {
-  type AuthenticateConfig,
-  authenticatorNamesOf,
-  compileRequirements,
-  noRequirements,
-} from '../../src/authn/requirements.ts';
+import { compileRequirements, noRequirements } from '../../src/authn/requirements.ts';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { createFakeIssuer } from '../support/issuer.ts';

@@ -1,6 +1,13 @@
 // Checks of a route's `authenticate` and `certificateFor`: names that exist, alternatives that can be told apart and met.
+
+import {
+  type Alternative,
+  type Alternatives,
+  alternativesOf,
+  type NamedAuthenticator,
+  namedBy,
+} from '../../authn/alternatives.ts';
 import { clientAuthorities } from '../../authn/certificate/source.ts';
-import type { AuthenticateConfig } from '../../authn/requirements.ts';
 import { parseClientEntry } from '../../policy/selectors/clients.ts';
 import type { AuthenticatorConfig, RouteConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
@@ -11,8 +18,11 @@ import type { CheckContext } from './context.ts';
 export function checkAuthenticate(context: CheckContext, route: RouteConfig, base: Path): void {
   const path: Path = [...base, 'authenticate'];
   const alternatives = alternativesOf(route.authenticate, path);
-  checkForm(context, route, path);
-  checkNames(context, [...alternatives.required.flatMap(({ members }) => members), ...alternatives.optional]);
+  checkNames(context, namedBy(alternatives));
+  if (!hasOneForm(route)) {
+    context.error(path, 'needs either anyOf or allOf');
+    return;
+  }
   alternatives.required.forEach((alternative, index) => {
     checkTogether(context, alternative);
     checkContained(context, alternative, alternatives.required.slice(0, index));
@@ -29,12 +39,8 @@ export function authenticatorNamed(context: CheckContext, name: string): Authent
   return Object.hasOwn(all, name) ? all[name] : undefined;
 }
 
-function checkForm(context: CheckContext, route: RouteConfig, path: Path): void {
-  const { authenticate } = route;
-  if (typeof authenticate === 'string') return;
-  if ((authenticate.anyOf === undefined) === (authenticate.allOf === undefined)) {
-    context.error(path, 'needs either anyOf or allOf');
-  }
+function hasOneForm({ authenticate }: RouteConfig): boolean {
+  return typeof authenticate === 'string' || (authenticate.anyOf === undefined) !== (authenticate.allOf === undefined);
 }
 
 function checkNames(context: CheckContext, named: readonly NamedAuthenticator[]): void {
@@ -100,13 +106,13 @@ function checkOptional(context: CheckContext, { required, optional }: Alternativ
 }
 
 /** A key is of use to everybody who has it, whatever comes beside it. */
-function checkSenderConstraint(context: CheckContext, { required, optional }: Alternatives, base: Path): void {
-  if (required.length === 0) {
+function checkSenderConstraint(context: CheckContext, alternatives: Alternatives, base: Path): void {
+  if (alternatives.required.length === 0) {
     context.error([...base, 'senderConstraint'], 'cannot be enforced with authenticate: none');
     return;
   }
   const none = asksForNoCertificate(context);
-  for (const { name, path } of [...required.flatMap(({ members }) => members), ...optional]) {
+  for (const { name, path } of namedBy(alternatives)) {
     const config = authenticatorNamed(context, name);
     if (none && config !== undefined && 'dpop' in config && config.dpop === 'off') {
       context.error(
@@ -123,9 +129,10 @@ function checkSenderConstraint(context: CheckContext, { required, optional }: Al
 }
 
 /** A token that does not tell its issuer is shown to one authorization server, and to no other. */
-function checkOpaqueOwner(context: CheckContext, { required, optional }: Alternatives): void {
-  const named = [...required.flatMap(({ members }) => members), ...optional];
-  const asking = named.filter(({ name }) => authenticatorNamed(context, name)?.type === 'introspection');
+function checkOpaqueOwner(context: CheckContext, alternatives: Alternatives): void {
+  const asking = namedBy(alternatives).filter(
+    ({ name }) => authenticatorNamed(context, name)?.type === 'introspection',
+  );
   const [first] = asking;
   const second = asking.find(({ name }) => name !== first?.name);
   if (first === undefined || second === undefined) return;
@@ -158,45 +165,6 @@ function checkCertificateFor(
     const message = `no mtls entry has the clientId ${context.show(clientId)}${suggestion(clientId, new Set(known))}`;
     context.error([...path, index], message);
   });
-}
-
-/** An authenticator that a route names. */
-export interface NamedAuthenticator {
-  readonly name: string;
-  readonly path: Path;
-}
-
-/** The authenticators that must all be there. */
-export interface Alternative {
-  readonly path: Path;
-  readonly members: readonly NamedAuthenticator[];
-}
-
-/** The three forms of `authenticate` as one. */
-export interface Alternatives {
-  /** Empty for `none`. */
-  readonly required: readonly Alternative[];
-  readonly optional: readonly NamedAuthenticator[];
-}
-
-/** Reads the three forms; `base` is the path of `authenticate`. */
-export function alternativesOf(config: AuthenticateConfig, base: Path): Alternatives {
-  if (typeof config === 'string') {
-    if (config === 'none') return { required: [], optional: [] };
-    return { required: [{ path: base, members: [{ name: config, path: base }] }], optional: [] };
-  }
-  const named = (names: readonly string[], path: Path) =>
-    names.map((name, index) => ({ name, path: [...path, index] }));
-  const anyOf = (config.anyOf ?? []).map((member, index): Alternative => {
-    const path = [...base, 'anyOf', index];
-    if (typeof member === 'string') return { path, members: [{ name: member, path }] };
-    return { path, members: named(member.allOf, [...path, 'allOf']) };
-  });
-  const allOf = config.allOf && { path: [...base, 'allOf'], members: named(config.allOf, [...base, 'allOf']) };
-  return {
-    required: allOf === undefined ? anyOf : [...anyOf, allOf],
-    optional: named(config.optional ?? [], [...base, 'optional']),
-  };
 }
 
 /**

@@ -1,7 +1,7 @@
 // Checks of `routes`: one answer each, nothing that cannot be enforced, no route behind a wider one.
 
+import { authenticatorNamesOf } from '../../authn/alternatives.ts';
 import { authorizationServersOf } from '../../authn/authorization-servers.ts';
-import { authenticatorNamesOf } from '../../authn/requirements.ts';
 import { isPlainPath } from '../../http/path.ts';
 import { pathPatternCovers } from '../../http/path-pattern.ts';
 import { metadataUrlOf, neverAskedFor } from '../../http/well-known.ts';

@@ -1,5 +1,5 @@
 // Checks of the rules of a route, and their compilation: the checked rule is the compiled rule.
-import { authenticatorNamesOf } from '../../authn/requirements.ts';
+import { alternativesOf, authenticatorNamesOf } from '../../authn/alternatives.ts';
 import { checkPolicy } from '../../policy/check.ts';
 import { compilePolicy } from '../../policy/compile.ts';
 import { metaToolsOf } from '../../policy/presets.ts';
@@ -8,7 +8,7 @@ import { type AcceptedCallers, type RouteContext, reporterBelow } from '../../po
 import { formatPath } from '../problem.ts';
 import type { RouteConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
-import { actingAuthenticators, alternativesOf, authenticatorNamed } from './authenticate.ts';
+import { actingAuthenticators, authenticatorNamed } from './authenticate.ts';
 import type { CheckContext } from './context.ts';
 
 /** The policy of a route. Undefined where an error was reported. */
@@ -37,7 +37,7 @@ function acceptedCallers(context: CheckContext, { authenticate }: RouteConfig): 
   });
   return {
     authenticators: names,
-    acting: actingAuthenticators(alternativesOf(authenticate, []), context.draft.authenticators ?? {}),
+    acting: actingAuthenticators(alternativesOf(authenticate), context.draft.authenticators ?? {}),
     claims: configs.includes(undefined) ? undefined : claims,
   };
 }

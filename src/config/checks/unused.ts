@@ -1,5 +1,5 @@
 // Warnings about what is configured and never used.
-import { authenticatorNamesOf } from '../../authn/requirements.ts';
+import { authenticatorNamesOf } from '../../authn/alternatives.ts';
 import type { Path } from '../schema/reporter.ts';
 import type { CheckContext } from './context.ts';
 

@@ -1,4 +1,5 @@
 // Checks of assertions and token exchange: keys, usernames of all callers, and one credential for the upstream.
+import { alternativesOf } from '../../authn/alternatives.ts';
 import { isPlainHttp } from '../../http/host.ts';
 import { checkOAuthClient } from '../../oauth/client-auth.ts';
 import type { ExchangeConfig } from '../../oauth/token-exchange.ts';
@@ -8,7 +9,7 @@ import { parseUsername, type UsernameTemplate } from '../../upstream/identity/us
 import type { AssertionConfig, AuthenticatorConfig, RouteConfig } from '../schema/config.ts';
 import { attemptAt, type Path, readAt } from '../schema/reporter.ts';
 import { suggestion } from '../schema/suggestion.ts';
-import { actingAuthenticators, alternativesOf, authenticatorNamed } from './authenticate.ts';
+import { actingAuthenticators, authenticatorNamed } from './authenticate.ts';
 import type { CheckContext } from './context.ts';
 
 /** Claims of the gateway itself in an assertion, and those that would change how it is understood. */
@@ -102,7 +103,7 @@ interface RouteToUpstream {
 function routesTo(context: CheckContext, upstream: string): RouteToUpstream[] {
   return (context.draft.routes ?? []).flatMap((route, index) => {
     if (route.upstream !== upstream) return [];
-    const named = actingAuthenticators(alternativesOf(route.authenticate, []), context.draft.authenticators ?? {});
+    const named = actingAuthenticators(alternativesOf(route.authenticate), context.draft.authenticators ?? {});
     const acting = named.filter((name) => context.declared.authenticators.includes(name));
     return [{ route, path: ['routes', index], acting }];
   });

@@ -1,6 +1,6 @@
 // Schema of `routes`: paths, the credentials that they need, and rules for what callers may do there.
 import { z } from 'zod';
-import { authenticateSchema } from '../../authn/requirements.ts';
+import { authenticateSchema } from '../../authn/alternatives.ts';
 import { preset } from '../../policy/presets.ts';
 import { mcpRule, pathRule } from '../../policy/rule.ts';
 import { filePath, headerName, httpUrl, method, name, positiveSize, routePath, scopes, text } from './values.ts';
