@@ -1,4 +1,4 @@
-// Command `portcullis serve`: runs the gateway until a signal ends it, and reloads it on SIGHUP and on changes of its files.
+// Command `portcullis serve`: the gateway until a signal ends it, reloaded on SIGHUP and on changes of its files.
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { Command } from 'commander';
@@ -11,6 +11,7 @@ import { catchSignals, type Signals } from './signals.ts';
 
 const quietMs = 1000;
 
+/** A running gateway with its file watch. */
 export interface RunningGateway {
   readonly gateway: Gateway;
   /** Reloads the file now, as SIGHUP does. */
@@ -20,6 +21,7 @@ export interface RunningGateway {
   close(): Promise<void>;
 }
 
+/** Options of `runGateway`. */
 export interface RunOptions {
   readonly configFile: string;
   readonly log: Log;
@@ -39,7 +41,7 @@ export async function runGateway({ configFile, log, env = process.env, signal }:
     try {
       return await loadConfig(configFile, { env, stamps: read, ...options });
     } finally {
-      // What is refused is watched as well: files that it names may still come.
+      // The files of a refused configuration are watched too: missing ones may still come.
       watch.follow(read);
     }
   };
@@ -64,6 +66,7 @@ interface ServeOptions {
   readonly logLevel: string;
 }
 
+/** Exit code 0 after a stop; 1 when the gateway cannot start or stop. */
 export function serveCommand(signals?: Signals): Command {
   return new Command('serve')
     .description('run the gateway')

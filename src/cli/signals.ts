@@ -2,6 +2,7 @@
 
 export type Signal = 'SIGHUP' | 'SIGINT' | 'SIGTERM';
 
+/** Signals of the process. */
 export interface Signals {
   /** Hands over what has come, in its order, and what comes. */
   listen(handle: (signal: Signal) => void): void;

@@ -1,10 +1,11 @@
-// Notices that a named file has changed and been still for a while: by polling, which also sees symlink swaps and network file systems.
+// File watch by polling, which also sees symlink swaps and network file systems. A change counts once its file has been still for a while.
 import { type Stamps, stampOf } from './files.ts';
 
 const defaultIntervalMs = 500;
 
+/** Options of `watchFiles`. */
 export interface WatchOptions {
-  /** How long nothing may have changed before `onChange` is called. */
+  /** Time without a change after which `onChange` is called. */
   readonly quietMs: number;
   /** Milliseconds between two looks; default 500. 0: only when `poll` is called. */
   readonly intervalMs?: number;
@@ -12,6 +13,7 @@ export interface WatchOptions {
   readonly now?: () => number;
 }
 
+/** A running watch. */
 export interface FileWatch {
   /** Watches these files from now on, and no others. One that has another stamp than the one given has changed. */
   follow(stamps: Stamps): void;

@@ -29,17 +29,18 @@ import { createRevocationFeed, type RevocationFeed } from './revocation-watcher.
 import type { Runtime } from './runtime.ts';
 import { createUpstreamProbes, type UpstreamProbes } from './upstream-probes.ts';
 
+/** Options of `startGateway`. */
 export interface GatewayOptions {
   readonly loaded: LoadedConfig;
   readonly log: Log;
   readonly version: string;
   /** Milliseconds since 1970; the system clock by default. */
   readonly now?: () => number;
-  /** How key sets wait for their next fetch; by default on the system's clock. */
+  /** Timer of the fetches of key sets; the system's clock by default. */
   readonly schedule?: Schedule;
-  /** How often the open streams are looked at; by default what keeps every promise made about them. */
+  /** Interval of the checks of open streams; the default keeps the promise of five seconds. */
   readonly streamTickMs?: number;
-  /** How often the revocation file is looked at; by default what keeps the promise made about it. */
+  /** Interval of the checks of the revocation file; the default keeps the promise of one second. */
   readonly revocationPollMs?: number;
   /** The steps of a request; all of them by default. */
   readonly pipeline?: Pipeline;
@@ -47,11 +48,12 @@ export interface GatewayOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A running gateway. */
 export interface Gateway {
   /** The applications behind the two listeners: for requests without a socket (`inject`). */
   readonly app: FastifyInstance;
   readonly admin: FastifyInstance;
-  /** What is really listened on, ports included; of a unix socket `unix:` and its path, and port 0. */
+  /** The bound address and port; for a unix socket `unix:` with its path, and port 0. */
   readonly publicAddress: AddressInfo;
   readonly adminAddress: AddressInfo;
   /** Replaces the configuration by what `load` yields. A failure leaves the old one in force and is recorded; it is never thrown. */
@@ -62,7 +64,7 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
-/** How long a draining gateway goes on accepting connections that were on their way when it was told to stop. */
+/** Time in which a draining gateway still accepts connections that were on their way. */
 const lameDuckMs = 5000;
 
 /** Closes one part of the gateway. */
@@ -138,9 +140,9 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
     streams: new Set(),
     drainingAnswers: new Set(),
   };
-  let standing = false;
+  let listening = false;
   const parts = { audit, metrics, probes, revocations, runtime, version: options.version };
-  const admin = openAdmin(parts, { configuration: () => current ?? first, standing: () => standing });
+  const admin = openAdmin(parts, { configuration: () => current ?? first, listening: () => listening });
   opened.push(() => admin.close());
   const app = await createApp(runtime, loaded, options.pipeline);
   const { server } = app;
@@ -156,7 +158,7 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   await unlessAborted(started, signal).catch((cause: unknown) => {
     throw new Error(audit.problem() ?? `audit: ${messageOf(cause)}`, { cause });
   });
-  standing = true;
+  listening = true;
 
   const stopping = new AbortController();
   const { reload, settled } = createReloader({
@@ -226,7 +228,7 @@ interface AdminParts {
 interface AdminState {
   readonly configuration: () => Configuration;
   /** False until the start is over. */
-  readonly standing: () => boolean;
+  readonly listening: () => boolean;
 }
 
 function openAdmin(parts: AdminParts, state: AdminState): FastifyInstance {
@@ -240,7 +242,7 @@ function openAdmin(parts: AdminParts, state: AdminState): FastifyInstance {
         keySets: [...runtime.snapshot.authenticators.keySets.values()],
         probes: probes.states(),
       }),
-    notReady: () => [...(state.standing() ? [] : ['starting']), ...reasonsNotReady(runtime, probes)],
+    notReady: () => [...(state.listening() ? [] : ['starting']), ...reasonsNotReady(runtime, probes)],
     status: () => ({
       version,
       policy: state.configuration().loaded.hash,

@@ -1,4 +1,4 @@
-// Configurations coming into force, at the start and at each reload: all of one is prepared beside the one in force, then committed or disposed of.
+// Start and reload of a configuration: it is prepared beside the one in force, then committed or disposed of.
 import type { Server } from 'node:http';
 import type { PreparedSinks, ReconfigurableAuditLog } from '../audit/audit-log.ts';
 import { closeAuthenticators, startAuthenticators } from '../authn/registry.ts';
@@ -27,7 +27,7 @@ export interface PreparedConfiguration extends Configuration {
   dispose(): Promise<void>;
 }
 
-/** What outlives a configuration and is told of the next. */
+/** Process-wide parts that a new configuration is installed in. */
 export interface ConfigurationRuntime {
   readonly log: Log;
   readonly audit: ReconfigurableAuditLog;
@@ -96,28 +96,32 @@ export async function closeSnapshot(snapshot: Snapshot, kept?: Snapshot): Promis
   await closeUpstreams(snapshot.upstreams, kept?.upstreams);
 }
 
-/** What a reload depends on besides the files. */
+/** State in force that a reload depends on. */
 export type ReloadOptions = Pick<LoadOptions, 'revocationsInForce'>;
 
+/** Loads the configuration anew. */
 export type Load = (options: ReloadOptions) => Promise<LoadedConfig>;
 
+/** Options of `createReloader`. */
 export interface ReloaderOptions extends ConfigurationRuntime {
   readonly listener: Server;
   readonly current: () => Configuration;
-  /** Ends the reload that is under way, and refuses all later ones. */
+  /** Ends the running reload, and refuses later ones. */
   readonly signal: AbortSignal;
   readonly observe: { configurationRefused(): void };
   /** Writes a `config` record; a sink that fails owes it. */
   readonly record: (detail: Readonly<Record<string, unknown>>) => Promise<void>;
 }
 
+/** Runs reloads one after the other. */
 export interface Reloader {
   /** Replaces the configuration in force by what `load` yields. Reloads come one after the other; none of them rejects. */
   reload(load: Load): Promise<void>;
-  /** Resolves when none is under way. */
+  /** Resolves when no reload is running. */
   settled(): Promise<void>;
 }
 
+/** Creates a reloader for the listener. */
 export function createReloader(options: ReloaderOptions): Reloader {
   const { current, listener, log, observe, record, revocations, signal } = options;
   let last: Promise<void> = Promise.resolve();
@@ -152,7 +156,7 @@ export function createReloader(options: ReloaderOptions): Reloader {
   };
 }
 
-/** What sockets are bound to cannot be changed under them. */
+/** Throws for a change of keys that a bound socket depends on. */
 function refuseRestartOnly(current: LoadedConfig, next: LoadedConfig): void {
   const changed = [
     current.config.server.listen !== next.config.server.listen && 'server.listen',

@@ -18,14 +18,16 @@ const stillMs = 500;
 /** A file that never comes to rest is taken as it is. */
 const restlessMs = 5000;
 
+/** The list in force, for `/status`. */
 export interface RevocationState {
   readonly entries: number;
   /** SHA-256 of the file that the list is from. */
   readonly digest: string | undefined;
-  /** Why the file as it is now cannot be used; the list is then an older one. */
+  /** The problem of the current file; the list is then an older one. */
   readonly problem: string | undefined;
 }
 
+/** The revocations in force. */
 export interface RevocationFeed {
   /** Another object after each change. */
   readonly current: () => Revocations;
@@ -40,6 +42,7 @@ export interface RevocationFeed {
   close(): void;
 }
 
+/** Options of the watcher. */
 export interface RevocationFeedOptions {
   readonly log: Log;
   /** Writes a `config` record. */
@@ -54,8 +57,8 @@ export interface RevocationFeedOptions {
 }
 
 /**
- * What a changed file revokes counts at the next look, even while it is still being written; what it no longer names counts until it has
- * been still for a while, so that half a list never gives anything back. A file that is bad or missing by then changes nothing: the last
+ * An entry that a changed file adds counts at the next look, even while the file is being written. An entry that it no longer has counts until the
+ * file has been still for a while, so that a half-written list restores nothing. A file that is bad or missing by then changes nothing: the last
  * good list stays in force, and the log, a `config` record and a metric say so.
  */
 export function createRevocationFeed(

@@ -1,19 +1,21 @@
-// Upstreams that have to refuse callers without a credential, asked at the start and ever again: until they are known to, the gateway is not ready.
+// Probes of upstreams that have to refuse callers without a credential. Until they do, the gateway is not ready.
 import type { Log } from '../log.ts';
 import { askWithoutCredential, type ProbeAnswer } from '../upstream/probe.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { Snapshot } from './snapshot.ts';
 
+/** The probes of the snapshot in force. */
 export interface UpstreamProbes {
   /** Probes from now on what this snapshot says; one that it has unchanged keeps what it knows. */
   follow(snapshot: Snapshot): void;
-  /** Whether the last probe of each found what it has to find. */
+  /** The upstreams, each with the success of its last probe. */
   states(): { readonly upstream: string; readonly success: boolean }[];
-  /** Why the gateway is not ready, in sentences. */
+  /** The reasons for which the gateway is not ready, as sentences. */
   notReady(): string[];
   close(): void;
 }
 
+/** Dependencies of the probes. */
 export interface ProbesRuntime {
   readonly log: Log;
   /** Takes the `config` record of a change. */
@@ -25,9 +27,9 @@ interface Probe {
   upstream: Upstream;
   /** The last answer that was clear. */
   verdict: ProbeAnswer | undefined;
-  /** What the last probe found; undefined before there was one. */
+  /** The answer to the last probe; undefined before the first. */
   last: ProbeAnswer['kind'] | undefined;
-  /** Why the last one found nothing. */
+  /** The fault of the last probe. */
   trouble: string | undefined;
   timer: NodeJS.Timeout | undefined;
   closed: boolean;
@@ -36,6 +38,7 @@ interface Probe {
 /** While there is no verdict yet. */
 const retryMs = 1000;
 
+/** Creates the probes. They start with `follow`. */
 export function createUpstreamProbes(runtime: ProbesRuntime): UpstreamProbes {
   let probes = new Map<string, Probe>();
 

@@ -4,6 +4,7 @@ import type { EphemeralKeys } from '../upstream/identity/assertion-key.ts';
 import { adjustUpstream, createUpstream, type Upstream } from '../upstream/upstream.ts';
 import { compileUpstreamIdentity, type IdentityContext, type UpstreamIdentity } from './upstream-credential.ts';
 
+/** An upstream with its connections and the credential it gets. */
 export interface PooledUpstream {
   /** Equal keys mean that a reload can go on with the same connections. */
   readonly key: string;
@@ -16,7 +17,7 @@ export type PooledUpstreams = ReadonlyMap<string, PooledUpstream>;
 
 export type UpstreamsRuntime = Pick<IdentityContext, 'log' | 'now' | 'observe'>;
 
-/** What is unchanged is carried over from `previous`. Throws when one cannot be used. */
+/** Opens the upstreams. Unchanged ones are carried over from `previous`. Throws for one that cannot be used. */
 export function openUpstreams(
   loaded: LoadedConfig,
   runtime: UpstreamsRuntime,
