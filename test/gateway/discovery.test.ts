@@ -72,7 +72,7 @@ async function begin(
       },
       routes,
     },
-    { upstream, issuer: corp, now: () => clock },
+    { upstream, issuer: corp, now: () => clock, inject: true },
   );
   return { ...scenario, client: scenario.anybody };
 }

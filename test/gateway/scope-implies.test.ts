@@ -30,6 +30,7 @@ const scenario = await startScenario(
     },
   },
   {
+    inject: true,
     reply(request, response) {
       const { id } = JSON.parse(request.body.toString()) as { id: number };
       const tools = catalogue.map((name) => ({ name, inputSchema: { type: 'object' } }));

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { Agent as HttpAgent, type IncomingHttpHeaders, type IncomingMessage, request as sendPlainly } from 'node:http';
 import { Agent as HttpsAgent, request as sendSecurely } from 'node:https';
 import { TLSSocket } from 'node:tls';
+import type { FastifyInstance } from 'fastify';
 import type { IssuedCertificate } from '../../src/dev/pki.ts';
 
 export interface ClientRequest {
@@ -90,21 +91,42 @@ export function createClient(options: ClientOptions): TestClient {
       resumed,
     };
   }
+  return { send, post: (message, request) => send(messagePost(message, request)), close: () => agent.destroy() };
+}
+
+/** A client without sockets: hands its requests to the application itself. Paths are normalised on the way, and connections are none. */
+export function createInjectingClient(app: FastifyInstance): TestClient {
+  async function send({ method = 'GET', path = '/', headers = {}, body }: ClientRequest): Promise<ClientAnswer> {
+    const answer = await app.inject({
+      method: method as 'GET',
+      url: path,
+      headers: { host: publicHost, ...(headers as Record<string, string | string[]>) },
+      ...(body !== undefined && { payload: body }),
+    });
+    const id = answer.headers['x-request-id'];
+    return {
+      status: answer.statusCode,
+      headers: answer.headers as IncomingHttpHeaders,
+      text: answer.payload,
+      id: typeof id === 'string' ? id : '',
+      connection: 0,
+      resumed: false,
+    };
+  }
+  return { send, post: (message, request) => send(messagePost(message, request)), close: () => {} };
+}
+
+function messagePost(message: unknown, request: ClientRequest = {}): ClientRequest {
   return {
-    send,
-    post: (message, request = {}) =>
-      send({
-        method: 'POST',
-        path: '/mcp',
-        body: typeof message === 'string' || Buffer.isBuffer(message) ? message : JSON.stringify(message),
-        ...request,
-        headers: {
-          'content-type': 'application/json',
-          accept: 'application/json, text/event-stream',
-          ...request.headers,
-        },
-      }),
-    close: () => agent.destroy(),
+    method: 'POST',
+    path: '/mcp',
+    body: typeof message === 'string' || Buffer.isBuffer(message) ? message : JSON.stringify(message),
+    ...request,
+    headers: {
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      ...request.headers,
+    },
   };
 }
 

@@ -9,7 +9,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { type Gateway, startGateway } from '../../src/gateway/gateway.ts';
 import type { Pipeline } from '../../src/gateway/request/pipeline.ts';
 import { createLog } from '../../src/log.ts';
-import { readJsonLines } from './json-lines.ts';
+import { followJsonLines } from './json-lines.ts';
 import { until } from './until.ts';
 
 export interface TestGateway {
@@ -22,7 +22,7 @@ export interface TestGateway {
   /** Writes a file that the configuration names. */
   write(name: string, content: string): Promise<void>;
   /** All audit records so far that are about requests, oldest first. */
-  records(): Promise<AuditRecord[]>;
+  records(): Promise<readonly AuditRecord[]>;
   /** Waits until a record matches; fails after ten seconds. */
   record(matches: (record: AuditRecord) => boolean): Promise<AuditRecord>;
   /** Waits until so many match, oldest first; fails after ten seconds. */
@@ -108,8 +108,8 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   });
   const adminPort = gateway.adminAddress.port;
   const admin = (path: string) => fetch(`http://127.0.0.1:${adminPort}${path}`);
-  const metrics = async () => (await admin('/metrics')).text();
-  const records = () => readJsonLines<AuditRecord>(join(directory, 'audit.jsonl'));
+  const metrics = async () => (await gateway.admin.inject('/metrics')).payload;
+  const records = followJsonLines<AuditRecord>(join(directory, 'audit.jsonl'));
   async function matchingRecords(count: number, matches: (record: AuditRecord) => boolean): Promise<AuditRecord[]> {
     let found: AuditRecord[] = [];
     await until(async () => {

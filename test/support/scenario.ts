@@ -6,6 +6,7 @@ import {
   type ClientOptions,
   type ClientRequest,
   createClient,
+  createInjectingClient,
   type TestClient,
   toolCall,
 } from './client.ts';
@@ -24,6 +25,8 @@ export interface Surroundings<U extends { readonly url: string } = TestUpstream>
   readonly issuer?: FakeIssuer;
   /** Makes the public listener one of TLS. `true`: certificates of its own. */
   readonly tls?: TestCertificates | boolean;
+  /** Callers without connections of their own hand their requests to the application itself: for tests in which the wire does not matter. */
+  readonly inject?: boolean;
 }
 
 export interface Scenario<U extends { readonly url: string } = TestUpstream>
@@ -83,7 +86,15 @@ export async function startScenario<U extends { readonly url: string } = TestUps
   changes: Changes = {},
   surroundings: Surroundings<U> = {},
 ): Promise<Scenario<U>> {
-  const { upstream: givenUpstream, issuer: givenIssuer, reply, tls = false, files, ...options } = surroundings;
+  const {
+    upstream: givenUpstream,
+    issuer: givenIssuer,
+    reply,
+    tls = false,
+    inject = false,
+    files,
+    ...options
+  } = surroundings;
   const closing: (() => unknown)[] = [];
   t.teardown(async () => {
     for (const close of closing.reverse()) await close();
@@ -123,7 +134,7 @@ export async function startScenario<U extends { readonly url: string } = TestUps
   const token: Scenario['token'] = (claims, more) =>
     issuer.token({ aud, ...claims }, { ...(options.now !== undefined && { now: options.now() }), ...more });
   const bearer: Scenario['bearer'] = async (claims) => ({ authorization: `Bearer ${await token(claims)}` });
-  const shared = connect();
+  const shared = inject ? createInjectingClient(gateway.gateway.app) : connect();
   const as: Scenario['as'] = async ({ claims, headers, ...connection }) => {
     const shown = { ...headers, ...(claims !== undefined && (await bearer(claims))) };
     const own = Object.keys(connection).length > 0;
