@@ -2,23 +2,46 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Pool } from 'undici';
-import { apiKey, type Configuration, configure, keyEntry, listDashboards, yamlOf } from '../support/configuration.ts';
+import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import {
+  apiKey,
+  type Changes,
+  type Configuration,
+  configure,
+  keyEntry,
+  listDashboards,
+  yamlOf,
+} from '../support/configuration.ts';
 import { readJsonLines } from '../support/json-lines.ts';
 import { until } from '../support/until.ts';
+
+export interface RigOptions {
+  /** Answers each request once its id is remembered; by default a call that did nothing. */
+  readonly answer?: RequestListener;
+  /** Laid over the rig's configuration. */
+  readonly changes?: Changes;
+  /** TLS to the gateway and to the upstream. */
+  readonly tls?: boolean;
+}
 
 export interface Rig {
   readonly directory: string;
   readonly configFile: string;
   readonly publicUrl: string;
   readonly adminUrl: string;
+  /** The credential that every route takes. */
+  readonly authorization: string;
+  /** What clients have to trust; undefined without TLS. */
+  readonly caPem: string | undefined;
   /** Request ids in the order in which they reached the upstream. */
   readonly seen: string[];
-  /** Writes the configuration with these rules of its one route. */
+  /** Writes the configuration with these rules of its MCP route. */
   configure(rules: readonly Configuration[]): Promise<void>;
   /** Writes something that is not a configuration. */
   breakConfiguration(): Promise<void>;
@@ -48,33 +71,53 @@ export const allowedCall = JSON.stringify({
   method: 'tools/call',
   params: { name: 'list_dashboards', arguments: { request: {} } },
 });
-export async function createRig(): Promise<Rig> {
+
+const answerCall: RequestListener = (request, response) => {
+  request.resume().on('end', () => {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end('{"jsonrpc":"2.0","id":1,"result":{"content":[]}}');
+  });
+};
+
+export async function createRig({ answer = answerCall, changes = {}, tls = false }: RigOptions = {}): Promise<Rig> {
   const directory = await mkdtemp(join(tmpdir(), 'portcullis-reliability-'));
   const configFile = join(directory, 'gateway.yaml');
   const seen: string[] = [];
-  const upstream = createServer((request, response) => {
+  const certificates = tls ? await writeCertificates(directory) : undefined;
+  const listener: RequestListener = (request, response) => {
     seen.push(String(request.headers['x-request-id']));
-    request.resume().on('end', () => {
-      response.writeHead(200, { 'content-type': 'application/json' });
-      response.end('{"jsonrpc":"2.0","id":1,"result":{"content":[]}}');
-    });
-  });
+    answer(request, response);
+  };
+  const upstream =
+    certificates === undefined ? createServer(listener) : (createHttpsServer(certificates, listener) as Server);
   const [upstreamPort, port, adminPort] = [await listen(upstream), await freePort(), await freePort()];
-  const publicUrl = `http://127.0.0.1:${port}`;
+  const scheme = tls ? 'https' : 'http';
+  const publicUrl = `${scheme}://127.0.0.1:${port}`;
   const configurationWith = (rules: readonly Configuration[]) =>
     configure(
-      { upstreamUrl: `http://127.0.0.1:${upstreamPort}`, issuer: publicUrl },
+      { upstreamUrl: `${scheme}://127.0.0.1:${upstreamPort}`, issuer: publicUrl },
       {
-        server: { listen: `127.0.0.1:${port}`, publicUrl, drainTimeout: '4s' },
+        server: {
+          listen: `127.0.0.1:${port}`,
+          publicUrl,
+          drainTimeout: '4s',
+          ...(tls && { tls: { certFile: 'tls.crt', keyFile: 'tls.key' } }),
+        },
         admin: { listen: `127.0.0.1:${adminPort}` },
         authenticators: {
           corp: undefined,
           keys: { sunset: '2099-01-01', keys: [keyEntry('k1', apiKey, { expires: undefined })] },
         },
-        upstreams: { superset: { limits: { concurrency: 64, concurrencyPerClient: 64 } } },
+        upstreams: {
+          superset: {
+            limits: { concurrency: 64, concurrencyPerClient: 64 },
+            ...(tls && { tls: { caFile: 'ca.crt' } }),
+          },
+        },
         routes: [{ path: '/mcp', authenticate: 'keys', mcp: { rules } }],
         audit: { sinks: [{ type: 'file', path: 'audit.jsonl', rotateAt: '1MiB' }] },
       },
+      changes,
     );
   const write = (rules: readonly Configuration[]) => writeFile(configFile, yamlOf(configurationWith(rules)));
   await write([listDashboards]);
@@ -83,6 +126,8 @@ export async function createRig(): Promise<Rig> {
     directory,
     configFile,
     publicUrl,
+    authorization: `Bearer ${apiKey}`,
+    caPem: certificates?.ca,
     adminUrl: `http://127.0.0.1:${adminPort}`,
     seen,
     configure: write,
@@ -124,6 +169,22 @@ export async function decidedIds(files: readonly string[]): Promise<{ ids: Set<s
     }
   }
   return { ids, records };
+}
+
+/** Writes `ca.crt`, `tls.crt` and `tls.key`. */
+async function writeCertificates(directory: string) {
+  const authority = await createCertificateAuthority();
+  const { certificatePem, keyPem } = await authority.issue({
+    commonName: 'localhost',
+    ips: ['127.0.0.1'],
+    server: true,
+  });
+  await Promise.all([
+    writeFile(join(directory, 'ca.crt'), authority.certificatePem),
+    writeFile(join(directory, 'tls.crt'), certificatePem),
+    writeFile(join(directory, 'tls.key'), keyPem, { mode: 0o600 }),
+  ]);
+  return { ca: authority.certificatePem, cert: certificatePem, key: keyPem };
 }
 
 async function load(publicUrl: string, key: string, options: LoadOptions): Promise<LoadResult> {
