@@ -1,4 +1,4 @@
-// Verifies API keys by their hashes, and announces the end of keys (RFC 9745, RFC 8594).
+// Authenticator of API keys, by their hashes, with the announcement of their end (RFC 9745, RFC 8594).
 import { hash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import type { Path, SectionReporter } from '../config/schema/reporter.ts';

@@ -57,5 +57,5 @@ function count(
   reason: string,
 ): void {
   const seconds = startedMs === undefined ? undefined : (performance.now() - startedMs) / 1000;
-  observe.credentialJudged(authenticator, result, reason, seconds);
+  observe.authenticationAttempted(authenticator, result, reason, seconds);
 }

@@ -35,7 +35,7 @@ export interface AuthenticationObserver {
    * `authenticator` is `none` for a credential of no authenticator, `reason` is `none` for a verified one; `seconds` is undefined for a token whose
    * verification was cached.
    */
-  credentialJudged(
+  authenticationAttempted(
     authenticator: string,
     result: 'verified' | 'refused' | 'unavailable',
     reason: string,

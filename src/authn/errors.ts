@@ -1,10 +1,9 @@
-// What a refused caller is told: one text for each code, the same for every reason behind it.
+// Errors of refused credentials: one public text for each code, the same for every reason.
 import { GatewayError } from '../errors.ts';
 import type { RefusalReason, Refused } from './authenticator.ts';
 import type { Credential } from './credential.ts';
 import type { ProofRefusal } from './token/dpop.ts';
 
-/** How long a client should wait before it comes back when an issuer cannot be reached. */
 const retryAfterSeconds = '10';
 
 const refusals = {
@@ -40,7 +39,7 @@ export function credentialRefused(
   });
 }
 
-/** 401 for a good token that nobody proved to be the sender of. `nonce` is for the next proof. */
+/** 401 for a verified token without a proof of its sender. `nonce` is for the next proof. */
 export function proofRefused(reason: ProofRefusal, nonce: string | undefined): GatewayError {
   const details = {
     reason,
@@ -60,7 +59,7 @@ export function proofRefused(reason: ProofRefusal, nonce: string | undefined): G
       );
 }
 
-/** 503 while no further proof can be remembered: one that may have been used before must not pass. */
+/** 503 while no further proof can be stored: one that may have been used before must not pass. */
 export function proofsOverloaded(): GatewayError {
   return new GatewayError('overloaded', 'Too many DPoP proofs have been used in the last minutes. Try again shortly.', {
     reason: 'replay_store',
@@ -82,7 +81,7 @@ export function senderUnbound(kind: 'oauth' | 'api-key' | 'mtls'): GatewayError 
       );
 }
 
-/** 503 while nobody can tell whether a token is good. */
+/** 503 while there are no keys of the issuer. */
 export function issuerUnavailable(cause: unknown): GatewayError {
   return new GatewayError(
     'idp_unavailable',

@@ -18,7 +18,7 @@ export interface CredentialSources {
 
 interface Authenticators {
   readonly keys: KeyIndex;
-  readonly observe: Pick<AuthenticationObserver, 'credentialJudged'>;
+  readonly observe: Pick<AuthenticationObserver, 'authenticationAttempted'>;
 }
 
 const maxCredentialLength = 8192;
@@ -72,7 +72,7 @@ function parseAuthorization(
   if (!schemeForm.test(scheme)) throw malformed('The Authorization header is malformed: send "Bearer" and one token.');
   const isDpop = scheme.toLowerCase() === 'dpop';
   if (!isDpop && scheme.toLowerCase() !== 'bearer') {
-    observe.credentialJudged('none', 'refused', 'scheme', 0);
+    observe.authenticationAttempted('none', 'refused', 'scheme', 0);
     throw credentialRefused('access-token', 'scheme');
   }
   if (text === undefined || !bearerForm.test(text)) {

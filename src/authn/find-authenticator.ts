@@ -1,4 +1,4 @@
-// The authenticator of a token or key, found among all of them before the route is asked: nobody else is shown it.
+// Lookup of the authenticator of a token or key, among all of them and before the route is asked: no other is shown it.
 import type { Authenticator, KeyAuthenticator, RefusalReason, TokenAuthenticator } from './authenticator.ts';
 import type { PresentedKey, PresentedToken } from './credential.ts';
 import { isOpaque, unverifiedIssuer } from './token/compact-jws.ts';

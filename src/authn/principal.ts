@@ -1,10 +1,9 @@
-// Who is calling, once every presented credential has been verified. Holds no secret.
-
+// Principals and callers: the identity behind a verified credential, and behind a request. Hold no secret.
 import type { Confirmation } from './token/confirmation.ts';
 
 export type PrincipalKind = 'oauth' | 'api-key' | 'mtls';
 
-/** One verified credential's owner. */
+/** The identity behind one verified credential. */
 export interface Principal {
   readonly kind: PrincipalKind;
   /** The authenticator that verified it. */
@@ -16,7 +15,7 @@ export interface Principal {
   readonly clientId: string | undefined;
   /** `jti`, key id or certificate fingerprint. */
   readonly credentialId: string | undefined;
-  /** What this credential grants; `undefined` grants nothing and limits nothing (a certificate entry without scopes). */
+  /** Granted by this credential; `undefined` grants nothing and limits nothing (a certificate entry without scopes). */
   readonly scopes: readonly string[] | undefined;
   /** The configured further claims by their configured names; `tenant` is one of them. */
   readonly claims: Readonly<Record<string, unknown>>;
@@ -24,20 +23,20 @@ export interface Principal {
   readonly issuedAt: number | undefined;
   /** Milliseconds since 1970; undefined when the credential does not expire by itself. */
   readonly expiresAt: number | undefined;
-  /** What the token is bound to; undefined for tokens of any bearer, keys and certificates. Held against each request anew. */
+  /** The binding of the token; undefined for bearer tokens, keys and certificates. Verified on each request. */
   readonly confirmation: Confirmation | undefined;
 }
 
 export type AuthMethod = 'mtls' | 'oauth' | 'api-key' | 'mtls+oauth' | 'mtls+api-key';
 
-/** The outcome of `authenticate`: the acting principal and what stands beside it. */
+/** The identity behind a request: the acting principal, and the certificate beside it. */
 export interface Caller {
   /** The token or key when there is one, else the certificate. */
   readonly principal: Principal;
   /** The certificate recorded beside a token or key. */
   readonly certificate: Principal | undefined;
   readonly method: AuthMethod;
-  /** What the credentials grant together, and what that implies (`scopeImplies`). */
+  /** Granted by the credentials together, with the scopes that those imply (`scopeImplies`). */
   readonly scopes: readonly string[];
   /** Names of the authenticators whose credential verified. */
   readonly authenticatedBy: readonly string[];
@@ -45,6 +44,6 @@ export interface Caller {
   readonly senderConstrained: boolean;
   /** Headers for the response, such as `Deprecation` and `Sunset` on a key's last months; undefined when none. */
   readonly responseHeaders: Readonly<Record<string, string>> | undefined;
-  /** The first instant at which the certificate that was presented is not trusted any more, whatever it was good for. Milliseconds since 1970. */
+  /** The first instant at which the presented certificate is not trusted any more, whatever it proves. Milliseconds since 1970. */
   readonly certificateUntil?: number | undefined;
 }

@@ -1,9 +1,9 @@
-// What the operator has revoked: compiled at each change of the list, and looked up on every request, whatever a cache remembers.
+// Revocation list of the operator, compiled at each change and looked up on every request, behind every cache.
 import type { X509Certificate } from 'node:crypto';
 import { canonicalSerialNumber } from './certificate/x509.ts';
 import type { Caller, Principal } from './principal.ts';
 
-/** What a revocation file lists. Ids are bare, or `authenticator/id`. */
+/** The entries of a revocation file. Ids are bare, or `authenticator/id`. */
 export interface RevocationEntries {
   readonly jti: readonly string[];
   readonly subjects: readonly string[];
@@ -15,13 +15,13 @@ export interface RevocationEntries {
   readonly issuedBefore: number | undefined;
 }
 
-/** By which of its properties a credential is revoked; for records. */
+/** The property by which a credential is revoked; for records. */
 export type RevokedBy = 'jti' | 'subject' | 'clientId' | 'keyId' | 'certificate' | 'issuedBefore';
 
-/** Constant time for each question; holds until the next change of the list. */
+/** Lookups in constant time; valid until the next change of the list. */
 export interface Revocations {
   ofPrincipal(principal: Principal): RevokedBy | undefined;
-  /** For every certificate that came with a request, also one that proves nothing but the possession of a token. */
+  /** For every certificate of a request, also one that only proves the sender of a bound token. */
   ofCertificate(certificate: X509Certificate): RevokedBy | undefined;
 }
 
@@ -43,14 +43,14 @@ export function compileRevocations(entries: RevocationEntries): Revocations {
   const keyIds = compileIds(entries.keyIds);
   const certificates = new Set(entries.certificates);
   const issuedBefore = entries.issuedBefore ?? Number.NEGATIVE_INFINITY;
-  const judged = new WeakMap<X509Certificate, boolean>();
+  const known = new WeakMap<X509Certificate, boolean>();
 
   function revokesCertificate(certificate: X509Certificate): boolean {
-    let revoked = judged.get(certificate);
+    let revoked = known.get(certificate);
     if (revoked === undefined) {
       const fingerprint = `sha256:${certificate.fingerprint256.replaceAll(':', '').toLowerCase()}`;
       revoked = certificates.has(fingerprint) || certificates.has(canonicalSerialNumber(certificate.serialNumber));
-      judged.set(certificate, revoked);
+      known.set(certificate, revoked);
     }
     return revoked;
   }
@@ -69,7 +69,7 @@ export function compileRevocations(entries: RevocationEntries): Revocations {
         case 'mtls':
           return certificates.has(credentialId ?? '') ? 'certificate' : undefined;
         default:
-          throw unknownKind(kind);
+          return kind satisfies never;
       }
     },
     ofCertificate: (certificate) =>
@@ -77,7 +77,7 @@ export function compileRevocations(entries: RevocationEntries): Revocations {
   };
 }
 
-/** Whether anything that a caller presented, or that vouched for it, is revoked. */
+/** True when a credential of the caller is revoked, or one of these certificates of its request. */
 export function revokesCaller(
   revocations: Revocations,
   caller: Caller | undefined,
@@ -92,7 +92,7 @@ export function revokesCaller(
   );
 }
 
-/** Everything that either list revokes. */
+/** The entries of both lists. */
 export function mergeEntries(one: RevocationEntries, other: RevocationEntries): RevocationEntries {
   const both = (key: Exclude<keyof RevocationEntries, 'issuedBefore'>) => [...new Set([...one[key], ...other[key]])];
   const dates = [one.issuedBefore, other.issuedBefore].filter((date) => date !== undefined);
@@ -106,7 +106,7 @@ export function mergeEntries(one: RevocationEntries, other: RevocationEntries): 
   };
 }
 
-/** How many things a list revokes. */
+/** The number of entries. */
 export function countEntries({ issuedBefore, ...lists }: RevocationEntries): number {
   const listed = Object.values(lists).reduce((sum, list) => sum + list.length, 0);
   return issuedBefore === undefined ? listed : listed + 1;
@@ -124,8 +124,4 @@ function compileIds(ids: readonly string[]): (authenticator: string, id: string 
     qualified.set(authenticator, known.add(id.slice(slash + 1)));
   }
   return (authenticator, id) => id !== undefined && (bare.has(id) || qualified.get(authenticator)?.has(id) === true);
-}
-
-function unknownKind(kind: never): Error {
-  return new Error(`unknown kind of principal ${JSON.stringify(kind)}`);
 }

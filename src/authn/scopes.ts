@@ -1,11 +1,11 @@
-// Arithmetic on granted scopes.
+// Scope arithmetic: caps, intersections and implications.
 
-/** What remains of a grant under a cap; no cap leaves it as it is. */
+/** The part of a grant within a cap. */
 export function capScopes(scopes: readonly string[], cap: ReadonlySet<string> | undefined): readonly string[] {
   return cap === undefined ? scopes : scopes.filter((scope) => cap.has(scope));
 }
 
-/** What several credentials grant together: the intersection. `undefined` limits nothing, and grants nothing by itself. */
+/** The grant of two credentials together: the intersection. `undefined` limits nothing, and grants nothing by itself. */
 export function intersectScopes(
   first: readonly string[] | undefined,
   second: readonly string[] | undefined,
@@ -14,13 +14,13 @@ export function intersectScopes(
   return first.filter((scope) => second.includes(scope));
 }
 
-/** Which scopes a scope stands for besides itself, as configured: not yet followed further. */
+/** The scopes that each scope implies directly, as configured. */
 export type ScopeImplications = Readonly<Record<string, readonly string[]>>;
 
-/** Adds to a grant what it implies, behind what it names. A grant that implies nothing is given back as it is. */
+/** Adds the implied scopes behind those of a grant. A grant that implies nothing is returned as it is. */
 export type WidenScopes = (granted: readonly string[]) => readonly string[];
 
-/** Follows the implications to their end once, so that widening is a look-up; a grant that was widened before is remembered. */
+/** Follows the implications to their end once, so that widening is a lookup, cached by grant. */
 export function compileImplications(implications: ScopeImplications): WidenScopes {
   const names = Object.keys(implications);
   if (names.length === 0) return (granted) => granted;

@@ -168,7 +168,7 @@ export function createMetrics(version: string) {
     requestFinished,
     upstreamResponded: (upstream: string, seconds: number) => metrics.upstreamDuration.observe({ upstream }, seconds),
     /** `seconds` is undefined where nothing had to be verified: the token was known. */
-    credentialJudged(authenticator: string, result: string, reason: string, seconds: number | undefined): void {
+    authenticationAttempted(authenticator: string, result: string, reason: string, seconds: number | undefined): void {
       metrics.authentications.inc({ authenticator, result, reason });
       if (seconds !== undefined) metrics.validation.observe({ authenticator }, seconds);
     },

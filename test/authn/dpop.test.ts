@@ -14,15 +14,15 @@ import { createRuntime, createSet, requestWith, resource } from './fixture.ts';
 
 t.test('a proof is fresh once while it is remembered, and no longer than that', (t) => {
   const store = createReplayStore({ entries: 3, entriesPerKey: 2 });
-  t.equal(store.remember('a', '1', 100, 0), 'fresh');
-  t.equal(store.remember('a', '1', 100, 99), 'replayed');
-  t.equal(store.remember('a', '2', 100, 50), 'fresh');
-  t.equal(store.remember('a', '3', 100, 50), 'full', 'one key has its share');
-  t.equal(store.remember('b', '4', 100, 50), 'fresh', 'which leaves room for others');
-  t.equal(store.remember('c', '5', 100, 50), 'full');
-  t.equal(store.remember('c', '4', 100, 50), 'replayed', 'what is known is said also of a full store');
-  t.equal(store.remember('c', '5', 100, 100), 'fresh', 'the oldest is over');
-  t.equal(store.remember('a', '1', 100, 150), 'fresh');
+  t.equal(store.add('a', '1', 100, 0), 'fresh');
+  t.equal(store.add('a', '1', 100, 99), 'replayed');
+  t.equal(store.add('a', '2', 100, 50), 'fresh');
+  t.equal(store.add('a', '3', 100, 50), 'full', 'one key has its share');
+  t.equal(store.add('b', '4', 100, 50), 'fresh', 'which leaves room for others');
+  t.equal(store.add('c', '5', 100, 50), 'full');
+  t.equal(store.add('c', '4', 100, 50), 'replayed', 'what is known is said also of a full store');
+  t.equal(store.add('c', '5', 100, 100), 'fresh', 'the oldest is over');
+  t.equal(store.add('a', '1', 100, 150), 'fresh');
   t.end();
 });
 
@@ -44,7 +44,7 @@ t.test('whatever comes when, no id is fresh twice within its time and the store 
         now += after;
         const known = now < (freshUntil.get(`${id}`) ?? 0);
         const live = [...freshUntil.values()].filter((until) => now < until).length;
-        const answer = store.remember(`${key}`, `${id}`, 100, now);
+        const answer = store.add(`${key}`, `${id}`, 100, now);
         if (answer === 'fresh') freshUntil.set(`${id}`, now + 100);
         if (known ? answer !== 'replayed' : answer === 'replayed' || (answer === 'fresh' && live >= 4)) return false;
       }
@@ -81,14 +81,14 @@ t.test('a nonce is good for its key and its time, and nothing else is one', (t) 
   const [mint, other] = [1, 2].map(() => createNonceMint(createSecretKey(randomBytes(32))));
   const now = Date.UTC(2026, 10, 25);
   const nonce = mint!.current(now);
-  t.equal(mint!.judge(nonce, now), 'current');
-  t.equal(mint!.judge(nonce, now + 60_000), 'stale');
-  t.equal(mint!.judge(nonce, now + 299_000), 'stale');
-  t.equal(mint!.judge(nonce, now + 300_000), 'refused');
-  t.equal(mint!.judge(nonce, now - 60_000), 'refused', 'from the future');
-  t.equal(other!.judge(nonce, now), 'refused', 'of another process');
+  t.equal(mint!.verify(nonce, now), 'current');
+  t.equal(mint!.verify(nonce, now + 60_000), 'stale');
+  t.equal(mint!.verify(nonce, now + 299_000), 'stale');
+  t.equal(mint!.verify(nonce, now + 300_000), 'refused');
+  t.equal(mint!.verify(nonce, now - 60_000), 'refused', 'from the future');
+  t.equal(other!.verify(nonce, now), 'refused', 'of another process');
   fc.assert(
-    fc.property(fc.string({ maxLength: 40 }), (text) => text === nonce || mint!.judge(text, now) === 'refused'),
+    fc.property(fc.string({ maxLength: 40 }), (text) => text === nonce || mint!.verify(text, now) === 'refused'),
   );
   t.end();
 });

@@ -5,7 +5,7 @@ import { GatewayError } from '../../src/errors.ts';
 
 const authenticators = {
   keys: { headers: new Set(['x-api-key', 'x-legacy-key']), byPrefix: [] },
-  observe: { credentialJudged: () => {} },
+  observe: { authenticationAttempted: () => {} },
 };
 
 /** The one token or key, its text in place of the token. */

@@ -48,7 +48,7 @@ export function createRuntime(t: Test, clock: number = Date.now()): TestRuntime 
     log: pino({ level: 'silent' }),
     now: () => runtime.clock,
     observe: {
-      credentialJudged: (authenticator, result, reason, seconds) =>
+      authenticationAttempted: (authenticator, result, reason, seconds) =>
         void judgements.push({ authenticator, result, reason, cached: seconds === undefined }),
       keySetRefreshFailed: () => void runtime.refreshFailures++,
       introspected: () => {},

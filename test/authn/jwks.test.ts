@@ -1,9 +1,10 @@
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { hasRocaFingerprint, parseKeySet } from '../../src/authn/token/jwk.ts';
+import { parseKeySet } from '../../src/authn/token/jwk.ts';
 import { createKeySet, type KeySet, type KeySetOptions } from '../../src/authn/token/jwks.ts';
 import { metadataAddresses } from '../../src/authn/token/jwks-source.ts';
 import { GatewayError } from '../../src/errors.ts';
+import { hasRocaFingerprint } from '../../src/key-strength.ts';
 import { createFakeIssuer, createSigningKey, type FakeIssuer, type IssuerFault } from '../support/issuer.ts';
 import { until } from '../support/until.ts';
 

@@ -1,4 +1,4 @@
-// The fields Client-Cert and Client-Cert-Chain (RFC 9440): the certificate that a client showed to the proxy in front. Pure.
+// Client-Cert and Client-Cert-Chain headers (RFC 9440): the certificate that a client showed to the proxy in front. Pure.
 
 /** DER, the client's own first, as the proxy passed it on. */
 export interface StatedCertificate {

@@ -39,7 +39,7 @@ export function createHeaderReader({
     const chain = format === 'client-cert' ? linesOf(rawHeaders, 'client-cert-chain') : [];
     if (lines.length === 0 && chain.length === 0) return undefined;
     if (lines.length > 1) throw new GatewayError('duplicate_header', `Send the ${headerNames[format]} header once.`);
-    // Before anything is remembered by its text: a chain alone must not be taken for the certificate that was once written like it.
+    // Before the cache: a chain alone must not be taken for a certificate of the same text.
     if (lines.length === 0) throw unreadable(headerNames[format]);
     const text = [...lines, ...chain].join('\n');
     const before = known.get(text);

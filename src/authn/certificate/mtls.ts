@@ -1,4 +1,4 @@
-// Verifies client certificates: trusted at this moment, and on the allowlist by exactly what they say.
+// Authenticator of TLS client certificates: trusted at this moment, and on its allowlist.
 import { z } from 'zod';
 import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
 import { filePath, scopes, text } from '../../config/schema/values.ts';
@@ -87,7 +87,7 @@ export function createMtlsAuthenticator(
   };
 }
 
-/** Another path may be found when one has ended; whose the certificate is stays the same. */
+/** Another path may be found when one has ended; the identity stays the same. */
 function trustedUntil(verification: Verification, until: number): Verification {
   return verification.verified ? { ...verification, validity: { until } } : verification;
 }

@@ -1,4 +1,4 @@
-// Finds a chain from a client certificate up to a configured authority in which every element holds (RFC 5280 §6.1).
+// Certification path validation (RFC 5280 §6.1): from a client certificate to a configured authority.
 import { isStrongKey, strongHashes } from '../../key-strength.ts';
 import type { RefusalReason } from '../authenticator.ts';
 import type { RevocationList } from './crl.ts';
@@ -6,7 +6,7 @@ import type { ParsedCertificate } from './x509.ts';
 
 export interface TrustAnchors {
   readonly authorities: readonly ParsedCertificate[];
-  /** Undefined: revocation is not looked at. */
+  /** Undefined: revocation is not checked. */
   readonly lists: readonly RevocationList[] | undefined;
 }
 
@@ -39,9 +39,9 @@ export function findPath(
     const last = path.at(-1)!;
     for (const authority of trust.authorities) {
       if (!isIssuedBy(last, authority)) continue;
-      const judgement = judgePath([...path, authority], trust.lists, nowMs);
-      if (typeof judgement !== 'string') return judgement;
-      reason = judgement;
+      const validated = validatePath([...path, authority], trust.lists, nowMs);
+      if (typeof validated !== 'string') return validated;
+      reason = validated;
     }
     if (path.length > maxAuthorities || budget-- === 0) break;
     for (const intermediate of intermediates) {
@@ -51,8 +51,8 @@ export function findPath(
   return reason;
 }
 
-/** Judges a complete path: the client's certificate first, a configured authority last. */
-function judgePath(
+/** Validates a complete path: the client's certificate first, a configured authority last. */
+function validatePath(
   path: readonly ParsedCertificate[],
   lists: readonly RevocationList[] | undefined,
   nowMs: number,
@@ -61,7 +61,7 @@ function judgePath(
   let notAfter = Number.POSITIVE_INFINITY;
   for (const [index, certificate] of path.entries()) {
     const isAnchor = index === path.length - 1;
-    const weakness = judgeStrength(certificate, isAnchor) ?? judgeRole(certificate, index);
+    const weakness = checkStrength(certificate, isAnchor) ?? checkRole(certificate, index);
     if (weakness !== undefined) return weakness;
     if (nowMs < certificate.notBefore) return 'not_yet_valid';
     // The last second counts: notAfter has no fractions.
@@ -70,7 +70,7 @@ function judgePath(
     notAfter = Math.min(notAfter, certificate.notAfter + 999);
     if (isAnchor || lists === undefined) continue;
     const current = lists.filter((each) => isListOf(each, path[index + 1]!, nowMs));
-    // No current list of this issuer: nobody can tell, so it is refused.
+    // Without a current list of the issuer it may be revoked.
     if (current.length === 0) return 'untrusted';
     if (current.some((list) => list.serialNumbers.has(certificate.serialNumber))) return 'revoked';
     notBefore = Math.max(notBefore, ...current.map((list) => list.thisUpdate));
@@ -98,14 +98,14 @@ function allowsClients({ extendedKeyUsage }: ParsedCertificate): boolean {
 }
 
 /** An anchor's own signature says nothing, its key does. */
-function judgeStrength(certificate: ParsedCertificate, isAnchor: boolean): RefusalReason | undefined {
+function checkStrength(certificate: ParsedCertificate, isAnchor: boolean): RefusalReason | undefined {
   const { publicKey, signatureHash } = certificate;
   if (!isAnchor && signatureHash !== undefined && !strongHashes.has(signatureHash)) return 'algorithm';
   return isStrongKey(publicKey) ? undefined : 'algorithm';
 }
 
 /** Authorities must be such, and may limit how many of them follow (RFC 5280 §4.2.1.9). */
-function judgeRole(certificate: ParsedCertificate, index: number): RefusalReason | undefined {
+function checkRole(certificate: ParsedCertificate, index: number): RefusalReason | undefined {
   if (certificate.hasUnknownCriticalExtension) return 'untrusted';
   if (index === 0) return undefined;
   const { ca, keyUsage, pathLength } = certificate;

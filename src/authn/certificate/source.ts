@@ -46,7 +46,7 @@ export function clientAuthorities({
     : { caFile: tls.clientCaFile, crlFile: tls.clientCrlFile };
 }
 
-/** Compiles `server.clientCertificateHeader`. Without it no header is ever looked at. */
+/** Compiles `server.clientCertificateHeader`. Without it no header is read. */
 export function compileCertificateSource(
   { clientCertificateHeader: config }: ClientCertificateConfig,
   trust: TrustStore | undefined,
@@ -75,8 +75,8 @@ function isProxy(
   now: number,
 ): boolean {
   if (proxy === undefined || direct === undefined || trust === undefined) return false;
-  const judged = trust.evaluate(direct, now);
-  return judged.trusted && matchingIdentity(proxy, judged.certificate) !== undefined;
+  const verified = trust.evaluate(direct, now);
+  return verified.trusted && matchingIdentity(proxy, verified.certificate) !== undefined;
 }
 
 function both(): GatewayError {

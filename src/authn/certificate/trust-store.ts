@@ -1,4 +1,4 @@
-// Decides whether a client certificate is trusted: chain, validity, purpose, strength and revocation (RFC 5280 §6), on every request.
+// Trust store of client certificates (RFC 5280 §6): chain, validity, purpose, strength and revocation, verified on every request.
 import { LRUCache } from 'lru-cache';
 import { PemError, parsePem } from '../../pem.ts';
 import type { RefusalReason } from '../authenticator.ts';
@@ -17,7 +17,7 @@ export type Trust =
   | { readonly trusted: false; readonly reason: RefusalReason };
 
 export interface TrustStore {
-  /** Judges what a client presented, as of `nowMs`. */
+  /** Verifies a presented certificate as of `nowMs`. */
   evaluate(peer: PeerCertificate, nowMs: number): Trust;
   /** SHA-256 fingerprints of the authorities that chains must end in. */
   readonly anchors: ReadonlySet<string>;
@@ -25,14 +25,14 @@ export interface TrustStore {
 
 export interface TrustStoreOptions {
   readonly authorities: readonly ParsedCertificate[];
-  /** Undefined: revocation is not looked at. With lists, every certificate below an anchor needs a current one of its issuer. */
+  /** Undefined: revocation is not checked. With lists, every certificate below an anchor needs a current one of its issuer. */
   readonly lists?: readonly RevocationList[] | undefined;
   readonly now: () => number;
   readonly read: ReadCertificate;
 }
 
-const maxRememberedPaths = 10_000;
-/** What the TLS layer found at the handshake; everything else is `untrusted`. */
+const maxCachedPaths = 10_000;
+/** By the error of the TLS handshake; any other is `untrusted`. */
 const handshakeReasons: Readonly<Record<string, RefusalReason>> = {
   CERT_HAS_EXPIRED: 'expired',
   CERT_NOT_YET_VALID: 'not_yet_valid',
@@ -48,10 +48,10 @@ export function createTrustStore({ authorities, lists, now, read }: TrustStoreOp
   const nowMs = now();
   for (const list of lists ?? []) checkList(list, authorities, nowMs);
   const trust: TrustAnchors = { authorities, lists };
-  // Nobody holds the names in a certificate from a header against such constraints: authorities that have them vouch for none of these.
+  // No handshake enforces such constraints on a certificate from a header, so authorities that have them are none for these.
   const unconstrained: TrustAnchors = { authorities: authorities.filter(isUnconstrained), lists };
   // A session that is resumed brings no intermediates: the path found at its first handshake still holds.
-  const paths = new LRUCache<string, TrustedPath>({ max: maxRememberedPaths });
+  const paths = new LRUCache<string, TrustedPath>({ max: maxCachedPaths });
 
   return {
     anchors: new Set(authorities.map((authority) => authority.fingerprint)),

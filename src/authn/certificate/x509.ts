@@ -1,4 +1,4 @@
-// What a certificate says, read from its bytes and never from a printed name.
+// X.509 certificates (RFC 5280), parsed from their DER and never from a printed name.
 import 'reflect-metadata';
 import { hash, type KeyObject, type X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';

@@ -1,4 +1,4 @@
-// The header X-Forwarded-Client-Cert of Envoy and Istio: one element, whose Cert is the certificate that a client showed to the proxy. Pure.
+// X-Forwarded-Client-Cert header of Envoy and Istio: one element with the certificate that a client showed to the proxy. Pure.
 import { hash } from 'node:crypto';
 import { parsePem } from '../../pem.ts';
 import type { StatedCertificate } from './client-cert-header.ts';
@@ -25,7 +25,7 @@ export function parseForwardedClientCert(lines: readonly string[]): StatedCertif
   return { leaf: leaf[0]!, chain: chain.slice(1) };
 }
 
-/** Values by lower-case key; By, URI and DNS may stand several times, and nobody reads them. */
+/** Values by lower-case key; By, URI and DNS may stand several times, and are not used. */
 function parseElement(text: string): Map<string, string> | undefined {
   const members = new Map<string, string>();
   let rest = text;

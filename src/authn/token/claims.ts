@@ -1,23 +1,20 @@
-// What a token whose signature is good must say, and the principal that it makes (RFC 9068 §4, RFC 7519 §4.1). Pure.
+// Claims of an access token (RFC 9068 §4, RFC 7519 §4.1): issuer, audience, times, scopes, and the principal that they make. Pure.
 import type { RefusalReason } from '../authenticator.ts';
 import type { Principal } from '../principal.ts';
 import { capScopes } from '../scopes.ts';
 import { type Confirmation, parseConfirmation } from './confirmation.ts';
 import type { TokenConfig } from './token-config.ts';
 
-export interface ClaimRules {
+/** The configuration of claims, compiled. */
+export interface ClaimRules
+  extends Pick<
+    TokenConfig,
+    'issuer' | 'audienceForm' | 'scopeClaims' | 'scopesFrom' | 'clientIdClaims' | 'requireClientId' | 'claims'
+  > {
   readonly authenticator: string;
-  readonly issuer: string;
   /** Undefined: the resource of the route. */
   readonly audiences: readonly string[] | undefined;
-  readonly audienceForm: TokenConfig['audienceForm'];
-  readonly scopeClaims: readonly string[];
-  readonly scopesFrom: TokenConfig['scopesFrom'];
-  readonly clientIdClaims: readonly string[];
-  readonly requireClientId: boolean;
   readonly requiredClaims: readonly (readonly [name: string, values: readonly string[]])[];
-  /** Our name to the token's. */
-  readonly claims: Readonly<Record<string, string>>;
   readonly maxScopes: ReadonlySet<string> | undefined;
   readonly clockToleranceSeconds: number;
   /** Claims that may be absent although a token would need them. */
@@ -28,44 +25,37 @@ export type ClaimsVerification = { readonly principal: Principal } | { readonly 
 
 type Claims = Readonly<Record<string, unknown>>;
 
-/** The end of the year 9999: what lies behind it is no time but a mistake. */
+/** The end of the year 9999; anything later is a mistake. */
 const maxNumericDate = 253_402_300_799;
 const maxIdentifierLength = 512;
-/** How long one verification of a token without an end is good for: a stream that it opened ends then. */
+/** The lifetime of a token without `exp`: a stream that it opened ends then. */
 const endlessTokenMs = 3_600_000;
 /** RFC 6749 §3.3. */
 const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
 const control = /\p{Cc}|[\u2028\u2029]/u;
 
-/** The rules of an authenticator; `optional` is what its tokens need not say. */
-export function claimRulesOf(
+/** Compiles the rules of an authenticator; `optional` claims may be absent. */
+export function compileClaimRules(
   authenticator: string,
   config: TokenConfig,
   optional: readonly ('iss' | 'exp')[],
 ): ClaimRules {
-  const { issuer, audience, audienceForm, scopeClaims, scopesFrom, clientIdClaims, requireClientId } = config;
-  const { requiredClaims, claims, maxScopes, clockTolerance } = config;
+  const { audience, maxScopes, clockTolerance } = config;
   return {
+    ...config,
     authenticator,
-    issuer,
     audiences: audience === undefined ? undefined : [audience].flat(),
-    audienceForm,
-    scopeClaims,
-    scopesFrom,
-    clientIdClaims,
-    requireClientId,
-    requiredClaims: Object.entries(requiredClaims),
-    claims,
+    requiredClaims: Object.entries(config.requiredClaims),
     maxScopes: maxScopes && new Set(maxScopes),
     clockToleranceSeconds: clockTolerance / 1000,
     optional: new Set(optional),
   };
 }
 
-/** Judges claims for a resource at `nowMs`. The signature is the caller's business, and so is whether the sender is the one of `cnf`. */
+/** Verifies claims for a resource at `nowMs`. Neither the signature nor the sender that `cnf` names is verified here. */
 export function verifyClaims(claims: Claims, rules: ClaimRules, resource: string, nowMs: number): ClaimsVerification {
   if (claims.iss !== rules.issuer && !mayLack(claims, 'iss', rules)) return { refused: 'issuer' };
-  if (!isFor(claims, rules, resource)) return { refused: 'audience' };
+  if (!hasAudience(claims, rules, resource)) return { refused: 'audience' };
   const time = verifyTimes(claims, rules, nowMs / 1000);
   if (time !== undefined) return { refused: time };
   const confirmation = present(claims, 'cnf') ? parseConfirmation(claims.cnf) : undefined;
@@ -73,7 +63,7 @@ export function verifyClaims(claims: Claims, rules: ClaimRules, resource: string
   if (!rules.requiredClaims.every(([name, values]) => hasOneOf(claims, name, values))) return { refused: 'claims' };
   // OpenID Connect Core §3.1.3.6 and §3.3.2.11: only ID tokens have these.
   if (present(claims, 'at_hash') || present(claims, 'c_hash')) return { refused: 'token_type' };
-  return describe(claims, rules, confirmation, nowMs);
+  return principalOf(claims, rules, confirmation, nowMs);
 }
 
 function hasOneOf(claims: Claims, name: string, values: readonly string[]): boolean {
@@ -84,13 +74,13 @@ function mayLack(claims: Claims, name: 'iss' | 'exp', rules: ClaimRules): boolea
   return rules.optional.has(name) && !present(claims, name);
 }
 
-/** Whether the same token may be good for one resource and not for another. */
+/** True where a token may be accepted for one resource and not for another. */
 export function dependsOnResource({ audiences, audienceForm }: ClaimRules): boolean {
   return audiences === undefined || audienceForm === 'clientId';
 }
 
-/** A token for a client says so by having no `aud`; one that has an `aud` is for a resource like any other. */
-function isFor(claims: Claims, rules: ClaimRules, resource: string): boolean {
+/** With `audienceForm: clientId` a token without `aud` is for its client; one with `aud` is for a resource. */
+function hasAudience(claims: Claims, rules: ClaimRules, resource: string): boolean {
   const ofClients = rules.audienceForm === 'clientId';
   const forClient = ofClients && !present(claims, 'aud');
   const accepted: readonly unknown[] = (ofClients && !forClient ? undefined : rules.audiences) ?? [resource];
@@ -119,7 +109,7 @@ function verifyTimes(claims: Claims, rules: ClaimRules, now: number): RefusalRea
   return undefined;
 }
 
-function describe(
+function principalOf(
   claims: Claims,
   rules: ClaimRules,
   confirmation: Confirmation | undefined,
@@ -148,7 +138,7 @@ function describe(
   };
 }
 
-/** What the scope claims hold; undefined when one that counts is malformed. */
+/** The scopes of the scope claims; undefined when one that counts is malformed. */
 function scopesOf(claims: Claims, { scopeClaims, scopesFrom }: ClaimRules): string[] | undefined {
   const union = new Set<string>();
   const there = scopeClaims.filter((name) => present(claims, name));

@@ -1,6 +1,6 @@
-// What an access token is bound to: the claim `cnf` (RFC 7800 §3.1, RFC 8705 §3.1, RFC 9449 §6.1). Pure.
+// Confirmation claim `cnf` of an access token (RFC 7800 §3.1, RFC 8705 §3.1, RFC 9449 §6.1). Pure.
 
-/** The one key or certificate that the sender of a token must prove to have. */
+/** The key or certificate that the sender of a token must prove to possess. */
 export type Confirmation =
   | {
       readonly method: 'certificate';
@@ -17,8 +17,8 @@ export type Confirmation =
 const sha256Form = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 
 /**
- * Reads the value of `cnf`: `{"x5t#S256"}` or `{"jkt"}`, and nothing beside it, since the claim stands for a single key. Undefined for
- * everything else: a binding that cannot be checked must not pass for none.
+ * Parses the value of `cnf`: `{"x5t#S256"}` or `{"jkt"}`, and nothing beside it, since the claim stands for a single key. Undefined for everything else:
+ * a token whose binding cannot be verified is not one without a binding.
  */
 export function parseConfirmation(value: unknown): Confirmation | undefined {
   if (typeof value !== 'object' || value === null) return undefined;

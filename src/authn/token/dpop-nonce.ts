@@ -1,11 +1,11 @@
-// Nonces for DPoP proofs (RFC 9449 §9): made with a key of this process, so that none of them has to be remembered.
+// Nonces of DPoP proofs (RFC 9449 §9): authenticated with a key of this process, so that none has to be stored.
 import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
 
 export interface NonceMint {
   /** The nonce to hand out now. */
   current(nowMs: number): string;
   /** `stale`: good, but the client should have the current one for its next proof. */
-  judge(nonce: string, nowMs: number): 'current' | 'stale' | 'refused';
+  verify(nonce: string, nowMs: number): 'current' | 'stale' | 'refused';
 }
 
 /** How long one nonce is handed out, and for how many of these steps it is accepted: between four and five minutes. */
@@ -29,7 +29,7 @@ export function createNonceMint(key: KeyObject): NonceMint {
       if (known.step !== step) known = { step, nonce: nonceOf(step) };
       return known.nonce;
     },
-    judge(nonce, nowMs) {
+    verify(nonce, nowMs) {
       const now = Math.floor(nowMs / stepMs);
       const step = /^[0-9a-z]{1,10}\./.test(nonce) ? Number.parseInt(nonce, 36) : Number.NaN;
       if (!(step <= now && step > now - acceptedSteps)) return 'refused';

@@ -1,11 +1,11 @@
-// Proofs that have been used, for as long as they could be used again (RFC 9449 §11.1). Bounded: what does not fit in is not accepted.
+// Replay store of DPoP proofs (RFC 9449 §11.1). Bounded: a proof that cannot be stored is not accepted.
 
 export interface ReplayStore {
   /**
-   * `fresh` once for each id of a key, and from then on `replayed` until `keepMs` after it. `full` where it cannot be remembered: then
-   * nobody knows, and the proof must not be taken.
+   * Adds a proof: `fresh` once for each id of a key, and then `replayed` for `keepMs`. `full` where it cannot be stored; it must not be accepted, since it
+   * may have been used.
    */
-  remember(key: string, id: string, keepMs: number, nowMs: number): 'fresh' | 'replayed' | 'full';
+  add(key: string, id: string, keepMs: number, nowMs: number): 'fresh' | 'replayed' | 'full';
 }
 
 export interface ReplayLimits {
@@ -28,7 +28,7 @@ export function createReplayStore(limits: ReplayLimits = defaults): ReplayStore 
   const entries = new Map<string, Entry>();
   const perKey = new Map<string, number>();
 
-  function forgetWhatIsOver(nowMs: number): void {
+  function evictExpired(nowMs: number): void {
     for (const [id, { key, until }] of entries) {
       if (nowMs < until) return;
       entries.delete(id);
@@ -39,8 +39,8 @@ export function createReplayStore(limits: ReplayLimits = defaults): ReplayStore 
   }
 
   return {
-    remember(key, id, keepMs, nowMs) {
-      forgetWhatIsOver(nowMs);
+    add(key, id, keepMs, nowMs) {
+      evictExpired(nowMs);
       if (entries.has(id)) return 'replayed';
       const ofKey = perKey.get(key) ?? 0;
       if (entries.size >= limits.entries || ofKey >= limits.entriesPerKey) return 'full';

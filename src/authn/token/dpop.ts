@@ -1,4 +1,4 @@
-// DPoP proofs (RFC 9449 §4.3): whether the sender of this very request holds the key that its token is bound to.
+// DPoP proofs (RFC 9449 §4.3): the sender of a request possesses the key that its token is bound to.
 import { createSecretKey, hash, type KeyObject, randomBytes } from 'node:crypto';
 import { compactVerify } from 'jose';
 import { LRUCache } from 'lru-cache';
@@ -83,7 +83,7 @@ export interface ProofVerifier {
   readonly algorithms: readonly string[];
 }
 
-/** What outlives a snapshot: a reload must neither forget used proofs nor make nonces invalid. */
+/** Process-wide state of proofs: a reload neither drops used proofs nor makes nonces invalid. */
 export interface ProofMemory {
   readonly replays: ReplayStore;
   readonly nonces: NonceMint;
@@ -105,7 +105,7 @@ const maxIdLength = 256;
 const maxUrlLength = 8192;
 /** How far a client's clock may be ahead. */
 const toleranceMs = 5000;
-const maxRememberedKeys = 1000;
+const maxCachedKeys = 1000;
 /** Members that would change what the rest means; none belongs into a proof. */
 const refusedHeaders = ['crit', 'b64', 'zip', 'enc', 'cty'];
 
@@ -115,14 +115,14 @@ export function createProofVerifier(config: DpopConfig, memory: ProofMemory): Pr
   // RFC 9864 gives EdDSA with Ed25519 a name of its own.
   const algorithms = config.algorithms.flatMap((name) => (name === 'EdDSA' ? [name, 'Ed25519'] : [name]));
   /** By the text of the proof's header, which a client repeats with every proof. Only what proved a token is in it. */
-  const keys = new LRUCache<string, ProofKey>({ max: maxRememberedKeys });
+  const keys = new LRUCache<string, ProofKey>({ max: maxCachedKeys });
   const keepMs = config.maxAge + 2 * toleranceMs;
 
   async function verifySignature(proof: CompactJws, key: ProofKey, request: ProofRequest, nonce: string | undefined) {
     if (!(await isSignedBy(proof.text, key))) return refused('proof_signature');
     const id = hash('sha256', `${key.thumbprint} ${String(proof.claims.jti)}`, 'base64url');
-    const memorized = memory.replays.remember(key.thumbprint, id, keepMs, request.now);
-    if (memorized !== 'fresh') return refused(memorized === 'full' ? 'full' : 'proof_replayed');
+    const added = memory.replays.add(key.thumbprint, id, keepMs, request.now);
+    if (added !== 'fresh') return refused(added === 'full' ? 'full' : 'proof_replayed');
     keys.set(headerTextOf(proof), key);
     return { proven: true, nonce } as const;
   }
@@ -141,9 +141,9 @@ export function createProofVerifier(config: DpopConfig, memory: ProofMemory): Pr
       if (key.thumbprint !== request.thumbprint) return refused('proof_key');
       if (current === undefined) return verifySignature(proof, key, request, undefined);
       const { nonce } = proof.claims;
-      const judged = typeof nonce === 'string' ? memory.nonces.judge(nonce, request.now) : 'refused';
-      if (judged === 'refused') return refused('proof_nonce', current);
-      return verifySignature(proof, key, request, judged === 'stale' ? current : undefined);
+      const age = typeof nonce === 'string' ? memory.nonces.verify(nonce, request.now) : 'refused';
+      if (age === 'refused') return refused('proof_nonce', current);
+      return verifySignature(proof, key, request, age === 'stale' ? current : undefined);
     },
   };
 }

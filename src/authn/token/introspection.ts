@@ -1,4 +1,4 @@
-// Verifies access tokens by asking their authorization server (RFC 7662), and judges what it says as strictly as a token's own claims.
+// Authenticator of access tokens that their authorization server introspects (RFC 7662); its answer is verified like the claims of a JWT.
 import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { duration, httpUrl } from '../../config/schema/values.ts';
@@ -8,11 +8,11 @@ import { parseClientKey } from '../../oauth/client-key.ts';
 import { createIntrospectionEndpoint, type IntrospectionEndpoint } from '../../oauth/introspection-client.ts';
 import { refused, type TokenAuthenticator } from '../authenticator.ts';
 import type { AuthenticatorContext, AuthenticatorType } from '../authenticator-type.ts';
-import { claimRulesOf, dependsOnResource, verifyClaims } from './claims.ts';
+import { compileClaimRules, dependsOnResource, verifyClaims } from './claims.ts';
 import { createProofVerifier, type ProofVerifier } from './dpop.ts';
 import { checkTokenConfig, tokenKeys } from './token-config.ts';
 
-/** A token that was revoked at its authorization server is accepted that long. */
+/** A token that is revoked at its authorization server is accepted for that long. */
 const maxCacheMs = 3_600_000;
 
 const schema = z.strictObject({
@@ -68,7 +68,7 @@ function createIntrospectionAuthenticator(
   endpoint: IntrospectionEndpoint,
   proofs: ProofVerifier | undefined,
 ): TokenAuthenticator {
-  const rules = claimRulesOf(name, config, ['iss', 'exp']);
+  const rules = compileClaimRules(name, config, ['iss', 'exp']);
   const configuration = configurationOf(config);
   return {
     name,

@@ -11,7 +11,7 @@ interface JwtDefaults extends Partial<z.input<z.ZodObject<typeof tokenKeys>>> {
 
 export interface IssuerPreset {
   readonly defaults: JwtDefaults;
-  /** What its issuers look like; others are warned of, since a preset for the wrong server refuses every token or takes the wrong ones. */
+  /** The form of its issuers; others are warned of, since a preset for the wrong server refuses every token or accepts the wrong ones. */
   readonly issuerForm: RegExp;
   readonly issuerExample: string;
 }

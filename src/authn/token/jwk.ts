@@ -1,7 +1,7 @@
-// From an issuer's JSON Web Key Set (RFC 7517) to the keys that may verify: weak, private and foreign ones are left out.
+// JSON Web Keys that may verify signatures (RFC 7517): weak, private and foreign ones of a key set are left out.
 import { createPublicKey, hash, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import { maxModulusBits, minExponent, minModulusBits } from '../../key-strength.ts';
+import { rsaNumbersWeakness } from '../../key-strength.ts';
 import { isJsonObject } from './compact-jws.ts';
 
 /** A signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1) that may be configured. */
@@ -109,50 +109,10 @@ function weaknessOf(jwk: Jwk): string | undefined {
   const modulus = unsigned(jwk.n);
   const exponent = unsigned(jwk.e);
   if (modulus === undefined || exponent === undefined) return 'malformed';
-  if (!isStrongModulus(modulus)) return 'modulus too short, too long or with small factors';
-  if (!isStrongExponent(exponent)) return 'weak public exponent';
-  return hasRocaFingerprint(modulus) ? 'ROCA' : undefined;
+  return rsaNumbersWeakness(modulus, exponent);
 }
 
 function unsigned(value: unknown): bigint | undefined {
   if (typeof value !== 'string' || !/^[A-Za-z0-9_-]+$/.test(value)) return undefined;
   return BigInt(`0x${Buffer.from(value, 'base64url').toString('hex') || '0'}`);
-}
-
-/** Keeps verification cheap. */
-const maxExponent = 2n ** 32n;
-const smallPrimes = [
-  3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113,
-  127, 131, 137, 139, 149, 151, 157, 163, 167,
-].map(BigInt);
-
-function isStrongModulus(modulus: bigint): boolean {
-  const bits = modulus.toString(2).length;
-  return (
-    bits >= minModulusBits &&
-    bits <= maxModulusBits &&
-    modulus % 2n === 1n &&
-    smallPrimes.every((prime) => modulus % prime !== 0n)
-  );
-}
-
-function isStrongExponent(exponent: bigint): boolean {
-  return exponent >= minExponent && exponent < maxExponent && exponent % 2n === 1n;
-}
-
-/**
- * CVE-2017-15361: the library behind these keys built primes from powers of 65537, so that the modulus is such a power modulo every
- * small prime. A good key looks like that about once in 2^27.
- */
-export function hasRocaFingerprint(modulus: bigint): boolean {
-  return smallPrimes.every((prime) => isPowerOf65537(modulus % prime, prime));
-}
-
-function isPowerOf65537(residue: bigint, prime: bigint): boolean {
-  let power = 1n;
-  do {
-    if (power === residue) return true;
-    power = (power * 65_537n) % prime;
-  } while (power !== 1n);
-  return false;
 }

@@ -1,4 +1,4 @@
-// Fetches an issuer's keys: discovery (RFC 8414 §3, OpenID Connect Discovery §4), bounded in time and size, no redirects.
+// Source of an issuer's keys: discovery (RFC 8414 §3, OpenID Connect Discovery §4) and fetch, bounded in time and size, no redirects.
 import type { Agent } from 'undici';
 import { createBoundedAgent, requestBounded } from '../../oauth/http-client.ts';
 
@@ -74,7 +74,7 @@ export function metadataAddresses(issuer: string): string[] {
   ];
 }
 
-/** What `read` makes of the first metadata that is the issuer's and that it can read. */
+/** The result of `read` for the first metadata that are the issuer's and that it can read. */
 async function discover<T>(
   agent: Agent,
   { issuer, observe }: KeySourceOptions,

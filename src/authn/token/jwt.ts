@@ -1,4 +1,4 @@
-// Verifies access tokens in JWT form (RFC 9068, RFC 8725) with the keys of their issuer.
+// Authenticator of access tokens in JWT form (RFC 9068, RFC 8725), verified with the keys of their issuer.
 import { compactVerify } from 'jose';
 import { z } from 'zod';
 import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
@@ -12,7 +12,7 @@ import {
   type VerificationContext,
 } from '../authenticator.ts';
 import type { AuthenticatorContext, AuthenticatorType } from '../authenticator-type.ts';
-import { claimRulesOf, dependsOnResource, verifyClaims } from './claims.ts';
+import { compileClaimRules, dependsOnResource, verifyClaims } from './claims.ts';
 import type { CompactJws } from './compact-jws.ts';
 import { createProofVerifier, type ProofVerifier } from './dpop.ts';
 import { issuerPresetNames, issuerPresets } from './issuer-presets.ts';
@@ -66,10 +66,10 @@ export const jwtType = {
   },
 } satisfies AuthenticatorType<JwtConfig>;
 
-/** Headers that change what the rest means; none of them belongs on an access token. Keys or addresses in a header are never looked at. */
+/** Headers that change the meaning of the rest; none of them belongs on an access token. Keys and addresses in a header are ignored. */
 const refusedHeaders = ['crit', 'b64', 'zip', 'enc', 'cty'];
 const maxKidLength = 256;
-/** Among `tokenTypes`: a header without `typ`. No media type is spelt like this. */
+/** Among `tokenTypes`: a header without `typ`. It is no media type. */
 const untyped = 'none';
 
 interface TokenHeader {
@@ -123,7 +123,7 @@ function createJwtAuthenticator(
 ): TokenAuthenticator {
   const algorithms = new Set<string>(config.algorithms);
   const tokenTypes = new Set(config.tokenTypes.map((type) => (type === untyped ? untyped : mediaType(type))));
-  const rules = claimRulesOf(name, config, []);
+  const rules = compileClaimRules(name, config, []);
   const configuration = configurationOf(config);
 
   /** Header, then signature, then claims: nothing that is unsigned is believed. */

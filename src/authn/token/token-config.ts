@@ -38,7 +38,7 @@ export const tokenKeys = {
   dpop: dpopSchema,
 };
 
-/** What decides how the claims of a token are read. */
+/** The part of an authenticator's configuration that its tokens are verified by. */
 export type TokenConfig = z.output<z.ZodObject<typeof tokenKeys>> & { readonly issuer: string };
 
 /** Checks the keys that all authenticators of access tokens have. */
@@ -47,7 +47,7 @@ export function checkTokenConfig(config: TokenConfig, path: Path, reporter: Sect
   checkAudienceForm(config, path, reporter);
 }
 
-/** Only resources have a default: nobody else knows what a token for this gateway is called. */
+/** Only resources have a default; other names of this gateway are the issuer's. */
 function checkAudienceForm({ audience, audienceForm }: TokenConfig, path: Path, reporter: SectionReporter): void {
   if (audienceForm === 'resource' || audience !== undefined) return;
   const what =
