@@ -5,6 +5,7 @@ import { effects, type McpRuleConfig, type PathRuleConfig, type Policy, type Rul
 import {
   type RuleReporter,
   reporterBelow,
+  type Selector,
   type SelectorContext,
   type SelectorType,
 } from './selectors/selector-type.ts';
@@ -121,11 +122,7 @@ function compileRule<C>(
   return [];
 }
 
-function compileSelector<C>(
-  type: SelectorType<C>,
-  config: C,
-  context: SelectorContext,
-): ReturnType<typeof type.compile> {
+function compileSelector<C>(type: SelectorType<C>, config: C, context: SelectorContext): Selector | undefined {
   try {
     return type.compile(config, context);
   } catch (error) {
