@@ -10,11 +10,9 @@ import { mcpRouteMethods, pathRouteMethods } from '../config/schema/routes.ts';
 import type { ChallengeSource } from '../http/challenge.ts';
 import type { RoutePattern } from '../http/route-matcher.ts';
 import { metadataUrlOf, neverAskedFor } from '../http/well-known.ts';
-import { compileMetaTools, type MetaTools, noMetaTools } from '../mcp/meta-tools.ts';
+import type { MetaTools } from '../mcp/meta-tools.ts';
 import { compileSessions, type RouteSessions, type SessionMemory } from '../mcp/session.ts';
 import { parseSessionKey } from '../mcp/session-key.ts';
-import { toolsNamedBy } from '../policy/compile.ts';
-import { metaToolsOf, presetOf } from '../policy/presets.ts';
 import { type Policy, scopesOf } from '../policy/rule.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from '../upstream/request-headers.ts';
 import type { Upstream } from '../upstream/upstream.ts';
@@ -95,13 +93,12 @@ export function compileRoute(
   const policy = policies.get(route.name);
   if (policy === undefined) throw new Error(`route ${route.path}: no policy was compiled`);
   const methods = route.methods ?? (mcp === undefined ? pathRouteMethods : mcpRouteMethods);
-  const metaTools = mcp === undefined ? noMetaTools : compileMetaTools(metaToolsOf(mcp));
   return {
     name: route.name ?? route.path,
     path: route.path,
     methods: new Set(methods),
     mcp,
-    metaTools,
+    metaTools: policy.metaTools,
     resource,
     authorizationServers,
     bindings,
@@ -122,12 +119,7 @@ export function compileRoute(
             dpopAlgorithms: bindings.dpopAlgorithms.join(' ') || undefined,
           },
     anyOrigin: false,
-    knownTools: new Set([
-      ...policy.toolNames,
-      ...(mcp === undefined ? [] : toolsNamedBy(presetOf(mcp).rules)),
-      ...metaTools.calls.keys(),
-      ...metaTools.searches.keys(),
-    ]),
+    knownTools: policy.toolNames,
   };
 }
 

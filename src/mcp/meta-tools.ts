@@ -1,4 +1,6 @@
 // Meta-tools: tools that call the tool that their arguments name, and tools that search the catalogue of tools.
+import { z } from 'zod';
+import { jsonPointer } from '../config/schema/values.ts';
 import { GatewayError } from '../errors.ts';
 import { bytesOf, has, isObject, stringOf } from '../json/members.ts';
 import { parsePointer } from '../json/pointer.ts';
@@ -6,21 +8,35 @@ import { scanJson } from '../json/scanner.ts';
 import { compileShape, type Member, type Shape } from '../json/shape.ts';
 import { lazyArguments, type McpMessage } from './message.ts';
 
-/** JSON pointers (RFC 6901) into the arguments of the tool: where the name of the tool that is called stands, and where its arguments. */
-export interface CallMetaToolConfig {
+const differentPlaces = 'name and arguments must be in different places';
+
+interface CallMetaToolConfig {
   readonly name: string;
   readonly arguments: string;
 }
 
-/**
- * JSON pointer into the payload of the tool's result: where the array of tools stands; `""` is the payload itself. FastMCP wraps the array in
- * `structuredContent` (`/result`) and writes the bare array into the text: a payload that is an array is the array of tools, whatever the pointer.
- */
-export interface SearchMetaTool {
-  readonly results: string;
-}
+/** JSON pointers (RFC 6901) into the arguments of the tool. */
+const callMetaTool = z
+  .strictObject({
+    name: jsonPointer.describe('Where its arguments name the tool that it calls.'),
+    arguments: jsonPointer.describe("Where its arguments hold that tool's own."),
+  })
+  .refine(hasShape, { error: differentPlaces, when: ({ issues }) => issues.length === 0 });
 
-export type MetaToolConfig = CallMetaToolConfig | SearchMetaTool;
+/**
+ * JSON pointer into the payload of the tool's result. FastMCP wraps the array in `structuredContent` (`/result`) and writes the bare array into
+ * the text: a payload that is an array is the array of tools, whatever the pointer.
+ */
+const searchMetaTool = z.strictObject({
+  results: z
+    .union([z.literal(''), jsonPointer])
+    .describe('Where the payload of its result holds the list of tools; "" is the payload itself.'),
+});
+
+export const metaTool = z.union([callMetaTool, searchMetaTool]);
+
+export type SearchMetaTool = Readonly<z.output<typeof searchMetaTool>>;
+export type MetaToolConfig = z.output<typeof metaTool>;
 
 /** A meta-tool that calls other tools. */
 export interface CallMetaTool extends CallMetaToolConfig {
@@ -52,6 +68,15 @@ export function compileMetaTools(config: Readonly<Record<string, MetaToolConfig>
 const nameSlot = 0;
 const argumentsSlot = 1;
 
+function hasShape(config: CallMetaToolConfig): boolean {
+  try {
+    shapeOf(config);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function shapeOf(config: CallMetaToolConfig): Shape {
   return enclose([
     { path: parsePointer(config.name), slot: nameSlot },
@@ -69,7 +94,7 @@ function enclose(places: readonly Place[], waySlot = argumentsSlot + 1): Shape {
   const members = new Map<string, Member>();
   for (const [key, within] of Map.groupBy(places, ({ path }) => path[0]!)) {
     const ends = within.filter(({ path }) => path.length === 1);
-    if (ends.length > 0 && within.length > 1) throw new Error('name and arguments must be in different places');
+    if (ends.length > 0 && within.length > 1) throw new Error(differentPlaces);
     const inner = within.map(({ path, slot }) => ({ path: path.slice(1), slot }));
     members.set(key, ends[0] ?? { slot: waySlot, shape: enclose(inner, waySlot) });
   }

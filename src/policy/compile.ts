@@ -1,5 +1,6 @@
 // Compilation of a route's rules into its policy. Everything is parsed here, once: deciding parses nothing.
-import { type PresetConfig, rulesOf } from './presets.ts';
+import { compileMetaTools, type MetaToolConfig, noMetaTools } from '../mcp/meta-tools.ts';
+import { metaToolsOf, type PresetConfig, presetOf, rulesOf } from './presets.ts';
 import { compileRequirement, noRequirement } from './requirement.ts';
 import { effects, type McpRuleConfig, type PathRuleConfig, type Policy, type Rule, type RuleConfigOf } from './rule.ts';
 import {
@@ -24,6 +25,7 @@ export interface PolicyConfig {
 export interface McpPolicyConfig {
   readonly preset?: PresetConfig | undefined;
   readonly rules: readonly McpRuleConfig[];
+  readonly metaTools?: Readonly<Record<string, MetaToolConfig>> | undefined;
 }
 
 /** Dependencies of the compilation. */
@@ -54,11 +56,17 @@ export function compilePolicy(config: PolicyConfig, { authenticators, reporter }
 
 function mcpPolicy(mcp: McpPolicyConfig, { authenticators, reporter }: CompileContext): Policy {
   const rules = rulesOf(mcp);
+  const metaTools = compileMetaTools(metaToolsOf(mcp));
   const context = { authenticators, reporter: reporterBelow(reporter, 'mcp') };
   return {
     kind: 'mcp',
     rules: compileRules(rules, mcpSelectorTypes, context),
-    toolNames: new Set(toolsNamedBy(rules)),
+    metaTools,
+    toolNames: new Set([
+      ...toolsNamedBy([...rules, ...presetOf(mcp).rules]),
+      ...metaTools.calls.keys(),
+      ...metaTools.searches.keys(),
+    ]),
   };
 }
 
@@ -71,6 +79,7 @@ function pathPolicy({ scopes, rules }: PolicyConfig, context: CompileContext): P
   return {
     kind: 'path',
     rules: compileRules(rules ?? [short], pathSelectorTypes, context),
+    metaTools: noMetaTools,
     toolNames: new Set(),
   };
 }
@@ -79,11 +88,12 @@ function pathPolicy({ scopes, rules }: PolicyConfig, context: CompileContext): P
 export const openPolicy: Policy = {
   kind: 'path',
   rules: [{ name: 'authenticated', effect: 'allow', selectors: [], require: noRequirement }],
+  metaTools: noMetaTools,
   toolNames: new Set(),
 };
 
 /** The tools that rules name without a glob. */
-export function toolsNamedBy(rules: readonly McpRuleConfig[]): string[] {
+function toolsNamedBy(rules: readonly McpRuleConfig[]): string[] {
   const tools = rules.flatMap((rule) => [...(rule.allow?.tools ?? []), ...(rule.deny?.tools ?? [])]);
   return tools.filter((tool) => !tool.includes('*'));
 }

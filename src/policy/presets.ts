@@ -127,6 +127,6 @@ export function rulesOf(mcp: PresetRoute & { readonly rules: readonly McpRuleCon
 type MetaToolConfigs = Readonly<Record<string, MetaToolConfig>>;
 
 /** All meta-tools of an MCP route. */
-export function metaToolsOf(mcp: PresetRoute & { readonly metaTools: MetaToolConfigs }): MetaToolConfigs {
+export function metaToolsOf(mcp: PresetRoute & { readonly metaTools?: MetaToolConfigs | undefined }): MetaToolConfigs {
   return { ...presetOf(mcp).metaTools, ...mcp.metaTools };
 }

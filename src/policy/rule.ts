@@ -1,5 +1,6 @@
 // Rules: their schema, and the compiled policy of a route, which is immutable and shared by all its requests.
 import { z } from 'zod';
+import type { MetaTools } from '../mcp/meta-tools.ts';
 import { type Requirement, type RequirementConfig, requirement } from './requirement.ts';
 import type { Effect, Selector } from './selectors/selector-type.ts';
 import { mcpSelectors, pathSelectors } from './selectors/selector-types.ts';
@@ -44,7 +45,9 @@ export interface Policy {
   /** On an MCP route some methods need no rule. */
   readonly kind: 'mcp' | 'path';
   readonly rules: readonly Rule[];
-  /** The tools that the rules name without a glob: a closed list for metric labels. */
+  /** Tools that are looked through; none on path routes. */
+  readonly metaTools: MetaTools;
+  /** The tools that are known by name, from rules, preset and meta-tools: a closed list for metric labels. */
   readonly toolNames: ReadonlySet<string>;
 }
 

@@ -13,7 +13,6 @@ import type { Selector } from './selectors/selector-type.ts';
 export interface ListPolicy {
   readonly policy: Policy;
   readonly lists: 'usable' | 'obtainable';
-  readonly metaTools: MetaTools;
 }
 
 /**
@@ -22,12 +21,12 @@ export interface ListPolicy {
  */
 export function showsItem(
   attributes: Attributes,
-  { policy, lists, metaTools }: ListPolicy,
+  { policy, lists }: ListPolicy,
 ): (listing: Listing, name: string) => boolean {
   // A list may come in the answer to a GET; what it shows is called by POST.
   const call = { ...attributes, http: { method: 'POST', path: attributes.http.path } };
   return (listing, name) => {
-    const item = itemIn(listing, name, metaTools);
+    const item = itemIn(listing, name, policy.metaTools);
     const usability = item === undefined ? 'hidden' : usabilityOf(item, call, policy);
     return usability === 'usable' || (usability === 'obtainable' && lists === 'obtainable');
   };

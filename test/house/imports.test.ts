@@ -7,7 +7,7 @@ import { globalsOf, importsOf, parse, parseSource } from './source.ts';
 /** Rooms that only compute, each with the packages that it imports. */
 const pureRooms: Readonly<Record<string, readonly string[]>> = {
   json: ['node:buffer'],
-  mcp: ['node:crypto'],
+  mcp: ['node:crypto', 'zod'],
   policy: ['@marcbachmann/cel-js', 'zod'],
   'authn/token/claims': [],
 };

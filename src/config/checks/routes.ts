@@ -5,7 +5,6 @@ import { authorizationServersOf } from '../../authn/authorization-servers.ts';
 import { isPlainPath } from '../../http/path.ts';
 import { pathPatternCovers } from '../../http/path-pattern.ts';
 import { metadataUrlOf, neverAskedFor } from '../../http/well-known.ts';
-import { compileMetaTools } from '../../mcp/meta-tools.ts';
 import { parseSessionKey } from '../../mcp/session-key.ts';
 import { rulesOf } from '../../policy/presets.ts';
 import type { Policy } from '../../policy/rule.ts';
@@ -127,7 +126,6 @@ function checkMcp(context: CheckContext, route: RouteConfig, mcp: McpConfig, pat
     context.error([...at, 'challengeScopes', index], `${context.show(scope)} ${reason}`);
   });
   checkSessionKeys(context, mcp.sessionKeyFiles, [...at, 'sessionKeyFiles']);
-  checkMetaTools(context, mcp, [...at, 'metaTools']);
   if (rulesOf(mcp).length === 0) context.warn(at, 'has no rules: every call of a tool, resource or prompt is denied');
 }
 
@@ -138,16 +136,6 @@ function checkSessionKeys(context: CheckContext, files: readonly string[], path:
     if (first !== -1 && first < index)
       context.warn([...path, index], `holds the same key as sessionKeyFiles[${first}]`);
   });
-}
-
-function checkMetaTools(context: CheckContext, { metaTools }: McpConfig, at: Path): void {
-  for (const [name, tool] of Object.entries(metaTools)) {
-    try {
-      compileMetaTools({ [name]: tool });
-    } catch (error) {
-      context.error([...at, name], (error as Error).message);
-    }
-  }
 }
 
 function checkShadow(context: CheckContext, routes: readonly RouteConfig[], index: number): void {

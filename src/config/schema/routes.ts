@@ -1,24 +1,21 @@
 // Schema of `routes`: paths, the credentials that they need, and rules for what callers may do there.
 import { z } from 'zod';
 import { authenticateSchema } from '../../authn/alternatives.ts';
+import { metaTool } from '../../mcp/meta-tools.ts';
 import { preset } from '../../policy/presets.ts';
 import { mcpRule, pathRule } from '../../policy/rule.ts';
-import { filePath, headerName, httpUrl, method, name, positiveSize, routePath, scopes, text } from './values.ts';
-
-const jsonPointer = z.string().regex(/^(\/([^~/]|~[01])*)+$/, 'expected a JSON pointer such as /request/limit');
-const jsonPointers = z.array(jsonPointer);
-
-const metaTool = z.union([
-  z.strictObject({
-    name: jsonPointer.describe('Where its arguments name the tool that it calls.'),
-    arguments: jsonPointer.describe("Where its arguments hold that tool's own."),
-  }),
-  z.strictObject({
-    results: z
-      .union([z.literal(''), jsonPointer])
-      .describe('Where the payload of its result holds the list of tools; "" is the payload itself.'),
-  }),
-]);
+import {
+  filePath,
+  headerName,
+  httpUrl,
+  jsonPointer,
+  method,
+  name,
+  positiveSize,
+  routePath,
+  scopes,
+  text,
+} from './values.ts';
 
 export const mcp = z.strictObject({
   preset: preset
@@ -48,7 +45,7 @@ export const mcp = z.strictObject({
   audit: z
     .strictObject({
       arguments: z
-        .union([z.enum(['none', 'digest', 'full']), z.record(text, jsonPointers)])
+        .union([z.enum(['none', 'digest', 'full']), z.record(text, z.array(jsonPointer))])
         .default('digest')
         .describe('The part of the arguments that is recorded: none, digest, full, or JSON pointers per tool.'),
     })

@@ -140,6 +140,9 @@ export const plainPath = z
   .string()
   .refine(isPlainPath, 'expected a path such as /mcp, without a query, dot segments or encoded separators');
 
+/** RFC 6901; not the whole, which is the empty pointer. */
+export const jsonPointer = z.string().regex(/^(\/([^~/]|~[01])*)+$/, 'expected a JSON pointer such as /request/limit');
+
 export const globs = z.array(text).min(1);
 export const condition = z.string().min(1).max(4096);
 export const claimValue = z.union([z.string(), z.number(), z.boolean()]);

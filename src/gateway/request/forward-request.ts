@@ -140,7 +140,7 @@ function filterOf(
   const reading = mcp && readingOf(context.message, metaTools);
   if (mcp === undefined || reading === undefined) return undefined;
   return answerFilter(reading, {
-    shows: showsItem(attributesOf(context, route, runtime), { policy, metaTools, lists: mcp.lists }),
+    shows: showsItem(attributesOf(context, route, runtime), { policy, lists: mcp.lists }),
     withheld: (cause) => {
       context.log.warn({ upstream: target.name, err: cause }, 'the result of a search could not be read');
     },
