@@ -6,6 +6,7 @@ import type { Credential, CredentialRecord } from './credential.ts';
 import { credentialRefused, proofRefused } from './errors.ts';
 import { isProofRefusal } from './token/dpop.ts';
 
+/** The verification of one presented credential. */
 export interface Attempt<C extends Credential> {
   readonly credential: C;
   /** In the audit record of the request. */
@@ -28,6 +29,7 @@ export function openAttempt<C extends Credential>(
   return { credential, record, observe, authenticator: undefined, startedMs: performance.now() };
 }
 
+/** Records a verified credential. */
 export function succeed(attempt: Attempt<Credential>): void {
   count(attempt, 'verified', 'none');
 }
@@ -40,7 +42,7 @@ export function refuse(
   count(attempt, 'refused', reason);
   if (isProofRefusal(reason)) throw proofRefused(reason, nonce);
   const { credential, authenticator } = attempt;
-  // What no authenticator knows as its key may be a token as well.
+  // A credential that no authenticator knows as its key may also be a token.
   const kind = credential.kind === 'api-key' && authenticator === undefined ? 'access-token' : credential.kind;
   throw credentialRefused(kind, reason, revokedBy);
 }

@@ -12,6 +12,7 @@ import type { Requirements } from './requirements.ts';
 import type { Revocations } from './revocations.ts';
 import { verifyBearer, verifyDpop } from './token/sender-constraint.ts';
 
+/** A request as authentication sees it. */
 export interface AuthenticationRequest extends CredentialSources, VerificationContext {
   /** The HTTP method, and the public URL without a query: a DPoP proof must be made for them. */
   readonly method: string;

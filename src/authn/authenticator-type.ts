@@ -25,7 +25,7 @@ export interface AuthenticatorRuntime {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly observe: AuthenticationObserver;
-  /** How key sets wait for their next fetch; default: timers. */
+  /** Timer of the fetches of key sets; the system's by default. */
   readonly schedule?: Schedule | undefined;
 }
 

@@ -6,6 +6,7 @@ import { mtlsType } from './certificate/mtls.ts';
 import { introspectionType } from './token/introspection.ts';
 import { jwtType } from './token/jwt.ts';
 
+/** The authenticator types. A new type is a file and a row here. */
 export const authenticatorTypes = {
   jwt: jwtType,
   introspection: introspectionType,
@@ -23,6 +24,7 @@ export const authenticatorSchema = z.discriminatedUnion(
 );
 export type AuthenticatorConfig = z.output<Schema>;
 
+/** The row of a configured authenticator. */
 export function authenticatorTypeOf(config: AuthenticatorConfig): AuthenticatorType<AuthenticatorConfig> {
   return authenticatorTypes[config.type];
 }

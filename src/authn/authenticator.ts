@@ -5,7 +5,7 @@ import type { RevokedBy } from './revocations.ts';
 import type { AccessToken } from './token/compact-jws.ts';
 import type { ProofRefusal, ProofVerifier } from './token/dpop.ts';
 
-/** Why a credential was refused; a closed list, used as a metric label and in the log. */
+/** Reasons of a refusal: a closed list, for a metric label and the log. */
 export type RefusalReason =
   | 'format'
   | 'algorithm'
@@ -33,6 +33,7 @@ export type RefusalReason =
   | 'not_accepted'
   | ProofRefusal;
 
+/** A verified credential. */
 export interface Verified {
   readonly verified: true;
   readonly principal: Principal;
@@ -41,7 +42,7 @@ export interface Verified {
   readonly responseHeaders?: Readonly<Record<string, string>> | undefined;
 }
 
-/** How long a verification holds. */
+/** The end of a verification. */
 export interface Validity {
   /** Milliseconds since 1970: the first instant at which it does not hold any more. Never beyond the credential's own end. */
   readonly until: number;
@@ -49,6 +50,7 @@ export interface Validity {
   isCurrent?(): boolean;
 }
 
+/** A refused credential. */
 export interface Refused {
   readonly verified: false;
   readonly reason: RefusalReason;
@@ -63,6 +65,7 @@ export interface Refused {
 /** The answer of an authenticator. A dependency that cannot be asked is neither: it is thrown. */
 export type Verification = Verified | Refused;
 
+/** Facts of the request that a verification uses. */
 export interface VerificationContext {
   /** Milliseconds since 1970. */
   readonly now: number;
@@ -83,6 +86,7 @@ interface Reverification {
   reverify(principal: Principal, context: VerificationContext): Verification;
 }
 
+/** Verifies access tokens. */
 export interface TokenAuthenticator extends Reverification {
   readonly name: string;
   readonly accepts: 'access-token';
@@ -96,6 +100,7 @@ export interface TokenAuthenticator extends Reverification {
   verify(token: AccessToken, context: VerificationContext): Promise<Verification>;
 }
 
+/** Verifies API keys. */
 export interface KeyAuthenticator extends Reverification {
   readonly name: string;
   readonly accepts: 'api-key';
@@ -106,6 +111,7 @@ export interface KeyAuthenticator extends Reverification {
   verify(key: PresentedKey, context: VerificationContext): Verification;
 }
 
+/** Identifies trusted client certificates. */
 export interface CertificateAuthenticator {
   readonly name: string;
   readonly accepts: 'client-certificate';
@@ -114,6 +120,7 @@ export interface CertificateAuthenticator {
 
 export type Authenticator = TokenAuthenticator | KeyAuthenticator | CertificateAuthenticator;
 
+/** A refusal for this reason. */
 export function refused(reason: RefusalReason): Refused {
   return { verified: false, reason };
 }

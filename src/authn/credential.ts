@@ -13,6 +13,7 @@ export interface PeerCertificate {
   readonly fromHeader?: boolean;
 }
 
+/** An access token with its DPoP proof. */
 export interface PresentedToken {
   readonly kind: 'access-token' | 'dpop-token';
   readonly token: AccessToken;
@@ -20,6 +21,7 @@ export interface PresentedToken {
   readonly proof: string | undefined;
 }
 
+/** An API key. */
 export interface PresentedKey {
   readonly kind: 'api-key';
   readonly key: string;
@@ -27,6 +29,7 @@ export interface PresentedKey {
   readonly header: string;
 }
 
+/** A client certificate. */
 export interface PresentedCertificate {
   readonly kind: 'client-certificate';
   readonly peer: PeerCertificate;

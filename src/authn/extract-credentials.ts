@@ -6,6 +6,7 @@ import { credentialRefused } from './errors.ts';
 import { findKeyAuthenticator, type KeyIndex } from './find-authenticator.ts';
 import { createAccessToken } from './token/compact-jws.ts';
 
+/** The parts of a request that credentials come in. */
 export interface CredentialSources {
   /** Names and values in turn, as received: only here a second header of the same name can be seen. */
   readonly rawHeaders: readonly string[];

@@ -4,6 +4,7 @@ import type { PresentedKey, PresentedToken } from './credential.ts';
 import { isOpaque, unverifiedIssuer } from './token/compact-jws.ts';
 import type { ProofVerifier } from './token/dpop.ts';
 
+/** Authenticators by the marks of their credentials. */
 export interface AuthenticatorIndex {
   readonly byName: ReadonlyMap<string, Authenticator>;
   /** By the `iss` of their tokens. */
@@ -13,6 +14,7 @@ export interface AuthenticatorIndex {
   readonly proofs: ReadonlyMap<string, ProofVerifier>;
 }
 
+/** Authenticators of API keys. */
 export interface KeyIndex {
   /** Longest prefix first. */
   readonly byPrefix: readonly KeyAuthenticator[];
@@ -24,6 +26,7 @@ export type Match =
   | { readonly kind: 'token'; readonly credential: PresentedToken; readonly authenticator: TokenAuthenticator }
   | { readonly kind: 'key'; readonly credential: PresentedKey; readonly authenticator: KeyAuthenticator };
 
+/** Builds the index. */
 export function indexAuthenticators(authenticators: readonly Authenticator[]): AuthenticatorIndex {
   const tokens = authenticators.filter((each) => each.accepts === 'access-token');
   const keys = authenticators.filter((each) => each.accepts === 'api-key');

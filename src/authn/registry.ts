@@ -21,6 +21,7 @@ import { type AuthenticatorIndex, indexAuthenticators } from './find-authenticat
 import type { KeySet } from './token/jwks.ts';
 import { createTokenCache, type TokenCache } from './token/token-cache.ts';
 
+/** All authenticators of one snapshot. */
 export interface AuthenticatorSet extends AuthenticatorIndex {
   /** Verified tokens of this snapshot. */
   readonly tokens: TokenCache;

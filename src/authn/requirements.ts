@@ -4,6 +4,7 @@ import type { Authenticator, CertificateAuthenticator, TokenAuthenticator, Verif
 import type { Caller } from './principal.ts';
 import { compileImplications, type ScopeImplications, type WidenScopes } from './scopes.ts';
 
+/** The compiled `authenticate`, `senderConstraint` and `certificateFor` of a route. */
 export interface Requirements {
   /** `none`: no credential is looked at. */
   readonly kind: 'none' | 'required';

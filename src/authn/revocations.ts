@@ -36,6 +36,7 @@ export const noEntries: RevocationEntries = {
 
 export const nothingRevoked: Revocations = { ofPrincipal: () => undefined, ofCertificate: () => undefined };
 
+/** Compiles the entries for lookups. */
 export function compileRevocations(entries: RevocationEntries): Revocations {
   const jti = compileIds(entries.jti);
   const subjects = compileIds(entries.subjects);

@@ -10,11 +10,12 @@ const credentialOf: Readonly<Record<PrincipalKind, CredentialRecord['kind']>> = 
   mtls: 'client-certificate',
 };
 
+/** The facts of the second check. */
 export interface ValidityContext {
   /** Milliseconds since 1970. */
   readonly now: number;
   readonly revocations: Revocations;
-  /** How long a credential of this authenticator is accepted behind its end; milliseconds. */
+  /** Milliseconds after its end for which a credential of this authenticator is accepted. */
   readonly clockTolerance: (authenticator: string) => number;
 }
 

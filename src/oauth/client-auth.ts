@@ -46,6 +46,7 @@ export function checkOAuthClient(config: OAuthClientConfig, path: Path, reporter
   }
 }
 
+/** Options of a bounded transport. */
 export interface TransportOptions {
   readonly connections: BoundedConnections;
   /** For the request with its answer. */

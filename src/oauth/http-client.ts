@@ -29,6 +29,7 @@ export class RequestFailure extends Error {
   }
 }
 
+/** A request with bounds in time and bytes. */
 export interface BoundedRequest {
   readonly agent: Agent;
   /** Ends the request, its answer included. */
@@ -43,6 +44,7 @@ export interface BoundedRequest {
   readonly statuses?: readonly number[];
 }
 
+/** Status and body of an answer. */
 export interface BoundedAnswer {
   readonly status: number;
   readonly body: Buffer;
@@ -66,6 +68,7 @@ export function createBoundedAgent(timeoutMs: number, connections?: number): Age
   });
 }
 
+/** Creates connections. They open with the first request. */
 export function createBoundedConnections(timeoutMs: number, connections: number): BoundedConnections {
   let agent = createBoundedAgent(timeoutMs, connections);
   return {

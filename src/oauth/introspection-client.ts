@@ -15,6 +15,7 @@ import { createSingleFlight, digestOf, type SingleFlightFailure } from './single
 /** The outcome of one request; a closed list, used as a metric label. */
 export type IntrospectionOutcome = 'active' | 'inactive' | SingleFlightFailure;
 
+/** An introspection endpoint (RFC 7662). */
 export interface IntrospectionEndpoint {
   /**
    * The server's answer about a token; undefined when it is not active. Throws GatewayError `idp_unavailable` when there is no answer.
@@ -24,6 +25,7 @@ export interface IntrospectionEndpoint {
   close(): void;
 }
 
+/** Options of `createIntrospectionEndpoint`. */
 export interface IntrospectionEndpointOptions {
   /** Of the authenticator. */
   readonly name: string;

@@ -1,10 +1,11 @@
-// Single flight of requests to an authorization server about tokens: one at a time for each token, bounded in number, none shortly after an outage.
+// Single flight of token requests to an authorization server: one at a time for each token, bounded, none shortly after an outage.
 import { hash } from 'node:crypto';
 import { RequestFailure, type RequestFailureReason } from './http-client.ts';
 
-/** Why a request has no answer; a closed list, used as a metric label. */
+/** Reasons of a missing answer: a closed list, for a metric label. */
 export type SingleFlightFailure = RequestFailureReason | 'busy' | 'cooldown';
 
+/** Options of `createSingleFlight`. */
 export interface SingleFlightOptions<T> {
   /** Sends one request. A RequestFailure that it throws means that there is no answer; any other error is the answer. */
   send(token: string): Promise<T>;

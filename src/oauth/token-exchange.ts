@@ -31,6 +31,7 @@ export type ExchangeConfig = z.output<typeof exchangeSchema>;
 /** The outcome of one request; a closed list, used as a metric label. */
 export type ExchangeOutcome = 'exchanged' | 'refused' | SingleFlightFailure;
 
+/** Exchanges tokens at one endpoint. */
 export interface TokenExchange {
   /**
    * The Authorization header for the upstream. `expiresAt` is the token's own end, which has not come. Throws
@@ -41,6 +42,7 @@ export interface TokenExchange {
   close(): void;
 }
 
+/** Options of `createTokenExchange`. */
 export interface TokenExchangeOptions {
   /** The upstream's name. */
   readonly name: string;
@@ -58,7 +60,7 @@ export interface TokenExchangeOptions {
 interface Exchanged {
   /** Undefined for a token that the issuer refused to exchange. */
   readonly authorization: string | undefined;
-  /** How long the issuer says that it is good for; undefined when it does not say. */
+  /** Lifetime that the issuer states, if any. */
   readonly lifetimeMs: number | undefined;
 }
 

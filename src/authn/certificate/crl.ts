@@ -5,6 +5,7 @@ import * as x509 from '@peculiar/x509';
 import { strongHashes } from '../../key-strength.ts';
 import { canonicalSerialNumber, nameDer, readDerElements, signatureHashOf } from './x509.ts';
 
+/** A certificate revocation list. */
 export interface RevocationList {
   /** DER of the issuer's name in Base64. */
   readonly issuerDer: string;

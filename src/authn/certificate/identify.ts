@@ -1,8 +1,9 @@
-// Identification of a client certificate: the client that it stands for, or that it is trusted where no authenticator accepts certificates.
+// Identification of a client certificate: its client, or only its trust where no authenticator accepts certificates.
 import type { CertificateAuthenticator, RefusalReason, VerificationContext, Verified } from '../authenticator.ts';
 import type { PresentedCertificate } from '../credential.ts';
 import type { TrustStore } from './trust-store.ts';
 
+/** A trusted client certificate. */
 export interface ClientCertificate {
   /** `sha256:` and 64 hex digits: what a certificate-bound token names it by. */
   readonly fingerprint: string;

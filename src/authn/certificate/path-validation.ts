@@ -4,6 +4,7 @@ import type { RefusalReason } from '../authenticator.ts';
 import type { RevocationList } from './crl.ts';
 import type { ParsedCertificate } from './x509.ts';
 
+/** Authorities and their revocation lists. */
 export interface TrustAnchors {
   readonly authorities: readonly ParsedCertificate[];
   /** Undefined: revocation is not checked. */

@@ -7,6 +7,7 @@ import { type CertificateHeaderConfig, createHeaderReader } from './header.ts';
 import { matchingIdentity } from './identity.ts';
 import type { TrustStore } from './trust-store.ts';
 
+/** The facts that decide about the client certificate of a request. */
 export interface CertificateEvidence {
   /** The certificate of this connection. */
   readonly direct: PeerCertificate | undefined;

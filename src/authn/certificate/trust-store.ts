@@ -16,6 +16,7 @@ export type Trust =
     }
   | { readonly trusted: false; readonly reason: RefusalReason };
 
+/** Decides about the trust in certificates. */
 export interface TrustStore {
   /** Verifies a presented certificate as of `nowMs`. */
   evaluate(peer: PeerCertificate, nowMs: number): Trust;
@@ -23,6 +24,7 @@ export interface TrustStore {
   readonly anchors: ReadonlySet<string>;
 }
 
+/** Options of `createTrustStore`. */
 export interface TrustStoreOptions {
   readonly authorities: readonly ParsedCertificate[];
   /** Undefined: revocation is not checked. With lists, every certificate below an anchor needs a current one of its issuer. */

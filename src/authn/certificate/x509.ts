@@ -139,6 +139,7 @@ export function nameDer(name: x509.Name): string {
   return Buffer.from(name.toArrayBuffer()).toString('base64');
 }
 
+/** A serial number in lower-case hexadecimal without leading zeros. */
 export function canonicalSerialNumber(hex: string): string {
   return hex.toLowerCase().replace(/^0+(?=.)/, '');
 }
@@ -155,6 +156,7 @@ function alternativeNames(certificate: x509.X509Certificate): { tag: number; tex
   }));
 }
 
+/** An element of DER (X.690). */
 export interface DerElement {
   readonly tag: number;
   readonly content: Uint8Array;

@@ -2,6 +2,7 @@
 import type { AuthenticatorSet } from '../registry.ts';
 import type { Requirements } from '../requirements.ts';
 
+/** The sender constraints that a route accepts. */
 export interface AcceptedBindings {
   /** Of DPoP proofs; empty where no DPoP-bound tokens are accepted. */
   readonly dpopAlgorithms: readonly string[];
@@ -10,6 +11,7 @@ export interface AcceptedBindings {
   readonly required: boolean;
 }
 
+/** Finds them for a route. */
 export function acceptedBindings(
   { named, senderConstrained }: Requirements,
   { proofs, clientTrust }: Pick<AuthenticatorSet, 'proofs' | 'clientTrust'>,

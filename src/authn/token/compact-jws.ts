@@ -24,6 +24,7 @@ const joseHeaderStartLength = 12;
 /** A fatal decoder: bytes that are no UTF-8 make no text. A byte order mark stays and is no JSON. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** Wraps a token. It is decoded at most once. */
 export function createAccessToken(text: string): AccessToken {
   let parsed: { readonly jws: CompactJws | undefined } | undefined;
   return {
@@ -68,6 +69,7 @@ function parseJsonObject(base64url: string): Record<string, unknown> | undefined
   }
 }
 
+/** True for an object that is no array. */
 export function isJsonObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,6 +1,7 @@
 // Nonces of DPoP proofs (RFC 9449 §9): authenticated with a key of this process, so that none has to be stored.
 import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
 
+/** Makes and checks nonces. */
 export interface NonceMint {
   /** The nonce to hand out now. */
   current(nowMs: number): string;
@@ -8,7 +9,7 @@ export interface NonceMint {
   verify(nonce: string, nowMs: number): 'current' | 'stale' | 'refused';
 }
 
-/** How long one nonce is handed out, and for how many of these steps it is accepted: between four and five minutes. */
+/** Time for which one nonce is handed out, and the number of these steps for which it is accepted: four to five minutes. */
 const stepMs = 60_000;
 const acceptedSteps = 5;
 const checkBytes = 16;

@@ -1,5 +1,6 @@
 // Replay store of DPoP proofs (RFC 9449 §11.1). Bounded: a proof that cannot be stored is not accepted.
 
+/** The memory of used proofs. */
 export interface ReplayStore {
   /**
    * Adds a proof: `fresh` once for each id of a key, and then `replayed` for `keepMs`. `full` where it cannot be stored; it must not be accepted, since it
@@ -8,6 +9,7 @@ export interface ReplayStore {
   add(key: string, id: string, keepMs: number, nowMs: number): 'fresh' | 'replayed' | 'full';
 }
 
+/** Bounds of the memory. */
 export interface ReplayLimits {
   readonly entries: number;
   /** Of one key, so that a single client cannot fill the store. */

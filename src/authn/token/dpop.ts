@@ -52,9 +52,10 @@ const refusals = [
   'proof_replayed',
 ] as const;
 
-/** Why a proof was refused; a part of the closed list of reasons. */
+/** Reasons of a refused proof, a part of the closed list. */
 export type ProofRefusal = (typeof refusals)[number];
 
+/** True for a reason of this list. */
 export function isProofRefusal(reason: string): reason is ProofRefusal {
   return (refusals as readonly string[]).includes(reason);
 }
@@ -64,6 +65,7 @@ export type ProofVerification =
   | { readonly proven: true; readonly nonce: string | undefined }
   | { readonly proven: false; readonly reason: ProofRefusal | 'full'; readonly nonce?: string | undefined };
 
+/** A proof and the request that it must fit. */
 export interface ProofRequest {
   /** The value of the DPoP header; undefined when there was none. */
   readonly proof: string | undefined;
@@ -76,6 +78,7 @@ export interface ProofRequest {
   readonly now: number;
 }
 
+/** Verifies DPoP proofs. */
 export interface ProofVerifier {
   /** Never throws. */
   verify(request: ProofRequest): Promise<ProofVerification>;
@@ -103,7 +106,7 @@ interface ProofKey {
 const maxProofLength = 8192;
 const maxIdLength = 256;
 const maxUrlLength = 8192;
-/** How far a client's clock may be ahead. */
+/** Tolerated lead of a client's clock. */
 const toleranceMs = 5000;
 const maxCachedKeys = 1000;
 /** Members that would change what the rest means; none belongs into a proof. */

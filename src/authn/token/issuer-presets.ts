@@ -9,6 +9,7 @@ interface JwtDefaults extends Partial<z.input<z.ZodObject<typeof tokenKeys>>> {
   readonly tokenTypes?: string[];
 }
 
+/** Defaults for the tokens of one kind of issuer. */
 export interface IssuerPreset {
   readonly defaults: JwtDefaults;
   /** The form of its issuers; others are warned of, since a preset for the wrong server refuses every token or accepts the wrong ones. */
@@ -79,7 +80,7 @@ export const issuerPresets: Readonly<Record<IssuerPresetName, IssuerPreset>> = {
     issuerForm: /^https?:\/\/.+\/realms\/[^/]+$/,
     issuerExample: 'https://HOST/realms/REALM',
   },
-  // Google's access tokens are opaque and are not introspected by others. What it signs for a resource is a service account's ID token
+  // Google's access tokens are opaque and are not introspected by others. For a resource it signs only ID tokens of service accounts,
   // with the resource as audience; the sign-in ID tokens have a client as audience.
   google: {
     defaults: {

@@ -11,6 +11,7 @@ export const signatureAlgorithm = z.enum([
 ]);
 export type SignatureAlgorithm = z.output<typeof signatureAlgorithm>;
 
+/** A public key with its allowed algorithms. */
 export interface VerificationKey {
   readonly kid: string | undefined;
   /** The `alg` values that this key may verify. */
@@ -20,9 +21,10 @@ export interface VerificationKey {
   readonly thumbprint: string;
 }
 
+/** The usable keys of a key set document. */
 export interface KeySetDocument {
   readonly keys: readonly VerificationKey[];
-  /** How many keys were left out, by why. */
+  /** The number of refused keys by reason. */
   readonly refused: ReadonlyMap<string, number>;
 }
 

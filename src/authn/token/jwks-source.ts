@@ -2,12 +2,14 @@
 import type { Agent } from 'undici';
 import { createBoundedAgent, requestBounded } from '../../oauth/http-client.ts';
 
+/** Fetches the key set of an issuer. */
 export interface KeySource {
   /** Fetches the key set document. `rediscover` asks the metadata anew even where the address of the keys is known. */
   fetch(rediscover: boolean): Promise<unknown>;
   close(): void;
 }
 
+/** Options of `createKeySource`. */
 export interface KeySourceOptions {
   readonly issuer: string;
   /** Undefined: discovered from the issuer. */
@@ -20,6 +22,7 @@ export interface KeySourceOptions {
   readonly metadataWanted: boolean;
 }
 
+/** Told of fetched issuer metadata. */
 export interface IssuerMetadataObserver {
   metadataFound(metadata: unknown): void;
   metadataFailed(error: unknown): void;

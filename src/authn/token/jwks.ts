@@ -1,4 +1,4 @@
-// JSON Web Key Set of one issuer (RFC 7517), cached: the last good one serves while the issuer fails, and unknown keys do not make the gateway fetch often.
+// JSON Web Key Set of one issuer (RFC 7517), cached: the last good one serves while the issuer fails. Unknown keys cause few fetches.
 import { hash } from 'node:crypto';
 import type { Log } from '../../log.ts';
 import { isCoolingDown } from '../../oauth/single-flight.ts';
@@ -6,12 +6,14 @@ import { issuerUnavailable } from '../errors.ts';
 import { parseKeySet, type VerificationKey } from './jwk.ts';
 import { createKeySource } from './jwks-source.ts';
 
+/** A key and the set that it is from. */
 export interface ResolvedKey {
   readonly key: VerificationKey;
   /** Of the set that the key is from. */
   readonly generation: number;
 }
 
+/** The keys of one issuer. */
 export interface KeySet {
   readonly issuer: string;
   /**
@@ -32,6 +34,7 @@ export interface KeySet {
   close(): void;
 }
 
+/** Options of `createKeySet`. */
 export interface KeySetOptions {
   readonly issuer: string;
   readonly jwksUri?: string | undefined;

@@ -1,4 +1,4 @@
-// Sender constraints of access tokens (RFC 8705 §3, RFC 9449 §7), verified on every request: the verification of the token may be cached.
+// Sender constraints of access tokens (RFC 8705 §3, RFC 9449 §7), verified on every request, also for a cached token.
 import { type Refused, refused, type Verification, type Verified } from '../authenticator.ts';
 import type { PresentedToken } from '../credential.ts';
 import { proofsOverloaded } from '../errors.ts';

@@ -24,6 +24,7 @@ type Named = { readonly name: string };
 
 const maxEntries = 10_000;
 
+/** Creates an empty cache. */
 export function createTokenCache(): TokenCache {
   const entries = new LRUCache<string, Verified>({ max: maxEntries });
   return {
