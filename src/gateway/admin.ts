@@ -1,47 +1,80 @@
 // Admin application: metrics, liveness, readiness and status for operators. No secrets, no policy, never the public socket.
 import fastify, { type FastifyInstance } from 'fastify';
+import type { AuditLog } from '../audit/event.ts';
 import { keySetPath, publicDocumentHeaders } from '../http/well-known.ts';
 import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { Configuration } from './reload.ts';
 import { logOptions } from './request-log.ts';
+import type { RevocationWatcher } from './revocation-watcher.ts';
+import type { Runtime } from './runtime.ts';
+import type { UpstreamProbes } from './upstream-probes.ts';
 
 export interface AdminOptions {
+  readonly audit: AuditLog;
   readonly log: Log;
-  metricsContentType: string;
-  scrape(): Promise<string>;
-  /** Why the gateway is not ready, in sentences; empty when it is. */
-  notReady(): readonly string[];
-  /** What `/status` tells. */
-  status(): Record<string, unknown>;
-  /** The key set of the gateway's assertions; undefined when it makes none. */
-  publishedKeys(): string | undefined;
+  readonly metrics: Metrics;
+  readonly probes: UpstreamProbes;
+  readonly revocations: RevocationWatcher;
+  readonly runtime: Runtime;
+  readonly version: string;
+  /** The configuration in force; during the start the one that will be. */
+  readonly current: () => Configuration;
+  /** False until the start is over. */
+  readonly started: () => boolean;
 }
 
 /** Builds the application; it does not listen yet. */
 export function createAdmin(options: AdminOptions): FastifyInstance {
+  const { audit, current, log, metrics, probes, revocations, runtime, version } = options;
   const app = fastify({
-    ...logOptions(options.log),
+    ...logOptions(log),
     forceCloseConnections: true,
   });
   app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'));
   app.get('/readyz', (_request, reply) => {
-    const reasons = options.notReady();
+    const reasons = reasonsNotReady(options);
     if (reasons.length === 0) return reply.type('text/plain').send('ready\n');
     return reply
       .code(503)
       .type('text/plain')
       .send(`not ready\n${reasons.map((reason) => `- ${reason}\n`).join('')}`);
   });
-  app.get('/status', (_request, reply) => reply.send(options.status()));
+  app.get('/status', (_request, reply) =>
+    reply.send({
+      version,
+      policy: current().loaded.hash,
+      draining: runtime.draining,
+      openRequests: runtime.open.size,
+      auditHealthy: audit.healthy(),
+      revocation: revocations.state(),
+    }),
+  );
   app.get(keySetPath, (_request, reply) => {
-    const keys = options.publishedKeys();
+    const keys = runtime.snapshot.publishedKeys;
     if (keys === undefined) return reply.code(404).type('text/plain').send('no upstream has an assertion\n');
     return reply.headers(publicDocumentHeaders).send(keys);
   });
-  app.get('/metrics', async (_request, reply) => reply.type(options.metricsContentType).send(await options.scrape()));
+  app.get('/metrics', async (_request, reply) => {
+    const keySets = [...runtime.snapshot.authenticators.keySets.values()];
+    const scraped = await metrics.scrape({ ...current().expiries, keySets, probes: probes.states() });
+    return reply.type(metrics.contentType).send(scraped);
+  });
   app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain').send('nothing here\n'));
   app.setErrorHandler((error, request, reply) => {
     request.log.error({ err: error }, 'the admin listener failed on a request');
     return reply.code(503).type('text/plain').send('not available right now\n');
   });
   return app;
+}
+
+/** In sentences; none when it is ready. */
+function reasonsNotReady({ audit, probes, runtime, started }: AdminOptions): string[] {
+  const reasons: string[] = [];
+  if (!started()) reasons.push('starting');
+  if (runtime.draining) reasons.push('draining: the process was told to stop');
+  if (!audit.healthy()) reasons.push('audit: a required sink does not take records');
+  for (const keySet of runtime.snapshot.authenticators.keySets.values())
+    if (!keySet.ready()) reasons.push(`issuer ${keySet.issuer}: no keys yet, or they are too old`);
+  return [...reasons, ...probes.notReady()];
 }

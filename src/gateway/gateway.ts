@@ -1,9 +1,8 @@
-// The running gateway: both listeners around `takeRequest`, replacement of the snapshot while it runs, drain and stop.
+// Start, drain and stop of the gateway: what outlives a configuration, and the two listeners around it.
 import { randomUUID } from 'node:crypto';
-import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { createAuditLog, type ReconfigurableAuditLog } from '../audit/audit-log.ts';
+import { createAuditLog } from '../audit/audit-log.ts';
 import { createPeerCertificateReader } from '../authn/certificate/peer.ts';
 import { createProofMemory } from '../authn/token/dpop.ts';
 import type { Schedule } from '../authn/token/jwks.ts';
@@ -17,6 +16,7 @@ import { createApp } from './app.ts';
 import { listenOn } from './listen.ts';
 import {
   type Configuration,
+  type ConfigurationRuntime,
   closeSnapshot,
   createReloader,
   type Load,
@@ -25,9 +25,9 @@ import {
 } from './reload.ts';
 import type { Pipeline } from './request/pipeline.ts';
 import { streamTickMs, sweepStreams } from './request/streams.ts';
-import { createRevocationFeed, type RevocationFeed } from './revocation-watcher.ts';
+import { createRevocationWatcher } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
-import { createUpstreamProbes, type UpstreamProbes } from './upstream-probes.ts';
+import { createUpstreamProbes } from './upstream-probes.ts';
 
 /** Options of `startGateway`. */
 export interface GatewayOptions {
@@ -86,10 +86,91 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
 async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway> {
   const { loaded, log, signal } = options;
-  const now = options.now ?? Date.now;
+  const state: GatewayState = { inForce: undefined, started: false };
+  const parts = createParts(options, () => (state.inForce?.loaded ?? loaded).hash);
+  opened.push(parts.audit.close, parts.revocations.close, parts.probes.close);
+  const first = await prepareConfiguration(loaded, undefined, parts, signal);
+  opened.push(() => (state.inForce === undefined ? first.dispose() : closeSnapshot(state.inForce.snapshot)));
+  const runtime = createRuntime(options, first, parts);
+  const install = (next: Configuration): void => {
+    state.inForce = next;
+    runtime.snapshot = next.snapshot;
+    parts.metrics.configurationLoaded(next.loaded.hash);
+  };
+  const current = () => state.inForce ?? first;
+  const admin = createAdmin({ ...parts, runtime, version: options.version, current, started: () => state.started });
+  opened.push(() => admin.close());
+  const app = await createApp(runtime, loaded, options.pipeline);
+  opened.push(() => closePublic(app, runtime));
+  const adminAddress = await unlessAborted(listenOn(admin, loaded.config.admin.listen, 'admin.listen'), signal);
+  const publicAddress = await unlessAborted(listenOn(app, loaded.config.server.listen, 'server.listen'), signal);
+  app.server.on('error', (error) => log.error({ err: error }, 'the public listener reported an error'));
+  first.commit(app.server, install);
+  const sweeping = setInterval(() => sweepStreams(runtime), options.streamTickMs ?? streamTickMs).unref();
+  opened.push(() => clearInterval(sweeping));
+  await unlessAborted(recordStart(options.version, parts), signal);
+  state.started = true;
+  warnOfFewDescriptors(loaded, log);
+  return { app, admin, publicAddress, adminAddress, ...controlsOf({ app, current, install, opened, parts, runtime }) };
+}
+
+/** What the gateway is told while it runs. */
+function controlsOf(running: {
+  readonly app: FastifyInstance;
+  readonly current: () => Configuration;
+  readonly install: (next: Configuration) => void;
+  readonly opened: Closer[];
+  readonly parts: Parts;
+  readonly runtime: Runtime;
+}): Pick<Gateway, 'reload' | 'drain' | 'close'> {
+  const { app, current, install, opened, parts, runtime } = running;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const reloader = createReloader({ ...parts, listener: app.server, current, install, signal, observe: parts.metrics });
+  let stopped: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    stopping.abort();
+    stopped ??= reloader.settled().then(() => closeAll(opened));
+    return stopped;
+  };
+  return {
+    reload: reloader.reload,
+    close,
+    async drain() {
+      runtime.draining = true;
+      await drain(app.server, {
+        drainTimeoutMs: current().loaded.config.server.drainTimeout,
+        lameDuckMs,
+        openRequests: () => runtime.open.size + runtime.drainingAnswers.size,
+        signal,
+      });
+      await close();
+    },
+  };
+}
+
+interface GatewayState {
+  /** Undefined until the first one is committed. */
+  inForce: Configuration | undefined;
+  /** Both listeners listen, and the first record is written. */
+  started: boolean;
+}
+
+/** What outlives each configuration. */
+interface Parts extends ConfigurationRuntime {
+  readonly metrics: Metrics;
+  readonly now: () => number;
+  /** Writes a `config` record. A sink that fails owes it. */
+  readonly write: (detail: ChangeDetail) => Promise<void>;
+  /** The same; a failure is logged. */
+  readonly record: (detail: ChangeDetail) => Promise<void>;
+}
+
+type ChangeDetail = Readonly<Record<string, unknown>>;
+
+function createParts(options: GatewayOptions, policy: () => string): Parts {
+  const { log, now = Date.now, revocationPollMs, schedule } = options;
   const metrics = createMetrics(options.version);
-  let current: Configuration | undefined;
-  const policy = () => (current?.loaded ?? loaded).hash;
   const audit = createAuditLog({
     instance: randomUUID(),
     policy,
@@ -97,102 +178,48 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
     now,
     observe: { written: metrics.auditWritten, failed: metrics.auditFailed },
   });
-  opened.push(audit.close);
-  const write = (detail: Readonly<Record<string, unknown>>) =>
+  const write = (detail: ChangeDetail) =>
     audit.write({ id: randomUUID(), time: now(), stage: 'config', detail, policy: policy() });
-  const record = (detail: Readonly<Record<string, unknown>>) =>
+  const record = (detail: ChangeDetail) =>
     write(detail).catch((cause: unknown) =>
       log.error({ err: cause, detail }, 'the record of a change is owed until the audit log works again'),
     );
-  const revocations = createRevocationFeed(undefined, {
+  const revocations = createRevocationWatcher(undefined, {
     log,
     observe: metrics,
-    intervalMs: options.revocationPollMs,
+    intervalMs: revocationPollMs,
     record,
   });
   const probes = createUpstreamProbes({ log, record });
-  opened.push(revocations.close, probes.close);
-  const configurations = {
-    log,
-    audit,
-    revocations,
-    probes,
-    snapshots: { proofMemory: createProofMemory(), log, now, observe: metrics, schedule: options.schedule },
-    install(next: Configuration) {
-      current = next;
-      runtime.snapshot = next.snapshot;
-      metrics.configurationLoaded(next.loaded.hash);
-    },
-  };
-  const first = await prepareConfiguration(loaded, undefined, configurations, signal);
-  opened.push(() => (current === undefined ? first.dispose() : closeSnapshot(current.snapshot)));
-  const runtime: Runtime = {
-    snapshot: first.snapshot,
+  const snapshots = { proofMemory: createProofMemory(), log, now, observe: metrics, schedule };
+  return { log, now, metrics, audit, write, record, revocations, probes, snapshots };
+}
+
+function createRuntime(options: GatewayOptions, { snapshot }: Configuration, parts: Parts): Runtime {
+  const { audit, log, metrics, now, revocations } = parts;
+  return {
+    snapshot,
     draining: false,
     now,
     log,
     metrics,
     audit,
-    peerAddress: createPeerAddressReader(loaded.config.server.listen),
+    peerAddress: createPeerAddressReader(options.loaded.config.server.listen),
     peerCertificate: createPeerCertificateReader(),
     revocations: revocations.current,
     open: new Set(),
     streams: new Set(),
     drainingAnswers: new Set(),
   };
-  let listening = false;
-  const parts = { audit, metrics, probes, revocations, runtime, version: options.version };
-  const admin = openAdmin(parts, { configuration: () => current ?? first, listening: () => listening });
-  opened.push(() => admin.close());
-  const app = await createApp(runtime, loaded, options.pipeline);
-  const { server } = app;
-  opened.push(() => closePublic(app, server, runtime));
-  const adminAddress = await unlessAborted(listenOn(admin, loaded.config.admin.listen, 'admin.listen'), signal);
-  const publicAddress = await unlessAborted(listenOn(app, loaded.config.server.listen, 'server.listen'), signal);
-  server.on('error', (error) => log.error({ err: error }, 'the public listener reported an error'));
-  tellOfFewDescriptors(loaded, log);
-  first.commit(server);
-  const sweeping = setInterval(() => sweepStreams(runtime), options.streamTickMs ?? streamTickMs).unref();
-  opened.push(() => clearInterval(sweeping));
-  const started = write({ event: 'started', version: options.version, revocation: revocations.state() });
-  await unlessAborted(started, signal).catch((cause: unknown) => {
-    throw new Error(audit.problem() ?? `audit: ${messageOf(cause)}`, { cause });
-  });
-  listening = true;
+}
 
-  const stopping = new AbortController();
-  const { reload, settled } = createReloader({
-    ...configurations,
-    listener: server,
-    current: () => current ?? first,
-    signal: stopping.signal,
-    observe: metrics,
-    record,
-  });
-  let stopped: Promise<void> | undefined;
-  const close = () => {
-    stopping.abort();
-    stopped ??= settled().then(() => closeAll(opened));
-    return stopped;
-  };
-  return {
-    app,
-    admin,
-    publicAddress,
-    adminAddress,
-    reload,
-    async drain() {
-      runtime.draining = true;
-      await drain(server, {
-        drainTimeoutMs: (current ?? first).loaded.config.server.drainTimeout,
-        lameDuckMs,
-        openRequests: () => runtime.open.size + runtime.drainingAnswers.size,
-        signal: stopping.signal,
-      });
-      await close();
-    },
-    close,
-  };
+/** The first record. Throws an Error that names the sink that does not take it. */
+async function recordStart(version: string, { audit, revocations, write }: Parts): Promise<void> {
+  try {
+    await write({ event: 'started', version, revocation: revocations.state() });
+  } catch (cause) {
+    throw new Error(audit.problem() ?? 'audit: the first record cannot be written', { cause });
+  }
 }
 
 /** The last opened first. Throws the first failure once all are closed. */
@@ -209,62 +236,14 @@ async function closeAll(opened: Closer[]): Promise<void> {
 }
 
 /** Cuts every connection, and waits until their requests have ended and are recorded. */
-async function closePublic(app: FastifyInstance, server: Server, runtime: Runtime): Promise<void> {
-  server.closeAllConnections();
+async function closePublic(app: FastifyInstance, runtime: Runtime): Promise<void> {
+  app.server.closeAllConnections();
   await app.close();
   while (runtime.open.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
   for (const giveUp of runtime.drainingAnswers) giveUp();
 }
 
-interface AdminParts {
-  readonly audit: ReconfigurableAuditLog;
-  readonly metrics: Metrics;
-  readonly probes: UpstreamProbes;
-  readonly revocations: RevocationFeed;
-  readonly runtime: Runtime;
-  readonly version: string;
-}
-
-interface AdminState {
-  readonly configuration: () => Configuration;
-  /** False until the start is over. */
-  readonly listening: () => boolean;
-}
-
-function openAdmin(parts: AdminParts, state: AdminState): FastifyInstance {
-  const { audit, metrics, probes, revocations, runtime, version } = parts;
-  return createAdmin({
-    log: runtime.log,
-    metricsContentType: metrics.contentType,
-    scrape: () =>
-      metrics.scrape({
-        ...state.configuration().expiries,
-        keySets: [...runtime.snapshot.authenticators.keySets.values()],
-        probes: probes.states(),
-      }),
-    notReady: () => [...(state.listening() ? [] : ['starting']), ...reasonsNotReady(runtime, probes)],
-    status: () => ({
-      version,
-      policy: state.configuration().loaded.hash,
-      draining: runtime.draining,
-      openRequests: runtime.open.size,
-      auditHealthy: audit.healthy(),
-      revocation: revocations.state(),
-    }),
-    publishedKeys: () => runtime.snapshot.publishedKeys,
-  });
-}
-
-function reasonsNotReady(runtime: Runtime, probes: UpstreamProbes): string[] {
-  const reasons: string[] = [];
-  if (runtime.draining) reasons.push('draining: the process was told to stop');
-  if (!runtime.audit.healthy()) reasons.push('audit: a required sink does not take records');
-  for (const keySet of runtime.snapshot.authenticators.keySets.values())
-    if (!keySet.ready()) reasons.push(`issuer ${keySet.issuer}: no keys yet, or they are too old`);
-  return [...reasons, ...probes.notReady()];
-}
-
-function tellOfFewDescriptors({ config }: LoadedConfig, log: Log): void {
+function warnOfFewDescriptors({ config }: LoadedConfig, log: Log): void {
   const { connections } = config.server.limits;
   const possible = connectionCeiling();
   if (possible < connections) {
@@ -272,9 +251,4 @@ function tellOfFewDescriptors({ config }: LoadedConfig, log: Log): void {
       `server.limits.connections is ${connections}, but the process may open too few files: ${possible} are accepted`,
     );
   }
-}
-
-function messageOf(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -6,7 +6,7 @@ import { apiKeyExpiries, certificateExpiries, type Expiry, revocationListExpirie
 import type { LoadedConfig, LoadOptions } from '../config/load.ts';
 import { prepareListener } from '../http/listener.ts';
 import type { Log } from '../log.ts';
-import type { RevocationFeed } from './revocation-watcher.ts';
+import type { RevocationWatcher } from './revocation-watcher.ts';
 import { compileSnapshot, type Snapshot, type SnapshotRuntime } from './snapshot.ts';
 import type { UpstreamProbes } from './upstream-probes.ts';
 import { closeUpstreams } from './upstream-set.ts';
@@ -21,8 +21,8 @@ export interface Configuration {
 
 /** A configuration that nothing uses yet. It has fetched nothing, and no record went to its sinks. */
 export interface PreparedConfiguration extends Configuration {
-  /** Puts it into force on the listener, and lets go what the one before had and this one has not. Cannot fail. */
-  commit(listener: Server): void;
+  /** Puts it into force, on the listener and by `install`, and closes what the one before had and this one has not. Cannot fail. */
+  commit(listener: Server, install: (next: Configuration) => void): void;
   /** Closes what was opened for it; once it is committed, nothing. */
   dispose(): Promise<void>;
 }
@@ -31,11 +31,9 @@ export interface PreparedConfiguration extends Configuration {
 export interface ConfigurationRuntime {
   readonly log: Log;
   readonly audit: ReconfigurableAuditLog;
-  readonly revocations: RevocationFeed;
+  readonly revocations: RevocationWatcher;
   readonly probes: UpstreamProbes;
   readonly snapshots: SnapshotRuntime;
-  /** Takes the configuration that comes into force. */
-  readonly install: (next: Configuration) => void;
 }
 
 /**
@@ -67,12 +65,12 @@ export async function prepareConfiguration(
     loaded,
     snapshot,
     expiries,
-    commit(listener) {
+    commit(listener, install) {
       // First, since Node builds the context once more.
       updateListener(listener);
       committed = true;
       sinks.commit();
-      runtime.install({ loaded, snapshot, expiries });
+      install({ loaded, snapshot, expiries });
       runtime.revocations.follow(loaded.revocations);
       startAuthenticators(snapshot.authenticators);
       runtime.probes.follow(snapshot);
@@ -105,6 +103,8 @@ export type Load = (options: ReloadOptions) => Promise<LoadedConfig>;
 /** Options of `createReloader`. */
 export interface ReloaderOptions extends ConfigurationRuntime {
   readonly listener: Server;
+  /** Takes the configuration that comes into force. */
+  readonly install: (next: Configuration) => void;
   readonly current: () => Configuration;
   /** Ends the running reload, and refuses later ones. */
   readonly signal: AbortSignal;
@@ -123,7 +123,7 @@ export interface Reloader {
 
 /** Creates a reloader for the listener. */
 export function createReloader(options: ReloaderOptions): Reloader {
-  const { current, listener, log, observe, record, revocations, signal } = options;
+  const { current, install, listener, log, observe, record, revocations, signal } = options;
   let last: Promise<void> = Promise.resolve();
 
   async function replace(load: Load): Promise<void> {
@@ -134,7 +134,7 @@ export function createReloader(options: ReloaderOptions): Reloader {
       refuseRestartOnly(previous.loaded, loaded);
       prepared = await prepareConfiguration(loaded, previous, options, signal);
       signal.throwIfAborted();
-      prepared.commit(listener);
+      prepared.commit(listener, install);
     } catch (cause) {
       await prepared?.dispose();
       if (signal.aborted) return;

@@ -1,4 +1,4 @@
-// The revocation list in force: its file is looked at several times a second, and only ever replaced by a good list.
+// Revocation list in force, followed from its file: polled several times a second, and replaced only by a valid list.
 import type { RevocationEntries, Revocations } from '../authn/revocations.ts';
 import { compileRevocations, countEntries, mergeEntries, noEntries, nothingRevoked } from '../authn/revocations.ts';
 import { stampOf } from '../config/files.ts';
@@ -13,10 +13,10 @@ import type { Log } from '../log.ts';
 
 /** With the time it takes to read a list, a change is in force within a second. */
 export const revocationPollMs = 200;
-/** From then on a file that has not changed is taken for whole. */
-const stillMs = 500;
-/** A file that never comes to rest is taken as it is. */
-const restlessMs = 5000;
+/** A file that has not changed for so long is complete. */
+const settleMs = 500;
+/** A file that changes for longer than this is taken as it is. */
+const maxUnsettledMs = 5000;
 
 /** The list in force, for `/status`. */
 export interface RevocationState {
@@ -28,7 +28,7 @@ export interface RevocationState {
 }
 
 /** The revocations in force. */
-export interface RevocationFeed {
+export interface RevocationWatcher {
   /** Another object after each change. */
   readonly current: () => Revocations;
   /** Undefined where the configuration names no list. */
@@ -43,7 +43,7 @@ export interface RevocationFeed {
 }
 
 /** Options of the watcher. */
-export interface RevocationFeedOptions {
+export interface RevocationWatcherOptions {
   readonly log: Log;
   /** Writes a `config` record. */
   record(detail: Readonly<Record<string, unknown>>): void;
@@ -61,10 +61,10 @@ export interface RevocationFeedOptions {
  * file has been still for a while, so that a half-written list restores nothing. A file that is bad or missing by then changes nothing: the last
  * good list stays in force, and the log, a `config` record and a metric say so.
  */
-export function createRevocationFeed(
+export function createRevocationWatcher(
   first: LoadedRevocations | undefined,
-  options: RevocationFeedOptions,
-): RevocationFeed {
+  options: RevocationWatcherOptions,
+): RevocationWatcher {
   const now = options.monotonic ?? performance.now.bind(performance);
   const lookAt = options.stampOf ?? stampOf;
   let path: string | undefined;
@@ -74,7 +74,7 @@ export function createRevocationFeed(
   let problem: string | undefined;
   let stamp: string | undefined;
   let changedAt: number | undefined;
-  let restlessSince: number | undefined;
+  let unsettledSince: number | undefined;
   let running: Promise<void> | undefined;
   let lookingSince = 0;
   let closed = false;
@@ -89,7 +89,7 @@ export function createRevocationFeed(
     if (loaded !== undefined && loaded.path === path) return;
     path = loaded?.path;
     taken = loaded?.list;
-    problem = stamp = changedAt = restlessSince = undefined;
+    problem = stamp = changedAt = unsettledSince = undefined;
     if (taken !== undefined) enforce(taken.entries);
     else if (loaded === undefined) enforce(noEntries);
   }
@@ -103,11 +103,11 @@ export function createRevocationFeed(
     if (found !== stamp) {
       stamp = found;
       changedAt = time;
-      restlessSince ??= time;
+      unsettledSince ??= time;
     } else if (changedAt === undefined) return;
-    const settled = time - changedAt! >= stillMs || time - restlessSince! >= restlessMs;
+    const settled = time - changedAt! >= settleMs || time - unsettledSince! >= maxUnsettledMs;
     if (!settled && changedAt !== time) return;
-    if (settled) changedAt = restlessSince = undefined;
+    if (settled) changedAt = unsettledSince = undefined;
     const list = await readList(looked, taken);
     if (closed || looked !== path) return;
     if (typeof list !== 'string') take(list, settled);
@@ -137,14 +137,14 @@ export function createRevocationFeed(
   }
 
   /** A file system that hangs keeps the look at it from ending; when it answers again, the file counts as changed. */
-  function tellOfHanging(): void {
-    if (problem !== undefined || now() - lookingSince < restlessMs) return;
+  function reportHang(): void {
+    if (problem !== undefined || now() - lookingSince < maxUnsettledMs) return;
     stamp = undefined;
     refuse('the file system does not answer');
   }
 
   function poll(): Promise<void> {
-    if (running !== undefined) tellOfHanging();
+    if (running !== undefined) reportHang();
     else {
       lookingSince = now();
       running = look().finally(() => {

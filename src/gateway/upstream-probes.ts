@@ -6,7 +6,7 @@ import type { Snapshot } from './snapshot.ts';
 
 /** The probes of the snapshot in force. */
 export interface UpstreamProbes {
-  /** Probes from now on what this snapshot says; one that it has unchanged keeps what it knows. */
+  /** Runs the probes of this snapshot from now on. One that it has unchanged keeps its verdict. */
   follow(snapshot: Snapshot): void;
   /** The upstreams, each with the success of its last probe. */
   states(): { readonly upstream: string; readonly success: boolean }[];
@@ -30,7 +30,7 @@ interface Probe {
   /** The answer to the last probe; undefined before the first. */
   last: ProbeAnswer['kind'] | undefined;
   /** The fault of the last probe. */
-  trouble: string | undefined;
+  unclear: string | undefined;
   timer: NodeJS.Timeout | undefined;
   closed: boolean;
 }
@@ -77,7 +77,7 @@ export function createUpstreamProbes(runtime: ProbesRuntime): UpstreamProbes {
       for (const name of begun) void ask(name, next.get(name)!, snapshot);
     },
     states: () => [...probes].map(([upstream, { last }]) => ({ upstream, success: last === 'refused' })),
-    notReady: () => [...probes].flatMap(([name, probe]) => whyNotReady(name, probe) ?? []),
+    notReady: () => [...probes].flatMap(([name, probe]) => notReadyReason(name, probe) ?? []),
     close() {
       for (const probe of probes.values()) close(probe);
     },
@@ -90,7 +90,7 @@ function openProbe(key: string, upstream: Upstream): Probe {
     upstream,
     verdict: undefined,
     last: undefined,
-    trouble: undefined,
+    unclear: undefined,
     timer: undefined,
     closed: false,
   };
@@ -109,22 +109,22 @@ function isMcpEndpoint({ config }: Snapshot, upstream: string, path: string): bo
 function take(name: string, probe: Probe, answer: ProbeAnswer, { log, record }: ProbesRuntime): void {
   probe.last = answer.kind;
   if (answer.kind === 'unclear') {
-    if (answer.reason !== probe.trouble) log.warn({ upstream: name, reason: answer.reason }, 'a probe had no answer');
-    probe.trouble = answer.reason;
+    if (answer.reason !== probe.unclear) log.warn({ upstream: name, reason: answer.reason }, 'a probe had no answer');
+    probe.unclear = answer.reason;
     return;
   }
   const before = probe.verdict?.kind;
   probe.verdict = answer;
-  probe.trouble = undefined;
+  probe.unclear = undefined;
   if (before === answer.kind) return;
   record({ event: 'upstream probed', upstream: name, found: answer.kind, status: answer.status });
   if (answer.kind === 'answered') log.error({ upstream: name, status: answer.status }, sentence(name, answer.status));
   else log.info({ upstream: name, status: answer.status }, 'the upstream refuses callers without a credential');
 }
 
-function whyNotReady(name: string, { verdict, trouble }: Probe): string | undefined {
+function notReadyReason(name: string, { verdict, unclear }: Probe): string | undefined {
   if (verdict === undefined) {
-    return `upstream ${name}: not known yet whether it refuses callers without a credential${trouble === undefined ? '' : ` (${trouble})`}`;
+    return `upstream ${name}: not known yet whether it refuses callers without a credential${unclear === undefined ? '' : ` (${unclear})`}`;
   }
   return verdict.kind === 'answered' ? sentence(name, verdict.status) : undefined;
 }

@@ -1,4 +1,4 @@
-// The upstreams of a snapshot: their connections and credentials outlive it where a reload leaves them as they are.
+// Upstreams of a snapshot. Their connections and credentials are carried over reloads that do not change them.
 import type { LoadedConfig } from '../config/load.ts';
 import type { EphemeralKeys } from '../upstream/identity/assertion-key.ts';
 import { adjustUpstream, createUpstream, type Upstream } from '../upstream/upstream.ts';

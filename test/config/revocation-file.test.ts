@@ -7,7 +7,11 @@ import { compileRevocations, noEntries, type RevocationEntries, revokesCaller } 
 import { stampOf } from '../../src/config/files.ts';
 import { ConfigError } from '../../src/config/load.ts';
 import { maxRevocationBytes, parseRevocationFile } from '../../src/config/revocation-file.ts';
-import { createRevocationFeed, type RevocationFeed, revocationPollMs } from '../../src/gateway/revocation-watcher.ts';
+import {
+  createRevocationWatcher,
+  type RevocationWatcher,
+  revocationPollMs,
+} from '../../src/gateway/revocation-watcher.ts';
 import { agentCaller } from '../support/forwarder.ts';
 import { linesOf, loadText } from './support.ts';
 
@@ -176,7 +180,7 @@ t.test('ids are bare or of one authenticator, and each kind of credential is ask
 });
 
 interface Followed {
-  readonly feed: RevocationFeed;
+  readonly feed: RevocationWatcher;
   readonly path: string;
   readonly records: readonly Readonly<Record<string, unknown>>[];
   readonly metric: () => string;
@@ -198,7 +202,7 @@ function follow(
   const records: Readonly<Record<string, unknown>>[] = [];
   writeFileSync(path, content);
   const { list } = parseRevocationFile(path, Buffer.from(content));
-  const feed = createRevocationFeed(
+  const feed = createRevocationWatcher(
     { path, list },
     {
       log: pino({ level: 'silent' }),

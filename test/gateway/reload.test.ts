@@ -1,4 +1,5 @@
 // A reload as an operator sees it: all of it comes into force, or nothing of it does but the record of its refusal.
+import { existsSync } from 'node:fs';
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -123,3 +124,15 @@ audit: {sinks: [{type: file, path: logs/audit.jsonl, fsync: never}]}`);
     t.equal(second.requests.length, 1);
   },
 );
+
+t.test('a stop in the middle of a reload, in its wait for a lock, leaves no lock behind', async (t) => {
+  const gateway = await start(t, yamlOf(), { files: { 'waits.jsonl.lock': 'left behind' } });
+  const sinks = ['audit.jsonl', 'fresh/audit.jsonl', 'waits.jsonl'].map((path) => `{type: file, path: ${path}}`);
+  const reloading = gateway.reload(yamlOf(`audit: {sinks: [${sinks.join()}]}`));
+  await until(() => existsSync(join(gateway.directory, 'fresh/audit.jsonl.lock')), 'it waits');
+  await gateway.gateway.close();
+  await reloading;
+  t.same((await readdir(gateway.directory)).sort(), ['audit.jsonl', 'gateway.yaml', 'waits.jsonl.lock']);
+  t.match(await gateway.records(), [{ detail: { event: 'started' } }]);
+  t.equal((await gateway.records()).length, 1, 'neither taken nor refused');
+});
