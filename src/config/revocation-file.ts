@@ -14,7 +14,7 @@ import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
 /** A list is read while requests wait; what has expired by itself need not stand in it. */
 export const maxRevocationBytes = 1024 * 1024;
-export const maxRevocationEntries = 10_000;
+const maxRevocationEntries = 10_000;
 
 const id = z
   .string('expected a string; put quotes around digits')

@@ -70,7 +70,7 @@ export const fingerprint = z
 
 export const text = z.string().min(1);
 /** How the gateway uses a file: `read` with the configuration, `written`, or `watched` apart, as it changes more often. */
-export type FileUse = 'read' | 'written' | 'watched';
+type FileUse = 'read' | 'written' | 'watched';
 const fileOf = (fileUse: FileUse) => text.meta({ fileUse });
 export const filePath = fileOf('read');
 export const writtenFilePath = fileOf('written');
