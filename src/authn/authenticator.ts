@@ -94,6 +94,8 @@ export interface TokenAuthenticator extends Reverification {
   readonly issuer: string;
   /** Takes tokens that are no JWTs, on routes that name it. */
   readonly takesOpaque: boolean;
+  /** How long its tokens are accepted beyond their end. */
+  readonly clockToleranceMs: number;
   /** Undefined where DPoP-bound tokens are refused. */
   readonly proofs: ProofVerifier | undefined;
   /** Throws GatewayError `idp_unavailable` while its authorization server cannot be asked. */

@@ -1,10 +1,12 @@
-// Validity of a caller who was authenticated a while ago: expiry and revocation of its credentials, asked once more.
+// Second verification of a caller, after the body of its request has come: expiry and revocation of its credentials.
+import type { X509Certificate } from 'node:crypto';
 import type { CredentialRecord } from './credential.ts';
 import { credentialRefused } from './errors.ts';
-import type { Caller, PrincipalKind } from './principal.ts';
+import type { AuthenticatorIndex } from './find-authenticator.ts';
+import type { Caller, Principal, PrincipalKind } from './principal.ts';
 import type { Revocations } from './revocations.ts';
 
-const credentialOf: Readonly<Record<PrincipalKind, CredentialRecord['kind']>> = {
+const credentialKinds: Readonly<Record<PrincipalKind, CredentialRecord['kind']>> = {
   oauth: 'access-token',
   'api-key': 'api-key',
   mtls: 'client-certificate',
@@ -15,18 +17,31 @@ export interface ValidityContext {
   /** Milliseconds since 1970. */
   readonly now: number;
   readonly revocations: Revocations;
-  /** Milliseconds after its end for which a credential of this authenticator is accepted. */
-  readonly clockTolerance: (authenticator: string) => number;
+  readonly authenticators: Pick<AuthenticatorIndex, 'byName'>;
+  /** The client certificate of the request, whatever it proves. */
+  readonly certificate: X509Certificate | undefined;
 }
 
 /** Throws the GatewayError of a credential that has expired or been revoked since. */
-export function checkStillValid(caller: Caller, { now, revocations, clockTolerance }: ValidityContext): void {
+export function checkStillValid(caller: Caller, context: ValidityContext): void {
+  const { now, revocations, certificate } = context;
   for (const principal of [caller.principal, caller.certificate]) {
     if (principal === undefined) continue;
-    const kind = credentialOf[principal.kind];
-    const end = (principal.expiresAt ?? Number.POSITIVE_INFINITY) + clockTolerance(principal.authenticator);
-    if (now >= end) throw credentialRefused(kind, 'expired');
+    const kind = credentialKinds[principal.kind];
+    if (now >= endOf(principal, context)) throw credentialRefused(kind, 'expired');
     const revokedBy = revocations.ofPrincipal(principal);
     if (revokedBy !== undefined) throw credentialRefused(kind, 'revoked', revokedBy);
   }
+  if (certificate === undefined) return;
+  if (now >= (caller.certificateUntil ?? Number.POSITIVE_INFINITY))
+    throw credentialRefused('client-certificate', 'expired');
+  const revokedBy = revocations.ofCertificate(certificate);
+  if (revokedBy !== undefined) throw credentialRefused('client-certificate', 'revoked', revokedBy);
+}
+
+/** Tokens are accepted beyond their end for the tolerance between clocks; a certificate ends with its trust. */
+function endOf({ kind, authenticator, expiresAt }: Principal, { authenticators }: ValidityContext): number {
+  if (expiresAt === undefined || kind === 'mtls') return Number.POSITIVE_INFINITY;
+  const found = authenticators.byName.get(authenticator);
+  return expiresAt + (found?.accepts === 'access-token' ? found.clockToleranceMs : 0);
 }

@@ -86,7 +86,7 @@ function isCurrent(path: TrustedPath, nowMs: number): boolean {
 }
 
 function trusted(certificate: ParsedCertificate, path: TrustedPath): Trust {
-  return { trusted: true, certificate, until: Math.min(certificate.notAfter, path.notAfter + 1) };
+  return { trusted: true, certificate, until: path.notAfter + 1 };
 }
 
 function untrusted(reason: RefusalReason): Trust {

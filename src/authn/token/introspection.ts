@@ -75,6 +75,7 @@ function createIntrospectionAuthenticator(
     accepts: 'access-token',
     issuer: config.issuer,
     takesOpaque: true,
+    clockToleranceMs: config.clockTolerance,
     proofs,
     async verify({ text }, { resource, now }) {
       const answer = await endpoint.introspect(text);

@@ -144,6 +144,7 @@ function createJwtAuthenticator(
     accepts: 'access-token',
     issuer: config.issuer,
     takesOpaque: false,
+    clockToleranceMs: config.clockTolerance,
     proofs,
     async verify(token, context) {
       const jws = token.jws();

@@ -135,17 +135,10 @@ function readMcpMessage(context: RequestContext): void {
 }
 
 /** The body may have taken its time. */
-function checkCredentialStillValid({ caller, snapshot }: RequestContext, runtime: Runtime): void {
+function checkCredentialStillValid({ caller, certificate, snapshot }: RequestContext, runtime: Runtime): void {
   if (caller === undefined) return;
-  const { authenticators } = snapshot.config;
-  checkStillValid(caller, {
-    now: runtime.now(),
-    revocations: runtime.revocations(),
-    clockTolerance(name) {
-      const authenticator = authenticators[name];
-      return authenticator !== undefined && 'clockTolerance' in authenticator ? authenticator.clockTolerance : 0;
-    },
-  });
+  const { authenticators } = snapshot;
+  checkStillValid(caller, { now: runtime.now(), revocations: runtime.revocations(), authenticators, certificate });
 }
 
 function resolveSession(context: RequestContext): void {
