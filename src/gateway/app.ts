@@ -13,7 +13,7 @@ import { completePart, refuse } from './request/completion.ts';
 import { createRequestContext, type RequestContext } from './request/context.ts';
 import { toGatewayError } from './request/error-response.ts';
 import { bitOf, pipeline as everyStep, type Pipeline, type Step } from './request/pipeline.ts';
-import { logOptions } from './request-log.ts';
+import { logOptions, makeRequestLogsLazy } from './request-log.ts';
 import type { Runtime } from './runtime.ts';
 
 declare module 'fastify' {
@@ -47,6 +47,7 @@ export async function createApp(
       void fail(badPath(), request, reply, runtime);
     },
   });
+  makeRequestLogsLazy(app);
   for (const method of methods) app.addHttpMethod(method, { overrideExisting: true });
   app.decorateRequest('context');
   app.setErrorHandler((thrown, request, reply) => fail(thrown, request, reply, runtime));
@@ -57,8 +58,8 @@ export async function createApp(
     openContext(request, reply, runtime);
     done();
   });
-  for (const step of pipeline.onRequest) addStep(app, 'onRequest', step, runtime);
-  for (const step of pipeline.preHandler) addStep(app, 'preHandler', step, runtime);
+  app.addHook('onRequest', hookOf(pipeline.onRequest, runtime));
+  app.addHook('preHandler', hookOf(pipeline.preHandler, runtime));
   acceptUpgrades(app, runtime);
   await registerPathProxy(app, runtime, methods);
   await app.ready();
@@ -89,28 +90,22 @@ async function fail(
   reply: FastifyReply,
   runtime: Runtime,
 ): Promise<void> {
-  // A parser error in the same packet is told before what a step without a wait found in its head.
-  await Promise.resolve();
   await refuse(toGatewayError(thrown), context, runtime);
   endPipeline(reply, context, runtime);
 }
 
-function addStep(app: FastifyInstance, hook: 'onRequest' | 'preHandler', step: Step, runtime: Runtime): void {
-  const bit = bitOf(step);
-  const pass = ({ context }: FastifyRequest, reply: FastifyReply): void => {
-    context.passedSteps |= bit;
-    if (context.answered) endPipeline(reply, context, runtime);
+/** A hook that runs steps in their order until one has answered the request, or refuses it. */
+function hookOf(
+  steps: readonly Step[],
+  runtime: Runtime,
+): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
+  const bits = steps.map(bitOf);
+  return async ({ context }, reply) => {
+    for (const [index, step] of steps.entries()) {
+      if ('run' in step) step.run(context, runtime);
+      else await step.wait(context, runtime);
+      context.passedSteps |= bits[index]!;
+      if (context.answered) return endPipeline(reply, context, runtime);
+    }
   };
-  if ('run' in step) {
-    app.addHook(hook as 'onRequest', (request, reply, done) => {
-      step.run(request.context, runtime);
-      pass(request, reply);
-      done();
-    });
-  } else {
-    app.addHook(hook as 'onRequest', async (request, reply) => {
-      await step.wait(request.context, runtime);
-      pass(request, reply);
-    });
-  }
 }

@@ -1,6 +1,6 @@
 // Request log of both applications: the operator's log, whose lines name the request.
 import { randomUUID } from 'node:crypto';
-import fastify, { type FastifyBaseLogger } from 'fastify';
+import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { Log } from '../log.ts';
 
 /** Options of Fastify: `request.log` writes to `log` with the id of the request, and nothing is logged for requests that go well. */
@@ -11,3 +11,17 @@ export function logOptions(log: Log) {
     genReqId: () => randomUUID(),
   };
 }
+
+/** Makes the log of a request when its first line is written. Nearly every request ends without one, and a child of pino costs more than routing. */
+export function makeRequestLogsLazy({ log }: FastifyInstance): void {
+  const child = log.child.bind(log);
+  log.child = (...of) =>
+    new Proxy({ make: () => child(...of), made: undefined }, lazily) as unknown as FastifyBaseLogger;
+}
+
+const lazily: ProxyHandler<{ readonly make: () => FastifyBaseLogger; made: FastifyBaseLogger | undefined }> = {
+  get(lazy, name) {
+    lazy.made ??= lazy.make();
+    return Reflect.get(lazy.made, name);
+  },
+};

@@ -91,6 +91,7 @@ function createHandler(transfer: Transfer, connection: Connection): Dispatcher.D
     },
     onResponseEnd() {
       connections.give(connection);
+      transfer.abort = undefined;
       if (transfer.rest !== undefined) return transfer.rest.end();
       if (transfer.ended) return;
       if (transfer.filter === undefined) writeEnd(transfer, undefined);
@@ -98,6 +99,7 @@ function createHandler(transfer: Transfer, connection: Connection): Dispatcher.D
     },
     onResponseError(_controller, cause) {
       connections.give(connection);
+      transfer.abort = undefined;
       onFailure(transfer, upstreamFailure(cause), cause);
     },
   };
