@@ -10,6 +10,7 @@ import type { RevocationWatcher } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
 import type { UpstreamProbes } from './upstream-probes.ts';
 
+/** Sources of the answers of the admin listener. */
 export interface AdminOptions {
   readonly audit: AuditLog;
   readonly log: Log;

@@ -1,9 +1,9 @@
-// Binding of a listener to its address. What stands in the way is named by the key of the configuration.
+// Binding of a listener to its address. Errors name the key of the configuration.
 import { chmod, lstat, unlink } from 'node:fs/promises';
 import { type AddressInfo, connect } from 'node:net';
 import { type ListenAddress, parseListenAddress } from '../http/listen-address.ts';
 
-/** What a Fastify application is here. */
+/** The part of a Fastify application that listens. */
 export interface Listener {
   listen(options: { host: string; port: number } | { path: string }): Promise<unknown>;
   readonly server: { address(): AddressInfo | string | null };

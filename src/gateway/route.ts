@@ -19,7 +19,7 @@ import type { Upstream } from '../upstream/upstream.ts';
 import type { AuthorizeCaller } from './upstream-credential.ts';
 import type { PooledUpstream } from './upstream-set.ts';
 
-/** What an MCP route does with the messages of its callers. */
+/** The MCP part of a route. */
 export type McpRoute = NonNullable<RouteConfig['mcp']>;
 
 /** A compiled route. */
@@ -36,7 +36,7 @@ export interface Route extends RoutePattern {
   readonly resource: string;
   /** The issuers whose tokens it takes. */
   readonly authorizationServers: readonly string[];
-  /** How its tokens may be bound to their sender. */
+  /** Sender constraints that the route accepts. */
   readonly bindings: AcceptedBindings;
   readonly requirements: Requirements;
   readonly policy: Policy;
@@ -53,13 +53,14 @@ export interface Route extends RoutePattern {
   readonly knownTools: ReadonlySet<string>;
 }
 
-/** What the gateway answers by itself. */
+/** A fixed answer (`respond`). */
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
 
+/** The upstream of a route, with its identity. */
 export interface RouteUpstream {
   readonly target: Upstream;
   readonly shapeRequest: ShapeRequestHeaders;

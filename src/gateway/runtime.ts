@@ -15,7 +15,7 @@ import type { RequestContext } from './request/context.ts';
 import type { Route } from './route.ts';
 import type { Snapshot } from './snapshot.ts';
 
-/** What all requests share. `snapshot` is replaced as a whole by a reload. */
+/** State shared by all requests. A reload replaces `snapshot` as a whole. */
 export interface Runtime {
   snapshot: Snapshot;
   draining: boolean;
@@ -26,7 +26,7 @@ export interface Runtime {
   /** The address of the other end; `unix:` on a unix socket. */
   readonly peerAddress: (socket: Socket) => string;
   readonly peerCertificate: (socket: Socket) => PeerCertificate | undefined;
-  /** What is revoked now, whatever the snapshot. */
+  /** The revocations in force, which belong to no snapshot. */
   readonly revocations: () => Revocations;
   /** Requests that have begun and not ended. */
   readonly open: Set<RequestContext>;

@@ -15,6 +15,7 @@ import { compileRoute, compileRouteSessions, type Route } from './route.ts';
 import { openUpstreams, type PooledUpstream, type UpstreamsRuntime } from './upstream-set.ts';
 import { metadataRoutes } from './well-known-routes.ts';
 
+/** The compiled form of one configuration. */
 export interface Snapshot {
   readonly hash: string;
   readonly config: Config;
@@ -30,7 +31,7 @@ export interface Snapshot {
   readonly publishedKeys: string | undefined;
 }
 
-/** What outlives a snapshot. */
+/** Process-wide state that outlives a snapshot. */
 export interface SnapshotRuntime extends AuthenticatorRuntime {
   readonly observe: AuthenticatorRuntime['observe'] & UpstreamsRuntime['observe'];
 }

@@ -1,4 +1,4 @@
-// How an upstream is told who calls by something that it can verify: an assertion of the gateway's, or a token of the caller's issuer.
+// Upstream credentials: an assertion of the gateway, or a token of the caller's issuer by token exchange.
 import { hash } from 'node:crypto';
 import { credentialRefused } from '../authn/errors.ts';
 import type { Caller } from '../authn/principal.ts';
@@ -26,19 +26,21 @@ export type AuthorizeCaller = (
   presented: string | undefined,
 ) => string | Promise<string>;
 
+/** Makes the credentials of one upstream. */
 export interface UpstreamIdentity {
   readonly authorize: AuthorizeCaller;
-  /** What it signs with, and what it may have signed with: all of them are published. */
+  /** The signing key and older ones, all of which are published. */
   readonly keys: readonly AssertionKey[];
   /** Goes on over reloads that leave it as it is. */
   readonly exchange: { readonly key: string; readonly tokens: TokenExchange } | undefined;
 }
 
+/** Dependencies of the credentials. */
 export interface IdentityContext extends Pick<TokenExchangeOptions, 'log' | 'now' | 'observe'> {
   readonly config: Config;
   readonly files: NamedFiles;
   readonly ephemeralKeys: EphemeralKeys;
-  /** What the configuration before had for this upstream. */
+  /** The credential of the previous configuration for this upstream. */
   readonly previous: UpstreamIdentity | undefined;
 }
 
@@ -89,7 +91,7 @@ function exchangeOf(name: string, config: ExchangeConfig, context: IdentityConte
   };
 }
 
-/** What stands behind the scheme; its form was checked when it was collected. */
+/** The token without its scheme. Its form was checked at the extraction. */
 function tokenIn(presented: string | undefined): string | undefined {
   return presented === undefined ? undefined : /^[A-Za-z]+ (.+)$/.exec(presented)?.[1];
 }

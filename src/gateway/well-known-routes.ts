@@ -1,4 +1,4 @@
-// Routes of the gateway's own documents: protected resource metadata (RFC 9728), mirrored server metadata (RFC 8414), and its keys (RFC 7517).
+// Routes of well-known documents: protected resource metadata (RFC 9728), mirrored server metadata (RFC 8414), keys (RFC 7517).
 
 import { mirroredIssuer } from '../authn/authorization-servers.ts';
 import type { AuthenticatorSet } from '../authn/registry.ts';

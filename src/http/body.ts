@@ -7,6 +7,7 @@ import { hasBody } from './framing.ts';
 /** The reason of the error of a request whose client left before it was complete. */
 export const clientGone = 'client_gone';
 
+/** Limits of a request body. */
 export interface BodyLimits {
   readonly bodyBytes: number;
   /** For a body that is read whole; of one that is streamed, for each `bytesPerPeriod`. */

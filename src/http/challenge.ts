@@ -1,8 +1,9 @@
 // The WWW-Authenticate header (RFC 6750 §3, RFC 9728 §5.1): one place, the same bytes for the same denial.
 import type { GatewayError } from '../errors.ts';
 
+/** The facts of a route's challenges. */
 export interface ChallengeSource {
-  /** What the first challenge asks for: the route's `challengeScopes`. */
+  /** Scopes of the first challenge: the route's `challengeScopes`. */
   readonly scope: readonly string[];
   /** Where the protected resource metadata is; undefined where no OAuth token is accepted. */
   readonly metadataUrl: string | undefined;

@@ -14,7 +14,7 @@ export function compileClientAddress(
     const forwarded = forwardedAddresses(headers);
     for (let index = forwarded.length - 1; index >= 0; index--) {
       const candidate = forwarded[index]!;
-      // What a proxy wrote and we cannot read ends the chain: the last address we could verify stands.
+      // An unreadable entry ends the chain: the last verified address counts.
       if (candidate !== unixPeer && isIP(candidate) === 0) return forwarded[index + 1] ?? address;
       if (!trusted(candidate)) return candidate;
     }
@@ -22,6 +22,7 @@ export function compileClientAddress(
   };
 }
 
+/** The headers that name the client's address. */
 export interface ForwardingHeaders {
   readonly 'x-forwarded-for'?: string | string[] | undefined;
   readonly forwarded?: string | undefined;

@@ -11,13 +11,14 @@ export function isPreflight(method: string, headers: IncomingHttpHeaders): boole
   return method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined;
 }
 
-/** What a page of an origin that `checkOrigin` let pass may read. */
+/** Response headers that a page of an accepted origin may read. */
 export function corsHeaders(origin: string): Record<string, string> {
   return { 'access-control-allow-origin': origin, 'access-control-expose-headers': exposed, vary: 'Origin' };
 }
 
+/** The facts of the answer to a preflight. */
 export interface Preflight {
-  /** What the page may use. */
+  /** Methods that the page may use. */
   readonly methods: Iterable<string>;
   /** The headers it may send besides those of HTTP and MCP. */
   readonly headers: Iterable<string>;
@@ -25,6 +26,7 @@ export interface Preflight {
   readonly requestedHeaders: string | undefined;
 }
 
+/** Headers of the answer to a preflight. */
 export function preflightHeaders(origin: string, preflight: Preflight): Record<string, string> {
   const parameters = parameterHeaders(preflight.requestedHeaders);
   return {

@@ -1,9 +1,10 @@
 // Ending without losing a request: answers say `Connection: close`, late connections are still served, streams end last.
 import type { Server } from 'node:http';
 
+/** Options of `drain`. */
 export interface DrainOptions {
   readonly drainTimeoutMs: number;
-  /** How long connections that are on their way are still accepted. */
+  /** Time for which new connections are still accepted. */
   readonly lameDuckMs: number;
   /** Requests that have begun and not ended. */
   readonly openRequests: () => number;

@@ -1,10 +1,10 @@
-// Incremental reading of event streams (WHATWG HTML §9.2.6, "Parsing an event stream"): where lines and events end, whatever the chunks.
+// Incremental reader of event streams (WHATWG HTML §9.2.6): ends of lines and events, over any chunks.
 
 export const lineFeed = 0x0a;
 export const carriageReturn = 0x0d;
 const colon = 0x3a;
 
-/** How far a stream has been read. Nothing of it is kept. */
+/** Position in a stream. Nothing of the stream is kept. */
 export interface EventStreamPosition {
   /** Nothing of the next line has come. */
   atLineStart: boolean;
@@ -14,6 +14,7 @@ export interface EventStreamPosition {
   afterReturn: boolean;
 }
 
+/** The position before the first byte. */
 export function startOfStream(): EventStreamPosition {
   return { atLineStart: true, inEvent: false, afterReturn: false };
 }

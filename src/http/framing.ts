@@ -1,4 +1,4 @@
-// What Node's parser lets through and this gateway does not: old protocols, odd framing, duplicate headers, foreign hosts and origins.
+// Framing of requests (RFC 9112 §6): refusal of old protocols, ambiguous lengths and duplicate headers that Node's parser accepts.
 import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../errors.ts';
 

@@ -1,9 +1,10 @@
-// DNS-rebinding defence: the Host and Origin a request may carry. Both are compared with the configuration, never used for anything else.
+// Host and Origin of a request, against DNS rebinding. Both are only compared with the configuration.
 import { GatewayError } from '../errors.ts';
 
 const hostForm = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$/;
 const loopbackNames = new Set(['localhost', '127.0.0.1', '[::1]']);
 
+/** Checks of Host and Origin. */
 export interface HostPolicy {
   /** Throws `bad_host` unless the Host is publicUrl's, a configured one, or on loopback a loopback name. */
   checkHost(host: string): void;

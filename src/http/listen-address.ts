@@ -21,6 +21,7 @@ export function isLocal(address: ListenAddress): boolean {
   return address.kind === 'unix' || isLoopbackAddress(address.host);
 }
 
+/** True for an address that stands for all interfaces. */
 export function isEverywhere(address: ListenAddress): boolean {
   return address.kind === 'tcp' && everywhere.has(address.host);
 }

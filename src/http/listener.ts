@@ -18,6 +18,7 @@ import { type BuiltContext, buildSecureContext } from './secure-context.ts';
 
 const headersTimeoutMs = 10_000;
 const keepAliveTimeoutMs = 75_000;
+/** The `tls` section as the listener uses it. */
 export interface ListenerTls {
   readonly certFile: string;
   readonly keyFile: string;
@@ -118,7 +119,7 @@ export function buildListenerContext(tls: ListenerTls, files: NamedFiles): Built
       ...(withClients && tls.clientCrlFile !== undefined && { crl: { key: 'clientCrlFile', path: tls.clientCrlFile } }),
     },
     files,
-    // Who the client is was read once: it must not become another on the same connection.
+    // The client's certificate is read once, so it must not change on the same connection.
     { minVersion: tls.minVersion, secureOptions: constants.SSL_OP_NO_RENEGOTIATION },
   );
   // Never left undefined: Node would fall back to the public roots.

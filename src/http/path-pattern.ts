@@ -1,5 +1,6 @@
 // Path patterns: `/mcp` is that path, `/api/*` is `/api` and everything below it. One trailing slash of a path is ignored.
 
+/** A compiled path of a route. */
 export interface PathPattern {
   /** The path itself, or the one that everything is below, without a trailing slash. */
   readonly base: string;
@@ -8,6 +9,7 @@ export interface PathPattern {
   matches(path: string): boolean;
 }
 
+/** Compiles a path, with or without `/*`. */
 export function compilePathPattern(pattern: string): PathPattern {
   const isOpen = pattern.endsWith('/*');
   const base = withoutTrailingSlash(isOpen ? pattern.slice(0, -2) : pattern) || '/';

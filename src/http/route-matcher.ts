@@ -2,7 +2,7 @@
 import { GatewayError } from '../errors.ts';
 import { compilePathPattern, type PathPattern } from './path-pattern.ts';
 
-/** What the matcher needs of a route; the gateway's compiled routes have more. */
+/** The part of a route that the matcher uses. */
 export interface RoutePattern {
   readonly name: string;
   /** `/mcp` or `/api/*`. */

@@ -12,6 +12,7 @@ export interface NamedFile {
   readonly path: string | undefined;
 }
 
+/** The files of a TLS context. */
 export interface ContextFiles {
   readonly cert?: NamedFile | undefined;
   readonly key?: NamedFile | undefined;
@@ -19,8 +20,9 @@ export interface ContextFiles {
   readonly crl?: NamedFile | undefined;
 }
 
+/** A TLS context and its options. */
 export interface BuiltContext {
-  /** What the context was built from; builds another one like it. */
+  /** Options of the context, to build another one like it. */
   readonly options: SecureContextOptions;
   readonly context: SecureContext;
 }
@@ -109,7 +111,7 @@ const signingKeys = new Set([
   ...[...Object.keys(curves), 'brainpoolP256r1', 'brainpoolP384r1', 'brainpoolP512r1'],
 ]);
 
-/** Why the TLS library takes no chain with this certificate; undefined when it does. Its floor depends on how it was built and configured. */
+/** The reason for which the TLS library refuses this certificate in a chain, if any. Its limits depend on its build and configuration. */
 export function tlsWeakness(certificate: X509Certificate, isLeaf: boolean): string | undefined {
   const publicKey = publicKeyOf(certificate);
   if (publicKey === undefined) return 'has a key of a kind that the TLS library does not know';

@@ -1,4 +1,4 @@
-// Incremental reading of WebSocket frames (RFC 6455 §5.2): where frames end and how many messages they make, without keeping any of them.
+// Incremental reader of WebSocket frames (RFC 6455 §5.2): ends of frames and number of messages. Keeps no payload.
 
 const continuation = 0x0;
 const binary = 0x2;
@@ -10,7 +10,7 @@ export interface FrameReader {
   read(chunk: Buffer): void;
   /** The bytes so far end between two frames. */
   betweenFrames(): boolean;
-  /** How many bytes of `chunk` belong to the frame that is on its way; undefined when it does not end there. */
+  /** The number of bytes of `chunk` that belong to the current frame; undefined when it does not end there. */
   within(chunk: Buffer): number | undefined;
   /** Messages that have ended, control frames not among them. */
   messages(): number;
@@ -30,6 +30,7 @@ interface Position {
   closed: boolean;
 }
 
+/** Creates a reader at the start of a stream. */
 export function createFrameReader(): FrameReader {
   const position: Position = {
     first: 0,

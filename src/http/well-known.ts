@@ -1,4 +1,4 @@
-// The documents that the gateway publishes about itself (RFC 9728, RFC 8414, RFC 7517): from the configuration only, never from Host.
+// Well-known documents of the gateway (RFC 9728, RFC 8414, RFC 7517), made from the configuration and never from Host.
 
 const resourceMetadata = '/.well-known/oauth-protected-resource';
 /** Where clients of MCP 2025-03-26 look for the authorization server of a host. */
@@ -22,7 +22,7 @@ export function metadataUrlOf(resource: string): URL {
   return url;
 }
 
-/** What a client should never be told to ask for: whether it gets refresh tokens is between it and its authorization server. */
+/** A scope that no client is told to request: refresh tokens concern only the client and its authorization server. */
 export const neverAskedFor = 'offline_access';
 
 /** RFC 9728 §2; parameters without values are left out (§3.2). */

@@ -1,16 +1,16 @@
-// What stands between an upstream's answer and the client where a body must not pass as it came, and what its head then says.
+// Body filter: changes the body of an upstream's answer, and the headers that describe it.
 
-/** Takes the body of one answer on its way. What it throws makes the answer a bad upstream's, or breaks it off once the head was sent. */
+/** Filters the body of one answer. A throw makes the answer `bad_upstream`, or cuts it once the head was sent. */
 export interface BodyFilter {
   /** The head waits for the whole body, so that one that cannot be shown is still answered with an error. */
   readonly whole: boolean;
-  /** What can go to the client by now; undefined for nothing. Bytes it keeps are its own to bound. */
+  /** Yields the bytes for the client; undefined for none. The filter bounds the bytes that it keeps. */
   write(chunk: Buffer): Buffer | undefined;
-  /** What is left when the upstream's body is complete. */
+  /** Yields the rest when the upstream's body is complete. */
   end(): Buffer | undefined;
 }
 
-/** What described the body as it came. A body made for one caller is neither stored nor changed on its way. */
+/** Headers that describe the original body. A filtered body is for one caller, neither stored nor changed by caches. */
 const aboutTheBody: ReadonlySet<string> = new Set([
   'content-length',
   'content-range',

@@ -40,6 +40,7 @@ export function subjectOf(caller: Caller | undefined, address: string): string {
   return caller === undefined ? address : `${caller.principal.issuer}\n\n${caller.principal.subject}`;
 }
 
+/** Creates counts of zero. */
 export function createConcurrency(): Concurrency {
   return { requests: 0, clients: new Map() };
 }

@@ -9,6 +9,7 @@ export interface Connection {
   taken: boolean;
 }
 
+/** The connections of one upstream. */
 export interface Connections {
   /** An idle connection, or a new one. The taker gives it back exactly once, when its request has ended or failed. */
   take(): Connection;
@@ -37,7 +38,7 @@ export function createConnections(
 
   const open = (): Connection => {
     const client = new Client(origin, { ...options, connect: connector });
-    // What fails is reported to its request; without a listener it would end the process as well.
+    // A failure is reported to its request. Without a listener it would also end the process.
     (client as EventEmitter).on('error', ignore);
     return { client, taken: false };
   };

@@ -1,7 +1,7 @@
 // Failures of forwarding, as a closed list, and the error of each.
 import { GatewayError } from '../errors.ts';
 
-/** Why forwarding failed; a metric label and a word in the log. */
+/** Reasons of failed forwarding: a metric label and a word in the log. */
 export type UpstreamFailure =
   | 'connect'
   | 'connect_timeout'

@@ -22,7 +22,7 @@ export const hopByHopHeaders: readonly string[] = [
   'http2-settings',
 ];
 
-/** What frames a request or proves who sent it. RFC 9110 §7.6.1, config.md "Identity headers". */
+/** Headers that frame a request or prove its sender (RFC 9110 §7.6.1). */
 const ofOneHop: readonly string[] = [
   ...hopByHopHeaders,
   'host',

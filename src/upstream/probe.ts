@@ -2,6 +2,7 @@
 import { errors } from 'undici';
 import type { Upstream } from './upstream.ts';
 
+/** A request without a credential. */
 export interface ProbeQuestion {
   readonly path: string;
   /** An MCP endpoint is asked for its tools, anything else is read. */

@@ -1,4 +1,4 @@
-// What the upstream is told: the client's headers without anything that could pass for ours, then the verified identity.
+// Request headers for the upstream: the client's, without any that could pass for the gateway's, then the verified identity.
 import { isIP } from 'node:net';
 import type { Caller } from '../authn/principal.ts';
 import type { Config, McpConfig, UpstreamConfig } from '../config/schema/config.ts';
@@ -13,6 +13,7 @@ import {
 } from './header-names.ts';
 import { compileIdentityHeaders } from './identity/identity-headers.ts';
 
+/** The facts that request headers are made of. */
 export interface RequestHeadersInput {
   /** As Node read them: name, value, name, value. */
   readonly rawHeaders: readonly string[];
@@ -20,7 +21,7 @@ export interface RequestHeadersInput {
   readonly caller: Caller | undefined;
   /** On MCP routes: what the upstream is told of the session. Undefined: nothing, whatever the client sent. */
   readonly session: UpstreamSession | undefined;
-  /** What the gateway made for this caller; undefined where the upstream asks for nothing of the kind. */
+  /** The Authorization header made for this caller; undefined where the upstream needs none. */
   readonly authorization: string | undefined;
   readonly requestId: string;
   /** The client's address as the gateway believes it. */
@@ -38,7 +39,7 @@ export interface UpstreamSession {
 /** Names and values in turn, without Host and Content-Length, which the connection adds itself. Throws `denied` for an identity that no header can express. */
 export type ShapeRequestHeaders = (input: RequestHeadersInput) => string[];
 
-/** What MCP defines; the `mcp-` family is judged by its prefix. */
+/** Headers of MCP. The `mcp-` family is recognized by its prefix. */
 const mcpHeaders = ['accept', 'content-type', 'traceparent', 'tracestate', 'user-agent'];
 /** Set from a verified session, never taken over. */
 const sessionHeaders = ['mcp-session-id', 'last-event-id'];

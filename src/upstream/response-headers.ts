@@ -1,10 +1,11 @@
-// What the client is told of the upstream's head: everything but what belongs to the hop, to the gateway's origin or to its own credential.
+// Response headers for the client: the upstream's, without those of the hop, of the gateway's origin or of its credential.
 import { addConnectionOptions, commonSpellings, foldHeaderName, hopByHopHeaders } from './header-names.ts';
 
+/** The head for the client. */
 export interface ResponseHead {
   /** Names and values in turn, ready for `writeHead`. */
   readonly headers: string[];
-  /** What the upstream announced; undefined when it did not. */
+  /** The announced length of the body, if any. */
   readonly contentLength: number | undefined;
   /** As the upstream wrote it; several, which no reader understands alike, are joined by commas. */
   readonly contentType: string | undefined;

@@ -1,4 +1,4 @@
-// Writer of an upstream's answer to the client: at the client's pace, with comments in a silent event stream and an early end between two events.
+// Writer of an upstream's answer to the client, with backpressure, comments in a silent event stream, and an early end between events.
 import { drainAfterDisconnect, type OpenStream, type Transfer } from './transfer.ts';
 
 /** A comment (HTML Standard, "Parsing an event stream"): clients ignore it, middleboxes see traffic. */

@@ -8,17 +8,19 @@ import {
   startOfStream,
 } from '../http/event-stream.ts';
 
+/** Follows the events of a stream. */
 export interface EventBoundary {
   /** Follows bytes that go to the client. */
   pass(chunk: Buffer): void;
   /** The bytes so far end between two events: something may be said in between, or the stream may end. */
   reached(): boolean;
-  /** How many bytes of an event that is not complete have passed. */
+  /** The number of bytes of the incomplete event that have passed. */
   openBytes(): number;
-  /** How many bytes of `chunk` belong to the event that is on its way; undefined when it does not end there. */
+  /** The number of bytes of `chunk` that belong to the current event; undefined when it does not end there. */
   within(chunk: Buffer): number | undefined;
 }
 
+/** Creates it at the start of a stream. */
 export function createEventBoundary(): EventBoundary {
   let position: EventStreamPosition = startOfStream();
   let openBytes = 0;

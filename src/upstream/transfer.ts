@@ -8,6 +8,7 @@ import type { ResponseHead, RewriteHeaders } from './response-headers.ts';
 import type { EventBoundary } from './sse-boundary.ts';
 import type { Upstream } from './upstream.ts';
 
+/** A request to forward. */
 export interface ForwardRequest {
   readonly method: string;
   /** Path and query exactly as judged; begins with `/`. */
@@ -30,6 +31,7 @@ export interface OpenStream {
   cut(): void;
 }
 
+/** Options of forwarding. */
 export interface ForwardOptions {
   /** The gateway's own response headers by lower-case name; they replace the upstream's. */
   readonly extraHeaders?: Readonly<Record<string, string>> | undefined;
@@ -55,6 +57,7 @@ export interface ForwardOptions {
     | undefined;
 }
 
+/** The outcome of forwarding. */
 export interface ForwardResult {
   /** Of the upstream's answer; undefined when the client left before there was one. */
   readonly status: number | undefined;
@@ -62,7 +65,7 @@ export interface ForwardResult {
   readonly bytes: number;
   /** The whole answer was handed over; the client left before or was ended; the upstream broke off or stayed silent. */
   readonly outcome: 'completed' | 'aborted' | 'failed';
-  /** Why it `failed` after the head; otherwise undefined. */
+  /** The reason of a failure after the head; otherwise undefined. */
   readonly failure: UpstreamFailure | undefined;
   /** Milliseconds until the upstream's head; undefined without one. */
   readonly firstByteMs: number | undefined;

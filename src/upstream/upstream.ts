@@ -6,18 +6,19 @@ import type { NamedFiles } from '../named-files.ts';
 import { type Concurrency, createConcurrency } from './concurrency.ts';
 import { type Connections, createConnections } from './connection-pool.ts';
 
+/** An upstream with its connections and limits. */
 export interface Upstream {
   readonly name: string;
   /** Scheme, host and port. */
   readonly origin: string;
   /** Stands before every forwarded path; empty or `/…` without a trailing slash. */
   readonly basePath: string;
-  /** What the upstream gets as Host. */
+  /** The Host header for the upstream. */
   readonly host: string;
   readonly timeouts: UpstreamConfig['timeouts'];
   readonly onClientDisconnect: UpstreamConfig['onClientDisconnect'];
   readonly limits: UpstreamConfig['limits'];
-  /** What is under way, against `limits`. */
+  /** The open requests, against `limits`. */
   readonly concurrency: Concurrency;
   readonly connections: Connections;
   /** Lets what is in flight end, and closes every connection after it. Requests that come later still pass, on connections of their own. */
@@ -71,7 +72,7 @@ export function createUpstream(name: string, config: UpstreamConfig, files: Name
   };
 }
 
-/** The same upstream under options that do not concern its connections: these go on, and so does the count of what is under way. */
+/** The same upstream under options that do not concern its connections: these go on, and so does the count of open requests. */
 export function adjustUpstream(upstream: Upstream, config: UpstreamConfig): Upstream {
   return { ...upstream, onClientDisconnect: config.onClientDisconnect, limits: config.limits };
 }

@@ -1,4 +1,4 @@
-// Relay of an open WebSocket (RFC 6455): frames pass as they come, are counted, and end with a Close frame of the gateway's where their right ends.
+// Relay of an open WebSocket (RFC 6455): frames pass unchanged and are counted. A Close frame of the gateway ends it with its right.
 import type { Socket } from 'node:net';
 import { closeFrame, createFrameReader, type FrameReader } from '../http/websocket-frames.ts';
 import type { OpenStream } from './transfer.ts';
@@ -8,6 +8,7 @@ const goingAway = 1001;
 const policyViolation = 1008;
 const ignore = (): void => {};
 
+/** An open WebSocket in both directions. */
 export interface WebSocketRelay extends OpenStream {
   /** Messages that have passed, by their direction. */
   messages(): { readonly toUpstream: number; readonly toClient: number };

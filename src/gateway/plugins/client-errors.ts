@@ -11,7 +11,7 @@ import { connectionEvent } from '../request/audit-events.ts';
 import { refuse } from '../request/completion.ts';
 import type { Runtime } from '../runtime.ts';
 
-/** What comes next on a connection that broke cannot be told from what came before. */
+/** Bytes after a parser error cannot be assigned to a request. */
 const closing = { connection: 'close' };
 
 /** Answers a head that could not be parsed, or a request that broke after its head. */

@@ -1,4 +1,4 @@
-// WebSockets (RFC 6455) on the routes that have them: the offer goes through the pipeline like every request, and the open connection is supervised.
+// WebSockets (RFC 6455) on routes that allow them: the offer passes the pipeline like a request, and the open connection is supervised.
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
@@ -10,7 +10,7 @@ import type { Runtime } from '../runtime.ts';
 
 const ignore = (): void => {};
 
-/** Whether the connection of a request may switch. Everywhere else the offer is ignored (RFC 9110 §7.8) and the request taken as it is. */
+/** True if the connection of a request may switch. Elsewhere the offer is ignored (RFC 9110 §7.8). */
 export function acceptsUpgrade(request: IncomingMessage, { snapshot }: Runtime): boolean {
   if (request.method !== 'GET' || request.headers.upgrade?.toLowerCase() !== 'websocket') return false;
   try {
@@ -54,7 +54,7 @@ export function acceptUpgrades(app: FastifyInstance, runtime: Runtime): void {
   });
 }
 
-/** How the transfer of a request that offers a WebSocket goes on once the upstream agrees; undefined for every other request. */
+/** Continues the transfer of a WebSocket offer once the upstream agrees; undefined for every other request. */
 export function webSocketOf(context: RequestContext): ForwardOptions['upgrade'] {
   const { upgrade } = context;
   if (upgrade === undefined) return undefined;

@@ -27,7 +27,7 @@ export function decidedEvent(context: RequestContext, policy: string, nowMs: num
   };
 }
 
-/** How the request ended. For a refused one it is the only record, written before the answer with the status it will have. */
+/** The end of a request. For a refused one it is the only record, written before the answer with the status it will have. */
 export function completedEvent(
   context: RequestContext,
   policy: string,
@@ -104,7 +104,7 @@ export function connectionEvent(of: {
   };
 }
 
-/** What a message is about besides a tool. */
+/** The target of a message, if it is no tool. */
 function targetOf({
   target,
   subscribed,

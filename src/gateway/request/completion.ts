@@ -10,8 +10,8 @@ import { statusOfError, toGatewayError, writeError } from './error-response.ts';
 import { bodyLimitsOf, responseHeaders } from './local-responses.ts';
 
 /**
- * Answers every refusal and failure. What was not decided has one record, written before the answer; without it the answer is that it could
- * not be recorded. Only the first error of a request counts. Never rejects.
+ * Answers every refusal and failure. A request without a decision has one record, written before the answer; without it the answer is
+ * `audit_unavailable`. Only the first error of a request counts. Never rejects.
  */
 export async function refuse(error: GatewayError, context: RequestContext, runtime: Runtime): Promise<void> {
   if (context.error !== undefined) return;

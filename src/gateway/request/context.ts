@@ -16,6 +16,7 @@ import type { Snapshot } from '../snapshot.ts';
 
 export type RequestLog = Record<'warn' | 'error', (fields: object, message: string) => void>;
 
+/** The state of one request, the one mutable record of it. */
 export interface RequestContext {
   readonly id: string;
   /** The operator's log, whose lines name the request. */
@@ -39,7 +40,7 @@ export interface RequestContext {
   caller: Caller | undefined;
   /** The certificate that came with the request, whatever it was good for. */
   certificate: X509Certificate | undefined;
-  /** What was presented, verified or not, for the record of a refused request. */
+  /** The presented credentials, verified or not, for the record of a refused request. */
   readonly credentials: CredentialRecord[];
   /** The body of a request on an MCP route, whole. */
   body: Buffer | undefined;
@@ -49,9 +50,9 @@ export interface RequestContext {
   decision: Decision | undefined;
   /** The Authorization header made for the upstream. */
   authorization: string | undefined;
-  /** What `mcp.audit.arguments` lets the record tell of the call's arguments. */
+  /** The call's arguments, as far as `mcp.audit.arguments` lets the record have them. */
   auditArguments: unknown;
-  /** What the completion record tells besides, where no refusal has a detail of its own. */
+  /** The `detail` of the completion record, if no refusal has one. */
   detail: Readonly<Record<string, unknown>> | undefined;
   /** The steps of the pipeline that have let the request pass, as bits. */
   passedSteps: number;
@@ -74,6 +75,7 @@ export interface RequestContext {
   recorded: boolean;
 }
 
+/** An offer of another protocol (RFC 9110 §7.8). */
 export interface UpgradeOffer {
   readonly socket: Socket;
   /** Bytes that came behind the head. */

@@ -1,4 +1,4 @@
-// Forwarding of an allowed request: the credential shown to the upstream, its slot, session ids, filtered lists, streams, and what is counted.
+// Forwarding of an allowed request: upstream credential, slot, session ids, filtered lists, streams and counts.
 import type { Readable } from 'node:stream';
 import { GatewayError } from '../../errors.ts';
 import { answerFilter, type FilterAnswer, readingOf } from '../../mcp/response/response-filter.ts';
@@ -154,8 +154,8 @@ function isSubscription({ message }: RequestContext): boolean {
 }
 
 /**
- * Whether the upstream's answer is read to its end when the client leaves. A message that states its revision is of one in which leaving
- * cancels the call; in older ones it must not, and there are servers that take harm from it.
+ * True if the upstream's answer is read to its end after a disconnect. In revisions whose messages state them a disconnect cancels the call. In
+ * older ones it must not, and it harms some servers.
  */
 function outlivesClient({ target }: RouteUpstream, context: RequestContext): boolean {
   const { onClientDisconnect } = target;

@@ -41,7 +41,7 @@ export function responseHeaders({ id, caller, origin }: RequestContext, runtime:
   return headers;
 }
 
-/** What a request's body may be at most on its route. */
+/** Limits of the request's body on its route. */
 export function bodyLimitsOf({ route, snapshot }: Pick<RequestContext, 'route' | 'snapshot'>): BodyLimits {
   const { bodyBytes, receiveTimeout } = snapshot.config.server.limits;
   return { bodyBytes: route?.bodyBytes ?? bodyBytes, receiveTimeoutMs: receiveTimeout };

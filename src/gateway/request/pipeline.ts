@@ -1,4 +1,4 @@
-// Pipeline of one request: its steps in their order, from the head to the record of the decision and what is then carried out.
+// Pipeline of one request: its steps in their order, from the head to the record of the decision and the answer.
 import { authenticate as authenticateCaller } from '../../authn/authenticate.ts';
 import { checkStillValid } from '../../authn/still-valid.ts';
 import { checkAnnouncedLength, readBody as readWholeBody, sendContinue } from '../../http/body.ts';
@@ -26,7 +26,7 @@ export type Step =
   | { readonly name: string; readonly run: (context: RequestContext, runtime: Runtime) => void }
   | { readonly name: string; readonly wait: (context: RequestContext, runtime: Runtime) => Promise<void> };
 
-/** The steps of each hook of the application, in their order. What no step has answered is a path route, and goes to the path proxy. */
+/** The steps of each hook of the application, in their order. A request that no step has answered is of a path route, and goes to the path proxy. */
 export interface Pipeline {
   readonly onRequest: readonly Step[];
   readonly preHandler: readonly Step[];

@@ -19,10 +19,10 @@ import {
 import { streamEvent } from './audit-events.ts';
 import type { RequestContext } from './context.ts';
 
-/** How often all streams are looked at. With the portions and the grace below, no stream outlives its right by five seconds. */
+/** Interval in which all streams are checked. With the portions and the grace below, no stream outlives its right by five seconds. */
 export const streamTickMs = 1000;
 const keepAliveMs = 15_000;
-/** How long the event that is on its way may take to its end, and the client to take what it was given. */
+/** Time for the current event to end, and for the client to read it. */
 const graceMs = 1500;
 /** After a reload the streams are judged again in portions, so that new requests need not wait for thousands of them. */
 const portion = 3000;
@@ -63,7 +63,7 @@ export function sweepStreams(runtime: Runtime): void {
     }
     if (live.authorization.snapshot !== runtime.snapshot && judgements > 0) {
       judgements -= 1;
-      const judged = judgeAgain(live.context, live.authorization, runtime);
+      const judged = reauthorize(live.context, live.authorization, runtime);
       if (typeof judged === 'string') {
         endStream(live, now >= live.endsAt ? 'expired' : judged, now, runtime);
         continue;
@@ -122,7 +122,7 @@ function endOf({ caller }: AuthorizationState): number {
 export type Loss = 'revoked' | 'policy';
 
 /** Judges the context under the live snapshot. Never throws: what cannot be judged is lost. */
-export function judgeAgain(
+export function reauthorize(
   context: RequestContext,
   authorization: AuthorizationState,
   runtime: Runtime,
@@ -136,7 +136,7 @@ export function judgeAgain(
   if (context.upgrade !== undefined && !route.websocket) return 'policy';
   let caller: Caller | undefined;
   if (route.requirements.kind !== 'none') {
-    caller = callerAgain(context, authorization, route, runtime);
+    caller = callerNow(context, authorization, route, runtime);
     if (caller === undefined) return authorization.caller === undefined ? 'policy' : 'revoked';
   }
   try {
@@ -146,7 +146,7 @@ export function judgeAgain(
   }
 }
 
-function callerAgain(
+function callerNow(
   context: RequestContext,
   authorization: AuthorizationState,
   route: Route,

@@ -1,8 +1,9 @@
-// The keys behind assertions: private ones out of PEM files or of the process, and the key set that upstreams verify with (RFC 7517).
+// Assertion keys: private keys of PEM files or of the process, and the public key set (RFC 7517).
 import { createPublicKey, generateKeyPairSync, hash, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { minModulusBits, rsaWeakness } from '../../key-strength.ts';
 import type { AssertionAlgorithm } from './facts.ts';
 
+/** A signing key and its public half. */
 export interface AssertionKey {
   /** The thumbprint of the key (RFC 7638): equal wherever the same key is used. */
   readonly kid: string;
@@ -28,6 +29,7 @@ export function assertionKeyOf(privateKey: KeyObject, algorithm: AssertionAlgori
   return describe(privateKey, algorithm);
 }
 
+/** Keys of the process, made on first use. */
 export function createEphemeralKeys(): EphemeralKeys {
   const keys = new Map<AssertionAlgorithm, AssertionKey>();
   return (algorithm) => {

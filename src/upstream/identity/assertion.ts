@@ -1,4 +1,4 @@
-// The assertion: a short-lived JWT (RFC 7519, RFC 9068 §2.2) in which the gateway tells an upstream who is calling. Signed once, used until it is old.
+// Assertion: a short-lived JWT (RFC 7519, RFC 9068 §2.2) that names the caller to an upstream. Signed once and reused.
 import { randomUUID } from 'node:crypto';
 import { CompactSign } from 'jose';
 import { LRUCache } from 'lru-cache';
@@ -11,7 +11,7 @@ import { parseUsername, renderUsername, type UsernameTemplate } from './username
 /** Makes the Authorization header of one caller; a promise only where something must be signed. */
 type Assert = (caller: Caller, nowMs: number) => string | Promise<string>;
 
-/** What is said of one caller, whenever it is said. */
+/** The claims of one caller that do not depend on the time. */
 interface Identity {
   /** All claims but those of time. */
   readonly claims: Readonly<Record<string, unknown>>;
@@ -34,8 +34,8 @@ const maxClaimsLength = 6144;
 const maxMarginMs = 10_000;
 
 /**
- * Compiles the assertion of one upstream. The first of `keys` signs. What it makes throws GatewayError `denied` when the identity lacks what the
- * upstream needs, `invalid_token` when the credential is at its end.
+ * Compiles the assertion of one upstream. The first of `keys` signs. The compiled function throws GatewayError `denied` when the identity lacks a value
+ * that the upstream needs, `invalid_token` when the credential is at its end.
  */
 export function compileAssertion(
   config: AssertionConfig,

@@ -6,13 +6,14 @@ type Field = (typeof fields)[number];
 
 type Part = { readonly text: string } | { readonly field: Field } | { readonly claim: string };
 
+/** A parsed template. */
 export interface UsernameTemplate {
   readonly parts: readonly Part[];
   /** The claims, by their configured names, that it needs. */
   readonly claims: readonly string[];
 }
 
-/** What came of a template: a name, or the field of which the principal has no usable value. */
+/** The result of a template: a name, or the field without a usable value. */
 export type Rendered = { readonly username: string } | { readonly missing: string };
 
 const maxLength = 256;
@@ -32,6 +33,7 @@ export function parseUsername(template: string): UsernameTemplate {
   return { parts, claims: parts.flatMap((part) => ('claim' in part ? [part.claim] : [])) };
 }
 
+/** Fills a template for a principal. */
 export function renderUsername({ parts }: UsernameTemplate, principal: Principal): Rendered {
   let username = '';
   for (const part of parts) {
