@@ -1,10 +1,10 @@
-// The Python SDK and FastMCP: a virtual environment with pinned versions, and a run of client.py in it.
+// The Python SDK, FastMCP and websockets: a virtual environment with pinned versions, and a run of client.py in it.
 import { join } from 'node:path';
 import { demand, installed } from './cache.ts';
 import { runChild } from './child.ts';
 import type { Scene } from './scene.ts';
 
-const packages = ['mcp==2.3.0', 'fastmcp==4.1.2'];
+const packages = ['mcp==2.3.0', 'fastmcp==4.1.2', 'websockets==17.4'];
 
 /** The interpreter of the environment. Throws an Error that says what this machine lacks. */
 export function installPython(): string {

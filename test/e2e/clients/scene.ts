@@ -1,4 +1,5 @@
 // What clients meet from end to end: an authorization server, a gateway over TLS on localhost, and servers of both SDK generations behind it.
+import { join } from 'node:path';
 import { type AuthorizationServerOptions, startAuthorizationServer } from '../../../src/dev/authorization-server.ts';
 import { createCertificateAuthority } from '../../../src/dev/pki.ts';
 import { configure, yamlOf } from '../../support/configuration.ts';
@@ -16,13 +17,16 @@ export interface Scene {
   /** May ask for `dashboards:read` and `queries:execute`. */
   readonly agent: { readonly clientId: string; readonly clientSecret: string };
   readonly gateway: TestGateway;
-  /** An access token of the agent for one of the paths. */
-  token(path: string, scope: string): Promise<string>;
+  /** An access token of the agent for one of the paths, or of the client whose tokens live fifteen seconds. */
+  token(path: string, scope: string, client?: 'agent' | 'brief'): Promise<string>;
+  /** The gateway's list of revocations, whose writer is the operator. */
+  readonly revocationFile: string;
   close(): Promise<void>;
 }
 
 const scopes = ['dashboards:read', 'queries:execute'];
 const agent = { clientId: 'ai_agent_prod', clientSecret: 'agent-secret' };
+const brief = { clientId: 'brief', clientSecret: 'brief-secret' };
 
 /** Allowed with dashboards:read is everything but: test_sampling is denied, test_tool_with_progress needs queries:execute, some have no rule. */
 const rules = [
@@ -37,13 +41,16 @@ const route = (name: string) => ({
   upstream: name,
   mcp: { challengeScopes: ['dashboards:read'], rules },
 });
+const webSocketRoute = { path: '/ws/*', upstream: 'echo', scopes: ['dashboards:read'], websocket: true };
 
 export interface SceneOptions extends Pick<AuthorizationServerOptions, 'accessTokenLifetimeSeconds' | 'refreshTokens'> {
   /** The gateway's clock. */
   readonly now?: () => number;
+  /** The upstream of the route `/ws/*`, which has WebSockets. */
+  readonly webSocketUpstream?: string;
 }
 
-export async function startScene({ now, ...tokens }: SceneOptions = {}): Promise<Scene> {
+export async function startScene({ now, webSocketUpstream, ...tokens }: SceneOptions = {}): Promise<Scene> {
   const authority = await createCertificateAuthority();
   const [certificate, v1, v2, free] = await Promise.all([
     authority.issue({ commonName: 'localhost', dnsNames: ['localhost'], server: true }),
@@ -54,14 +61,17 @@ export async function startScene({ now, ...tokens }: SceneOptions = {}): Promise
   const { port } = new URL(free);
   const origin = `https://localhost:${port}`;
   const issuer = await startAuthorizationServer({
-    resources: [`${origin}/v1`, `${origin}/v2`],
+    resources: [`${origin}/v1`, `${origin}/v2`, `${origin}/ws`],
     scopes,
-    clients: [{ ...agent, scopes }],
+    clients: [
+      { ...agent, scopes },
+      { ...brief, scopes, accessTokenLifetimeSeconds: 15 },
+    ],
     ...tokens,
   });
   const gateway = await startTestGateway({
     ...(now !== undefined && { now }),
-    files: { 'tls.crt': certificate.certificatePem, 'tls.key': certificate.keyPem },
+    files: { 'tls.crt': certificate.certificatePem, 'tls.key': certificate.keyPem, 'revoked.yaml': '{}\n' },
     yaml: yamlOf(
       configure(
         { upstreamUrl: v1.origin, issuer: issuer.issuer },
@@ -72,8 +82,14 @@ export async function startScene({ now, ...tokens }: SceneOptions = {}): Promise
             tls: { certFile: 'tls.crt', keyFile: 'tls.key' },
           },
           authenticators: { keys: undefined },
-          upstreams: { superset: undefined, v1: { url: v1.origin }, v2: { url: v2.origin } },
-          routes: [route('v1'), route('v2')],
+          revocation: { file: 'revoked.yaml' },
+          upstreams: {
+            superset: undefined,
+            v1: { url: v1.origin },
+            v2: { url: v2.origin },
+            ...(webSocketUpstream !== undefined && { echo: { url: webSocketUpstream } }),
+          },
+          routes: [route('v1'), route('v2'), ...(webSocketUpstream === undefined ? [] : [webSocketRoute])],
         },
       ),
     ),
@@ -84,10 +100,12 @@ export async function startScene({ now, ...tokens }: SceneOptions = {}): Promise
     issuer: issuer.issuer,
     agent,
     gateway,
-    async token(path, scope) {
+    revocationFile: join(gateway.directory, 'revoked.yaml'),
+    async token(path, scope, client = 'agent') {
+      const { clientId, clientSecret } = client === 'agent' ? agent : brief;
       const response = await fetch(issuer.tokenEndpoint, {
         method: 'POST',
-        headers: { authorization: `Basic ${btoa(`${agent.clientId}:${agent.clientSecret}`)}` },
+        headers: { authorization: `Basic ${btoa(`${clientId}:${clientSecret}`)}` },
         body: new URLSearchParams({ grant_type: 'client_credentials', resource: origin + path, scope }),
       });
       const { access_token } = (await response.json()) as { access_token: string };
