@@ -5,7 +5,7 @@ export const carriageReturn = 0x0d;
 const colon = 0x3a;
 
 /** Position in a stream. Nothing of the stream is kept. */
-export interface EventStreamPosition {
+export interface StreamPosition {
   /** Nothing of the next line has come. */
   atLineStart: boolean;
   /** A line of the open event has begun; comments do not open one. */
@@ -15,12 +15,12 @@ export interface EventStreamPosition {
 }
 
 /** The position before the first byte. */
-export function startOfStream(): EventStreamPosition {
+export function startOfStream(): StreamPosition {
   return { atLineStart: true, inEvent: false, afterReturn: false };
 }
 
 /** The bytes so far end between two events. */
-export function isBetweenEvents({ atLineStart, inEvent }: EventStreamPosition): boolean {
+export function isBetweenEvents({ atLineStart, inEvent }: StreamPosition): boolean {
   return atLineStart && !inEvent;
 }
 
@@ -28,7 +28,7 @@ export function isBetweenEvents({ atLineStart, inEvent }: EventStreamPosition): 
  * Reads from an offset that lies within the chunk to the end of the line or of the chunk, and yields the offset behind. Lines end with LF, CR
  * or both, and a CR ends one at once: an LF behind it is read by itself.
  */
-export function readLine(position: EventStreamPosition, chunk: Buffer, from: number): number {
+export function readLine(position: StreamPosition, chunk: Buffer, from: number): number {
   if (position.afterReturn) {
     position.afterReturn = false;
     if (chunk[from] === lineFeed) return from + 1;

@@ -31,13 +31,13 @@ export function compileRoutes<R extends RoutePattern>(
     return { route, pattern, isWellKnown: isWellKnown(pattern.base) };
   });
   return (method, path) => {
-    const outside = !isWellKnown(path);
+    const inWellKnown = isWellKnown(path);
     let allow: Set<string> | undefined;
     for (const entry of entries) {
-      if (!entry.pattern.matches(path)) continue;
-      if (!outside && !entry.isWellKnown) continue;
-      if (acceptsMethod(entry.route, method)) return { route: entry.route };
-      allow = new Set([...(allow ?? []), ...(entry.route.methods ?? [])]);
+      if (!entry.pattern.matches(path) || (inWellKnown && !entry.isWellKnown)) continue;
+      const { methods } = entry.route;
+      if (methods === undefined || acceptsMethod(methods, method)) return { route: entry.route };
+      allow = new Set([...(allow ?? []), ...methods]);
     }
     if (allow === undefined) return undefined;
     if (allow.has('GET')) allow.add('HEAD');
@@ -54,9 +54,9 @@ export function requireRoute<R>(match: RouteMatch<R>): R {
   });
 }
 
-function acceptsMethod(route: RoutePattern, method: string): boolean {
-  if (route.methods === undefined) return true;
-  return route.methods.has(method) || (method === 'HEAD' && route.methods.has('GET'));
+/** HEAD follows GET. */
+export function acceptsMethod(methods: ReadonlySet<string>, method: string): boolean {
+  return methods.has(method) || (method === 'HEAD' && methods.has('GET'));
 }
 
 function isWellKnown(path: string): boolean {

@@ -1,16 +1,17 @@
-// Compilation of a route's rules into its policy. Everything is parsed here, once: deciding parses nothing.
+// Compilation of a route's rules into its policy, and their checks. Everything is parsed here, once: deciding parses nothing.
 import { compileMetaTools, type MetaToolConfig, noMetaTools } from '../mcp/meta-tools.ts';
-import { metaToolsOf, type PresetConfig, presetOf, rulesOf } from './presets.ts';
+import { metaToolsOf, type PresetConfig, presetOf } from './presets.ts';
 import { compileRequirement, noRequirement } from './requirement.ts';
 import { effects, type McpRuleConfig, type PathRuleConfig, type Policy, type Rule, type RuleConfigOf } from './rule.ts';
 import {
-  type RuleReporter,
-  reporterBelow,
+  contextBelow,
+  type PolicyContext,
   type Selector,
   type SelectorContext,
   type SelectorType,
 } from './selectors/selector-type.ts';
 import { mcpSelectorTypes, pathSelectorTypes } from './selectors/selector-types.ts';
+import { unreachableRules } from './unreachable-rules.ts';
 
 /** The part of a route that its policy is made of. */
 export interface PolicyConfig {
@@ -28,60 +29,61 @@ export interface McpPolicyConfig {
   readonly metaTools?: Readonly<Record<string, MetaToolConfig>> | undefined;
 }
 
-/** Dependencies of the compilation. */
-export interface CompileContext {
-  /** The names of all configured authenticators: a `clients` entry that begins with one of them and `/` is qualified. */
-  readonly authenticators: readonly string[];
-  /** Takes paths within the route. */
-  readonly reporter: RuleReporter;
-}
-
 /**
- * Compiles the policy of a route. Undefined where an error was reported. A path route without `rules` and `scopes` may be called by everyone who
- * got past authentication, under the rule name `authenticated`; an empty list of rules allows nothing.
+ * Compiles the policy of a route, and checks it where the context has the route. Undefined where an error was reported. A path route without
+ * `rules` and `scopes` may be called by everyone who got past authentication, under the rule name `authenticated`; an empty list of rules allows
+ * nothing.
  */
-export function compilePolicy(config: PolicyConfig, { authenticators, reporter }: CompileContext): Policy | undefined {
+export function compilePolicy(config: PolicyConfig, given: PolicyContext): Policy | undefined {
   let isUsable = true;
-  const observed: RuleReporter = {
-    ...reporter,
+  const context: PolicyContext = {
+    ...given,
     error(path, message) {
       isUsable = false;
-      reporter.error(path, message);
+      given.error(path, message);
     },
   };
-  const context = { authenticators, reporter: observed };
   const policy = config.mcp === undefined ? pathPolicy(config, context) : mcpPolicy(config.mcp, context);
   return isUsable ? policy : undefined;
 }
 
-function mcpPolicy(mcp: McpPolicyConfig, { authenticators, reporter }: CompileContext): Policy {
-  const rules = rulesOf(mcp);
+function mcpPolicy(mcp: McpPolicyConfig, context: PolicyContext): Policy {
+  const preset = presetOf(mcp);
+  const below = contextBelow(context, 'mcp', 'rules');
+  // Records tell the rules of a preset by their names.
+  const reserved = preset.rules.map(({ name }) => name);
+  mcp.rules.forEach(({ name }, index) => {
+    if (name === undefined || !reserved.includes(name)) return;
+    below.error([index, 'name'], `${context.show(name)} is the name of a rule of the preset`);
+  });
+  const unchecked = { ...contextBelow(context, 'mcp', 'preset'), route: undefined };
   const metaTools = compileMetaTools(metaToolsOf(mcp));
-  const context = { authenticators, reporter: reporterBelow(reporter, 'mcp') };
   return {
     kind: 'mcp',
-    rules: compileRules(rules, mcpSelectorTypes, context),
+    rules: [
+      ...compileRules(mcp.rules, mcpSelectorTypes, below),
+      ...compileRules(mcp.preset?.rules === true ? preset.rules : [], mcpSelectorTypes, unchecked),
+    ],
     metaTools,
     toolNames: new Set([
-      ...toolsNamedBy([...rules, ...presetOf(mcp).rules]),
+      ...toolsNamedBy([...mcp.rules, ...preset.rules]),
       ...metaTools.calls.keys(),
       ...metaTools.searches.keys(),
     ]),
   };
 }
 
-function pathPolicy({ scopes, rules }: PolicyConfig, context: CompileContext): Policy {
+function pathPolicy({ scopes, rules }: PolicyConfig, context: PolicyContext): Policy {
   if (scopes === undefined && rules === undefined) return openPolicy;
   if (scopes !== undefined && rules !== undefined) {
-    context.reporter.error(['scopes'], 'is short for one rule; it cannot stand beside rules');
+    context.error(['scopes'], 'is short for one rule; it cannot stand beside rules');
   }
   const short = { name: 'scopes', allow: {}, require: { scopes: [...(scopes ?? [])] } };
-  return {
-    kind: 'path',
-    rules: compileRules(rules ?? [short], pathSelectorTypes, context),
-    metaTools: noMetaTools,
-    toolNames: new Set(),
-  };
+  const compiled =
+    rules === undefined
+      ? compileRules([short], pathSelectorTypes, { ...context, route: undefined })
+      : compileRules(rules, pathSelectorTypes, contextBelow(context, 'rules'));
+  return { kind: 'path', rules: compiled, metaTools: noMetaTools, toolNames: new Set() };
 }
 
 /** Allows everything, to everyone who got past authentication. */
@@ -98,45 +100,69 @@ function toolsNamedBy(rules: readonly McpRuleConfig[]): string[] {
   return tools.filter((tool) => !tool.includes('*'));
 }
 
-function compileRules<C>(
+function compileRules<C extends object>(
   rules: readonly RuleConfigOf<C>[],
   types: readonly SelectorType<C>[],
-  { authenticators, reporter }: CompileContext,
+  context: PolicyContext,
 ): Rule[] {
-  return rules.flatMap((rule, index) => {
-    const context = { authenticators, reporter: reporterBelow(reporter, 'rules', index) };
-    return compileRule({ ...rule, name: rule.name ?? `rules[${index}]` }, types, context);
+  if (context.route !== undefined) checkTogether(rules, types, context);
+  return rules.flatMap((rule, index) =>
+    compileRule({ ...rule, name: rule.name ?? `rules[${index}]` }, types, contextBelow(context, index)),
+  );
+}
+
+/** Reports rules of one name, and rules that an earlier one covers. */
+function checkTogether<C>(
+  rules: readonly RuleConfigOf<C>[],
+  types: readonly SelectorType<C>[],
+  context: PolicyContext,
+): void {
+  const first = new Map<string, number>();
+  rules.forEach(({ name }, index) => {
+    if (name === undefined) return;
+    const other = first.get(name);
+    if (other === undefined) first.set(name, index);
+    else context.error([index, 'name'], `${context.show(name)} is the name of rules[${other}] already`);
   });
+  for (const { index, by } of unreachableRules(rules, types)) {
+    const name = rules[by]?.name;
+    const earlier = name === undefined ? `rules[${by}]` : `rules[${by}] ${context.show(name)}`;
+    context.warn([index], `can never match: ${earlier} comes first and covers it`);
+  }
 }
 
 /** None where the rule has not exactly one effect, which is reported. */
-function compileRule<C>(
+function compileRule<C extends object>(
   { name, require, ...selectors }: RuleConfigOf<C> & { readonly name: string },
   types: readonly SelectorType<C>[],
-  { authenticators, reporter }: CompileContext,
+  context: PolicyContext,
 ): Rule[] {
-  const requirement =
-    require === undefined ? noRequirement : compileRequirement(require, reporterBelow(reporter, 'require'));
+  const requirement = compileRequirement(require ?? {}, contextBelow(context, 'require'));
   const compiled = effects.flatMap((effect): Rule[] => {
     const config = selectors[effect];
     if (config === undefined) return [];
-    const context = { effect, authenticators, reporter: reporterBelow(reporter, effect) };
-    const own = types.flatMap((type) => compileSelector(type, config, context) ?? []);
+    const below = { ...contextBelow(context, effect), effect };
+    const own = types.flatMap((type) => compileSelector(type, config, below) ?? []);
     return [{ name, effect, selectors: own, require: requirement }];
   });
-  if (selectors.deny !== undefined && require !== undefined) {
-    reporter.error(['require'], 'belongs to allow; a deny demands nothing');
+  const { deny } = selectors;
+  if (deny !== undefined && require !== undefined) {
+    context.error(['require'], 'belongs to allow; a deny demands nothing');
+  }
+  if (deny !== undefined && Object.values(deny).every((selector) => selector === undefined)) {
+    context.error(['deny'], 'needs a selector; what no rule allows is denied anyway');
   }
   if (compiled.length === 1) return compiled;
-  reporter.error([], 'needs either allow or deny');
+  context.error([], 'needs either allow or deny');
   return [];
 }
 
 function compileSelector<C>(type: SelectorType<C>, config: C, context: SelectorContext): Selector | undefined {
+  if (context.route !== undefined) type.check?.(config, context.route, context);
   try {
     return type.compile(config, context);
   } catch (error) {
-    context.reporter.error([], (error as Error).message);
+    context.error([], (error as Error).message);
     return undefined;
   }
 }

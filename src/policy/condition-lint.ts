@@ -1,24 +1,20 @@
 // Lint for conditions that compile: fields that may be absent, and arithmetic that JSON numbers do not have.
 import type { ASTNode } from '@marcbachmann/cel-js';
+import type { Condition } from './condition.ts';
 import { operands } from './condition-syntax.ts';
-
-/** A condition by its syntax tree. */
-interface ParsedCondition {
-  readonly ast: ASTNode;
-}
 
 /**
  * The fields of `args`, `principal.claims`, iterated elements and `principal.clientId` that are read where no `has()` makes sure of them: a call without the field is
  * denied with `condition_error`. Each is given as it is written, such as `args.request.limit`.
  */
-export function unguardedFields({ ast }: ParsedCondition): string[] {
+export function unguardedFields({ ast }: Pick<Condition, 'ast'>): string[] {
   const found = new Set<string>();
   collect(ast, new Set(), found);
   return [...found];
 }
 
 /** Sentences for `check` about what will err whenever it is evaluated. */
-export function conditionWarnings({ ast }: ParsedCondition): string[] {
+export function conditionWarnings({ ast }: Pick<Condition, 'ast'>): string[] {
   const found = new Set<string>();
   const visit = (node: ASTNode): void => {
     if (isArithmetic(node)) {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Caller } from '../authn/principal.ts';
 import { suggestion } from '../config/schema/suggestion.ts';
 import { authenticatorName, condition, scopes } from '../config/schema/values.ts';
-import { type RouteContext, type RuleReporter, reporterBelow, type Selector } from './selectors/selector-type.ts';
+import { contextBelow, type PolicyContext, type Selector } from './selectors/selector-type.ts';
 import { compileWhen } from './selectors/when.ts';
 
 export const requirement = z.strictObject({
@@ -44,40 +44,35 @@ export const noRequirement: Requirement = {
   when: undefined,
 };
 
-/** Reports demands that no caller of the route can meet. */
-export function checkRequirement(
-  config: RequirementConfig,
-  { place, callers }: RouteContext,
-  authenticators: readonly string[],
-  reporter: RuleReporter,
-): void {
-  if (callers === undefined) {
-    for (const key of ['scopes', 'anyScope', 'authenticatedBy', 'senderConstrained'] as const) {
-      if (config[key] === undefined || config[key] === false) continue;
-      reporter.error([key], 'can never be met with authenticate: none');
-    }
-    return;
-  }
-  config.authenticatedBy?.forEach((name, index) => {
-    if (callers.authenticators.includes(name)) return;
-    const shown = reporter.show(name);
-    const message = authenticators.includes(name)
-      ? `can never be met: ${place}.authenticate does not name ${shown}; add it to optional`
-      : `unknown authenticator ${shown}${suggestion(name, authenticators)}`;
-    reporter.error(['authenticatedBy', index], message);
-  });
-}
-
-/** Reports a condition that cannot be compiled. */
-export function compileRequirement(config: RequirementConfig, reporter: RuleReporter): Requirement {
+/** Reports a condition that cannot be compiled, and demands that no caller of the route can meet. */
+export function compileRequirement(config: RequirementConfig, context: PolicyContext): Requirement {
+  checkCredentials(config, context);
   const { when } = config;
   return {
     scopes: [...new Set(config.scopes)],
     anyScope: [...new Set(config.anyScope)],
     authenticatedBy: config.authenticatedBy ?? [],
     senderConstrained: config.senderConstrained ?? false,
-    when: when === undefined ? undefined : compileWhen(when, reporterBelow(reporter, 'when')),
+    when: when === undefined ? undefined : compileWhen(when, contextBelow(context, 'when')),
   };
+}
+
+function checkCredentials(config: RequirementConfig, { route, authenticators, error, show }: PolicyContext): void {
+  if (route === undefined) return;
+  const { callers } = route;
+  if (callers === undefined) {
+    for (const key of ['scopes', 'anyScope', 'authenticatedBy', 'senderConstrained'] as const) {
+      if (config[key] !== undefined && config[key] !== false) error([key], 'can never be met with authenticate: none');
+    }
+    return;
+  }
+  config.authenticatedBy?.forEach((name, index) => {
+    if (callers.authenticators.includes(name)) return;
+    const message = authenticators.includes(name)
+      ? `can never be met: ${route.place}.authenticate does not name ${show(name)}; add it to optional`
+      : `unknown authenticator ${show(name)}${suggestion(name, authenticators)}`;
+    error(['authenticatedBy', index], message);
+  });
 }
 
 const nothing: readonly string[] = [];

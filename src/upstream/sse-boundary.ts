@@ -1,12 +1,5 @@
 // Event boundaries of a stream on its way to the client, followed over its chunks without keeping any of them.
-import {
-  carriageReturn,
-  type EventStreamPosition,
-  isBetweenEvents,
-  lineFeed,
-  readLine,
-  startOfStream,
-} from '../http/event-stream.ts';
+import { carriageReturn, isBetweenEvents, lineFeed, readLine, startOfStream } from '../http/event-stream.ts';
 
 /** Follows the events of a stream. */
 export interface EventBoundary {
@@ -22,7 +15,7 @@ export interface EventBoundary {
 
 /** Creates it at the start of a stream. */
 export function createEventBoundary(): EventBoundary {
-  let position: EventStreamPosition = startOfStream();
+  let position = startOfStream();
   let openBytes = 0;
   return {
     pass(chunk) {

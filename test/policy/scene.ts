@@ -21,7 +21,7 @@ export function compile(config: PolicyConfig, names: readonly string[] = authent
     show: (value: string) => JSON.stringify(value),
     isInterpolated: () => false,
   };
-  const policy = compilePolicy(config, { authenticators: names, reporter });
+  const policy = compilePolicy(config, { ...reporter, authenticators: names });
   if (policy === undefined) throw new Error(errors[0]);
   return policy;
 }

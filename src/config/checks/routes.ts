@@ -4,6 +4,7 @@ import { authenticatorNamesOf } from '../../authn/alternatives.ts';
 import { authorizationServersOf } from '../../authn/authorization-servers.ts';
 import { isPlainPath } from '../../http/path.ts';
 import { pathPatternCovers } from '../../http/path-pattern.ts';
+import { acceptsMethod } from '../../http/route-matcher.ts';
 import { metadataUrlOf, neverAskedFor } from '../../http/well-known.ts';
 import { parseSessionKey } from '../../mcp/session-key.ts';
 import { rulesOf } from '../../policy/presets.ts';
@@ -21,7 +22,7 @@ import { mcpRouteMethods, pathRouteMethods } from '../schema/routes.ts';
 import { suggestion } from '../schema/suggestion.ts';
 import { checkAuthenticate } from './authenticate.ts';
 import type { CheckContext } from './context.ts';
-import { checkRules } from './rules.ts';
+import { compileRules } from './rules.ts';
 
 const ownPaths = ['/.well-known/oauth-protected-resource/*', '/.well-known/jwks.json'];
 const mirroredPath = '/.well-known/oauth-authorization-server';
@@ -38,7 +39,7 @@ export function checkRoutes(context: CheckContext): ReadonlyMap<string, Policy> 
     checkAnswer(context, route, path);
     checkEnforceable(context, route, path);
     if (route.mcp !== undefined) checkMcp(context, route, route.mcp, path);
-    const policy = checkRules(context, route, path);
+    const policy = compileRules(context, route, path);
     if (policy !== undefined) policies.set(route.name, policy);
     checkShadow(context, routes, index);
   });
@@ -154,9 +155,9 @@ function methodsOf({ methods, mcp }: RouteConfig): readonly string[] {
   return methods ?? (mcp === undefined ? pathRouteMethods : mcpRouteMethods);
 }
 
-/** HEAD follows GET. */
 function methodsCover(wider: readonly string[], narrower: readonly string[]): boolean {
-  return narrower.every((each) => wider.includes(each) || (each === 'HEAD' && wider.includes('GET')));
+  const accepted = new Set(wider);
+  return narrower.every((each) => acceptsMethod(accepted, each));
 }
 
 /** A token for a route is a token for its resource: an authenticator that accepts other audiences only would refuse every one. */

@@ -1,10 +1,9 @@
 // Checks of the rules of a route, and their compilation: the checked rule is the compiled rule.
 import { alternativesOf, authenticatorNamesOf } from '../../authn/alternatives.ts';
-import { checkPolicy } from '../../policy/check.ts';
 import { compilePolicy } from '../../policy/compile.ts';
 import { metaToolsOf } from '../../policy/presets.ts';
 import type { Policy } from '../../policy/rule.ts';
-import { type AcceptedCallers, type RouteContext, reporterBelow } from '../../policy/selectors/selector-type.ts';
+import { type AcceptedCallers, contextBelow, type RouteContext } from '../../policy/selectors/selector-type.ts';
 import { formatPath } from '../problem.ts';
 import type { RouteConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
@@ -12,10 +11,12 @@ import { actingAuthenticators, authenticatorNamed } from './authenticate.ts';
 import type { CheckContext } from './context.ts';
 
 /** The policy of a route. Undefined where an error was reported. */
-export function checkRules(context: CheckContext, route: RouteConfig, base: Path): Policy | undefined {
-  const below = { authenticators: context.declared.authenticators, reporter: reporterBelow(context, ...base) };
-  checkPolicy(route, routeContext(context, route, base), below);
-  return compilePolicy(route, below);
+export function compileRules(context: CheckContext, route: RouteConfig, base: Path): Policy | undefined {
+  const { authenticators } = context.declared;
+  return compilePolicy(
+    route,
+    contextBelow({ ...context, authenticators, route: routeContext(context, route, base) }, ...base),
+  );
 }
 
 function routeContext(context: CheckContext, route: RouteConfig, base: Path): RouteContext {

@@ -1,11 +1,5 @@
 // Filter for event streams (WHATWG HTML §9.2.6): the data of each event is rewritten when it is whole, all other bytes pass as they come.
-import {
-  carriageReturn,
-  type EventStreamPosition,
-  lineFeed,
-  readLine,
-  startOfStream,
-} from '../../http/event-stream.ts';
+import { carriageReturn, lineFeed, readLine, type StreamPosition, startOfStream } from '../../http/event-stream.ts';
 
 /** Yields what to send instead of an event's data, or undefined to leave it as it is. A throw ends the stream. */
 export type RewriteText = (text: Buffer) => Buffer | undefined;
@@ -20,7 +14,7 @@ export interface EventStreamFilter {
 
 interface Stream {
   readonly options: EventStreamOptions;
-  readonly position: EventStreamPosition;
+  readonly position: StreamPosition;
   /** Of the line that is being read, as it came. */
   partial: Buffer[];
   /** The lines of the event from its first data line on, ends included. */

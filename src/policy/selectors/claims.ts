@@ -11,15 +11,15 @@ const keys = {
 export const claims = {
   keys,
   /** Only tokens carry claims, and of these only the configured ones are kept. */
-  check({ claims: wanted }, { callers }, { reporter }) {
+  check({ claims: wanted }, { callers }, { error, show }) {
     if (wanted === undefined) return;
-    if (callers === undefined) return reporter.error(['claims'], 'cannot be enforced with authenticate: none');
+    if (callers === undefined) return error(['claims'], 'cannot be enforced with authenticate: none');
     const known = callers.claims;
     if (known === undefined) return;
     for (const claim of Object.keys(wanted).filter((each) => !known.includes(each))) {
       const near = suggestion(claim, known);
-      const message = `no authenticator of this route has the claim ${reporter.show(claim)} in its claims${near}`;
-      reporter.error(['claims', claim], message);
+      const message = `no authenticator of this route has the claim ${show(claim)} in its claims${near}`;
+      error(['claims', claim], message);
     }
   },
   /** A claim that is a list has each of its elements as a value. Nothing is converted: "1" is not 1. */

@@ -10,20 +10,20 @@ const keys = {
 
 export const clients = {
   keys,
-  check({ clients: entries }, { callers }, { authenticators, reporter }) {
+  check({ clients: entries }, { callers }, { authenticators, error, show }) {
     if (entries === undefined) return;
-    if (callers === undefined) return reporter.error(['clients'], 'cannot be enforced with authenticate: none');
+    if (callers === undefined) return error(['clients'], 'cannot be enforced with authenticate: none');
     const { acting } = callers;
     entries.forEach((entry, index) => {
       const { authenticator } = parseClientEntry(entry, authenticators);
       if (authenticator !== undefined && !acting.includes(authenticator)) {
-        const name = reporter.show(authenticator);
-        reporter.error(['clients', index], `can never match: authenticator ${name} names no client on this route`);
+        const name = show(authenticator);
+        error(['clients', index], `can never match: authenticator ${name} names no client on this route`);
       } else if (authenticator === undefined && acting.length > 1) {
         // A bare id could be another issuer's client of that name.
-        const example = reporter.show(qualified(entry, acting));
+        const example = show(qualified(entry, acting));
         const message = `several authenticators can name clients on this route; write which, such as ${example}`;
-        reporter.error(['clients', index], message);
+        error(['clients', index], message);
       }
     });
   },

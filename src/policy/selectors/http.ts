@@ -2,40 +2,37 @@
 import { z } from 'zod';
 import { method, routePath } from '../../config/schema/values.ts';
 import { compilePathPattern, pathPatternCovers } from '../../http/path-pattern.ts';
+import { acceptsMethod } from '../../http/route-matcher.ts';
 import { type ConfigOf, listCovers, type SelectorType, selectorOf } from './selector-type.ts';
 
 const methodKeys = { methods: z.array(method).min(1).optional().describe('HTTP methods.') };
 
 export const httpMethods = {
   keys: methodKeys,
-  check({ methods = [] }, route, { reporter }) {
+  check({ methods = [] }, route, { error }) {
+    const accepted = new Set(route.methods);
     methods.forEach((each, index) => {
-      if (route.methods === undefined || withHead(route.methods).has(each)) return;
-      reporter.error(['methods', index], "can never match: it is not among the route's methods");
+      if (route.methods === undefined || acceptsMethod(accepted, each)) return;
+      error(['methods', index], "can never match: it is not among the route's methods");
     });
   },
   compile({ methods }) {
     if (methods === undefined) return undefined;
-    const wanted = withHead(methods);
-    return selectorOf(({ http }) => wanted.has(http.method));
+    const accepted = new Set(methods);
+    return selectorOf(({ http }) => acceptsMethod(accepted, http.method));
   },
   covers: (wider, narrower) => listCovers(wider.methods, narrower.methods),
 } satisfies SelectorType<ConfigOf<typeof methodKeys>>;
-
-/** HEAD follows GET. */
-function withHead(methods: readonly string[]): ReadonlySet<string> {
-  return new Set(methods.includes('GET') ? [...methods, 'HEAD'] : methods);
-}
 
 const pathKeys = { paths: z.array(routePath).min(1).optional().describe("Paths within the route's path.") };
 
 export const paths = {
   keys: pathKeys,
-  check({ paths: patterns = [] }, route, { reporter }) {
+  check({ paths: patterns = [] }, route, { error, show }) {
     patterns.forEach((pattern, index) => {
       if (pathPatternCovers(route.path, pattern)) return;
-      const message = `can never match: it is not within the route's path ${reporter.show(route.path)}`;
-      reporter.error(['paths', index], message);
+      const message = `can never match: it is not within the route's path ${show(route.path)}`;
+      error(['paths', index], message);
     });
   },
   compile({ paths: patterns }) {

@@ -36,27 +36,27 @@ export interface SelectorType<C> {
 /** The configuration that keys of a schema allow. */
 export type ConfigOf<K extends z.ZodRawShape> = z.output<z.ZodObject<K>>;
 
-/** The rule around a selector. */
-export interface SelectorContext {
-  readonly effect: Effect;
-  /** The names of all configured authenticators. */
-  readonly authenticators: readonly string[];
-  /** Takes paths below `allow` or `deny`. */
-  readonly reporter: RuleReporter;
-}
-
-/** A reporter that knows interpolated values. */
-export interface RuleReporter extends Reporter {
+/** What a policy is compiled with. Reports take paths below what is compiled. */
+export interface PolicyContext extends Reporter {
   /** True for a value with a part from the environment or a file, which no message may repeat. */
   isInterpolated(value: string): boolean;
+  /** The names of all configured authenticators. */
+  readonly authenticators: readonly string[];
+  /** Undefined where the rules are compiled and not checked. */
+  readonly route?: RouteContext | undefined;
 }
 
-/** The reporter for what stands below a path. */
-export function reporterBelow(reporter: RuleReporter, ...path: Path): RuleReporter {
+/** The rule around a selector. */
+export interface SelectorContext extends PolicyContext {
+  readonly effect: Effect;
+}
+
+/** The context of what stands below a path. */
+export function contextBelow(context: PolicyContext, ...path: Path): PolicyContext {
   return {
-    ...reporter,
-    error: (rest, message) => reporter.error([...path, ...rest], message),
-    warn: (rest, message) => reporter.warn([...path, ...rest], message),
+    ...context,
+    error: (rest, message) => context.error([...path, ...rest], message),
+    warn: (rest, message) => context.warn([...path, ...rest], message),
   };
 }
 

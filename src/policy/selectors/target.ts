@@ -18,16 +18,16 @@ type Target = ConfigOf<typeof keys>;
  */
 export const target = {
   keys,
-  check({ tools, resources, prompts, methods }, { callMetaTools }, { effect, reporter }) {
+  check({ tools, resources, prompts, methods }, { callMetaTools }, { effect, error, warn, show }) {
     if (effect === 'deny') return;
     // An allow without a target would open every method there is and will be.
     if ((tools ?? resources ?? prompts ?? methods) === undefined) {
-      reporter.error([], 'needs a target: tools, resources, prompts or methods');
+      error([], 'needs a target: tools, resources, prompts or methods');
     }
     tools?.forEach((tool, index) => {
       if (!callMetaTools.includes(tool)) return;
-      const message = `can never match: ${reporter.show(tool)} is looked through; name the tools that it may call`;
-      reporter.warn(['tools', index], message);
+      const message = `can never match: ${show(tool)} is looked through; name the tools that it may call`;
+      warn(['tools', index], message);
     });
   },
   compile(config, { effect }) {

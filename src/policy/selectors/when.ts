@@ -4,39 +4,39 @@ import type { Attributes } from '../attributes.ts';
 import { type Condition, type ConditionVariables, compileCondition } from '../condition.ts';
 import { conditionWarnings, unguardedFields } from '../condition-lint.ts';
 import type { ListItem } from '../list-item.ts';
-import { type ConfigOf, type RuleReporter, reporterBelow, type Selector, type SelectorType } from './selector-type.ts';
+import { type ConfigOf, contextBelow, type PolicyContext, type Selector, type SelectorType } from './selector-type.ts';
 
 const keys = { when: condition.optional().describe('A CEL condition, evaluated last.') };
 
 export const when = {
   keys,
-  compile: ({ when: source }, { reporter }) =>
-    source === undefined ? undefined : compileWhen(source, reporterBelow(reporter, 'when')),
+  compile: ({ when: source }, context) =>
+    source === undefined ? undefined : compileWhen(source, contextBelow(context, 'when')),
   covers: (wider, narrower) => wider.when === undefined || wider.when === narrower.when,
 } satisfies SelectorType<ConfigOf<typeof keys>>;
 
 /** Undefined where the condition cannot be compiled, which is reported. Messages repeat parts of it. */
-export function compileWhen(source: string, reporter: RuleReporter): Selector | undefined {
-  const isHidden = reporter.isInterpolated(source);
+export function compileWhen(source: string, context: PolicyContext): Selector | undefined {
+  const isHidden = context.isInterpolated(source);
   let compiled: Condition;
   try {
     compiled = compileCondition(source);
   } catch (error) {
-    reporter.error([], isHidden ? 'the condition cannot be compiled' : (error as Error).message);
+    context.error([], isHidden ? 'the condition cannot be compiled' : (error as Error).message);
     return undefined;
   }
-  if (!isHidden) warnOf(compiled, reporter);
+  for (const message of isHidden ? [] : lintCondition(compiled)) context.warn([], message);
   return {
     matches: (attributes) => compiled(variablesOf(attributes)),
     coverageOf: (item, attributes) => coverageOf(compiled, unboundVariables(attributes, item)),
   };
 }
 
-function warnOf(compiled: Condition, reporter: RuleReporter): void {
-  for (const field of unguardedFields(compiled)) {
-    reporter.warn([], `${field} may be absent, and then the call is denied; guard it with has(${field})`);
-  }
-  for (const warning of conditionWarnings(compiled)) reporter.warn([], warning);
+function lintCondition(compiled: Condition): string[] {
+  const unguarded = unguardedFields(compiled).map(
+    (field) => `${field} may be absent, and then the call is denied; guard it with has(${field})`,
+  );
+  return [...unguarded, ...conditionWarnings(compiled)];
 }
 
 function variablesOf(attributes: Attributes): ConditionVariables {
