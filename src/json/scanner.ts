@@ -32,7 +32,7 @@ export interface ScanLimits {
 /** For what clients send. */
 const messageLimits: ScanLimits = { depth: maxDepth, keys: maxKeys, loneSurrogates: false };
 /** For what upstreams answer: catalogues with the schemas of all tools, whose size is bounded before they are read. */
-export const answerLimits: ScanLimits = { depth: 256, keys: 1_000_000, loneSurrogates: true };
+export const responseLimits: ScanLimits = { depth: 256, keys: 1_000_000, loneSurrogates: true };
 
 interface Scan extends StringScan {
   readonly limits: ScanLimits;

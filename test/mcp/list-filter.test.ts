@@ -5,7 +5,7 @@ import { compileMetaTools } from '../../src/mcp/meta-tools.ts';
 import { type Listing, listings } from '../../src/mcp/methods.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';
 import { filterLists } from '../../src/mcp/response/list-filter.ts';
-import { answerFilter, type Reading, readingOf } from '../../src/mcp/response/response-filter.ts';
+import { type Reading, readingOf, responseFilter } from '../../src/mcp/response/response-filter.ts';
 import { filterSearch } from '../../src/mcp/response/search-filter.ts';
 
 const shows = (_listing: Listing, name: string) => !name.startsWith('hidden');
@@ -199,8 +199,8 @@ t.test(
   'a list is read where it is JSON or an event stream in plain UTF-8, and not shown where it is not',
   async (t) => {
     const options = { shows, withheld: () => {}, maxBytes: 1000 };
-    const list = answerFilter(reading({ id: 1, method: 'tools/list' })!, options);
-    const any = answerFilter(reading(undefined)!, options);
+    const list = responseFilter(reading({ id: 1, method: 'tools/list' })!, options);
+    const any = responseFilter(reading(undefined)!, options);
     const json = 'application/json; charset=utf-8';
     const page = Buffer.from(rpc('{"tools":[{"name":"hidden"}]}'));
     const run = (filter: typeof list, status: number, contentType?: string, contentEncoding?: string, body = page) => {

@@ -1,7 +1,7 @@
 // Forwarding of an allowed request: upstream credential, slot, session ids, filtered lists, streams and counts.
 import type { Readable } from 'node:stream';
 import { GatewayError } from '../../errors.ts';
-import { answerFilter, type FilterAnswer, readingOf } from '../../mcp/response/response-filter.ts';
+import { type FilterResponse, readingOf, responseFilter } from '../../mcp/response/response-filter.ts';
 import { sessionIdForClient } from '../../mcp/session.ts';
 import { showsItem } from '../../policy/visibility.ts';
 import * as concurrency from '../../upstream/concurrency.ts';
@@ -135,11 +135,11 @@ function filterOf(
   { target }: RouteUpstream,
   route: Route,
   runtime: Runtime,
-): FilterAnswer | undefined {
+): FilterResponse | undefined {
   const { mcp, policy, metaTools } = route;
   const reading = mcp && readingOf(context.message, metaTools);
   if (mcp === undefined || reading === undefined) return undefined;
-  return answerFilter(reading, {
+  return responseFilter(reading, {
     shows: showsItem(attributesOf(context, route, runtime), { policy, lists: mcp.lists }),
     withheld: (cause) => {
       context.log.warn({ upstream: target.name, err: cause }, 'the result of a search could not be read');

@@ -1,7 +1,7 @@
 // Filter for lists of tools, resources, templates and prompts: only items that the caller is shown stay, with every byte as it was.
 import { applyEdits, type Edit, keepElements } from '../../json/edit.ts';
 import { isArray, spanOf, stringAt } from '../../json/members.ts';
-import { answerLimits, scanElements } from '../../json/scanner.ts';
+import { responseLimits, scanElements } from '../../json/scanner.ts';
 import { type Listing, listings } from '../methods.ts';
 import { type Result, readResults, shapeOfMembers, shapeOfResult } from './results.ts';
 
@@ -37,7 +37,7 @@ function editsOf(text: Buffer, result: Result<Member>, expected: Listing | undef
       continue;
     }
     lists += 1;
-    const items = scanElements(text, list.start, itemShapes.get(listing.key)!, 1, answerLimits);
+    const items = scanElements(text, list.start, itemShapes.get(listing.key)!, 1, responseLimits);
     edits.push(
       ...keepElements(text, list, items, (item) => {
         const name = stringAt(text, spanOf(item, 0));

@@ -7,27 +7,27 @@ import { filterLists, type ShowsItem } from './list-filter.ts';
 import { filterSearch } from './search-filter.ts';
 import { createEventStreamFilter, type RewriteText } from './sse-filter.ts';
 
-/** Takes the body of one answer; `whole` ones give nothing before their end. After a throw the answer must not be shown. */
-export interface AnswerFilter {
+/** Takes the body of one response; `whole` ones give nothing before their end. After a throw the response must not be shown. */
+export interface ResponseFilter {
   readonly whole: boolean;
   write(chunk: Buffer): Buffer | undefined;
   end(): Buffer | undefined;
 }
 
 /** Undefined lets the body pass. */
-export type FilterAnswer = (
+export type FilterResponse = (
   status: number,
   head: { readonly contentType: string | undefined; readonly contentEncoding: string | undefined },
-) => AnswerFilter | undefined;
+) => ResponseFilter | undefined;
 
-/** The part of an answer that is filtered. */
+/** The part of a response that is filtered. */
 export type Reading =
   | { readonly kind: 'list'; readonly listing: Listing }
   | { readonly kind: 'search'; readonly tool: SearchMetaTool }
   | { readonly kind: 'any list' };
 
-/** Options of the filter of an answer. */
-export interface AnswerFilterOptions {
+/** Options of the filter of a response. */
+export interface ResponseFilterOptions {
   readonly shows: ShowsItem;
   /** Called with the cause when a search result could not be read and is replaced by an error. */
   readonly withheld: (cause: unknown) => void;
@@ -38,8 +38,8 @@ export interface AnswerFilterOptions {
 const anyList: Reading = { kind: 'any list' };
 
 /**
- * The part to filter in the answer to a message. Without a message, as for a GET, it is any list: a broken stream with the answer to another request
- * may be resumed there. Undefined for all other calls, whose answers are not read.
+ * The part to filter in the response to a message. Without a message, as for a GET, it is any list: a broken stream with the response to another request
+ * may be resumed there. Undefined for all other calls, whose responses are not read.
  */
 export function readingOf(message: McpMessage | undefined, { searches }: MetaTools): Reading | undefined {
   if (message === undefined) return anyList;
@@ -51,11 +51,11 @@ export function readingOf(message: McpMessage | undefined, { searches }: MetaToo
 }
 
 /**
- * The filter for such an answer. A successful one to a list or search request must be JSON or an event stream, in plain UTF-8, or empty; in other
- * answers only those two are read, and only lists are changed. A stream that answers a search cannot be resumed: what a GET brings of it could not be
+ * The filter for such a response. A successful one to a list or search request must be JSON or an event stream, in plain UTF-8, or empty; in other
+ * responses only those two are read, and only lists are changed. A stream that answers a search cannot be resumed: what a GET brings of it could not be
  * told from the results of other tools.
  */
-export function answerFilter(reading: Reading, options: AnswerFilterOptions): FilterAnswer {
+export function responseFilter(reading: Reading, options: ResponseFilterOptions): FilterResponse {
   const { maxBytes } = options;
   return (status, { contentType = '', contentEncoding = 'identity' }) => {
     if (status === 204 || status === 304) return undefined;
@@ -71,7 +71,7 @@ export function answerFilter(reading: Reading, options: AnswerFilterOptions): Fi
   };
 }
 
-function rewriteOf(reading: Reading, expected: boolean, { shows, withheld }: AnswerFilterOptions): RewriteText {
+function rewriteOf(reading: Reading, expected: boolean, { shows, withheld }: ResponseFilterOptions): RewriteText {
   if (reading.kind === 'search') {
     const { tool } = reading;
     return (text) => filterSearch(text, { tool, shows: (name) => shows(toolListing, name), withheld });
@@ -90,7 +90,7 @@ function whereObjects(rewrite: RewriteText): RewriteText {
   return (text) => (text.includes('{') ? rewrite(text) : undefined);
 }
 
-function documentFilter(rewrite: RewriteText, maxBytes: number): AnswerFilter {
+function documentFilter(rewrite: RewriteText, maxBytes: number): ResponseFilter {
   const chunks: Buffer[] = [];
   let length = 0;
   return {
@@ -108,7 +108,7 @@ function documentFilter(rewrite: RewriteText, maxBytes: number): AnswerFilter {
   };
 }
 
-const nothingShown: AnswerFilter = {
+const nothingShown: ResponseFilter = {
   whole: true,
   write(chunk) {
     if (chunk.length === 0) return undefined;

@@ -1,6 +1,6 @@
 // Results in the JSON-RPC messages of upstreams, read strictly.
 import { isArray, type Span, spanOf } from '../../json/members.ts';
-import { answerLimits, scanElements, scanJson } from '../../json/scanner.ts';
+import { responseLimits, scanElements, scanJson } from '../../json/scanner.ts';
 import { compileShape, type Member, type Shape } from '../../json/shape.ts';
 
 /** The members of a result that are looked at. */
@@ -42,10 +42,10 @@ export function readResults<P extends string>(
   whole: boolean,
 ): Result<P>[] {
   const slots = envelopeMembers.length + members.length;
-  const spans = scanJson(bytes, shape, slots, answerLimits);
+  const spans = scanJson(bytes, shape, slots, responseLimits);
   const start = bytes.findIndex((byte) => byte > 0x20);
   const messages = isArray(bytes, { start, end: bytes.length })
-    ? scanElements(bytes, start, shape, slots, answerLimits)
+    ? scanElements(bytes, start, shape, slots, responseLimits)
     : [{ start, end: bytes.length, spans }];
   return messages.flatMap((message) => {
     const [result, error, method] = envelopeMembers.map((_, slot) => spanOf(message, slot));

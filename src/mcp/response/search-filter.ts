@@ -2,7 +2,7 @@
 import { applyEdits, type Edit, keepElements } from '../../json/edit.ts';
 import { isArray, type Span, spanOf, stringAt } from '../../json/members.ts';
 import { parsePointer } from '../../json/pointer.ts';
-import { answerLimits, scanElements, scanJson } from '../../json/scanner.ts';
+import { responseLimits, scanElements, scanJson } from '../../json/scanner.ts';
 import { compileShape, type Shape } from '../../json/shape.ts';
 import type { SearchMetaTool } from '../meta-tools.ts';
 import { type Result, readResults, shapeOfMembers, shapeOfResult } from './results.ts';
@@ -57,7 +57,7 @@ function contentEdits(text: Buffer, result: Result<Member>, options: SearchOptio
   const content = result.member('content');
   if (content === undefined) return [];
   if (!isArray(text, content)) throw new Error('the content is no list');
-  return scanElements(text, content.start, block, 2, answerLimits).flatMap((element) => {
+  return scanElements(text, content.start, block, 2, responseLimits).flatMap((element) => {
     const type = stringAt(text, spanOf(element, 0));
     const place = spanOf(element, 1);
     const found = stringAt(text, place);
@@ -69,7 +69,7 @@ function contentEdits(text: Buffer, result: Result<Member>, options: SearchOptio
 
 function filterPayload(payload: Buffer, { tool, shows }: SearchOptions): Buffer | undefined {
   const tools = findTools(payload, parsePointer(tool.results));
-  const elements = scanElements(payload, tools.start, named, 1, answerLimits);
+  const elements = scanElements(payload, tools.start, named, 1, responseLimits);
   return applyEdits(
     payload,
     keepElements(payload, tools, elements, (element) => {
@@ -82,7 +82,7 @@ function filterPayload(payload: Buffer, { tool, shows }: SearchOptions): Buffer 
 
 /** A payload that is an array is itself the list. */
 function findTools(payload: Buffer, steps: readonly string[]): Span {
-  const spans = scanJson(payload, shapeTo(steps), Math.max(1, steps.length), answerLimits);
+  const spans = scanJson(payload, shapeTo(steps), Math.max(1, steps.length), responseLimits);
   const start = payload.findIndex((byte) => byte > 0x20);
   const whole = { start, end: payload.length };
   if (isArray(payload, whole)) return whole;
