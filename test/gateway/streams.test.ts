@@ -113,6 +113,8 @@ t.test('a stream ends when its token expires: cleanly, upstream too, with its re
   scenario.open[0]!.write('data: 1\n\n');
   await stream.saw('data: 1\n\n');
   t.equal(await scenario.activeStreams(), 1);
+  // Silence is counted from the first look after the last bytes.
+  await scenario.swept();
   scenario.pass(290_000);
   await stream.saw(': keep-alive\n\n');
   scenario.open[0]!.write('data: 2\n\n');
