@@ -5,8 +5,8 @@ import t, { type Test } from 'tap';
 import { toolCall } from '../support/client.ts';
 import { type Changes, type Configuration, listDashboards } from '../support/configuration.ts';
 import { createDpopKey, dpopChallenge, type ProofOptions } from '../support/dpop.ts';
-import { startIntrospection } from '../support/introspection.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
+import { startIntrospection } from '../support/oauth-endpoints.ts';
 import { startScenario } from '../support/scenario.ts';
 import { startUpstream } from '../support/upstream.ts';
 

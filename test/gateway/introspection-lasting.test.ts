@@ -3,7 +3,7 @@ import t from 'tap';
 import { boundTo, createTestCertificates } from '../support/certificates.ts';
 import type { Configuration } from '../support/configuration.ts';
 import type { HeldStream } from '../support/event-stream.ts';
-import { startIntrospection } from '../support/introspection.ts';
+import { startIntrospection } from '../support/oauth-endpoints.ts';
 import { startScenario } from '../support/scenario.ts';
 import { startUpstream } from '../support/upstream.ts';
 

@@ -11,7 +11,7 @@ import {
   formOf,
   type IntrospectionFault,
   startIntrospection,
-} from '../support/introspection.ts';
+} from '../support/oauth-endpoints.ts';
 import { talk } from '../support/raw-http.ts';
 import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';

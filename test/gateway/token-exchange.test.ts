@@ -6,7 +6,7 @@ import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { type Attack, assertRefused, attack, host, request } from '../support/attack.ts';
 import { apiKey, type Configuration } from '../support/configuration.ts';
 import { createDpopKey } from '../support/dpop.ts';
-import { formOf, startIntrospection } from '../support/introspection.ts';
+import { formOf, startIntrospection } from '../support/oauth-endpoints.ts';
 import { talk } from '../support/raw-http.ts';
 import { startScenario } from '../support/scenario.ts';
 import { startTokenEndpoint, type TokenEndpointFault } from '../support/token-endpoint.ts';

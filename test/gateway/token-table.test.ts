@@ -15,8 +15,8 @@ import {
 import { toolCall } from '../support/client.ts';
 import { apiKey, listDashboards } from '../support/configuration.ts';
 import { createDpopKey, dpopChallenge } from '../support/dpop.ts';
-import { startIntrospection } from '../support/introspection.ts';
 import { createFakeIssuer, createSigningKey, signToken } from '../support/issuer.ts';
+import { startIntrospection } from '../support/oauth-endpoints.ts';
 import { startScenario } from '../support/scenario.ts';
 import { startUpstream } from '../support/upstream.ts';
 

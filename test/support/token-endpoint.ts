@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { TlsOptions } from 'node:tls';
 import { gzipSync } from 'node:zlib';
 import { createGate } from './gate.ts';
-import { formOf } from './introspection.ts';
+import { formOf } from './oauth-endpoints.ts';
 import { type RecordedRequest, startUpstream } from './upstream.ts';
 
 /** What the endpoint does instead of answering well. */
