@@ -2,16 +2,11 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { jwtVerify } from 'jose';
 import t, { type Test } from 'tap';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { type Attack, assertForwarded, assertRefused, attack, host, post } from '../support/attack.ts';
+import { untrustedTls } from '../support/certificates.ts';
 import { toolCall } from '../support/client.ts';
 import { listDashboards } from '../support/configuration.ts';
-import {
-  type FakeIntrospection,
-  formOf,
-  type IntrospectionFault,
-  startIntrospection,
-} from '../support/oauth-endpoints.ts';
+import { endpointFaults, type FakeIntrospection, formOf, startIntrospection } from '../support/oauth-endpoints.ts';
 import { talk } from '../support/raw-http.ts';
 import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
@@ -275,23 +270,7 @@ async function statusOf(bytes: string): Promise<number> {
 
 t.test('an endpoint that fails: 503, never 401 and never in, and known tokens go on', async (t) => {
   const known = opaque();
-  const faults: [fault: IntrospectionFault, outcome: string, outage: boolean][] = [
-    ['down', 'connection', true],
-    ['unavailable', 'status', true],
-    ['drip', 'timeout', true],
-    ['slow', 'timeout', true],
-    ['error', 'status', false],
-    ['unauthorized', 'status', false],
-    ['redirect', 'status', false],
-    ['huge', 'too_large', false],
-    ['garbage', 'malformed', false],
-    ['nothing', 'malformed', false],
-    ['coding', 'content_coding', false],
-    ['html', 'media_type', false],
-    ['array', 'malformed', false],
-    ['active as text', 'malformed', false],
-  ];
-  for (const [fault, outcome, outage] of faults) {
+  for (const [fault, outcome, outage] of endpointFaults) {
     clock.now += 60_000;
     partner.answers.set(known, good());
     await accepts(t, `${fault}: before`, known);
@@ -326,6 +305,13 @@ t.test('an endpoint that fails: 503, never 401 and never in, and known tokens go
   }
 });
 
+t.test('an answer whose active is no boolean is none', async (t) => {
+  const failures = await asked('malformed');
+  const result = await send(opaque({ active: 'true' }));
+  assertRefused(t, 'text', result, { status: 503, code: 'idp_unavailable', http });
+  t.equal(await asked('malformed'), failures + 1);
+});
+
 t.test('a connection that was closed just as it was used is no outage', async (t) => {
   await accepts(t, 'open', opaque());
   partner.fault = 'broken once';
@@ -333,9 +319,7 @@ t.test('a connection that was closed just as it was used is no outage', async (t
 });
 
 t.test('an endpoint whose certificate nobody vouches for gets no token', async (t) => {
-  const authority = await createCertificateAuthority({ commonName: 'nobody' });
-  const server = await authority.issue({ commonName: 'localhost', dnsNames: ['localhost'], server: true });
-  const untrusted = await startIntrospection({ tls: { cert: server.certificatePem, key: server.keyPem } });
+  const untrusted = await startIntrospection({ tls: await untrustedTls() });
   t.teardown(untrusted.close);
   const port = new URL(untrusted.endpoint).port;
   await scenario.reload({ authenticators: { partner: { endpoint: `https://localhost:${port}/introspect` } } });

@@ -2,8 +2,8 @@
 import { generateKeyPairSync } from 'node:crypto';
 import type { TlsOptions } from 'node:tls';
 import t, { type Test } from 'tap';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { type Attack, assertRefused, attack, host, post } from '../support/attack.ts';
+import { untrustedTls } from '../support/certificates.ts';
 import { toolCall } from '../support/client.ts';
 import type { Configuration } from '../support/configuration.ts';
 import {
@@ -169,9 +169,7 @@ t.test('keys that are too weak, or an issuer whose TLS nobody trusts, are as goo
   const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
   const weak = { ...publicKey.export({ format: 'jwk' }), kid: 'weak', use: 'sig', alg: 'RS256' };
   const symmetric = { kty: 'oct', k: 'c2VjcmV0', kid: 'shared', alg: 'HS256' };
-  const authority = await createCertificateAuthority();
-  const certificate = await authority.issue({ commonName: 'issuer', ips: ['127.0.0.1'], server: true });
-  const tls = { cert: certificate.certificatePem, key: certificate.keyPem };
+  const tls = await untrustedTls();
   const scenarios = {
     'weak keys': await begin(t, {}, { published: [weak, symmetric] }),
     'untrusted TLS': await begin(t, {}, { tls }),

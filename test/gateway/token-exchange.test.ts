@@ -2,14 +2,19 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { jwtVerify } from 'jose';
 import t, { type Test } from 'tap';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { type Attack, assertRefused, attack, host, request } from '../support/attack.ts';
+import { untrustedTls } from '../support/certificates.ts';
 import { apiKey, type Configuration } from '../support/configuration.ts';
 import { createDpopKey } from '../support/dpop.ts';
-import { formOf, startIntrospection } from '../support/oauth-endpoints.ts';
+import {
+  endpointFaults,
+  formOf,
+  startIntrospection,
+  startTokenEndpoint,
+  subjectToken,
+} from '../support/oauth-endpoints.ts';
 import { talk } from '../support/raw-http.ts';
 import { startScenario } from '../support/scenario.ts';
-import { startTokenEndpoint, type TokenEndpointFault } from '../support/token-endpoint.ts';
 import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';
 
@@ -251,22 +256,7 @@ t.test('what the issuer refuses is 403 denied, with a line in the log, and not a
 });
 
 t.test('an issuer that fails: 503, nothing forwarded, and what is kept goes on', async (t) => {
-  const faults: [fault: TokenEndpointFault, outcome: string, outage: boolean][] = [
-    ['down', 'connection', true],
-    ['unavailable', 'status', true],
-    ['too many', 'status', true],
-    ['slow', 'timeout', true],
-    ['drip', 'timeout', true],
-    ['error', 'status', false],
-    ['redirect', 'status', false],
-    ['huge', 'too_large', false],
-    ['garbage', 'malformed', false],
-    ['nothing', 'malformed', false],
-    ['coding', 'content_coding', false],
-    ['html', 'media_type', false],
-    ['array', 'malformed', false],
-  ];
-  for (const [fault, outcome, outage] of faults) {
+  for (const [fault, outcome, outage] of endpointFaults) {
     clock.now += 10_000;
     const known = await newToken();
     await passes(t, `${fault}: before`, known);
@@ -292,7 +282,7 @@ t.test('an issuer that fails: 503, nothing forwarded, and what is kept goes on',
 
 t.test('an answer that cannot be right is none', async (t) => {
   const cases: Record<string, Readonly<Record<string, unknown>>> = {
-    'the same token back': { access_token: 'THE SUBJECT TOKEN' },
+    'the same token back': { access_token: subjectToken },
     'no token': { access_token: undefined },
     'an empty token': { access_token: '' },
     'two headers': { access_token: 'a\r\nx-forwarded-user: root' },
@@ -343,9 +333,7 @@ async function fails(t: Test, name: string, token: string, outcome: string): Pro
 }
 
 t.test('an endpoint whose certificate nobody vouches for gets no token', async (t) => {
-  const authority = await createCertificateAuthority({ commonName: 'nobody' });
-  const server = await authority.issue({ commonName: 'localhost', dnsNames: ['localhost'], server: true });
-  const untrusted = await startTokenEndpoint({ tls: { cert: server.certificatePem, key: server.keyPem } });
+  const untrusted = await startTokenEndpoint({ tls: await untrustedTls() });
   t.teardown(untrusted.close);
   const { port } = new URL(untrusted.endpoint);
   await reloadWith({ endpoint: `https://localhost:${port}/token` });

@@ -1,6 +1,7 @@
 // The certificates of the scenario: our authority, a stranger's, the gateway's own, and those of its clients.
 import 'reflect-metadata';
 import { createHash, createPrivateKey, webcrypto, X509Certificate } from 'node:crypto';
+import type { TlsOptions } from 'node:tls';
 import * as x509 from '@peculiar/x509';
 import { type CertificateAuthority, createCertificateAuthority, type IssuedCertificate } from '../../src/dev/pki.ts';
 
@@ -67,6 +68,18 @@ export async function createSmallCertificate(): Promise<{ cert: string; key: str
     key: key.export(pem).toString(),
     encryptedKey: key.export({ ...pem, cipher: 'aes-256-cbc', passphrase: 'secret' }).toString(),
   };
+}
+
+/** For a server on `localhost` or 127.0.0.1 whose certificate nobody vouches for. */
+export async function untrustedTls(): Promise<TlsOptions> {
+  const authority = await createCertificateAuthority({ commonName: 'nobody' });
+  const { certificatePem, keyPem } = await authority.issue({
+    commonName: 'localhost',
+    dnsNames: ['localhost'],
+    ips: ['127.0.0.1'],
+    server: true,
+  });
+  return { cert: certificatePem, key: keyPem };
 }
 
 /** `sha256:` and hex digits, as the gateway names certificates. */
