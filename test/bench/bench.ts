@@ -76,9 +76,13 @@ async function openAll(stage: Stage): Promise<void> {
   await open(stage, 'plain node:https + undici', start(stage, 'test/bench/plain.ts'), 'test/bench/plain.ts');
   await open(stage, bare, start(stage, 'test/bench/bare.ts'), 'test/bench/bare.ts');
   const gateway = start(stage, 'dist/main.js', 'serve', '-c', scene.configFile, '--log-level', 'error');
+  const pathRoute: TokenKind = {
+    name: 'portcullis, path route',
+    prepare: async () => always(scene, '/exports/weekly'),
+  };
   const kinds = options.tokens
     ? [plainToken, opaque(scene), await boundByCertificate(scene), await boundByProof(scene)]
-    : [plainToken];
+    : [plainToken, pathRoute];
   for (const kind of kinds) await open(stage, kind.name, gateway, 'dist/main.js', kind);
 }
 
@@ -101,7 +105,7 @@ async function open(
 }
 
 /** The same request each time, with the token that any bearer may use. */
-function always(of: Scene): () => ReturnType<typeof requestOf> {
-  const request = requestOf(of, { authorization: `Bearer ${of.token}` });
+function always(of: Scene, path?: string): () => ReturnType<typeof requestOf> {
+  const request = requestOf(of, { authorization: `Bearer ${of.token}` }, path);
   return () => request;
 }

@@ -29,11 +29,11 @@ export interface MeterOptions {
   readonly connections: number;
 }
 
-/** A `tools/call` with these headers beside those of every request. */
-export function requestOf({ body }: Scene, headers: Record<string, string> = {}): Request {
+/** A `tools/call`, or the same bytes to another path, with these headers beside those of every request. */
+export function requestOf({ body }: Scene, headers: Record<string, string> = {}, path = '/mcp'): Request {
   return {
     method: 'POST',
-    path: '/mcp',
+    path,
     headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream', ...headers },
     body,
   };

@@ -13,6 +13,7 @@ export interface Scene {
   readonly caPem: string;
   /** What clients ask for. */
   readonly resource: string;
+  /** For the MCP route and for the path route. */
   readonly token: string;
   /** For the introspection endpoint to know. */
   readonly opaqueToken: string;
@@ -47,7 +48,7 @@ export async function prepareScene(directory: string, pinning: Pinning, { allTok
     'beside',
   );
   const resource = `https://localhost:${gatewayPort}/mcp`;
-  const issuer = await startIssuer(resource);
+  const issuer = await startIssuer([resource, `https://localhost:${gatewayPort}/exports`]);
   const configFile = join(directory, 'gateway.yaml');
   writeFileSync(
     configFile,
@@ -154,6 +155,13 @@ routes:
         - name: sql
           allow: {tools: [execute_sql]}
           require: {scopes: [queries:execute]}
+  - path: /exports/*
+    upstream: superset
+    authenticate: corp
+    rules:
+      - name: exports
+        allow: {methods: [POST], paths: ["/exports/*"]}
+        require: {scopes: [queries:execute]}
 audit: {sinks: [{type: file, path: audit.jsonl}]}
 `;
 }
@@ -161,7 +169,7 @@ audit: {sinks: [{type: file, path: audit.jsonl}]}
 const opaqueToken = 'opaque-bench-token';
 
 /** Publishes one key, and signs tokens for `audience` with it; anything that is posted is an active opaque token. */
-export async function startIssuer(audience: string) {
+export async function startIssuer(audience: string | string[]) {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const keys = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'bench', alg: 'ES256', use: 'sig' }] });
   const granted = { scope: 'dashboards:read queries:execute', client_id: 'ai_agent_prod', sub: 'ai_agent_prod' };
