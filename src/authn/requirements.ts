@@ -67,9 +67,6 @@ export function compileRequirements(
   };
 }
 
-/** Those of a route that looks at no credential. */
-export const noRequirements = compileRequirements({ authenticate: 'none' }, new Map());
-
 /** Names kinds of credentials, and no authenticators: their names are the operator's. */
 function describe(
   alternatives: readonly (readonly string[])[],

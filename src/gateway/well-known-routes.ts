@@ -2,7 +2,7 @@
 
 import { mirroredIssuer } from '../authn/authorization-servers.ts';
 import type { AuthenticatorSet } from '../authn/registry.ts';
-import { noRequirements } from '../authn/requirements.ts';
+import { compileRequirements } from '../authn/requirements.ts';
 import { type AcceptedBindings, bindingMetadata, noBindings } from '../authn/token/accepted-bindings.ts';
 import type { Config } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
@@ -47,7 +47,7 @@ export function documentRoute(name: string, path: string, document: () => Answer
     resource: '',
     authorizationServers: [],
     bindings: noBindings,
-    requirements: noRequirements,
+    requirements: compileRequirements({ authenticate: 'none' }, new Map()),
     policy: openPolicy,
     bodyBytes: undefined,
     websocket: false,

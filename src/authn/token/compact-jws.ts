@@ -1,4 +1,6 @@
 // Compact JWS (RFC 7515 §7.1) in canonical form, parsed before any library sees it.
+import type { KeyObject } from 'node:crypto';
+import { compactVerify } from 'jose';
 
 /** A JWS that is parsed and not verified. */
 export interface CompactJws {
@@ -70,6 +72,21 @@ function parseJsonObject(base64url: string): Record<string, unknown> | undefined
 }
 
 /** True for an object that is no array. */
+/** True for a header that changes the meaning of the rest. None belongs on an access token or a proof. */
+export function hasForbiddenHeader(header: CompactJws['header']): boolean {
+  return ['crit', 'b64', 'zip', 'enc', 'cty'].some((name) => Object.hasOwn(header, name));
+}
+
+/** Verifies the signature, with this algorithm and no other. */
+export async function isSignedBy({ text }: CompactJws, key: KeyObject, algorithm: string): Promise<boolean> {
+  try {
+    await compactVerify(text, key, { algorithms: [algorithm] });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export function isJsonObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,10 +1,9 @@
 // DPoP proofs (RFC 9449 §4.3): the sender of a request possesses the key that its token is bound to.
 import { createSecretKey, hash, type KeyObject, randomBytes } from 'node:crypto';
-import { compactVerify } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { timeout } from '../../config/schema/values.ts';
-import { type CompactJws, isJsonObject, parseCompactJws } from './compact-jws.ts';
+import { type CompactJws, hasForbiddenHeader, isJsonObject, isSignedBy, parseCompactJws } from './compact-jws.ts';
 import { createNonceMint, type NonceMint } from './dpop-nonce.ts';
 import { createReplayStore, type ReplayStore } from './dpop-replay.ts';
 import { parseVerificationKey, signatureAlgorithm } from './jwk.ts';
@@ -109,8 +108,6 @@ const maxUrlLength = 8192;
 /** Tolerated lead of a client's clock. */
 const toleranceMs = 5000;
 const maxCachedKeys = 1000;
-/** Members that would change what the rest means; none belongs into a proof. */
-const refusedHeaders = ['crit', 'b64', 'zip', 'enc', 'cty'];
 
 /** Creates the verifier of proofs beside the tokens of one authenticator; undefined with `dpop: off`. */
 export function createProofVerifier(config: DpopConfig, memory: ProofMemory): ProofVerifier | undefined {
@@ -122,7 +119,7 @@ export function createProofVerifier(config: DpopConfig, memory: ProofMemory): Pr
   const keepMs = config.maxAge + 2 * toleranceMs;
 
   async function verifySignature(proof: CompactJws, key: ProofKey, request: ProofRequest, nonce: string | undefined) {
-    if (!(await isSignedBy(proof.text, key))) return refused('proof_signature');
+    if (!(await isSignedBy(proof, key.key, key.algorithm))) return refused('proof_signature');
     const id = hash('sha256', `${key.thumbprint} ${String(proof.claims.jti)}`, 'base64url');
     const added = memory.replays.add(key.thumbprint, id, keepMs, request.now);
     if (added !== 'fresh') return refused(added === 'full' ? 'full' : 'proof_replayed');
@@ -154,7 +151,7 @@ export function createProofVerifier(config: DpopConfig, memory: ProofMemory): Pr
 /** The key in the header of a proof, or why there is none. Nothing of it is trusted before its thumbprint is that of the token. */
 function keyOf(header: CompactJws['header'], algorithms: readonly string[]): ProofKey | ProofRefusal {
   const { alg, jwk, typ } = header;
-  if (typ !== 'dpop+jwt' || refusedHeaders.some((name) => Object.hasOwn(header, name))) return 'proof_format';
+  if (typ !== 'dpop+jwt' || hasForbiddenHeader(header)) return 'proof_format';
   if (typeof alg !== 'string' || !algorithms.includes(alg)) return 'proof_algorithm';
   if (!isJsonObject(jwk)) return 'proof_format';
   const key = parseVerificationKey(jwk);
@@ -185,15 +182,6 @@ function isSameUrl(stated: string, url: string): boolean {
   if (!URL.canParse(bare)) return false;
   const { origin, pathname } = new URL(bare);
   return `${origin}${pathname}` === url;
-}
-
-async function isSignedBy(text: string, { key, algorithm }: ProofKey): Promise<boolean> {
-  try {
-    await compactVerify(text, key, { algorithms: [algorithm] });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function headerTextOf({ text }: CompactJws): string {

@@ -1,5 +1,6 @@
 // Source of an issuer's keys: discovery (RFC 8414 §3, OpenID Connect Discovery §4) and fetch, bounded in time and size, no redirects.
 import type { Agent } from 'undici';
+import { isPlainHttp } from '../../http/host.ts';
 import { createBoundedAgent, requestBounded } from '../../oauth/http-client.ts';
 
 /** Fetches the key set of an issuer. */
@@ -30,7 +31,6 @@ export interface IssuerMetadataObserver {
 
 const maxBodyBytes = 512 * 1024;
 const totalTimeoutMs = 5000;
-const loopbackHosts = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Creates the source; nothing is fetched yet. */
@@ -105,13 +105,12 @@ async function discover<T>(
 
 function keysAddress({ jwks_uri: address }: Record<string, unknown>, options: KeySourceOptions): string {
   if (typeof address !== 'string' || !URL.canParse(address)) throw new Error('the metadata has no jwks_uri');
-  const { protocol, hostname } = new URL(address);
+  const { protocol } = new URL(address);
   // An issuer on HTTPS may not send the gateway to a plain, internal address.
-  const plainIssuer = new URL(options.issuer).protocol === 'http:';
-  const acceptable =
-    protocol === 'https:' ||
-    (protocol === 'http:' && (options.insecure || (plainIssuer && loopbackHosts.test(hostname))));
-  if (!acceptable) throw new Error('the metadata names a jwks_uri without TLS');
+  const plain = options.insecure || (new URL(options.issuer).protocol === 'http:' && !isPlainHttp(address));
+  if (protocol !== 'https:' && !(protocol === 'http:' && plain)) {
+    throw new Error('the metadata names a jwks_uri without TLS');
+  }
   return address;
 }
 
