@@ -9,7 +9,7 @@ import type { Config, RouteConfig } from '../config/schema/config.ts';
 import { mcpRouteMethods, pathRouteMethods } from '../config/schema/routes.ts';
 import type { ChallengeSource } from '../http/challenge.ts';
 import type { RoutePattern } from '../http/route-matcher.ts';
-import { metadataUrlOf, neverAskedFor } from '../http/well-known.ts';
+import { metadataUrlOf, offlineAccessScope } from '../http/well-known.ts';
 import type { MetaTools } from '../mcp/meta-tools.ts';
 import { compileSessions, type RouteSessions, type SessionMemory } from '../mcp/session.ts';
 import { parseSessionKey } from '../mcp/session-key.ts';
@@ -114,7 +114,7 @@ export function compileRoute(
       requirements.kind === 'none'
         ? undefined
         : {
-            scope: (mcp?.challengeScopes ?? scopesOf(policy)).filter((scope) => scope !== neverAskedFor),
+            scope: (mcp?.challengeScopes ?? scopesOf(policy)).filter((scope) => scope !== offlineAccessScope),
             resource,
             metadataUrl: authorizationServers.length > 0 ? metadataUrlOf(resource).href : undefined,
             dpopAlgorithms: bindings.dpopAlgorithms.join(' ') || undefined,

@@ -14,7 +14,7 @@ export interface BodyLimits {
   readonly receiveTimeoutMs: number;
 }
 
-/** A streamed body may last as long as it likes, but not trickle: each of these parts arrives within `receiveTimeoutMs`. */
+/** A streamed body has no time limit as a whole; each of these parts has to arrive within `receiveTimeoutMs`. */
 const bytesPerPeriod = 1024 * 1024;
 const empty = Buffer.alloc(0);
 const ignore = (): void => {};
@@ -24,7 +24,7 @@ export function checkAnnouncedLength(request: IncomingMessage, { bodyBytes }: Bo
   if (Number(request.headers['content-length'] ?? 0) > bodyBytes) throw tooLarge(bodyBytes);
 }
 
-/** Asks for the body where the client waits for that. RFC 9110 §10.1.1: an HTTP/1.0 client would take it for the answer. */
+/** Sends 100 (Continue) where the client waits for it. RFC 9110 §10.1.1: an HTTP/1.0 client would take it for the response. */
 export function sendContinue(request: IncomingMessage, response: ServerResponse): void {
   if (request.headers.expect !== undefined && request.httpVersion === '1.1' && hasBody(request)) {
     response.writeContinue();
@@ -71,7 +71,7 @@ export async function readBody(
 
 /**
  * The body as a stream that emits `progress` for each chunk and holds no more than a few of them; null where there is none. It fails with
- * the GatewayErrors of `readBody`. The request itself outlives it, so that it can still be answered.
+ * the GatewayErrors of `readBody`, and leaves the request open for its response.
  */
 export function streamBody(request: IncomingMessage, limits: BodyLimits): Transform | null {
   if (!hasBody(request)) return null;
@@ -107,12 +107,12 @@ export function streamBody(request: IncomingMessage, limits: BodyLimits): Transf
   return request.pipe(body);
 }
 
-/** After an answer that did not wait for the whole body: the connection is cut when the rest does not come in time. */
+/** Bounds the time of a body that goes on after the response: the connection is cut when the rest is late. */
 export function boundUnreadBody(request: IncomingMessage, { receiveTimeoutMs }: BodyLimits): void {
   if (request.complete || request.socket.destroyed) return;
   const timer = setTimeout(() => request.socket.destroy(), receiveTimeoutMs).unref();
-  const over = (): void => clearTimeout(timer);
-  request.on('end', over).on('close', over);
+  const stop = (): void => clearTimeout(timer);
+  request.on('end', stop).on('close', stop);
 }
 
 function tooLarge(limitBytes: number): GatewayError {

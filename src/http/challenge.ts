@@ -1,11 +1,11 @@
-// The WWW-Authenticate header (RFC 6750 §3, RFC 9728 §5.1): one place, the same bytes for the same denial.
+// WWW-Authenticate challenges of Bearer (RFC 6750 §3, RFC 9728 §5.1) and DPoP (RFC 9449 §7.1).
 import type { GatewayError } from '../errors.ts';
 
 /** The facts of a route's challenges. */
 export interface ChallengeSource {
   /** Scopes of the first challenge: the route's `challengeScopes`. */
   readonly scope: readonly string[];
-  /** Where the protected resource metadata is; undefined where no OAuth token is accepted. */
+  /** URL of the protected resource metadata; undefined where no OAuth token is accepted. */
   readonly metadataUrl: string | undefined;
   readonly resource: string;
   /** The algorithms of DPoP proofs, in the form of `algs` (RFC 9449 §7.1); undefined where no bound tokens are accepted. */
@@ -13,15 +13,15 @@ export interface ChallengeSource {
 }
 
 /**
- * The challenge for a refusal, or undefined where none belongs. Bearer comes first, since clients look at nothing else. Nothing of the request
- * or its time is in it: clients tell a step-up that did not help by getting the same challenge again.
+ * The challenge for a refusal; undefined for errors other than 401 and `insufficient_scope`. Bearer comes first, since most clients read nothing else.
+ * Equal refusals have equal challenges: clients notice by that a step-up that did not help.
  */
 export function challenge(source: ChallengeSource | undefined, error: GatewayError): string | undefined {
   if (source === undefined || (error.status !== 401 && error.code !== 'insufficient_scope')) return undefined;
   const bearer = `Bearer ${bearerParameters(source, error).join(', ')}`;
   if (source.dpopAlgorithms === undefined || error.status !== 401) return bearer;
   const dpop = `DPoP ${dpopParameters(source.dpopAlgorithms, error).join(', ')}`;
-  // Alone: `invalid_token` beside it would make a client throw away a token that only lacks a nonce.
+  // Alone: with `invalid_token` beside it a client would discard a token that only lacks a nonce.
   return error.dpopError === 'use_dpop_nonce' ? dpop : `${bearer}, ${dpop}`;
 }
 
@@ -32,8 +32,8 @@ function dpopParameters(algorithms: string, { dpopError }: GatewayError): string
 }
 
 /**
- * No `error` when nothing was presented (RFC 6750 §3.1). `insufficient_scope` comes with everything that the operation takes, what is there already
- * too: a client that asks for exactly these scopes can go on. The address is last, so that no earlier value can look like a parameter.
+ * No `error` when nothing was presented (RFC 6750 §3.1). `insufficient_scope` names all scopes that the operation requires, also those that the
+ * token has: a client that asks for exactly these can go on. The URL is last, so that no earlier value can look like a parameter.
  */
 function bearerParameters({ scope, metadataUrl, resource }: ChallengeSource, error: GatewayError): string[] {
   const insufficient = error.code === 'insufficient_scope';

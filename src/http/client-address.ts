@@ -1,4 +1,4 @@
-// The client's address: the peer's, or behind trusted proxies the rightmost forwarded address outside them.
+// Client address: the peer's, or behind trusted proxies the rightmost forwarded address outside them (RFC 7239).
 import { isIP } from 'node:net';
 import { compilePeers, plainAddress, unixPeer } from '../ip-ranges.ts';
 
@@ -28,7 +28,7 @@ export interface ForwardingHeaders {
   readonly forwarded?: string | undefined;
 }
 
-/** In the order they were added; `Forwarded` (RFC 7239) only where there is no `X-Forwarded-For`. */
+/** Addresses in the order they were added; `Forwarded` (RFC 7239) only where there is no `X-Forwarded-For`. */
 function forwardedAddresses(headers: ForwardingHeaders): string[] {
   const list = headers['x-forwarded-for'];
   if (list !== undefined)

@@ -1,4 +1,4 @@
-// Cross-origin calls from allowed pages: preflight answers and the headers that let a page read ours.
+// Cross-origin resource sharing (Fetch standard §3.3): headers of preflight responses and of responses to pages.
 import type { IncomingHttpHeaders } from 'node:http';
 
 const exposed =
@@ -20,7 +20,7 @@ export function corsHeaders(origin: string): Record<string, string> {
 export interface Preflight {
   /** Methods that the page may use. */
   readonly methods: Iterable<string>;
-  /** The headers it may send besides those of HTTP and MCP. */
+  /** Headers that it may send besides those of HTTP and MCP. */
   readonly headers: Iterable<string>;
   /** The value of Access-Control-Request-Headers. */
   readonly requestedHeaders: string | undefined;
@@ -38,11 +38,11 @@ export function preflightHeaders(origin: string, preflight: Preflight): Record<s
   };
 }
 
-/** More than any tool has, and enough that an answer stays small. */
+/** More than any tool has; keeps the response small. */
 const maxParameterHeaders = 64;
 const parameterHeader = /^mcp-param-[!#$%&'*+.^_`|~0-9a-z-]{1,128}$/i;
 
-/** The `Mcp-Param-*` headers of MCP 2026-07-28 have names that only the upstream's schemas know, so those are allowed that are asked for. */
+/** `Mcp-Param-*` headers of MCP 2026-07-28. Only the upstream's schemas know their names, so the requested ones are allowed. */
 function parameterHeaders(requested: string | undefined): string[] {
   if (requested === undefined) return [];
   const names = requested.split(',').map((name) => name.trim());

@@ -25,8 +25,8 @@ export function isBetweenEvents({ atLineStart, inEvent }: StreamPosition): boole
 }
 
 /**
- * Reads from an offset that lies within the chunk to the end of the line or of the chunk, and yields the offset behind. Lines end with LF, CR
- * or both, and a CR ends one at once: an LF behind it is read by itself.
+ * Reads from an offset within the chunk to the end of the line or of the chunk, and gives the offset after it. Lines end with LF, CR or CRLF; a CR
+ * ends one at once, and an LF after it is read by the next call.
  */
 export function readLine(position: StreamPosition, chunk: Buffer, from: number): number {
   if (position.afterReturn) {

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../errors.ts';
 
 const maxHeaders = 200;
-/** At most one of each, equal or not; `mcp-*` too. Credential headers are `collectCredentials`' business. */
+/** Headers that may stand once, as those of `mcp-*`. Duplicate credential headers are refused by authentication. */
 const singleHeaders = new Set([
   'host',
   'content-length',
@@ -14,7 +14,7 @@ const singleHeaders = new Set([
   'last-event-id',
 ]);
 
-/** Refuses requests whose framing or headers two parsers could read differently. One pass over the raw headers. */
+/** Throws a GatewayError for a request whose framing or headers two parsers could read differently. */
 export function checkFraming(request: IncomingMessage): void {
   if (request.httpVersionMajor !== 1 || (request.httpVersion !== '1.1' && request.httpVersion !== '1.0')) {
     throw new GatewayError('bad_request', 'Only HTTP/1.1 and HTTP/1.0 are understood here.');

@@ -12,7 +12,7 @@ export interface HostPolicy {
   checkOrigin(origin: string | undefined): void;
 }
 
-/** An entry without a port stands for the name on any port. */
+/** Compiles the policy. An entry without a port allows the name on any port. */
 export function compileHostPolicy(options: {
   publicUrl: string;
   allowedHosts: readonly string[];
@@ -21,7 +21,7 @@ export function compileHostPolicy(options: {
 }): HostPolicy {
   const hosts = new Set(options.allowedHosts.map((host) => host.toLowerCase()));
   const { host, hostname } = new URL(options.publicUrl);
-  // With its port too, so that the usual Host is found at once.
+  // The host with its port too: the usual Host is found without parsing it.
   hosts.add(hostname).add(host);
   if (options.onLoopback) for (const name of loopbackNames) hosts.add(name);
   const origins = new Set([options.publicUrl, ...options.allowedOrigins].map((url) => new URL(url).origin));

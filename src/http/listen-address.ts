@@ -1,13 +1,14 @@
-// Addresses that listeners are bound to: `host:port`, or `unix:` and the path of a socket.
+// Listen addresses: `host:port`, or `unix:` and the path of a socket.
 import { isLoopbackAddress } from './host.ts';
 
+/** A parsed listen address. */
 export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string };
 
 /** `unix:8443` is a host of that name. */
 const unixPrefix = 'unix:/';
-const everywhere = new Set(['0.0.0.0', '::', '::0', '*']);
+const wildcards = new Set(['0.0.0.0', '::', '::0', '*']);
 
 /** Reads an address whose form was checked with the configuration; the host is without the brackets of IPv6. */
 export function parseListenAddress(text: string): ListenAddress {
@@ -22,8 +23,8 @@ export function isLocal(address: ListenAddress): boolean {
 }
 
 /** True for an address that stands for all interfaces. */
-export function isEverywhere(address: ListenAddress): boolean {
-  return address.kind === 'tcp' && everywhere.has(address.host);
+export function isWildcard(address: ListenAddress): boolean {
+  return address.kind === 'tcp' && wildcards.has(address.host);
 }
 
 /** True when two listeners cannot have both. Port 0 is a free port, never the same twice. */
@@ -32,5 +33,5 @@ export function sharesAddress(one: ListenAddress, other: ListenAddress): boolean
     return one.kind === 'unix' && other.kind === 'unix' && one.path === other.path;
   }
   if (one.port !== other.port || one.port === 0) return false;
-  return one.host === other.host || isEverywhere(one) || isEverywhere(other);
+  return one.host === other.host || isWildcard(one) || isWildcard(other);
 }

@@ -1,4 +1,4 @@
-// Public listener: TLS from the loaded files, limits that can change while it runs, and the client certificate of a connection.
+// HTTP and TLS listener of the public application: its secure context, its limits, and their change by a reload.
 import { constants } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import {
@@ -70,7 +70,7 @@ export function createListener(
           },
           handler,
         ) as Server);
-  // Asked while it is known: `peerAddress` still has it when the handshake has failed.
+  // Read while it is known: Node keeps it, and `peerAddress` has it after a failed handshake.
   server.on('connection', (socket: Socket) => void socket.remoteAddress);
   server.maxHeadersCount = 0;
   server.timeout = 0;
@@ -79,15 +79,15 @@ export function createListener(
 }
 
 /**
- * Prepares what a server changes to with a configuration; throws where TLS cannot use it. The function that it gives applies it: new handshakes
- * and connections use it, old session tickets die.
+ * Prepares the change of a server to a configuration; throws a SecureContextError where TLS cannot use it. The returned function applies it: new
+ * handshakes and connections use it, and old session tickets are void.
  */
 export function prepareListener(config: ListenerConfig, files: NamedFiles): (server: Server) => void {
   const built = config.tls && buildListenerContext(config.tls, files);
   return (server) => {
     if (config.tls !== undefined) {
       const https = server as HttpsServer;
-      // Built once more by Node, from what a context was just built from.
+      // Node builds it once more, from options that a context was just built from.
       https.setSecureContext(built!.options);
       // Read by Node at each handshake; a test holds it to that.
       Object.assign(https, clientCertificatePolicy(config.tls));
@@ -96,12 +96,12 @@ export function prepareListener(config: ListenerConfig, files: NamedFiles): (ser
   };
 }
 
-/** Reads the address of the other end from connections to `listen`. */
+/** Reader of the remote address of connections to `listen`; `unix:` on a unix socket. */
 export function createPeerAddressReader(listen: string): (socket: Socket) => string {
   return parseListenAddress(listen).kind === 'unix' ? () => unixPeer : peerAddress;
 }
 
-/** The address of the other end. Node takes it from a connection that it ends in the handshake, but not from the TCP socket below. */
+/** The remote address. Node removes it from a connection that it ends in the handshake, but not from the TCP socket below. */
 function peerAddress(socket: Socket): string {
   const { _parent: below } = socket as Socket & { readonly _parent?: Socket };
   return socket.remoteAddress ?? below?.remoteAddress ?? '';
@@ -137,7 +137,7 @@ function applyLimits(server: Server, config: ListenerConfig): void {
   server.maxConnections = Math.min(config.limits.connections, connectionCeiling());
 }
 
-/** A request may need a descriptor on both sides; beyond this the process would run out of them. */
+/** Connections that the process has file descriptors for: a request may need one on both sides. */
 export function connectionCeiling(): number {
   const limit = descriptorLimit();
   return Math.max(16, Math.floor((limit - reservedDescriptors) / 2));

@@ -2,7 +2,7 @@
 
 /** A compiled path of a route. */
 export interface PathPattern {
-  /** The path itself, or the one that everything is below, without a trailing slash. */
+  /** The path, without `/*` and without a trailing slash. */
   readonly base: string;
   /** It ends with `/*`. */
   readonly isOpen: boolean;

@@ -1,9 +1,9 @@
-// The form a request path must have. What passes here is matched, decided and forwarded as the same string.
+// Plain form of request targets (RFC 3986): the string that passes is matched, decided and forwarded as it is.
 import { GatewayError } from '../errors.ts';
 
 /** Segments of unreserved and harmless reserved characters; `\\`, `;`, `#`, `//`, controls and non-ASCII are not among them. */
 const plainPath = /^\/(?:(?:[A-Za-z0-9\-._~!$&'()*+,=:@]|%[0-9A-Fa-f]{2})+(?:\/|$))*$/;
-/** Encoded controls, `%`, `/`, `\\` and unreserved characters: what one parser decodes and another does not. */
+/** Encoded controls, `%`, `/`, `\\` and unreserved characters: one parser decodes them, another does not. */
 const ambiguousEncoding = /%(?:[01].|2[5DEF]|3\d|4[1-9A-F]|5[0-9ACF]|6[1-9A-F]|7[0-9AEF])/i;
 const dotSegment = /\/\.{1,2}(?:\/|$)/;
 

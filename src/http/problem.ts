@@ -1,4 +1,4 @@
-// Problem details of an error response (RFC 9457).
+// Problem details of error responses (RFC 9457).
 import { STATUS_CODES } from 'node:http';
 import type { GatewayError } from '../errors.ts';
 

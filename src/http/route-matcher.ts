@@ -11,6 +11,7 @@ export interface RoutePattern {
   readonly methods: ReadonlySet<string> | undefined;
 }
 
+/** The matched route, the methods of the routes that match the path only, or undefined. */
 export type RouteMatch<R> = { readonly route: R } | { readonly allow: readonly string[] } | undefined;
 
 interface Entry<R> {
@@ -19,10 +20,10 @@ interface Entry<R> {
   readonly isWellKnown: boolean;
 }
 
-/** RFC 8615: what stands there speaks for the whole host, so only a path that begins so reaches there, and no wider one. */
+/** RFC 8615: these documents speak for the whole host, so only a pattern that begins so matches them. */
 const wellKnown = '/.well-known';
 
-/** Compiles the routes in their order. The returned function yields the route, or the methods that would match, or nothing. */
+/** Compiles the routes in their order. The first match wins. */
 export function compileRoutes<R extends RoutePattern>(
   routes: readonly R[],
 ): (method: string, path: string) => RouteMatch<R> {
@@ -45,7 +46,7 @@ export function compileRoutes<R extends RoutePattern>(
   };
 }
 
-/** The route of a match, or the refusal it stands for: 404 or 405 with `Allow`. */
+/** The route of a match. Throws `not_found`, or `method_not_allowed` with `Allow`. */
 export function requireRoute<R>(match: RouteMatch<R>): R {
   if (match === undefined) throw new GatewayError('not_found', 'There is nothing at this path.');
   if ('route' in match) return match.route;

@@ -1,4 +1,4 @@
-// TLS contexts from PEM files: built the same way by `check`, at the start and for every reload.
+// TLS secure contexts from PEM files, built the same way by `check`, at the start and for every reload.
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { curves } from '../key-strength.ts';
@@ -27,7 +27,7 @@ export interface BuiltContext {
   readonly context: SecureContext;
 }
 
-/** A file that TLS cannot use, and why: the message is public. */
+/** A file that TLS cannot use; the message of `cause` is public. */
 export interface UnusableFile extends NamedFile {
   readonly cause: Error;
 }
@@ -70,7 +70,7 @@ export function buildSecureContext(
   };
   const cert = read(named.cert, parseCertificateChain);
   const key = read(named.key, parsePrivateKey);
-  // The library would take what it can read of these, and drop the rest in silence.
+  // The library would silently drop the blocks of these that it cannot read.
   const ca = read(named.ca, parseCertificates);
   const crl = read(named.crl, parseRevocationLists);
   if (cert !== undefined && key !== undefined && !cert[0]!.checkPrivateKey(key)) {
@@ -93,7 +93,7 @@ export function buildSecureContext(
   }
 }
 
-/** The certificates that are shown in a handshake. Throws an Error with a public message for one that the TLS library does not take. */
+/** The certificate chain of a handshake. Throws an Error with a public message for one that the TLS library does not take. */
 export function parseCertificateChain(pem: Buffer): X509Certificate[] {
   const chain = parseCertificates(pem);
   for (const [index, certificate] of chain.entries()) {
@@ -105,7 +105,7 @@ export function parseCertificateChain(pem: Buffer): X509Certificate[] {
   return chain;
 }
 
-/** Keys that a handshake can be signed with: types, and curves of which the last three are for TLS 1.3 only (RFC 8734). */
+/** Key types and curves that can sign a handshake; the last three curves in TLS 1.3 only (RFC 8734). */
 const signingKeys = new Set([
   ...['rsa', 'rsa-pss', 'ed25519', 'ed448'],
   ...[...Object.keys(curves), 'brainpoolP256r1', 'brainpoolP384r1', 'brainpoolP512r1'],
@@ -151,7 +151,7 @@ function describe({ asymmetricKeyType, asymmetricKeyDetails: details }: KeyObjec
     : `a key on the curve ${details.namedCurve}`;
 }
 
-/** Each list as a text of its own: Node reads only the first of a text. */
+/** One text for each list: Node reads only the first list of a text. */
 function parseRevocationLists(pem: Buffer): string[] {
   parsePem(pem, 'X509 CRL');
   return parsePemBlocks(pem.toString()).map(({ text, number }) => {

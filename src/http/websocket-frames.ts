@@ -4,26 +4,26 @@ const continuation = 0x0;
 const binary = 0x2;
 const close = 0x8;
 
-/** One direction of a connection. */
+/** Parser of one direction of a connection. */
 export interface FrameReader {
-  /** Follows bytes. */
+  /** Reads the next bytes. */
   read(chunk: Buffer): void;
   /** The bytes so far end between two frames. */
   betweenFrames(): boolean;
   /** The number of bytes of `chunk` that belong to the current frame; undefined when it does not end there. */
   within(chunk: Buffer): number | undefined;
-  /** Messages that have ended, control frames not among them. */
+  /** Number of complete messages; control frames do not count. */
   messages(): number;
-  /** A Close frame has passed. */
+  /** A Close frame has been read. */
   closed(): boolean;
 }
 
 interface Position {
-  /** Of the frame's head, so far: the first two bytes. */
+  /** First two bytes of the frame's head. */
   first: number;
   second: number;
   headBytes: number;
-  /** Of the head, once its second byte is known. */
+  /** Length of the head; final once its second byte has been read. */
   headLength: number;
   payloadLeft: number;
   messages: number;
@@ -61,7 +61,7 @@ export function createFrameReader(): FrameReader {
   };
 }
 
-/** Reads one byte of a head, or what there is of a payload, and yields the offset behind. */
+/** Reads one byte of a head, or the available bytes of a payload, and gives the offset after them. */
 function readPart(position: Position, chunk: Buffer, at: number): number {
   if (position.headBytes < position.headLength) {
     readHeadByte(position, chunk[at]!);
@@ -85,7 +85,7 @@ function readHeadByte(position: Position, byte: number): void {
   } else if (index < lengthEnd(position.second)) position.payloadLeft = position.payloadLeft * 256 + byte;
 }
 
-/** Where the extended length of a head ends; the masking key follows. */
+/** Offset after the extended length of a head; the masking key follows. */
 function lengthEnd(second: number): number {
   const length = second & 0x7f;
   return length === 126 ? 4 : length === 127 ? 10 : 2;
@@ -100,7 +100,7 @@ function endFrame(position: Position): void {
   position.headLength = 2;
 }
 
-/** A Close frame (RFC 6455 §5.5.1). That of a client is masked; the key may be any, and zeros leave the payload as it is. */
+/** A Close frame (RFC 6455 §5.5.1). A client masks its frames; a key of zeros leaves the payload unchanged. */
 export function closeFrame(code: number, reason: string, masked: boolean): Buffer {
   const text = Buffer.from(reason);
   const head = masked ? 6 : 2;

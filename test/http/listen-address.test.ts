@@ -1,7 +1,7 @@
 // Addresses of listeners: what they are bound to, who can reach them, and which two exclude each other.
 import t from 'tap';
 import { address } from '../../src/config/schema/values.ts';
-import { isEverywhere, isLocal, parseListenAddress, sharesAddress } from '../../src/http/listen-address.ts';
+import { isLocal, isWildcard, parseListenAddress, sharesAddress } from '../../src/http/listen-address.ts';
 
 t.test('host and port, or the path of a socket', (t) => {
   t.same(parseListenAddress('127.0.0.1:8443'), { kind: 'tcp', host: '127.0.0.1', port: 8443 });
@@ -58,7 +58,7 @@ t.test('two listeners cannot have one address', (t) => {
   ] as const) {
     t.equal(shares(one, other), false, `${one} ${other}`);
   }
-  t.equal(isEverywhere(parseListenAddress('[::]:1')), true);
-  t.equal(isEverywhere(parseListenAddress('unix:/a')), false);
+  t.equal(isWildcard(parseListenAddress('[::]:1')), true);
+  t.equal(isWildcard(parseListenAddress('unix:/a')), false);
   t.end();
 });

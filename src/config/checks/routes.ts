@@ -5,7 +5,7 @@ import { authorizationServersOf } from '../../authn/authorization-servers.ts';
 import { isPlainPath } from '../../http/path.ts';
 import { pathPatternCovers } from '../../http/path-pattern.ts';
 import { acceptsMethod } from '../../http/route-matcher.ts';
-import { metadataUrlOf, neverAskedFor } from '../../http/well-known.ts';
+import { metadataUrlOf, offlineAccessScope } from '../../http/well-known.ts';
 import { parseSessionKey } from '../../mcp/session-key.ts';
 import { rulesOf } from '../../policy/presets.ts';
 import type { Policy } from '../../policy/rule.ts';
@@ -122,7 +122,7 @@ function checkMcp(context: CheckContext, route: RouteConfig, mcp: McpConfig, pat
     }
   });
   mcp.challengeScopes?.forEach((scope, index) => {
-    if (scope !== neverAskedFor) return;
+    if (scope !== offlineAccessScope) return;
     const reason = 'is between a client and its authorization server; no challenge asks for it';
     context.error([...at, 'challengeScopes', index], `${context.show(scope)} ${reason}`);
   });

@@ -1,5 +1,5 @@
 // Checks of `server` and `admin`: addresses, TLS, and what would be in clear.
-import { isEverywhere, isLocal, parseListenAddress, sharesAddress } from '../../http/listen-address.ts';
+import { isLocal, isWildcard, parseListenAddress, sharesAddress } from '../../http/listen-address.ts';
 import { buildListenerContext } from '../../http/listener.ts';
 import { unixPeer } from '../../ip-ranges.ts';
 import type { ServerConfig } from '../schema/config.ts';
@@ -26,7 +26,7 @@ export function checkServer(context: CheckContext): void {
   if (sharesAddress(parseListenAddress(server.listen), adminAddress)) {
     const where = context.isWritten(['admin', 'listen']) ? ['admin', 'listen'] : ['server', 'listen'];
     context.error(where, 'server.listen and admin.listen must not be the same address');
-  } else if (isEverywhere(adminAddress)) {
+  } else if (isWildcard(adminAddress)) {
     context.warn(['admin', 'listen'], 'metrics and status can be reached from everywhere; listen on one address');
   }
 }
