@@ -45,7 +45,7 @@ const smallPrimes = [
   127, 131, 137, 139, 149, 151, 157, 163, 167,
 ].map(BigInt);
 
-/** Why signatures of this RSA key must not be believed, by its public numbers; undefined when they may. */
+/** The weakness of an RSA verification key, from its public numbers; undefined for a strong one. */
 export function rsaNumbersWeakness(modulus: bigint, exponent: bigint): string | undefined {
   const bits = modulus.toString(2).length;
   if (bits < minModulusBits || bits > maxModulusBits || [2n, ...smallPrimes].some((prime) => modulus % prime === 0n)) {

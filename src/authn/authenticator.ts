@@ -94,7 +94,7 @@ export interface TokenAuthenticator extends Reverification {
   readonly issuer: string;
   /** Takes tokens that are no JWTs, on routes that name it. */
   readonly takesOpaque: boolean;
-  /** How long its tokens are accepted beyond their end. */
+  /** Time for which its tokens are accepted after their end. */
   readonly clockToleranceMs: number;
   /** Undefined where DPoP-bound tokens are refused. */
   readonly proofs: ProofVerifier | undefined;

@@ -1,4 +1,4 @@
-// Start, drain and stop of the gateway: what outlives a configuration, and the two listeners around it.
+// Start, drain and stop of the gateway, with the parts that outlive a configuration and the two listeners.
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
@@ -114,7 +114,7 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   return { app, admin, publicAddress, adminAddress, ...controlsOf({ app, current, install, opened, parts, runtime }) };
 }
 
-/** What the gateway is told while it runs. */
+/** The controls of a running gateway. */
 function controlsOf(running: {
   readonly app: FastifyInstance;
   readonly current: () => Configuration;
@@ -156,7 +156,7 @@ interface GatewayState {
   started: boolean;
 }
 
-/** What outlives each configuration. */
+/** Parts that outlive each configuration. */
 interface Parts extends ConfigurationRuntime {
   readonly metrics: Metrics;
   readonly now: () => number;

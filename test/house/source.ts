@@ -115,3 +115,28 @@ function isMemberName(node: Node): boolean {
   const { parent } = node;
   return (isPropertyAccessExpression(parent) || isPropertyAssignment(parent)) && parent.name === node;
 }
+
+const literals = new Set([
+  SyntaxKind.StringLiteral,
+  SyntaxKind.NoSubstitutionTemplateLiteral,
+  SyntaxKind.TemplateHead,
+  SyntaxKind.TemplateMiddle,
+  SyntaxKind.TemplateTail,
+  SyntaxKind.RegularExpressionLiteral,
+]);
+
+/** The texts of the comments of a file, each on one line; consecutive line comments are one. */
+export function commentsOf(file: SourceFile): string[] {
+  const units = file.text.split('');
+  for (const node of nodesOf(file)) {
+    if (literals.has(node.kind)) units.fill('_', node.getStart(file), node.end);
+  }
+  const comments = units.join('').match(/\/\*[\s\S]*?\*\/|\/\/.*(?:\n *\/\/.*)*/g) ?? [];
+  return comments.map((comment) =>
+    comment
+      .replace(/\*\/$/, '')
+      .replace(/^ *(?:\/\*\*?|\*|\/\/)/gm, '')
+      .replace(/\s+/g, ' ')
+      .trim(),
+  );
+}

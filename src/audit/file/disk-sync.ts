@@ -1,4 +1,4 @@
-// fdatasync of an audit file as `fsync` says: with each write, in the background about once a second, or never.
+// Disk sync (fdatasync) of an audit file by the `fsync` key: with each write, in the background about once a second, or never.
 import type { AppendFile } from './append-file.ts';
 
 /** The `fsync` key of the sink. */

@@ -1,4 +1,4 @@
-// All checks across keys, in the order of the file.
+// Run of the checks across keys, in the order of the file.
 import { checkAudit } from '../../audit/check.ts';
 import type { Policy } from '../../policy/rule.ts';
 import type { PlaceOfKey } from '../keys-file.ts';

@@ -1,4 +1,4 @@
-// "Did you mean": the nearest known word for one that is not known.
+// Suggestion ("did you mean"): the nearest known word for an unknown one.
 
 /** ` (did you mean "x"?)`, or nothing when no candidate is near. */
 export function suggestion(word: string, candidates: Iterable<string>): string {

@@ -69,7 +69,7 @@ export const fingerprint = z
   .transform((value) => value.toLowerCase());
 
 export const text = z.string().min(1);
-/** How the gateway uses a file: `read` with the configuration, `written`, or `watched` apart, as it changes more often. */
+/** The use of a file: `read` with the configuration, `written`, or `watched` apart, as it changes more often. */
 type FileUse = 'read' | 'written' | 'watched';
 const fileOf = (fileUse: FileUse) => text.meta({ fileUse });
 export const filePath = fileOf('read');

@@ -36,7 +36,7 @@ export interface SelectorType<C> {
 /** The configuration that keys of a schema allow. */
 export type ConfigOf<K extends z.ZodRawShape> = z.output<z.ZodObject<K>>;
 
-/** What a policy is compiled with. Reports take paths below what is compiled. */
+/** Dependencies of the compilation of a policy. Reports take paths below the compiled part. */
 export interface PolicyContext extends Reporter {
   /** True for a value with a part from the environment or a file, which no message may repeat. */
   isInterpolated(value: string): boolean;

@@ -1,4 +1,4 @@
-// The name that an upstream knows a caller by: a template over the principal. What is missing is never replaced by another value.
+// Username for an upstream: a template over the principal. A missing value is never replaced by another.
 import type { Principal } from '../../authn/principal.ts';
 
 const fields = ['subject', 'clientId', 'issuer', 'credentialId', 'authenticator'] as const;
