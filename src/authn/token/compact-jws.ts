@@ -87,6 +87,7 @@ export async function isSignedBy({ text }: CompactJws, key: KeyObject, algorithm
   }
 }
 
+/** True for an object that is no array. */
 export function isJsonObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
