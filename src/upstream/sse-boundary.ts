@@ -1,16 +1,16 @@
-// Event boundaries of a stream on its way to the client, followed over its chunks without keeping any of them.
+// Event boundaries of an event stream (WHATWG HTML §9.2.6), found chunk by chunk without keeping bytes.
 import { carriageReturn, isBetweenEvents, lineFeed, readLine, startOfStream } from '../http/event-stream.ts';
 
 /** Follows the events of a stream. */
 export interface EventBoundary {
-  /** Follows bytes that go to the client. */
-  pass(chunk: Buffer): void;
-  /** The bytes so far end between two events: something may be said in between, or the stream may end. */
-  reached(): boolean;
+  /** Reads bytes that go to the client. */
+  read(chunk: Buffer): void;
+  /** The bytes so far end between two events: a comment may be written, or the stream may end. */
+  isBetweenEvents(): boolean;
   /** The number of bytes of the incomplete event that have passed. */
   openBytes(): number;
   /** The number of bytes of `chunk` that belong to the current event; undefined when it does not end there. */
-  within(chunk: Buffer): number | undefined;
+  lengthToEnd(chunk: Buffer): number | undefined;
 }
 
 /** Creates it at the start of a stream. */
@@ -18,7 +18,7 @@ export function createEventBoundary(): EventBoundary {
   let position = startOfStream();
   let openBytes = 0;
   return {
-    pass(chunk) {
+    read(chunk) {
       if (endsWithEmptyLine(chunk)) {
         position = startOfStream();
         openBytes = 0;
@@ -30,9 +30,9 @@ export function createEventBoundary(): EventBoundary {
         at = end;
       }
     },
-    reached: () => isBetweenEvents(position),
+    isBetweenEvents: () => isBetweenEvents(position),
     openBytes: () => openBytes,
-    within(chunk) {
+    lengthToEnd(chunk) {
       const ahead = { ...position };
       for (let at = 0; at < chunk.length; ) {
         at = readLine(ahead, chunk, at);
@@ -43,7 +43,7 @@ export function createEventBoundary(): EventBoundary {
   };
 }
 
-/** The usual end of a chunk, which needs no look at the rest. */
+/** The usual end of a chunk: then the rest need not be read. */
 function endsWithEmptyLine(chunk: Buffer): boolean {
   const last = chunk.length - 1;
   if (chunk[last] !== lineFeed) return false;

@@ -1,4 +1,4 @@
-// Transfer of one request to its upstream and of the answer to its client: its options, its result, and its state in between.
+// Transfer of one request to its upstream and of the response to its client: options, state, result and drain after disconnect.
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
@@ -15,7 +15,7 @@ export interface ForwardRequest {
   readonly path: string;
   /** From `ShapeRequestHeaders`. */
   readonly headers: string[];
-  /** The bytes that were judged, or a stream of bytes that nobody judges, which emits `progress` for each chunk; null or empty for none. */
+  /** The judged bytes, or the streamed body of a path route, which emits `progress` for each chunk; null or empty for none. */
   readonly body: Buffer | Readable | null;
 }
 
@@ -23,11 +23,11 @@ export interface ForwardRequest {
 export interface OpenStream {
   /** Of the upstream's answer, handed to the client so far: unchanged means that the upstream was silent. */
   bytes(): number;
-  /** Writes a comment where the form of the stream has comments, unless an event is on its way or the client is slow. */
+  /** Writes a comment where the stream has such, unless an event is incomplete or the client is slow. */
   keepAlive(): void;
-  /** Ends the stream behind the event or frame that is on its way, cleanly; at once and not cleanly where its bytes cannot be read. */
+  /** Ends the stream cleanly after the current event or frame; where its bytes cannot be read, cuts it at once. */
   end(reason: string): void;
-  /** Destroys the client's connection: for when the clean end does not come. */
+  /** Destroys the client's connection. */
   cut(): void;
 }
 
@@ -36,22 +36,22 @@ export interface ForwardOptions {
   /** The gateway's own response headers by lower-case name; they replace the upstream's. */
   readonly extraHeaders?: Readonly<Record<string, string>> | undefined;
   readonly rewriteHeaders?: RewriteHeaders | undefined;
-  /** Runs once, when the head goes to the client; `stream` is there when the answer is an event stream. */
+  /** Runs once, when the head goes to the client; `stream` is defined for an event stream or a WebSocket. */
   readonly onResponseStart?: ((status: number, stream: OpenStream | undefined) => void) | undefined;
   /** Looks at the head of the answer; undefined lets the body pass as it comes. */
   readonly filter?: ((status: number, head: ResponseHead) => BodyFilter | undefined) | undefined;
-  /** The event stream that answers has no end of its own, like every one that answers a GET: `responseBytes` bounds each event. */
+  /** An event stream in response has no end of its own, as with every GET: `responseBytes` bounds each event. */
   readonly subscription?: boolean | undefined;
   /**
-   * When the client leaves, the upstream's answer is read to its end all the same, for at most `timeouts.firstByte` and `responseBytes`.
-   * Meanwhile a function that gives this up stands in the set. Undefined: the upstream's request ends with the client.
+   * Drain after disconnect: when the client leaves, the upstream's response is read to its end, for at most `timeouts.firstByte` and
+   * `responseBytes`. Meanwhile the set holds a function that aborts the drain. Undefined: the upstream's request ends with the client.
    */
   readonly draining?: Set<() => void> | undefined;
   /** Asks the upstream for another protocol, such as `websocket`, and gets the socket where it agrees (RFC 9110 §7.8). */
   readonly upgrade?:
     | {
         readonly protocol: string;
-        /** The client's response has its head by then. Bytes handed to the client are counted in the transfer. */
+        /** Runs once the client's response has its head. Counts bytes to the client in the transfer. */
         switched(transfer: Transfer, socket: Socket): OpenStream;
       }
     | undefined;
@@ -59,21 +59,21 @@ export interface ForwardOptions {
 
 /** The outcome of forwarding. */
 export interface ForwardResult {
-  /** Of the upstream's answer; undefined when the client left before there was one. */
+  /** Status of the upstream's response; undefined without one. */
   readonly status: number | undefined;
-  /** Of the body, handed to the client's connection. */
+  /** Bytes of the body handed to the client's connection. */
   readonly bytes: number;
-  /** The whole answer was handed over; the client left before or was ended; the upstream broke off or stayed silent. */
+  /** `completed`: the whole response was handed over. `aborted`: the client left or was ended. `failed`: the upstream broke off or stayed silent. */
   readonly outcome: 'completed' | 'aborted' | 'failed';
   /** The reason of a failure after the head; otherwise undefined. */
   readonly failure: UpstreamFailure | undefined;
   /** Milliseconds until the upstream's head; undefined without one. */
   readonly firstByteMs: number | undefined;
-  /** The client is gone and the rest of the answer is still read, until this resolves. */
-  readonly rest: Promise<void> | undefined;
+  /** Resolves at the end of the drain after disconnect; undefined without one. */
+  readonly drained: Promise<void> | undefined;
 }
 
-/** The one mutable record of a request on its way; its two callbacks are those of the promise. */
+/** The mutable state of one transfer. `resolve` and `reject` settle the promise of `forward`. */
 export interface Transfer {
   readonly upstream: Upstream;
   readonly request: ForwardRequest;
@@ -87,7 +87,7 @@ export interface Transfer {
   abort: (() => void) | undefined;
   resume: (() => void) | undefined;
   stallTimer: NodeJS.Timeout | undefined;
-  /** Of a request with a streamed body. */
+  /** `timeouts.firstByte` of a request with a streamed body. */
   firstByteTimer: NodeJS.Timeout | undefined;
   listensForDrain: boolean;
   attempts: number;
@@ -95,54 +95,54 @@ export interface Transfer {
   status: number | undefined;
   contentLength: number | undefined;
   filter: BodyFilter | undefined;
-  /** Of a filtered answer, until its body is complete. */
+  /** Head of a response whose filter needs the whole body; not sent yet. */
   heldHead: ResponseHead | undefined;
-  /** Of the body, from the upstream; what nobody gets any more included. */
+  /** Bytes of the body from the upstream, drained ones included. */
   received: number;
-  /** Of the body, to the client. */
+  /** Bytes of the body to the client. */
   bytes: number;
   firstByteMs: number | undefined;
   failure: UpstreamFailure | undefined;
-  /** Of an event stream whose bytes can be read. */
+  /** Events of a stream that is neither encoded nor of an announced length. */
   boundary: EventBoundary | undefined;
   /** `responseBytes` bounds each event instead of the whole. */
   endless: boolean;
-  /** The stream is to end behind the event that is on its way. */
+  /** The stream ends after the current event. */
   ending: boolean;
   /** The gateway ended the stream before the upstream did. */
   endedEarly: boolean;
-  /** The client is gone and the upstream is read on, until `end`. */
-  rest: { readonly promise: Promise<void>; end(): void } | undefined;
-  /** The answer is whole, or the promise is settled: nothing that happens later counts. */
+  /** The drain after disconnect, until `end`. */
+  drain: { readonly promise: Promise<void>; end(): void } | undefined;
+  /** The response is complete, or the promise is settled: later events have no effect. */
   ended: boolean;
 }
 
-type Given = Pick<Transfer, 'upstream' | 'request' | 'response' | 'options' | 'send'>;
+type TransferInput = Pick<Transfer, 'upstream' | 'request' | 'response' | 'options' | 'send'>;
 
 const ignore = (): void => {};
 
 /** Starts a transfer; contract of `forward`. */
-export function startTransfer(given: Given): Promise<ForwardResult> {
+export function startTransfer(input: TransferInput): Promise<ForwardResult> {
   return new Promise((resolve, reject) => {
-    const transfer = openTransfer(given, resolve, reject);
-    const { response } = given;
+    const transfer = openTransfer(input, resolve, reject);
+    const { response } = input;
     response.on('error', ignore);
     if (response.closed || response.destroyed) {
       settle(transfer);
       return;
     }
     response.on('close', () => onDisconnect(transfer));
-    given.send(transfer);
+    input.send(transfer);
   });
 }
 
-function openTransfer(given: Given, resolve: Transfer['resolve'], reject: Transfer['reject']): Transfer {
+function openTransfer(input: TransferInput, resolve: Transfer['resolve'], reject: Transfer['reject']): Transfer {
   return {
-    upstream: given.upstream,
-    request: given.request,
-    response: given.response,
-    options: given.options,
-    send: given.send,
+    upstream: input.upstream,
+    request: input.request,
+    response: input.response,
+    options: input.options,
+    send: input.send,
     startedMs: performance.now(),
     resolve,
     reject,
@@ -165,54 +165,54 @@ function openTransfer(given: Given, resolve: Transfer['resolve'], reject: Transf
     endless: false,
     ending: false,
     endedEarly: false,
-    rest: undefined,
+    drain: undefined,
     ended: false,
   };
 }
 
-/** Gives the result; what happens later does not count. */
+/** Resolves with the result. Later events have no effect. */
 function settle(transfer: Transfer): void {
   const { response, status, bytes, failure, firstByteMs, endedEarly } = transfer;
   clearTimeout(transfer.stallTimer);
   clearTimeout(transfer.firstByteTimer);
-  const whole = response.writableFinished && !endedEarly;
+  const completed = response.writableFinished && !endedEarly;
   transfer.ended = true;
   transfer.resolve({
     status,
     bytes,
-    outcome: failure !== undefined ? 'failed' : whole ? 'completed' : 'aborted',
+    outcome: failure !== undefined ? 'failed' : completed ? 'completed' : 'aborted',
     failure,
     firstByteMs,
-    rest: transfer.rest?.promise,
+    drained: transfer.drain?.promise,
   });
 }
 
-/** Nobody waits for the answer any more: the upstream's request ends, or is drained. */
+/** The client's side has closed: the upstream's request is aborted, or its response drained. */
 function onDisconnect(transfer: Transfer): void {
   const { options, ended, failure } = transfer;
   const drainable = options.draining !== undefined && !ended && failure === undefined;
-  if (transfer.rest === undefined && drainable) drainAfterDisconnect(transfer, options.draining);
+  if (transfer.drain === undefined && drainable) drainAfterDisconnect(transfer, options.draining);
   settle(transfer);
-  if (transfer.rest === undefined) transfer.abort?.();
+  if (transfer.drain === undefined) transfer.abort?.();
 }
 
-/** Takes the rest of the answer and throws it away, for a bounded time. */
+/** Reads the rest of the response and discards it, for at most `timeouts.firstByte`. */
 export function drainAfterDisconnect(transfer: Transfer, draining: Set<() => void>): void {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const giveUp = (): void => {
-    rest.end();
+  const abort = (): void => {
+    drain.end();
     transfer.abort?.();
   };
-  const timer = setTimeout(giveUp, transfer.upstream.timeouts.firstByte).unref();
-  const rest = {
+  const timer = setTimeout(abort, transfer.upstream.timeouts.firstByte).unref();
+  const drain = {
     promise,
     end() {
       clearTimeout(timer);
-      draining.delete(giveUp);
+      draining.delete(abort);
       resolve();
     },
   };
-  transfer.rest = rest;
-  draining.add(giveUp);
+  transfer.drain = drain;
+  draining.add(abort);
   transfer.resume?.();
 }

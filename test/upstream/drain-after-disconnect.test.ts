@@ -46,7 +46,7 @@ t.test('a client that leaves before the head: the answer is still taken, whole',
   response.writeHead(200, { 'content-type': 'application/json' });
   response.write('{"half":');
   response.end('true}');
-  await result.rest;
+  await result.drained;
   await until(() => response.writableFinished);
   t.notOk(scene.upstream.requests[0]!.aborted);
   t.equal(scene.draining.size, 0);
@@ -63,7 +63,7 @@ t.test('a client that leaves in the middle of a stream: the rest is read, also w
   const result = await leave(scene);
   t.match(result, { ...aborted, status: 200 });
   response.end('data: last\n\n');
-  await result.rest;
+  await result.drained;
   await until(() => response.writableFinished);
   t.notOk(scene.upstream.requests[0]!.aborted, 'the upstream could say all it had');
 });
@@ -74,9 +74,9 @@ t.test('it is given up after firstByte, counted from when the client left', asyn
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.write('data: 1\n\n');
   await new Promise((resolve) => setTimeout(resolve, 20));
-  const { rest } = await leave(scene);
+  const { drained } = await leave(scene);
   const pings = setInterval(() => response.write(': ping\n\n'), 20);
-  await rest;
+  await drained;
   clearInterval(pings);
   await until(() => scene.upstream.requests[0]!.aborted);
 });
@@ -84,11 +84,11 @@ t.test('it is given up after firstByte, counted from when the client left', asyn
 t.test('it is given up when the answer is larger than an answer may be', async (t) => {
   const scene = await behind(t, { limits: { responseBytes: '100KiB' } });
   const response = await scene.call();
-  const { rest } = await leave(scene);
+  const { drained } = await leave(scene);
   response.writeHead(200);
   response.write(Buffer.alloc(90_000));
   response.write(Buffer.alloc(90_000));
-  await rest;
+  await drained;
   await until(() => scene.upstream.requests[0]!.aborted);
 });
 
@@ -97,14 +97,14 @@ t.test('it is given up by whoever stops the gateway, and ends with an upstream t
   await first.call();
   const given = await leave(first);
   for (const giveUp of first.draining) giveUp();
-  await given.rest;
+  await given.drained;
   await until(() => first.upstream.requests[0]!.aborted);
 
   const second = await behind(t);
   const response = await second.call();
-  const { rest } = await leave(second);
+  const { drained } = await leave(second);
   response.destroy();
-  await rest;
+  await drained;
   t.equal(second.upstream.requests.length, 1, 'and is never sent again');
 });
 

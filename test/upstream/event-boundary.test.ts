@@ -31,9 +31,9 @@ t.test('between two events is where the whole text so far says so, however it wa
       const boundary = createEventBoundary();
       let whole = '';
       for (const chunk of chunks) {
-        boundary.pass(Buffer.from(chunk));
+        boundary.read(Buffer.from(chunk));
         whole += chunk;
-        if (boundary.reached() !== isBetweenEvents(whole)) return false;
+        if (boundary.isBetweenEvents() !== isBetweenEvents(whole)) return false;
       }
       return true;
     }),
@@ -46,15 +46,18 @@ t.test('the rest of an event that is on its way ends at the first boundary behin
   fc.assert(
     fc.property(text, text, (before, chunk) => {
       const boundary = createEventBoundary();
-      boundary.pass(Buffer.from(before));
+      boundary.read(Buffer.from(before));
       const bytes = Buffer.from(chunk);
-      const length = boundary.within(bytes);
+      const length = boundary.lengthToEnd(bytes);
       const ends = Array.from(bytes, (_, index) =>
         isBetweenEvents(before + bytes.subarray(0, index + 1).toString('latin1')),
       );
       // A lone return is a line end until a line feed follows.
       const expected = ends.indexOf(true);
-      return length === (expected === -1 ? undefined : expected + 1) && boundary.reached() === isBetweenEvents(before);
+      return (
+        length === (expected === -1 ? undefined : expected + 1) &&
+        boundary.isBetweenEvents() === isBetweenEvents(before)
+      );
     }),
     { numRuns: 2000 },
   );
@@ -64,7 +67,7 @@ t.test('the rest of an event that is on its way ends at the first boundary behin
 t.test('the size of an event counts from the last boundary, and comments do not add up', (t) => {
   const boundary = createEventBoundary();
   const pass = (chunk: string) => {
-    boundary.pass(Buffer.from(chunk));
+    boundary.read(Buffer.from(chunk));
     return boundary.openBytes();
   };
   t.equal(pass('data: a'), 7);

@@ -97,7 +97,7 @@ async function carryOut(
     },
     send,
   );
-  if (result.rest !== undefined) holdSlot(context, result.rest);
+  if (result.drained !== undefined) holdSlot(context, result.drained);
   context.bytes = result.bytes;
   context.outcome ??= result.outcome;
   if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
@@ -106,10 +106,10 @@ async function carryOut(
 }
 
 /** The client is gone and the request over, but not the upstream's work: the slot is taken until then. */
-function holdSlot(context: RequestContext, rest: Promise<void>): void {
+function holdSlot(context: RequestContext, drained: Promise<void>): void {
   const { slot } = context;
   context.slot = undefined;
-  if (slot !== undefined) void rest.then(() => concurrency.releaseSlot(slot));
+  if (slot !== undefined) void drained.then(() => concurrency.releaseSlot(slot));
 }
 
 /** The record of an answer that opens a session says so: it is the one that names who the session belongs to. */
