@@ -211,7 +211,7 @@ function misbehave(response: ServerResponse, fault: IssuerFault | undefined): bo
     case 'encoded':
       response
         .writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' })
-        .end(gzipSync(`{"keys":[],"padding":"${' '.repeat(50_000_000)}"}`));
+        .end(gzipSync(`{"keys":[],"padding":"${' '.repeat(5_000_000)}"}`));
       return true;
     case 'no-object':
       answer(response, ['keys']);
