@@ -39,6 +39,22 @@ t.test('names, resources and the public URL are filled in and normalised', async
   ]);
 });
 
+t.test('a load yields the compiled policy of each route, preset and meta-tools included', async (t) => {
+  const { policies } = await loadText(
+    t.testdir(),
+    fileOf({
+      routes:
+        '[{path: /api, name: api, upstream: superset, authenticate: corp, scopes: [a]}, {path: /open, upstream: superset, authenticate: none}, {path: /mcp, upstream: superset, authenticate: corp, mcp: {preset: superset, rules: [{name: own, deny: {tools: [x]}}]}}]',
+    }),
+  );
+  const rulesOf = (route: string) => policies.get(route)?.rules.map(({ name }) => name);
+  t.same([...policies.keys()], ['api', '/open', '/mcp']);
+  t.same(rulesOf('api'), ['scopes']);
+  t.same(rulesOf('/open'), ['authenticated']);
+  t.same(rulesOf('/mcp')?.slice(0, 2), ['own', 'superset:open']);
+  t.same([...(policies.get('/mcp')?.metaTools.calls.keys() ?? [])], ['call_tool']);
+});
+
 t.test('a preset fills in what is not written, and adds nothing to what is', async (t) => {
   const authenticators = (more: string) =>
     `{corp: {type: jwt, preset: keycloak, issuer: "https://sso.example/realms/a"${more}}}`;
