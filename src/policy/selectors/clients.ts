@@ -30,16 +30,16 @@ export const clients = {
   compile({ clients: entries }, { authenticators }) {
     if (entries === undefined) return undefined;
     const bare = new Set<string>();
-    const qualified = new Map<string, Set<string>>();
+    const byAuthenticator = new Map<string, Set<string>>();
     for (const entry of entries) {
       const { authenticator, clientId } = parseClientEntry(entry, authenticators);
       if (authenticator === undefined) bare.add(clientId);
-      else qualified.set(authenticator, (qualified.get(authenticator) ?? new Set()).add(clientId));
+      else byAuthenticator.set(authenticator, (byAuthenticator.get(authenticator) ?? new Set()).add(clientId));
     }
     return selectorOf(({ caller }) => {
       const clientId = caller?.principal.clientId;
       if (caller === undefined || clientId === undefined) return false;
-      return bare.has(clientId) || qualified.get(caller.principal.authenticator)?.has(clientId) === true;
+      return bare.has(clientId) || byAuthenticator.get(caller.principal.authenticator)?.has(clientId) === true;
     });
   },
   covers: (wider, narrower) =>

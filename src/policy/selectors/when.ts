@@ -1,4 +1,5 @@
 // The `when` selector: a CEL condition over the attributes of a call. It is tried last.
+import type { Caller } from '../../authn/principal.ts';
 import { condition } from '../../config/schema/values.ts';
 import type { Attributes } from '../attributes.ts';
 import { type Condition, type ConditionVariables, compileCondition } from '../condition.ts';
@@ -40,42 +41,38 @@ function lintCondition(compiled: Condition): string[] {
 }
 
 function variablesOf(attributes: Attributes): ConditionVariables {
-  const { caller, message, route } = attributes;
+  const { message } = attributes;
   let args: unknown;
   return {
-    principal: principalVariable(caller),
+    ...callVariables(attributes),
+    tool: message?.target?.kind === 'tool' ? message.target.name : '',
     get args() {
       args ??= message?.args() ?? {};
       return args;
     },
-    tool: message?.target?.kind === 'tool' ? message.target.name : '',
-    route,
-    request: requestVariable(attributes),
   };
 }
 
 /** Of a call that nobody has made yet: `args` is unbound, and so is `tool` where it may be any. An expression whose value hangs on them throws. */
 function unboundVariables(attributes: Attributes, { kind, pattern }: ListItem): ConditionVariables {
   const tool = pattern.length === 1 ? pattern[0] : undefined;
-  return {
-    principal: principalVariable(attributes.caller),
-    args: undefined,
-    tool: kind === 'tool' ? tool : '',
-    route: attributes.route,
-    request: requestVariable(attributes),
-  };
-}
-
-function requestVariable({ http, client }: Attributes): ConditionVariables['request'] {
-  return { method: http.method, path: http.path, address: client.address };
+  return { ...callVariables(attributes), tool: kind === 'tool' ? tool : '', args: undefined };
 }
 
 const anonymous = { kind: 'none', scopes: [], claims: {} };
 
-function principalVariable(caller: Attributes['caller']): Record<string, unknown> {
-  if (caller === undefined) return anonymous;
-  const { kind, issuer, subject, clientId, claims } = caller.principal;
-  return { kind, issuer, subject, clientId, scopes: caller.scopes, claims };
+function callVariables({ caller, route, http, client }: Attributes): Omit<ConditionVariables, 'args' | 'tool'> {
+  const { method, path } = http;
+  return {
+    principal: caller ? principalOf(caller) : anonymous,
+    route,
+    request: { method, path, address: client.address },
+  };
+}
+
+function principalOf({ principal, scopes }: Caller): ConditionVariables['principal'] {
+  const { kind, issuer, subject, clientId, claims } = principal;
+  return { kind, issuer, subject, clientId, scopes, claims };
 }
 
 /**
