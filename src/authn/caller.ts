@@ -8,6 +8,12 @@ import type { Requirements } from './requirements.ts';
 import { intersectScopes } from './scopes.ts';
 import { isSenderConstrained } from './token/sender-constraint.ts';
 
+/** The first instant at which one of the caller's credentials has expired, in milliseconds since 1970; Infinity where none expires. */
+export function expiryOf({ principal, certificate, certificateUntil }: Caller): number {
+  const never = Number.POSITIVE_INFINITY;
+  return Math.min(principal.expiresAt ?? never, certificate?.expiresAt ?? never, certificateUntil ?? never);
+}
+
 /**
  * Builds the caller of verified credentials: named by the route, sufficient for it, bound where it requires that, and of one client. Throws
  * GatewayError: 401 `credentials_required`, `invalid_token` or `invalid_api_key`, 403 `denied` when the certificate is another client's.

@@ -9,9 +9,9 @@ export interface FrameReader {
   /** Reads the next bytes. */
   read(chunk: Buffer): void;
   /** The bytes so far end between two frames. */
-  betweenFrames(): boolean;
+  isBetweenFrames(): boolean;
   /** The number of bytes of `chunk` that belong to the current frame; undefined when it does not end there. */
-  within(chunk: Buffer): number | undefined;
+  lengthToEnd(chunk: Buffer): number | undefined;
   /** Number of complete messages; control frames do not count. */
   messages(): number;
   /** A Close frame has been read. */
@@ -46,8 +46,8 @@ export function createFrameReader(): FrameReader {
       let at = 0;
       while (at < chunk.length) at = readPart(position, chunk, at);
     },
-    betweenFrames: () => position.headBytes === 0,
-    within(chunk) {
+    isBetweenFrames: () => position.headBytes === 0,
+    lengthToEnd(chunk) {
       const ahead = { ...position };
       let at = 0;
       while (at < chunk.length) {

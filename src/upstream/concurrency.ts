@@ -1,9 +1,9 @@
-// Concurrency limits of an upstream: the slots that its requests and open streams take, in all and per client. There is no queue.
+// Concurrency limits of an upstream: slots for requests and open streams, in all and per client, without a queue.
 import type { Caller } from '../authn/principal.ts';
 import type { UpstreamConfig } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
 
-/** A stream is a GET for events, a subscription or a WebSocket; every other request is one, also when an event stream answers it. */
+/** `stream`: a GET for events, a subscription or a WebSocket. `request`: all others, also those that an event stream answers. */
 export type SlotKind = 'request' | 'stream';
 
 type Limits = UpstreamConfig['limits'];
@@ -13,7 +13,7 @@ interface ClientSlots {
   streams: number;
 }
 
-/** The slots that are taken. Clients without any are not in it. */
+/** Taken slots. `clients` has only clients with slots. */
 export interface Concurrency {
   requests: number;
   readonly clients: Map<string, ClientSlots>;
@@ -28,14 +28,14 @@ export interface Slot {
   released: boolean;
 }
 
-/** Whom a slot counts for: the client of a credential, whoever its subject is; without a credential the address. */
+/** The client that a slot counts for: that of the credential, for all its subjects; without a credential the address. */
 export function clientOf(caller: Caller | undefined, address: string): string {
   if (caller === undefined) return address;
   const { issuer, clientId } = caller.principal;
   return clientId === undefined ? subjectOf(caller, address) : `${issuer}\n${clientId}`;
 }
 
-/** As `clientOf`, for what is counted by person: the subject of a credential, whatever client it came through. */
+/** The subject that a slot counts for: that of the credential, through all its clients; without a credential the address. */
 export function subjectOf(caller: Caller | undefined, address: string): string {
   return caller === undefined ? address : `${caller.principal.issuer}\n\n${caller.principal.subject}`;
 }
@@ -60,7 +60,7 @@ export function acquireSlot(concurrency: Concurrency, client: string, kind: Slot
   return { concurrency, client, own, kind, released: false };
 }
 
-/** A request that turned out to be a stream counts as one, unless the client has no slot for another. */
+/** Turns a request's slot into a stream's, unless the client has no slot left for a stream. */
 export function becomeStream(slot: Slot, limits: Limits): void {
   const { concurrency, own, kind, released } = slot;
   if (released || kind === 'stream' || own.streams >= limits.streamsPerClient) return;

@@ -1,30 +1,30 @@
-// The connections to one upstream: each carries one request at a time, and the one used last is used next.
+// Connection pool of one upstream: each connection carries one request at a time, and the last used is taken first.
 import type { EventEmitter } from 'node:events';
 import { buildConnector, Client } from 'undici';
 
 /** One kept-alive connection, and its successor when the upstream closes it. */
 export interface Connection {
   readonly client: Pick<Client, 'dispatch' | 'close'>;
-  /** Out with somebody: `take` and `give` say so. */
+  /** Set by `take`, reset by `give`. */
   taken: boolean;
 }
 
 /** The connections of one upstream. */
 export interface Connections {
-  /** An idle connection, or a new one. The taker gives it back exactly once, when its request has ended or failed. */
+  /** Takes an idle connection, or a new one. It is given back when its request has ended or failed. */
   take(): Connection;
   give(connection: Connection): void;
-  /** Closes what is idle now and the rest as it is given back; resolves when nothing is out. `take` goes on working meanwhile. */
+  /** Closes idle connections now and the others when they are given back, then resolves. `take` still works. */
   close(): Promise<void>;
 }
 
-/** More idle connections than this are closed rather than kept, so that a peak does not stay in memory. */
+/** Idle connections above this number are closed, so that a peak does not stay in memory. */
 const maxIdle = 256;
 const ignore = (): void => {};
 
 /**
- * undici's Pool looks through all its connections for a free one, which costs more than forwarding once thousands of streams are open,
- * and never drops one again. Taking from a stack costs the same at any number.
+ * Creates an empty pool. Unlike undici's Pool it does not search all connections for a free one, which with thousands of open streams costs more
+ * than forwarding, and it closes surplus connections.
  */
 export function createConnections(
   origin: string,

@@ -1,4 +1,4 @@
-// Failures of forwarding, as a closed list, and the error of each.
+// Failures of forwarding, and their errors.
 import { GatewayError } from '../errors.ts';
 
 /** Reasons of failed forwarding: a metric label and a word in the log. */
@@ -47,13 +47,13 @@ const failureOfCode: Readonly<Record<string, UpstreamFailure>> = {
 };
 const tlsCode =
   /^(?:ERR_TLS_|ERR_SSL_|EPROTO$|CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_(?:CA|PURPOSE)|PATH_LENGTH_|HOSTNAME_MISMATCH|ERROR_IN_CERT)/;
-/** undici says these by message only. */
+/** Failures that undici tells by message only. */
 const protocolMessages: ReadonlySet<string> = new Set(['bad response', 'bad upgrade']);
 
-/** The name of whatever undici, Node or OpenSSL reported. */
+/** The reason for an error of undici, Node or OpenSSL. */
 export function upstreamFailure(cause: unknown): UpstreamFailure {
   if (!(cause instanceof Error)) return 'unknown';
-  // Nothing but the request's body stream fails with one.
+  // Only the request's body stream fails with one.
   if (cause instanceof GatewayError) return 'request_body';
   const code = (cause as NodeJS.ErrnoException).code ?? '';
   if (cause.name === 'HTTPParserError') return 'protocol';
@@ -101,14 +101,14 @@ export function upstreamError(reason: UpstreamFailure, thrown: unknown): Gateway
   }
 }
 
-/** For the operator's log: the client can do nothing about it, and is told nothing. */
+/** The cause for the operator's log; the client is not told. */
 export function credentialRefused(upstream: string, status: number): Error {
   return new Error(
     `the upstream answered ${status}: it asks for a credential, or refuses the one that the gateway sends; check authorization or identity.assertion of upstreams.${upstream}, and what that server expects`,
   );
 }
 
-/** undici's parser error carries the bytes it stumbled over, and those are not for the log. */
+/** Removes the bytes of the response that undici's parser error carries: they are not for the log. */
 function withoutAnswer(thrown: unknown): unknown {
   return thrown instanceof Error && thrown.name === 'HTTPParserError' ? new Error(thrown.message) : thrown;
 }

@@ -1,16 +1,16 @@
-// Header names as the strictest reader sees them: those of HTTP, MCP and the gateway, and those that never cross it.
+// Header names of HTTP, MCP and the gateway in folded form, and the sets that are never forwarded.
 import type { Config, McpConfig, PresetName } from '../config/schema/config.ts';
 import { identityHeaderNames } from './identity/facts.ts';
 
 /**
- * The one form of all spellings that some upstream would take for the same header: lower case, and every character that is no letter or
- * digit as `-`. CGI, WSGI, PHP and Rack fold `_`, `.` and `-` together; Apache folds everything else as well.
+ * Folds a name: lower case, with `-` for every character other than letters and digits. CGI, WSGI, PHP and Rack take `_`, `.` and `-` for one
+ * another, Apache every other character too.
  */
 export function foldHeaderName(name: string): string {
   return name.toLowerCase().replace(/[^a-z0-9]/g, '-');
 }
 
-/** RFC 9110 §7.6.1 and RFC 7230: they belong to one connection. */
+/** Headers of one connection (RFC 9110 §7.6.1). */
 export const hopByHopHeaders: readonly string[] = [
   'connection',
   'keep-alive',
@@ -37,7 +37,7 @@ const ofOneHop: readonly string[] = [
   'forwarded',
 ];
 const certificatePrefix = 'client-cert';
-/** Names that clients could use to pass for the gateway, or to have another request carried out than the one that was judged. */
+/** Names by which a client could pass for the gateway, or change the request that was judged. */
 const ofTheGateway: readonly string[] = [
   'x-forwarded',
   'x-real-ip',
@@ -65,13 +65,13 @@ const passedOn: readonly string[] = [
   'x-forwarded-host',
 ];
 
-/** Of a client's request, folded; prefixes and suffixes apart. */
+/** Folded names that no request carries to an upstream; besides them there are prefixes and suffixes. */
 export const neverForwarded: readonly string[] = [...ofOneHop, ...ofTheGateway];
 const neverForwardedNames: ReadonlySet<string> = new Set(neverForwarded);
 const identityNames: ReadonlySet<string> = new Set(ofTheGateway);
 const protocolNames: ReadonlySet<string> = new Set([...ofOneHop, ...passedOn]);
 
-/** True for folded names that are dropped from every request: nothing else may come in them. */
+/** True for folded names that are dropped from every request. */
 export function isNeverForwarded(folded: string): boolean {
   return neverForwardedNames.has(folded) || folded.startsWith(certificatePrefix) || isIdentityHeader(folded);
 }
@@ -85,7 +85,7 @@ function isIdentityHeader(folded: string): boolean {
   );
 }
 
-/** True for the folded names of HTTP and MCP, and those that the gateway sets on every request. */
+/** True for folded names of HTTP and MCP, and of headers that the gateway sets on every request. */
 export function isProtocolHeader(folded: string): boolean {
   return protocolNames.has(folded) || folded.startsWith('mcp-') || folded.startsWith(certificatePrefix);
 }
@@ -94,12 +94,12 @@ const presetHeaders: Readonly<Record<PresetName, readonly string[]>> = {
   superset: ['x-superset-dashboard-scope'],
 };
 
-/** Folded names that the server behind an MCP route would take for the gateway's word on what a caller may see. */
+/** Folded names by which the preset's server restricts a caller; only the gateway may set them. */
 export function presetHeadersOf(mcp: Pick<McpConfig, 'preset'> | undefined): readonly string[] {
   return mcp?.preset === undefined ? [] : presetHeaders[mcp.preset.name];
 }
 
-/** The headers that API keys and identities come in, anywhere in the configuration: what one upstream trusts, no route of another may carry. */
+/** Headers of API keys and identities of the whole configuration: a header that one upstream trusts, no route of another carries. */
 export function configuredHeaders(config: Pick<Config, 'authenticators' | 'upstreams'>): string[] {
   return [
     ...Object.values(config.authenticators).flatMap((each) => (each.type === 'apiKey' ? [each.header] : [])),
@@ -107,21 +107,33 @@ export function configuredHeaders(config: Pick<Config, 'authenticators' | 'upstr
   ];
 }
 
-/** The headers that identities come in, for any upstream. */
+/** Identity headers of all upstreams. */
 export function identityHeaders({ upstreams }: Pick<Config, 'upstreams'>): string[] {
   return Object.values(upstreams).flatMap(({ identity }) =>
     identityHeaderNames(identity.headers).map(([, header]) => header),
   );
 }
 
-/** Adds the folded names that a Connection header lists to `listed`; what only steers the connection itself is not among them. */
+/** Adds the folded names of a Connection header's options to `listed`. A sole `keep-alive` or `close` names no header. */
 export function addConnectionOptions(value: string, listed: readonly string[]): readonly string[] {
   if (value === 'keep-alive' || value === 'close') return listed;
   const options = value.split(',').map((option) => foldHeaderName(option.trim()));
   return [...listed, ...options.filter((option) => option !== '')];
 }
 
-/** The spellings that nearly all senders use: `x-name` and `X-Name`. */
+/** The headers without those that Connection lists. Content-Length stays: it frames the message. */
+export function withoutConnectionOptions(headers: string[], listed: readonly string[]): string[] {
+  if (listed.length === 0) return headers;
+  const names = new Set(listed);
+  names.delete('content-length');
+  const left: string[] = [];
+  for (let index = 0; index < headers.length; index += 2) {
+    if (!names.has(foldHeaderName(headers[index]!))) left.push(headers[index]!, headers[index + 1]!);
+  }
+  return left;
+}
+
+/** The usual spellings: `x-name` and `X-Name`. */
 export function commonSpellings(name: string): readonly string[] {
   return [name, name.replace(/(^|-)[a-z]/g, (start) => start.toUpperCase())];
 }

@@ -1,4 +1,4 @@
-// Probe of an upstream without a credential: whether it refuses who shows none.
+// Probe of an upstream with a request that has no credential and has to be refused.
 import { errors } from 'undici';
 import type { Upstream } from './upstream.ts';
 
@@ -23,7 +23,7 @@ const mcpHeaders = [
   ...['user-agent', 'portcullis-probe'],
 ];
 
-/** Resolves in time whatever the upstream does, and never rejects; of the answer nothing but its status is read. */
+/** Sends the probe. Resolves within `timeoutMs` and never rejects; reads only the status of the response. */
 export function askWithoutCredential(upstream: Upstream, question: ProbeQuestion): Promise<ProbeAnswer> {
   const { path, mcp, timeoutMs } = question;
   const { promise, resolve } = Promise.withResolvers<ProbeAnswer>();
@@ -50,7 +50,7 @@ export function askWithoutCredential(upstream: Upstream, question: ProbeQuestion
         if (over) abort();
       },
       onResponseStart(_controller, status) {
-        if (status >= 200) end(judge(status));
+        if (status >= 200) end(classify(status));
       },
       onResponseEnd: () => upstream.connections.give(connection),
       onResponseError(_controller, cause) {
@@ -62,7 +62,7 @@ export function askWithoutCredential(upstream: Upstream, question: ProbeQuestion
   return promise;
 }
 
-function judge(status: number): ProbeAnswer {
+function classify(status: number): ProbeAnswer {
   if (status >= 500) return { kind: 'unclear', reason: `status ${status}` };
   return { kind: refusals.includes(status) ? 'refused' : 'answered', status };
 }

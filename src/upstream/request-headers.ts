@@ -10,6 +10,7 @@ import {
   isNeverForwarded,
   neverForwarded,
   presetHeadersOf,
+  withoutConnectionOptions,
 } from './header-names.ts';
 import { compileIdentityHeaders } from './identity/identity-headers.ts';
 
@@ -19,12 +20,12 @@ export interface RequestHeadersInput {
   readonly rawHeaders: readonly string[];
   /** Undefined on routes with `authenticate: none`. */
   readonly caller: Caller | undefined;
-  /** On MCP routes: what the upstream is told of the session. Undefined: nothing, whatever the client sent. */
+  /** The verified session of an MCP route; undefined where the upstream gets none, whatever the client sent. */
   readonly session: UpstreamSession | undefined;
   /** The Authorization header made for this caller; undefined where the upstream needs none. */
   readonly authorization: string | undefined;
   readonly requestId: string;
-  /** The client's address as the gateway believes it. */
+  /** The client's address, also behind trusted proxies. */
   readonly clientAddress: string;
 }
 
@@ -32,22 +33,22 @@ export interface RequestHeadersInput {
 export interface UpstreamSession {
   /** The id that the upstream itself gave. */
   readonly upstreamId: string;
-  /** Where the client goes on reading a stream of it. */
+  /** The event after which the client resumes a stream of it. */
   readonly lastEventId: string | undefined;
 }
 
-/** Names and values in turn, without Host and Content-Length, which the connection adds itself. Throws `denied` for an identity that no header can express. */
+/** Gives names and values in turn, without Host and Content-Length, which undici adds. Throws `denied` for an identity that no header can express. */
 export type ShapeRequestHeaders = (input: RequestHeadersInput) => string[];
 
 /** Headers of MCP. The `mcp-` family is recognized by its prefix. */
 const mcpHeaders = ['accept', 'content-type', 'traceparent', 'tracestate', 'user-agent'];
 /** Set from a verified session, never taken over. */
 const sessionHeaders = ['mcp-session-id', 'last-event-id'];
-/** Compressed answers could not be filtered or read, so no MCP route asks for them. */
+/** Compressed responses cannot be filtered, so no MCP route asks for them. */
 const mcpNeverForwarded = ['accept-encoding', ...sessionHeaders];
 const mcpFamily = /^mcp-(?:param-.+|[a-z0-9-]+)$/;
 
-/** Names seeded into the table of decisions, so that ordinary requests never fold a name. */
+/** Names whose result is computed at load, so that ordinary requests fold no name. */
 const commonHeaders = [
   ...mcpHeaders,
   ...sessionHeaders,
@@ -74,7 +75,7 @@ const commonHeaders = [
 ];
 
 /**
- * Compiles strip-then-set for one route. `mcp` is the route's section, undefined on path routes.
+ * Compiles the request headers of one route: strips, then sets. `mcp` is the route's section, undefined on path routes.
  * Throws an Error when `forwardHeaders` names a header that is always dropped.
  */
 export function compileRequestHeaders(
@@ -82,7 +83,7 @@ export function compileRequestHeaders(
   upstream: UpstreamConfig,
   mcp: McpConfig | undefined,
 ): ShapeRequestHeaders {
-  const forwards = compileDecisions(configuredHeaders(config), mcp);
+  const isForwarded = compileFilter(configuredHeaders(config), mcp);
   const identity = compileIdentityHeaders(upstream.identity.headers);
   const origin = new URL(config.server.publicUrl);
   const fixed = ['x-forwarded-proto', origin.protocol.slice(0, -1), 'x-forwarded-host', origin.host];
@@ -90,8 +91,8 @@ export function compileRequestHeaders(
   if (mcp !== undefined) fixed.push('accept-encoding', 'identity');
 
   return (input) => {
-    const headers = strip(input.rawHeaders, forwards);
-    // A client on a unix socket has none.
+    const headers = strip(input.rawHeaders, isForwarded);
+    // A client on a unix socket has no address.
     if (isIP(input.clientAddress) !== 0) headers.push('x-forwarded-for', input.clientAddress);
     headers.push(...fixed);
     identity(headers, input.caller, input.requestId);
@@ -106,39 +107,30 @@ function addSession(headers: string[], { upstreamId, lastEventId }: UpstreamSess
   if (lastEventId !== undefined) headers.push('last-event-id', lastEventId);
 }
 
-function strip(rawHeaders: readonly string[], forwards: (name: string) => boolean): string[] {
+function strip(rawHeaders: readonly string[], isForwarded: (name: string) => boolean): string[] {
   let listed: readonly string[] = [];
   const kept: string[] = [];
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]!;
-    if (forwards(name)) kept.push(name, rawHeaders[index + 1]!);
+    if (isForwarded(name)) kept.push(name, rawHeaders[index + 1]!);
     else if (name.length === 10 && name.toLowerCase() === 'connection') {
       listed = addConnectionOptions(rawHeaders[index + 1]!, listed);
     }
   }
-  return listed.length === 0 ? kept : withoutListed(kept, listed);
+  // Before the gateway's headers are set: Connection takes away the client's own only.
+  return withoutConnectionOptions(kept, listed);
 }
 
-/** Runs before anything of ours is set: Connection can name our headers, but only the client's own disappear. */
-function withoutListed(kept: readonly string[], listed: readonly string[]): string[] {
-  const names = new Set(listed);
-  const left: string[] = [];
-  for (let index = 0; index < kept.length; index += 2) {
-    if (!names.has(foldHeaderName(kept[index]!))) left.push(kept[index]!, kept[index + 1]!);
-  }
-  return left;
-}
-
-/** Common names come from a table made at load; others are folded each time, so that hostile names never fill a cache. */
-function compileDecisions(configured: readonly string[], mcp: McpConfig | undefined): (name: string) => boolean {
+/** Usual names are looked up in a table made at load. Others are folded each time, so hostile names fill no cache. */
+function compileFilter(configured: readonly string[], mcp: McpConfig | undefined): (name: string) => boolean {
   const onMcp = mcp === undefined ? [] : mcpNeverForwarded;
   const dropped = new Set([...onMcp, ...presetHeadersOf(mcp), ...configured.map(foldHeaderName)]);
-  const judge = mcp === undefined ? (name: string) => !isDropped(name, dropped) : compileAllowList(mcp, dropped);
+  const isAllowed = mcp === undefined ? (name: string) => !isDropped(name, dropped) : compileAllowList(mcp, dropped);
   const known = new Map<string, boolean>();
   for (const name of [...commonHeaders, ...configured, ...(mcp?.forwardHeaders ?? [])]) {
-    for (const spelling of commonSpellings(name)) known.set(spelling, judge(spelling));
+    for (const spelling of commonSpellings(name)) known.set(spelling, isAllowed(spelling));
   }
-  return (name) => known.get(name) ?? judge(name);
+  return (name) => known.get(name) ?? isAllowed(name);
 }
 
 function isDropped(name: string, dropped: ReadonlySet<string>): boolean {
@@ -146,7 +138,7 @@ function isDropped(name: string, dropped: ReadonlySet<string>): boolean {
   return dropped.has(folded) || isNeverForwarded(folded);
 }
 
-/** Matched as written and never folded: `mcp_session_id` would pass for Mcp-Session-Id behind our back. */
+/** Allowed names are matched unfolded: `mcp_session_id` is not Mcp-Session-Id. */
 function compileAllowList(mcp: McpConfig, dropped: ReadonlySet<string>): (name: string) => boolean {
   for (const name of mcp.forwardHeaders) {
     if (isDropped(name, dropped)) throw new Error(`forwardHeaders: "${name}" is never forwarded`);

@@ -1,5 +1,5 @@
 // Response headers for the client: the upstream's, without those of the hop, of the gateway's origin or of its credential.
-import { addConnectionOptions, commonSpellings, foldHeaderName, hopByHopHeaders } from './header-names.ts';
+import { addConnectionOptions, commonSpellings, hopByHopHeaders, withoutConnectionOptions } from './header-names.ts';
 
 /** The head for the client. */
 export interface ResponseHead {
@@ -15,14 +15,12 @@ export interface ResponseHead {
   readonly eventStream: boolean;
 }
 
-/**
- * For headers by lower-case name: the upstream's value as the client is to see it. A function may throw for what is no valid value.
- */
+/** Functions by lower-case header name: give the client's value for the upstream's, and may throw for an invalid one. */
 export type RewriteHeaders = Readonly<Record<string, (value: string) => string>>;
 
 /**
- * Never relayed. Cookies: the gateway forwards none, so one could only burden or confuse other upstreams on this origin.
- * Challenges, CORS, transport policy and site data are the gateway's to state; product names are nobody's business.
+ * Headers that are never relayed. The gateway forwards no cookies, so one could only reach other upstreams on this origin. Challenges, CORS,
+ * transport policy and site data concern the gateway's origin; product names are not disclosed.
  */
 const dropped: ReadonlySet<string> = new Set([
   ...hopByHopHeaders,
@@ -61,9 +59,9 @@ const commonHeaders = [
   'x-accel-buffering',
   'x-request-id',
 ];
-/** By spelling: the lower-case name of what is relayed, or false for what is not. */
+/** By spelling: the lower-case name of a relayed header, or false. */
 const known = new Map<string, string | false>(
-  commonHeaders.flatMap((name) => commonSpellings(name).map((spelling) => [spelling, judge(spelling)] as const)),
+  commonHeaders.flatMap((name) => commonSpellings(name).map((spelling) => [spelling, relayedName(spelling)] as const)),
 );
 
 /**
@@ -86,7 +84,7 @@ export function relayResponseHeaders(
   let listed: readonly string[] = [];
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const spelling = rawHeaders[index]!.toString('latin1');
-    const name = known.get(spelling) ?? judge(spelling);
+    const name = known.get(spelling) ?? relayedName(spelling);
     if (name === false) {
       if (spelling.length === 10 && spelling.toLowerCase() === 'connection')
         listed = addConnectionOptions(rawHeaders[index + 1]!.toString('latin1'), listed);
@@ -107,7 +105,7 @@ export function relayResponseHeaders(
     }
     headers.push(spelling, value);
   }
-  const left = listed.length === 0 ? headers : withoutListed(headers, listed);
+  const left = withoutConnectionOptions(headers, listed);
   for (const name in extraHeaders) left.push(name, extraHeaders[name]!);
   const eventStream = contentType !== undefined && isEventStream(contentType);
   // MCP 2026-07-28, Streamable HTTP: proxies on the way to the client must not gather events.
@@ -115,20 +113,9 @@ export function relayResponseHeaders(
   return { headers: left, contentLength, contentType, contentEncoding, eventStream };
 }
 
-function judge(spelling: string): string | false {
+function relayedName(spelling: string): string | false {
   const name = spelling.toLowerCase();
   return !dropped.has(name) && !name.startsWith(droppedPrefix) && name;
-}
-
-/** Content-Length frames the message, so not even Connection takes it away. */
-function withoutListed(headers: readonly string[], listed: readonly string[]): string[] {
-  const names = new Set(listed);
-  names.delete('content-length');
-  const left: string[] = [];
-  for (let index = 0; index < headers.length; index += 2) {
-    if (!names.has(foldHeaderName(headers[index]!))) left.push(headers[index]!, headers[index + 1]!);
-  }
-  return left;
 }
 
 function isEventStream(contentType: string): boolean {

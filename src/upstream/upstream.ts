@@ -1,4 +1,4 @@
-// One upstream of one configuration snapshot: where it is, how it is verified, and its pool of kept-alive connections.
+// Upstream of a snapshot: its address, TLS context, limits and pool of kept-alive connections.
 import type { SecureContext } from 'node:tls';
 import type { UpstreamConfig } from '../config/schema/config.ts';
 import { buildSecureContext } from '../http/secure-context.ts';
@@ -11,21 +11,19 @@ export interface Upstream {
   readonly name: string;
   /** Scheme, host and port. */
   readonly origin: string;
-  /** Stands before every forwarded path; empty or `/…` without a trailing slash. */
+  /** Prefix of every forwarded path; empty, or `/…` without a trailing slash. */
   readonly basePath: string;
-  /** The Host header for the upstream. */
-  readonly host: string;
   readonly timeouts: UpstreamConfig['timeouts'];
   readonly onClientDisconnect: UpstreamConfig['onClientDisconnect'];
   readonly limits: UpstreamConfig['limits'];
   /** The open requests, against `limits`. */
   readonly concurrency: Concurrency;
   readonly connections: Connections;
-  /** Lets what is in flight end, and closes every connection after it. Requests that come later still pass, on connections of their own. */
+  /** Closes each connection after its request. Later requests still pass, on new connections. */
   close(): Promise<void>;
 }
 
-/** As large as the request heads that the gateway itself takes by default. */
+/** Equal to the default limit of request heads. */
 const maxResponseHeaderBytes = 32_768;
 /** Shorter than the 5 s after which uvicorn and Node close an idle connection; a `Keep-Alive` hint of the upstream counts instead. */
 const keepAliveMs = 4000;
@@ -62,7 +60,6 @@ export function createUpstream(name: string, config: UpstreamConfig, files: Name
     name,
     origin: url.origin,
     basePath: url.pathname.replace(/\/+$/, ''),
-    host: url.host,
     timeouts: config.timeouts,
     onClientDisconnect: config.onClientDisconnect,
     limits: config.limits,

@@ -3,16 +3,16 @@ import type { Socket } from 'node:net';
 import { closeFrame, createFrameReader, type FrameReader } from '../http/websocket-frames.ts';
 import type { OpenStream } from './transfer.ts';
 
-/** RFC 6455 §7.4.1: the gateway goes away, or its policy ends the connection. */
+/** Status codes of RFC 6455 §7.4.1. */
 const goingAway = 1001;
 const policyViolation = 1008;
 const ignore = (): void => {};
 
 /** An open WebSocket in both directions. */
 export interface WebSocketRelay extends OpenStream {
-  /** Messages that have passed, by their direction. */
+  /** Number of messages by direction. */
   messages(): { readonly toUpstream: number; readonly toClient: number };
-  /** Both sides have said Close: nothing was broken off. */
+  /** Both sides have sent Close. */
   closedCleanly(): boolean;
 }
 
@@ -20,22 +20,22 @@ interface Direction {
   readonly source: Socket;
   readonly target: Socket;
   readonly frames: FrameReader;
-  /** The Close frame that ends it behind the frame that is on its way. */
+  /** The gateway's Close frame, sent after the current frame. */
   ending: Buffer | undefined;
   ended: boolean;
 }
 
 /**
- * Joins the sockets of client and upstream. Each is read at the pace of the other, so that nothing gathers. `head` is what the client has sent
- * behind its request; `idleMs` of silence on both sides end the connection; `onBytes` counts what goes to the client.
+ * Relays between client and upstream with backpressure. `head` are bytes that the client has sent behind its request. `idleMs` without bytes in
+ * both directions cut the connection. `onBytes` gets the number of bytes of each write to the client.
  */
 export function relayWebSocket(
   client: Socket,
   upstream: Socket,
   { head, idleMs, onBytes }: { readonly head: Buffer; readonly idleMs: number; onBytes(bytes: number): void },
 ): WebSocketRelay {
-  const toUpstream: Direction = direction(client, upstream);
-  const toClient: Direction = direction(upstream, client);
+  const toUpstream = createDirection(client, upstream);
+  const toClient = createDirection(upstream, client);
   let bytes = 0;
   const cut = (): void => {
     client.destroy();
@@ -43,19 +43,19 @@ export function relayWebSocket(
   };
   for (const socket of [client, upstream]) socket.on('error', ignore).on('close', cut);
   client.setTimeout(idleMs, cut);
-  pass(toClient, (length) => {
+  relay(toClient, (length) => {
     bytes += length;
     onBytes(length);
   });
   if (head.length > 0) client.unshift(head);
-  pass(toUpstream, ignore);
+  relay(toUpstream, ignore);
   return {
     bytes: () => bytes,
     keepAlive: ignore,
     end(reason) {
       const code = reason === 'shutdown' ? goingAway : policyViolation;
-      endBehindFrame(toClient, closeFrame(code, reason, false));
-      endBehindFrame(toUpstream, closeFrame(code, reason, true));
+      endAfterFrame(toClient, closeFrame(code, reason, false));
+      endAfterFrame(toUpstream, closeFrame(code, reason, true));
     },
     cut,
     messages: () => ({ toUpstream: toUpstream.frames.messages(), toClient: toClient.frames.messages() }),
@@ -63,35 +63,35 @@ export function relayWebSocket(
   };
 }
 
-function direction(source: Socket, target: Socket): Direction {
+function createDirection(source: Socket, target: Socket): Direction {
   return { source, target, frames: createFrameReader(), ending: undefined, ended: false };
 }
 
-function pass(way: Direction, onBytes: (length: number) => void): void {
-  const { source, target, frames } = way;
+function relay(direction: Direction, onBytes: (length: number) => void): void {
+  const { source, target, frames } = direction;
   source.on('data', (chunk: Buffer) => {
-    if (way.ended) return;
-    const last = way.ending && frames.within(chunk);
-    const passed = last === undefined ? chunk : chunk.subarray(0, last);
-    frames.read(passed);
-    onBytes(passed.length);
-    if (!target.write(passed)) source.pause();
-    if (last !== undefined) finish(way);
+    if (direction.ended) return;
+    const last = direction.ending && frames.lengthToEnd(chunk);
+    const relayed = last === undefined ? chunk : chunk.subarray(0, last);
+    frames.read(relayed);
+    onBytes(relayed.length);
+    if (!target.write(relayed)) source.pause();
+    if (last !== undefined) finish(direction);
   });
   target.on('drain', () => source.resume());
   source.on('end', () => {
-    if (!way.ended) target.end();
+    if (!direction.ended) target.end();
   });
   source.resume();
 }
 
-function endBehindFrame(way: Direction, frame: Buffer): void {
-  if (way.ending !== undefined) return;
-  way.ending = frame;
-  if (way.frames.betweenFrames()) finish(way);
+function endAfterFrame(direction: Direction, frame: Buffer): void {
+  if (direction.ending !== undefined) return;
+  direction.ending = frame;
+  if (direction.frames.isBetweenFrames()) finish(direction);
 }
 
-function finish(way: Direction): void {
-  way.ended = true;
-  way.target.end(way.ending!);
+function finish(direction: Direction): void {
+  direction.ended = true;
+  direction.target.end(direction.ending!);
 }

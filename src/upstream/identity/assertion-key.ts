@@ -16,7 +16,7 @@ export interface AssertionKey {
 /** Keys of the process, one for each algorithm, made when they are first asked for. They outlive reloads, not the process. */
 export type EphemeralKeys = (algorithm: AssertionAlgorithm) => AssertionKey;
 
-const howToMake: Readonly<Record<AssertionAlgorithm, string>> = {
+const generationCommands: Readonly<Record<AssertionAlgorithm, string>> = {
   RS256: 'openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072',
   ES256: 'openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256',
   EdDSA: 'openssl genpkey -algorithm ed25519',
@@ -24,8 +24,8 @@ const howToMake: Readonly<Record<AssertionAlgorithm, string>> = {
 
 /** The key of an assertion that is signed with `algorithm`. Throws an Error with a public message when this key cannot, or is too weak. */
 export function assertionKeyOf(privateKey: KeyObject, algorithm: AssertionAlgorithm): AssertionKey {
-  const unfit = whyUnfit(privateKey, algorithm);
-  if (unfit !== undefined) throw new Error(`${unfit}; make one with \`${howToMake[algorithm]}\``);
+  const unfit = unfitReason(privateKey, algorithm);
+  if (unfit !== undefined) throw new Error(`${unfit}; make one with \`${generationCommands[algorithm]}\``);
   return describe(privateKey, algorithm);
 }
 
@@ -47,7 +47,7 @@ export function publishedKeySet(keys: readonly AssertionKey[]): string | undefin
   return unique.size === 0 ? undefined : JSON.stringify({ keys: [...unique.values()] });
 }
 
-function whyUnfit(key: KeyObject, algorithm: AssertionAlgorithm): string | undefined {
+function unfitReason(key: KeyObject, algorithm: AssertionAlgorithm): string | undefined {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
   switch (algorithm) {
     case 'RS256':

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { CompactSign } from 'jose';
 import { LRUCache } from 'lru-cache';
+import { expiryOf } from '../../authn/caller.ts';
 import type { Caller, Principal } from '../../authn/principal.ts';
 import type { AssertionConfig } from '../../config/schema/config.ts';
 import { GatewayError } from '../../errors.ts';
@@ -17,8 +18,8 @@ interface Identity {
   readonly claims: Readonly<Record<string, unknown>>;
   /** The claims as text: equal for equal identities. */
   readonly text: string;
-  /** The first end of what was presented, in milliseconds since 1970. */
-  readonly endsAt: number;
+  /** The first expiry of the presented credentials, in milliseconds since 1970. */
+  readonly expiresAt: number;
 }
 
 interface Signed {
@@ -28,9 +29,9 @@ interface Signed {
 
 const maxEntries = 10_000;
 const maxCacheBytes = 32 * 1024 * 1024;
-/** Larger ones would not get past the header limits of common servers. */
+/** Common servers refuse longer headers. */
 const maxClaimsLength = 6144;
-/** An assertion is not sent on when less is left: it has to arrive, at an upstream whose clock may be ahead. */
+/** An assertion with less lifetime left is not reused: the clock of the upstream may be ahead. */
 const maxMarginMs = 10_000;
 
 /**
@@ -48,16 +49,16 @@ export function compileAssertion(
   const marginMs = Math.min(maxMarginMs, config.lifetime / 2);
 
   return (caller, nowMs) => {
-    const { claims, text, endsAt } = identityOf(caller);
-    const endsEarly = endsAt < nowMs + config.lifetime;
-    const key = endsEarly ? `${endsAt} ${text}` : text;
+    const { claims, text, expiresAt } = identityOf(caller);
+    const expiresEarly = expiresAt < nowMs + config.lifetime;
+    const key = expiresEarly ? `${expiresAt} ${text}` : text;
     const known = signed.get(key);
     if (known !== undefined && nowMs < known.reuseUntilMs) return known.authorization;
-    const exp = Math.floor((endsEarly ? endsAt : nowMs + config.lifetime) / 1000);
+    const exp = Math.floor((expiresEarly ? expiresAt : nowMs + config.lifetime) / 1000);
     if (exp * 1000 <= nowMs) throw expired();
     if (text.length > maxClaimsLength) throw tooLarge();
     const remember = (authorization: string | Promise<string>) =>
-      signed.set(key, { authorization, reuseUntilMs: exp * 1000 - (endsEarly ? 0 : marginMs) });
+      signed.set(key, { authorization, reuseUntilMs: exp * 1000 - (expiresEarly ? 0 : marginMs) });
     const pending = sign({ ...claims, jti: randomUUID(), iat: Math.floor(nowMs / 1000), exp });
     remember(pending);
     pending.then(remember, () => signed.delete(key));
@@ -73,7 +74,7 @@ function compileSigner({ privateKey, algorithm, kid }: AssertionKey): (payload: 
   };
 }
 
-/** A remembered token gives the same caller each time; what is made of one is kept as long as it is. */
+/** A cached token has one Caller object, by which its identity is cached too. */
 function compileIdentityClaims(config: AssertionConfig, issuer: string): (caller: Caller) => Identity {
   const usernames = new Map(Object.entries(config.username).map(([name, text]) => [name, parseUsername(text)]));
   const known = new WeakMap<Caller, Identity>();
@@ -84,7 +85,7 @@ function compileIdentityClaims(config: AssertionConfig, issuer: string): (caller
       const template = usernames.get(principal.authenticator) ?? usernames.get('default');
       const scope = [...new Set([...caller.scopes, ...config.scopes])].join(' ');
       const claims = { ...claimsOf(principal, config, issuer, usernameOf(principal, template)), scope };
-      identity = { claims, text: JSON.stringify(claims), endsAt: endOf(caller) };
+      identity = { claims, text: JSON.stringify(claims), expiresAt: expiryOf(caller) };
       known.set(caller, identity);
     }
     return identity;
@@ -101,7 +102,7 @@ function usernameOf(principal: Principal, template: UsernameTemplate | undefined
   );
 }
 
-/** `act` is who acts for that name, as the gateway knows it (RFC 8693 §4.1): the client, and by whose word. */
+/** `act` (RFC 8693 §4.1) names the client that acts for the subject, and the issuer that says so. */
 function claimsOf(principal: Principal, config: AssertionConfig, issuer: string, username: string): Identity['claims'] {
   const { clientId } = principal;
   const mapped = Object.entries(config.claims).flatMap(([ours, name]) =>
@@ -121,16 +122,11 @@ function claimsOf(principal: Principal, config: AssertionConfig, issuer: string,
   };
 }
 
-function endOf({ principal, certificate, certificateUntil }: Caller): number {
-  const never = Number.POSITIVE_INFINITY;
-  return Math.min(principal.expiresAt ?? never, certificate?.expiresAt ?? never, certificateUntil ?? never);
-}
-
 function sizeOf({ authorization }: Signed, key: string): number {
   return key.length + (typeof authorization === 'string' ? authorization.length : 2 * key.length);
 }
 
-/** Accepted by `clockTolerance` alone: nothing that is still valid can be made of it. */
+/** For a credential that only `clockTolerance` still accepts: an assertion of it would be expired. */
 function expired(): GatewayError {
   return new GatewayError(
     'invalid_token',
