@@ -149,9 +149,8 @@ t.test('SIGTERM as soon as the process takes it stops the start', async (t) => {
 
 t.test('SIGHUP during the start is remembered: one reload follows', async (t) => {
   const gateway = await spawnServe(t, waiting);
-  await untilItCatchesSignals(gateway);
-  gateway.child.kill('SIGHUP');
   await isWaiting(gateway);
+  gateway.child.kill('SIGHUP');
   gateway.child.kill('SIGHUP');
   await gateway.says('configuration reloaded');
   gateway.child.kill('SIGINT');
