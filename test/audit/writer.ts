@@ -1,4 +1,4 @@
-// A process that audits as fast as it can, for tests that kill or starve it. On stdout: `+id` recorded, `-id` refused.
+// Writer process for tests that kill or starve it: audits as fast as it can. On stdout: `+id` recorded, `-id` refused.
 import { writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { configOf, eventOf, fileSink, openLog } from './support.ts';

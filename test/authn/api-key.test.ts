@@ -1,3 +1,4 @@
+// API keys: matching, dates, networks, sunset, and rotation of a pair.
 import { hash } from 'node:crypto';
 import t from 'tap';
 import { type ApiKeyConfig, createApiKeyAuthenticator } from '../../src/authn/api-key.ts';

@@ -1,3 +1,4 @@
+// Authentication of a request: every form of `authenticate` against every combination of credentials.
 import { hash } from 'node:crypto';
 import t from 'tap';
 import { type AuthenticateConfig, authenticatorNamesOf } from '../../src/authn/alternatives.ts';

@@ -1,3 +1,4 @@
+// Client certificates: allowlist entries, trust, chains and resumed sessions.
 import 'reflect-metadata';
 import { createHash, X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';

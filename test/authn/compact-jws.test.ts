@@ -1,3 +1,4 @@
+// Compact JWS (RFC 7515 §7.1): canonical spelling, and the issuer of a token that is not verified yet.
 import fc from 'fast-check';
 import t from 'tap';
 import { createAccessToken, isOpaque, parseCompactJws, unverifiedIssuer } from '../../src/authn/token/compact-jws.ts';

@@ -1,3 +1,4 @@
+// Extraction of credentials from the head of a request: one credential, or a named refusal.
 import fc from 'fast-check';
 import t from 'tap';
 import { type CredentialSources, extractCredentials } from '../../src/authn/extract-credentials.ts';

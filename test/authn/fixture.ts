@@ -1,4 +1,4 @@
-// What the tests of authentication share: a clock that stands still, an observer that remembers, a configuration in a few words.
+// Fixtures of the tests of authentication: a clock that stands still, an observer that remembers, a configuration in a few words.
 import { X509Certificate } from 'node:crypto';
 import { pino } from 'pino';
 import type { Test } from 'tap';

@@ -1,3 +1,4 @@
+// JWK sets (RFC 7517): fetching, refresh, rotation, and outages of the issuer.
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { parseKeySet } from '../../src/authn/token/jwk.ts';

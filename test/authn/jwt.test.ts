@@ -1,3 +1,4 @@
+// JWT access tokens (RFC 9068): signatures, claims, types, audiences and clocks.
 import { createHmac, createPrivateKey, generateKeyPairSync, type JsonWebKey, type KeyObject, sign } from 'node:crypto';
 import { CompactEncrypt, FlattenedSign } from 'jose';
 import t from 'tap';

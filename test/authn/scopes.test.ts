@@ -1,3 +1,4 @@
+// Scopes that imply other scopes.
 import t from 'tap';
 import { compileImplications } from '../../src/authn/scopes.ts';
 

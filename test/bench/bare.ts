@@ -1,4 +1,4 @@
-// What the gateway is measured against: @fastify/http-proxy with its defaults, TLS on both sides, no checks at all.
+// Yardstick of the benchmark: @fastify/http-proxy with its defaults, TLS on both sides, no checks at all.
 import { readFileSync } from 'node:fs';
 import httpProxy from '@fastify/http-proxy';
 import fastify from 'fastify';

@@ -1,4 +1,4 @@
-// What the benchmarks of requests share: targets that take turns, the CPU time of a process for each request, and the table.
+// Meter of the request benchmarks: targets that take turns, the CPU time of a process for each request, and the table.
 import type { ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { type Dispatcher, Pool } from 'undici';

@@ -1,4 +1,4 @@
-// Which processor runs what: the process that is measured has one to itself, so that neither the load nor the scheduler moves into its caches.
+// Pinning of processes to processors: the one that is measured has one to itself, so that neither the load nor the scheduler moves into its caches.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 

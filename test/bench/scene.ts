@@ -1,4 +1,4 @@
-// What all targets of a benchmark share: certificates, a token, the upstream in a process of its own, and the gateway's configuration.
+// Surroundings of the targets of a benchmark: certificates, a token, the upstream in a process of its own, and the gateway's configuration.
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';

@@ -1,3 +1,4 @@
+// `portcullis check` and `portcullis schema`: output and exit codes.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';

@@ -1,3 +1,4 @@
+// Checks of certificates: client authorities, key pairs, allowlists and certificate headers.
 import { createHash } from 'node:crypto';
 import t from 'tap';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';

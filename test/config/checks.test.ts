@@ -1,3 +1,4 @@
+// Checks across the keys of a configuration, each with its message.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { fileOf, lineAt, linesOf, type Parts } from './support.ts';

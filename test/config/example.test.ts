@@ -1,3 +1,4 @@
+// The example file, the reference and the JSON Schema, held against the schema of the configuration.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';

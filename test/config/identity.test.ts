@@ -1,3 +1,4 @@
+// Checks of upstream identity: assertions, usernames and token exchange.
 import { generateKeyPairSync } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { fileOf, lineAt, linesOf, loadText } from './support.ts';

@@ -1,3 +1,4 @@
+// Loading of a configuration file: defaults, normalisation, and problems with their places.
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import t from 'tap';

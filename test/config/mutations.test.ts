@@ -1,4 +1,4 @@
-// Whatever is done to a valid file: a ConfigError with places, or a configuration whose every key is known.
+// Mutations of a valid file: a ConfigError with places, or a configuration whose every key is known.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// The revocation file: format, problems with their places, and reloading.
 import { execFileSync } from 'node:child_process';
 import { renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// deploy/superset/gateway.yaml is a file that runs, without a warning.
+// The configuration of deploy/superset, which loads without a warning.
 import { generateKeyPairSync, hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

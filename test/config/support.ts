@@ -1,4 +1,4 @@
-// Loads configurations from text: what comes out, or every problem as a line.
+// Loader of configurations from text: the configuration, or every problem as a line.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ConfigError, formatProblem, type LoadedConfig, loadConfig } from '../../src/config/load.ts';

@@ -1,4 +1,4 @@
-// What a deployed gateway stands between in these checks: an issuer, an MCP upstream, certificates, and a gateway as a process of its own.
+// Surroundings of a deployed gateway in these checks: an issuer, an MCP upstream, certificates, and a gateway as a process of its own.
 import { strict as assert } from 'node:assert';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-// Runs the steps of deploy/Dockerfile in plain directories, one a stage. Base images are stand-ins with what the stages take from them.
+// Steps of deploy/Dockerfile in plain directories, one a stage. Base images are stand-ins with what the stages take from them.
 import { strict as assert } from 'node:assert';
 import { createHash, type Hash } from 'node:crypto';
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, realpathSync, renameSync, statSync } from 'node:fs';

@@ -1,3 +1,4 @@
+// The development authorization server: grants, registration, log-in and redirects.
 import { request } from 'node:http';
 import {
   discoverAuthorizationServerMetadata,

@@ -1,4 +1,4 @@
-// What a person's browser does at the development authorization server.
+// A person's browser at the development authorization server.
 
 /** Follows redirects with cookies and presses the button; returns where the client is called back. */
 export async function approve(authorizationUrl: URL): Promise<URL> {

@@ -1,3 +1,4 @@
+// The development environment: printed commands, directories, ports and shutdown.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';

@@ -1,3 +1,4 @@
+// The development PKI: certificates as TLS and node:crypto see them.
 import { X509Certificate } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer, type PeerCertificate, type TLSSocket } from 'node:tls';

@@ -1,3 +1,4 @@
+// The demo Superset MCP server: its tools over the official client, and SQL that only reads.
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {

@@ -1,4 +1,4 @@
-// The assertion: what an upstream that verifies it learns, for every kind of caller, and over a change of keys without one failed request.
+// Signed identity assertions: claims for every kind of caller, and rotation of keys without one failed request.
 import { generateKeyPairSync, type JsonWebKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader } from 'jose';

@@ -1,4 +1,4 @@
-// What the records of one caller have in common is encoded once: no record may tell of another request because of it.
+// Parts of audit records that requests of one caller share: encoded once, and telling nothing of another request.
 import fc from 'fast-check';
 import t from 'tap';
 import type { Caller, Principal } from '../../src/authn/principal.ts';

@@ -1,4 +1,4 @@
-// The SDKs' clients log in with nothing but the URL of an endpoint: challenge, discovery, registration, a person's approval, token, call, refresh and step-up.
+// Log-in of the SDKs' clients from the URL of an endpoint alone: challenge, discovery, registration, approval, token, call, refresh and step-up.
 import { Client, type FetchLike, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { Client as FirstGenerationClient } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport as FirstGenerationTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';

@@ -1,4 +1,4 @@
-// Clients in a browser (mcp.md T60, B10): what a preflight allows, what a page may read, and which pages never come in.
+// Clients in a browser (mcp.md T60, B10): preflights, readable headers, and pages that are refused.
 import t from 'tap';
 import { assertRefused, attack, host, post, request, withKey } from '../support/attack.ts';
 import { toolCall } from '../support/client.ts';

@@ -1,4 +1,4 @@
-// Where clients find out whom to ask for a token: the documents of the gateway, over real requests (RFC 9728, RFC 8414; MCP 2025-03-26 to 2026-07-28).
+// Metadata documents of the gateway (RFC 9728, RFC 8414; MCP 2025-03-26 to 2026-07-28).
 import t, { type Test } from 'tap';
 import { type ClientAnswer, toolCall } from '../support/client.ts';
 import type { Configuration } from '../support/configuration.ts';

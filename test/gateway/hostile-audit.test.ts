@@ -1,4 +1,4 @@
-// What happens to requests when they cannot be recorded, and what records may never hold: rows A1 and A2 of the threat table.
+// Requests that cannot be recorded, and secrets that records never hold: rows A1 and A2 of the threat table.
 import { mkdir, readdir, readFile, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';

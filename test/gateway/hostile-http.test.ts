@@ -1,4 +1,4 @@
-// What is sent to the public socket to be read in two ways: rows H4, H6 to H8 and P1 to P6 of the threat table, byte by byte.
+// Requests that can be read in two ways: rows H4, H6 to H8 and P1 to P6 of the threat table, byte by byte.
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { assertRefused, attack, host, post, type Refusal, request, withKey } from '../support/attack.ts';

@@ -1,4 +1,4 @@
-// What a broken or hostile upstream does to callers of the running gateway, and callers to the upstream: rows U1 to U3 of the threat table.
+// Broken and hostile upstreams of the running gateway, and callers that harm upstreams: rows U1 to U3 of the threat table.
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import t from 'tap';

@@ -1,4 +1,4 @@
-// What the upstream is told of the caller, what no caller can tell it, and how API keys begin, are announced to end, and end.
+// Identity headers for the upstream, forgeries of them, and the life of API keys.
 import { randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { createTestCertificates, fingerprintOf } from '../support/certificates.ts';

@@ -1,4 +1,4 @@
-// Opaque tokens through the running gateway: whom it asks, what it believes, what it keeps, and an endpoint that fails in every way.
+// Opaque tokens by introspection (RFC 7662) through the running gateway: answers, caching, and an endpoint that fails in every way.
 import { generateKeyPairSync } from 'node:crypto';
 import { jwtVerify } from 'jose';
 import t, { type Test } from 'tap';

@@ -1,4 +1,4 @@
-// An issuer that is away for a day, through the running gateway: who is served, who is refused and how, what the issuer is asked, and the way back.
+// Outages of an issuer through the running gateway: who is served, who is refused, and recovery.
 import { generateKeyPairSync } from 'node:crypto';
 import type { TlsOptions } from 'node:tls';
 import t, { type Test } from 'tap';

@@ -1,4 +1,4 @@
-// Lists tell the truth, over real requests: what is shown can be called, what is not is refused whatever the arguments are, and no list gets past the filter.
+// Filtered lists over real requests: what is shown can be called, what is not is refused, and no list gets past the filter.
 import { once } from 'node:events';
 import { type IncomingMessage, request as sendRequest } from 'node:http';
 import fc from 'fast-check';

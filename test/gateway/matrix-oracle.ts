@@ -1,4 +1,4 @@
-// What must come of every combination of credentials on every kind of route, written down from the rules and not from the code.
+// Oracle of the matrix: the outcome of every combination of credentials on every kind of route, from the rules and not from the code.
 
 import type { Configuration } from '../support/configuration.ts';
 import { dpopChallenge } from '../support/dpop.ts';

@@ -1,4 +1,4 @@
-// Who may do what, over real requests: rules by tool, scope and argument, what a denial looks like, and what the upstream then sees.
+// Rules over real requests: tools, scopes and arguments, the form of a denial, and what the upstream sees.
 
 import { createHash, randomBytes } from 'node:crypto';
 import { gzipSync } from 'node:zlib';

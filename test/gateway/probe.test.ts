@@ -1,4 +1,4 @@
-// An upstream that lets in who shows no credential is found out before the gateway is ready, and whenever it begins to.
+// Probes of upstreams: one that lets in callers without a credential keeps the gateway from being ready.
 import t, { type Test } from 'tap';
 import { type Configuration, overlay } from '../support/configuration.ts';
 import { type Scenario, type Surroundings, startScenario } from '../support/scenario.ts';

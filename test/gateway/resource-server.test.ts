@@ -1,4 +1,4 @@
-// What an MCP client may expect of a resource server (MCP authorization, RFC 6750, RFC 9728), held as a conformance suite would: from outside, and with
+// Duties of a resource server towards MCP clients (MCP authorization, RFC 6750, RFC 9728), held as a conformance suite would: from outside, and with
 // the SDKs' own readers of challenges.
 import { randomBytes } from 'node:crypto';
 import { extractWWWAuthenticateParams as readSecondGeneration } from '@modelcontextprotocol/client';

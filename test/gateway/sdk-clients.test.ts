@@ -56,11 +56,11 @@ const legacy = '2025-11-25';
 const modern = '2026-07-28';
 
 for (const [title, path, mode, revision] of [
-  ['legacy with a server of the first generation', '/v1', 'legacy', legacy],
-  ['legacy with a server of both eras', '/v2', 'legacy', legacy],
-  ['auto falls back with a server of the first generation', '/v1', 'auto', legacy],
-  ['auto finds the modern era of a server of both', '/v2', 'auto', modern],
-  ['modern', '/v2', { pin: modern }, modern],
+  ['a legacy client works with a server of the first generation', '/v1', 'legacy', legacy],
+  ['a legacy client works with a server of both eras', '/v2', 'legacy', legacy],
+  ['a client that negotiates falls back with a server of the first generation', '/v1', 'auto', legacy],
+  ['a client that negotiates finds the modern era of a server of both', '/v2', 'auto', modern],
+  ['a modern client works with a server of both eras', '/v2', { pin: modern }, modern],
 ] as const) {
   t.test(title, async (t) => {
     const token = await scene.token(path, 'dashboards:read queries:execute');

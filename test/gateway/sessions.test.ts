@@ -1,4 +1,4 @@
-// Row S2: a session belongs to who opened it. Real sockets, the official SDK on both sides, and thieves who have the id.
+// Sessions that belong to who opened them (row S2): real sockets, the official SDK on both sides, and thieves who have the id.
 import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';

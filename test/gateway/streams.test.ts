@@ -1,4 +1,4 @@
-// Live event streams through the running gateway: they end when their right ends, with a record, and say something while they are silent.
+// Live event streams through the running gateway: ends with the right that they rest on, records, and keep-alive comments.
 import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';

@@ -1,4 +1,4 @@
-// The public listener's TLS: whom it asks for a certificate, whom it refuses and what it records, and what a reload changes.
+// TLS of the public listener: client certificates, refused connections and their records, and reloads.
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';

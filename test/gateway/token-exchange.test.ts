@@ -1,4 +1,4 @@
-// Tokens exchanged at their issuer for the upstream's: what is asked and kept, who has nothing to exchange, and an endpoint that fails in every way.
+// Token exchange (RFC 8693) for the upstream: caching, refusals, and an endpoint that fails in every way.
 import { generateKeyPairSync } from 'node:crypto';
 import { jwtVerify } from 'jose';
 import t, { type Test } from 'tap';

@@ -1,4 +1,4 @@
-// What is presented as a token and is none, rule by rule: rows T1 to T3 of the threat table and what the RFCs ask of a resource server.
+// Table of bad tokens, rule by rule: rows T1 to T3 of the threat table and what the RFCs ask of a resource server.
 // Each row says what the answer, its challenge, its record and the metric must be; nothing of any row reaches the upstream.
 import { createHmac, createPublicKey } from 'node:crypto';
 import t, { type Test } from 'tap';

@@ -1,4 +1,4 @@
-// What the gateway keeps from an upstream and from its callers: more at once than it may bear, answers that are too large, and a refused credential.
+// Limits of an upstream: concurrency and streams, sizes of answers, and refusal of the gateway’s own credential.
 import type { ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';
 import { toolCall } from '../support/client.ts';

@@ -1,4 +1,4 @@
-// What stands around a message: its media type, the error it is answered with, and what the audit says of its arguments.
+// Media types, JSON-RPC errors, and recorded arguments of a message.
 import { createHash } from 'node:crypto';
 import t from 'tap';
 import { GatewayError } from '../../src/errors.ts';

@@ -1,4 +1,4 @@
-// Lists and search results with what the caller is not shown cut out: every other byte stays, and what cannot be read is not shown.
+// Filter of lists and search results: what the caller may not see is cut out, and every other byte stays.
 import fc from 'fast-check';
 import t from 'tap';
 import { compileMetaTools } from '../../src/mcp/meta-tools.ts';

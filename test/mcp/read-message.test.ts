@@ -1,4 +1,4 @@
-// Bodies and what the gateway understands of them: rows J1 to J6, J9 and J10 of the threat model at the level of one message.
+// Reader of messages: rows J1 to J6, J9 and J10 of the threat model at the level of one message.
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';

@@ -1,3 +1,4 @@
+// Sealed session ids: principals, endpoints, forgeries and rotation of keys.
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';

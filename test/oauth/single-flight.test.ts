@@ -1,3 +1,4 @@
+// Single flight of questions to an authorization server, their bound, and the pause after an outage.
 import t from 'tap';
 import { RequestFailure } from '../../src/oauth/http-client.ts';
 import { createSingleFlight, digestOf, type SingleFlightFailure } from '../../src/oauth/single-flight.ts';

@@ -1,4 +1,4 @@
-// The callers and calls of the scenario, as attributes: what the policy tests are told in.
+// Callers and calls of the scenario, as the attributes that policy tests decide on.
 import type t from 'tap';
 import { parse } from 'yaml';
 import type { Caller, Principal } from '../../src/authn/principal.ts';

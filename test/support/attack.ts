@@ -1,4 +1,4 @@
-// Requests of an attacker, byte by byte, and what must be true of one that was refused.
+// Requests of an attacker, byte by byte, and assertions on their refusal.
 import type { Test } from 'tap';
 import { apiKey } from './configuration.ts';
 import type { AuditRecord } from './gateway.ts';

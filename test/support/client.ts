@@ -1,4 +1,4 @@
-// An HTTP(S) client for tests: connections kept alive, one certificate, and answers as they came over the wire.
+// HTTP(S) client of the tests: connections kept alive, one certificate, and answers as they came over the wire.
 import { once } from 'node:events';
 import { Agent as HttpAgent, type IncomingHttpHeaders, type IncomingMessage, request as sendPlainly } from 'node:http';
 import { Agent as HttpsAgent, request as sendSecurely } from 'node:https';

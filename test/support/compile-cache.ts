@@ -1,4 +1,4 @@
-// Loaded before each test file: what it and the processes it starts compile is kept for the next ones, which saves a quarter to a half of a short file's time.
+// Compile cache of the test processes, loaded before each file: it saves a quarter to a half of the time of a short one.
 import { enableCompileCache } from 'node:module';
 import { join } from 'node:path';
 

@@ -1,4 +1,4 @@
-// A client that holds an answer open: what came so far, and whether it ended as a whole answer ends.
+// Client that holds an answer open: what came so far, and whether it ended as a whole answer ends.
 import { once } from 'node:events';
 import { type IncomingMessage, request as sendPlainly } from 'node:http';
 import { request as sendSecurely } from 'node:https';

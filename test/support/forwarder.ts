@@ -1,4 +1,4 @@
-// A plain server that does nothing but forward, and a raw client: the upstream room on real sockets without the rest of the gateway.
+// Plain server that does nothing but forward, and a raw client: the upstream room on real sockets without the rest of the gateway.
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, request as sendRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,4 +1,4 @@
-// Holds up the answers of a fake server until a test lets them go.
+// Gate that holds up the answers of a fake server until a test lets them go.
 
 export interface Gate {
   /** Resolves when nothing is held. */

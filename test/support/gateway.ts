@@ -1,4 +1,4 @@
-// A real gateway on port 0 for tests: its configuration, its clients, and what its audit file says.
+// Real gateway on port 0, for tests: its configuration, its records, and what its admin listener says.
 import { openSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

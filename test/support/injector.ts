@@ -1,4 +1,4 @@
-// Stands in front of a gateway for clients that cannot send a token: adds Authorization, and is otherwise not there.
+// Proxy that adds Authorization, for clients that cannot send a token.
 import { once } from 'node:events';
 import { createServer, Agent as HttpAgent, type IncomingMessage, request as sendPlainly } from 'node:http';
 import { Agent as HttpsAgent, request as sendSecurely } from 'node:https';

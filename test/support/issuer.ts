@@ -1,4 +1,4 @@
-// A fake authorization server on loopback: metadata, a key set, tokens, and a fault on demand.
+// Fake authorization server on loopback: metadata, a key set, tokens, and a fault on demand.
 import { generateKeyPairSync, type JsonWebKey, type KeyObject, randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';

@@ -1,4 +1,4 @@
-// A client that writes bytes and not requests: what leaves the socket is exactly what the test says, and every answer is read back.
+// Client that writes bytes: what leaves the socket is exactly what the test says, and every answer is read back.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 

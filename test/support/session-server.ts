@@ -1,4 +1,4 @@
-// A real MCP server with sessions, the official SDK's: streams, resumption, termination, and what it was sent of the session headers.
+// MCP server with sessions, the official SDK's: streams, resumption, termination, and the session headers that it was sent.
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';

@@ -1,4 +1,4 @@
-// A clock and its timers for tests: a day passes as fast as what falls due in it can be done.
+// Clock and timers for tests: a day passes as fast as what falls due in it can be done.
 import type { Schedule } from '../../src/authn/token/jwks.ts';
 
 export interface Timeline {

@@ -1,4 +1,4 @@
-// An upstream that believes nothing but the gateway's assertions: it verifies them with a library of its own and the published keys.
+// Upstream that believes nothing but the gateway's assertions: it verifies them with a library of its own and the published keys.
 import { createPublicKey, type JsonWebKey } from 'node:crypto';
 import { createVerifier, type VerifierOptions } from 'fast-jwt';
 import { type RecordedRequest, replyOk, startUpstream, type TestUpstream } from './upstream.ts';

@@ -1,3 +1,4 @@
+// Concurrency limits of an upstream: slots of requests and streams, by client and in all.
 import fc from 'fast-check';
 import t from 'tap';
 import {

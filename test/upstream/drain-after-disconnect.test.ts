@@ -1,4 +1,4 @@
-// What becomes of the upstream's request when the client leaves, where the answer is read to its end.
+// Drain after disconnect: the upstream's request of a client that has left.
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';

@@ -1,3 +1,4 @@
+// Boundaries between the events of a stream, whatever pieces it comes in.
 import fc from 'fast-check';
 import t from 'tap';
 import { createEventBoundary } from '../../src/upstream/sse-boundary.ts';

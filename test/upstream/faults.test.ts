@@ -1,3 +1,4 @@
+// Faults of an upstream on the wire: rows U1 to U3 of the threat table.
 import t, { type Test } from 'tap';
 import type { GatewayError } from '../../src/errors.ts';
 import type { ForwardResult } from '../../src/upstream/forward.ts';

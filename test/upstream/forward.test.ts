@@ -1,3 +1,4 @@
+// Forwarding of a request: bodies, streams, connections, backpressure and clients that leave.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';

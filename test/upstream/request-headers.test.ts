@@ -1,3 +1,4 @@
+// Headers of forwarded requests: what goes on, what is dropped, and identity.
 import fc from 'fast-check';
 import t from 'tap';
 import type { Caller } from '../../src/authn/principal.ts';

@@ -1,3 +1,4 @@
+// Headers of relayed answers: what goes on, what is dropped, and what the gateway adds.
 import t from 'tap';
 import { relayResponseHeaders } from '../../src/upstream/response-headers.ts';
 

@@ -1,3 +1,4 @@
+// TLS to upstreams: authorities, client certificates and handshakes that fail.
 import t, { type Test } from 'tap';
 import { type CertificateAuthority, createCertificateAuthority } from '../../src/dev/pki.ts';
 import { ask, configOf, startForwarder } from '../support/forwarder.ts';

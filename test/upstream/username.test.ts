@@ -1,3 +1,4 @@
+// Templates of usernames for the upstream.
 import { generateKeyPairSync } from 'node:crypto';
 import fc from 'fast-check';
 import { calculateJwkThumbprint } from 'jose';

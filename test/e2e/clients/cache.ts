@@ -1,4 +1,4 @@
-// Where software that is no dependency of ours is installed: below node_modules, so that a clean checkout is one without it.
+// Folders for software that is no dependency of ours: below node_modules, so that a clean checkout is one without it.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// What clients meet from end to end: an authorization server, a gateway over TLS on localhost, and servers of both SDK generations behind it.
+// Surroundings of clients from end to end: an authorization server, a gateway over TLS on localhost, and servers of both SDK generations behind it.
 import { join } from 'node:path';
 import { type AuthorizationServerOptions, startAuthorizationServer } from '../../../src/dev/authorization-server.ts';
 import { createCertificateAuthority } from '../../../src/dev/pki.ts';

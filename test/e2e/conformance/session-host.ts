@@ -1,4 +1,4 @@
-// What both SDK generations leave to the server around their transports: Origin, the map of sessions, and events to replay.
+// Session host around the transports of both SDK generations: Origin, the map of sessions, and events to replay.
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 

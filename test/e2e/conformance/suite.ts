@@ -1,4 +1,4 @@
-// Runs the public MCP conformance suite against one address and reads what it found.
+// Runner of the public MCP conformance suite against one address, and reader of what it found.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';

@@ -1,4 +1,4 @@
-// What the run needs of this machine, installed once and kept: Superset in a virtual environment, its filled database, and Keycloak.
+// Software of the run, installed once and kept: Superset in a virtual environment, its filled database, and Keycloak.
 import { spawnSync } from 'node:child_process';
 import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// Stands between gateway and Superset and keeps what Superset answered, byte for byte.
+// Recording proxy between gateway and Superset: keeps the answers byte for byte.
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, request as sendPlainly } from 'node:http';
 import type { AddressInfo } from 'node:net';

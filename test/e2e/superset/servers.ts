@@ -1,4 +1,4 @@
-// What stands around the gateway: Keycloak, Superset's MCP server and Superset's web server, each on a free port of loopback.
+// Servers around the gateway: Keycloak, Superset's MCP server and Superset's web server, each on a free port of loopback.
 import { createFakeIssuer, type FakeIssuer } from '../../support/issuer.ts';
 import { closedPort } from '../../support/upstream.ts';
 import type { Daemon, Daemons } from './daemons.ts';
