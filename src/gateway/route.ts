@@ -10,7 +10,6 @@ import { mcpRouteMethods, pathRouteMethods } from '../config/schema/routes.ts';
 import type { ChallengeSource } from '../http/challenge.ts';
 import type { RoutePattern } from '../http/route-matcher.ts';
 import { metadataUrlOf, offlineAccessScope } from '../http/well-known.ts';
-import type { MetaTools } from '../mcp/meta-tools.ts';
 import { compileSessions, type RouteSessions, type SessionMemory } from '../mcp/session.ts';
 import { parseSessionKey } from '../mcp/session-key.ts';
 import { type Policy, scopesOf } from '../policy/rule.ts';
@@ -24,13 +23,10 @@ export type McpRoute = NonNullable<RouteConfig['mcp']>;
 
 /** A compiled route. */
 export interface Route extends RoutePattern {
-  readonly upstreamName: string | undefined;
   /** The challenge without error parameters, or undefined where no credential is asked for. */
   readonly challenge: ChallengeSource | undefined;
   readonly methods: ReadonlySet<string>;
   readonly mcp: McpRoute | undefined;
-  /** Tools that are looked through; none on path routes. */
-  readonly metaTools: MetaTools;
   /** Of MCP routes, whose sessions belong to who opened them. */
   readonly sessions: RouteSessions | undefined;
   readonly resource: string;
@@ -49,8 +45,6 @@ export interface Route extends RoutePattern {
   readonly respond: ((method: string) => Answer) | undefined;
   /** A public document that every page may read. */
   readonly anyOrigin: boolean;
-  /** Tools that may be a metric label. */
-  readonly knownTools: ReadonlySet<string>;
 }
 
 /** A fixed answer (`respond`). */
@@ -99,7 +93,6 @@ export function compileRoute(
     path: route.path,
     methods: new Set(methods),
     mcp,
-    metaTools: policy.metaTools,
     resource,
     authorizationServers,
     bindings,
@@ -107,7 +100,6 @@ export function compileRoute(
     policy,
     bodyBytes: route.bodyBytes,
     websocket: route.websocket,
-    upstreamName: route.upstream,
     upstream: route.upstream === undefined ? undefined : compileUpstream(route, config, upstreams),
     respond: route.respond && compileAnswer(route.respond),
     challenge:
@@ -120,7 +112,6 @@ export function compileRoute(
             dpopAlgorithms: bindings.dpopAlgorithms.join(' ') || undefined,
           },
     anyOrigin: false,
-    knownTools: policy.toolNames,
   };
 }
 

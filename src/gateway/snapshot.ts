@@ -1,6 +1,8 @@
 // Snapshot: one immutable compilation of the configuration. A request uses the snapshot it began with to its end.
 
+import type { CallerPart, DecisionPart } from '../audit/encode.ts';
 import type { AuthenticatorRuntime } from '../authn/authenticator-type.ts';
+import type { Principal } from '../authn/principal.ts';
 import { type AuthenticatorSet, createAuthenticators } from '../authn/registry.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema/config.ts';
@@ -10,7 +12,6 @@ import { isLocal, parseListenAddress } from '../http/listen-address.ts';
 import { compileRoutes, type RouteMatch } from '../http/route-matcher.ts';
 import { createSessionMemory, type SessionMemory } from '../mcp/session.ts';
 import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../upstream/identity/assertion-key.ts';
-import type { RecordTexts } from './request/record-texts.ts';
 import { compileRoute, compileRouteSessions, type Route } from './route.ts';
 import { openUpstreams, type PooledUpstream, type UpstreamsRuntime } from './upstream-set.ts';
 import { metadataRoutes } from './well-known-routes.ts';
@@ -24,11 +25,18 @@ export interface Snapshot {
   readonly clientAddress: (peer: string, headers: ForwardingHeaders) => string;
   readonly authenticators: AuthenticatorSet;
   readonly upstreams: ReadonlyMap<string, PooledUpstream>;
-  readonly recordTexts: RecordTexts;
+  /** Encoded parts of each principal's last audit record, as long as the principal lives. */
+  readonly lastEncodings: WeakMap<Principal, LastEncoding>;
   readonly sessionMemory: SessionMemory;
   readonly ephemeralKeys: EphemeralKeys;
   /** The key set that upstreams verify assertions with, as JSON; undefined when none has an assertion. */
   readonly publishedKeys: string | undefined;
+}
+
+/** Parts of an audit record with their encoded text. The next record of a principal mostly has the same ones. */
+export interface LastEncoding {
+  caller?: { readonly of: CallerPart; readonly text: string };
+  decision?: { readonly of: DecisionPart; readonly text: string };
 }
 
 /** Process-wide state that outlives a snapshot. */
@@ -60,7 +68,7 @@ export function compileSnapshot(
     clientAddress: compileClientAddress(config.server.trustedProxies),
     authenticators,
     upstreams,
-    recordTexts: new WeakMap(),
+    lastEncodings: new WeakMap(),
     sessionMemory,
     ephemeralKeys,
     publishedKeys,

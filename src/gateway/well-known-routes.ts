@@ -13,7 +13,6 @@ import {
   rootMetadataPath,
   serverMetadataPath,
 } from '../http/well-known.ts';
-import { noMetaTools } from '../mcp/meta-tools.ts';
 import { openPolicy } from '../policy/compile.ts';
 import type { Answer, Route } from './route.ts';
 
@@ -42,7 +41,6 @@ export function documentRoute(name: string, path: string, document: () => Answer
     path,
     methods: new Set(['GET', 'OPTIONS']),
     mcp: undefined,
-    metaTools: noMetaTools,
     sessions: undefined,
     resource: '',
     authorizationServers: [],
@@ -51,12 +49,10 @@ export function documentRoute(name: string, path: string, document: () => Answer
     policy: openPolicy,
     bodyBytes: undefined,
     websocket: false,
-    upstreamName: undefined,
     upstream: undefined,
     respond: (method) => (method === 'OPTIONS' ? options : document()),
     challenge: undefined,
     anyOrigin: true,
-    knownTools: new Set(),
   };
 }
 

@@ -10,48 +10,38 @@ import {
 } from '../../audit/encode.ts';
 import type { AuditEvent, AuditPrincipal } from '../../audit/event.ts';
 import type { Principal } from '../../authn/principal.ts';
+import type { LastEncoding } from '../snapshot.ts';
 import type { RequestContext } from './context.ts';
-import type { LastTexts, RecordTexts } from './record-texts.ts';
 
-/** Everything known once the decision is made; written before anything is forwarded. */
-export function decidedEvent(context: RequestContext, policy: string, nowMs: number, texts: RecordTexts): AuditEvent {
-  const { id, route } = context;
-  const upstream = route?.upstreamName === undefined ? undefined : { name: route.upstreamName };
+/** The `decided` event: written before anything is forwarded. `nowMs` is in milliseconds since 1970, here and below. */
+export function decidedEvent(context: RequestContext, nowMs: number): AuditEvent {
+  const { id, route, snapshot } = context;
   return {
     id,
     time: nowMs,
     stage: 'decided',
-    encodedParts: encodeRequest(context, texts),
-    upstream,
-    policy,
+    encodedParts: encodeRequest(context),
+    upstream: upstreamOf(route),
+    policy: snapshot.hash,
   };
 }
 
 /** The end of a request. For a refused one it is the only record, written before the answer with the status it will have. */
-export function completedEvent(
-  context: RequestContext,
-  policy: string,
-  nowMs: number,
-  status: number | undefined,
-  texts: RecordTexts,
-): AuditEvent {
-  const { decided, id, route } = context;
+export function completedEvent(context: RequestContext, nowMs: number, status: number | undefined): AuditEvent {
+  const { decided, id, route, snapshot } = context;
   return {
     id,
     time: nowMs,
     stage: 'completed',
-    encodedParts: decided?.event.encodedParts ?? encodeRequest(context, texts),
+    encodedParts: decided?.event.encodedParts ?? encodeRequest(context),
     reason: context.error?.code,
-    upstream:
-      decided !== undefined && route?.upstreamName !== undefined
-        ? { name: route.upstreamName, status: context.upstreamStatus }
-        : undefined,
+    upstream: decided && upstreamOf(route, context.upstreamStatus),
     status,
     bytes: context.bytes,
     durationMs: durationOf(context),
     outcome: context.outcome,
     detail: context.error === undefined ? context.detail : context.error.detail,
-    policy,
+    policy: snapshot.hash,
   };
 }
 
@@ -67,12 +57,17 @@ export function streamEvent(
     stage: 'stream',
     encodedParts: decided?.event.encodedParts,
     reason: ended.reason,
-    upstream: route?.upstreamName === undefined ? undefined : { name: route.upstreamName, status: upstreamStatus },
+    upstream: upstreamOf(route, upstreamStatus),
     bytes: ended.bytes,
     durationMs: durationOf(context),
     detail: { event: 'ended' },
     policy: ended.policy,
   };
+}
+
+function upstreamOf(route: RequestContext['route'], status?: number): AuditEvent['upstream'] {
+  const name = route?.upstream?.target.name;
+  return name === undefined ? undefined : { name, status };
 }
 
 function durationOf({ startedMs }: RequestContext): number {
@@ -113,24 +108,25 @@ function targetOf({
   return target?.kind === 'tool' ? undefined : target?.name;
 }
 
-function encodeRequest(context: RequestContext, texts: RecordTexts): string {
-  const principal = context.caller?.principal;
-  const last = principal && lastTextsOf(principal, texts);
+function encodeRequest(context: RequestContext): string {
+  const last = lastEncodingOf(context);
   return encodeCallerOf(context, last) + encodeMessage(messageOf(context)) + encodeDecisionOf(context, last);
 }
 
-function lastTextsOf(principal: Principal, texts: RecordTexts): LastTexts {
-  let last = texts.get(principal);
+function lastEncodingOf({ caller, snapshot }: RequestContext): LastEncoding | undefined {
+  if (caller === undefined) return undefined;
+  const { lastEncodings } = snapshot;
+  let last = lastEncodings.get(caller.principal);
   if (last === undefined) {
     last = {};
-    texts.set(principal, last);
+    lastEncodings.set(caller.principal, last);
   }
   return last;
 }
 
 function encodeCallerOf(
   { caller, clientAddress, credentials, request, route }: RequestContext,
-  last?: LastTexts,
+  last: LastEncoding | undefined,
 ): string {
   const userAgent = request.headers['user-agent'];
   const { of, text } = last?.caller ?? {};
@@ -151,7 +147,7 @@ function encodeCallerOf(
   return encoded;
 }
 
-function encodeDecisionOf({ caller, decision, error }: RequestContext, last?: LastTexts): string {
+function encodeDecisionOf({ caller, decision, error }: RequestContext, last: LastEncoding | undefined): string {
   const granted = caller?.scopes ?? [];
   const required = decision?.requiredScopes ?? [];
   const { of, text } = last?.decision ?? {};
@@ -188,7 +184,7 @@ function areSame<T>(
   return some?.length === others.length && some.every((one, index) => isSame(one, others[index]!));
 }
 
-/** Joined strings are kept in pieces, which each line that they go into would put together again. */
+/** Flattens a concatenated string, which V8 would otherwise flatten for each line that contains it. */
 function flat(joined: string): string {
   return Buffer.from(joined).toString();
 }

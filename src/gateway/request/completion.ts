@@ -55,8 +55,7 @@ function record(
   urgency: Urgency = 'now',
 ): Promise<void> {
   context.recorded = true;
-  const { hash, recordTexts } = context.snapshot;
-  return runtime.audit.write(completedEvent(context, hash, runtime.now(), status, recordTexts), urgency);
+  return runtime.audit.write(completedEvent(context, runtime.now(), status), urgency);
 }
 
 function count(context: RequestContext, runtime: Runtime, status: number | undefined): void {
@@ -67,7 +66,7 @@ function count(context: RequestContext, runtime: Runtime, status: number | undef
     outcome: outcome ?? 'failed',
     status,
     seconds: (performance.now() - startedMs) / 1000,
-    tool: tool === undefined || route?.knownTools.has(tool) ? tool : 'other',
+    tool: tool === undefined || route?.policy.toolNames.has(tool) ? tool : 'other',
     decision,
     apiKey: caller?.principal.kind === 'api-key' ? (caller.principal.credentialId ?? 'none') : undefined,
   });

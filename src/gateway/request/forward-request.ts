@@ -136,8 +136,8 @@ function filterOf(
   route: Route,
   runtime: Runtime,
 ): FilterResponse | undefined {
-  const { mcp, policy, metaTools } = route;
-  const reading = mcp && readingOf(context.message, metaTools);
+  const { mcp, policy } = route;
+  const reading = mcp && readingOf(context.message, policy.metaTools);
   if (mcp === undefined || reading === undefined) return undefined;
   return responseFilter(reading, {
     shows: showsItem(attributesOf(context, route, runtime), { policy, lists: mcp.lists }),

@@ -124,12 +124,12 @@ async function readBody(context: RequestContext): Promise<void> {
 }
 
 function readMcpMessage(context: RequestContext): void {
-  const { mcp, metaTools } = routeOf(context);
+  const { mcp, policy } = routeOf(context);
   if (mcp === undefined || context.method !== 'POST') return;
   const { headers } = context.request;
   checkMediaType(headers);
   context.message = readMessage(context.body!);
-  context.message = lookThrough(context.message, metaTools);
+  context.message = lookThrough(context.message, policy.metaTools);
   context.auditArguments = auditArguments(mcp.audit.arguments, context.message);
   checkMirroredHeaders(headers, context.message);
 }
@@ -167,8 +167,7 @@ function acquireSlot(context: RequestContext): void {
 /** Nothing is carried out before this record is written, and none is written of a request that has not passed every step before. */
 async function recordDecision(context: RequestContext, runtime: Runtime): Promise<void> {
   if (context.passedSteps !== beforeRecord) throw new Error('a step of the pipeline is missing');
-  const { hash, recordTexts } = context.snapshot;
-  const event = decidedEvent(context, hash, runtime.now(), recordTexts);
+  const event = decidedEvent(context, runtime.now());
   await runtime.audit.write(event);
   // The connection may have broken meanwhile: then it was refused, and nothing is carried out behind that record.
   if (context.error === undefined) context.decided = { event } as RecordedDecision;

@@ -177,7 +177,7 @@ function isAllowed(context: RequestContext, route: Route, caller: Caller | undef
   const { hosts } = runtime.snapshot;
   hosts.checkHost(request.headers.host!);
   hosts.checkOrigin(origin);
-  const message = context.message && lookThrough(readMessage(context.message.bytes), route.metaTools);
+  const message = context.message && lookThrough(readMessage(context.message.bytes), route.policy.metaTools);
   if (context.session !== undefined && route.sessions !== undefined) {
     identifySession(route.sessions, { headers: request.headers, message, principal: caller?.principal });
   }
