@@ -149,7 +149,9 @@ export function createReloader(options: ReloaderOptions): Reloader {
 
   return {
     reload(load) {
-      last = last.then(() => (signal.aborted ? undefined : replace(load)));
+      last = last
+        .then(() => (signal.aborted ? undefined : replace(load)))
+        .catch((cause: unknown) => log.error({ err: cause }, 'a reload ended unexpectedly'));
       return last;
     },
     settled: () => last,
