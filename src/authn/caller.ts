@@ -9,8 +9,10 @@ import { intersectScopes } from './scopes.ts';
 import { isSenderConstrained } from './token/sender-constraint.ts';
 
 /** The first instant at which one of the caller's credentials has expired, in milliseconds since 1970; Infinity where none expires. */
-export function expiryOf({ principal, certificate, certificateUntil }: Caller): number {
+export function expiryOf(caller: Caller | undefined): number {
   const never = Number.POSITIVE_INFINITY;
+  if (caller === undefined) return never;
+  const { principal, certificate, certificateUntil } = caller;
   return Math.min(principal.expiresAt ?? never, certificate?.expiresAt ?? never, certificateUntil ?? never);
 }
 

@@ -1,4 +1,4 @@
-// Process-wide state shared by all requests, and the questions about a request that several steps ask.
+// Process-wide state shared by all requests, and facts of a request that several steps need.
 import type { Socket } from 'node:net';
 import type { AuditLog } from '../audit/event.ts';
 import { certificateThatCounts } from '../authn/certificate/peer.ts';
@@ -23,20 +23,20 @@ export interface Runtime {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly audit: AuditLog;
-  /** The address of the other end; `unix:` on a unix socket. */
+  /** The remote address of a connection; `unix:` on a unix socket. */
   readonly peerAddress: (socket: Socket) => string;
   readonly peerCertificate: (socket: Socket) => PeerCertificate | undefined;
   /** The revocations in force, which belong to no snapshot. */
   readonly revocations: () => Revocations;
-  /** Requests that have begun and not ended. */
+  /** Requests that are not complete. */
   readonly open: Set<RequestContext>;
   /** Event streams and WebSockets that are open. */
   readonly streams: Set<LiveStream>;
-  /** Answers that are read to their end after their client has left; each function gives one up. */
+  /** Drains after disconnect (`ForwardOptions.draining`); each function aborts one. */
   readonly drainingAnswers: Set<() => void>;
 }
 
-/** Under which configuration a stream was last found allowed, and as whose. */
+/** The configuration and caller under which a stream was last authorized. */
 export interface AuthorizationState {
   readonly snapshot: Snapshot;
   readonly route: Route;
@@ -48,20 +48,19 @@ export interface LiveStream {
   readonly context: RequestContext;
   readonly stream: OpenStream;
   authorization: AuthorizationState;
-  /** The first instant at which one of its credentials has expired; milliseconds since 1970. */
-  endsAt: number;
-  /** The revocation list that it was last held against; none at first: the request may have begun before the list in force. */
+  /** The revocation list of the last check; none at first, since the request may have begun under an older list. */
   revocations: Revocations | undefined;
-  /** Bytes handed on when it was last looked at, and since when they have not changed. */
+  /** Bytes to the client at the last check. */
   bytes: number;
+  /** Instant since which `bytes` has not changed; milliseconds since 1970. */
   quietSince: number;
-  /** When it was told to end. */
+  /** Instant at which the gateway began to end it; milliseconds since 1970. */
   endingSince: number | undefined;
 }
 
 /**
- * The client certificate under this snapshot, which may be newer than the request. Throws GatewayError when nobody can say which certificate
- * counts, or that of the proxy that says so is revoked.
+ * The client certificate of a request under a snapshot, which may be newer than the request. Throws a GatewayError when the certificate header of
+ * a trusted proxy is unusable, or the proxy's own certificate is revoked.
  */
 export function clientCertificateOf(
   { request }: Pick<RequestContext, 'request'>,
@@ -86,7 +85,7 @@ export function clientCertificateOf(
   return peer;
 }
 
-/** The attributes that the policy decides on, now. A stream is judged again with what stands for its caller and message then. */
+/** The attributes that the policy decides on. The reauthorization of a stream gives its caller and message of that time. */
 export function attributesOf(
   context: RequestContext,
   route: Route,

@@ -6,13 +6,13 @@ import { dispatch } from '../../upstream/forward.ts';
 import type { Transfer } from '../../upstream/transfer.ts';
 import { completePart } from '../request/completion.ts';
 import type { RequestContext } from '../request/context.ts';
-import { forwardStreamed } from '../request/forward-request.ts';
+import { forwardRequest } from '../request/forward-request.ts';
 import { bodyLimitsOf } from '../request/local-responses.ts';
 import { decisionOf } from '../request/pipeline.ts';
 import type { Runtime } from '../runtime.ts';
 import { webSocketOf } from './websocket.ts';
 
-/** Carries the transfer of a request to the requester: the headers object is all that the proxy hands on untouched. */
+/** Key of the transfer in the headers object, the one argument that the proxy hands to `undici.request` unchanged. */
 const transferOf = Symbol('transfer');
 
 interface Outgoing {
@@ -45,22 +45,22 @@ export async function registerPathProxy(app: FastifyInstance, runtime: Runtime, 
     sendContinue(context.request, context.response);
     const send = (transfer: Transfer): void => {
       const rewriteRequestHeaders = () => ({ [transferOf]: transfer }) as never;
-      // Not the destination, which would be written anew as a URL, and refused for a name that begins with two dots.
+      // Not the destination: reply-from would normalize it as a URL, and refuse a name that begins with two dots.
       reply.from('/', { ...given, rewriteRequestHeaders });
     };
     const upgrade = webSocketOf(context);
-    await forwardStreamed(context, decided, context.route!, runtime, body, { upgrade }, send);
+    await forwardRequest(context, decided, context.route!, runtime, body, { upgrade }, send);
     endPipeline(reply, context, runtime);
   }
 }
 
-/** Nothing is left to do for the application: the response was written, or its client is gone. */
+/** Ends the pipeline of a request that is answered, or whose client is gone. */
 export function endPipeline(reply: FastifyReply, context: RequestContext, runtime: Runtime): void {
   reply.hijack();
   completePart(context, runtime);
 }
 
-/** In place of undici's: what was judged is what is sent, byte for byte. */
+/** Replaces `undici.request`: sends the judged request byte for byte. */
 function requestOnTransfer({ headers }: Outgoing): void {
   dispatch(headers[transferOf]);
 }

@@ -45,7 +45,7 @@ export function completedEvent(context: RequestContext, nowMs: number, status: n
   };
 }
 
-/** The gateway ended an event stream whose right ended. `policy` is the configuration that says so. */
+/** The `stream` event of a stream that the gateway ended. `policy` is the configuration that ended it. */
 export function streamEvent(
   context: RequestContext,
   ended: { readonly reason: string; readonly bytes: number; readonly policy: string; readonly nowMs: number },
@@ -78,7 +78,7 @@ function durationOf({ startedMs }: RequestContext): number {
 export function connectionEvent(of: {
   id: string;
   address: string;
-  /** Known of a tunnel that was asked for. */
+  /** Only of a CONNECT request. */
   method?: string | undefined;
   reason: string;
   status: number | undefined;

@@ -32,7 +32,7 @@ export async function refuse(error: GatewayError, context: RequestContext, runti
   writeError(context, context.error, responseHeaders(context, runtime));
 }
 
-/** Runs when the pipeline has ended and when the response has closed; the later of the two completes the request. */
+/** Called at the end of the pipeline and at the close of the response; the second call completes the request. */
 export function completePart(context: RequestContext, runtime: Runtime): void {
   context.pendingCompletions -= 1;
   if (context.pendingCompletions > 0) return;

@@ -1,4 +1,4 @@
-// Request context: the one mutable record of a request. Opened when the head was read, completed exactly once.
+// Request context: the mutable state of one request, from its head to its completion.
 import type { X509Certificate } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -14,6 +14,7 @@ import type { Slot } from '../../upstream/concurrency.ts';
 import type { Route } from '../route.ts';
 import type { Snapshot } from '../snapshot.ts';
 
+/** The log of a request. */
 export type RequestLog = Record<'warn' | 'error', (fields: object, message: string) => void>;
 
 /** The state of one request, the one mutable record of it. */
@@ -31,14 +32,14 @@ export interface RequestContext {
   readonly upgrade: UpgradeOffer | undefined;
   readonly method: string;
   readonly clientAddress: string;
-  /** Without the query; empty until the target was found to be in plain form. */
+  /** Path of the target without the query; empty until `matchRoute` has parsed the target. */
   path: string;
   query: string;
   match: RouteMatch<Route>;
   /** The matched route. */
   route: Route | undefined;
   caller: Caller | undefined;
-  /** The certificate that came with the request, whatever it was good for. */
+  /** The client certificate of the request, also one that only binds a token. */
   certificate: X509Certificate | undefined;
   /** The presented credentials, verified or not, for the record of a refused request. */
   readonly credentials: CredentialRecord[];
@@ -56,7 +57,7 @@ export interface RequestContext {
   detail: Readonly<Record<string, unknown>> | undefined;
   /** The steps of the pipeline that have let the request pass, as bits. */
   passedSteps: number;
-  /** Made by `recordDecision` alone: from then on the request may be carried out, and a `completed` record is owed. */
+  /** Set by `recordDecision` alone: from then on the request may be carried out, and has a `completed` record at its end. */
   decided: RecordedDecision | undefined;
   /** The request's slot at its upstream, released when the request ends. */
   slot: Slot | undefined;
@@ -65,11 +66,11 @@ export interface RequestContext {
   upstreamStatus: number | undefined;
   bytes: number;
   outcome: 'completed' | 'refused' | 'aborted' | 'failed' | undefined;
-  /** An Origin that was checked and may read the answer. */
+  /** A checked Origin, which may read the response. */
   origin: string | undefined;
-  /** Nothing is left to do for the pipeline: the request was answered, or its client is gone. */
+  /** The pipeline ends: the request was answered, or its client is gone. */
   answered: boolean;
-  /** Of the pipeline and the response, those that have not ended; with the last one the request is complete. */
+  /** Number of unfinished parts, pipeline and response; at 0 the request is complete. */
   pendingCompletions: number;
   /** The completion record was written or is being written. */
   recorded: boolean;
@@ -84,13 +85,13 @@ export interface UpgradeOffer {
 
 declare const isRecorded: unique symbol;
 
-/** A decision to allow, whose record every required sink has. */
+/** A decision to allow that every required sink has recorded. */
 export interface RecordedDecision {
   readonly event: AuditEvent;
   readonly [isRecorded]: true;
 }
 
-/** `id` names the request in records, logs and responses. */
+/** Creates the context of a request; `id` names it in records, logs and responses. */
 export function createRequestContext(
   { id, log, raw: request }: { readonly id: string; readonly log: RequestLog; readonly raw: IncomingMessage },
   response: ServerResponse,

@@ -1,4 +1,4 @@
-// Error responses: the one writer of every refusal and failure, as problem+json (RFC 9457) or as a JSON-RPC error.
+// Error responses: every refusal and failure, as problem details (RFC 9457) or as a JSON-RPC error.
 import { type ErrorCode, GatewayError } from '../../errors.ts';
 import { challenge } from '../../http/challenge.ts';
 import { hasBody } from '../../http/framing.ts';
@@ -6,7 +6,7 @@ import { problem } from '../../http/problem.ts';
 import { jsonRpcError } from '../../mcp/json-rpc-error.ts';
 import type { RequestContext } from './context.ts';
 
-/** After these the rest of the request cannot be trusted or is not wanted, or the connection itself is at fault: it ends. */
+/** Errors that close the connection: the rest of the request is ambiguous or unwanted, or the connection itself is at fault. */
 const closing = new Set<ErrorCode>([
   'bad_request',
   'bad_path',
@@ -21,7 +21,7 @@ const closing = new Set<ErrorCode>([
 ]);
 const drainableBytes = 65_536;
 
-/** Any thrown value as the error a client may see; what was not foreseen is `internal_error` with a private cause. */
+/** The public error for any thrown value; `internal_error` with a private cause for an unexpected one. */
 export function toGatewayError(thrown: unknown): GatewayError {
   if (thrown instanceof GatewayError) return thrown;
   return new GatewayError('internal_error', 'The gateway failed on this request. Its log names the cause.', {
@@ -29,7 +29,7 @@ export function toGatewayError(thrown: unknown): GatewayError {
   });
 }
 
-/** The status that `writeError` will answer with. A denied tools/call under `denials: rpc` is 200, which a model can read. */
+/** The status of the error response. A denied tools/call under `denials: rpc` has 200, so that a model can read it. */
 export function statusOfError(context: RequestContext, error: GatewayError): number {
   const policyDenial = error.code === 'denied' || error.code === 'condition_error';
   const toolCall = context.message?.method === 'tools/call' && context.message.kind === 'request';
@@ -37,8 +37,8 @@ export function statusOfError(context: RequestContext, error: GatewayError): num
 }
 
 /**
- * Writes the refusal or failure to the client, with `extraHeaders` beside its own. Once a response head was sent nothing can be
- * said any more: the connection is destroyed, so that a cut answer never looks whole.
+ * Writes the error response, with `extraHeaders` beside its own. When the head of another response was sent, destroys the connection, so that a
+ * cut response never looks complete.
  */
 export function writeError(
   context: RequestContext,

@@ -14,7 +14,7 @@ import type { RecordedDecision, RequestContext } from './context.ts';
 import { responseHeaders } from './local-responses.ts';
 import { watchStream } from './streams.ts';
 
-/** The Authorization header that tells the upstream who is calling: made here, never the caller's own. Throws GatewayError `denied`. */
+/** The Authorization header for the upstream, never the caller's own; undefined where it gets none. Throws GatewayError `denied`, and those of `AuthorizeCaller`. */
 export async function authorizationFor(
   { caller, request }: RequestContext,
   { upstream }: Route,
@@ -28,8 +28,8 @@ export async function authorizationFor(
 }
 
 /**
- * Takes a slot at the upstream. A GET on an MCP route and a subscription are streams from the start, and so is a WebSocket, which counts for
- * its subject; everything else is a request, also where an event stream answers it, as Superset does to every call. Throws GatewayError `overloaded`.
+ * Takes a slot at the upstream. A GET on an MCP route, a subscription and a WebSocket, which counts for its subject, are streams; everything else
+ * is a request, also where an event stream answers it. Throws GatewayError `overloaded`.
  */
 export function acquireUpstreamSlot(context: RequestContext, { target }: RouteUpstream): concurrency.Slot {
   const { caller, clientAddress, method, route } = context;
@@ -39,8 +39,8 @@ export function acquireUpstreamSlot(context: RequestContext, { target }: RouteUp
   return concurrency.acquireSlot(target.concurrency, holder, isStream ? 'stream' : 'request', target.limits);
 }
 
-/** Forwards the judged body of a request on an MCP route; resolves when the client's side has closed. Throws the GatewayErrors of `forward`. */
-export function forwardWhole(
+/** Forwards a request of an MCP route, as `forwardRequest`. */
+export function forwardMcpRequest(
   context: RequestContext,
   decided: RecordedDecision,
   route: Route,
@@ -48,28 +48,19 @@ export function forwardWhole(
 ): Promise<void> {
   const upstream = route.upstream!;
   const body = context.body!.length === 0 ? null : context.body!;
-  return carryOut(context, decided, route, runtime, body, {
+  return forwardRequest(context, decided, route, runtime, body, {
     rewriteHeaders: rewritesOf(context, route),
     filter: filterOf(context, upstream, route, runtime),
     subscription: isSubscription(context),
-    draining: outlivesClient(upstream, context) ? runtime.drainingAnswers : undefined,
+    draining: isDrained(upstream, context) ? runtime.drainingAnswers : undefined,
   });
 }
 
-/** Forwards a request on a path route, whose body nobody judges; `send` hands it to its connection. */
-export function forwardStreamed(
-  context: RequestContext,
-  decided: RecordedDecision,
-  route: Route,
-  runtime: Runtime,
-  body: Readable | null,
-  options: Pick<ForwardOptions, 'upgrade'>,
-  send?: (transfer: Transfer) => void,
-): Promise<void> {
-  return carryOut(context, decided, route, runtime, body, options, send);
-}
-
-async function carryOut(
+/**
+ * Forwards a request whose decision is recorded, and counts it. `send` hands it to its connection; `dispatch` by default. Resolves when the client's
+ * side has closed. Throws the GatewayErrors of `forward`.
+ */
+export async function forwardRequest(
   context: RequestContext,
   _decided: RecordedDecision,
   route: Route,
@@ -105,14 +96,14 @@ async function carryOut(
     context.log.warn({ upstream: target.name, reason: result.failure }, 'the upstream broke off its answer');
 }
 
-/** The client is gone and the request over, but not the upstream's work: the slot is taken until then. */
+/** Keeps the slot of a completed request until the upstream's response is drained. */
 function holdSlot(context: RequestContext, drained: Promise<void>): void {
   const { slot } = context;
   context.slot = undefined;
   if (slot !== undefined) void drained.then(() => concurrency.releaseSlot(slot));
 }
 
-/** The record of an answer that opens a session says so: it is the one that names who the session belongs to. */
+/** Session ids for the client. The completion record of a response that opens a session has its mark, and so names its principal. */
 function rewritesOf(context: RequestContext, { sessions }: Route): RewriteHeaders | undefined {
   if (sessions === undefined) return undefined;
   return {
@@ -129,7 +120,7 @@ function rewritesOf(context: RequestContext, { sessions }: Route): RewriteHeader
   };
 }
 
-/** Lists are read on their way back, and show what a call would be allowed to use. */
+/** The filter of a list: it leaves what the caller may use. */
 function filterOf(
   context: RequestContext,
   { target }: RouteUpstream,
@@ -157,7 +148,7 @@ function isSubscription({ message }: RequestContext): boolean {
  * True if the upstream's answer is read to its end after a disconnect. In revisions whose messages state them a disconnect cancels the call. In
  * older ones it must not, and it harms some servers.
  */
-function outlivesClient({ target }: RouteUpstream, context: RequestContext): boolean {
+function isDrained({ target }: RouteUpstream, context: RequestContext): boolean {
   const { onClientDisconnect } = target;
   if (context.method !== 'POST' || isSubscription(context)) return false;
   if (onClientDisconnect !== 'auto') return onClientDisconnect === 'drain';

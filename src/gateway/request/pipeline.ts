@@ -5,7 +5,7 @@ import { checkAnnouncedLength, readBody as readWholeBody, sendContinue } from '.
 import { isPreflight } from '../../http/cors.ts';
 import { checkFraming as checkFramingOf } from '../../http/framing.ts';
 import { parseTarget } from '../../http/path.ts';
-import { requireRoute as requireMatch } from '../../http/route-matcher.ts';
+import { requireRoute } from '../../http/route-matcher.ts';
 import { auditArguments } from '../../mcp/audit-arguments.ts';
 import { checkMediaType } from '../../mcp/media-type.ts';
 import { lookThrough } from '../../mcp/meta-tools.ts';
@@ -18,7 +18,7 @@ import type { Route } from '../route.ts';
 import { attributesOf, clientCertificateOf, type Runtime } from '../runtime.ts';
 import { decidedEvent } from './audit-events.ts';
 import type { RecordedDecision, RequestContext } from './context.ts';
-import { acquireUpstreamSlot, authorizationFor, forwardWhole } from './forward-request.ts';
+import { acquireUpstreamSlot, authorizationFor, forwardMcpRequest } from './forward-request.ts';
 import { bodyLimitsOf, respondLocally, respondToPreflight } from './local-responses.ts';
 
 /** Lets a request pass by returning, refuses it by throwing a GatewayError, or sends its response and sets `answered`. */
@@ -32,12 +32,13 @@ export interface Pipeline {
   readonly preHandler: readonly Step[];
 }
 
+/** All steps. */
 export const pipeline: Pipeline = {
   onRequest: [
     { name: 'matchRoute', run: matchRoute },
     { name: 'checkFraming', run: ({ request }) => checkFramingOf(request) },
     { name: 'checkHostAndOrigin', run: checkHostAndOrigin },
-    { name: 'requireRoute', run: requireRoute },
+    { name: 'requireRoute', run: ({ match }) => void requireRoute(match) },
     { name: 'answerPreflight', run: answerPreflight },
     { name: 'authenticate', wait: authenticate },
   ],
@@ -80,10 +81,6 @@ function checkHostAndOrigin(context: RequestContext): void {
   if (route?.anyOrigin === true) return;
   snapshot.hosts.checkOrigin(request.headers.origin);
   context.origin = request.headers.origin;
-}
-
-function requireRoute({ match }: RequestContext): void {
-  requireMatch(match);
 }
 
 function answerPreflight(context: RequestContext, runtime: Runtime): void {
@@ -134,7 +131,7 @@ function readMcpMessage(context: RequestContext): void {
   checkMirroredHeaders(headers, context.message);
 }
 
-/** The body may have taken its time. */
+/** Second check of expiry and revocation: the body may have come late. */
 function checkCredentialStillValid({ caller, certificate, snapshot }: RequestContext, runtime: Runtime): void {
   if (caller === undefined) return;
   const { authenticators } = snapshot;
@@ -164,12 +161,12 @@ function acquireSlot(context: RequestContext): void {
   if (upstream !== undefined) context.slot = acquireUpstreamSlot(context, upstream);
 }
 
-/** Nothing is carried out before this record is written, and none is written of a request that has not passed every step before. */
+/** Writes the record that every request is carried out after. Throws for a request that has not passed every step before. */
 async function recordDecision(context: RequestContext, runtime: Runtime): Promise<void> {
   if (context.passedSteps !== beforeRecord) throw new Error('a step of the pipeline is missing');
   const event = decidedEvent(context, runtime.now());
   await runtime.audit.write(event);
-  // The connection may have broken meanwhile: then it was refused, and nothing is carried out behind that record.
+  // The connection may have broken meanwhile: then the request was refused, and must not be carried out.
   if (context.error === undefined) context.decided = { event } as RecordedDecision;
 }
 
@@ -184,7 +181,7 @@ function answerLocally(context: RequestContext, runtime: Runtime): void {
 async function forwardMcp(context: RequestContext, runtime: Runtime): Promise<void> {
   const route = routeOf(context);
   if (isPathRoute(route)) return;
-  await forwardWhole(context, decisionOf(context), route, runtime);
+  await forwardMcpRequest(context, decisionOf(context), route, runtime);
   context.answered = true;
 }
 
@@ -197,7 +194,7 @@ function routeOf({ route }: RequestContext): Route {
   return route;
 }
 
-/** The recorded decision of a request. Throws for a request that has none, whatever let it come this far. */
+/** The recorded decision of a request. Throws an Error for a request without one. */
 export function decisionOf({ decided }: Pick<RequestContext, 'decided'>): RecordedDecision {
   if (decided === undefined) throw new Error('nothing is carried out without a recorded decision');
   return decided;

@@ -1,4 +1,5 @@
-// Supervision of open event streams and WebSockets: each ends when its right ends, and is kept alive while its upstream is silent.
+// Supervision of open event streams and WebSockets: expiry, revocation, reauthorization after a reload, and keep-alive comments.
+import { expiryOf } from '../../authn/caller.ts';
 import type { Caller } from '../../authn/principal.ts';
 import { reauthenticate } from '../../authn/reauthenticate.ts';
 import { type Revocations, revokesCaller } from '../../authn/revocations.ts';
@@ -19,25 +20,24 @@ import {
 import { streamEvent } from './audit-events.ts';
 import type { RequestContext } from './context.ts';
 
-/** Interval in which all streams are checked. With the portions and the grace below, no stream outlives its right by five seconds. */
+/** Interval between checks of all streams. With `reauthorizationTicks` and `graceMs` no stream outlives its authorization by five seconds. */
 export const streamTickMs = 1000;
 const keepAliveMs = 15_000;
 /** Time for the current event to end, and for the client to read it. */
 const graceMs = 1500;
-/** After a reload the streams are judged again in portions, so that new requests need not wait for thousands of them. */
-const portion = 3000;
-const portions = 2;
+/** After a reload the streams are reauthorized in batches of at least this size, so that new requests do not wait for thousands of them. */
+const minBatch = 3000;
+/** The largest number of batches, one for each tick. */
+const reauthorizationTicks = 2;
 
-/** Watches over a stream until its response closes. */
+/** Supervises a stream until its response closes. */
 export function watchStream(stream: OpenStream, context: RequestContext, route: Route, runtime: Runtime): void {
   const { caller, slot, snapshot } = context;
   if (context.method === 'GET' && slot !== undefined) becomeStream(slot, route.upstream!.target.limits);
-  const authorization: AuthorizationState = { snapshot, route, caller };
   const live: LiveStream = {
     context,
     stream,
-    authorization,
-    endsAt: endOf(authorization),
+    authorization: { snapshot, route, caller },
     revocations: undefined,
     bytes: 0,
     quietSince: runtime.now(),
@@ -51,38 +51,36 @@ export function watchStream(stream: OpenStream, context: RequestContext, route: 
   });
 }
 
-/** Looks at every stream once. */
+/** Checks every stream once. */
 export function sweepStreams(runtime: Runtime): void {
   const now = runtime.now();
   const revocations = runtime.revocations();
-  let judgements = Math.max(portion, Math.ceil(runtime.streams.size / portions));
+  let batch = Math.max(minBatch, Math.ceil(runtime.streams.size / reauthorizationTicks));
   for (const live of runtime.streams) {
     if (live.endingSince !== undefined) {
       if (now - live.endingSince >= graceMs) live.stream.cut();
       continue;
     }
-    if (live.authorization.snapshot !== runtime.snapshot && judgements > 0) {
-      judgements -= 1;
-      const judged = reauthorize(live.context, live.authorization, runtime);
-      if (typeof judged === 'string') {
-        endStream(live, now >= live.endsAt ? 'expired' : judged, now, runtime);
-        continue;
-      }
-      live.authorization = judged;
-      live.endsAt = endOf(judged);
+    let lost: Loss | undefined;
+    if (live.authorization.snapshot !== runtime.snapshot && batch > 0) {
+      batch -= 1;
+      const result = reauthorize(live.context, live.authorization, runtime);
+      if (typeof result === 'string') lost = result;
+      else live.authorization = result;
     }
-    if (now >= live.endsAt) endStream(live, 'expired', now, runtime);
+    if (now >= expiryOf(live.authorization.caller)) endStream(live, 'expired', now, runtime);
+    else if (lost !== undefined) endStream(live, lost, now, runtime);
     else if (isRevoked(live, revocations, runtime)) endStream(live, 'revoked', now, runtime);
     else keepAlive(live, now);
   }
 }
 
-/** Asked once for each list. */
+/** True if the list in force, checked once for each stream, has a credential of the caller. */
 function isRevoked(live: LiveStream, revocations: Revocations, { peerCertificate }: Runtime): boolean {
   if (live.revocations === revocations) return false;
   live.revocations = revocations;
   const { authorization, context } = live;
-  // Another one than the client's where a proxy stated that.
+  // Of the proxy, where the client's certificate came in a header.
   const direct = peerCertificate(context.request.socket)?.certificate;
   return revokesCaller(revocations, authorization.caller, [context.certificate, direct]);
 }
@@ -97,7 +95,7 @@ function endStream(live: LiveStream, reason: Loss | 'expired', now: number, runt
   stream.end(reason);
 }
 
-/** Silence is the upstream's: a comment of ours does not end it. */
+/** Writes a comment after `keepAliveMs` without bytes of the upstream; the gateway's own comments do not count. */
 function keepAlive(live: LiveStream, now: number): void {
   const bytes = live.stream.bytes();
   if (bytes !== live.bytes || now < live.quietSince) {
@@ -109,20 +107,11 @@ function keepAlive(live: LiveStream, now: number): void {
   }
 }
 
-function endOf({ caller }: AuthorizationState): number {
-  const never = Number.POSITIVE_INFINITY;
-  return Math.min(
-    caller?.principal.expiresAt ?? never,
-    caller?.certificate?.expiresAt ?? never,
-    caller?.certificateUntil ?? never,
-  );
-}
+/** `revoked`: the credential would be refused now. `policy`: the configuration in force does not allow the request. */
+type Loss = 'revoked' | 'policy';
 
-/** `revoked`: the credential would be refused now. `policy`: the caller may not do this any more, or not here. */
-export type Loss = 'revoked' | 'policy';
-
-/** Judges the context under the live snapshot. Never throws: what cannot be judged is lost. */
-export function reauthorize(
+/** Authenticates and authorizes the request of a stream under the snapshot in force. Fails closed and never throws. */
+function reauthorize(
   context: RequestContext,
   authorization: AuthorizationState,
   runtime: Runtime,
@@ -136,7 +125,7 @@ export function reauthorize(
   if (context.upgrade !== undefined && !route.websocket) return 'policy';
   let caller: Caller | undefined;
   if (route.requirements.kind !== 'none') {
-    caller = callerNow(context, authorization, route, runtime);
+    caller = reauthenticateCaller(context, authorization, route, runtime);
     if (caller === undefined) return authorization.caller === undefined ? 'policy' : 'revoked';
   }
   try {
@@ -146,7 +135,7 @@ export function reauthorize(
   }
 }
 
-function callerNow(
+function reauthenticateCaller(
   context: RequestContext,
   authorization: AuthorizationState,
   route: Route,
@@ -171,7 +160,7 @@ function callerNow(
   }
 }
 
-/** Throws what the checks before the decision throw. */
+/** Throws the GatewayErrors of the steps before the decision. */
 function isAllowed(context: RequestContext, route: Route, caller: Caller | undefined, runtime: Runtime): boolean {
   const { request, origin } = context;
   const { hosts } = runtime.snapshot;
