@@ -36,9 +36,7 @@ export function reauthenticate(
   const { principal } = caller;
   const tokenOrKey = principal.kind === 'mtls' ? undefined : reverify(principal, before, now, context);
   if (principal.kind !== 'mtls' && tokenOrKey === undefined) return undefined;
-  if (!hasBoundCertificate(principal, certificate?.fingerprint) || !acceptsSameProofs(principal, before, now)) {
-    return undefined;
-  }
+  if (!hasBoundCertificate(principal, certificate?.fingerprint)) return undefined;
   try {
     const rebuilt = buildCaller(requirements, tokenOrKey, certificate);
     return isSame(rebuilt.principal, principal) ? rebuilt : undefined;
@@ -67,19 +65,6 @@ function authenticatorOf(
 ): TokenAuthenticator | KeyAuthenticator | undefined {
   const found = authenticators.byName.get(authenticator);
   return found?.accepts === 'client-certificate' ? undefined : found;
-}
-
-/** The proof was for the request that began it; what can still be asked is whether such a proof would do. */
-function acceptsSameProofs(
-  { authenticator, confirmation }: Principal,
-  before: VerifiedUnder,
-  now: VerifiedUnder,
-): boolean {
-  if (confirmation?.method !== 'dpop') return true;
-  const [proofs, earlier] = [now, before].map(
-    ({ authenticators }) => authenticators.proofs.get(authenticator)?.algorithms,
-  );
-  return proofs !== undefined && proofs.join() === earlier?.join();
 }
 
 function isSame(one: Principal, other: Principal): boolean {

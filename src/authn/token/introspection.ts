@@ -6,10 +6,11 @@ import { isPlainHttp } from '../../http/host.ts';
 import { checkOAuthClient, oauthClientKeys } from '../../oauth/client-auth.ts';
 import { parseClientKey } from '../../oauth/client-key.ts';
 import { createIntrospectionEndpoint, type IntrospectionEndpoint } from '../../oauth/introspection-client.ts';
-import { refused, type TokenAuthenticator } from '../authenticator.ts';
+import { refused, type TokenAuthenticator, type Verification, type VerificationContext } from '../authenticator.ts';
 import type { AuthenticatorContext, AuthenticatorType } from '../authenticator-type.ts';
-import { compileClaimRules, dependsOnResource, verifyClaims } from './claims.ts';
-import { createProofVerifier, type ProofVerifier } from './dpop.ts';
+import { compileClaimRules, verifyClaims } from './claims.ts';
+import type { AccessToken } from './compact-jws.ts';
+import { createTokenAuthenticator } from './token-authenticator.ts';
 import { checkTokenConfig, tokenKeys } from './token-config.ts';
 
 /** A token that is revoked at its authorization server is accepted for that long. */
@@ -38,10 +39,7 @@ export const introspectionType = {
     checkTokenConfig(config, path, reporter);
     checkOAuthClient(config, path, reporter);
   },
-  create(name, config, context) {
-    const proofs = createProofVerifier(config.dpop, context.proofMemory);
-    return createIntrospectionAuthenticator(name, config, endpointOf(name, config, context), proofs);
-  },
+  create: createIntrospectionAuthenticator,
 } satisfies AuthenticatorType<IntrospectionConfig>;
 
 /** The endpoint that is asked in this way. */
@@ -65,34 +63,31 @@ const tokenUses = new Set(['access', 'access_token']);
 function createIntrospectionAuthenticator(
   name: string,
   config: IntrospectionConfig,
-  endpoint: IntrospectionEndpoint,
-  proofs: ProofVerifier | undefined,
+  context: AuthenticatorContext,
 ): TokenAuthenticator {
+  const endpoint = endpointOf(name, config, context);
   const rules = compileClaimRules(name, config, ['iss', 'exp']);
-  const configuration = configurationOf(config);
-  return {
-    name,
-    accepts: 'access-token',
-    issuer: config.issuer,
-    takesOpaque: true,
-    clockToleranceMs: config.clockTolerance,
-    proofs,
-    async verify({ text }, { resource, now }) {
-      const answer = await endpoint.introspect(text);
-      if (answer === undefined) return refused('inactive');
-      if (!isAccessToken(answer)) return refused('token_type');
-      const claims = verifyClaims(answer, rules, resource, now);
-      if ('refused' in claims) return refused(claims.refused);
-      const { principal } = claims;
-      if (isDpopType(answer) && principal.confirmation?.method !== 'dpop') return refused('sender_constraint');
-      const until = Math.min(principal.expiresAt ?? Number.POSITIVE_INFINITY, now + config.cacheFor);
-      return { verified: true, principal, validity: { until } };
-    },
-    configurationOf: (_principal, resource) =>
-      dependsOnResource(rules) ? `${configuration} ${resource}` : configuration,
-    reverify: (principal) => ({ verified: true, principal }),
-  };
+
+  async function verify({ text }: AccessToken, { resource, now }: VerificationContext): Promise<Verification> {
+    const answer = await endpoint.introspect(text);
+    if (answer === undefined) return refused('inactive');
+    if (!isAccessToken(answer)) return refused('token_type');
+    const claims = verifyClaims(answer, rules, resource, now);
+    if ('refused' in claims) return refused(claims.refused);
+    const { principal } = claims;
+    if (isDpopType(answer) && principal.confirmation?.method !== 'dpop') return refused('sender_constraint');
+    const until = Math.min(principal.expiresAt ?? Number.POSITIVE_INFINITY, now + config.cacheFor);
+    return { verified: true, principal, validity: { until } };
+  }
+
+  return createTokenAuthenticator({ name, config, rules, reloadable, takesOpaque: true, verify }, context);
 }
+
+/** The gateway's own authentication, and its cache. */
+const reloadable = [
+  ...(['insecure', 'cacheFor', 'clientSecret'] as const),
+  ...(['clientKeyFile', 'clientKeyId', 'clientAuthentication'] as const),
+];
 
 function isAccessToken({ token_type: type, token_use: use }: Readonly<Record<string, unknown>>): boolean {
   return isAmong(type, tokenTypes) && isAmong(use, tokenUses);
@@ -105,12 +100,4 @@ function isDpopType({ token_type: type }: Readonly<Record<string, unknown>>): bo
 
 function isAmong(value: unknown, words: ReadonlySet<string>): boolean {
   return value === undefined || (typeof value === 'string' && words.has(value.toLowerCase()));
-}
-
-/** All keys that decide whether a token verifies and what it says; not how the gateway authenticates, and no secret. */
-function configurationOf({ endpoint, clientId, ...config }: IntrospectionConfig): string {
-  const { issuer, audience, audienceForm, scopeClaims, scopesFrom, clientIdClaims, requireClientId } = config;
-  const { requiredClaims, claims, maxScopes } = config;
-  const accepted = [issuer, audience, audienceForm, requireClientId, requiredClaims];
-  return JSON.stringify([endpoint, clientId, accepted, scopeClaims, scopesFrom, clientIdClaims, claims, maxScopes]);
 }

@@ -11,12 +11,12 @@ import {
   type VerificationContext,
 } from '../authenticator.ts';
 import type { AuthenticatorContext, AuthenticatorType } from '../authenticator-type.ts';
-import { compileClaimRules, dependsOnResource, verifyClaims } from './claims.ts';
-import { type CompactJws, hasForbiddenHeader, isSignedBy } from './compact-jws.ts';
-import { createProofVerifier, type ProofVerifier } from './dpop.ts';
+import { compileClaimRules, verifyClaims } from './claims.ts';
+import { type AccessToken, type CompactJws, hasForbiddenHeader, isSignedBy } from './compact-jws.ts';
 import { issuerPresetNames, issuerPresets } from './issuer-presets.ts';
 import { signatureAlgorithm } from './jwk.ts';
 import { createKeySet, type KeySet } from './jwks.ts';
+import { createTokenAuthenticator } from './token-authenticator.ts';
 import { checkTokenConfig, tokenKeys } from './token-config.ts';
 
 const schema = z.strictObject({
@@ -61,7 +61,7 @@ export const jwtType = {
   create(name, config, context) {
     const metadataWanted = config.issuer === context.mirroredIssuer;
     const keySet = context.keySet(keySetKey(config, metadataWanted), () => openKeySet(config, metadataWanted, context));
-    return createJwtAuthenticator(name, config, keySet, createProofVerifier(config.dpop, context.proofMemory));
+    return createJwtAuthenticator(name, config, keySet, context);
   },
 } satisfies AuthenticatorType<JwtConfig>;
 
@@ -116,15 +116,16 @@ function createJwtAuthenticator(
   name: string,
   config: JwtConfig,
   keySet: KeySet,
-  proofs: ProofVerifier | undefined,
+  context: AuthenticatorContext,
 ): TokenAuthenticator {
   const algorithms = new Set<string>(config.algorithms);
   const tokenTypes = new Set(config.tokenTypes.map((type) => (type === untyped ? untyped : mediaType(type))));
   const rules = compileClaimRules(name, config, []);
-  const configuration = configurationOf(config);
 
   /** Header, then signature, then claims: nothing that is unsigned is believed. */
-  async function verify(jws: CompactJws, { resource, now }: VerificationContext): Promise<Verification> {
+  async function verify(token: AccessToken, { resource, now }: VerificationContext): Promise<Verification> {
+    const jws = token.jws();
+    if (jws === undefined) return refused('format');
     const header = verifyHeader(jws.header, algorithms, tokenTypes);
     if (typeof header === 'string') return refused(header);
     const found = await keySet.resolve(header.kid, header.algorithm);
@@ -136,34 +137,8 @@ function createJwtAuthenticator(
     return { verified: true, principal: claims.principal, validity: { until: claims.principal.expiresAt!, isCurrent } };
   }
 
-  return {
-    name,
-    accepts: 'access-token',
-    issuer: config.issuer,
-    takesOpaque: false,
-    clockToleranceMs: config.clockTolerance,
-    proofs,
-    async verify(token, context) {
-      const jws = token.jws();
-      return jws === undefined ? refused('format') : verify(jws, context);
-    },
-    configurationOf: (_principal, resource) =>
-      dependsOnResource(rules) ? `${configuration} ${resource}` : configuration,
-    reverify: (principal) => ({ verified: true, principal }),
-  };
-}
-
-/** All keys that decide whether a token verifies and what it says; not how its keys are fetched, nor how its sender proves itself. */
-function configurationOf(config: JwtConfig): string {
-  const {
-    keySet: _keySet,
-    insecure: _insecure,
-    clockTolerance: _tolerance,
-    preset: _preset,
-    dpop: _dpop,
-    ...decisive
-  } = config;
-  return JSON.stringify(decisive);
+  const reloadable = ['keySet', 'insecure', 'preset'] as const;
+  return createTokenAuthenticator({ name, config, rules, reloadable, takesOpaque: false, verify }, context);
 }
 
 function verifyHeader(

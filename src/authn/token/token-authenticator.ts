@@ -1,0 +1,36 @@
+// Common part of the authenticators of access tokens: all but their verification.
+import type { TokenAuthenticator } from '../authenticator.ts';
+import type { AuthenticatorContext } from '../authenticator-type.ts';
+import { type ClaimRules, dependsOnResource } from './claims.ts';
+import { createProofVerifier } from './dpop.ts';
+import type { TokenConfig } from './token-config.ts';
+
+interface Parts<C extends TokenConfig> extends Pick<TokenAuthenticator, 'name' | 'takesOpaque' | 'verify'> {
+  readonly config: C;
+  readonly rules: ClaimRules;
+  /** Keys that decide neither which tokens are accepted nor what they say; secrets are among them. */
+  readonly reloadable: readonly (keyof C)[];
+}
+
+/** Creates the authenticator. Streams of its tokens go on over a reload that changes nothing but reloadable keys. */
+export function createTokenAuthenticator<C extends TokenConfig>(
+  { config, rules, reloadable, ...parts }: Parts<C>,
+  { proofMemory }: Pick<AuthenticatorContext, 'proofMemory'>,
+): TokenAuthenticator {
+  const proofs = createProofVerifier(config.dpop, proofMemory);
+  const all: readonly PropertyKey[] = [...reloadable, 'clockTolerance', 'dpop'];
+  const decisive = Object.entries(config).filter(([key]) => !all.includes(key));
+  return {
+    ...parts,
+    accepts: 'access-token',
+    issuer: config.issuer,
+    clockToleranceMs: config.clockTolerance,
+    proofs,
+    configurationOf({ confirmation }, resource) {
+      const isBound = confirmation?.method === 'dpop';
+      if (isBound && proofs === undefined) return undefined;
+      return JSON.stringify([decisive, dependsOnResource(rules) && resource, isBound && proofs?.algorithms]);
+    },
+    reverify: (principal) => ({ verified: true, principal }),
+  };
+}
