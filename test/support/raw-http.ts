@@ -51,10 +51,16 @@ export async function rawConnection(port: number): Promise<RawConnection> {
   await once(socket, 'connect');
 
   async function until(reached: () => boolean): Promise<RawConversation> {
-    const deadline = setTimeout(() => socket.destroy(new Error('too slow')), patienceMs);
-    while (!reached() && !closed) await new Promise<void>((resolve) => (wake = resolve));
+    let late = false;
+    const deadline = setTimeout(() => {
+      late = true;
+      wake();
+    }, patienceMs);
+    while (!reached() && !closed && !late) await new Promise<void>((resolve) => (wake = resolve));
     clearTimeout(deadline);
-    return { answers: parseAnswers(received), text: received.toString('latin1'), closed };
+    const text = received.toString('latin1');
+    if (late) throw new Error(`it did not come within ${patienceMs} ms: ${JSON.stringify(text)}`);
+    return { answers: parseAnswers(received), text, closed };
   }
 
   return {

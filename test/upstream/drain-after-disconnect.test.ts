@@ -1,6 +1,6 @@
 // Drain after disconnect: the upstream's request of a client that has left.
 import { once } from 'node:events';
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';
 import type { GatewayError } from '../../src/errors.ts';
 import type { ForwardResult } from '../../src/upstream/forward.ts';
@@ -18,12 +18,14 @@ async function behind(t: Test, upstreamOptions: object = {}) {
     await forwarder.close();
     await upstream.close();
   });
+  /** What the client got, once the answer has begun. */
+  let answered: Promise<IncomingMessage> | undefined;
   async function call(): Promise<ServerResponse> {
-    const leaving = open(forwarder.port, { method: 'POST', body: '{}' });
-    leaving.catch(() => {});
+    answered = open(forwarder.port, { method: 'POST', body: '{}' });
+    answered.catch(() => {});
     return answering.promise;
   }
-  return { upstream, forwarder, draining, call, answering: answering.promise };
+  return { upstream, forwarder, draining, call, answering: answering.promise, answered: () => answered };
 }
 
 const aborted = { outcome: 'aborted', failure: undefined };
@@ -73,7 +75,7 @@ t.test('it is given up after firstByte, counted from when the client left', asyn
   const response = await scene.call();
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.write('data: 1\n\n');
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await scene.answered();
   const { drained } = await leave(scene);
   const pings = setInterval(() => response.write(': ping\n\n'), 20);
   await drained;

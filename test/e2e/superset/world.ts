@@ -97,10 +97,7 @@ export async function startWorld(servers: Servers): Promise<World> {
     assertionFor: (username, claims) =>
       signToken(publicUrl, { aud: 'superset-mcp', sub: username, preferred_username: username, ...claims }, { key }),
     call: (credential, tool, args = {}) => send(credential, toolCall(tool, args)),
-    async ready() {
-      const response = await fetch(`http://127.0.0.1:${gateway.adminPort}/readyz`);
-      return { status: response.status, text: await response.text() };
-    },
+    ready: gateway.readiness,
     async close() {
       client.close();
       await gateway.close();
