@@ -6,10 +6,16 @@ import type { Log } from '../log.ts';
 /** Options of Fastify: `request.log` writes to `log` with the id of the request, and nothing is logged for requests that go well. */
 export function logOptions(log: Log) {
   return {
-    loggerInstance: log as FastifyBaseLogger,
+    loggerInstance: withoutListeningLine(log),
     logController: new fastify.LogController({ disableRequestLogging: true, requestIdLogLabel: 'id' }),
     genReqId: () => randomUUID(),
   };
+}
+
+/** Fastify says on `info` that it listens, which is before the start is complete. Logs of requests are as they were. */
+function withoutListeningLine(log: Log): FastifyBaseLogger {
+  const child = log.child.bind(log);
+  return Object.create(log, { info: { value: () => {} }, child: { value: child, writable: true } });
 }
 
 /** Makes the log of a request when its first line is written. Nearly every request ends without one, and a child of pino costs more than routing. */
