@@ -1,4 +1,4 @@
-// Relay of an upstream's response to the client: head, body, end and failure. Nothing is buffered but for a filter, and a cut body ends uncleanly.
+// Relay of an upstream's response to the client: head, body, end and failure. Only a filter buffers, and a cut body ends uncleanly.
 import type { Socket } from 'node:net';
 import { type BodyFilter, filteredHeaders } from './body-filter.ts';
 import { credentialRefused, type UpstreamFailure, upstreamError } from './errors.ts';

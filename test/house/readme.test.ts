@@ -1,9 +1,9 @@
 // README and docs: the configuration is valid, links lead to headings, commands exist.
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { commands } from '../../src/cli/program.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 
@@ -50,15 +50,16 @@ t.test('docs/README.md names every page', (t) => {
 });
 
 t.test('every command of the README exists', (t) => {
-  const commands = [...readme.matchAll(/^\| `portcullis ([a-z]+(?: [a-z]+)?)/gm)].map(([, command]) => command!);
-  t.ok(commands.length >= 6, commands.join(', '));
-  for (const command of commands) {
-    const help = spawnSync(process.execPath, ['src/main.ts', ...command.split(' '), '--help'], {
-      cwd: root,
-      encoding: 'utf8',
-    });
-    t.equal(help.status, 0, command);
-    t.match(help.stdout, `portcullis ${command}`, command);
+  const named = [...readme.matchAll(/^\| `portcullis ([a-z]+)(?: ([a-z]+))?/gm)];
+  t.ok(named.length >= 6, `${named.length} commands`);
+  for (const [, name = '', subcommand] of named) {
+    const command = Object.entries(commands).find(([other]) => other === name)?.[1]();
+    t.ok(command, name);
+    if (subcommand !== undefined)
+      t.ok(
+        command?.commands.some((each) => each.name() === subcommand),
+        `${name} ${subcommand}`,
+      );
   }
   t.end();
 });
