@@ -66,13 +66,14 @@ function sendHead(transfer: Transfer, status: number, head: ResponseHead, header
 export function relayUpgrade(transfer: Transfer, rawHeaders: readonly Buffer[], socket: Socket): void {
   const { options, response } = transfer;
   const { connection: _, ...extraHeaders } = options.extraHeaders ?? {};
-  const { protocol } = options.upgrade!;
+  const { agrees, protocol, switched } = options.upgrade!;
   clearTimeout(transfer.firstByteTimer);
   transfer.firstByteMs = performance.now() - transfer.startedMs;
   transfer.status = 101;
   transfer.abort = () => socket.destroy();
   if (response.destroyed) return void socket.destroy();
   try {
+    if (!agrees(rawHeaders)) throw new Error('the upstream answered 101 without agreeing to the offer');
     const { headers } = relayResponseHeaders(rawHeaders, 101, extraHeaders);
     response.writeHead(101, [...headers, 'connection', 'Upgrade', 'upgrade', protocol]);
     response.flushHeaders();
@@ -81,7 +82,7 @@ export function relayUpgrade(transfer: Transfer, rawHeaders: readonly Buffer[], 
     relayFailure(transfer, 'protocol', cause);
     return;
   }
-  options.onResponseStart?.(101, options.upgrade!.switched(transfer, socket));
+  options.onResponseStart?.(101, switched(transfer, socket));
 }
 
 /** Encoded bytes, or bytes of an announced length, have no boundary that a comment could be written at. */

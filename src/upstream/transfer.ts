@@ -51,6 +51,8 @@ export interface ForwardOptions {
   readonly upgrade?:
     | {
         readonly protocol: string;
+        /** False for the headers of a 101 that agree to something else; names and values in turn. */
+        agrees(rawHeaders: readonly Buffer[]): boolean;
         /** Runs once the client's response has its head. Counts bytes to the client in the transfer. */
         switched(transfer: Transfer, socket: Socket): OpenStream;
       }

@@ -6,6 +6,8 @@ import type { OpenStream } from './transfer.ts';
 /** Status codes of RFC 6455 §7.4.1. */
 const goingAway = 1001;
 const policyViolation = 1008;
+/** Silence that ends a connection once a side has ended, or both have said Close. */
+const closingMs = 2000;
 const ignore = (): void => {};
 
 /** An open WebSocket in both directions. */
@@ -43,12 +45,18 @@ export function relayWebSocket(
   };
   for (const socket of [client, upstream]) socket.on('error', ignore).on('close', cut);
   client.setTimeout(idleMs, cut);
+  const closedCleanly = (): boolean => toUpstream.frames.closed() && toClient.frames.closed();
+  const limitClosing = (): void => void client.setTimeout(Math.min(closingMs, idleMs));
+  for (const socket of [client, upstream]) socket.on('end', limitClosing);
   relay(toClient, (length) => {
     bytes += length;
     onBytes(length);
+    if (closedCleanly()) limitClosing();
   });
   if (head.length > 0) client.unshift(head);
-  relay(toUpstream, ignore);
+  relay(toUpstream, () => {
+    if (closedCleanly()) limitClosing();
+  });
   return {
     bytes: () => bytes,
     keepAlive: ignore,
@@ -59,7 +67,7 @@ export function relayWebSocket(
     },
     cut,
     messages: () => ({ toUpstream: toUpstream.frames.messages(), toClient: toClient.frames.messages() }),
-    closedCleanly: () => toUpstream.frames.closed() && toClient.frames.closed(),
+    closedCleanly,
   };
 }
 

@@ -3,20 +3,28 @@ import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { parseTarget } from '../../http/path.ts';
+import { agreesToOffer } from '../../http/websocket-handshake.ts';
 import type { ForwardOptions } from '../../upstream/forward.ts';
 import { relayWebSocket } from '../../upstream/websocket-relay.ts';
 import type { RequestContext, UpgradeOffer } from '../request/context.ts';
 import type { Runtime } from '../runtime.ts';
 
+/** Time that a client has to take its Close frame when the gateway stops. */
+const closingGraceMs = 1000;
 const ignore = (): void => {};
 
-/** True if the connection of a request may switch. Elsewhere the offer is ignored (RFC 9110 §7.8). */
-export function acceptsUpgrade(request: IncomingMessage, { snapshot }: Runtime): boolean {
-  if (request.method !== 'GET' || request.headers.upgrade?.toLowerCase() !== 'websocket') return false;
+/**
+ * True if the connection of a request may switch. Elsewhere the offer is ignored (RFC 9110 §7.8), also in HTTP/1.0 and behind a request that is
+ * still to be answered.
+ */
+export function acceptsUpgrade(request: IncomingMessage, { open, snapshot }: Runtime): boolean {
+  const { headers, httpVersion, method, socket } = request;
+  if (method !== 'GET' || httpVersion !== '1.1' || headers.upgrade?.toLowerCase() !== 'websocket') return false;
   try {
     const { path } = parseTarget(request.url ?? '', snapshot.config.server.limits.urlBytes);
     const found = snapshot.match('GET', path);
-    return found !== undefined && 'route' in found && found.route.websocket;
+    if (found === undefined || !('route' in found) || !found.route.websocket) return false;
+    return ![...open].some(({ request: earlier }) => earlier.socket === socket);
   } catch {
     return false;
   }
@@ -43,14 +51,20 @@ export function acceptUpgrades(app: FastifyInstance, runtime: Runtime): void {
     response.assignSocket(socket);
     // A refusal, or an upstream that does not switch: no other request follows on this connection.
     response.on('finish', () => socket.destroySoon());
+    // Node has left the socket alone.
+    socket.on('drain', () => response.emit('drain'));
+    socket.on('end', () => {
+      if (response.statusCode !== 101) socket.destroy();
+    });
     app.routing(request, response);
   });
   app.addHook('preClose', async () => {
-    for (const { context, stream } of runtime.streams) {
-      if (context.upgrade === undefined) continue;
-      stream.end('shutdown');
-      context.upgrade.socket.destroySoon();
-    }
+    for (const { context, stream } of runtime.streams) if (context.upgrade !== undefined) stream.end('shutdown');
+    const sockets = [...runtime.open].flatMap(({ upgrade }) => upgrade?.socket ?? []);
+    for (const socket of sockets) socket.destroySoon();
+    setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, closingGraceMs).unref();
   });
 }
 
@@ -60,6 +74,7 @@ export function webSocketOf(context: RequestContext): ForwardOptions['upgrade'] 
   if (upgrade === undefined) return undefined;
   return {
     protocol: 'websocket',
+    agrees: (rawHeaders) => agreesToOffer(rawHeaders, context.request.headers['sec-websocket-key']),
     switched(transfer, upstream) {
       const relay = relayWebSocket(upgrade.socket, upstream, {
         head: upgrade.head,

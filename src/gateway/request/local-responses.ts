@@ -34,10 +34,13 @@ export function respondToPreflight(context: RequestContext, route: Route, runtim
 }
 
 /** Headers of every response, refusals too. */
-export function responseHeaders({ id, caller, origin }: RequestContext, runtime: Runtime): Record<string, string> {
+export function responseHeaders(
+  { id, caller, origin, upgrade }: RequestContext,
+  runtime: Runtime,
+): Record<string, string> {
   const headers: Record<string, string> = { 'x-request-id': id, ...caller?.responseHeaders };
   if (origin !== undefined) Object.assign(headers, corsHeaders(origin));
-  if (runtime.draining) headers.connection = 'close';
+  if (runtime.draining || upgrade !== undefined) headers.connection = 'close';
   return headers;
 }
 
