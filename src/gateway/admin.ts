@@ -1,4 +1,4 @@
-// Admin application: metrics, liveness, readiness and status for operators. No secrets, no policy, never the public socket.
+// Admin application: metrics, liveness, readiness and status, on a listener of its own and without secrets.
 import fastify, { type FastifyInstance } from 'fastify';
 import type { AuditLog } from '../audit/event.ts';
 import { keySetPath, publicDocumentHeaders } from '../http/well-known.ts';
@@ -69,7 +69,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   return app;
 }
 
-/** In sentences; none when it is ready. */
+/** The reasons as sentences; none when the gateway is ready. */
 function reasonsNotReady({ audit, probes, runtime, started }: AdminOptions): string[] {
   const reasons: string[] = [];
   if (!started()) reasons.push('starting');

@@ -44,35 +44,35 @@ export interface GatewayOptions {
   readonly revocationPollMs?: number;
   /** The steps of a request; all of them by default. */
   readonly pipeline?: Pipeline;
-  /** Ends the start, which then throws. */
+  /** Aborts the start, which then throws. */
   readonly signal?: AbortSignal;
 }
 
 /** A running gateway. */
 export interface Gateway {
-  /** The applications behind the two listeners: for requests without a socket (`inject`). */
+  /** The public application; tests use its `inject`. */
   readonly app: FastifyInstance;
+  /** The admin application. */
   readonly admin: FastifyInstance;
   /** The bound address and port; for a unix socket `unix:` with its path, and port 0. */
   readonly publicAddress: AddressInfo;
   readonly adminAddress: AddressInfo;
-  /** Replaces the configuration by what `load` yields. A failure leaves the old one in force and is recorded; it is never thrown. */
+  /** Replaces the configuration by the result of `load`. A failure leaves the old one in force and is recorded, not thrown. */
   reload(load: Load): Promise<void>;
-  /** Not ready at once, serves on with `Connection: close`, then stops; open streams end when `drainTimeout` has passed. */
+  /** Turns not ready, serves on with `Connection: close`, then stops; streams that are open after `drainTimeout` end. */
   drain(): Promise<void>;
-  /** Stops at once, also while it drains: connections are cut, their records are written. */
+  /** Stops at once, also during a drain: cuts connections and writes their records. */
   close(): Promise<void>;
 }
 
-/** Time in which a draining gateway still accepts connections that were on their way. */
+/** Time in which a draining gateway still accepts connections. */
 const lameDuckMs = 5000;
 
-/** Closes one part of the gateway. */
+/** Closes one open part of the gateway. */
 type Closer = () => void | Promise<void>;
 
 /**
- * Brings the configuration into force and listens. Throws an Error that says in one line what cannot be used, with its key; then all that was opened
- * is closed again.
+ * Brings the configuration into force and listens. Throws an Error of one line that names the unusable key; then every opened part is closed.
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const opened: Closer[] = [];
@@ -160,7 +160,7 @@ interface GatewayState {
 interface Parts extends ConfigurationRuntime {
   readonly metrics: Metrics;
   readonly now: () => number;
-  /** Writes a `config` record. A sink that fails owes it. */
+  /** Writes a `config` record. A failing sink gets it when it works again. */
   readonly write: (detail: ChangeDetail) => Promise<void>;
   /** The same; a failure is logged. */
   readonly record: (detail: ChangeDetail) => Promise<void>;
@@ -213,7 +213,7 @@ function createRuntime(options: GatewayOptions, { snapshot }: Configuration, par
   };
 }
 
-/** The first record. Throws an Error that names the sink that does not take it. */
+/** Writes the first record. Throws an Error that names the failing sink. */
 async function recordStart(version: string, { audit, revocations, write }: Parts): Promise<void> {
   try {
     await write({ event: 'started', version, revocation: revocations.state() });
@@ -222,7 +222,7 @@ async function recordStart(version: string, { audit, revocations, write }: Parts
   }
 }
 
-/** The last opened first. Throws the first failure once all are closed. */
+/** Closes the parts in reverse order. Throws the first failure once all are closed. */
 async function closeAll(opened: Closer[]): Promise<void> {
   const failures: unknown[] = [];
   for (const close of opened.splice(0).reverse()) {

@@ -9,12 +9,12 @@ export interface Listener {
   readonly server: { address(): AddressInfo | string | null };
 }
 
-/** Owner and group may connect. */
+/** Mode of the socket file: owner and group may connect. */
 const socketMode = 0o660;
 
 /**
- * Listens on `host:port` or `unix:path`, and gives what is really listened on. The socket file of a process that is gone is replaced. Throws an
- * Error of one line that begins with the key.
+ * Listens on `host:port` or `unix:path`, and gives the bound address. Replaces the socket file of a process that has ended. Throws an Error of one
+ * line that begins with the key.
  */
 export async function listenOn(app: Listener, text: string, key: string): Promise<AddressInfo> {
   const address = parseListenAddress(text);
@@ -41,7 +41,7 @@ async function removeStaleSocket(path: string): Promise<void> {
   if (await isStale(path)) await unlink(path);
 }
 
-/** Nobody listens on the socket any more. */
+/** True when no process listens on the socket. */
 function isStale(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);

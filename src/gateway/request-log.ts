@@ -1,9 +1,9 @@
-// Request log of both applications: the operator's log, whose lines name the request.
+// Request log of both applications: lines of the operator's log with the id of the request.
 import { randomUUID } from 'node:crypto';
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { Log } from '../log.ts';
 
-/** Options of Fastify: `request.log` writes to `log` with the id of the request, and nothing is logged for requests that go well. */
+/** Fastify options: `request.log` writes to `log` with the id of the request, and Fastify itself logs no requests. */
 export function logOptions(log: Log) {
   return {
     loggerInstance: withoutListeningLine(log),

@@ -1,4 +1,4 @@
-// Revocation list in force, followed from its file: polled several times a second, and replaced only by a valid list.
+// Revocation list in force: its file is polled several times a second, and only a valid list replaces it.
 import type { RevocationEntries, Revocations } from '../authn/revocations.ts';
 import { compileRevocations, countEntries, mergeEntries, noEntries, nothingRevoked } from '../authn/revocations.ts';
 import { stampOf } from '../config/files.ts';
@@ -11,19 +11,19 @@ import {
 } from '../config/revocation-file.ts';
 import type { Log } from '../log.ts';
 
-/** With the time it takes to read a list, a change is in force within a second. */
+/** Default interval of polls: a change is in force within a second. */
 export const revocationPollMs = 200;
-/** A file that has not changed for so long is complete. */
+/** A file is complete when it has not changed for this time. */
 const settleMs = 500;
-/** A file that changes for longer than this is taken as it is. */
+/** A file that keeps changing is taken after this time. */
 const maxUnsettledMs = 5000;
 
 /** The list in force, for `/status`. */
 export interface RevocationState {
   readonly entries: number;
-  /** SHA-256 of the file that the list is from. */
+  /** SHA-256 of the file of the list. */
   readonly digest: string | undefined;
-  /** The problem of the current file; the list is then an older one. */
+  /** The problem of the current file, in which case the list is an older one. */
   readonly problem: string | undefined;
 }
 
@@ -33,11 +33,11 @@ export interface RevocationWatcher {
   readonly current: () => Revocations;
   /** Undefined where the configuration names no list. */
   state(): RevocationState | undefined;
-  /** The file that is followed. */
+  /** Path of the file. */
   readonly path: () => string | undefined;
-  /** Goes on with the list of another configuration; nothing happens where it names the same file. */
+  /** Changes to the list of another configuration; no effect where it names the same file. */
   follow(loaded: LoadedRevocations | undefined): void;
-  /** Looks once. Polls never overlap. */
+  /** Checks the file once. Polls never overlap. */
   poll(): Promise<void>;
   close(): void;
 }
@@ -48,25 +48,25 @@ export interface RevocationWatcherOptions {
   /** Writes a `config` record. */
   record(detail: Readonly<Record<string, unknown>>): void;
   readonly observe: { revocationsTaken(entries: number): void; revocationsRefused(): void };
-  /** Milliseconds between two looks; 0: only when `poll` is called. */
+  /** Milliseconds between two polls; with 0 only `poll` checks the file. */
   readonly intervalMs?: number | undefined;
-  /** Milliseconds of a clock that never goes back. */
+  /** Milliseconds of a monotonic clock. */
   readonly monotonic?: () => number;
-  /** Replaces the look at the file. */
+  /** Reads the stamp of the file; by default from the file system. */
   readonly stampOf?: (path: string) => Promise<string>;
 }
 
 /**
- * An entry that a changed file adds counts at the next look, even while the file is being written. An entry that it no longer has counts until the
- * file has been still for a while, so that a half-written list restores nothing. A file that is bad or missing by then changes nothing: the last
- * good list stays in force, and the log, a `config` record and a metric say so.
+ * Creates the watcher. An entry that a changed file adds is in force at the next poll, also while the file is written. A removed entry stays in force
+ * until the file is complete, so that a half-written list restores nothing. A complete file that is invalid or missing changes nothing: the last
+ * valid list stays in force, and the log, a `config` record and a metric say so.
  */
 export function createRevocationWatcher(
   first: LoadedRevocations | undefined,
   options: RevocationWatcherOptions,
 ): RevocationWatcher {
   const now = options.monotonic ?? performance.now.bind(performance);
-  const lookAt = options.stampOf ?? stampOf;
+  const readStamp = options.stampOf ?? stampOf;
   let path: string | undefined;
   let taken: RevocationList | undefined;
   let inForce: RevocationEntries = noEntries;
@@ -76,7 +76,7 @@ export function createRevocationWatcher(
   let changedAt: number | undefined;
   let unsettledSince: number | undefined;
   let running: Promise<void> | undefined;
-  let lookingSince = 0;
+  let pollingSince = 0;
   let closed = false;
 
   function enforce(entries: RevocationEntries): void {
@@ -94,11 +94,11 @@ export function createRevocationWatcher(
     else if (loaded === undefined) enforce(noEntries);
   }
 
-  async function look(): Promise<void> {
-    const looked = path;
-    if (looked === undefined) return;
-    const found = await lookAt(looked);
-    if (closed || looked !== path) return;
+  async function check(): Promise<void> {
+    const checked = path;
+    if (checked === undefined) return;
+    const found = await readStamp(checked);
+    if (closed || checked !== path) return;
     const time = now();
     if (found !== stamp) {
       stamp = found;
@@ -108,8 +108,8 @@ export function createRevocationWatcher(
     const settled = time - changedAt! >= settleMs || time - unsettledSince! >= maxUnsettledMs;
     if (!settled && changedAt !== time) return;
     if (settled) changedAt = unsettledSince = undefined;
-    const list = await readList(looked, taken);
-    if (closed || looked !== path) return;
+    const list = await readList(checked, taken);
+    if (closed || checked !== path) return;
     if (typeof list !== 'string') take(list, settled);
     else if (settled) refuse(list);
   }
@@ -117,8 +117,8 @@ export function createRevocationWatcher(
   function take(list: RevocationList, settled: boolean): void {
     const isNew = list.digest !== taken?.digest;
     const recovered = problem !== undefined;
-    const whole = settled ? list.entries : inForce;
-    const next = isNew && !settled ? mergeEntries(inForce, list.entries) : whole;
+    const complete = settled ? list.entries : inForce;
+    const next = isNew && !settled ? mergeEntries(inForce, list.entries) : complete;
     if (next !== inForce || recovered) enforce(next);
     taken = list;
     problem = undefined;
@@ -136,9 +136,9 @@ export function createRevocationWatcher(
     options.record({ event: 'revocation list refused', problem: reason });
   }
 
-  /** A file system that hangs keeps the look at it from ending; when it answers again, the file counts as changed. */
+  /** Refuses the list while the file system hangs; once it answers, the file counts as changed. */
   function reportHang(): void {
-    if (problem !== undefined || now() - lookingSince < maxUnsettledMs) return;
+    if (problem !== undefined || now() - pollingSince < maxUnsettledMs) return;
     stamp = undefined;
     refuse('the file system does not answer');
   }
@@ -146,8 +146,8 @@ export function createRevocationWatcher(
   function poll(): Promise<void> {
     if (running !== undefined) reportHang();
     else {
-      lookingSince = now();
-      running = look().finally(() => {
+      pollingSince = now();
+      running = check().finally(() => {
         running = undefined;
       });
     }
@@ -170,7 +170,7 @@ export function createRevocationWatcher(
   };
 }
 
-/** The list in a file, `known` itself where nothing has changed in it, or why it cannot be used. */
+/** The list in a file, `known` itself for the same content, or the reason for which it cannot be used. */
 async function readList(path: string, known: RevocationList | undefined): Promise<RevocationList | string> {
   try {
     const content = await readRevocationFile(path);

@@ -1,5 +1,4 @@
-// Compiled routes: what a request is held against, where it goes, and what the gateway answers by itself.
-
+// Compiled routes: requirements, policy and upstream or fixed response of each route.
 import { authorizationServersOf } from '../authn/authorization-servers.ts';
 import type { AuthenticatorSet } from '../authn/registry.ts';
 import { compileRequirements, type Requirements } from '../authn/requirements.ts';
@@ -16,7 +15,7 @@ import { type Policy, scopesOf } from '../policy/rule.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from '../upstream/request-headers.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { AuthorizeCaller } from './upstream-credential.ts';
-import type { PooledUpstream } from './upstream-set.ts';
+import type { PooledUpstreams } from './upstream-set.ts';
 
 /** The MCP part of a route. */
 export type McpRoute = NonNullable<RouteConfig['mcp']>;
@@ -27,10 +26,10 @@ export interface Route extends RoutePattern {
   readonly challenge: ChallengeSource | undefined;
   readonly methods: ReadonlySet<string>;
   readonly mcp: McpRoute | undefined;
-  /** Of MCP routes, whose sessions belong to who opened them. */
+  /** Of MCP routes with an upstream. A session belongs to the principal that opened it. */
   readonly sessions: RouteSessions | undefined;
   readonly resource: string;
-  /** The issuers whose tokens it takes. */
+  /** Issuers of accepted tokens. */
   readonly authorizationServers: readonly string[];
   /** Sender constraints that the route accepts. */
   readonly bindings: AcceptedBindings;
@@ -40,10 +39,10 @@ export interface Route extends RoutePattern {
   readonly bodyBytes: number | undefined;
   /** Requests may switch to the WebSocket protocol (RFC 6455). */
   readonly websocket: boolean;
-  /** Undefined where the gateway answers by itself. */
+  /** Undefined on routes with a fixed response. */
   readonly upstream: RouteUpstream | undefined;
   readonly respond: ((method: string) => Answer) | undefined;
-  /** A public document that every page may read. */
+  /** A public document, which pages of every origin may read: Origin is not checked. */
   readonly anyOrigin: boolean;
 }
 
@@ -58,7 +57,7 @@ export interface Answer {
 export interface RouteUpstream {
   readonly target: Upstream;
   readonly shapeRequest: ShapeRequestHeaders;
-  /** Undefined where no credential is made for each caller. */
+  /** Undefined where the upstream gets no credential of the caller. */
   readonly authorize: AuthorizeCaller | undefined;
 }
 
@@ -79,7 +78,7 @@ export function compileRoute(
   route: RouteConfig,
   { config, policies }: LoadedConfig,
   authenticators: AuthenticatorSet,
-  upstreams: ReadonlyMap<string, PooledUpstream>,
+  upstreams: PooledUpstreams,
 ): Omit<Route, 'sessions'> {
   const { mcp, resource } = route;
   const requirements = compileRequirements(route, authenticators.byName, config.scopeImplies);
@@ -115,11 +114,7 @@ export function compileRoute(
   };
 }
 
-function compileUpstream(
-  route: RouteConfig,
-  config: Config,
-  upstreams: ReadonlyMap<string, PooledUpstream>,
-): Route['upstream'] {
+function compileUpstream(route: RouteConfig, config: Config, upstreams: PooledUpstreams): Route['upstream'] {
   const pooled = upstreams.get(route.upstream!);
   const upstream = config.upstreams[route.upstream!];
   if (pooled === undefined || upstream === undefined)

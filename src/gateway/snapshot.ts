@@ -1,5 +1,4 @@
-// Snapshot: one immutable compilation of the configuration. A request uses the snapshot it began with to its end.
-
+// Snapshot: the immutable compiled form of a configuration. A request uses the one in force at its start to its end.
 import type { CallerPart, DecisionPart } from '../audit/encode.ts';
 import type { AuthenticatorRuntime } from '../authn/authenticator-type.ts';
 import type { Principal } from '../authn/principal.ts';
@@ -13,7 +12,7 @@ import { compileRoutes, type RouteMatch } from '../http/route-matcher.ts';
 import { createSessionMemory, type SessionMemory } from '../mcp/session.ts';
 import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../upstream/identity/assertion-key.ts';
 import { compileRoute, compileRouteSessions, type Route } from './route.ts';
-import { openUpstreams, type PooledUpstream, type UpstreamsRuntime } from './upstream-set.ts';
+import { openUpstreams, type PooledUpstreams, type UpstreamsRuntime } from './upstream-set.ts';
 import { metadataRoutes } from './well-known-routes.ts';
 
 /** The compiled form of one configuration. */
@@ -24,7 +23,7 @@ export interface Snapshot {
   readonly hosts: HostPolicy;
   readonly clientAddress: (peer: string, headers: ForwardingHeaders) => string;
   readonly authenticators: AuthenticatorSet;
-  readonly upstreams: ReadonlyMap<string, PooledUpstream>;
+  readonly upstreams: PooledUpstreams;
   /** Encoded parts of each principal's last audit record, as long as the principal lives. */
   readonly lastEncodings: WeakMap<Principal, LastEncoding>;
   readonly sessionMemory: SessionMemory;
@@ -44,7 +43,7 @@ export interface SnapshotRuntime extends AuthenticatorRuntime {
   readonly observe: AuthenticatorRuntime['observe'] & UpstreamsRuntime['observe'];
 }
 
-/** Compiles a loaded configuration; what it shares unchanged with `previous` (connections, key sets) is carried over. Throws when it cannot be used. */
+/** Compiles a loaded configuration. Unchanged connections and key sets of `previous` are carried over. Throws an Error when it cannot be used. */
 export function compileSnapshot(
   loaded: LoadedConfig,
   runtime: SnapshotRuntime,

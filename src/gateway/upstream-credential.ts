@@ -17,8 +17,8 @@ import { compileAssertion } from '../upstream/identity/assertion.ts';
 import { type AssertionKey, assertionKeyOf, type EphemeralKeys } from '../upstream/identity/assertion-key.ts';
 
 /**
- * The Authorization header for one caller; a promise only where something must be signed or fetched. `presented` is the Authorization header that
- * the caller sent, if any: it lives as long as its request and is kept by nobody. Throws GatewayError.
+ * Gives the Authorization header for one caller; a promise only where it is signed or fetched. `presented` is the Authorization header of the
+ * caller's request, which is not kept. Throws GatewayError.
  */
 export type AuthorizeCaller = (
   caller: Caller,
@@ -31,7 +31,7 @@ export interface UpstreamIdentity {
   readonly authorize: AuthorizeCaller;
   /** The signing key and older ones, all of which are published. */
   readonly keys: readonly AssertionKey[];
-  /** Goes on over reloads that leave it as it is. */
+  /** The token exchange, carried over reloads with the same `key`. */
   readonly exchange: { readonly key: string; readonly tokens: TokenExchange } | undefined;
 }
 
@@ -44,7 +44,7 @@ export interface IdentityContext extends Pick<TokenExchangeOptions, 'log' | 'now
   readonly previous: UpstreamIdentity | undefined;
 }
 
-/** Undefined when the upstream asks for nothing of the kind. Throws an Error that names the key when a file cannot be used. */
+/** Compiles the credentials of an upstream; undefined when it gets none. Throws an Error that names the key of an unusable file. */
 export function compileUpstreamIdentity(name: string, context: IdentityContext): UpstreamIdentity | undefined {
   const { assertion, exchange } = context.config.upstreams[name]?.identity ?? {};
   if (assertion !== undefined) return assertionOf(name, assertion, context);
@@ -63,11 +63,11 @@ function assertionOf(name: string, assertion: AssertionConfig, context: Identity
 }
 
 function exchangeOf(name: string, config: ExchangeConfig, context: IdentityContext): UpstreamIdentity {
-  const owner = context.config.authenticators[config.authenticator];
-  if (owner === undefined || !('issuer' in owner)) {
+  const authenticator = context.config.authenticators[config.authenticator];
+  if (authenticator === undefined || !('issuer' in authenticator)) {
     throw new Error(`upstreams.${name}.identity.exchange.authenticator: "${config.authenticator}" has no tokens`);
   }
-  const { issuer } = owner;
+  const { issuer } = authenticator;
   const { clientKeyFile } = config;
   const pem = clientKeyFile === undefined ? undefined : context.files.get(clientKeyFile);
   const key = hash('sha256', JSON.stringify([name, issuer, config, pem?.toString()]), 'base64');
@@ -81,7 +81,7 @@ function exchangeOf(name: string, config: ExchangeConfig, context: IdentityConte
   return {
     authorize: ({ principal }, nowMs, presented) => {
       const token = principal.authenticator === config.authenticator ? tokenIn(presented) : undefined;
-      // Accepted by tolerance only.
+      // Accepted by the clock tolerance only.
       if ((principal.expiresAt ?? Number.POSITIVE_INFINITY) <= nowMs)
         throw credentialRefused('access-token', 'expired');
       return tokens.exchange(token ?? refuse(), principal.expiresAt, nowMs);

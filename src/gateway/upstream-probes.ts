@@ -1,4 +1,4 @@
-// Probes of upstreams that have to refuse callers without a credential. Until they do, the gateway is not ready.
+// Probes of upstreams that have to refuse requests without a credential. The gateway is not ready until they do.
 import type { Log } from '../log.ts';
 import { askWithoutCredential, type ProbeAnswer } from '../upstream/probe.ts';
 import type { Upstream } from '../upstream/upstream.ts';
@@ -6,9 +6,9 @@ import type { Snapshot } from './snapshot.ts';
 
 /** The probes of the snapshot in force. */
 export interface UpstreamProbes {
-  /** Runs the probes of this snapshot from now on. One that it has unchanged keeps its verdict. */
+  /** Runs the probes of this snapshot. An unchanged probe keeps its verdict. */
   follow(snapshot: Snapshot): void;
-  /** The upstreams, each with the success of its last probe. */
+  /** Success of the last probe of each upstream. */
   states(): { readonly upstream: string; readonly success: boolean }[];
   /** The reasons for which the gateway is not ready, as sentences. */
   notReady(): string[];
@@ -25,17 +25,17 @@ export interface ProbesRuntime {
 interface Probe {
   readonly key: string;
   upstream: Upstream;
-  /** The last answer that was clear. */
+  /** The last result other than `unclear`. */
   verdict: ProbeAnswer | undefined;
-  /** The answer to the last probe; undefined before the first. */
+  /** The last result; undefined before the first. */
   last: ProbeAnswer['kind'] | undefined;
-  /** The fault of the last probe. */
+  /** The fault of the last probe, if its result was `unclear`. */
   unclear: string | undefined;
   timer: NodeJS.Timeout | undefined;
   closed: boolean;
 }
 
-/** While there is no verdict yet. */
+/** Interval of probes until the first verdict. */
 const retryMs = 1000;
 
 /** Creates the probes. They start with `follow`. */
@@ -58,7 +58,7 @@ export function createUpstreamProbes(runtime: ProbesRuntime): UpstreamProbes {
   return {
     follow(snapshot) {
       const next = new Map<string, Probe>();
-      const begun: string[] = [];
+      const added: string[] = [];
       for (const [name, { probe: config }] of Object.entries(snapshot.config.upstreams)) {
         if (config === undefined) continue;
         const { key: connections, target } = snapshot.upstreams.get(name)!;
@@ -68,13 +68,13 @@ export function createUpstreamProbes(runtime: ProbesRuntime): UpstreamProbes {
           known.upstream = target;
           next.set(name, known);
         } else {
-          begun.push(name);
+          added.push(name);
           next.set(name, openProbe(key, target));
         }
       }
       for (const [name, probe] of probes) if (next.get(name) !== probe) close(probe);
       probes = next;
-      for (const name of begun) void ask(name, next.get(name)!, snapshot);
+      for (const name of added) void ask(name, next.get(name)!, snapshot);
     },
     states: () => [...probes].map(([upstream, { last }]) => ({ upstream, success: last === 'refused' })),
     notReady: () => [...probes].flatMap(([name, probe]) => notReadyReason(name, probe) ?? []),
@@ -105,7 +105,7 @@ function isMcpEndpoint({ config }: Snapshot, upstream: string, path: string): bo
   return config.routes.some((route) => route.mcp !== undefined && route.upstream === upstream && route.path === path);
 }
 
-/** A fault after a clear answer says nothing about who is let in: the upstream is known to refuse until it answers otherwise. */
+/** Takes a result. A fault does not change the verdict. */
 function take(name: string, probe: Probe, answer: ProbeAnswer, { log, record }: ProbesRuntime): void {
   probe.last = answer.kind;
   if (answer.kind === 'unclear') {

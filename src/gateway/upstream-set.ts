@@ -1,23 +1,24 @@
-// Upstreams of a snapshot. Their connections and credentials are carried over reloads that do not change them.
+// Upstreams of a snapshot, with connections and credentials that unchanged ones keep over a reload.
 import type { LoadedConfig } from '../config/load.ts';
 import type { EphemeralKeys } from '../upstream/identity/assertion-key.ts';
 import { adjustUpstream, createUpstream, type Upstream } from '../upstream/upstream.ts';
 import { compileUpstreamIdentity, type IdentityContext, type UpstreamIdentity } from './upstream-credential.ts';
 
-/** An upstream with its connections and the credential it gets. */
+/** An upstream with its connections and credentials. */
 export interface PooledUpstream {
-  /** Equal keys mean that a reload can go on with the same connections. */
+  /** Upstreams with equal keys can share connections over a reload. */
   readonly key: string;
   readonly target: Upstream;
   readonly identity: UpstreamIdentity | undefined;
 }
 
-/** By their names. */
+/** Upstreams by name. */
 export type PooledUpstreams = ReadonlyMap<string, PooledUpstream>;
 
+/** Process-wide dependencies of upstreams. */
 export type UpstreamsRuntime = Pick<IdentityContext, 'log' | 'now' | 'observe'>;
 
-/** Opens the upstreams. Unchanged ones are carried over from `previous`. Throws for one that cannot be used. */
+/** Opens the upstreams. Unchanged ones are carried over from `previous`. Throws an Error for one that cannot be used. */
 export function openUpstreams(
   loaded: LoadedConfig,
   runtime: UpstreamsRuntime,
@@ -41,7 +42,7 @@ export function openUpstreams(
   return opened;
 }
 
-/** Closes, once their requests have ended, the connections that `next` does not go on with. */
+/** Closes the connections and exchanges that `next` does not share; connections after their requests. */
 export async function closeUpstreams(previous: PooledUpstreams, next: PooledUpstreams = new Map()): Promise<void> {
   const exchanges = new Set([...next.values()].map(({ identity }) => identity?.exchange));
   for (const { identity } of previous.values()) {

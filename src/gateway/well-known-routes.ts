@@ -16,7 +16,7 @@ import {
 import { openPolicy } from '../policy/compile.ts';
 import type { Answer, Route } from './route.ts';
 
-/** All of them. `routes` are the configured ones, compiled; `publishedKeys` verify assertions, where there are any. */
+/** Routes of all documents. `routes` are the compiled routes of the configuration; `publishedKeys` is the key set of the assertions, if any. */
 export function metadataRoutes(
   routes: readonly Route[],
   config: Config,
@@ -34,8 +34,8 @@ export function metadataRoutes(
   ];
 }
 
-/** A public document that the gateway answers with itself: no credential, no Host and no Origin is looked at. */
-export function documentRoute(name: string, path: string, document: () => Answer): Route {
+/** Route of a public document: credential, Host and Origin are not checked. */
+function documentRoute(name: string, path: string, document: () => Answer): Route {
   return {
     name,
     path,
@@ -56,8 +56,8 @@ export function documentRoute(name: string, path: string, document: () => Answer
   };
 }
 
-/** A document that does not change until the next reload. */
-export function fixedDocument(text: string): () => Answer {
+/** A document that is constant until the next reload. */
+function fixedDocument(text: string): () => Answer {
   const answer = { status: 200, headers: publicDocumentHeaders, body: text };
   return () => answer;
 }
@@ -77,8 +77,8 @@ interface ProtectedResource {
 }
 
 /**
- * One document for each resource that takes tokens, at the path form of RFC 9728 §3.1. Routes that share a resource share its document. Where there
- * is one MCP endpoint, its document stands at the root too: with several the root could name none of them honestly.
+ * One document for each resource that takes tokens, at the path form of RFC 9728 §3.1. Routes of the same resource share its document. The document
+ * of a sole MCP endpoint is also at the root.
  */
 function resourceRoutes(routes: readonly Route[]): Route[] {
   const documents = new Map<string, ProtectedResource>();
@@ -115,7 +115,7 @@ function resourceRoutes(routes: readonly Route[]): Route[] {
   });
 }
 
-/** RFC 8414 metadata as the issuer publishes it, its `issuer` too: what clients compare is the truth, and not where they found it. */
+/** Authorization server metadata (RFC 8414) as the issuer publishes it, its `issuer` included. */
 function mirror(metadata: string | undefined): Answer {
   if (metadata !== undefined) return { status: 200, headers: publicDocumentHeaders, body: metadata };
   throw new GatewayError(

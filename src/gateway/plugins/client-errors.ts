@@ -1,4 +1,4 @@
-// Connections that break before or within a request: each has its response where one can be written, its record and its count.
+// Connection errors before or within a request: response where one can be written, record and count.
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
@@ -14,7 +14,7 @@ import type { Runtime } from '../runtime.ts';
 /** Bytes after a parser error cannot be assigned to a request. */
 const closing = { connection: 'close' };
 
-/** Answers a head that could not be parsed, or a request that broke after its head. */
+/** Refuses a head that could not be parsed, or a request that broke after its head. */
 export function onClientError(error: Error & { code?: string }, socket: Socket, runtime: Runtime): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) {
     socket.destroy();
@@ -25,7 +25,7 @@ export function onClientError(error: Error & { code?: string }, socket: Socket, 
   refuseConnection(new GatewayError(code, message, details), socket, runtime);
 }
 
-/** Handles what the listener reports outside requests. */
+/** Handles CONNECT, failed TLS handshakes and connections above the limit. */
 export function watchConnections(server: Server, runtime: Runtime): void {
   server.on('connect', (request: IncomingMessage, socket: Socket) => {
     const error = new GatewayError('method_not_allowed', 'This gateway opens no tunnels.', { headers: closing });
@@ -54,7 +54,7 @@ const parserErrors: Readonly<Record<string, ParserError>> = {
   ERR_HTTP_REQUEST_TIMEOUT: { code: 'request_timeout', message: 'The request took too long to arrive.' },
 };
 
-/** Where a request of this socket is open, it is refused as that request; else the response is written on the bare socket. */
+/** Refuses the open request of this socket; without one writes the response on the bare socket. */
 function refuseConnection(error: GatewayError, socket: Socket, runtime: Runtime, method?: string): void {
   const context = [...runtime.open].findLast(({ request }) => request.socket === socket);
   if (context !== undefined) {
@@ -74,7 +74,7 @@ function refuseConnection(error: GatewayError, socket: Socket, runtime: Runtime,
   );
 }
 
-/** A refused client certificate has its record; scanners and broken handshakes only count. */
+/** Records a refused client certificate; other failed handshakes are only counted. */
 function onHandshakeFailure(error: NodeJS.ErrnoException, socket: Socket, runtime: Runtime): void {
   const problem = socket instanceof TLSSocket ? socket.authorizationError : undefined;
   const aboutCertificate = Boolean(problem) || /CERTIFICATE|CERT_/.test(error.code ?? '');
