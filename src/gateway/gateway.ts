@@ -169,7 +169,7 @@ interface Parts extends ConfigurationRuntime {
 type ChangeDetail = Readonly<Record<string, unknown>>;
 
 function createParts(options: GatewayOptions, policy: () => string): Parts {
-  const { log, now = Date.now, revocationPollMs, schedule } = options;
+  const { log, now = Date.now, revocationPollMs: intervalMs, schedule } = options;
   const metrics = createMetrics(options.version);
   const audit = createAuditLog({
     instance: randomUUID(),
@@ -184,12 +184,7 @@ function createParts(options: GatewayOptions, policy: () => string): Parts {
     write(detail).catch((cause: unknown) =>
       log.error({ err: cause, detail }, 'the record of a change is owed until the audit log works again'),
     );
-  const revocations = createRevocationWatcher(undefined, {
-    log,
-    observe: metrics,
-    intervalMs: revocationPollMs,
-    record,
-  });
+  const revocations = createRevocationWatcher(undefined, { log, observe: metrics, intervalMs, record });
   const probes = createUpstreamProbes({ log, record });
   const snapshots = { proofMemory: createProofMemory(), log, now, observe: metrics, schedule };
   return { log, now, metrics, audit, write, record, revocations, probes, snapshots };
