@@ -7,6 +7,7 @@ import { type ListenAddress, parseListenAddress } from '../http/listen-address.t
 export interface Listener {
   listen(options: { host: string; port: number } | { path: string }): Promise<unknown>;
   readonly server: { address(): AddressInfo | string | null };
+  readonly log: { level: string };
 }
 
 /** Mode of the socket file: owner and group may connect. */
@@ -18,11 +19,16 @@ const socketMode = 0o660;
  */
 export async function listenOn(app: Listener, text: string, key: string): Promise<AddressInfo> {
   const address = parseListenAddress(text);
+  const { level } = app.log;
+  // Fastify says on `info` that it listens, which is before the start is complete.
+  app.log.level = 'silent';
   try {
     if (address.kind === 'unix') await listenOnSocket(app, address.path);
     else await app.listen({ host: address.host, port: address.port });
   } catch (error) {
     throw new Error(`${key}: ${text} ${reasonOf(error as NodeJS.ErrnoException, address)}`, { cause: error });
+  } finally {
+    app.log.level = level;
   }
   const bound = app.server.address();
   return typeof bound === 'string' || bound === null ? { address: text, family: 'unix', port: 0 } : bound;

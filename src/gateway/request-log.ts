@@ -6,16 +6,10 @@ import type { Log } from '../log.ts';
 /** Fastify options: `request.log` writes to `log` with the id of the request, and Fastify itself logs no requests. */
 export function logOptions(log: Log) {
   return {
-    loggerInstance: withoutListeningLine(log),
+    loggerInstance: log as FastifyBaseLogger,
     logController: new fastify.LogController({ disableRequestLogging: true, requestIdLogLabel: 'id' }),
     genReqId: () => randomUUID(),
   };
-}
-
-/** Fastify says on `info` that it listens, which is before the start is complete. Logs of requests are as they were. */
-function withoutListeningLine(log: Log): FastifyBaseLogger {
-  const child = log.child.bind(log);
-  return Object.create(log, { info: { value: () => {} }, child: { value: child, writable: true } });
 }
 
 /** Makes the log of a request when its first line is written. Nearly every request ends without one, and a child of pino costs more than routing. */

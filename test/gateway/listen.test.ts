@@ -13,6 +13,7 @@ import { listenOn } from '../../src/gateway/listen.ts';
 const refusing = (code: string) => ({
   listen: () => Promise.reject(Object.assign(new Error(`listen ${code}`), { code })),
   server: { address: () => null },
+  log: { level: 'silent' },
 });
 
 t.test('a port without the right to it is named with its key', async (t) => {
