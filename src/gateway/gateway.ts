@@ -1,22 +1,16 @@
-// Start, drain and stop of the gateway, with the parts that outlive a configuration and the two listeners.
-import { randomUUID } from 'node:crypto';
+// Start, drain and stop of the gateway and its two listeners.
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { createAuditLog } from '../audit/audit-log.ts';
-import { createPeerCertificateReader } from '../authn/certificate/peer.ts';
-import { createProofMemory } from '../authn/token/dpop.ts';
-import type { Schedule } from '../authn/token/jwks.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { drain } from '../http/drain.ts';
-import { connectionCeiling, createPeerAddressReader } from '../http/listener.ts';
+import { connectionCeiling } from '../http/listener.ts';
 import type { Log } from '../log.ts';
-import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import { createAdmin } from './admin.ts';
 import { createApp } from './app.ts';
 import { listenOn } from './listen.ts';
+import { createParts, createRuntime, type Parts, type PartsOptions, recordStart } from './parts.ts';
 import {
   type Configuration,
-  type ConfigurationRuntime,
   closeSnapshot,
   createReloader,
   type Load,
@@ -25,23 +19,13 @@ import {
 } from './reload.ts';
 import type { Pipeline } from './request/pipeline.ts';
 import { streamTickMs, sweepStreams } from './request/streams.ts';
-import { createRevocationWatcher } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
-import { createUpstreamProbes } from './upstream-probes.ts';
 
 /** Options of `startGateway`. */
-export interface GatewayOptions {
+export interface GatewayOptions extends PartsOptions {
   readonly loaded: LoadedConfig;
-  readonly log: Log;
-  readonly version: string;
-  /** Milliseconds since 1970; the system clock by default. */
-  readonly now?: () => number;
-  /** Timer of the fetches of key sets; the system's clock by default. */
-  readonly schedule?: Schedule;
   /** Interval of the checks of open streams; the default keeps the promise of five seconds. */
   readonly streamTickMs?: number;
-  /** Interval of the checks of the revocation file; the default keeps the promise of one second. */
-  readonly revocationPollMs?: number;
   /** The steps of a request; all of them by default. */
   readonly pipeline?: Pipeline;
   /** Aborts the start, which then throws. */
@@ -91,7 +75,7 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   opened.push(parts.audit.close, parts.revocations.close, parts.probes.close);
   const first = await prepareConfiguration(loaded, undefined, parts, signal);
   opened.push(() => (state.inForce === undefined ? first.dispose() : closeSnapshot(state.inForce.snapshot)));
-  const runtime = createRuntime(options, first, parts);
+  const runtime = createRuntime(loaded.config.server.listen, first.snapshot, parts);
   const install = (next: Configuration): void => {
     state.inForce = next;
     runtime.snapshot = next.snapshot;
@@ -154,67 +138,6 @@ interface GatewayState {
   inForce: Configuration | undefined;
   /** Both listeners listen, and the first record is written. */
   started: boolean;
-}
-
-/** Parts that outlive each configuration. */
-interface Parts extends ConfigurationRuntime {
-  readonly metrics: Metrics;
-  readonly now: () => number;
-  /** Writes a `config` record. A failing sink gets it when it works again. */
-  readonly write: (detail: ChangeDetail) => Promise<void>;
-  /** The same; a failure is logged. */
-  readonly record: (detail: ChangeDetail) => Promise<void>;
-}
-
-type ChangeDetail = Readonly<Record<string, unknown>>;
-
-function createParts(options: GatewayOptions, policy: () => string): Parts {
-  const { log, now = Date.now, revocationPollMs: intervalMs, schedule } = options;
-  const metrics = createMetrics(options.version);
-  const audit = createAuditLog({
-    instance: randomUUID(),
-    policy,
-    log,
-    now,
-    observe: { written: metrics.auditWritten, failed: metrics.auditFailed },
-  });
-  const write = (detail: ChangeDetail) =>
-    audit.write({ id: randomUUID(), time: now(), stage: 'config', detail, policy: policy() });
-  const record = (detail: ChangeDetail) =>
-    write(detail).catch((cause: unknown) =>
-      log.error({ err: cause, detail }, 'the record of a change is owed until the audit log works again'),
-    );
-  const revocations = createRevocationWatcher(undefined, { log, observe: metrics, intervalMs, record });
-  const probes = createUpstreamProbes({ log, record });
-  const snapshots = { proofMemory: createProofMemory(), log, now, observe: metrics, schedule };
-  return { log, now, metrics, audit, write, record, revocations, probes, snapshots };
-}
-
-function createRuntime(options: GatewayOptions, { snapshot }: Configuration, parts: Parts): Runtime {
-  const { audit, log, metrics, now, revocations } = parts;
-  return {
-    snapshot,
-    draining: false,
-    now,
-    log,
-    metrics,
-    audit,
-    peerAddress: createPeerAddressReader(options.loaded.config.server.listen),
-    peerCertificate: createPeerCertificateReader(),
-    revocations: revocations.current,
-    open: new Set(),
-    streams: new Set(),
-    drainingAnswers: new Set(),
-  };
-}
-
-/** Writes the first record. Throws an Error that names the failing sink. */
-async function recordStart(version: string, { audit, revocations, write }: Parts): Promise<void> {
-  try {
-    await write({ event: 'started', version, revocation: revocations.state() });
-  } catch (cause) {
-    throw new Error(audit.problem() ?? 'audit: the first record cannot be written', { cause });
-  }
 }
 
 /** Closes the parts in reverse order. Throws the first failure once all are closed. */

@@ -1,0 +1,89 @@
+// Parts of the gateway that outlive its configurations: metrics, audit log, revocation watcher, probes, and the state of requests.
+import { randomUUID } from 'node:crypto';
+import { createAuditLog } from '../audit/audit-log.ts';
+import { createPeerCertificateReader } from '../authn/certificate/peer.ts';
+import { createProofMemory } from '../authn/token/dpop.ts';
+import type { Schedule } from '../authn/token/jwks.ts';
+import { createPeerAddressReader } from '../http/listener.ts';
+import type { Log } from '../log.ts';
+import { createMetrics, type Metrics } from '../metrics/metrics.ts';
+import type { ConfigurationRuntime } from './reload.ts';
+import { createRevocationWatcher } from './revocation-watcher.ts';
+import type { Runtime } from './runtime.ts';
+import type { Snapshot } from './snapshot.ts';
+import { createUpstreamProbes } from './upstream-probes.ts';
+
+/** Options of `createParts`. */
+export interface PartsOptions {
+  readonly log: Log;
+  readonly version: string;
+  /** Milliseconds since 1970; the system clock by default. */
+  readonly now?: () => number;
+  /** Timer of the fetches of key sets; the system's clock by default. */
+  readonly schedule?: Schedule;
+  /** Interval of the checks of the revocation file; the default keeps the promise of one second. */
+  readonly revocationPollMs?: number;
+}
+
+/** Parts that outlive each configuration. */
+export interface Parts extends ConfigurationRuntime {
+  readonly metrics: Metrics;
+  readonly now: () => number;
+  /** Writes a `config` record. A failing sink gets it when it works again. */
+  readonly write: (detail: ChangeDetail) => Promise<void>;
+  /** The same; a failure is logged. */
+  readonly record: (detail: ChangeDetail) => Promise<void>;
+}
+
+type ChangeDetail = Readonly<Record<string, unknown>>;
+
+/** Creates the parts. `policy` gives the hash of the configuration in force, for records. */
+export function createParts(options: PartsOptions, policy: () => string): Parts {
+  const { log, now = Date.now, revocationPollMs: intervalMs, schedule } = options;
+  const metrics = createMetrics(options.version);
+  const audit = createAuditLog({
+    instance: randomUUID(),
+    policy,
+    log,
+    now,
+    observe: { written: metrics.auditWritten, failed: metrics.auditFailed },
+  });
+  const write = (detail: ChangeDetail) =>
+    audit.write({ id: randomUUID(), time: now(), stage: 'config', detail, policy: policy() });
+  const record = (detail: ChangeDetail) =>
+    write(detail).catch((cause: unknown) =>
+      log.error({ err: cause, detail }, 'the record of a change is owed until the audit log works again'),
+    );
+  const revocations = createRevocationWatcher(undefined, { log, observe: metrics, intervalMs, record });
+  const probes = createUpstreamProbes({ log, record });
+  const snapshots = { proofMemory: createProofMemory(), log, now, observe: metrics, schedule };
+  return { log, now, metrics, audit, write, record, revocations, probes, snapshots };
+}
+
+/** Creates the state of all requests to the address `listen`, at first under `snapshot`. */
+export function createRuntime(listen: string, snapshot: Snapshot, parts: Parts): Runtime {
+  const { audit, log, metrics, now, revocations } = parts;
+  return {
+    snapshot,
+    draining: false,
+    now,
+    log,
+    metrics,
+    audit,
+    peerAddress: createPeerAddressReader(listen),
+    peerCertificate: createPeerCertificateReader(),
+    revocations: revocations.current,
+    open: new Set(),
+    streams: new Set(),
+    drainingAnswers: new Set(),
+  };
+}
+
+/** Writes the first record. Throws an Error that names the failing sink. */
+export async function recordStart(version: string, { audit, revocations, write }: Parts): Promise<void> {
+  try {
+    await write({ event: 'started', version, revocation: revocations.state() });
+  } catch (cause) {
+    throw new Error(audit.problem() ?? 'audit: the first record cannot be written', { cause });
+  }
+}
