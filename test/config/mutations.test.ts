@@ -7,16 +7,16 @@ import { parse, stringify } from 'yaml';
 import { configJsonSchema } from '../../src/config/json-schema.ts';
 import { ConfigError, type LoadedConfig } from '../../src/config/load.ts';
 import { exampleFiles } from './example-files.ts';
-import { loadText } from './support.ts';
+import { loadText, writeFiles } from './support.ts';
 
 const text = readFileSync(join(import.meta.dirname, '../../gateway.example.yaml'), 'utf8');
-const files = await exampleFiles();
 const folder = t.testdir();
+writeFiles(folder, await exampleFiles());
 const canary = 'canary-9d1f';
 
 async function outcomeOf(yaml: string | Buffer): Promise<LoadedConfig | ConfigError> {
   try {
-    return await loadText(folder, yaml, { files, env: { CANARY: canary } });
+    return await loadText(folder, yaml, { env: { CANARY: canary } });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return error;

@@ -12,16 +12,21 @@ export interface LoadFixture {
   readonly revocationsInForce?: string;
 }
 
+/** Writes files, and the folders that they are in. */
+export function writeFiles(folder: string, files: Readonly<Record<string, string | Buffer>>): void {
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), content);
+  }
+}
+
 /** Writes gateway.yaml and further files into the folder and loads it. */
 export async function loadText(
   folder: string,
   yaml: string | Buffer,
   { files = {}, env = {}, ...options }: LoadFixture = {},
 ): Promise<LoadedConfig> {
-  for (const [name, content] of Object.entries({ ...files, 'gateway.yaml': yaml })) {
-    mkdirSync(dirname(join(folder, name)), { recursive: true });
-    writeFileSync(join(folder, name), content);
-  }
+  writeFiles(folder, { ...files, 'gateway.yaml': yaml });
   return loadConfig(join(folder, 'gateway.yaml'), { env, now: () => now, ...options });
 }
 
