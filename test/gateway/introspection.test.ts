@@ -61,7 +61,6 @@ async function arrange(t: Test) {
       logToFile: true,
     },
   );
-  const { issuer } = scenario;
 
   const seconds = () => Math.floor(clock.now / 1000);
   const good = (more: Record<string, unknown> = {}) => ({
@@ -110,7 +109,6 @@ async function arrange(t: Test) {
     clientKey,
     clock,
     good,
-    issuer,
     judged,
     opaque,
     partner,
@@ -122,7 +120,7 @@ async function arrange(t: Test) {
   };
 }
 
-const { accepts, asked, clientKey, clock, good, issuer, opaque, partner, refuses, scenario, second, seconds, send } =
+const { accepts, asked, clientKey, clock, good, opaque, partner, refuses, scenario, second, seconds, send } =
   await arrange(t);
 
 t.test('an active token makes a principal like any other, and is asked about once in `cacheFor`', async (t) => {
@@ -231,16 +229,16 @@ t.test('a token is shown to its owner alone, found by form and issuer', async (t
   t.equal(partner.questions.length, mine, 'the partner hears of no token of other routes');
   t.equal(second.questions.length, theirs + 1, 'the route’s own does');
 
-  const jwt = await issuer.token({}, { now: clock.now });
+  const jwt = await scenario.issuer.token({}, { now: clock.now });
   await accepts(t, 'a JWT goes to its issuer’s keys', jwt);
-  const stranger = await issuer.token({ iss: 'https://stranger.example' }, { now: clock.now });
+  const stranger = await scenario.issuer.token({ iss: 'https://stranger.example' }, { now: clock.now });
   await refuses(t, 'a JWT of a stranger', stranger, 'issuer', 'none');
   const [header, payload] = jwt.split('.');
   const spoilt = [`${jwt}=`, `${jwt}.`, `${header}.${payload}`, `${header}.${payload}.`, `${header}.${payload}.+/`];
   for (const text of spoilt) await refuses(t, `spoilt: ${text.slice(-6)}`, text, 'format', 'none');
   t.equal(partner.questions.length, mine, 'and nobody else is asked');
 
-  const theirOwn = await issuer.token({ iss: partnerIssuer }, { now: clock.now });
+  const theirOwn = await scenario.issuer.token({ iss: partnerIssuer }, { now: clock.now });
   await refuses(t, 'a JWT that names the partner', theirOwn, 'inactive');
   partner.answers.set(theirOwn, good());
   await accepts(t, 'the partner decides, not the signature', theirOwn);
@@ -369,7 +367,11 @@ t.test('a reload forgets what was known, and clients are told where to log in', 
     scenario,
     `GET /.well-known/oauth-protected-resource/mcp HTTP/1.1\r\n${host}\r\nConnection: close\r\n\r\n`,
   );
-  t.same(metadata.answer.json?.authorization_servers, [issuer.issuer, partnerIssuer, 'https://second.example/']);
+  t.same(metadata.answer.json?.authorization_servers, [
+    scenario.issuer.issuer,
+    partnerIssuer,
+    'https://second.example/',
+  ]);
 });
 
 t.test('no token and no secret is in records, metrics or the log', async (t) => {

@@ -81,7 +81,6 @@ async function arrange(t: Test) {
       logToFile: true,
     },
   );
-  const { issuer, log } = scenario;
   const reloadWith = (changed: Configuration) =>
     scenario.reload({ upstreams: { superset: { identity: { exchange: changed } } } });
   const newToken = (claims: object = {}) => scenario.token({ aud, ...claims });
@@ -115,8 +114,6 @@ async function arrange(t: Test) {
     endpoint,
     exchange,
     fails,
-    issuer,
-    log,
     newToken,
     partner,
     partnerEndpoint,
@@ -124,7 +121,6 @@ async function arrange(t: Test) {
     reloadWith,
     scenario,
     send,
-    upstream,
   };
 }
 
@@ -135,8 +131,6 @@ const {
   endpoint,
   exchange,
   fails,
-  issuer,
-  log,
   newToken,
   partner,
   partnerEndpoint,
@@ -144,7 +138,6 @@ const {
   reloadWith,
   scenario,
   send,
-  upstream,
 } = await arrange(t);
 t.beforeEach(() => {
   endpoint.answer = {};
@@ -170,8 +163,8 @@ t.test('the token is exchanged for one of the upstream, and never passed on itse
   const [, credentials] = /^Basic (.*)$/.exec(question.header('authorization')[0] ?? '') ?? [];
   t.equal(Buffer.from(credentials!, 'base64').toString(), 'portcullis%3A1:s3cr%25t', 'RFC 6749 §2.3.1');
   t.equal(await counted('exchanged'), before + 1);
-  t.notOk(JSON.stringify(upstream.requests.at(-1)!.rawHeaders).includes(token));
-  t.equal(upstream.requests.at(-1)!.header('x-forwarded-user').length, 1, 'identity headers go on beside it');
+  t.notOk(JSON.stringify(scenario.upstream.requests.at(-1)!.rawHeaders).includes(token));
+  t.equal(scenario.upstream.requests.at(-1)!.header('x-forwarded-user').length, 1, 'identity headers go on beside it');
 });
 
 t.test('what was exchanged is kept, but never beyond the end of either token', async (t) => {
@@ -293,7 +286,7 @@ t.test('what the issuer refuses is 403 denied, with a line in the log, and not a
     assertRefused(t, `${error} again`, await send(token), { status: 403, code: 'denied', http });
     t.equal(endpoint.questions.length, questions + 1, error);
     t.equal(await counted('refused'), before + 1);
-    t.match(await log(), `"error":"${error}","description":"no ${error} for?…"`);
+    t.match(await scenario.log(), `"error":"${error}","description":"no ${error} for?…"`);
     await passesAfterwards(t, error, token);
   }
 
@@ -370,7 +363,7 @@ t.test('a gateway that its issuer does not know is nothing that a caller could h
   ] as const) {
     endpoint.error = { status, body: { error } };
     await fails(t, error, await newToken(), 'status');
-    t.match(await log(), `answered ${status}: ${error}`);
+    t.match(await scenario.log(), `answered ${status}: ${error}`);
   }
 });
 
@@ -396,6 +389,7 @@ t.test('a reload keeps what was exchanged, unless it changes the exchange', asyn
 });
 
 t.test('a certificate alone has nothing to exchange either', async (t) => {
+  const { issuer, upstream } = scenario;
   const own = await startScenario(
     t,
     {
@@ -414,7 +408,7 @@ t.test('a certificate alone has nothing to exchange either', async (t) => {
 
 t.test('no token and no secret is in records, metrics or the log', async (t) => {
   await assertNoSecret(t, scenario);
-  t.match(await log(), 'a token could not be exchanged');
+  t.match(await scenario.log(), 'a token could not be exchanged');
 });
 
 async function assertNoSecret(t: Test, { log, metrics, records }: Pick<Scenario, 'log' | 'metrics' | 'records'>) {

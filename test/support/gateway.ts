@@ -27,7 +27,7 @@ export interface TestGateway {
   record(matches: (record: AuditRecord) => boolean): Promise<AuditRecord>;
   /** Waits until so many match, oldest first; fails after ten seconds. */
   matchingRecords(count: number, matches: (record: AuditRecord) => boolean): Promise<AuditRecord[]>;
-  /** A GET of the admin listener. */
+  /** A GET of the admin application, without a socket. */
   admin(path: string): Promise<Response>;
   /** `/metrics`. */
   metrics(): Promise<string>;
@@ -107,8 +107,11 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     throw error;
   });
   const adminPort = gateway.adminAddress.port;
-  const admin = (path: string) => fetch(`http://127.0.0.1:${adminPort}${path}`);
-  const metrics = async () => (await gateway.admin.inject('/metrics')).payload;
+  async function admin(path: string): Promise<Response> {
+    const { payload, statusCode, headers } = await gateway.admin.inject(path);
+    return new Response(payload, { status: statusCode, headers: headers as Record<string, string> });
+  }
+  const metrics = async () => (await admin('/metrics')).text();
   const records = followJsonLines<AuditRecord>(join(directory, 'audit.jsonl'));
   async function matchingRecords(count: number, matches: (record: AuditRecord) => boolean): Promise<AuditRecord[]> {
     let found: AuditRecord[] = [];
