@@ -149,7 +149,7 @@ t.test(
       `POST /api/x HTTP/1.1\r\nHost: mcp.example.com\r\n${credential}Expect: 100-continue\r\nContent-Length: 2\r\n\r\n`;
     const allowed = await rawConnection(scenario.port);
     allowed.write(head(`Authorization: ${scenario.agent.headers.authorization}\r\n`));
-    t.match(await allowed.answers(), { answers: [{ status: 100 }] });
+    t.match(await allowed.interim(), { answers: [{ status: 100 }] });
     t.match(await scenario.record(({ stage }) => stage === 'decided'), { decision: 'allow' });
     allowed.end();
     const refused = await rawConnection(scenario.port);

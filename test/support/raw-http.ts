@@ -25,6 +25,8 @@ export interface RawConnection {
   write(bytes: string | Buffer): void;
   /** Resolves when `count` complete answers have come or the gateway has closed; fails after ten seconds. */
   answers(count?: number): Promise<RawConversation>;
+  /** Resolves when an interim response has come (RFC 9110 §15.2) or the gateway has closed; fails after ten seconds. */
+  interim(): Promise<RawConversation>;
   /** Resolves when the gateway has closed the connection; fails after ten seconds. */
   closed(): Promise<RawConversation>;
   end(): void;
@@ -67,6 +69,7 @@ export async function rawConnection(port: number): Promise<RawConnection> {
     socket,
     write: (bytes) => void socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes),
     answers: (count = 1) => until(() => finalAnswers(parseAnswers(received)) >= count),
+    interim: () => until(() => parseAnswers(received).length > 0),
     closed: () => until(() => false),
     end: () => socket.destroy(),
   };
