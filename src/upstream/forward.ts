@@ -63,13 +63,17 @@ export function dispatch(transfer: Transfer): void {
   );
 }
 
-/** `timeouts.firstByte` of a streamed request: undici counts from its begin, this timer from the last byte of its body. */
+/**
+ * `timeouts.firstByte` of a streamed request. undici counts from its begin. This timer counts from the last byte of its body, or from where the
+ * upstream takes no more of it; the time of the client is bounded where the body is received.
+ */
 function boundFirstByte(transfer: Transfer, body: Readable): void {
-  const timer = setTimeout(
-    () => rejectResponse(transfer, 'first_byte_timeout'),
-    transfer.upstream.timeouts.firstByte,
-  ).unref();
-  body.on('progress', () => timer.refresh());
+  const timer = setTimeout(() => {
+    const waitsForClient = !body.readableEnded && body.readableLength === 0;
+    if (waitsForClient) timer.refresh();
+    else rejectResponse(transfer, 'first_byte_timeout');
+  }, transfer.upstream.timeouts.firstByte).unref();
+  for (const event of ['progress', 'end']) body.on(event, () => timer.refresh());
   transfer.firstByteTimer = timer;
 }
 

@@ -66,7 +66,7 @@ const known = new Map<string, string | false>(
 
 /**
  * Filters the upstream's raw head. `extraHeaders` (lower-case names) are the gateway's and replace the upstream's own of that name; `vary` is added to.
- * A header of `rewriteHeaders` comes once or this throws. All other values pass as the bytes they were; a character that no header may hold
+ * A header of `rewriteHeaders` comes once or this throws, and so does a 204 with a length. All other values pass as the bytes they were; a character that no header may hold
  * makes `writeHead` throw. Both are a bad upstream.
  */
 export function relayResponseHeaders(
@@ -93,7 +93,10 @@ export function relayResponseHeaders(
     let value = rawHeaders[index + 1]!.toString('latin1');
     if (extraHeaders !== undefined && name !== 'vary' && Object.hasOwn(extraHeaders, name)) continue;
     if (name === 'content-length') {
-      if (status === 204) continue;
+      if (status === 204) {
+        if (value !== '0') throw new Error('the upstream sent a 204 with a length');
+        continue;
+      }
       contentLength = Number(value);
     } else if (name === 'content-type') contentType = contentType === undefined ? value : `${contentType},${value}`;
     else if (name === 'content-encoding') contentEncoding = value;

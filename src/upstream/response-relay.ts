@@ -40,7 +40,10 @@ export function relayHead(transfer: Transfer, status: number, rawHeaders: readon
   transfer.filter = transfer.request.method === 'HEAD' ? undefined : options.filter?.(status, head);
   if (transfer.filter === undefined) {
     transfer.contentLength = head.contentLength;
-    return sendHead(transfer, status, head, head.headers);
+    const sent = sendHead(transfer, status, head, head.headers);
+    // It has no body, whatever its length says (RFC 9110 §8.6), and the end of the upstream's message is nobody's concern.
+    if (sent && (status === 204 || status === 304)) writeEnd(transfer, undefined);
+    return sent;
   }
   if (!transfer.filter.whole) return sendHead(transfer, status, head, filteredHeaders(head.headers, undefined));
   transfer.heldHead = head;

@@ -2,9 +2,12 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse, request as sendRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { rawConnection } from '../support/raw-http.ts';
+import { host } from '../support/attack.ts';
+import { rawConnection, rawRequest, talk } from '../support/raw-http.ts';
 import { type Scenario, startScenario } from '../support/scenario.ts';
+import { startRawUpstream, type TestUpstream } from '../support/upstream.ts';
 
 /** An upstream that hands over each request as soon as its head is there. */
 async function startStreamingUpstream(t: Test) {
@@ -66,6 +69,75 @@ t.test('a body is streamed: the upstream reads its begin before the client has s
   response.end('taken');
   const [answer] = (await once(sending, 'response')) as [IncomingMessage];
   t.equal(await textOf(answer), 'taken');
+});
+
+t.test('an announced length is told to the upstream before the body has come', async (t) => {
+  const upstream = await startStreamingUpstream(t);
+  const scenario = await startScenario(t, {}, { upstream });
+  const sending = upload(scenario, { 'content-length': '10' });
+  sending.write('first');
+  const { request, response } = await upstream.next();
+  t.equal(request.headers['content-length'], '10');
+  t.equal(request.headers['transfer-encoding'], undefined);
+  sending.end(' last');
+  t.equal(await textOf(request), 'first last');
+  response.end('taken');
+  const [answer] = (await once(sending, 'response')) as [IncomingMessage];
+  t.equal(await textOf(answer), 'taken');
+});
+
+t.test('timeouts.firstByte counts neither the time of the client nor that of its last byte', async (t) => {
+  const upstream = await startStreamingUpstream(t);
+  const scenario = await startScenario(
+    t,
+    {
+      server: { limits: { receiveTimeout: '1500ms' } },
+      upstreams: { superset: { timeouts: { firstByte: '100ms' } } },
+    },
+    { upstream },
+  );
+  const sending = upload(scenario);
+  sending.write('first');
+  const { request, response } = await upstream.next();
+  await delay(300);
+  sending.end(' last');
+  t.equal(await textOf(request), 'first last');
+  response.end('taken');
+  const [answer] = (await once(sending, 'response')) as [IncomingMessage];
+  t.match(answer, { statusCode: 200 });
+  answer.resume();
+
+  const stopping = upload(scenario);
+  stopping.write('first');
+  (await upstream.next()).request.resume().on('error', () => {});
+  const [late] = (await once(stopping, 'response')) as [IncomingMessage];
+  t.match(late, { statusCode: 408, headers: { connection: 'close' } }, 'it is the client that is late');
+  const id = String(late.headers['x-request-id']);
+  t.match(await scenario.recordOf({ id }), { outcome: 'failed', reason: 'request_timeout' });
+
+  const waiting = upload(scenario);
+  waiting.end('all');
+  (await upstream.next()).request.resume();
+  t.match(await once(waiting, 'response'), [{ statusCode: 504 }], 'it is the upstream that is late');
+});
+
+t.test('a 304 with a length passes, and its connection serves on; a 204 with one is 502', async (t) => {
+  const upstream = await startRawUpstream((socket, { url }) => {
+    const status = url.split('/').at(-1);
+    socket.end(
+      `HTTP/1.1 ${status} Answer\r\nContent-Length: ${status === '200' ? 2 : 5}\r\n\r\n${status === '200' ? 'ok' : ''}`,
+    );
+  });
+  t.teardown(upstream.close);
+  const scenario = await startScenario<TestUpstream>(t, {}, { upstream });
+  const get = (status: number) =>
+    rawRequest([`GET /api/${status} HTTP/1.1`, host, `Authorization: ${scenario.agent.headers.authorization}`]);
+  const { answers } = await talk(scenario.port, get(304) + get(204) + get(200), 3);
+  t.match(answers, [{ status: 304, headers: { 'content-length': '5' } }, { status: 502 }, { status: 200, body: 'ok' }]);
+  const outcomes = (await scenario.matchingRecords(3, ({ stage }) => stage === 'completed')).map(
+    (each) => each.outcome,
+  );
+  t.strictSame(outcomes.sort(), ['completed', 'completed', 'failed']);
 });
 
 t.test('an announced length stays, and a body of JSON arrives as the bytes that were sent', async (t) => {
@@ -151,6 +223,8 @@ t.test(
     allowed.write(head(`Authorization: ${scenario.agent.headers.authorization}\r\n`));
     t.match(await allowed.interim(), { answers: [{ status: 100 }] });
     t.match(await scenario.record(({ stage }) => stage === 'decided'), { decision: 'allow' });
+    allowed.write('{}');
+    t.match(await allowed.answers(), { answers: [{ status: 100 }, { status: 200 }] });
     allowed.end();
     const refused = await rawConnection(scenario.port);
     refused.write(head(''));

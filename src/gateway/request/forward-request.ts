@@ -1,5 +1,5 @@
 // Forwarding of an allowed request: upstream credential, slot, session ids, filtered lists, streams and counts.
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { GatewayError } from '../../errors.ts';
 import { type FilterResponse, readingOf, responseFilter } from '../../mcp/response/response-filter.ts';
 import { sessionIdForClient } from '../../mcp/session.ts';
@@ -74,6 +74,9 @@ export async function forwardRequest(
   const { rawHeaders } = request;
   const { authorization } = context;
   const headers = shapeRequest({ rawHeaders, caller, session, authorization, requestId: id, clientAddress });
+  const announcedBytes = request.headers['content-length'];
+  // Of a body that is streamed the connection does not know the length.
+  if (body instanceof Readable && announcedBytes !== undefined) headers.push('content-length', announcedBytes);
   const result = await forward(
     target,
     { method, path: request.url!, headers, body },
