@@ -1,5 +1,5 @@
 // Real gateway on port 0, for tests: its configuration, its records, and what its admin listener says.
-import { openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -102,8 +102,12 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       ...(options.revocationPollMs !== undefined && { revocationPollMs: options.revocationPollMs }),
       ...(options.pipeline !== undefined && { pipeline: options.pipeline }),
     });
-  const gateway = await start().catch(async (error: unknown) => {
+  async function clear(): Promise<void> {
+    if (logFd >= 0) closeSync(logFd);
     await rm(directory, { recursive: true, force: true });
+  }
+  const gateway = await start().catch(async (error: unknown) => {
+    await clear();
     throw error;
   });
   const adminPort = gateway.adminAddress.port;
@@ -154,7 +158,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     status: async () => (await admin('/status')).json() as Promise<GatewayStatus>,
     async close() {
       await gateway.close();
-      await rm(directory, { recursive: true, force: true });
+      await clear();
     },
   };
 }
