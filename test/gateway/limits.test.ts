@@ -173,7 +173,10 @@ async function startChild(t: Test, upstreamUrl: string, descriptors: number): Pr
   const child = spawn(
     'sh',
     ['-c', command, process.execPath, `data:text/javascript,${encodeURIComponent(planted)}`, file],
-    { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env.PATH } },
+    {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE },
+    },
   );
   t.teardown(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;

@@ -45,7 +45,7 @@ export async function spawnServe(t: Test, options: ServeProcessOptions): Promise
   const command = [...(options.wrapper ?? []), process.execPath, main, 'serve', '-c', file('gateway.yaml')];
   const child = spawn(command[0]!, command.slice(1), {
     stdio: ['ignore', options.stdout ?? 'ignore', 'pipe'],
-    env: { PATH: process.env.PATH },
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE },
   });
   const lines: string[] = [];
   createInterface({ input: child.stderr! }).on('line', (line) => lines.push(line));
