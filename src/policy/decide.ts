@@ -25,11 +25,19 @@ function decideOne(attributes: Attributes, policy: Policy): Decision {
   const unallowable = target?.kind === 'resource' && isDangerousUri(target.name);
   for (const rule of policy.rules) {
     if (unallowable && rule.effect === 'allow') continue;
-    const governs = allMatch(rule.selectors, attributes);
-    if (governs === 'error') return deny('condition_error', rule, attributes);
-    if (governs) return rule.effect === 'deny' ? deny('denied', rule, attributes) : demand(rule, attributes);
+    try {
+      if (!allMatch(rule.selectors, attributes)) continue;
+      return rule.effect === 'deny' ? deny('denied', rule, attributes) : demand(rule, attributes);
+    } catch {
+      return deny('condition_error', rule, attributes);
+    }
   }
   return policy.kind === 'mcp' && isOpen(attributes) ? open : noRule;
+}
+
+function allMatch(selectors: readonly Selector[], attributes: Attributes): boolean {
+  for (const selector of selectors) if (!selector.matches(attributes)) return false;
+  return true;
 }
 
 /** One decision of several. A denial that no scope cures comes first; missing scopes come together, so that a client asks once. */
@@ -52,11 +60,13 @@ function distinct<T>(items: readonly T[]): T[] {
 const open: Decision = { allow: true, rule: 'open', requiredScopes: [] };
 const noRule: Decision = { allow: false, reason: 'denied', rule: undefined, requiredScopes: [], missingScopes: [] };
 
-/** Scopes are named as missing only when nothing else is: a client must not be sent to fetch what would not help it. */
+/**
+ * Scopes are named as missing only when nothing else is: a client must not be sent to fetch what would not help it. Throws where the condition of
+ * the requirement errs.
+ */
 function demand(rule: Rule, attributes: Attributes): Decision {
   const { require } = rule;
-  const met = require.when === undefined || allMatch([require.when], attributes);
-  if (met === 'error') return deny('condition_error', rule, attributes);
+  const met = require.when === undefined || require.when.matches(attributes);
   if (!met || !hasDemandedCredentials(require, attributes.caller)) return deny('denied', rule, attributes);
   const granted = attributes.caller?.scopes ?? [];
   const required = requiredScopes(require, granted);
@@ -76,15 +86,6 @@ function deny(reason: DenialReason, rule: Rule, attributes: Attributes): Decisio
     requiredScopes: required,
     missingScopes: missingScopes(required, granted),
   };
-}
-
-function allMatch(selectors: readonly Selector[], attributes: Attributes): boolean | 'error' {
-  try {
-    for (const selector of selectors) if (!selector.matches(attributes)) return false;
-    return true;
-  } catch {
-    return 'error';
-  }
 }
 
 /** By exact name. Lists are filtered on their way back; what a `subscriptions/listen` subscribes to needs a rule. */

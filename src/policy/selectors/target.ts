@@ -35,7 +35,7 @@ export const target = {
     const kinds = kindsIn(config);
     if (kinds.length === 0) return methods && methodsAlone(methods, effect);
     checkMethods(config);
-    const byKind = new Map(kinds.map((key) => [kindOf[key], compileNames(config[key]!)]));
+    const byKind = Object.fromEntries(kinds.map((key) => [kindOf[key], compileNames(config[key]!)]));
     return namedTargets(byKind, methods, effect);
   },
   covers(wider, narrower) {
@@ -86,7 +86,7 @@ function compileNames(names: readonly string[]): Names {
 }
 
 function namedTargets(
-  byKind: ReadonlyMap<McpTargetKind, Names>,
+  byKind: Readonly<Partial<Record<McpTargetKind, Names>>>,
   methods: Matcher | undefined,
   effect: Effect,
 ): Selector {
@@ -97,12 +97,12 @@ function namedTargets(
       if (message?.target === undefined || message.method === undefined) return false;
       if (methods !== undefined && !methods(message.method)) return false;
       const { kind, name } = message.target;
-      const names = byKind.get(kind);
+      const names = byKind[kind];
       return names !== undefined && (names.matches(name) || byVia(names, message.via));
     },
     coverageOf({ kind, pattern, except, via }) {
       if (methods !== undefined && !methods(useOf[kind])) return 'none';
-      const names = byKind.get(kind);
+      const names = byKind[kind];
       if (names === undefined) return 'none';
       return byVia(names, via) ? 'all' : names.covers(pattern, except);
     },
