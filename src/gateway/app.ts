@@ -101,7 +101,8 @@ function hookOf(
 ): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
   const bits = steps.map(bitOf);
   return async ({ context }, reply) => {
-    for (const [index, step] of steps.entries()) {
+    for (let index = 0; index < steps.length; index += 1) {
+      const step = steps[index]!;
       if ('run' in step) step.run(context, runtime);
       else await step.wait(context, runtime);
       context.passedSteps |= bits[index]!;

@@ -2,7 +2,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
-import { type Dispatcher, errors } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { Connection } from './connection-pool.ts';
 import { upstreamFailure } from './errors.ts';
 import {
@@ -15,6 +15,7 @@ import {
   relayUpgrade,
 } from './response-relay.ts';
 import {
+  abortUpstream,
   type ForwardOptions,
   type ForwardRequest,
   type ForwardResult,
@@ -81,9 +82,8 @@ function createHandler(transfer: Transfer, connection: Connection): Dispatcher.D
   const { connections } = transfer.upstream;
   return {
     onRequestStart(controller) {
-      transfer.abort = () => controller.abort(new errors.RequestAbortedError());
-      transfer.resume = () => controller.resume();
-      if (transfer.ended && transfer.drain === undefined) transfer.abort();
+      transfer.controller = controller;
+      if (transfer.ended && transfer.drain === undefined) abortUpstream(transfer);
     },
     onRequestUpgrade(controller, _status, _headers, socket) {
       connections.give(connection);
@@ -101,12 +101,12 @@ function createHandler(transfer: Transfer, connection: Connection): Dispatcher.D
     },
     onResponseEnd() {
       connections.give(connection);
-      transfer.abort = undefined;
+      transfer.controller = undefined;
       relayEnd(transfer);
     },
     onResponseError(_controller, cause) {
       connections.give(connection);
-      transfer.abort = undefined;
+      transfer.controller = undefined;
       relayFailure(transfer, upstreamFailure(cause), cause);
     },
   };

@@ -6,6 +6,7 @@ import { type ResponseHead, relayResponseHeaders } from './response-headers.ts';
 import { eventStreamOf, writeBody, writeEnd } from './response-writer.ts';
 import { createEventBoundary } from './sse-boundary.ts';
 import type { Transfer } from './transfer.ts';
+import { abortUpstream } from './transfer.ts';
 
 const maxInformational = 16;
 
@@ -73,7 +74,7 @@ export function relayUpgrade(transfer: Transfer, rawHeaders: readonly Buffer[], 
   clearTimeout(transfer.firstByteTimer);
   transfer.firstByteMs = performance.now() - transfer.startedMs;
   transfer.status = 101;
-  transfer.abort = () => socket.destroy();
+  transfer.controller = { abort: () => socket.destroy(), resume: () => {} };
   if (response.destroyed) return void socket.destroy();
   try {
     if (!agrees(rawHeaders)) throw new Error('the upstream answered 101 without agreeing to the offer');
@@ -165,7 +166,7 @@ function filterEnd(transfer: Transfer, filter: BodyFilter): void {
 /** Fails the transfer for a response that is not relayed, and aborts the upstream's request. Gives false. */
 export function rejectResponse(transfer: Transfer, reason: UpstreamFailure, cause?: unknown): boolean {
   relayFailure(transfer, reason, cause);
-  transfer.abort?.();
+  abortUpstream(transfer);
   return false;
 }
 

@@ -1,5 +1,5 @@
 // Writer of an upstream's answer to the client, with backpressure, comments in a silent event stream, and an early end between events.
-import { drainAfterDisconnect, type OpenStream, type Transfer } from './transfer.ts';
+import { abortUpstream, drainAfterDisconnect, type OpenStream, type Transfer } from './transfer.ts';
 
 /** A comment (WHATWG HTML §9.2.6): clients ignore it, middleboxes see traffic. */
 const comment = Buffer.from(': keep-alive\n\n');
@@ -62,7 +62,7 @@ function endEarly(transfer: Transfer): void {
     return;
   }
   transfer.ended = true;
-  transfer.abort?.();
+  abortUpstream(transfer);
 }
 
 /** Backpressure. A client that takes nothing for `timeouts.idle` is cut off. */
@@ -73,6 +73,6 @@ function waitForClient(transfer: Transfer): void {
   transfer.listensForDrain = true;
   response.on('drain', () => {
     clearTimeout(transfer.stallTimer);
-    if (!transfer.ended) transfer.resume?.();
+    if (!transfer.ended) transfer.controller?.resume();
   });
 }

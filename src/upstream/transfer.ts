@@ -2,6 +2,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
+import { type Dispatcher, errors } from 'undici';
 import type { BodyFilter } from './body-filter.ts';
 import type { UpstreamFailure } from './errors.ts';
 import type { ResponseHead, RewriteHeaders } from './response-headers.ts';
@@ -86,8 +87,8 @@ export interface Transfer {
   readonly startedMs: number;
   readonly resolve: (result: ForwardResult) => void;
   readonly reject: (error: unknown) => void;
-  abort: (() => void) | undefined;
-  resume: (() => void) | undefined;
+  /** Of the upstream's response, until it is whole. Not closures over it: those keep each request until a collection of the old generation. */
+  controller: Pick<Dispatcher.DispatchController, 'abort' | 'resume'> | undefined;
   stallTimer: NodeJS.Timeout | undefined;
   /** `timeouts.firstByte` of a request with a streamed body. */
   firstByteTimer: NodeJS.Timeout | undefined;
@@ -148,8 +149,7 @@ function openTransfer(input: TransferInput, resolve: Transfer['resolve'], reject
     startedMs: performance.now(),
     resolve,
     reject,
-    abort: undefined,
-    resume: undefined,
+    controller: undefined,
     stallTimer: undefined,
     firstByteTimer: undefined,
     listensForDrain: false,
@@ -173,6 +173,11 @@ function openTransfer(input: TransferInput, resolve: Transfer['resolve'], reject
 }
 
 /** Resolves with the result. Later events have no effect. */
+/** Ends the request of the upstream, where its response is not whole yet. */
+export function abortUpstream({ controller }: Transfer): void {
+  controller?.abort(new errors.RequestAbortedError());
+}
+
 function settle(transfer: Transfer): void {
   const { response, status, bytes, failure, firstByteMs, endedEarly } = transfer;
   clearTimeout(transfer.stallTimer);
@@ -195,7 +200,7 @@ function onDisconnect(transfer: Transfer): void {
   const drainable = options.draining !== undefined && !ended && failure === undefined;
   if (transfer.drain === undefined && drainable) drainAfterDisconnect(transfer, options.draining);
   settle(transfer);
-  if (transfer.drain === undefined) transfer.abort?.();
+  if (transfer.drain === undefined) abortUpstream(transfer);
 }
 
 /** Reads the rest of the response and discards it, for at most `timeouts.firstByte`. */
@@ -203,7 +208,7 @@ export function drainAfterDisconnect(transfer: Transfer, draining: Set<() => voi
   const { promise, resolve } = Promise.withResolvers<void>();
   const abort = (): void => {
     drain.end();
-    transfer.abort?.();
+    abortUpstream(transfer);
   };
   const timer = setTimeout(abort, transfer.upstream.timeouts.firstByte).unref();
   const drain = {
@@ -216,5 +221,5 @@ export function drainAfterDisconnect(transfer: Transfer, draining: Set<() => voi
   };
   transfer.drain = drain;
   draining.add(abort);
-  transfer.resume?.();
+  transfer.controller?.resume();
 }

@@ -1,6 +1,6 @@
 // Connection errors before or within a request: response where one can be written, record and count.
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, Server } from 'node:http';
+import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { type ErrorCode, GatewayError } from '../../errors.ts';
@@ -61,15 +61,15 @@ function refuseConnection(error: GatewayError, socket: Socket, runtime: Runtime,
     void refuse(error, context, runtime);
     return;
   }
-  recordConnection(runtime, socket, { reason: error.code, status: error.status, method });
+  const id = recordConnection(runtime, socket, { reason: error.code, status: error.status, method });
   if (!socket.writable) {
     socket.destroy();
     return;
   }
   const body = problem(error);
   socket.end(
-    `HTTP/1.1 ${error.status} Refused\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
-      `Cache-Control: no-store\r\nConnection: close\r\n\r\n${body}`,
+    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
+      `Cache-Control: no-store\r\nX-Request-Id: ${id}\r\nConnection: close\r\n\r\n${body}`,
     () => socket.destroy(),
   );
 }
@@ -83,14 +83,16 @@ function onHandshakeFailure(error: NodeJS.ErrnoException, socket: Socket, runtim
   socket.destroy();
 }
 
+/** Yields the id of the record. */
 function recordConnection(
   runtime: Runtime,
   socket: Socket,
   refused: { readonly reason: string; readonly status: number | undefined; readonly method?: string | undefined },
-): void {
+): string {
+  const id = randomUUID();
   runtime.metrics.connectionRefused(refused.reason);
   const event = connectionEvent({
-    id: randomUUID(),
+    id,
     address: plainAddress(runtime.peerAddress(socket)),
     ...refused,
     policy: runtime.snapshot.hash,
@@ -99,4 +101,5 @@ function recordConnection(
   runtime.audit
     .write(event)
     .catch((cause: unknown) => runtime.log.error({ err: cause }, 'a refused connection could not be recorded'));
+  return id;
 }
