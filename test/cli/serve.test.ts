@@ -42,8 +42,10 @@ async function freePort(): Promise<number> {
 /** Asks for readiness again and again until the process has ended; gives the answers that said ready. */
 async function readyAnswers(gateway: ServeProcess, adminPort: number): Promise<number> {
   let ready = 0;
-  while (gateway.child.exitCode === null) {
-    const response = await fetch(`http://127.0.0.1:${adminPort}/readyz`).catch(() => undefined);
+  while (gateway.child.exitCode === null && gateway.child.signalCode === null) {
+    // Bounded: the port is free for a moment, and whoever takes it may be a server that never answers.
+    const signal = AbortSignal.timeout(500);
+    const response = await fetch(`http://127.0.0.1:${adminPort}/readyz`, { signal }).catch(() => undefined);
     if (response?.status === 200) ready += 1;
     await delay(5);
   }
