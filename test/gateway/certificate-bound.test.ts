@@ -1,7 +1,7 @@
 // Certificate-bound access tokens (RFC 8705 §3) over real TLS: only who has the certificate can use the token, also when the token is known already.
 import t, { type Test } from 'tap';
 import type { IssuedCertificate } from '../../src/dev/pki.ts';
-import { boundTo, createTestCertificates, fingerprintOf } from '../support/certificates.ts';
+import { boundTo, certificateAllowlist, createTestCertificates, fingerprintOf } from '../support/certificates.ts';
 import type { TestClient } from '../support/client.ts';
 import type { Configuration } from '../support/configuration.ts';
 import { type Scenario, startScenario } from '../support/scenario.ts';
@@ -11,13 +11,6 @@ const certificates = await createTestCertificates();
 const { agent, authority, otherAuthority, reporting, unlisted } = certificates;
 
 const resource = 'https://mcp.example.com/mcp';
-const listed = {
-  type: 'mtls',
-  allow: [
-    { commonName: 'client-ai-agent-1', clientId: 'ai_agent_prod' },
-    { commonName: 'client-reporting-1', clientId: 'reporting_tool' },
-  ],
-};
 
 /** Certificates are there for tokens only, unless there is an allowlist. */
 async function begin(t: Test, { tls = {}, workloads = false, reply }: Variation = {}) {
@@ -25,7 +18,7 @@ async function begin(t: Test, { tls = {}, workloads = false, reply }: Variation 
     t,
     {
       server: { tls },
-      authenticators: { workloads: workloads ? listed : undefined },
+      authenticators: { workloads: workloads ? certificateAllowlist : undefined },
       routes: [
         { path: '/api/*', resource, scopes: ['dashboards:read'] },
         {

@@ -3,7 +3,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import t, { type Test } from 'tap';
 import type { IssuedCertificate } from '../../src/dev/pki.ts';
 import { createCertificate } from '../authn/certificates.ts';
-import { boundTo, createTestCertificates, fingerprintOf } from '../support/certificates.ts';
+import { boundTo, certificateAllowlist, createTestCertificates, fingerprintOf } from '../support/certificates.ts';
 import type { Changes, Configuration } from '../support/configuration.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { startScenario } from '../support/scenario.ts';
@@ -41,13 +41,6 @@ interface Hop {
 }
 
 const resource = 'https://mcp.example.com/mcp';
-const listed = {
-  type: 'mtls',
-  allow: [
-    { commonName: 'client-ai-agent-1', clientId: 'ai_agent_prod' },
-    { commonName: 'client-reporting-1', clientId: 'reporting_tool' },
-  ],
-};
 
 function changesFor(hop: Hop): Changes {
   const { format = 'client-cert', tls, proxy, workloads = true, revocation = false } = hop;
@@ -62,7 +55,7 @@ function changesFor(hop: Hop): Changes {
         ...(tls === undefined && authorities),
       },
     },
-    authenticators: { workloads: workloads ? listed : undefined },
+    authenticators: { workloads: workloads ? certificateAllowlist : undefined },
     ...(revocation && { revocation: { file: 'revoked.yaml' } }),
     routes: [
       { path: '/token', resource },

@@ -18,16 +18,7 @@ let clock = Date.now();
 const scenario = await startScenario(
   t,
   {
-    authenticators: {
-      workloads: undefined,
-      partner: {
-        type: 'introspection',
-        endpoint: partner.endpoint,
-        issuer: 'https://partner.example/',
-        clientId: 'c',
-        clientSecret: 's',
-      },
-    },
+    authenticators: { workloads: undefined, partner: partner.authenticator },
     upstreams: { api: { url: api.url } },
     routes: [
       { path: '/events', resource, authenticate: 'partner', scopes: ['dashboards:read'] },

@@ -43,15 +43,7 @@ async function arrange(t: Test) {
   const scenario = await startScenario(
     t,
     {
-      authenticators: {
-        partner: {
-          type: 'introspection',
-          endpoint: partner.endpoint,
-          issuer: 'https://partner.example/',
-          clientId: 'p',
-          clientSecret: 'q',
-        },
-      },
+      authenticators: { partner: partner.authenticator },
       upstreams: {
         superset: { identity: { exchange } },
         other: {
@@ -107,21 +99,8 @@ async function arrange(t: Test) {
     t.equal(result.answer.headers['www-authenticate'], undefined, `${name}: the token may be good`);
     t.equal(await counted(outcome), before + 1, `${name}: ${outcome}`);
   }
-  return {
-    bytesOf,
-    clock,
-    counted,
-    endpoint,
-    exchange,
-    fails,
-    newToken,
-    partner,
-    partnerEndpoint,
-    passes,
-    reloadWith,
-    scenario,
-    send,
-  };
+  const endpoints = { endpoint, partner, partnerEndpoint };
+  return { ...endpoints, bytesOf, clock, counted, exchange, fails, newToken, passes, reloadWith, scenario, send };
 }
 
 const {

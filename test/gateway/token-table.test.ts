@@ -33,15 +33,7 @@ t.teardown(() => Promise.all([issuer.close(), partner.close(), trap.close()]));
 const scenario = await startScenario(
   t,
   {
-    authenticators: {
-      partner: {
-        type: 'introspection',
-        endpoint: partner.endpoint,
-        issuer: 'https://partner.example/',
-        clientId: 'gateway',
-        clientSecret: 's',
-      },
-    },
+    authenticators: { partner: partner.authenticator },
     routes: [
       {
         path: '/mcp',

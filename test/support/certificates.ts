@@ -21,6 +21,15 @@ export interface TestCertificates {
   readonly files: Readonly<Record<'tls.crt' | 'tls.key' | 'clients-ca.crt', string>>;
 }
 
+/** An `mtls` authenticator that lists the agent and the reporting tool. */
+export const certificateAllowlist = {
+  type: 'mtls',
+  allow: [
+    { commonName: 'client-ai-agent-1', clientId: 'ai_agent_prod' },
+    { commonName: 'client-reporting-1', clientId: 'reporting_tool' },
+  ],
+};
+
 export async function createTestCertificates(): Promise<TestCertificates> {
   const [authority, stranger] = await Promise.all([
     createCertificateAuthority(),

@@ -40,6 +40,8 @@ export interface FakeEndpoint {
 export interface FakeIntrospection extends FakeEndpoint {
   /** The tokens asked about, oldest first. */
   tokens(): string[];
+  /** The authenticator that asks it. */
+  readonly authenticator: Readonly<Record<string, string>>;
   /** What it says of a token; of others it says that they are not active. */
   readonly answers: Map<string, Readonly<Record<string, unknown>>>;
 }
@@ -69,7 +71,14 @@ export async function startIntrospection(options: EndpointOptions = {}): Promise
     response.writeHead(200, json).end(JSON.stringify(answer));
   });
   const tokens = () => endpoint.questions.map((request) => formOf(request).get('token') ?? '');
-  return Object.assign(endpoint, { answers, tokens });
+  const authenticator = {
+    type: 'introspection',
+    endpoint: endpoint.endpoint,
+    issuer: 'https://partner.example/',
+    clientId: 'gateway',
+    clientSecret: 's',
+  };
+  return Object.assign(endpoint, { answers, authenticator, tokens });
 }
 
 /** Starts one on a free port that exchanges every token it is shown. */
