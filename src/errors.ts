@@ -84,3 +84,19 @@ export class GatewayError extends Error {
     this.detail = details.detail;
   }
 }
+
+const fileProblems: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  ENOTDIR: 'there is no such file',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EISDIR: 'it is not a regular file',
+  ELOOP: 'too many symbolic links',
+  ERR_INVALID_ARG_VALUE: 'it is not a file name',
+};
+
+/** The reason why a file cannot be read, without its path, which the system's own message would repeat. */
+export function fileProblem(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code === undefined ? message : (fileProblems[code] ?? code);
+}

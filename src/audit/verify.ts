@@ -1,5 +1,6 @@
 // Verification of the hash chain over the files of one audit log, up to its first break.
 import { realpath } from 'node:fs/promises';
+import { fileProblem } from '../errors.ts';
 import { maxLineBytes, readLines } from './file/lines.ts';
 import { genesis, parseLink } from './hash-chain.ts';
 
@@ -22,7 +23,7 @@ export interface ChainReport {
   readonly lastSeq: number | undefined;
   /** Hash of the last good line. Kept elsewhere, it later proves that nothing was cut off the end. */
   readonly lastHash: string | undefined;
-  /** The first break; undefined when the chain holds. */
+  /** The first break; undefined when the chain holds, or when there is no record. */
   readonly break: ChainBreak | undefined;
   readonly notes: readonly string[];
 }
@@ -42,7 +43,7 @@ interface Walk {
  * Verifies files given in any order. Every line must be an audit line with the hash of its own text, follow its
  * predecessor's `seq` and state its hash as `prev`. The first must begin the chain, or follow records whose deletion a
  * retention record in these files states. A torn last line of the newest file is a note. Lines missing from the end cannot show.
- * Throws when a file cannot be read.
+ * Files without a record are not valid: they prove nothing. Throws an Error with a public message when a file cannot be read.
  */
 export async function verifyChain(paths: readonly string[]): Promise<ChainReport> {
   const files = await sortByChain(paths);
@@ -120,18 +121,23 @@ async function sortByChain(paths: readonly string[]): Promise<string[]> {
   const seen = new Set<string>();
   const starts: { path: string; seq: number }[] = [];
   for (const path of paths) {
-    const real = await realpath(path);
-    if (seen.has(real)) continue;
-    seen.add(real);
-    let seq: number | undefined;
-    for await (const { bytes } of readLines(path)) {
-      seq = parseLink(bytes)?.seq ?? Number.MAX_SAFE_INTEGER;
-      break;
+    try {
+      const real = await realpath(path);
+      if (seen.has(real)) continue;
+      seen.add(real);
+      const seq = await firstSeqOf(path);
+      // Right after a rotation the newest file is empty.
+      if (seq !== undefined) starts.push({ path, seq });
+    } catch (cause) {
+      throw new Error(`${path}: ${fileProblem(cause)}`, { cause });
     }
-    // Right after a rotation the newest file is empty.
-    if (seq !== undefined) starts.push({ path, seq });
   }
   return starts.sort((one, other) => one.seq - other.seq).map(({ path }) => path);
+}
+
+async function firstSeqOf(path: string): Promise<number | undefined> {
+  for await (const { bytes } of readLines(path)) return parseLink(bytes)?.seq ?? Number.MAX_SAFE_INTEGER;
+  return undefined;
 }
 
 function report(walk: Walk, broken: ChainBreak | undefined): ChainReport {
@@ -140,7 +146,7 @@ function report(walk: Walk, broken: ChainBreak | undefined): ChainReport {
   const { files, notes, records, firstSeq } = walk;
   const any = records > 0;
   return {
-    valid: broken === undefined,
+    valid: broken === undefined && any,
     files,
     records,
     firstSeq,

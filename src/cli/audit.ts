@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { type ChainReport, verifyChain } from '../audit/verify.ts';
 import type { CommandOutput } from './output.ts';
 
-/** Exit code 0: the hash chain is valid; 1: it is broken; 2: a file cannot be read. */
+/** Exit code 0: the hash chain is valid; 1: it is broken, or there is no record; 2: a file cannot be read. */
 export function auditCommand(output: CommandOutput = process): Command {
   const verify = new Command('verify')
     .description('check the hash chain over the files of one audit log, rotated ones included, in any order')
@@ -25,10 +25,12 @@ export function auditCommand(output: CommandOutput = process): Command {
 
 function describe(report: ChainReport): string {
   const lines = report.notes.map((note) => `note: ${note}`);
-  if (report.break === undefined) {
-    const span = report.records === 0 ? '' : `, seq ${report.firstSeq} to ${report.lastSeq}`;
-    lines.push(`valid: ${report.records} records in ${report.files.length} file(s)${span}`);
-    if (report.lastHash !== undefined) lines.push(`last hash: ${report.lastHash}`);
+  if (report.valid) {
+    const { records, files, firstSeq, lastSeq, lastHash } = report;
+    lines.push(`valid: ${records} records in ${files.length} file(s), seq ${firstSeq} to ${lastSeq}`);
+    lines.push(`last hash: ${lastHash}`);
+  } else if (report.break === undefined) {
+    lines.push('NO RECORDS: there is nothing to verify');
   } else {
     const { file, line, reason } = report.break;
     lines.push(`BROKEN at ${file}:${line}: ${reason}`, `${report.records} record(s) hold together`);

@@ -1,6 +1,7 @@
 // Command `portcullis dev`: the development environment on loopback, with instructions to try it.
 import { Command, InvalidArgumentError } from 'commander';
 import { createLog } from '../log.ts';
+import { logLevelOption } from './output.ts';
 import { runGateway } from './serve.ts';
 
 interface DevOptions {
@@ -23,7 +24,7 @@ export function devCommand(): Command {
     .option('--admin-port <number>', 'port of metrics and health (usually 9090)', parsePort)
     .option('--issuer-port <number>', 'port of the authorization server (usually 9400)', parsePort)
     .option('--upstream-port <number>', 'port of the demo Superset (usually 5008)', parsePort)
-    .option('--log-level <level>', "level of the gateway's log on stderr: debug, info, warn or error", 'warn')
+    .addOption(logLevelOption('warn'))
     .action(runDevelopment);
 }
 

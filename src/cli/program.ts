@@ -27,6 +27,8 @@ export async function runProgram(argv: readonly string[], signals?: Signals): Pr
   const program = new Command('portcullis')
     .description('An authenticating gateway in front of MCP servers')
     .version(packageVersion());
+  process.stdout.on('error', endUnprinted);
+  process.stderr.on('error', () => {});
   const table = { ...commands, serve: () => serveCommand(signals) };
   for (const command of Object.values(table)) program.addCommand(command());
   throwInsteadOfExit(program);
@@ -36,6 +38,13 @@ export async function runProgram(argv: readonly string[], signals?: Signals): Pr
     process.exitCode = exitCodeOf(error);
     if (!(error instanceof CommanderError)) process.stderr.write(`${messageOf(error)}\n`);
   }
+}
+
+/** For a reader that has left, such as `head`, the command goes on to its own exit code; a full disk is a failure. */
+function endUnprinted(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') return;
+  process.stderr.write(`${messageOf(error)}\n`);
+  process.exit(1);
 }
 
 function exitCodeOf(error: unknown): number {

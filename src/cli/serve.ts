@@ -7,6 +7,7 @@ import { watchFiles } from '../config/watch.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import { type ReloadOptions, unlessAborted } from '../gateway/reload.ts';
 import { createLog, type Log } from '../log.ts';
+import { logLevelOption } from './output.ts';
 import { catchSignals, type Signals } from './signals.ts';
 
 const quietMs = 1000;
@@ -66,12 +67,12 @@ interface ServeOptions {
   readonly logLevel: string;
 }
 
-/** Exit code 0 after a stop; 1 when the gateway cannot start or stop. */
+/** Exit code 0 after a stop; 1 when the gateway cannot start or stop; 2 when the configuration file cannot be read. */
 export function serveCommand(signals?: Signals): Command {
   return new Command('serve')
     .description('run the gateway')
     .requiredOption('-c, --config <file>', 'configuration file')
-    .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .addOption(logLevelOption('info'))
     .action((options: ServeOptions) => serve(options, signals ?? catchSignals()));
 }
 

@@ -1,6 +1,7 @@
 // Reading of files: each once, regular files only, bounded, with a stamp from before.
 import { constants } from 'node:fs';
 import { open, realpath, stat } from 'node:fs/promises';
+import { fileProblem } from '../errors.ts';
 import { createNamedFiles, type NamedFiles } from '../named-files.ts';
 
 const maxFileBytes = 16 * 1024 * 1024;
@@ -70,21 +71,6 @@ export async function readRegularFile(path: string, maxBytes: number): Promise<B
       await handle.close();
     }
   } catch (error) {
-    throw new Error(publicReason(error as NodeJS.ErrnoException));
+    throw new Error(fileProblem(error));
   }
-}
-
-const reasons: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  ENOTDIR: 'there is no such file',
-  EACCES: 'permission denied',
-  EPERM: 'permission denied',
-  EISDIR: 'it is not a regular file',
-  ELOOP: 'too many symbolic links',
-  ERR_INVALID_ARG_VALUE: 'it is not a file name',
-};
-
-/** The system's own message would repeat the path. */
-function publicReason(error: NodeJS.ErrnoException): string {
-  return error.code === undefined ? error.message : (reasons[error.code] ?? error.code);
 }

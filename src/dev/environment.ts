@@ -1,8 +1,8 @@
 // Development environment on loopback: certificates, configuration, authorization server, demo upstream and gateway.
 import { hash, randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, constants, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join, resolve, sep } from 'node:path';
 import { type AuthorizationServer, startAuthorizationServer } from './authorization-server.ts';
 import {
   configFile,
@@ -193,7 +193,12 @@ async function prepareDirectory(wanted: string | undefined, closers: (() => Prom
     return directory;
   }
   const directory = resolve(wanted);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  try {
+    await createDirectory(directory);
+    await access(join(directory, sep), constants.W_OK);
+  } catch (cause) {
+    throw new Error(`--directory cannot be used: ${(cause as Error).message}`, { cause });
+  }
   const existing = await readFile(join(directory, 'gateway.yaml'), 'utf8').catch(() => configFileMark);
   if (!existing.startsWith(configFileMark)) {
     throw new Error(`${directory} holds a gateway.yaml of its own; choose another --directory`);
@@ -201,9 +206,16 @@ async function prepareDirectory(wanted: string | undefined, closers: (() => Prom
   return directory;
 }
 
+/** Not recursive: Node's recursive form never returns on file systems that refuse new directories with ENOENT, such as /proc. */
+async function createDirectory(path: string): Promise<void> {
+  await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+}
+
 /** Writes the server's certificate and one client certificate for each case of the printed instructions. */
 async function writeCertificates(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await createDirectory(directory);
   const authority = await createCertificateAuthority();
   const other = await createCertificateAuthority({ commonName: 'Another development CA' });
   const server = { commonName: 'localhost', dnsNames: ['localhost'], ips: ['127.0.0.1', '::1'], server: true };

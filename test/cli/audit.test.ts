@@ -52,7 +52,16 @@ t.test('a torn last line is a note: 0', async (t) => {
 
 t.test('a file that cannot be read is misuse: 2', async (t) => {
   const output = await verify(join(t.testdir({}), 'none.jsonl'));
-  t.match(output.errors(), /^portcullis: ENOENT/);
+  t.match(output.errors(), /^portcullis: \/.*\/none\.jsonl: there is no such file\n$/);
   t.equal(output.text(), '');
   t.equal(output.exitCode, 2);
+});
+
+t.test('files without a record prove nothing: 1', async (t) => {
+  const directory = t.testdir({ 'audit.jsonl': '' });
+  const { text, exitCode } = await verify(join(directory, 'audit.jsonl'));
+  t.equal(text(), 'NO RECORDS: there is nothing to verify\n');
+  t.equal(exitCode, 1);
+  const json = await verify('--json', join(directory, 'audit.jsonl'));
+  t.match(JSON.parse(json.text()), { valid: false, records: 0 });
 });

@@ -166,6 +166,7 @@ t.test('a wrong shape is told in words, with the nearest that is right', async (
     '  - {path: /api, authenticate: {anyOf: [{allof: [corp]}, 5]}}',
     '  - {path: /mcp, authenticat: corp, mcp: {audit: {arguments: digst}, denials: 1}}',
     'audit: [stdout]',
+    'admin: {listen: 28443}',
   ].join('\n');
   t.same(await linesOf(t.testdir(), yaml), [
     'gateway.yaml:1:10 version: expected 1',
@@ -191,6 +192,7 @@ t.test('a wrong shape is told in words, with the nearest that is right', async (
     'gateway.yaml:16:62 routes[2].mcp.audit.arguments: expected one of "none", "digest", "full" (did you mean "digest"?)',
     'gateway.yaml:16:79 routes[2].mcp.denials: expected one of "rpc", "http"',
     'gateway.yaml:17:8 audit: expected a map',
+    'gateway.yaml:18:17 admin.listen: expected host:port, such as 127.0.0.1:8443',
   ]);
 });
 

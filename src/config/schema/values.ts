@@ -9,6 +9,7 @@ const maxTimerMs = 24 * 86_400_000;
 const durationUnits: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const sizeUnits: Record<string, number> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
 const dateExpected = 'expected a date such as 2026-12-31 or an instant such as 2026-12-31T12:00:00Z';
+const hostAndPort = 'expected host:port, such as 127.0.0.1:8443';
 const dayOnly = /^\d{4}-\d{2}-\d{2}$/;
 const instant = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2})$/;
 
@@ -78,12 +79,12 @@ export const watchedFilePath = fileOf('watched');
 
 /** `host:port`, or `unix:` and an absolute path that fits into a socket address (108 bytes with its end). */
 export const address = z
-  .string()
+  .string(hostAndPort)
   .regex(/^(unix:\/\S+|(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+):\d{1,5})$/, {
     error: ({ input }) =>
       String(input).startsWith('unix:')
         ? 'expected unix: and an absolute path, such as unix:/run/portcullis/gateway.sock'
-        : 'expected host:port, such as 127.0.0.1:8443',
+        : hostAndPort,
     abort: true,
   })
   .refine(

@@ -1,0 +1,55 @@
+// The command line as a process: misuse ends with exit code 2 and one line, and a reader of the output may leave.
+import { spawnSync } from 'node:child_process';
+import { resolve } from 'node:path';
+import t from 'tap';
+
+const main = resolve(import.meta.dirname, '../../src/main.ts');
+
+function portcullis(command: string) {
+  const { status, stderr } = spawnSync(
+    'bash',
+    ['-o', 'pipefail', '-c', command.replace('portcullis', '"$0" "$1"'), process.execPath, main],
+    {
+      encoding: 'utf8',
+      timeout: 60_000,
+    },
+  );
+  return { status, stderr };
+}
+
+t.test('serve --log-level verbose', async (t) => {
+  t.same(portcullis('portcullis serve -c gateway.yaml --log-level verbose'), {
+    status: 2,
+    stderr:
+      "error: option '--log-level <level>' argument 'verbose' is invalid. Allowed choices are debug, info, warn, error.\n",
+  });
+});
+
+t.test('serve -c with a file that is not there', async (t) => {
+  const { status, stderr } = portcullis('portcullis serve -c /none/gateway.yaml');
+  t.equal(status, 2);
+  t.equal(stderr, 'portcullis: /none/gateway.yaml:1:1 cannot read the file: there is no such file\n');
+});
+
+t.test('schema | true', async (t) => {
+  t.same(portcullis('portcullis schema | true'), { status: 0, stderr: '' });
+});
+
+t.test('schema > /dev/full', async (t) => {
+  const { status, stderr } = portcullis('portcullis schema > /dev/full');
+  t.equal(status, 1);
+  t.equal(stderr, 'portcullis: ENOSPC: no space left on device, write\n');
+});
+
+for (const [directory, problem] of Object.entries({
+  '/proc/portcullis': 'ENOENT: no such file or directory, mkdir',
+  '/etc/hostname': 'ENOTDIR: not a directory, access',
+  '/etc/hostname/below': 'ENOTDIR: not a directory, mkdir',
+})) {
+  t.test(`dev --directory ${directory}`, async (t) => {
+    const ports = ['--port', '--admin-port', '--issuer-port', '--upstream-port'].map((name) => `${name} 0`).join(' ');
+    const { status, stderr } = portcullis(`portcullis dev --directory ${directory} ${ports}`);
+    t.equal(status, 1);
+    t.match(stderr, `portcullis: --directory cannot be used: ${problem}`);
+  });
+}
