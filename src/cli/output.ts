@@ -12,6 +12,6 @@ export interface CommandOutput {
 /** `--log-level` of the operator's log. */
 export function logLevelOption(level: string): Option {
   return new Option('--log-level <level>', "the operator's log on stderr")
-    .choices(['debug', 'info', 'warn', 'error'])
+    .choices(['debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default(level);
 }

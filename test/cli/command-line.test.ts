@@ -21,7 +21,7 @@ t.test('serve --log-level verbose', async (t) => {
   t.same(portcullis('portcullis serve -c gateway.yaml --log-level verbose'), {
     status: 2,
     stderr:
-      "error: option '--log-level <level>' argument 'verbose' is invalid. Allowed choices are debug, info, warn, error.\n",
+      "error: option '--log-level <level>' argument 'verbose' is invalid. Allowed choices are debug, info, warn, error, fatal, silent.\n",
   });
 });
 
