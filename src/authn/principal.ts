@@ -27,6 +27,20 @@ export interface Principal {
   readonly confirmation: Confirmation | undefined;
 }
 
+/**
+ * Key of the subject that sessions and limits belong to: the person where a token names one, through whichever client; else the client. A `sub` that
+ * equals the id of a client is not that client (RFC 9068 §5).
+ */
+export function subjectKey({
+  kind,
+  issuer,
+  subject,
+  clientId,
+}: Pick<Principal, 'kind' | 'issuer' | 'subject' | 'clientId'>): string {
+  const isPerson = kind === 'oauth' && subject !== clientId;
+  return isPerson ? `person\n${issuer}\n${subject}` : `client\n${issuer}\n${clientId ?? subject}`;
+}
+
 export type AuthMethod = 'mtls' | 'oauth' | 'api-key' | 'mtls+oauth' | 'mtls+api-key';
 
 /** The identity behind a request: the acting principal, and the certificate beside it. */
