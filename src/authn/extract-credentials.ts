@@ -22,7 +22,6 @@ interface Authenticators {
   readonly observe: Pick<AuthenticationObserver, 'authenticationAttempted'>;
 }
 
-const maxCredentialLength = 8192;
 /** RFC 9110 §11.1: an auth-scheme. */
 const schemeForm = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** RFC 6750 §2.1: b64token. */
@@ -30,7 +29,7 @@ const bearerForm = /^[A-Za-z0-9\-._~+/]+=*$/;
 const keyForm = /^[\x21-\x7e]+$/;
 
 /**
- * Extracts the credentials. A Bearer value with the prefix of an API key is a key; a DPoP proof without a token of that scheme is ignored. Throws
+ * Extracts the credentials, whose length `server.limits.headerBytes` bounds. A Bearer value with the prefix of an API key is a key; a DPoP proof without a token of that scheme is ignored. Throws
  * GatewayError: `duplicate_header`, `bad_request` (malformed, or a credential in the query), `ambiguous_credentials` (a token together with a key, or
  * two keys), `invalid_token` (a scheme other than Bearer and DPoP).
  */
@@ -55,7 +54,9 @@ export function extractCredentials(sources: CredentialSources, authenticators: A
   }
   if (authorization !== undefined && key !== undefined) throw ambiguous(sources, 'access-token');
   if (query !== '') refuseCredentialInQuery(query, keys.headers);
-  if (key !== undefined) checkKey(key.key);
+  if (key !== undefined && !keyForm.test(key.key)) {
+    throw malformed('The API key header is malformed: send the key and nothing else.');
+  }
   return {
     certificate: peer && { kind: 'client-certificate', peer },
     tokenOrKey: authorization === undefined ? key : parseAuthorization(authorization, proof, authenticators),
@@ -79,17 +80,11 @@ function parseAuthorization(
   if (text === undefined || !bearerForm.test(text)) {
     throw malformed('The Authorization header is malformed: send "Bearer" or "DPoP", one space and one token.');
   }
-  if (text.length > maxCredentialLength) throw malformed('The token in the Authorization header is too long.');
   if (isDpop) return { kind: 'dpop-token', token: createAccessToken(text), proof };
   const header = 'authorization';
   return findKeyAuthenticator(keys, text, header) === undefined
     ? { kind: 'access-token', token: createAccessToken(text), proof: undefined }
     : { kind: 'api-key', key: text, header };
-}
-
-function checkKey(key: string): void {
-  if (!keyForm.test(key)) throw malformed('The API key header is malformed: send the key and nothing else.');
-  if (key.length > maxCredentialLength) throw malformed('The API key is too long.');
 }
 
 /** RFC 6750 §2.3 is not offered: URLs end in logs, histories and referrers. */

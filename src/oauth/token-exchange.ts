@@ -90,7 +90,9 @@ const maxMarginMs = 10_000;
 /** A client that tries again at once does not reach the issuer. */
 const refusedForMs = 5000;
 /** RFC 6750 §2.1: b64token. */
-const bearerForm = /^[A-Za-z0-9\-._~+/]{1,8192}=*$/;
+const bearerForm = /^[A-Za-z0-9\-._~+/]+=*$/;
+/** Of a token that is sent on; common servers refuse longer headers. */
+const maxTokenLength = 16_384;
 
 /** Creates it; nothing is sent yet. The cache is by digests of the callers' tokens, which themselves are kept nowhere. */
 export function createTokenExchange(options: TokenExchangeOptions): TokenExchange {
@@ -175,7 +177,8 @@ function createRequest(
 /** Throws an Error that says what is wrong about the answer. */
 function readToken(answer: Readonly<Record<string, unknown>>, presented: string): Exchanged {
   const { access_token: issued, issued_token_type: type, token_type: use, expires_in: seconds } = answer;
-  if (typeof issued !== 'string' || !bearerForm.test(issued)) throw new Error('with no usable token');
+  if (typeof issued !== 'string' || issued.length > maxTokenLength || !bearerForm.test(issued))
+    throw new Error('with no usable token');
   if (use !== 'bearer') throw new Error('with a token that is not for Bearer');
   if (!issuedTypes.includes(type)) throw new Error('with another type of token than an access token');
   if (issued === presented) throw new Error('with the token that it was to exchange');

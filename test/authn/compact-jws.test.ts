@@ -54,7 +54,12 @@ t.test('an access token is parsed once, and only when it is asked for', (t) => {
 });
 
 t.test('long hostile texts are refused as well', (t) => {
-  const texts = ['A'.repeat(8192), '.'.repeat(8192), 'A.'.repeat(4096), `${'A'.repeat(8000)}.${'A'.repeat(100)}=`];
+  const texts = [
+    'A'.repeat(262_144),
+    '.'.repeat(262_144),
+    'A.'.repeat(131_072),
+    `${'A'.repeat(262_000)}.${'A'.repeat(100)}=`,
+  ];
   for (const text of texts) t.equal(parseCompactJws(text), undefined);
   const deep = Buffer.from('['.repeat(5000)).toString('base64url');
   t.equal(parseCompactJws(`${deep}.${deep}.AAAA`), undefined);

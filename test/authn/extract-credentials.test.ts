@@ -34,9 +34,11 @@ t.test('a token, a key or nothing is taken as it stands', (t) => {
   for (const scheme of ['Bearer', 'bearer', 'BEARER', 'bEaReR']) {
     t.same(extract(['Host', 'x', 'Authorization', `${scheme} a.b-c_d~e+f/g==`]), bearer('a.b-c_d~e+f/g=='), scheme);
   }
+  const key = `sk_${'a'.repeat(30_000)}`;
+  t.same(extract(['X-API-Key', key]), { kind: 'api-key', key, header: 'x-api-key' });
   t.same(extract(['X-API-Key', 'sk_1']), { kind: 'api-key', key: 'sk_1', header: 'x-api-key' });
   t.same(extract(['X-Legacy-KEY', 'sk_1']), { kind: 'api-key', key: 'sk_1', header: 'x-legacy-key' });
-  t.same(extract(['Authorization', `Bearer ${'a'.repeat(8192)}`]), bearer('a'.repeat(8192)));
+  t.same(extract(['Authorization', `Bearer ${'a'.repeat(30_000)}`]), bearer('a'.repeat(30_000)));
   for (const scheme of ['DPoP', 'dpop', 'DPOP']) {
     const dpop = { kind: 'dpop-token', token: 't', proof: 'a.b.c' };
     t.same(extract(['DPoP', 'a.b.c', 'Authorization', `${scheme} t`]), dpop, scheme);
@@ -78,12 +80,10 @@ t.test('what is malformed, double or ambiguous is refused before anybody is aske
     ['400 bad_request', ['Authorization', 'Bearer a=b']],
     ['400 bad_request', ['Authorization', 'Bearer "a"']],
     ['400 bad_request', ['Authorization', 'Bearer ä']],
-    ['400 bad_request', ['Authorization', `Bearer ${'a'.repeat(8193)}`]],
     ['400 bad_request', ['x-api-key', '']],
     ['400 bad_request', ['x-api-key', 'sk_1 sk_2']],
     ['400 bad_request', ['x-api-key', 'sk_1\t']],
     ['400 bad_request', ['x-api-key', 'sk_ä']],
-    ['400 bad_request', ['x-api-key', 'a'.repeat(8193)]],
     ['401 invalid_token', ['Authorization', 'Basic YTpi']],
     ['401 invalid_token', ['Authorization', 'Digest username="a", realm="b"']],
     ['401 invalid_token', ['Authorization', 'Negotiate']],

@@ -138,15 +138,17 @@ function principalOf(
   };
 }
 
-/** The scopes of the scope claims; undefined when one that counts is malformed. */
+/** The scopes of the scope claims; undefined when one that counts is malformed. Stray spaces, empty text and null name no scope. */
 function scopesOf(claims: Claims, { scopeClaims, scopesFrom }: ClaimRules): string[] | undefined {
   const union = new Set<string>();
   const there = scopeClaims.filter((name) => present(claims, name));
   for (const name of scopesFrom === 'first' ? there.slice(0, 1) : there) {
-    const value = claims[name];
-    const list: unknown = typeof value === 'string' ? (value === '' ? [] : value.split(' ')) : value;
+    const value = claims[name] ?? '';
+    const list: unknown = typeof value === 'string' ? value.split(' ') : value;
     if (!Array.isArray(list)) return undefined;
-    for (const scope of list) {
+    for (const entry of list) {
+      const scope: unknown = typeof entry === 'string' ? entry.replace(/^ +| +$/g, '') : (entry ?? '');
+      if (scope === '') continue;
       if (typeof scope !== 'string' || !scopeToken.test(scope)) return undefined;
       union.add(scope);
     }

@@ -71,7 +71,6 @@ function parseJsonObject(base64url: string): Record<string, unknown> | undefined
   }
 }
 
-/** True for an object that is no array. */
 /** True for a header that changes the meaning of the rest. None belongs on an access token or a proof. */
 export function hasForbiddenHeader(header: CompactJws['header']): boolean {
   return ['crit', 'b64', 'zip', 'enc', 'cty'].some((name) => Object.hasOwn(header, name));

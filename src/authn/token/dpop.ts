@@ -102,12 +102,15 @@ interface ProofKey {
   readonly algorithm: string;
 }
 
-const maxProofLength = 8192;
+/** Room for a URL of 8 KiB beside the largest key. */
+const maxProofLength = 16_384;
 const maxIdLength = 256;
 const maxUrlLength = 8192;
 /** Tolerated lead of a client's clock. */
 const toleranceMs = 5000;
 const maxCachedKeys = 1000;
+/** Of the headers in that cache: those of the largest keys are shorter. */
+const maxCachedHeaderLength = 4096;
 
 /** Creates the verifier of proofs beside the tokens of one authenticator; undefined with `dpop: off`. */
 export function createProofVerifier(config: DpopConfig, memory: ProofMemory): ProofVerifier | undefined {
@@ -123,7 +126,8 @@ export function createProofVerifier(config: DpopConfig, memory: ProofMemory): Pr
     const id = hash('sha256', `${key.thumbprint} ${String(proof.claims.jti)}`, 'base64url');
     const added = memory.replays.add(key.thumbprint, id, keepMs, request.now);
     if (added !== 'fresh') return refused(added === 'full' ? 'full' : 'proof_replayed');
-    keys.set(headerTextOf(proof), key);
+    const header = headerTextOf(proof);
+    if (header.length <= maxCachedHeaderLength) keys.set(header, key);
     return { proven: true, nonce } as const;
   }
 

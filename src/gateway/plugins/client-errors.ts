@@ -45,7 +45,11 @@ interface ParserError {
 
 const notHttp: ParserError = { code: 'bad_request', message: 'The request is not valid HTTP/1.1.' };
 const parserErrors: Readonly<Record<string, ParserError>> = {
-  HPE_HEADER_OVERFLOW: { code: 'headers_too_large', message: 'The request head is larger than this gateway takes.' },
+  HPE_HEADER_OVERFLOW: {
+    code: 'headers_too_large',
+    message:
+      'The request head is larger than this gateway takes. If the access token is most of it, obtain one with less in it, such as fewer groups.',
+  },
   HPE_INVALID_EOF_STATE: {
     code: 'bad_request',
     message: 'The request ended before it was complete.',
