@@ -1,6 +1,7 @@
 // Admin application: metrics, liveness, readiness and status, on a listener of its own and without secrets.
 import fastify, { type FastifyInstance } from 'fastify';
 import type { AuditLog } from '../audit/event.ts';
+import { ownHeaders } from '../http/problem.ts';
 import { keySetPath, publicDocumentHeaders } from '../http/well-known.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -32,6 +33,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     ...logOptions(log),
     forceCloseConnections: true,
   });
+  app.addHook('onRequest', async (_request, reply) => void reply.headers(ownHeaders));
   app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'));
   app.get('/readyz', (_request, reply) => {
     const reasons = reasonsNotReady(options);

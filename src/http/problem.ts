@@ -1,4 +1,4 @@
-// Problem details of error responses (RFC 9457).
+// Problem details of error responses (RFC 9457), and headers of every answer of the gateway's own.
 import { STATUS_CODES } from 'node:http';
 import type { GatewayError } from '../errors.ts';
 
@@ -12,3 +12,6 @@ export function problem(error: GatewayError): string {
     detail: error.message,
   });
 }
+
+/** Of every answer that is not an upstream's: no browser takes it for a script or a page (Fetch standard §3.7). */
+export const ownHeaders: Readonly<Record<string, string>> = { 'x-content-type-options': 'nosniff' };

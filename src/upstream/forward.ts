@@ -92,7 +92,7 @@ function createHandler(transfer: Transfer, connection: Connection): Dispatcher.D
     onResponseStart(controller, status) {
       const more =
         status < 200 && status !== 101 && status >= 100
-          ? relayInformational(transfer)
+          ? relayInformational(transfer, status, controller.rawHeaders as Buffer[])
           : relayHead(transfer, status, controller.rawHeaders as Buffer[]);
       if (!more) controller.pause();
     },

@@ -1,5 +1,11 @@
 // Response headers for the client: the upstream's, without those of the hop, of the gateway's origin or of its credential.
-import { addConnectionOptions, commonSpellings, hopByHopHeaders, withoutConnectionOptions } from './header-names.ts';
+import {
+  addConnectionOptions,
+  commonSpellings,
+  foldHeaderName,
+  hopByHopHeaders,
+  withoutConnectionOptions,
+} from './header-names.ts';
 
 /** The head for the client. */
 export interface ResponseHead {
@@ -38,8 +44,21 @@ const dropped: ReadonlySet<string> = new Set([
   'strict-transport-security',
   'client-cert',
   'client-cert-chain',
+  'x-fallthru',
 ]);
-const droppedPrefix = 'access-control-';
+/** CORS, and instructions to a proxy in front of the gateway: to send a file or another URL in place of the answer, or to avoid this host. */
+const droppedPrefixes = [
+  'access-control-',
+  'x-accel-',
+  'x-sendfile',
+  'x-send-file',
+  'x-lighttpd-',
+  'x-litespeed-',
+  'x-reproxy-',
+  'x-envoy-',
+];
+/** MCP 2026-07-28, Streamable HTTP: event streams have it. */
+const buffering = 'x-accel-buffering';
 
 const commonHeaders = [
   ...dropped,
@@ -56,7 +75,7 @@ const commonHeaders = [
   'mcp-session-id',
   'retry-after',
   'vary',
-  'x-accel-buffering',
+  buffering,
   'x-request-id',
 ];
 /** By spelling: the lower-case name of a relayed header, or false. */
@@ -66,8 +85,8 @@ const known = new Map<string, string | false>(
 
 /**
  * Filters the upstream's raw head. `extraHeaders` (lower-case names) are the gateway's and replace the upstream's own of that name; `vary` is added to.
- * A header of `rewriteHeaders` comes once or this throws, and so does a 204 with a length. All other values pass as the bytes they were; a character that no header may hold
- * makes `writeHead` throw. Both are a bad upstream.
+ * This throws for a header of `rewriteHeaders` that comes twice, and as `refuseContent`. All other values pass as the bytes they were; a character
+ * that no header may hold makes `writeHead` throw. Both are a bad upstream.
  */
 export function relayResponseHeaders(
   rawHeaders: readonly Buffer[],
@@ -75,12 +94,14 @@ export function relayResponseHeaders(
   extraHeaders: Readonly<Record<string, string>> | undefined,
   rewriteHeaders?: RewriteHeaders,
 ): ResponseHead {
+  const hasNoLength = status < 200 || status === 204;
+  if (hasNoLength || status === 205) refuseContent(status, rawHeaders);
   const headers: string[] = [];
   const rewritten: string[] = [];
   let contentLength: number | undefined;
   let contentType: string | undefined;
   let contentEncoding: string | undefined;
-  let buffering = false;
+  let saysBuffering = false;
   let listed: readonly string[] = [];
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const spelling = rawHeaders[index]!.toString('latin1');
@@ -93,14 +114,11 @@ export function relayResponseHeaders(
     let value = rawHeaders[index + 1]!.toString('latin1');
     if (extraHeaders !== undefined && name !== 'vary' && Object.hasOwn(extraHeaders, name)) continue;
     if (name === 'content-length') {
-      if (status === 204) {
-        if (value !== '0') throw new Error('the upstream sent a 204 with a length');
-        continue;
-      }
+      if (hasNoLength) continue;
       contentLength = Number(value);
     } else if (name === 'content-type') contentType = contentType === undefined ? value : `${contentType},${value}`;
     else if (name === 'content-encoding') contentEncoding = value;
-    else if (name === 'x-accel-buffering') buffering = true;
+    else if (name === buffering) saysBuffering = true;
     if (rewriteHeaders !== undefined && Object.hasOwn(rewriteHeaders, name)) {
       if (rewritten.includes(name)) throw new Error(`the upstream sent ${name} twice`);
       rewritten.push(name);
@@ -111,14 +129,30 @@ export function relayResponseHeaders(
   const left = withoutConnectionOptions(headers, listed);
   for (const name in extraHeaders) left.push(name, extraHeaders[name]!);
   const eventStream = contentType !== undefined && isEventStream(contentType);
-  // MCP 2026-07-28, Streamable HTTP: proxies on the way to the client must not gather events.
-  if (eventStream && !buffering) left.push('x-accel-buffering', 'no');
+  // Proxies on the way to the client must not gather events.
+  if (eventStream && !saysBuffering) left.push(buffering, 'no');
   return { headers: left, contentLength, contentType, contentEncoding, eventStream };
+}
+
+/**
+ * Throws where an answer announces content that its status cannot have: a length other than 0 in a 1xx, 204 or 205 (RFC 9110 §8.6, §15.3.6), or
+ * chunks in a 1xx or 204 (RFC 9112 §6.1).
+ */
+export function refuseContent(status: number, rawHeaders: readonly Buffer[]): void {
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!.toString('latin1').toLowerCase();
+    const hasLength = name === 'content-length' && rawHeaders[index + 1]!.toString('latin1') !== '0';
+    if (hasLength || (name === 'transfer-encoding' && status !== 205)) {
+      throw new Error(`the upstream sent a ${status} with ${name}`);
+    }
+  }
 }
 
 function relayedName(spelling: string): string | false {
   const name = spelling.toLowerCase();
-  return !dropped.has(name) && !name.startsWith(droppedPrefix) && name;
+  if (name === buffering) return name;
+  const folded = foldHeaderName(name);
+  return !dropped.has(folded) && !droppedPrefixes.some((prefix) => folded.startsWith(prefix)) && name;
 }
 
 function isEventStream(contentType: string): boolean {

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import { type BodyFilter, filteredHeaders } from './body-filter.ts';
 import { credentialRefused, type UpstreamFailure, upstreamError } from './errors.ts';
-import { type ResponseHead, relayResponseHeaders } from './response-headers.ts';
+import { type ResponseHead, refuseContent, relayResponseHeaders } from './response-headers.ts';
 import { eventStreamOf, writeBody, writeEnd } from './response-writer.ts';
 import { createEventBoundary } from './sse-boundary.ts';
 import type { Transfer } from './transfer.ts';
@@ -11,8 +11,13 @@ import { abortUpstream } from './transfer.ts';
 const maxInformational = 16;
 
 /** An interim response (RFC 9110 §15.2): not relayed, and bounded in number and time. False pauses the upstream, as in every function here. */
-export function relayInformational(transfer: Transfer): boolean {
+export function relayInformational(transfer: Transfer, status: number, rawHeaders: readonly Buffer[]): boolean {
   transfer.informational += 1;
+  try {
+    refuseContent(status, rawHeaders);
+  } catch (cause) {
+    return rejectResponse(transfer, 'protocol', cause);
+  }
   if (transfer.informational > maxInformational) return rejectResponse(transfer, 'informational');
   const late = performance.now() - transfer.startedMs > transfer.upstream.timeouts.firstByte;
   return late ? rejectResponse(transfer, 'first_byte_timeout') : true;
@@ -38,12 +43,13 @@ export function relayHead(transfer: Transfer, status: number, rawHeaders: readon
     return rejectResponse(transfer, 'protocol', cause);
   }
   if (announcesTooMuch(transfer, status, head)) return rejectResponse(transfer, 'too_large');
-  transfer.filter = transfer.request.method === 'HEAD' ? undefined : options.filter?.(status, head);
+  const hasNoBody = status === 204 || status === 205 || status === 304;
+  transfer.filter = hasNoBody || transfer.request.method === 'HEAD' ? undefined : options.filter?.(status, head);
   if (transfer.filter === undefined) {
     transfer.contentLength = head.contentLength;
     const sent = sendHead(transfer, status, head, head.headers);
-    // It has no body, whatever its length says (RFC 9110 §8.6), and the end of the upstream's message is nobody's concern.
-    if (sent && (status === 204 || status === 304)) writeEnd(transfer, undefined);
+    // Whatever its length says (RFC 9110 §8.6). The end of the upstream's message is nobody's concern.
+    if (sent && hasNoBody) writeEnd(transfer, undefined);
     return sent;
   }
   if (!transfer.filter.whole) return sendHead(transfer, status, head, filteredHeaders(head.headers, undefined));

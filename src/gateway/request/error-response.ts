@@ -2,7 +2,7 @@
 import { type ErrorCode, GatewayError } from '../../errors.ts';
 import { challenge } from '../../http/challenge.ts';
 import { hasBody } from '../../http/framing.ts';
-import { problem } from '../../http/problem.ts';
+import { ownHeaders, problem } from '../../http/problem.ts';
 import { jsonRpcError } from '../../mcp/json-rpc-error.ts';
 import type { RequestContext } from './context.ts';
 
@@ -54,6 +54,7 @@ export function writeError(
   const rpc = context.route?.mcp !== undefined && context.method === 'POST';
   const body = rpc ? jsonRpcError(context.message?.id, error) : problem(error);
   const headers: Record<string, string> = {
+    ...ownHeaders,
     ...extraHeaders,
     ...error.headers,
     'content-type': rpc ? 'application/json' : 'application/problem+json',

@@ -1,6 +1,7 @@
 // Responses of the gateway's own, and the headers of every response.
 import type { BodyLimits } from '../../http/body.ts';
 import { corsHeaders, preflightHeaders } from '../../http/cors.ts';
+import { ownHeaders } from '../../http/problem.ts';
 import type { Route } from '../route.ts';
 import type { Runtime } from '../runtime.ts';
 import type { RequestContext } from './context.ts';
@@ -11,6 +12,7 @@ export function respondLocally(context: RequestContext, route: Route, runtime: R
   const { status, headers, body } = route.respond!(method);
   context.bytes = method === 'HEAD' ? 0 : Buffer.byteLength(body);
   response.writeHead(status, {
+    ...ownHeaders,
     ...responseHeaders(context, runtime),
     ...headers,
     // RFC 9110 §8.6: an answer that cannot have a body has no length.
@@ -23,6 +25,7 @@ export function respondLocally(context: RequestContext, route: Route, runtime: R
 export function respondToPreflight(context: RequestContext, route: Route, runtime: Runtime): void {
   const { origin, request, response, snapshot } = context;
   response.writeHead(204, {
+    ...ownHeaders,
     ...responseHeaders(context, runtime),
     ...preflightHeaders(origin ?? '*', {
       methods: route.methods,
