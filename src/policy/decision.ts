@@ -16,7 +16,7 @@ export type Decision =
 
 /**
  * The error of a denial. It names missing scopes only where they would help. Denied by a rule or by none, and whether the target exists, reads the same.
- * The same denial has the same bytes, as clients compare it.
+ * The same denial has the same words, as clients compare it.
  */
 export function denial(decision: Decision & { allow: false }): GatewayError {
   const { missingScopes, requiredScopes, reason, rule } = decision;

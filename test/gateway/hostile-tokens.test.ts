@@ -181,8 +181,8 @@ t.test('every bad key gets the same answer, and a key that was taken back is bad
       assertRefused(t, name, result, { status: 401, code: 'invalid_api_key', http });
       t.match(result.answer.headers['www-authenticate'], /^Bearer /);
       t.equal(await counted('keys', 'refused', reason), before + 1, `${name}: ${reason}`);
-      const { 'x-request-id': _id, date: _date, ...headers } = result.answer.headers;
-      bodies.add(JSON.stringify([headers, result.answer.body]));
+      const { 'x-request-id': id = '', date: _date, ...headers } = result.answer.headers;
+      bodies.add(JSON.stringify([headers, result.answer.body]).replace(id, ''));
       t.notMatch(JSON.stringify(result.record), /sk_/, `${name}: no part of it is recorded`);
     }
   }

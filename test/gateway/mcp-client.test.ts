@@ -318,7 +318,7 @@ t.test('a denied call is a JSON-RPC error that the model can read', async (t) =>
     await t.rejects(call, McpError, name);
     await call.catch((error: McpError) => {
       t.equal(error.code, 403);
-      t.same(error.data, { code: 'denied' });
+      t.match(error.data, { code: 'denied', requestId: /^[0-9a-f-]{36}$/ });
       t.match(error.message, /No rule of this gateway allows this client to make this call/);
     });
   }

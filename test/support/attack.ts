@@ -65,9 +65,12 @@ export function assertForwarded(t: Test, name: string, { answer, forwarded }: At
 }
 
 /** The stable code of an answer, from problem+json or from a JSON-RPC error. */
-export function codeOf({ json }: RawAnswer): unknown {
-  const error = json?.error as { data?: { code?: unknown } } | undefined;
-  return json?.code ?? error?.data?.code;
+export function codeOf(answer: RawAnswer): unknown {
+  return membersOf(answer)?.code;
+}
+
+function membersOf({ json }: RawAnswer): { readonly code?: unknown; readonly requestId?: unknown } | undefined {
+  return json?.jsonrpc === '2.0' ? (json.error as { data: object } | undefined)?.data : json;
 }
 
 export interface Refusal {
@@ -82,6 +85,7 @@ export interface Refusal {
 export function assertRefused(t: Test, name: string, result: Attack, expected: Refusal): void {
   const { answer, conversation, forwarded, record } = result;
   t.match({ status: answer.status, code: result.code }, { status: expected.status, code: expected.code }, name);
+  t.equal(membersOf(answer)?.requestId, answer.headers['x-request-id'], `${name}: the request is named`);
   const rpc = answer.json?.jsonrpc === '2.0';
   t.equal(answer.headers['content-type'], rpc ? 'application/json' : 'application/problem+json', `${name}: media type`);
   t.equal(answer.headers['cache-control'], 'no-store', `${name}: not stored`);

@@ -70,7 +70,7 @@ function refuseConnection(error: GatewayError, socket: Socket, runtime: Runtime,
     socket.destroy();
     return;
   }
-  const body = problem(error);
+  const body = problem(error, id);
   socket.end(
     `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
       `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: ${id}\r\nConnection: close\r\n\r\n${body}`,

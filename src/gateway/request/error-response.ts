@@ -52,7 +52,7 @@ export function writeError(
     return;
   }
   const rpc = context.route?.mcp !== undefined && context.method === 'POST';
-  const body = rpc ? jsonRpcError(context.message?.id, error) : problem(error);
+  const body = rpc ? jsonRpcError(context.message?.id, error, context.id) : problem(error, context.id);
   const headers: Record<string, string> = {
     ...ownHeaders,
     ...extraHeaders,
