@@ -45,7 +45,7 @@ export interface Rig {
   configure(rules: readonly Configuration[]): Promise<void>;
   /** Writes something that is not a configuration. */
   breakConfiguration(): Promise<void>;
-  start(): Promise<ChildProcess>;
+  start(options?: { readonly nodeOptions?: readonly string[] }): Promise<ChildProcess>;
   /** Sends calls from `connections` clients until `signal` is aborted; the answers go to `onAnswer`. */
   load(options: LoadOptions): Promise<LoadResult>;
   auditFiles(): Promise<string[]>;
@@ -132,8 +132,9 @@ export async function createRig({ answer = answerCall, changes = {}, tls = false
     seen,
     configure: write,
     breakConfiguration: () => writeFile(configFile, 'version: 1\nserver: {listen: nowhere\n'),
-    async start() {
-      const child = spawn(process.execPath, ['dist/main.js', 'serve', '-c', configFile, '--log-level', 'fatal'], {
+    async start({ nodeOptions = [] } = {}) {
+      const command = ['dist/main.js', 'serve', '-c', configFile, '--log-level', 'fatal'];
+      const child = spawn(process.execPath, [...nodeOptions, ...command], {
         stdio: ['ignore', 'ignore', 'inherit'],
       });
       children.add(child);
