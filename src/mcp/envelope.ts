@@ -24,8 +24,10 @@ const pointers = {
   refUri: '/params/ref/uri',
   notifications: '/params/notifications',
   resourceSubscriptions: '/params/notifications/resourceSubscriptions',
+  taskIds: '/params/notifications/taskIds',
   meta: '/params/_meta',
   protocolVersion: '/params/_meta/io.modelcontextprotocol~1protocolVersion',
+  relatedTask: '/params/_meta/io.modelcontextprotocol~1related-task',
 } as const;
 
 /** The slot of each. */

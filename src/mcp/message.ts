@@ -8,6 +8,13 @@ export interface McpTarget {
   readonly name: string;
 }
 
+/** A resource or task that a message names beside its target. Whoever names one needs the right to read it. */
+export interface NamedThing {
+  readonly kind: 'resource' | 'task';
+  /** Resource URI or task id. */
+  readonly name: string;
+}
+
 /** A message as decisions and records see it. */
 export interface McpMessage {
   readonly kind: 'request' | 'notification' | 'response';
@@ -20,8 +27,10 @@ export interface McpMessage {
   readonly target: McpTarget | undefined;
   /** The value that the header Mcp-Name has to repeat; undefined if the body has no such member. */
   readonly mirroredName: string | undefined;
-  /** The resources a `subscriptions/listen` names, each a target of its own; undefined when the message names none. */
-  readonly subscribed: readonly McpTarget[] | undefined;
+  /** The resources and tasks that it names beside its target, each judged by itself; undefined when it names none. */
+  readonly named: readonly NamedThing[] | undefined;
+  /** MCP defines all members of `params` for this method: nothing is named that the other members here do not have. */
+  readonly membersKnown: boolean;
   /** The meta-tool the target was reached through. */
   readonly via: string | undefined;
   /** The arguments of a tool or prompt call, parsed on first use; undefined when the call has none. */

@@ -17,6 +17,9 @@ export interface Listing {
   readonly key: 'name' | 'uri' | 'uriTemplate';
 }
 
+/** The JSON type of a member; an `id` is a string or a number. */
+export type MemberType = 'string' | 'number' | 'id' | 'boolean' | 'object';
+
 /** An MCP method that clients send. */
 export interface Method {
   /** Absent: the method is judged by its name alone. */
@@ -26,11 +29,15 @@ export interface Method {
   /** The member of `params` that the header Mcp-Name repeats from 2026-07-28 on. */
   readonly mirrored?: 'name' | 'uri' | 'taskId';
   readonly listing?: Listing;
+  /** All members that `params` has beside `_meta`; absent: whatever there is belongs to the target. */
+  readonly params?: Readonly<Record<string, MemberType>>;
   /** 2026-07-28 has it no more: a message of that revision may lack its target, and then goes by its name alone. */
   readonly retired?: true;
 }
 
 const byName: Method = {};
+const bare: Method = { params: {} };
+const page = { cursor: 'string' } as const;
 const task: Method = { mirrored: 'taskId' };
 const resource: TargetPlace = { kind: 'resource', member: 'uri' };
 
@@ -40,32 +47,38 @@ const resource: TargetPlace = { kind: 'resource', member: 'uri' };
  */
 const methods: ReadonlyMap<string, Method> = new Map<string, Method>([
   // 2024-11-05
-  ['initialize', byName],
-  ['notifications/initialized', byName],
-  ['notifications/cancelled', byName],
-  ['notifications/progress', byName],
-  ['notifications/roots/list_changed', byName],
-  ['ping', byName],
-  ['logging/setLevel', byName],
-  ['tools/list', { listing: { kind: 'tool', member: 'tools', key: 'name' } }],
+  ['initialize', { params: { protocolVersion: 'string', capabilities: 'object', clientInfo: 'object' } }],
+  ['notifications/initialized', bare],
+  ['notifications/cancelled', { params: { requestId: 'id', reason: 'string' } }],
+  [
+    'notifications/progress',
+    { params: { progressToken: 'id', progress: 'number', total: 'number', message: 'string' } },
+  ],
+  ['notifications/roots/list_changed', bare],
+  ['ping', bare],
+  ['logging/setLevel', { params: { level: 'string' } }],
+  ['tools/list', { params: page, listing: { kind: 'tool', member: 'tools', key: 'name' } }],
   ['tools/call', { target: { kind: 'tool', member: 'name' }, arguments: true, mirrored: 'name' }],
-  ['resources/list', { listing: { kind: 'resource', member: 'resources', key: 'uri' } }],
-  ['resources/templates/list', { listing: { kind: 'resource', member: 'resourceTemplates', key: 'uriTemplate' } }],
+  ['resources/list', { params: page, listing: { kind: 'resource', member: 'resources', key: 'uri' } }],
+  [
+    'resources/templates/list',
+    { params: page, listing: { kind: 'resource', member: 'resourceTemplates', key: 'uriTemplate' } },
+  ],
   ['resources/read', { target: resource, mirrored: 'uri' }],
   ['resources/subscribe', { target: resource, retired: true }],
   ['resources/unsubscribe', { target: resource, retired: true }],
-  ['prompts/list', { listing: { kind: 'prompt', member: 'prompts', key: 'name' } }],
+  ['prompts/list', { params: page, listing: { kind: 'prompt', member: 'prompts', key: 'name' } }],
   ['prompts/get', { target: { kind: 'prompt', member: 'name' }, arguments: true, mirrored: 'name' }],
   ['completion/complete', { target: { kind: 'reference' } }],
   // 2025-11-25
   ['tasks/get', task],
-  ['tasks/result', byName],
+  ['tasks/result', task],
   ['tasks/list', byName],
   ['tasks/cancel', task],
   // 2026-07-28, in which tasks are an extension
   ['tasks/update', task],
-  ['server/discover', byName],
-  ['subscriptions/listen', { target: { kind: 'subscriptions' } }],
+  ['server/discover', bare],
+  ['subscriptions/listen', { target: { kind: 'subscriptions' }, params: { notifications: 'object' } }],
 ]);
 
 /** Undefined for a method that no revision defines for clients. */

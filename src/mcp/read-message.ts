@@ -3,6 +3,7 @@ import { bytesOf, has, isNull, isObject, numberOf, type ScannedObject, stringOf 
 import { invalidRpc, readEnvelope, slot } from './envelope.ts';
 import { lazyArguments, type McpMessage, type McpTarget } from './message.ts';
 import { isNotificationName, type Method, methodOf } from './methods.ts';
+import { knowsMembers, readNamed } from './named.ts';
 
 /**
  * Reads one JSON-RPC 2.0 message. Batches, unknown members of the envelope, null ids of requests, ids beyond the safe integers, positional `params`,
@@ -29,9 +30,14 @@ function readCall(envelope: ScannedObject): McpMessage {
   if (kind === 'request' && (id === undefined || id === null)) throw invalidRpc('A request needs an id.', 'id');
   const known = methodOf(method);
   const target = known && readTarget(envelope, known);
-  const subscribed = known?.target?.kind === 'subscriptions' ? readSubscriptions(envelope) : undefined;
+  const named = readNamed(envelope, known);
+  const membersKnown = known !== undefined && knowsMembers(envelope, known);
   const mirroredName = known && readMirroredName(envelope, known, target);
-  return messageOf(envelope, { kind, id, method, target, mirroredName, subscribed }, known?.arguments === true);
+  return messageOf(
+    envelope,
+    { kind, id, method, target, mirroredName, named, membersKnown },
+    known?.arguments === true,
+  );
 }
 
 function readResponse(envelope: ScannedObject): McpMessage {
@@ -42,11 +48,11 @@ function readResponse(envelope: ScannedObject): McpMessage {
   // JSON-RPC 2.0 §5: an error may answer a message whose id could not be read.
   if (id === undefined || (id === null && !has(envelope, slot.error)))
     throw invalidRpc('A response needs the id of its request.', 'id');
-  const nothing = { method: undefined, target: undefined, mirroredName: undefined, subscribed: undefined };
-  return messageOf(envelope, { kind: 'response', id, ...nothing }, false);
+  const nothing = { method: undefined, target: undefined, mirroredName: undefined, named: undefined };
+  return messageOf(envelope, { kind: 'response', id, membersKnown: false, ...nothing }, false);
 }
 
-type Reading = Pick<McpMessage, 'kind' | 'id' | 'method' | 'target' | 'mirroredName' | 'subscribed'>;
+type Reading = Pick<McpMessage, 'kind' | 'id' | 'method' | 'target' | 'mirroredName' | 'named' | 'membersKnown'>;
 
 function messageOf(envelope: ScannedObject, reading: Reading, withArguments: boolean): McpMessage {
   if (withArguments && has(envelope, slot.arguments) && !isObject(envelope, slot.arguments)) {
@@ -60,7 +66,8 @@ function messageOf(envelope: ScannedObject, reading: Reading, withArguments: boo
     protocolVersion: readProtocolVersion(envelope),
     target: reading.target,
     mirroredName: reading.mirroredName,
-    subscribed: reading.subscribed,
+    named: reading.named,
+    membersKnown: reading.membersKnown,
     via: undefined,
     args: lazyArguments(raw),
     argumentBytes: raw,
@@ -103,26 +110,6 @@ function readMirroredName(
   if (mirrored === undefined) return undefined;
   const isTarget = place !== undefined && 'member' in place && place.member === mirrored;
   return isTarget ? target?.name : stringOf(envelope, slot[mirrored]);
-}
-
-/** More are refused: each is judged by every rule. */
-export const maxSubscriptions = 1000;
-
-/** MCP 2026-07-28, subscriptions: the other members of `notifications` are changes of lists and name nothing. */
-function readSubscriptions(envelope: ScannedObject): readonly McpTarget[] | undefined {
-  if (has(envelope, slot.notifications) && !isObject(envelope, slot.notifications)) {
-    throw invalidRpc('`params.notifications` must be an object.', 'subscriptions');
-  }
-  const raw = bytesOf(envelope, slot.resourceSubscriptions);
-  if (raw === undefined) return undefined;
-  const uris: unknown = JSON.parse(raw.toString('utf8'));
-  if (!Array.isArray(uris) || uris.length > maxSubscriptions || !uris.every((uri) => typeof uri === 'string')) {
-    throw invalidRpc(
-      `\`params.notifications.resourceSubscriptions\` must be a list of at most ${maxSubscriptions} URIs.`,
-      'subscriptions',
-    );
-  }
-  return uris.length === 0 ? undefined : uris.map((name) => ({ kind: 'resource', name }));
 }
 
 function readReference(envelope: ScannedObject): McpTarget {

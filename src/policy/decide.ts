@@ -1,4 +1,5 @@
 // The decision on a request: attributes and policy in, allow or deny out. Pure, and a denial unless a rule says otherwise.
+import type { McpMessage, McpTarget, NamedThing } from '../mcp/message.ts';
 import type { Attributes } from './attributes.ts';
 import type { Decision, DenialReason } from './decision.ts';
 import { hasDemandedCredentials, missingScopes, requiredScopes } from './requirement.ts';
@@ -8,16 +9,22 @@ import type { Selector } from './selectors/selector-type.ts';
 
 /**
  * The first rule whose selectors all match governs, whatever it then demands. Where none does, the open methods of an MCP route are allowed
- * (rule `open`) and everything else is denied. A message that subscribes to resources must be allowed by itself and for each of them.
+ * (rule `open`) and everything else is denied. A message that names resources or tasks must be allowed by itself and for each of them.
  */
 export function decide(attributes: Attributes, policy: Policy): Decision {
   const { message } = attributes;
   const decision = decideOne(attributes, policy);
-  if (message?.subscribed === undefined) return decision;
-  const each = message.subscribed.map((target) =>
-    decideOne({ ...attributes, message: { ...message, target } }, policy),
-  );
-  return allOf([decision, ...each]);
+  if (message?.named === undefined) return decision;
+  return allOf([decision, ...message.named.flatMap((thing) => decideNamed(thing, message, attributes, policy))]);
+}
+
+/** By the right to read it, and for a resource also by the rules for the message itself with that target. */
+function decideNamed(thing: NamedThing, message: McpMessage, attributes: Attributes, policy: Policy): Decision[] {
+  const judge = (method: string | undefined, target?: McpTarget): Decision =>
+    decideOne({ ...attributes, message: { ...message, method, target } }, policy);
+  if (thing.kind === 'task') return [judge('tasks/get')];
+  const target: McpTarget = { kind: 'resource', name: thing.name };
+  return [judge(message.method, target), judge('resources/read', target)];
 }
 
 function decideOne(attributes: Attributes, policy: Policy): Decision {
@@ -88,7 +95,7 @@ function deny(reason: DenialReason, rule: Rule, attributes: Attributes): Decisio
   };
 }
 
-/** By exact name. Lists are filtered on their way back; what a `subscriptions/listen` subscribes to needs a rule. */
+/** By exact name, where all that they hold is known. Lists are filtered on their way back; what a `subscriptions/listen` subscribes to needs a rule. */
 const openMethods: ReadonlySet<string> = new Set([
   'initialize',
   'notifications/initialized',
@@ -112,5 +119,5 @@ const openVerbs: ReadonlySet<string> = new Set(['GET', 'DELETE']);
 function isOpen({ message, http }: Attributes): boolean {
   if (message === undefined) return openVerbs.has(http.method);
   if (message.method === undefined) return message.kind === 'response';
-  return message.target === undefined && openMethods.has(message.method);
+  return message.target === undefined && message.membersKnown && openMethods.has(message.method);
 }

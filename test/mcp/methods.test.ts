@@ -37,7 +37,14 @@ t.test('what a request names by `name` or `uri` is its target', (t) => {
       t.match(methodOf(method), { target: { member } }, method);
     }
     t.equal(methodOf(method)?.arguments, params.includes('"arguments"') ? true : undefined, `${method}: arguments`);
-    t.equal(methodOf(method)?.mirrored === 'taskId', params.includes('"taskId"') && method !== 'tasks/result', method);
+    t.equal(methodOf(method)?.mirrored === 'taskId', params.includes('"taskId"'), method);
+    const known = methodOf(method)?.params;
+    if (known !== undefined)
+      t.same(
+        Object.keys(known).sort(),
+        (JSON.parse(params) as string[]).filter((name) => name !== '_meta').sort(),
+        `${method}: members`,
+      );
   }
   t.end();
 });

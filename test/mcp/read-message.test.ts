@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import t from 'tap';
 import { GatewayError } from '../../src/errors.ts';
 import type { McpMessage } from '../../src/mcp/message.ts';
-import { maxSubscriptions, readMessage } from '../../src/mcp/read-message.ts';
+import { maxNamed } from '../../src/mcp/named.ts';
+import { readMessage } from '../../src/mcp/read-message.ts';
 
 function read(text: string): McpMessage {
   return readMessage(Buffer.from(text));
@@ -97,35 +98,46 @@ t.test('a method that 2026-07-28 dropped goes by its name alone when a message o
 
 t.test('a subscription names its resources', (t) => {
   const listen = (params: string) => `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":${params}}`;
-  const uris = (notifications: string) => read(listen(`{"notifications":${notifications}}`)).subscribed;
+  const uris = (notifications: string) => read(listen(`{"notifications":${notifications}}`)).named;
   t.strictSame(uris('{"resourceSubscriptions":["a:b","\\u0063:d"],"toolsListChanged":true}'), [
     { kind: 'resource', name: 'a:b' },
     { kind: 'resource', name: 'c:d' },
   ]);
   t.equal(uris('{"toolsListChanged":true}'), undefined);
-  t.equal(uris('{"resourceSubscriptions":[]}'), undefined);
-  t.equal(read(listen('{}')).subscribed, undefined, 'what is missing is for the upstream to say');
+  t.strictSame(uris('{"taskIds":["task-1"],"resourceSubscriptions":["a:b"]}'), [
+    { kind: 'resource', name: 'a:b' },
+    { kind: 'task', name: 'task-1' },
+  ]);
+  for (const nothing of ['null', '{"resourceSubscriptions":[]}', '{"resourceSubscriptions":null,"taskIds":null}']) {
+    t.equal(uris(nothing), undefined, nothing);
+  }
+  t.equal(read(listen('{}')).named, undefined, 'what is missing is for the upstream to say');
   t.equal(
-    read(listen('{"notifications":{"resourceSubscriptions":["a:b"]}}').replace('listen', 'other')).subscribed,
+    read(listen('{"notifications":{"resourceSubscriptions":["a:b"]}}').replace('listen', 'other')).named,
     undefined,
   );
   const many = (count: number) => `{"resourceSubscriptions":[${Array(count).fill('"a:b"').join()}]}`;
-  t.equal(uris(many(maxSubscriptions))?.length, maxSubscriptions);
+  t.equal(uris(many(maxNamed))?.length, maxNamed);
   for (const notifications of [
     '[]',
-    'null',
     '"a:b"',
     '{"resourceSubscriptions":"a:b"}',
-    '{"resourceSubscriptions":null}',
+    '{"taskIds":"task-1"}',
+    '{"taskIds":["task-1",1]}',
     '{"resourceSubscriptions":{"0":"a:b"}}',
     '{"resourceSubscriptions":["a:b",1]}',
     '{"resourceSubscriptions":[["a:b"]]}',
-    many(maxSubscriptions + 1),
+    many(maxNamed + 1),
   ]) {
     const text = listen(`{"notifications":${notifications}}`);
     t.equal(refusal(text), 'invalid_jsonrpc subscriptions', notifications.slice(0, 40));
   }
-  for (const other of ['{"Notifications":{}}', '{"notifications":{"resourcesubscriptions":["a:b"]}}']) {
+  for (const other of [
+    '{"Notifications":{}}',
+    '{"notifications":{"resourcesubscriptions":["a:b"]}}',
+    '{"notifications":{"TaskIds":["a"]}}',
+    '{"_meta":{"io.modelcontextprotocol/Related-Task":{"taskId":"a"}}}',
+  ]) {
     t.equal(refusal(listen(other)), 'invalid_jsonrpc member_spelling', other);
   }
   t.end();

@@ -99,13 +99,15 @@ export function connectionEvent(of: {
   };
 }
 
-/** The target of a message, if it is no tool. */
+/** The target of a message, if it is no tool: a name, or all names where it names several things. Of methods for tasks the id of the task. */
 function targetOf({
   target,
-  subscribed,
+  named,
+  mirroredName,
 }: NonNullable<RequestContext['message']>): string | readonly string[] | undefined {
-  if (subscribed !== undefined) return subscribed.map(({ name }) => name);
-  return target?.kind === 'tool' ? undefined : target?.name;
+  const own = target?.kind === 'tool' ? undefined : (target?.name ?? mirroredName);
+  if (named === undefined) return own;
+  return [...(own === undefined ? [] : [own]), ...named.map(({ name }) => name)];
 }
 
 function encodeRequest(context: RequestContext): string {

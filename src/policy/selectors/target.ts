@@ -114,7 +114,7 @@ function methodsAlone(methods: Matcher, effect: Effect): Selector {
   return {
     matches({ message }) {
       if (message?.method === undefined || !methods(message.method)) return false;
-      return effect === 'deny' || message.subscribed === undefined || message.target === undefined;
+      return effect === 'deny' || message.target === undefined || message.method !== 'subscriptions/listen';
     },
     coverageOf: ({ kind }) => (methods(useOf[kind]) ? 'all' : 'none'),
   };
