@@ -32,6 +32,19 @@ export function plainAddress(address: string): string {
   return isIP(tail) === 4 ? tail : address;
 }
 
+/** The network that one caller has to itself: an IPv4 address, or the /64 of an IPv6 address (RFC 6177). Anything else is itself. */
+export function callerNetwork(address: string): string {
+  if (isIP(address) !== 6) return address;
+  const [head = '', tail] = address.replace(/%.*$/, '').split('::');
+  const leading = head === '' ? [] : head.split(':');
+  const trailing = tail === undefined || tail === '' ? [] : tail.split(':');
+  const zeros = Array(Math.max(0, 8 - leading.length - trailing.length)).fill('0');
+  const prefix = [...leading, ...zeros, ...trailing]
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16));
+  return `${prefix.join(':')}::/64`;
+}
+
 function addRange(list: BlockList, range: string): void {
   const [address = '', bits, ...rest] = range.split('/');
   const family = isIP(address);

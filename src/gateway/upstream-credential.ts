@@ -1,7 +1,7 @@
 // Upstream credentials: an assertion of the gateway, or a token of the caller's issuer by token exchange.
 import { hash } from 'node:crypto';
 import { credentialRefused } from '../authn/errors.ts';
-import type { Caller } from '../authn/principal.ts';
+import { type Caller, subjectKey } from '../authn/principal.ts';
 import type { AssertionConfig, Config } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
 import type { NamedFiles } from '../named-files.ts';
@@ -84,7 +84,8 @@ function exchangeOf(name: string, config: ExchangeConfig, context: IdentityConte
       // Accepted by the clock tolerance only.
       if ((principal.expiresAt ?? Number.POSITIVE_INFINITY) <= nowMs)
         throw credentialRefused('access-token', 'expired');
-      return tokens.exchange(token ?? refuse(), principal.expiresAt, nowMs);
+      const { expiresAt } = principal;
+      return tokens.exchange({ token: token ?? refuse(), expiresAt, caller: subjectKey(principal) }, nowMs);
     },
     keys: [],
     exchange: { key, tokens },

@@ -1,5 +1,6 @@
 // Introspection client (RFC 7662): bounded in time, size and number, and silent shortly after an outage.
 import type { webcrypto } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { type AuthorizationServer, introspectionRequest, processIntrospectionResponse } from 'oauth4webapi';
 import type { Log } from '../log.ts';
 import {
@@ -9,8 +10,9 @@ import {
   type TransportOptions,
 } from './client-auth.ts';
 import { introspectionUnavailable } from './errors.ts';
+import { createExpiringSet } from './expiring-set.ts';
 import { createBoundedConnections, RequestFailure } from './http-client.ts';
-import { createSingleFlight, digestOf, type SingleFlightFailure } from './single-flight.ts';
+import { createSingleFlight, digestOf, maxConnections, type SingleFlightFailure } from './single-flight.ts';
 
 /** The outcome of one request; a closed list, used as a metric label. */
 export type IntrospectionOutcome = 'active' | 'inactive' | SingleFlightFailure;
@@ -18,9 +20,10 @@ export type IntrospectionOutcome = 'active' | 'inactive' | SingleFlightFailure;
 /** An introspection endpoint (RFC 7662). */
 export interface IntrospectionEndpoint {
   /**
-   * The server's answer about a token; undefined when it is not active. Throws GatewayError `idp_unavailable` when there is no answer.
+   * The server's answer about a token; undefined when it is not active, or was not two seconds ago. `caller` is who shows it, for their share. Throws
+   * GatewayError `idp_unavailable` when there is no answer.
    */
-  introspect(token: string): Promise<Readonly<Record<string, unknown>> | undefined>;
+  introspect(token: string, caller: string): Promise<Readonly<Record<string, unknown>> | undefined>;
   /** Ends its connections once the requests in flight are answered. */
   close(): void;
 }
@@ -40,14 +43,20 @@ export interface IntrospectionEndpointOptions {
 
 const totalTimeoutMs = 5000;
 const maxBodyBytes = 64 * 1024;
-const maxConnections = 16;
+/** A token that becomes active is taken after this time at the latest. */
+const inactiveForMs = 2000;
+const inactiveLimits = { entries: 10_000, entriesPerCaller: 1000 };
+const maxKnown = 10_000;
 
 /** Creates it; nothing is sent yet. */
 export function createIntrospectionEndpoint(options: IntrospectionEndpointOptions): IntrospectionEndpoint {
   const { name, log, now, observe } = options;
   const connections = createBoundedConnections(totalTimeoutMs, maxConnections);
   const send = createRequest(options, { connections, timeoutMs: totalTimeoutMs, maxBytes: maxBodyBytes });
-  const introspect = createSingleFlight({
+  const inactive = createExpiringSet(inactiveLimits);
+  /** Digests of tokens that were active when they were last asked about. */
+  const known = new LRUCache<string, true>({ max: maxKnown });
+  const request = createSingleFlight({
     async send(token: string) {
       const answer = await send(token);
       observe.introspected(name, answer === undefined ? 'inactive' : 'active');
@@ -62,7 +71,20 @@ export function createIntrospectionEndpoint(options: IntrospectionEndpointOption
     },
     now,
   });
-  return { introspect: (token) => introspect(digestOf(token), token), close: connections.close };
+  return {
+    async introspect(token, caller) {
+      const digest = digestOf(token);
+      if (inactive.has(digest, now())) return undefined;
+      const answer = await request({ digest, token, caller, known: known.has(digest) });
+      if (answer !== undefined) known.set(digest, true);
+      else {
+        known.delete(digest);
+        inactive.add(caller, digest, inactiveForMs, now());
+      }
+      return answer;
+    },
+    close: connections.close,
+  };
 }
 
 /** One request. Throws a RequestFailure. */

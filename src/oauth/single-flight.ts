@@ -1,5 +1,6 @@
-// Single flight of token requests to an authorization server: one at a time for each token, bounded, none shortly after an outage.
+// Single flight of token requests to an authorization server: one for each token, a share for each caller, none after an outage.
 import { hash } from 'node:crypto';
+import { createFairQueue, type FairQueueLimits } from './fair-queue.ts';
 import { RequestFailure, type RequestFailureReason } from './http-client.ts';
 
 /** Reasons of a missing answer: a closed list, for a metric label. */
@@ -15,8 +16,25 @@ export interface SingleFlightOptions<T> {
   now(): number;
 }
 
-/** Waiting ones included. */
-const maxInFlight = 256;
+/** A token, and who shows it. */
+export interface Flight {
+  readonly digest: string;
+  readonly token: string;
+  readonly caller: string;
+  /** The token was good before: it goes first. */
+  readonly known: boolean;
+}
+
+/** Requests at the same time, to one authorization server. */
+export const maxConnections = 16;
+const limits: FairQueueLimits = {
+  running: maxConnections,
+  ordinary: 12,
+  ordinaryPerCaller: 8,
+  waiting: 2048,
+  waitingPerCaller: 512,
+};
+const maxWaitMs = 5000;
 const cooldownMs = 5000;
 /** Statuses of a server that is down or too busy. Any other may be about the one token. */
 const outageStatuses = new Set([429, 502, 503, 504]);
@@ -27,8 +45,9 @@ export function digestOf(token: string): string {
 }
 
 /** Creates the function that sends. Callers with the same digest while a request is in flight get its answer. */
-export function createSingleFlight<T>(options: SingleFlightOptions<T>): (digest: string, token: string) => Promise<T> {
+export function createSingleFlight<T>(options: SingleFlightOptions<T>): (flight: Flight) => Promise<T> {
   const { send, unavailable, now } = options;
+  const queue = createFairQueue(limits);
   const inFlight = new Map<string, Promise<T>>();
   let failedAt: number | undefined;
 
@@ -44,13 +63,28 @@ export function createSingleFlight<T>(options: SingleFlightOptions<T>): (digest:
     }
   }
 
-  return async (digest, token) => {
-    const sent = inFlight.get(digest);
+  function enqueue({ token, caller, known }: Flight): Promise<T> {
+    const since = now();
+    return new Promise((resolve, reject) => {
+      const start = () => {
+        const answer = isCoolingDown(failedAt, cooldownMs, now())
+          ? Promise.reject(unavailable('cooldown', undefined))
+          : now() - since > maxWaitMs
+            ? Promise.reject(unavailable('busy', undefined))
+            : attempt(token);
+        resolve(answer);
+        return answer.catch(() => {});
+      };
+      if (!queue.add(caller, known, start)) reject(unavailable('busy', undefined));
+    });
+  }
+
+  return async (flight) => {
+    const sent = inFlight.get(flight.digest);
     if (sent !== undefined) return sent;
     if (isCoolingDown(failedAt, cooldownMs, now())) throw unavailable('cooldown', undefined);
-    if (inFlight.size >= maxInFlight) throw unavailable('busy', undefined);
-    const answer = attempt(token).finally(() => inFlight.delete(digest));
-    inFlight.set(digest, answer);
+    const answer = enqueue(flight).finally(() => inFlight.delete(flight.digest));
+    inFlight.set(flight.digest, answer);
     return answer;
   };
 }

@@ -1,6 +1,5 @@
 // Token exchange (RFC 8693): a caller's access token for one that is meant for an upstream, at its issuer, cached.
 import type { webcrypto } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import {
   type AuthorizationServer,
   genericTokenEndpointRequest,
@@ -14,7 +13,8 @@ import type { Log } from '../log.ts';
 import { boundedTransport, clientAuthenticationOf, oauthClientKeys, type TransportOptions } from './client-auth.ts';
 import { exchangeUnavailable } from './errors.ts';
 import { createBoundedConnections, RequestFailure } from './http-client.ts';
-import { createSingleFlight, digestOf, type SingleFlightFailure } from './single-flight.ts';
+import { createSharedCache } from './shared-cache.ts';
+import { createSingleFlight, digestOf, maxConnections, type SingleFlightFailure } from './single-flight.ts';
 
 /** `identity.exchange` of an upstream. */
 export const exchangeSchema = z.strictObject({
@@ -31,13 +31,21 @@ export type ExchangeConfig = z.output<typeof exchangeSchema>;
 /** The outcome of one request; a closed list, used as a metric label. */
 export type ExchangeOutcome = 'exchanged' | 'refused' | SingleFlightFailure;
 
+/** An access token that is exchanged. */
+export interface SubjectToken {
+  readonly token: string;
+  /** Its own end, which has not come. */
+  readonly expiresAt: number | undefined;
+  /** Whom it names, for their share. */
+  readonly caller: string;
+}
+
 /** Exchanges tokens at one endpoint. */
 export interface TokenExchange {
   /**
-   * The Authorization header for the upstream. `expiresAt` is the token's own end, which has not come. Throws
-   * `denied` when the issuer refuses, `idp_unavailable` when it gives no usable answer.
+   * The Authorization header for the upstream. Throws `denied` when the issuer refuses, `idp_unavailable` when it gives no usable answer.
    */
-  exchange(token: string, expiresAt: number | undefined, nowMs: number): Promise<string>;
+  exchange(token: SubjectToken, nowMs: number): Promise<string>;
   /** Ends its connections once the requests in flight are answered. */
   close(): void;
 }
@@ -75,7 +83,6 @@ const accessToken = 'urn:ietf:params:oauth:token-type:access_token';
 const issuedTypes: readonly unknown[] = [accessToken, 'urn:ietf:params:oauth:token-type:jwt'];
 const totalTimeoutMs = 5000;
 const maxBodyBytes = 64 * 1024;
-const maxConnections = 16;
 /** Of answers that may hold a token, and of errors in JSON: RFC 6749 §5.2, and what issuers use besides. */
 const statuses = [200, 400, 401, 403];
 /** Errors about the gateway or the server itself, and not about the token (RFC 6749 §5.2). */
@@ -83,8 +90,7 @@ const errorsOfOurs = new Set([
   ...['invalid_client', 'unauthorized_client', 'unsupported_grant_type'],
   ...['server_error', 'temporarily_unavailable'],
 ]);
-const maxEntries = 10_000;
-const maxCacheBytes = 32 * 1024 * 1024;
+const cacheLimits = { entries: 10_000, entriesPerCaller: 1000, bytes: 32 * 1024 * 1024 };
 /** A token is not sent on when less is left: it has to arrive. */
 const maxMarginMs = 10_000;
 /** A client that tries again at once does not reach the issuer. */
@@ -99,7 +105,7 @@ export function createTokenExchange(options: TokenExchangeOptions): TokenExchang
   const { name, log, now, observe } = options;
   const connections = createBoundedConnections(totalTimeoutMs, maxConnections);
   const send = createRequest(options, { connections, timeoutMs: totalTimeoutMs, maxBytes: maxBodyBytes, statuses });
-  const cache = new LRUCache<string, Cached>({ max: maxEntries, maxSize: maxCacheBytes, sizeCalculation: sizeOf });
+  const cache = createSharedCache<Cached>(cacheLimits);
   const request = createSingleFlight<Exchanged>({
     async send(token) {
       const answer = await send(token);
@@ -116,19 +122,16 @@ export function createTokenExchange(options: TokenExchangeOptions): TokenExchang
     now,
   });
 
-  async function exchangeNow(digest: string, token: string, expiresAt: number | undefined, nowMs: number) {
-    const answer = await request(digest, token);
-    const untilMs = cacheUntil(answer, expiresAt, nowMs);
-    if (untilMs > nowMs) cache.set(digest, { authorization: answer.authorization, untilMs });
-    return answer.authorization ?? refuse();
-  }
-
   return {
-    async exchange(token, expiresAt, nowMs) {
+    async exchange({ token, expiresAt, caller }, nowMs) {
       const digest = digestOf(token);
       const cached = cache.get(digest);
       if (cached !== undefined && nowMs < cached.untilMs) return cached.authorization ?? refuse();
-      return exchangeNow(digest, token, expiresAt, nowMs);
+      const answer = await request({ digest, token, caller, known: false });
+      const { authorization } = answer;
+      const untilMs = cacheUntil(answer, expiresAt, nowMs);
+      if (untilMs > nowMs) cache.set(caller, digest, { authorization, untilMs }, authorization?.length ?? 0);
+      return authorization ?? refuse();
     },
     close: connections.close,
   };
@@ -210,8 +213,4 @@ function parametersOf({ audience, resource, scopes }: ExchangeConfig): Record<st
 /** Text of the issuer, made fit for one line of the log. */
 function printable(text: string): string {
   return text.replace(/[^\x20-\x7e…]/g, '?').slice(0, 200);
-}
-
-function sizeOf({ authorization }: Cached, digest: string): number {
-  return digest.length + (authorization?.length ?? 0);
 }

@@ -6,23 +6,23 @@ import { authenticate } from '../../src/authn/authenticate.ts';
 import { compileRequirements } from '../../src/authn/requirements.ts';
 import { createProofMemory } from '../../src/authn/token/dpop.ts';
 import { createNonceMint } from '../../src/authn/token/dpop-nonce.ts';
-import { createReplayStore } from '../../src/authn/token/dpop-replay.ts';
 import { GatewayError } from '../../src/errors.ts';
+import { createExpiringSet } from '../../src/oauth/expiring-set.ts';
 import { createDpopKey } from '../support/dpop.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { createRuntime, createSet, requestWith, resource } from './fixture.ts';
 
 t.test('a proof is fresh once while it is remembered, and no longer than that', (t) => {
-  const store = createReplayStore({ entries: 3, entriesPerKey: 2 });
-  t.equal(store.add('a', '1', 100, 0), 'fresh');
-  t.equal(store.add('a', '1', 100, 99), 'replayed');
-  t.equal(store.add('a', '2', 100, 50), 'fresh');
-  t.equal(store.add('a', '3', 100, 50), 'full', 'one key has its share');
-  t.equal(store.add('b', '4', 100, 50), 'fresh', 'which leaves room for others');
+  const store = createExpiringSet({ entries: 3, entriesPerCaller: 2 });
+  t.equal(store.add('a', '1', 100, 0), 'added');
+  t.equal(store.add('a', '1', 100, 99), 'present');
+  t.equal(store.add('a', '2', 100, 50), 'added');
+  t.equal(store.add('a', '3', 100, 50), 'full', 'one caller has its share');
+  t.equal(store.add('b', '4', 100, 50), 'added', 'which leaves room for others');
   t.equal(store.add('c', '5', 100, 50), 'full');
-  t.equal(store.add('c', '4', 100, 50), 'replayed', 'what is known is said also of a full store');
-  t.equal(store.add('c', '5', 100, 100), 'fresh', 'the oldest is over');
-  t.equal(store.add('a', '1', 100, 150), 'fresh');
+  t.equal(store.add('c', '4', 100, 50), 'present', 'what is known is said also of a full store');
+  t.equal(store.add('c', '5', 100, 100), 'added', 'the oldest is over');
+  t.equal(store.add('a', '1', 100, 150), 'added');
   t.end();
 });
 
@@ -37,7 +37,7 @@ t.test('whatever comes when, no id is fresh twice within its time and the store 
   );
   fc.assert(
     fc.property(arrivals, (all) => {
-      const store = createReplayStore({ entries: 4, entriesPerKey: 3 });
+      const store = createExpiringSet({ entries: 4, entriesPerCaller: 3 });
       const freshUntil = new Map<string, number>();
       let now = 0;
       for (const { key, id, after } of all) {
@@ -45,8 +45,8 @@ t.test('whatever comes when, no id is fresh twice within its time and the store 
         const known = now < (freshUntil.get(`${id}`) ?? 0);
         const live = [...freshUntil.values()].filter((until) => now < until).length;
         const answer = store.add(`${key}`, `${id}`, 100, now);
-        if (answer === 'fresh') freshUntil.set(`${id}`, now + 100);
-        if (known ? answer !== 'replayed' : answer === 'replayed' || (answer === 'fresh' && live >= 4)) return false;
+        if (answer === 'added') freshUntil.set(`${id}`, now + 100);
+        if (known ? answer !== 'present' : answer === 'present' || (answer === 'added' && live >= 4)) return false;
       }
       return true;
     }),
@@ -59,7 +59,7 @@ t.test('when no more proofs can be remembered the answer is 503, and the token c
   t.teardown(() => issuer.close());
   const runtime = {
     ...createRuntime(t),
-    proofMemory: createProofMemory(createReplayStore({ entries: 1, entriesPerKey: 1 })),
+    proofMemory: createProofMemory(createExpiringSet({ entries: 1, entriesPerCaller: 1 })),
   };
   const written = { corp: { type: 'jwt', issuer: issuer.issuer } };
   const set = createSet(written, runtime);

@@ -158,7 +158,7 @@ t.test('an active token makes a principal like any other, and is asked about onc
   await refuses(t, 'revoked there', token, 'inactive');
 });
 
-t.test('nothing is kept beyond the end of the token, and no refusal is kept at all', async (t) => {
+t.test('nothing is kept beyond the end of the token, and a refusal for two seconds', async (t) => {
   const short = opaque({ exp: seconds() + 10 });
   await accepts(t, 'short', short);
   clock.now += 11_000;
@@ -170,7 +170,12 @@ t.test('nothing is kept beyond the end of the token, and no refusal is kept at a
   await refuses(t, 'over', short, 'expired');
   const late = 'known-later';
   await refuses(t, 'not yet known', late, 'inactive');
+  const before = partner.questions.length;
   partner.answers.set(late, good());
+  clock.now += 1999;
+  await refuses(t, 'not asked about again at once', late, 'inactive');
+  t.equal(partner.questions.length, before);
+  clock.now += 1;
   await accepts(t, 'known now', late);
   const endless = opaque({ exp: undefined, iss: undefined, iat: seconds() });
   await accepts(t, 'no exp and no iss', endless);
@@ -240,6 +245,7 @@ t.test('a token is shown to its owner alone, found by form and issuer', async (t
 
   const theirOwn = await scenario.issuer.token({ iss: partnerIssuer }, { now: clock.now });
   await refuses(t, 'a JWT that names the partner', theirOwn, 'inactive');
+  clock.now += 2000;
   partner.answers.set(theirOwn, good());
   await accepts(t, 'the partner decides, not the signature', theirOwn);
   const encrypted = 'eyJhbGciOiJkaXIifQ..AAAA.AAAA.AAAA';

@@ -2,6 +2,7 @@
 import t from 'tap';
 import { RequestFailure } from '../../src/oauth/http-client.ts';
 import { createSingleFlight, digestOf, type SingleFlightFailure } from '../../src/oauth/single-flight.ts';
+import { until } from '../support/until.ts';
 
 /** A single flight whose requests are answered by hand. */
 function sceneOf() {
@@ -23,7 +24,9 @@ function sceneOf() {
     },
     now: () => scene.clock,
   });
-  return Object.assign(scene, { ask: (token: string) => request(digestOf(token), token) });
+  const ask = (token: string, { caller = 'anybody', known = false } = {}) =>
+    request({ digest: digestOf(token), token, caller, known });
+  return Object.assign(scene, { ask });
 }
 
 t.test('who asks about the same token meanwhile gets the same answer, and who asks later asks anew', async (t) => {
@@ -38,17 +41,71 @@ t.test('who asks about the same token meanwhile gets the same answer, and who as
   t.equal(await later, 'bad');
 });
 
-t.test('beyond 256 questions under way no further one is asked', async (t) => {
+/** Answers everything that is sent, until `count` were. */
+async function answerAll(scene: ReturnType<typeof sceneOf>, count: number): Promise<void> {
+  for (let answered = 0; answered < count; answered++) {
+    await until(() => scene.asked.length > answered);
+    scene.answers.get(scene.asked[answered]!)!.resolve('x');
+  }
+}
+
+/** Asks that many times. */
+function flood(
+  { ask }: ReturnType<typeof sceneOf>,
+  count: number,
+  caller: string,
+): Promise<PromiseSettledResult<string>[]> {
+  return Promise.allSettled(Array.from({ length: count }, (_, index) => ask(`${caller} ${index}`, { caller })));
+}
+
+t.test('one caller has a share of what is sent and of what waits, and others are served in turn with it', async (t) => {
   const scene = sceneOf();
-  const all = Array.from({ length: 256 }, (_, index) => scene.ask(`t${index}`));
-  await t.rejects(scene.ask('one more'), { message: 'busy' });
-  const shared = scene.ask('t7');
-  t.equal(scene.asked.length, 256);
-  scene.answers.get('t7')!.resolve('seven');
-  t.equal(await shared, 'seven', 'a question that is under way takes no further place');
-  const next = scene.ask('one more');
-  for (const { resolve } of scene.answers.values()) resolve('x');
-  await Promise.all([...all, next]);
+  const flooding = flood(scene, 520, 'stranger');
+  t.equal(scene.asked.length, 8);
+  await t.rejects(scene.ask('one more', { caller: 'stranger' }), { message: 'busy' });
+  const shared = scene.ask('stranger 3', { caller: 'neighbour' });
+  const other = scene.ask('new', { caller: 'neighbour' });
+  t.equal(scene.asked.at(-1), 'new', 'at once');
+  const callers = ['a', 'b', 'c', 'd'].map((caller) => scene.ask(caller, { caller }));
+  t.same(scene.asked.slice(9), ['a', 'b', 'c'], 'no more than twelve in all');
+  const known = scene.ask('known', { caller: 'stranger', known: true });
+  t.equal(scene.asked.at(-1), 'known', 'and a token that was good before is sent at once');
+  scene.answers.get('new')!.resolve('good');
+  t.equal(await other, 'good');
+  await until(() => scene.asked.includes('d'));
+  scene.answers.get('stranger 3')!.resolve('three');
+  t.equal(await shared, 'three', 'a question that is under way takes no further place');
+  await until(() => scene.asked.includes('stranger 8'));
+  scene.answers.get('known')!.resolve('still good');
+  t.equal(await known, 'still good');
+  const settled = answerAll(scene, 520 + 6);
+  await Promise.all([...callers, flooding, settled]);
+  t.equal((await flooding).filter(({ status }) => status === 'rejected').length, 0);
+});
+
+t.test('there is a bound for all callers together, and for the time that one waits', async (t) => {
+  const scene = sceneOf();
+  const all = ['a', 'b', 'c', 'd'].map((caller) => flood(scene, 515, caller));
+  t.same(scene.asked.length, 12);
+  const last = flood(scene, 10, 'e');
+  scene.clock += 5001;
+  for (const token of scene.asked) scene.answers.get(token)!.resolve('late, and good');
+  const outcomes = (await Promise.all([...all, last])).flat();
+  t.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 12);
+  t.equal(scene.asked.length, 12, 'nothing is sent for those who have waited too long');
+  t.same(new Set(scene.told), new Set(['busy']));
+  t.equal(scene.told.length, 4 * 515 + 10 - 12);
+});
+
+t.test('after an outage nothing is sent of what waits', async (t) => {
+  const scene = sceneOf();
+  const flooding = flood(scene, 20, 'a');
+  scene.answers.get('a 0')!.reject(new RequestFailure('connection', 'refused'));
+  await until(() => scene.told.length === 1 + 12);
+  for (const token of scene.asked) scene.answers.get(token)!.resolve('good');
+  await flooding;
+  t.equal(scene.asked.length, 8);
+  t.equal(scene.told.filter((reason) => reason === 'cooldown').length, 12);
 });
 
 t.test('an outage is left alone for five seconds, by whatever clock; what may be about one token is not', async (t) => {

@@ -3,6 +3,7 @@ import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { duration, httpUrl } from '../../config/schema/values.ts';
 import { isPlainHttp } from '../../http/host.ts';
+import { callerNetwork } from '../../ip-ranges.ts';
 import { checkOAuthClient, oauthClientKeys } from '../../oauth/client-auth.ts';
 import { parseClientKey } from '../../oauth/client-key.ts';
 import { createIntrospectionEndpoint, type IntrospectionEndpoint } from '../../oauth/introspection-client.ts';
@@ -68,8 +69,11 @@ function createIntrospectionAuthenticator(
   const endpoint = endpointOf(name, config, context);
   const rules = compileClaimRules(name, config, ['iss', 'exp']);
 
-  async function verify({ text }: AccessToken, { resource, now }: VerificationContext): Promise<Verification> {
-    const answer = await endpoint.introspect(text);
+  async function verify(
+    { text }: AccessToken,
+    { clientAddress, resource, now }: VerificationContext,
+  ): Promise<Verification> {
+    const answer = await endpoint.introspect(text, callerNetwork(clientAddress));
     if (answer === undefined) return refused('inactive');
     if (!isAccessToken(answer)) return refused('token_type');
     const claims = verifyClaims(answer, rules, resource, now);

@@ -2,7 +2,7 @@
 import { type Refused, refused, type Verification, type Verified } from '../authenticator.ts';
 import type { PresentedToken } from '../credential.ts';
 import { proofsOverloaded } from '../errors.ts';
-import type { Principal } from '../principal.ts';
+import { type Principal, subjectKey } from '../principal.ts';
 import type { ProofRequest, ProofVerifier } from './dpop.ts';
 
 /** True for a principal whose credential is of no use to anybody else. */
@@ -37,7 +37,8 @@ export async function verifyDpop(
   const verifier = proofs.get(authenticator);
   if (confirmation?.method !== 'dpop' || verifier === undefined) return notTheSender(verified);
   const { thumbprint } = confirmation;
-  const outcome = await verifier.verify({ proof, token: token.text, thumbprint, method, url, now });
+  const caller = subjectKey(verified.principal);
+  const outcome = await verifier.verify({ proof, token: token.text, thumbprint, caller, method, url, now });
   if (!outcome.proven) {
     if (outcome.reason === 'full') throw proofsOverloaded();
     return { verified: false, reason: outcome.reason, nonce: outcome.nonce, principal: verified.principal };

@@ -1,7 +1,8 @@
 // Cache of verified access tokens of one snapshot, by their digests.
 import { hash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+import { createSharedCache } from '../../oauth/shared-cache.ts';
 import type { VerificationContext, Verified } from '../authenticator.ts';
+import { subjectKey } from '../principal.ts';
 
 /** Belongs to one snapshot, so that it holds nothing that a reload may have changed. Holds digests, not tokens. */
 export interface TokenCache {
@@ -22,11 +23,11 @@ export interface TokenCache {
 
 type Named = { readonly name: string };
 
-const maxEntries = 10_000;
+const limits = { entries: 10_000, entriesPerCaller: 1000, bytes: 32 * 1024 * 1024 };
 
 /** Creates an empty cache. */
 export function createTokenCache(): TokenCache {
-  const entries = new LRUCache<string, Verified>({ max: maxEntries });
+  const entries = createSharedCache<Verified>(limits);
   return {
     get(token, opaque, { resource, now }) {
       const key = keyOf(token, opaque, resource);
@@ -36,7 +37,9 @@ export function createTokenCache(): TokenCache {
       return undefined;
     },
     set(token, opaque, { resource }, verified) {
-      if (verified.validity !== undefined) entries.set(keyOf(token, opaque, resource), verified);
+      if (verified.validity === undefined) return;
+      // The claims that are kept are a part of the token, or of what its server says of it.
+      entries.set(subjectKey(verified.principal), keyOf(token, opaque, resource), verified, token.length);
     },
   };
 }

@@ -1,0 +1,54 @@
+// Expiring set: ids that are kept for a time, bounded in all and for each caller.
+
+/** A set whose members leave by themselves. */
+export interface ExpiringSet {
+  has(id: string, nowMs: number): boolean;
+  /** Adds an id for `keepMs`: `added` once, and then `present`. `full` where there is no room for it. */
+  add(caller: string, id: string, keepMs: number, nowMs: number): 'added' | 'present' | 'full';
+}
+
+/** Bounds of the set. */
+export interface ExpiringSetLimits {
+  readonly entries: number;
+  readonly entriesPerCaller: number;
+}
+
+interface Entry {
+  readonly caller: string;
+  readonly from: number;
+  readonly until: number;
+}
+
+/** Creates an empty set. `id` should be a digest: it is what takes the room. */
+export function createExpiringSet(limits: ExpiringSetLimits): ExpiringSet {
+  /** In the order in which they came, which is nearly that in which they go. */
+  const entries = new Map<string, Entry>();
+  const perCaller = new Map<string, number>();
+
+  function evictExpired(nowMs: number): void {
+    for (const [id, { caller, until }] of entries) {
+      if (nowMs < until) return;
+      entries.delete(id);
+      const left = perCaller.get(caller)! - 1;
+      if (left === 0) perCaller.delete(caller);
+      else perCaller.set(caller, left);
+    }
+  }
+
+  return {
+    // A clock that was set back prolongs nothing.
+    has(id, nowMs) {
+      const entry = entries.get(id);
+      return entry !== undefined && nowMs >= entry.from && nowMs < entry.until;
+    },
+    add(caller, id, keepMs, nowMs) {
+      evictExpired(nowMs);
+      if (entries.has(id)) return 'present';
+      const own = perCaller.get(caller) ?? 0;
+      if (entries.size >= limits.entries || own >= limits.entriesPerCaller) return 'full';
+      entries.set(id, { caller, from: nowMs, until: nowMs + keepMs });
+      perCaller.set(caller, own + 1);
+      return 'added';
+    },
+  };
+}

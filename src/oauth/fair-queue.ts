@@ -1,0 +1,91 @@
+// Fair queue: tasks of many callers under one limit of concurrency, a share for each caller, served in turn (RFC 970).
+
+/** Starts a task. The promise settles when the task has ended; it never rejects. */
+export type Start = () => Promise<unknown>;
+
+/** Bounds of a queue. */
+export interface FairQueueLimits {
+  /** Tasks that run at the same time. */
+  readonly running: number;
+  /** Of those, tasks that are not preferred: of all callers, and of one. */
+  readonly ordinary: number;
+  readonly ordinaryPerCaller: number;
+  readonly waiting: number;
+  readonly waitingPerCaller: number;
+}
+
+/** Takes tasks. */
+export interface FairQueue {
+  /** Starts the task when its turn comes, which for preferred ones is before all others. False where there is no room for it. */
+  add(caller: string, preferred: boolean, start: Start): boolean;
+}
+
+interface Lane {
+  /** By caller; the one whose turn is next comes first. */
+  readonly waiting: Map<string, Start[]>;
+  readonly running: Map<string, number>;
+  total: number;
+}
+
+/** Creates an empty queue. */
+export function createFairQueue(limits: FairQueueLimits): FairQueue {
+  const preferredTasks = createLane();
+  const ordinaryTasks = createLane();
+  let waiting = 0;
+
+  function run(lane: Lane, caller: string, start: Start): void {
+    lane.total++;
+    change(lane.running, caller, 1);
+    void start().then(() => {
+      lane.total--;
+      change(lane.running, caller, -1);
+      startNext();
+    });
+  }
+
+  function mayRun(lane: Lane, caller: string): boolean {
+    if (preferredTasks.total + ordinaryTasks.total >= limits.running) return false;
+    if (lane === preferredTasks) return true;
+    return lane.total < limits.ordinary && (lane.running.get(caller) ?? 0) < limits.ordinaryPerCaller;
+  }
+
+  function startNext(): void {
+    for (const lane of [preferredTasks, ordinaryTasks]) {
+      for (const [caller, starts] of lane.waiting) {
+        if (!mayRun(lane, caller)) continue;
+        const start = starts.shift()!;
+        lane.waiting.delete(caller);
+        if (starts.length > 0) lane.waiting.set(caller, starts);
+        waiting--;
+        run(lane, caller, start);
+        return;
+      }
+    }
+  }
+
+  return {
+    add(caller, preferred, start) {
+      const lane = preferred ? preferredTasks : ordinaryTasks;
+      const own = lane.waiting.get(caller) ?? [];
+      if (own.length === 0 && mayRun(lane, caller)) {
+        run(lane, caller, start);
+        return true;
+      }
+      if (waiting >= limits.waiting || own.length >= limits.waitingPerCaller) return false;
+      own.push(start);
+      lane.waiting.set(caller, own);
+      waiting++;
+      return true;
+    },
+  };
+}
+
+function createLane(): Lane {
+  return { waiting: new Map(), running: new Map(), total: 0 };
+}
+
+function change(counts: Map<string, number>, caller: string, by: number): void {
+  const count = (counts.get(caller) ?? 0) + by;
+  if (count === 0) counts.delete(caller);
+  else counts.set(caller, count);
+}
