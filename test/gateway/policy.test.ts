@@ -118,6 +118,8 @@ function missingScopes({ challenge, missing }: Denial): { scopes?: readonly stri
   return scope === undefined ? {} : { scopes: scope.split(' ') };
 }
 
+const withoutId = ({ text, id }: ClientAnswer) => text.replace(id, '');
+
 /** Sends it and asserts everything that a denial is. */
 async function denied(t: Test, name: string, send: () => Promise<ClientAnswer>, denial: Denial): Promise<ClientAnswer> {
   const before = upstream.requests.length;
@@ -131,13 +133,14 @@ async function denied(t: Test, name: string, send: () => Promise<ClientAnswer>, 
     t.same(body, {
       jsonrpc: '2.0',
       id: denial.id,
-      error: { code: standsFor, message, data: { code: denial.code, ...missingScopes(denial) } },
+      error: { code: standsFor, message, data: { code: denial.code, ...missingScopes(denial), requestId: answer.id } },
     });
     t.match(message, /^[A-Z`].{10,}\.$/, `${name}: a sentence that a model can read`);
   } else {
     t.equal(answer.headers['content-type'], 'application/problem+json', `${name}: problem`);
     t.equal(body.code, denial.code, `${name}: code`);
     t.equal(body.status, denial.status);
+    t.equal(body.requestId, answer.id);
   }
   t.equal(answer.headers['www-authenticate'], denial.challenge, `${name}: challenge`);
   t.equal(answer.headers['cache-control'], 'no-store');
@@ -602,38 +605,46 @@ t.test('protected resource metadata stands at the path form and comes from the c
   t.equal(upstream.requests.length, before);
 });
 
-t.test('the first challenge says where to begin, and the same denial is the same to the byte', async (t) => {
-  const challenge = `Bearer scope="dashboards:read", resource_metadata="${metadataUrl('/mcp')}", ${dpopChallenge}`;
-  const required = { status: 401, code: 'credentials_required', challenge, id: null };
-  const bodies = new Set<string>();
-  for (const body of [toolCall('list_dashboards'), toolCall('delete_dashboard'), message('initialize')]) {
-    const answer = await denied(t, 'nothing presented', () => client.post(body), required);
-    bodies.add(answer.text);
-  }
-  t.equal(bodies.size, 1, 'and what the body asks for does not show');
-  const bad = {
-    status: 401,
-    code: 'invalid_token',
-    id: null,
-    challenge: challenge.replace('Bearer', 'Bearer error="invalid_token",'),
-  };
-  const refused = new Set<string>();
-  for (const claims of [{ exp: 1 }, { aud: 'https://other.example' }, { iss: 'https://other.example' }, { scope: 7 }]) {
-    const token = await scenario.token(claims);
-    const answer = await denied(
-      t,
-      Object.keys(claims).join(),
-      () => client.post(toolCall('list_dashboards'), { headers: bearer(token) }),
-      bad,
-    );
-    refused.add(answer.text);
-  }
-  const unknown = await denied(t, 'no token at all', () => client.post('{}', { headers: bearer('nonsense') }), bad);
-  refused.add(unknown.text);
-  t.equal(refused.size, 1);
-  await denied(t, 'where only keys are taken', () => client.send({ path: '/keyed' }), {
-    status: 401,
-    code: 'credentials_required',
-    challenge: 'Bearer realm="https://mcp.example.com/keyed"',
-  });
-});
+t.test(
+  'the first challenge says where to begin, and the same denial is the same to the byte but for the id of the request',
+  async (t) => {
+    const challenge = `Bearer scope="dashboards:read", resource_metadata="${metadataUrl('/mcp')}", ${dpopChallenge}`;
+    const required = { status: 401, code: 'credentials_required', challenge, id: null };
+    const bodies = new Set<string>();
+    for (const body of [toolCall('list_dashboards'), toolCall('delete_dashboard'), message('initialize')]) {
+      const answer = await denied(t, 'nothing presented', () => client.post(body), required);
+      bodies.add(withoutId(answer));
+    }
+    t.equal(bodies.size, 1, 'and what the body asks for does not show');
+    const bad = {
+      status: 401,
+      code: 'invalid_token',
+      id: null,
+      challenge: challenge.replace('Bearer', 'Bearer error="invalid_token",'),
+    };
+    const refused = new Set<string>();
+    for (const claims of [
+      { exp: 1 },
+      { aud: 'https://other.example' },
+      { iss: 'https://other.example' },
+      { scope: 7 },
+    ]) {
+      const token = await scenario.token(claims);
+      const answer = await denied(
+        t,
+        Object.keys(claims).join(),
+        () => client.post(toolCall('list_dashboards'), { headers: bearer(token) }),
+        bad,
+      );
+      refused.add(withoutId(answer));
+    }
+    const unknown = await denied(t, 'no token at all', () => client.post('{}', { headers: bearer('nonsense') }), bad);
+    refused.add(withoutId(unknown));
+    t.equal(refused.size, 1);
+    await denied(t, 'where only keys are taken', () => client.send({ path: '/keyed' }), {
+      status: 401,
+      code: 'credentials_required',
+      challenge: 'Bearer realm="https://mcp.example.com/keyed"',
+    });
+  },
+);
