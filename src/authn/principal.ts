@@ -41,6 +41,12 @@ export function subjectKey({
   return isPerson ? `person\n${issuer}\n${subject}` : `client\n${issuer}\n${clientId ?? subject}`;
 }
 
+/** Key of the client of a principal, for all its people; the subject itself where a token names no client. */
+export function clientKey(principal: Principal): string {
+  const { issuer, clientId } = principal;
+  return clientId === undefined ? subjectKey(principal) : `client\n${issuer}\n${clientId}`;
+}
+
 export type AuthMethod = 'mtls' | 'oauth' | 'api-key' | 'mtls+oauth' | 'mtls+api-key';
 
 /** The identity behind a request: the acting principal, and the certificate beside it. */

@@ -70,6 +70,7 @@ function declareMetrics(registry: Registry) {
       validationBuckets,
       'Verification of one credential',
     ),
+    overloads: counter('overloads_total', ['limit'], 'Requests and drains that a limit of load refused'),
     decisions: counter('decisions_total', ['route', 'decision', 'reason'], 'Policy decisions'),
     toolCalls: counter(
       'tool_calls_total',
@@ -166,6 +167,7 @@ export function createMetrics(version: string) {
     contentType: registry.contentType,
     scrape,
     requestFinished,
+    overloaded: (limit = 'none') => metrics.overloads.inc({ limit }),
     upstreamResponded: (upstream: string, seconds: number) => metrics.upstreamDuration.observe({ upstream }, seconds),
     /** `seconds` is undefined where nothing had to be verified: the token was known. */
     authenticationAttempted(authenticator: string, result: string, reason: string, seconds: number | undefined): void {

@@ -1,97 +1,137 @@
-// Concurrency limits of an upstream: slots for requests and open streams, in all and per client, without a queue.
-import type { Caller } from '../authn/principal.ts';
+// Concurrency limits of an upstream: slots of requests, streams and drains, by subject, by client and in all, without a queue.
 import type { UpstreamConfig } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
 
-/** `stream`: a GET for events, a subscription or a WebSocket. `request`: all others, also those that an event stream answers. */
-export type SlotKind = 'request' | 'stream';
+/**
+ * `stream`: a GET for events, a subscription or a WebSocket. `drain`: a request whose client has left and whose answer is read to its end.
+ * `request`: all others, also those that an event stream answers.
+ */
+export type SlotKind = 'request' | 'stream' | 'drain';
 
 type Limits = UpstreamConfig['limits'];
+type Counts = Record<SlotKind, number>;
 
-interface ClientSlots {
-  requests: number;
-  streams: number;
+/** The limits, as a closed list for records and metrics. */
+export type ConcurrencyLimit =
+  | 'concurrency'
+  | 'concurrency_per_client'
+  | 'concurrency_per_subject'
+  | 'streams_per_client'
+  | 'streams_per_subject'
+  | 'drains'
+  | 'drains_per_subject';
+
+/** Taken slots. `subjects` and `clients` have only those with slots. */
+export interface Concurrency {
+  readonly all: Counts;
+  readonly subjects: Map<string, Counts>;
+  readonly clients: Map<string, Counts>;
 }
 
-/** Taken slots. `clients` has only clients with slots. */
-export interface Concurrency {
-  requests: number;
-  readonly clients: Map<string, ClientSlots>;
+/** The keys that a slot counts for: a subject through all its clients, and a client for all its people. */
+export interface SlotHolder {
+  readonly subject: string;
+  readonly client: string;
 }
 
 /** One request's slot, until `releaseSlot`. */
 export interface Slot {
   readonly concurrency: Concurrency;
-  readonly client: string;
-  readonly own: ClientSlots;
+  readonly holder: SlotHolder;
+  readonly subject: Counts;
+  readonly client: Counts;
   kind: SlotKind;
   released: boolean;
 }
 
-/** The client that a slot counts for: that of the credential, for all its subjects; without a credential the address. */
-export function clientOf(caller: Caller | undefined, address: string): string {
-  if (caller === undefined) return address;
-  const { issuer, clientId } = caller.principal;
-  return clientId === undefined ? subjectOf(caller, address) : `${issuer}\n${clientId}`;
-}
-
-/** The subject that a slot counts for: that of the credential, through all its clients; without a credential the address. */
-export function subjectOf(caller: Caller | undefined, address: string): string {
-  return caller === undefined ? address : `${caller.principal.issuer}\n\n${caller.principal.subject}`;
-}
-
 /** Creates counts of zero. */
 export function createConcurrency(): Concurrency {
-  return { requests: 0, clients: new Map() };
+  return { all: none(), subjects: new Map(), clients: new Map() };
 }
 
-/** Takes a slot for a request of `client`. Throws GatewayError `overloaded` when a limit is reached. */
-export function acquireSlot(concurrency: Concurrency, client: string, kind: SlotKind, limits: Limits): Slot {
-  const known = concurrency.clients.get(client);
-  const own = known ?? { requests: 0, streams: 0 };
-  if (kind === 'stream') {
-    if (own.streams >= limits.streamsPerClient) throw overloaded('streams_per_client');
-  } else {
-    if (concurrency.requests >= limits.concurrency) throw overloaded('concurrency');
-    if (own.requests >= limits.concurrencyPerClient) throw overloaded('concurrency_per_client');
-  }
-  if (known === undefined) concurrency.clients.set(client, own);
-  count(concurrency, own, kind, 1);
-  return { concurrency, client, own, kind, released: false };
+/** Takes a slot. Throws GatewayError `overloaded` when a limit is reached. */
+export function acquireSlot(concurrency: Concurrency, holder: SlotHolder, kind: SlotKind, limits: Limits): Slot {
+  const subject = concurrency.subjects.get(holder.subject) ?? none();
+  const client = concurrency.clients.get(holder.client) ?? none();
+  const slot: Slot = { concurrency, holder, subject, client, kind, released: false };
+  const limit = reachedLimit(slot, kind, limits);
+  if (limit !== undefined) throw overloaded(limit);
+  concurrency.subjects.set(holder.subject, subject);
+  concurrency.clients.set(holder.client, client);
+  count(slot, kind, 1);
+  return slot;
 }
 
-/** Turns a request's slot into a stream's, unless the client has no slot left for a stream. */
-export function becomeStream(slot: Slot, limits: Limits): void {
-  const { concurrency, own, kind, released } = slot;
-  if (released || kind === 'stream' || own.streams >= limits.streamsPerClient) return;
-  count(concurrency, own, 'stream', 1);
-  count(concurrency, own, 'request', -1);
-  slot.kind = 'stream';
+/** Turns a slot into one of another kind. Gives the limit that does not allow it, and then changes nothing. */
+export function convertSlot(slot: Slot, kind: SlotKind, limits: Limits): ConcurrencyLimit | undefined {
+  if (slot.released || slot.kind === kind) return undefined;
+  const limit = reachedLimit(slot, kind, limits);
+  if (limit !== undefined) return limit;
+  count(slot, slot.kind, -1);
+  count(slot, kind, 1);
+  slot.kind = kind;
+  return undefined;
 }
 
 /** Gives the slot back; a second time does nothing. */
 export function releaseSlot(slot: Slot): void {
   if (slot.released) return;
   slot.released = true;
-  const { concurrency, client, own, kind } = slot;
-  count(concurrency, own, kind, -1);
-  if (own.requests === 0 && own.streams === 0) concurrency.clients.delete(client);
+  count(slot, slot.kind, -1);
+  const { concurrency, holder, subject, client } = slot;
+  if (isNone(subject)) concurrency.subjects.delete(holder.subject);
+  if (isNone(client)) concurrency.clients.delete(holder.client);
 }
 
-function count(concurrency: Concurrency, own: ClientSlots, kind: SlotKind, by: 1 | -1): void {
-  if (kind === 'stream') own.streams += by;
-  else {
-    own.requests += by;
-    concurrency.requests += by;
+function none(): Counts {
+  return { request: 0, stream: 0, drain: 0 };
+}
+
+function isNone({ request, stream, drain }: Counts): boolean {
+  return request + stream + drain === 0;
+}
+
+function count({ concurrency, subject, client }: Slot, kind: SlotKind, by: 1 | -1): void {
+  concurrency.all[kind] += by;
+  subject[kind] += by;
+  client[kind] += by;
+}
+
+/** The limit that one more slot of this kind would pass. */
+function reachedLimit(
+  { concurrency, subject, client }: Slot,
+  kind: SlotKind,
+  limits: Limits,
+): ConcurrencyLimit | undefined {
+  const { all } = concurrency;
+  switch (kind) {
+    case 'request':
+      if (all.request >= limits.concurrency) return 'concurrency';
+      if (client.request >= limits.concurrencyPerClient) return 'concurrency_per_client';
+      return subject.request >= limits.concurrencyPerSubject ? 'concurrency_per_subject' : undefined;
+    case 'stream':
+      if (client.stream >= (limits.streamsPerClient ?? Number.POSITIVE_INFINITY)) return 'streams_per_client';
+      return subject.stream >= limits.streamsPerSubject ? 'streams_per_subject' : undefined;
+    case 'drain':
+      if (all.drain >= limits.drains) return 'drains';
+      return subject.drain >= limits.drainsPerSubject ? 'drains_per_subject' : undefined;
   }
 }
 
-const messages = {
+const messages: Readonly<Record<ConcurrencyLimit, string>> = {
   concurrency: 'The server behind this gateway is busy. Try again in a moment.',
   concurrency_per_client: 'This client has too many requests under way. Wait for one of them to end.',
+  concurrency_per_subject: 'You have too many requests under way. Wait for one of them to end.',
   streams_per_client: 'This client holds too many event streams open. Close one of them first.',
-} as const;
+  streams_per_subject: 'You hold too many event streams open. Close one of them first.',
+  drains: 'The server behind this gateway is busy. Try again in a moment.',
+  drains_per_subject: 'You have too many requests under way. Wait for one of them to end.',
+};
 
-function overloaded(reason: keyof typeof messages): GatewayError {
-  return new GatewayError('overloaded', messages[reason], { reason, headers: { 'retry-after': '1' } });
+function overloaded(limit: ConcurrencyLimit): GatewayError {
+  return new GatewayError('overloaded', messages[limit], {
+    reason: limit,
+    detail: { limit },
+    headers: { 'retry-after': '1' },
+  });
 }

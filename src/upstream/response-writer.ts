@@ -53,14 +53,11 @@ function writeLast(transfer: Transfer, chunk: Buffer): boolean {
 
 /** Completes the response for the client; the upstream is treated as if the client had left. */
 function endEarly(transfer: Transfer): void {
-  const { options, response } = transfer;
   transfer.endedEarly = true;
-  response.end();
+  transfer.response.end();
   clearTimeout(transfer.stallTimer);
-  if (options.draining !== undefined) {
-    drainAfterDisconnect(transfer, options.draining);
-    return;
-  }
+  drainAfterDisconnect(transfer);
+  if (transfer.drain !== undefined) return;
   transfer.ended = true;
   abortUpstream(transfer);
 }

@@ -45,9 +45,10 @@ export interface ForwardOptions {
   readonly subscription?: boolean | undefined;
   /**
    * Drain after disconnect: when the client leaves, the upstream's response is read to its end, for at most `timeouts.firstByte` and
-   * `responseBytes`. Meanwhile the set holds a function that aborts the drain. Undefined: the upstream's request ends with the client.
+   * `responseBytes`. Called once with the function that aborts it; gives the one to call at its end, or undefined where nothing is drained.
+   * Without it the upstream's request ends with the client.
    */
-  readonly draining?: Set<() => void> | undefined;
+  readonly drain?: ((abort: () => void) => (() => void) | undefined) | undefined;
   /** Asks the upstream for another protocol, such as `websocket`, and gets the socket where it agrees (RFC 9110 §7.8). */
   readonly upgrade?:
     | {
@@ -72,8 +73,6 @@ export interface ForwardResult {
   readonly failure: UpstreamFailure | undefined;
   /** Milliseconds until the upstream's head; undefined without one. */
   readonly firstByteMs: number | undefined;
-  /** Resolves at the end of the drain after disconnect; undefined without one. */
-  readonly drained: Promise<void> | undefined;
 }
 
 /** The mutable state of one transfer. `resolve` and `reject` settle the promise of `forward`. */
@@ -115,7 +114,7 @@ export interface Transfer {
   /** The gateway ended the stream before the upstream did. */
   endedEarly: boolean;
   /** The drain after disconnect, until `end`. */
-  drain: { readonly promise: Promise<void>; end(): void } | undefined;
+  drain: { end(): void } | undefined;
   /** The response is complete, or the promise is settled: later events have no effect. */
   ended: boolean;
 }
@@ -172,12 +171,12 @@ function openTransfer(input: TransferInput, resolve: Transfer['resolve'], reject
   };
 }
 
-/** Resolves with the result. Later events have no effect. */
 /** Ends the request of the upstream, where its response is not whole yet. */
 export function abortUpstream({ controller }: Transfer): void {
   controller?.abort(new errors.RequestAbortedError());
 }
 
+/** Resolves with the result. Later events have no effect. */
 function settle(transfer: Transfer): void {
   const { response, status, bytes, failure, firstByteMs, endedEarly } = transfer;
   clearTimeout(transfer.stallTimer);
@@ -190,36 +189,30 @@ function settle(transfer: Transfer): void {
     outcome: failure !== undefined ? 'failed' : completed ? 'completed' : 'aborted',
     failure,
     firstByteMs,
-    drained: transfer.drain?.promise,
   });
 }
 
 /** The client's side has closed: the upstream's request is aborted, or its response drained. */
 function onDisconnect(transfer: Transfer): void {
-  const { options, ended, failure } = transfer;
-  const drainable = options.draining !== undefined && !ended && failure === undefined;
-  if (transfer.drain === undefined && drainable) drainAfterDisconnect(transfer, options.draining);
+  if (transfer.drain === undefined && !transfer.ended && transfer.failure === undefined) drainAfterDisconnect(transfer);
   settle(transfer);
   if (transfer.drain === undefined) abortUpstream(transfer);
 }
 
-/** Reads the rest of the response and discards it, for at most `timeouts.firstByte`. */
-export function drainAfterDisconnect(transfer: Transfer, draining: Set<() => void>): void {
-  const { promise, resolve } = Promise.withResolvers<void>();
+/** Reads the rest of the response and discards it, for at most `timeouts.firstByte`, where `options.drain` has it. */
+export function drainAfterDisconnect(transfer: Transfer): void {
   const abort = (): void => {
-    drain.end();
+    transfer.drain?.end();
     abortUpstream(transfer);
   };
+  const release = transfer.options.drain?.(abort);
+  if (release === undefined) return;
   const timer = setTimeout(abort, transfer.upstream.timeouts.firstByte).unref();
-  const drain = {
-    promise,
+  transfer.drain = {
     end() {
       clearTimeout(timer);
-      draining.delete(abort);
-      resolve();
+      release();
     },
   };
-  transfer.drain = drain;
-  draining.add(abort);
   transfer.controller?.resume();
 }

@@ -1,6 +1,6 @@
 // Keys of the subjects that sessions and limits belong to.
 import t from 'tap';
-import { subjectKey } from '../../src/authn/principal.ts';
+import { clientKey, type Principal, subjectKey } from '../../src/authn/principal.ts';
 
 const issuer = 'https://idp.example/';
 const person = { kind: 'oauth', issuer, subject: 'alice', clientId: 'app' } as const;
@@ -33,5 +33,24 @@ t.test('keys and certificates belong to their client, whatever their subject is'
     t.equal(subjectKey(one), subjectKey({ ...one, subject: 'spiffe://example/other' }));
     t.not(subjectKey(one), subjectKey({ ...one, clientId: 'other' }));
   }
+  t.end();
+});
+
+t.test('a client is the same for all its people, and apart from every subject', (t) => {
+  const principal = (more: Partial<Principal>): Principal => ({
+    ...person,
+    authenticator: 'corp',
+    credentialId: undefined,
+    scopes: [],
+    claims: {},
+    issuedAt: undefined,
+    expiresAt: undefined,
+    confirmation: undefined,
+    ...more,
+  });
+  t.equal(clientKey(principal({})), clientKey(principal({ subject: 'bob' })));
+  t.not(clientKey(principal({})), clientKey(principal({ clientId: 'other' })));
+  t.not(clientKey(principal({})), clientKey(principal({ issuer: 'https://other.example/' })));
+  t.equal(clientKey(principal({ clientId: undefined })), subjectKey(person), 'the subject where a token names none');
   t.end();
 });

@@ -232,7 +232,7 @@ t.test('it ends behind the message that is on its way, not within it', async (t)
 });
 
 t.test('their number is limited for each subject, whatever its clients', async (t) => {
-  const scenario = await scenarioOf(t, { upstreams: { superset: { limits: { streamsPerClient: 2 } } } });
+  const scenario = await scenarioOf(t, { upstreams: { superset: { limits: { streamsPerSubject: 2 } } } });
   const sockets = [
     await opened(connect(scenario)),
     await opened(connect(scenario, await scenario.bearer({ client_id: 'another_client' }))),

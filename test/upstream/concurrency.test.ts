@@ -1,103 +1,133 @@
-// Concurrency limits of an upstream: slots of requests and streams, by client and in all.
+// Concurrency limits of an upstream: slots of requests, streams and drains, by subject, by client and in all.
 import fc from 'fast-check';
 import t from 'tap';
 import {
   acquireSlot,
-  becomeStream,
-  clientOf,
+  convertSlot,
   createConcurrency,
   releaseSlot,
   type Slot,
+  type SlotKind,
 } from '../../src/upstream/concurrency.ts';
-import { agentCaller } from '../support/forwarder.ts';
 
-const limits = { concurrency: 3, concurrencyPerClient: 2, streamsPerClient: 1, responseBytes: 1 };
+const limits = {
+  concurrency: 4,
+  concurrencyPerClient: 3,
+  concurrencyPerSubject: 2,
+  streamsPerClient: 2,
+  streamsPerSubject: 1,
+  drains: 2,
+  drainsPerSubject: 1,
+  responseBytes: 1,
+};
+/** `alice@app`: the person alice through the client app. */
+const holderOf = (name: string) => {
+  const [subject, client] = name.split('@') as [string, string];
+  return { subject, client };
+};
 
-t.test('each limit refuses with its reason and a time to wait, and a place that is given back is free again', (t) => {
+t.test('each limit refuses with its reason and a time to wait, and a slot that is given back is free again', (t) => {
   const load = createConcurrency();
-  const refused = (client: string, kind: 'request' | 'stream', reason: string) =>
-    t.throws(() => acquireSlot(load, client, kind, limits), {
+  const take = (name: string, kind: 'request' | 'stream') => acquireSlot(load, holderOf(name), kind, limits);
+  const refused = (name: string, kind: 'request' | 'stream', reason: string) =>
+    t.throws(() => take(name, kind), {
       code: 'overloaded',
       status: 503,
       reason,
+      detail: { limit: reason },
       headers: { 'retry-after': '1' },
     });
-  const first = acquireSlot(load, 'a', 'request', limits);
-  acquireSlot(load, 'a', 'request', limits);
-  refused('a', 'request', 'concurrency_per_client');
-  acquireSlot(load, 'b', 'request', limits);
-  refused('b', 'request', 'concurrency');
-  acquireSlot(load, 'a', 'stream', limits);
-  refused('a', 'stream', 'streams_per_client');
+  const first = take('alice@app', 'request');
+  take('alice@other', 'request');
+  refused('alice@third', 'request', 'concurrency_per_subject');
+  take('bob@app', 'request');
+  const third = take('carol@app', 'request');
+  refused('dave@third', 'request', 'concurrency');
+  releaseSlot(third);
+  releaseSlot(third);
+  take('carol@app', 'request');
   releaseSlot(first);
-  releaseSlot(first);
-  acquireSlot(load, 'b', 'request', limits);
-  refused('c', 'request', 'concurrency');
+  take('dave@app', 'request');
+  t.same([load.all.request, load.clients.get('app')?.request], [4, 3]);
+  refused('alice@app', 'request', 'concurrency');
+  take('alice@app', 'stream');
+  refused('alice@other', 'stream', 'streams_per_subject');
+  take('bob@app', 'stream');
+  refused('carol@app', 'stream', 'streams_per_client');
   t.end();
 });
 
-t.test('a request that becomes a stream frees its place, unless the client has no stream left', (t) => {
+t.test('a client is bounded for all its people', (t) => {
   const load = createConcurrency();
-  const places = [acquireSlot(load, 'a', 'request', limits), acquireSlot(load, 'a', 'request', limits)];
-  for (const place of places) becomeStream(place, limits);
-  t.same([load.requests, load.clients.get('a')], [1, { requests: 1, streams: 1 }]);
-  for (const place of places) releaseSlot(place);
-  becomeStream(places[0]!, limits);
-  t.same([load.requests, load.clients.size], [0, 0]);
+  for (const name of ['alice@app', 'bob@app', 'carol@app']) acquireSlot(load, holderOf(name), 'request', limits);
+  t.throws(() => acquireSlot(load, holderOf('dave@app'), 'request', limits), {
+    reason: 'concurrency_per_client',
+  } as never);
+  acquireSlot(load, holderOf('dave@other'), 'request', limits);
+  t.end();
+});
+
+t.test('a request that becomes a stream or a drain frees its slot, unless the other limit is reached', (t) => {
+  const load = createConcurrency();
+  const alice = holderOf('alice@app');
+  const slots = [acquireSlot(load, alice, 'request', limits), acquireSlot(load, alice, 'request', limits)];
+  t.same(
+    slots.map((slot) => convertSlot(slot, 'stream', limits)),
+    [undefined, 'streams_per_subject'],
+  );
+  t.same(load.subjects.get('alice'), { request: 1, stream: 1, drain: 0 });
+  t.equal(convertSlot(slots[1]!, 'drain', limits), undefined);
+  const third = acquireSlot(load, alice, 'request', limits);
+  t.equal(convertSlot(third, 'drain', limits), 'drains_per_subject');
+  const others = ['bob@app', 'carol@app'].map((name) => acquireSlot(load, holderOf(name), 'request', limits));
+  t.same(
+    others.map((slot) => convertSlot(slot, 'drain', limits)),
+    [undefined, 'drains'],
+  );
+  for (const slot of [...slots, third, ...others]) releaseSlot(slot);
+  t.equal(convertSlot(slots[0]!, 'request', limits), undefined);
+  t.same([load.all, load.subjects.size, load.clients.size], [{ request: 0, stream: 0, drain: 0 }, 0, 0]);
   t.end();
 });
 
 t.test('whatever comes and goes in whatever order, no limit is passed and nothing is left over', (t) => {
   const step = fc.record({
-    client: fc.constantFrom('a', 'b', 'c'),
+    name: fc.constantFrom('alice@app', 'alice@other', 'bob@app', 'carol@app', 'dave@third'),
     kind: fc.constantFrom('request' as const, 'stream' as const),
-    act: fc.constantFrom('take', 'take', 'leave', 'become'),
+    act: fc.constantFrom('take', 'take', 'leave', 'stream', 'drain'),
     which: fc.nat(9),
   });
+  const kinds: readonly SlotKind[] = ['request', 'stream', 'drain'];
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const load = createConcurrency();
-      const places: Slot[] = [];
-      for (const { client, kind, act, which } of steps) {
-        const place = places[which % Math.max(places.length, 1)];
-        if (act === 'leave' && place !== undefined) releaseSlot(place);
-        else if (act === 'become' && place !== undefined) becomeStream(place, limits);
+      const slots: Slot[] = [];
+      for (const { name, kind, act, which } of steps) {
+        const slot = slots[which % Math.max(slots.length, 1)];
+        if (act === 'leave' && slot !== undefined) releaseSlot(slot);
+        else if ((act === 'stream' || act === 'drain') && slot !== undefined) convertSlot(slot, act, limits);
         else {
           try {
-            places.push(acquireSlot(load, client, kind, limits));
+            slots.push(acquireSlot(load, holderOf(name), kind, limits));
           } catch {
             // Refused: the counts below say whether it was right.
           }
         }
-        const own = [...load.clients.values()];
-        const sum = own.reduce((total, each) => total + each.requests, 0);
-        if (sum !== load.requests || sum > 3 || own.some((each) => each.requests > 2 || each.streams > 1)) return false;
+        const subjects = [...load.subjects.values()];
+        const clients = [...load.clients.values()];
+        for (const each of kinds) {
+          const held = slots.filter(({ kind, released }) => kind === each && !released).length;
+          const sums = [subjects, clients].map((counts) => counts.reduce((sum, of) => sum + of[each], 0));
+          if (load.all[each] !== held || sums.some((sum) => sum !== held)) return false;
+        }
+        if (load.all.request > 4 || load.all.drain > 2) return false;
+        if (subjects.some(({ request, stream, drain }) => request > 2 || stream > 1 || drain > 1)) return false;
+        if (clients.some(({ request, stream }) => request > 3 || stream > 2)) return false;
       }
-      for (const place of places) releaseSlot(place);
-      return load.requests === 0 && load.clients.size === 0;
+      for (const slot of slots) releaseSlot(slot);
+      return load.subjects.size === 0 && load.clients.size === 0;
     }),
     { numRuns: 500 },
   );
   t.end();
 });
-
-t.test(
-  'places are counted by issuer and client, by subject where a token names no client, by address without one',
-  (t) => {
-    const callerOf = (clientId: string | undefined, subject: string) => ({
-      ...agentCaller,
-      principal: { ...agentCaller.principal, clientId, subject },
-    });
-    const keys = [
-      clientOf(callerOf('a', 's'), '192.0.2.1'),
-      clientOf(callerOf('b', 's'), '192.0.2.1'),
-      clientOf(callerOf(undefined, 'a'), '192.0.2.1'),
-      clientOf(callerOf(undefined, 'b'), '192.0.2.1'),
-      clientOf(undefined, '192.0.2.1'),
-      clientOf(undefined, '192.0.2.2'),
-    ];
-    t.equal(new Set(keys).size, keys.length);
-    t.equal(clientOf(callerOf('a', 'x'), '192.0.2.1'), clientOf(callerOf('a', 'y'), '192.0.2.2'));
-    t.end();
-  },
-);

@@ -102,13 +102,58 @@ export const upstream = z.strictObject({
     ),
   limits: z
     .strictObject({
-      concurrency: places.default(32).describe('Requests at the same time; streams do not count.'),
-      concurrencyPerClient: places.default(8).describe('Of these, requests of one client.'),
+      concurrency: places.default(32).describe('Requests at the same time; streams and drains do not count.'),
+      concurrencyPerClient: places
+        .optional()
+        .describe('Of these, requests of one client, for all its people; default 32.'),
+      concurrencyPerSubject: places
+        .optional()
+        .describe(
+          'Of these, requests of one person, or of a client without people; default 8, or concurrencyPerClient where only that is set.',
+        ),
       streamsPerClient: places
+        .optional()
+        .describe('Streams of one client, for all its people; default no limit of their own.'),
+      streamsPerSubject: places
+        .optional()
+        .describe(
+          'Streams that one person, or a client without people, may hold open; default 16, or streamsPerClient where only that is set.',
+        ),
+      drains: z
+        .int()
+        .min(0)
+        .max(1_000_000)
         .default(16)
-        .describe('GET event streams and subscriptions that one client may hold open.'),
+        .describe('Calls whose client has left and whose answer is read to the end; beyond it they are aborted.'),
+      drainsPerSubject: z
+        .int()
+        .min(0)
+        .max(1_000_000)
+        .default(4)
+        .describe('Of these, calls of one person, or of a client without people.'),
       responseBytes: positiveSize.prefault('16MiB').describe('The largest answer; of a stream, the largest event.'),
     })
+    .transform(withSubjectLimits)
     .prefault({})
     .describe('How much the upstream has to bear; beyond it requests are answered 503.'),
 });
+
+interface ClientLimits {
+  readonly concurrencyPerClient?: number | undefined;
+  readonly concurrencyPerSubject?: number | undefined;
+  readonly streamsPerClient?: number | undefined;
+  readonly streamsPerSubject?: number | undefined;
+}
+
+/** A file that sets the limits of a client alone gives one person the whole of them, as before there were limits of a person. */
+function withSubjectLimits<L extends ClientLimits>(
+  limits: L,
+): L & Record<'concurrencyPerClient' | 'concurrencyPerSubject' | 'streamsPerSubject', number> {
+  const { concurrencyPerClient, streamsPerClient } = limits;
+  return {
+    ...limits,
+    concurrencyPerClient: concurrencyPerClient ?? 32,
+    concurrencyPerSubject: limits.concurrencyPerSubject ?? concurrencyPerClient ?? 8,
+    streamsPerSubject: limits.streamsPerSubject ?? streamsPerClient ?? 16,
+  };
+}

@@ -17,6 +17,7 @@ export async function refuse(error: GatewayError, context: RequestContext, runti
   if (context.error !== undefined) return;
   context.error = error;
   context.answered = true;
+  if (error.code === 'overloaded') runtime.metrics.overloaded(error.reason);
   if (error.status >= 500) {
     context.log.warn({ code: error.code, reason: error.reason, err: error.cause }, error.message);
   }

@@ -39,6 +39,8 @@ export interface RequestContext {
   /** The matched route. */
   route: Route | undefined;
   caller: Caller | undefined;
+  /** Key of the subject that limits count; the address until and unless a caller is known. */
+  subject: string;
   /** The client certificate of the request, also one that only binds a token. */
   certificate: X509Certificate | undefined;
   /** The presented credentials, verified or not, for the record of a refused request. */
@@ -114,6 +116,7 @@ export function createRequestContext(
     match: undefined,
     route: undefined,
     caller: undefined,
+    subject: clientAddress,
     certificate: undefined,
     credentials: [],
     body: undefined,

@@ -1,5 +1,6 @@
 // Forwarding of an allowed request: upstream credential, slot, session ids, filtered lists, streams and counts.
 import { Readable } from 'node:stream';
+import { clientKey } from '../../authn/principal.ts';
 import { GatewayError } from '../../errors.ts';
 import { type FilterResponse, readingOf, responseFilter } from '../../mcp/response/response-filter.ts';
 import { sessionIdForClient } from '../../mcp/session.ts';
@@ -28,15 +29,16 @@ export async function authorizationFor(
 }
 
 /**
- * Takes a slot at the upstream. A GET on an MCP route, a subscription and a WebSocket, which counts for its subject, are streams; everything else
- * is a request, also where an event stream answers it. Throws GatewayError `overloaded`.
+ * Takes a slot at the upstream. A GET on an MCP route, a subscription and a WebSocket are streams; everything else is a request, also where an event
+ * stream answers it. Throws GatewayError `overloaded`.
  */
 export function acquireUpstreamSlot(context: RequestContext, { target }: RouteUpstream): concurrency.Slot {
-  const { caller, clientAddress, method, route } = context;
-  const isWebSocket = context.upgrade !== undefined;
-  const isStream = isWebSocket || (route?.mcp !== undefined && (method === 'GET' || isSubscription(context)));
-  const holder = (isWebSocket ? concurrency.subjectOf : concurrency.clientOf)(caller, clientAddress);
-  return concurrency.acquireSlot(target.concurrency, holder, isStream ? 'stream' : 'request', target.limits);
+  const { caller, method, route, subject } = context;
+  const isStream =
+    context.upgrade !== undefined || (route?.mcp !== undefined && (method === 'GET' || isSubscription(context)));
+  const client = caller === undefined ? subject : clientKey(caller.principal);
+  const kind = isStream ? 'stream' : 'request';
+  return concurrency.acquireSlot(target.concurrency, { subject, client }, kind, target.limits);
 }
 
 /** Forwards a request of an MCP route, as `forwardRequest`. */
@@ -52,7 +54,7 @@ export function forwardMcpRequest(
     rewriteHeaders: rewritesOf(context, route),
     filter: filterOf(context, upstream, route, runtime),
     subscription: isSubscription(context),
-    draining: isDrained(upstream, context) ? runtime.drainingAnswers : undefined,
+    drain: isDrained(upstream, context) ? (abort) => beginDrain(context, upstream, runtime, abort) : undefined,
   });
 }
 
@@ -91,7 +93,6 @@ export async function forwardRequest(
     },
     send,
   );
-  if (result.drained !== undefined) holdSlot(context, result.drained);
   context.bytes = result.bytes;
   context.outcome ??= result.outcome;
   if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
@@ -99,11 +100,30 @@ export async function forwardRequest(
     context.log.warn({ upstream: target.name, reason: result.failure }, 'the upstream broke off its answer');
 }
 
-/** Keeps the slot of a completed request until the upstream's response is drained. */
-function holdSlot(context: RequestContext, drained: Promise<void>): void {
+/**
+ * Keeps the slot of a request whose client has left, as that of a drain, until the returned function ends it. Undefined where a limit of drains is
+ * reached; the `completed` record names it.
+ */
+function beginDrain(
+  context: RequestContext,
+  { target }: RouteUpstream,
+  { drainingAnswers, metrics }: Runtime,
+  abort: () => void,
+): (() => void) | undefined {
   const { slot } = context;
+  if (slot === undefined) return undefined;
+  const limit = concurrency.convertSlot(slot, 'drain', target.limits);
+  if (limit !== undefined) {
+    metrics.overloaded(limit);
+    context.detail = { ...context.detail, limit };
+    return undefined;
+  }
   context.slot = undefined;
-  if (slot !== undefined) void drained.then(() => concurrency.releaseSlot(slot));
+  drainingAnswers.add(abort);
+  return () => {
+    drainingAnswers.delete(abort);
+    concurrency.releaseSlot(slot);
+  };
 }
 
 /** Session ids for the client. The completion record of a response that opens a session has its mark, and so names its principal. */

@@ -1,5 +1,6 @@
 // Pipeline of one request: its steps in their order, from the head to the record of the decision and the answer.
 import { authenticate as authenticateCaller } from '../../authn/authenticate.ts';
+import { subjectKey } from '../../authn/principal.ts';
 import { checkStillValid } from '../../authn/still-valid.ts';
 import { checkAnnouncedLength, readBody as readWholeBody, sendContinue } from '../../http/body.ts';
 import { isPreflight } from '../../http/cors.ts';
@@ -107,7 +108,9 @@ async function authenticate(context: RequestContext, runtime: Runtime): Promise<
     seen: context.credentials,
     revocations: runtime.revocations,
   };
-  context.caller = await authenticateCaller(presented, requirements, snapshot.authenticators);
+  const caller = await authenticateCaller(presented, requirements, snapshot.authenticators);
+  context.caller = caller;
+  if (caller !== undefined) context.subject = subjectKey(caller.principal);
 }
 
 /** Path routes stream their bodies while they are forwarded; all others are read whole and judged. */

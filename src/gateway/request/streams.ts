@@ -7,7 +7,7 @@ import { lookThrough } from '../../mcp/meta-tools.ts';
 import { readMessage } from '../../mcp/read-message.ts';
 import { identifySession } from '../../mcp/session.ts';
 import { decide } from '../../policy/decide.ts';
-import { becomeStream } from '../../upstream/concurrency.ts';
+import { convertSlot } from '../../upstream/concurrency.ts';
 import type { OpenStream } from '../../upstream/forward.ts';
 import type { Route } from '../route.ts';
 import {
@@ -33,7 +33,8 @@ const reauthorizationTicks = 2;
 /** Supervises a stream until its response closes. */
 export function watchStream(stream: OpenStream, context: RequestContext, route: Route, runtime: Runtime): void {
   const { caller, slot, snapshot } = context;
-  if (context.method === 'GET' && slot !== undefined) becomeStream(slot, route.upstream!.target.limits);
+  // Beyond the limit it stays a request.
+  if (context.method === 'GET' && slot !== undefined) convertSlot(slot, 'stream', route.upstream!.target.limits);
   const live: LiveStream = {
     context,
     stream,
