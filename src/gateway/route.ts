@@ -12,6 +12,7 @@ import { metadataUrlOf, offlineAccessScope } from '../http/well-known.ts';
 import { compileSessions, type RouteSessions, type SessionMemory } from '../mcp/session.ts';
 import { parseSessionKey } from '../mcp/session-key.ts';
 import { type Policy, scopesOf } from '../policy/rule.ts';
+import { compilePathMapping, type PathMapping } from '../upstream/path-mapping.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from '../upstream/request-headers.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { AuthorizeCaller } from './upstream-credential.ts';
@@ -56,6 +57,7 @@ export interface Answer {
 /** The upstream of a route, with its identity. */
 export interface RouteUpstream {
   readonly target: Upstream;
+  readonly paths: PathMapping;
   readonly shapeRequest: ShapeRequestHeaders;
   /** Undefined where the upstream gets no credential of the caller. */
   readonly authorize: AuthorizeCaller | undefined;
@@ -70,7 +72,8 @@ export function compileRouteSessions(
   const upstream = loaded.config.upstreams[route.upstream ?? ''];
   if (route.mcp === undefined || route.upstream === undefined || upstream === undefined) return undefined;
   const keys = route.mcp.sessionKeyFiles.map((path) => loaded.files.parse(path, parseSessionKey));
-  return compileSessions(keys, { route: route.name, upstream: route.upstream, address: upstream.url }, memory);
+  const address = upstream.url + (route.upstreamPath ?? '');
+  return compileSessions(keys, { route: route.name, upstream: route.upstream, address }, memory);
 }
 
 /** Compiles a route of the configuration, apart from its sessions. Throws where it cannot be used. */
@@ -121,6 +124,7 @@ function compileUpstream(route: RouteConfig, config: Config, upstreams: PooledUp
     throw new Error(`route ${route.path}: unknown upstream "${route.upstream}"`);
   return {
     target: pooled.target,
+    paths: compilePathMapping(route, config),
     shapeRequest: compileRequestHeaders(config, upstream, route.mcp),
     authorize: pooled.identity?.authorize,
   };

@@ -102,7 +102,9 @@ function close(probe: Probe): void {
 }
 
 function isMcpEndpoint({ config }: Snapshot, upstream: string, path: string): boolean {
-  return config.routes.some((route) => route.mcp !== undefined && route.upstream === upstream && route.path === path);
+  return config.routes.some(
+    (route) => route.mcp !== undefined && route.upstream === upstream && (route.upstreamPath ?? route.path) === path,
+  );
 }
 
 /** Takes a result. A fault does not change the verdict. */

@@ -21,8 +21,16 @@ export interface ResponseHead {
   readonly eventStream: boolean;
 }
 
+/** The two names of what a request asks for. */
+export interface Targets {
+  /** For the upstream: path below its base path, and query exactly as judged; begins with `/`. */
+  readonly path: string;
+  /** For the client. */
+  readonly publicTarget: string;
+}
+
 /** Functions by lower-case header name: give the client's value for the upstream's, and may throw for an invalid one. */
-export type RewriteHeaders = Readonly<Record<string, (value: string) => string>>;
+export type RewriteHeaders = Readonly<Record<string, (value: string, targets: Targets) => string>>;
 
 /**
  * Headers that are never relayed. The gateway forwards no cookies, so one could only reach other upstreams on this origin. Challenges, CORS,
@@ -85,13 +93,14 @@ const known = new Map<string, string | false>(
 
 /**
  * Filters the upstream's raw head. `extraHeaders` (lower-case names) are the gateway's and replace the upstream's own of that name; `vary` is added to.
- * This throws for a header of `rewriteHeaders` that comes twice, and as `refuseContent`. All other values pass as the bytes they were; a character
+ * This throws for a header of `rewriteHeaders` other than Link that comes twice, and as `refuseContent`. All other values pass as the bytes they were; a character
  * that no header may hold makes `writeHead` throw. Both are a bad upstream.
  */
 export function relayResponseHeaders(
   rawHeaders: readonly Buffer[],
   status: number,
   extraHeaders: Readonly<Record<string, string>> | undefined,
+  targets: Targets,
   rewriteHeaders?: RewriteHeaders,
 ): ResponseHead {
   const hasNoLength = status < 200 || status === 204;
@@ -120,9 +129,9 @@ export function relayResponseHeaders(
     else if (name === 'content-encoding') contentEncoding = value;
     else if (name === buffering) saysBuffering = true;
     if (rewriteHeaders !== undefined && Object.hasOwn(rewriteHeaders, name)) {
-      if (rewritten.includes(name)) throw new Error(`the upstream sent ${name} twice`);
+      if (rewritten.includes(name) && name !== 'link') throw new Error(`the upstream sent ${name} twice`);
       rewritten.push(name);
-      value = rewriteHeaders[name]!(value);
+      value = rewriteHeaders[name]!(value, targets);
     }
     headers.push(spelling, value);
   }

@@ -38,7 +38,7 @@ export function relayHead(transfer: Transfer, status: number, rawHeaders: readon
   transfer.status = status;
   let head: ResponseHead;
   try {
-    head = relayResponseHeaders(rawHeaders, status, options.extraHeaders, options.rewriteHeaders);
+    head = relayResponseHeaders(rawHeaders, status, options.extraHeaders, transfer.request, options.rewriteHeaders);
   } catch (cause) {
     return rejectResponse(transfer, 'protocol', cause);
   }
@@ -84,7 +84,7 @@ export function relayUpgrade(transfer: Transfer, rawHeaders: readonly Buffer[], 
   if (response.destroyed) return void socket.destroy();
   try {
     if (!agrees(rawHeaders)) throw new Error('the upstream answered 101 without agreeing to the offer');
-    const { headers } = relayResponseHeaders(rawHeaders, 101, extraHeaders);
+    const { headers } = relayResponseHeaders(rawHeaders, 101, extraHeaders, transfer.request);
     response.writeHead(101, [...headers, 'connection', 'Upgrade', 'upgrade', protocol]);
     response.flushHeaders();
   } catch (cause) {

@@ -5,15 +5,13 @@ import type { Readable } from 'node:stream';
 import { type Dispatcher, errors } from 'undici';
 import type { BodyFilter } from './body-filter.ts';
 import type { UpstreamFailure } from './errors.ts';
-import type { ResponseHead, RewriteHeaders } from './response-headers.ts';
+import type { ResponseHead, RewriteHeaders, Targets } from './response-headers.ts';
 import type { EventBoundary } from './sse-boundary.ts';
 import type { Upstream } from './upstream.ts';
 
 /** A request to forward. */
-export interface ForwardRequest {
+export interface ForwardRequest extends Targets {
   readonly method: string;
-  /** Path and query exactly as judged; begins with `/`. */
-  readonly path: string;
   /** From `ShapeRequestHeaders`. */
   readonly headers: string[];
   /** The judged bytes, or the streamed body of a path route, which emits `progress` for each chunk; null or empty for none. */

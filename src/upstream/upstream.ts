@@ -5,6 +5,7 @@ import { buildSecureContext } from '../http/secure-context.ts';
 import type { NamedFiles } from '../named-files.ts';
 import { type Concurrency, createConcurrency } from './concurrency.ts';
 import { type Connections, createConnections } from './connection-pool.ts';
+import { basePathOf } from './path-mapping.ts';
 
 /** An upstream with its connections and limits. */
 export interface Upstream {
@@ -59,7 +60,7 @@ export function createUpstream(name: string, config: UpstreamConfig, files: Name
   return {
     name,
     origin: url.origin,
-    basePath: url.pathname.replace(/\/+$/, ''),
+    basePath: basePathOf(url),
     timeouts: config.timeouts,
     onClientDisconnect: config.onClientDisconnect,
     limits: config.limits,

@@ -756,6 +756,19 @@ t.test('routes: one answer each, reachable, with nothing that cannot be enforced
       ['‸x-remote-user', 'routes[0].mcp.forwardHeaders[2]: "x-remote-user" is never taken over from a client'],
     ],
     [
+      'what cannot stand in place of a path',
+      {
+        routes:
+          '[{path: /a, upstreamPath: /b/*, upstream: superset, authenticate: corp}, {path: /b/*, upstreamPath: /c, authenticate: none, respond: {}}, {path: /d/*, upstreamPath: /e/../f, upstream: superset, authenticate: corp}]',
+      },
+      ['upstreamPath: ‸/b', 'routes[0].upstreamPath: ends with /*, and the path of the route does not'],
+      ['upstreamPath: ‸/c', 'routes[1].upstreamPath: needs an upstream'],
+      [
+        'upstreamPath: ‸/e',
+        'routes[2].upstreamPath: expected a plain path (no dot segments, empty segments, encoded separators)',
+      ],
+    ],
+    [
       'the preset brings rules',
       { routes: route('authenticate: corp, mcp: {preset: superset, forwardHeaders: [x-trace]}') },
     ],

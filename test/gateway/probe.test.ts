@@ -146,3 +146,16 @@ t.test(
     t.notMatch(await scenario.metrics(), /^portcullis_upstream_probe_success\{/m);
   },
 );
+
+t.test('a probe is sent to the path of the upstream, and is an MCP request where a route leads there', async (t) => {
+  const scenario = await startScenario(
+    t,
+    {
+      upstreams: { superset: { probe: { path: '/mcp', every: '50ms' } } },
+      routes: { '/mcp': { path: '/finance/mcp', upstreamPath: '/mcp' } },
+    },
+    { reply: refuse },
+  );
+  await isReady(scenario);
+  t.match(scenario.upstream.requests[0], { method: 'POST', url: '/mcp' });
+});

@@ -91,7 +91,14 @@ export async function startForwarder(
     const { method = '', url = '' } = request;
     if (options.closeFirst) response.destroy();
     try {
-      settle(await forward(upstream, { method, path: url, headers, body: Buffer.concat(chunks) }, response, options));
+      settle(
+        await forward(
+          upstream,
+          { method, path: url, publicTarget: url, headers, body: Buffer.concat(chunks) },
+          response,
+          options,
+        ),
+      );
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
       response.writeHead(error.status, { 'x-code': error.code, 'x-message': error.message });

@@ -2,9 +2,11 @@
 import t from 'tap';
 import { relayResponseHeaders } from '../../src/upstream/response-headers.ts';
 
+const targets = { path: '/mcp', publicTarget: '/mcp' };
+
 function relay(headers: readonly string[], status = 200, extraHeaders?: Readonly<Record<string, string>>) {
   const raw = headers.map((text) => Buffer.from(text, 'latin1'));
-  return relayResponseHeaders(raw, status, extraHeaders);
+  return relayResponseHeaders(raw, status, extraHeaders, targets);
 }
 
 t.test('what the answer says about itself is relayed as it was spelt', (t) => {
@@ -103,6 +105,7 @@ t.test('a header to be rewritten comes as it is made from the upstream’s value
       headers.map((text) => Buffer.from(text, 'latin1')),
       200,
       undefined,
+      targets,
       rewrite,
     ).headers;
   t.same(relayed('MCP-SESSION-ID', 's', 'x', 'y'), ['MCP-SESSION-ID', 'sealed.s', 'x', 'y']);

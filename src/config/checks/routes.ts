@@ -79,6 +79,7 @@ function checkAnswer(context: CheckContext, route: RouteConfig, path: Path): voi
     const near = suggestion(upstream, context.declared.upstreams);
     context.error([...path, 'upstream'], `unknown upstream ${context.show(upstream)}${near}`);
   }
+  if (route.upstreamPath !== undefined) checkUpstreamPath(context, route.upstreamPath, route, path);
   if (respond === undefined) return;
   const at = [...path, 'respond'];
   if (respond.json !== undefined && respond.text !== undefined) context.error(at, 'has either json or text');
@@ -86,6 +87,17 @@ function checkAnswer(context: CheckContext, route: RouteConfig, path: Path): voi
     context.error(at, `an answer with status ${respond.status} has no body`);
   }
   if (route.mcp !== undefined) context.error([...path, 'mcp'], 'has no meaning beside respond');
+}
+
+function checkUpstreamPath(context: CheckContext, upstreamPath: string, route: RouteConfig, path: Path): void {
+  const at = [...path, 'upstreamPath'];
+  if (route.upstream === undefined) context.error(at, 'needs an upstream');
+  if (!isPlainPath(upstreamPath.replace(/\*$/, ''))) {
+    context.error(at, 'expected a plain path (no dot segments, empty segments, encoded separators)');
+  }
+  if (upstreamPath.endsWith('/*') && !route.path.endsWith('/*')) {
+    context.error(at, 'ends with /*, and the path of the route does not');
+  }
 }
 
 /** Demands that would be written down and then not hold. */

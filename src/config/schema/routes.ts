@@ -64,6 +64,9 @@ export const route = z
       .optional()
       .describe('HTTP methods; default GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS. HEAD follows GET.'),
     upstream: name.optional().describe('Where its requests go.'),
+    upstreamPath: routePath
+      .optional()
+      .describe('What the upstream sees in place of the path; of a path with /* in place of its prefix.'),
     resource: httpUrl
       .refine((url) => !url.includes('?'), 'expected a URL without a query')
       .refine((url) => /^[\w.~:/@!$&'()*+,;=%[\]-]+$/.test(url), 'expected a URL in ASCII, all else percent-encoded')

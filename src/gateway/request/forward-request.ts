@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { clientKey } from '../../authn/principal.ts';
 import { GatewayError } from '../../errors.ts';
 import { type FilterResponse, readingOf, responseFilter } from '../../mcp/response/response-filter.ts';
-import { sessionIdForClient } from '../../mcp/session.ts';
+import { type RouteSessions, sessionIdForClient } from '../../mcp/session.ts';
 import { showsItem } from '../../policy/visibility.ts';
 import * as concurrency from '../../upstream/concurrency.ts';
 import { type ForwardOptions, forward } from '../../upstream/forward.ts';
@@ -51,7 +51,7 @@ export function forwardMcpRequest(
   const upstream = route.upstream!;
   const body = context.body!.length === 0 ? null : context.body!;
   return forwardRequest(context, decided, route, runtime, body, {
-    rewriteHeaders: rewritesOf(context, route),
+    ...(route.sessions !== undefined && { rewriteHeaders: rewritesOf(context, route.sessions, upstream) }),
     filter: filterOf(context, upstream, route, runtime),
     subscription: isSubscription(context),
     drain: isDrained(upstream, context) ? (abort) => beginDrain(context, upstream, runtime, abort) : undefined,
@@ -72,8 +72,9 @@ export async function forwardRequest(
   send?: (transfer: Transfer) => void,
 ): Promise<void> {
   const { caller, clientAddress, id, method, request, response, session } = context;
-  const { target, shapeRequest } = route.upstream!;
+  const { paths, shapeRequest, target } = route.upstream!;
   const { rawHeaders } = request;
+  const query = queryOf(request.url!);
   const { authorization } = context;
   const headers = shapeRequest({ rawHeaders, caller, session, authorization, requestId: id, clientAddress });
   const announcedBytes = request.headers['content-length'];
@@ -81,9 +82,10 @@ export async function forwardRequest(
   if (body instanceof Readable && announcedBytes !== undefined) headers.push('content-length', announcedBytes);
   const result = await forward(
     target,
-    { method, path: request.url!, headers, body },
+    { method, path: paths.toUpstream(context.path) + query, publicTarget: context.path + query, headers, body },
     response,
     {
+      rewriteHeaders: paths.references,
       ...options,
       extraHeaders: responseHeaders(context, runtime),
       onResponseStart(status, stream) {
@@ -126,10 +128,16 @@ function beginDrain(
   };
 }
 
-/** Session ids for the client. The completion record of a response that opens a session has its mark, and so names its principal. */
-function rewritesOf(context: RequestContext, { sessions }: Route): RewriteHeaders | undefined {
-  if (sessions === undefined) return undefined;
+/** With the question mark, so that nothing of the target changes. */
+function queryOf(target: string): string {
+  const mark = target.indexOf('?');
+  return mark === -1 ? '' : target.slice(mark);
+}
+
+/** Session ids for the client too. The completion record of a response that opens a session has its mark, and so names its principal. */
+function rewritesOf(context: RequestContext, sessions: RouteSessions, { paths }: RouteUpstream): RewriteHeaders {
   return {
+    ...paths.references,
     'mcp-session-id'(upstreamId) {
       const { sealed, isNew, mark } = sessionIdForClient(
         sessions,

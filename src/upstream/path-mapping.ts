@@ -1,0 +1,107 @@
+// Path mapping between a route and its upstream: `upstreamPath` on the way there, references such as Location on the way back.
+import type { Config, RouteConfig } from '../config/schema/config.ts';
+import { compilePathPattern, type PathPattern } from '../http/path-pattern.ts';
+import type { RewriteHeaders, Targets } from './response-headers.ts';
+
+/** The paths of one route. */
+export interface PathMapping {
+  /** The path at the upstream, below its base path. Exact routes have one, with a trailing slash or without as it is written. */
+  toUpstream(path: string): string;
+  /** For headers that refer to a resource: what is at the upstream's own authority is named as clients know it. Everything else passes. */
+  readonly references: RewriteHeaders;
+}
+
+/** A prefix or path at the upstream, base path included, and the same at the gateway. */
+interface Place {
+  readonly there: PathPattern;
+  readonly here: PathPattern;
+}
+
+/** Compiles the paths of a route. `config` has the routes whose paths the same upstream may refer to. */
+export function compilePathMapping(route: RouteConfig, config: Config): PathMapping {
+  const upstream = new URL(config.upstreams[route.upstream!]!.url);
+  const { origin, host: publicHost } = new URL(config.server.publicUrl);
+  const basePath = basePathOf(upstream);
+  const neighbours = config.routes.filter((each) => {
+    const url = config.upstreams[each.upstream ?? '']?.url;
+    return each !== route && url !== undefined && new URL(url).origin === upstream.origin;
+  });
+  const own = placeOf(route, config);
+  const below = compilePathPattern(`${basePath}/*`);
+  const places = [own, ...neighbours.map((each) => placeOf(each, config))];
+  const isUpstream = authorityTest(upstream);
+
+  function publicPath(path: string): string {
+    const place = places.find(({ there }) => there.matches(path));
+    if (place !== undefined) return rebase(path, place.there.base, place.here.base);
+    return below.matches(path) ? rebase(path, basePath, '') : path;
+  }
+
+  function toGateway(reference: string, { path, publicTarget }: Targets): string {
+    // RFC 3986 has ASCII only; what stands raw in a header is UTF-8.
+    const ascii = reference.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
+    const url = URL.parse(ascii, upstream.origin + basePath + path);
+    if (url === null) throw new Error('the upstream sent a reference that is no URI');
+    const isOurs = url.host === publicHost && own.there.matches(url.pathname) && !own.here.matches(url.pathname);
+    if (!isOurs && !isUpstream(url)) return reference;
+    const mapped = publicPath(url.pathname) + url.search + url.hash;
+    if (URL.parse(ascii, origin + publicTarget)?.href === origin + mapped) return reference;
+    return namesAuthority(ascii) ? origin + mapped : mapped;
+  }
+
+  return {
+    toUpstream: compileToUpstream(route),
+    references: {
+      location: toGateway,
+      'content-location': toGateway,
+      refresh: (value, targets) =>
+        value.replace(refreshTarget, (_, before: string, uri: string) => before + toGateway(uri, targets)),
+      link: (value, targets) => value.replace(/(?<=<)[^<>]*(?=>)/g, (uri) => toGateway(uri, targets)),
+    },
+  };
+}
+
+/** `5; url=/x`, also without `url=` and with quotes (WHATWG HTML, shared declarative refresh). */
+const refreshTarget = /^([\s\d.]*[;,]\s*(?:url\s*=\s*)?["']?)([^"']+)/i;
+
+function compileToUpstream({ path, upstreamPath }: RouteConfig): PathMapping['toUpstream'] {
+  const here = compilePathPattern(path);
+  if (!here.isOpen) return () => upstreamPath ?? path;
+  if (upstreamPath === undefined) return (target) => target;
+  const { base } = compilePathPattern(asPrefix(upstreamPath));
+  return (target) => rebase(target, here.base, base);
+}
+
+function placeOf({ path, upstreamPath = path, upstream }: RouteConfig, config: Config): Place {
+  const here = compilePathPattern(path);
+  const there = here.isOpen ? asPrefix(upstreamPath) : upstreamPath;
+  return { here, there: compilePathPattern(basePathOf(new URL(config.upstreams[upstream!]!.url)) + there) };
+}
+
+/** `/v1` and `/v1/*` are the same prefix. */
+function asPrefix(upstreamPath: string): string {
+  return upstreamPath.endsWith('/*') ? upstreamPath : `${upstreamPath.replace(/\/$/, '')}/*`;
+}
+
+/** The prefix of every path at an upstream: empty, or `/…` without a trailing slash. */
+export function basePathOf(url: URL): string {
+  return url.pathname.replace(/\/+$/, '');
+}
+
+/** Puts one prefix in the place of another. */
+function rebase(path: string, from: string, to: string): string {
+  const rest = from === '/' ? path : path.slice(from.length);
+  return (to === '/' ? '' : to) + rest || '/';
+}
+
+/** An authority with the default port written out is the same one, also under the other scheme: the upstream is told `x-forwarded-proto`. */
+function authorityTest({ hostname, port, protocol }: URL): (url: URL) => boolean {
+  const ports = [port, port || (protocol === 'https:' ? '443' : '80')];
+  return (url) =>
+    /^https?:$/.test(url.protocol) && url.hostname.replace(/\.$/, '') === hostname && ports.includes(url.port);
+}
+
+/** Absolute, or relative to the scheme only. Parsers of URLs take `\` for `/`. */
+function namesAuthority(reference: string): boolean {
+  return /^\s*(?:[a-z][a-z0-9+.-]*:|[/\\]{2})/i.test(reference);
+}
