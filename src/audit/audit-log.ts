@@ -2,9 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { type AuditObserver, type ChainWriter, createChainWriter } from './chain-writer.ts';
 import { createEventEncoder } from './encode.ts';
-import type { AuditEvent, AuditLog, Urgency } from './event.ts';
+import { unavailable } from './errors.ts';
+import type { AuditEvent, AuditLog, Priority } from './event.ts';
 import type { AuditConfig } from './schema.ts';
-import { createSink, type Sink, unavailable } from './sink.ts';
+import { createSink, type Sink } from './sink.ts';
 import type { LogEvent, SinkTarget, TargetRuntime } from './sink-type.ts';
 import { type SinkConfig, sinkTypeOf } from './sink-types.ts';
 
@@ -69,7 +70,7 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
   const closing = new Map<string, Promise<void>>();
   let closed = false;
 
-  function write(event: AuditEvent, urgency: Urgency = 'now'): Promise<void> {
+  function write(event: AuditEvent, priority: Priority = 'decision'): Promise<void> {
     const { mounted, onFailure } = state;
     if (mounted.length === 0) return Promise.reject(unavailable(new Error('no sink is open')));
     let body: string;
@@ -79,9 +80,10 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
       return Promise.reject(unavailable(error));
     }
     const kept = event.stage === 'config';
+    const granted = kept || event.stage === 'stream' ? 'completion' : priority;
     const awaited: Promise<void>[] = [];
     for (const { sink, required } of mounted) {
-      const appended = sink.append(body, urgency, kept);
+      const appended = sink.append(body, granted, kept);
       if (required) awaited.push(appended);
     }
     const written = awaited.length === 1 ? awaited[0]! : Promise.all(awaited).then(ignore);

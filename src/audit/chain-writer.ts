@@ -7,6 +7,7 @@ import type { LogEvent, SinkTarget } from './sink-type.ts';
 export interface AuditObserver {
   written(sink: string, records: number): void;
   failed(sink: string, records: number): void;
+  shed(sink: string): void;
 }
 
 /** Options of `createChainWriter`. */
@@ -33,9 +34,11 @@ export interface ChainWriter {
   fail(error: unknown): void;
   /** Counts records that the target did not take. `late` of them are kept and will be written. */
   miss(records: number, late: number): void;
+  /** Counts a record for which the queue had no room. A record of the log's own tells of them, about once a second. */
+  shed(): void;
   /** Keeps bodies that the target did not take, for when it works again. */
   keep(bodies: readonly string[]): void;
-  /** Something is kept. */
+  /** Something is kept, or is to be told. */
   isBehind(): boolean;
   /** The error that began the outage; undefined while there is none. */
   problem(): string | undefined;
@@ -56,6 +59,8 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
   /** Records of what the target found, until they are written. */
   let found: string[] = [];
   let kept: string[] = [];
+  /** Records that found no room since the last record of it. */
+  let crowded: { readonly since: number; missed: number } | undefined;
 
   async function append(bodies: readonly string[]): Promise<void> {
     const { head, events } = await target.prepare();
@@ -70,7 +75,7 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
     if (outage === undefined) return append(bodies);
     const { missed } = outage;
     const due = kept.length;
-    const detail = { sink: key, missed, since: new Date(outage.since).toISOString() };
+    const detail = { sink: key, missed, since: instantOf(outage.since) };
     await append([record({ reason: 'recovered', detail }), ...kept, ...bodies]);
     kept = kept.slice(due);
     observe?.written(type, due);
@@ -83,7 +88,11 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
     write,
     async tick() {
       await target.tick((event) => append([record(event)]));
-      await write([]);
+      if (crowded === undefined) return write([]);
+      const { since, missed } = crowded;
+      log.warn({ sink: key, missed }, 'the audit queue was full; records were refused');
+      await write([record({ reason: 'overloaded', detail: { sink: key, missed, since: instantOf(since) } })]);
+      crowded = crowded.missed > missed ? { since: now(), missed: crowded.missed - missed } : undefined;
     },
     fail(error) {
       if (outage !== undefined) return;
@@ -94,13 +103,22 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
       observe?.failed(type, records);
       if (outage !== undefined) outage.missed += records - late;
     },
+    shed() {
+      observe?.shed(type);
+      crowded ??= { since: now(), missed: 0 };
+      crowded.missed += 1;
+    },
     keep(bodies) {
       kept.push(...bodies);
       if (outage !== undefined) outage.missed += Math.max(0, kept.length - maxKept);
       kept.splice(maxKept);
     },
-    isBehind: () => kept.length > 0,
+    isBehind: () => kept.length > 0 || crowded !== undefined,
     problem: () => outage && (outage.error instanceof Error ? outage.error.message : String(outage.error)),
     close: () => target.close(),
   };
+}
+
+function instantOf(time: number): string {
+  return new Date(time).toISOString();
 }

@@ -59,16 +59,19 @@ export interface AuditEvent {
   readonly policy: string;
 }
 
-/** `later` is for records that nobody waits for: they may wait a few milliseconds to be written with others. */
-export type Urgency = 'now' | 'later';
+/**
+ * The room that a record has in a full queue. `stranger`: of a caller that nobody has verified, in a share of the queue. `decision`: in the whole
+ * queue. `completion`: always, as what it tells has happened; nobody waits for it, so it may wait a few milliseconds to be written with others.
+ */
+export type Priority = 'stranger' | 'decision' | 'completion';
 
 /** The audit log, for writers of records. */
 export interface AuditLog {
   /**
-   * Resolves when every required sink has the record, rejects with `audit_unavailable` otherwise. The promise may be
-   * ignored.
+   * Resolves when every required sink has the record. Rejects with `overloaded` when a queue has no room for it, and with `audit_unavailable` when
+   * it cannot be written. The promise may be ignored. Events that are not of a request always have room. The default is `decision`.
    */
-  write(event: AuditEvent, urgency?: Urgency): Promise<void>;
+  write(event: AuditEvent, priority?: Priority): Promise<void>;
   /** False from a required sink's failure until it works again. */
   healthy(): boolean;
   /** Flushes and closes every sink. */

@@ -1,7 +1,8 @@
 // Audit sink with group commit: lines that arrive during a write go out together in the next one.
-import { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../errors.ts';
 import type { AuditObserver, ChainWriter } from './chain-writer.ts';
-import type { Urgency } from './event.ts';
+import { overloaded, unavailable } from './errors.ts';
+import type { Priority } from './event.ts';
 
 /** Options of `createSink`. */
 export interface SinkOptions {
@@ -17,11 +18,11 @@ export interface SinkOptions {
 /** A queue of lines in front of one target. */
 export interface Sink {
   /**
-   * Resolves when the line is written; rejects with `audit_unavailable` when it is not written in time. Lines are written
-   * in the order of the calls. The promise is shared by all lines of one write, and may be ignored. A line that is `kept` and could not be
-   * written is written when the target works again, before any later line.
+   * Resolves when the line is written. Rejects with `audit_unavailable` when it is not written in time, and with `overloaded` when there is no room
+   * for its priority; then the sink is as healthy as before. Lines are written in the order of the calls. The promise is shared by all lines of
+   * one write, and may be ignored. A line that is `kept` and could not be written is written when the target works again, before any later line.
    */
-  append(body: string, urgency?: Urgency, kept?: boolean): Promise<void>;
+  append(body: string, priority?: Priority, kept?: boolean): Promise<void>;
   healthy(): boolean;
   /** The reason for which the sink is not healthy; undefined while it is. */
   problem(): string | undefined;
@@ -47,8 +48,13 @@ interface Batch {
 
 /** In UTF-16 units. One write hashes at most this much, so that the event loop is not held up. */
 const maxBatchLength = 1024 * 1024;
-const maxQueueLength = 16 * 1024 * 1024;
-/** Longest wait of a `later` line for others to be written with. */
+/** In UTF-16 units: a line is queued while the queue is shorter. Completions are as many as the decisions that were written. */
+const maxQueueLength: Readonly<Record<Priority, number>> = {
+  stranger: 4 * 1024 * 1024,
+  decision: 16 * 1024 * 1024,
+  completion: Number.POSITIVE_INFINITY,
+};
+/** Longest wait of a completion for others to be written with. */
 const lingerMs = 5;
 /** Longest growth of a batch while lines arrive in every turn of the event loop. */
 const gatherMs = 5;
@@ -83,10 +89,10 @@ export function createSink(options: SinkOptions): Sink {
   }, options.tickMs / retriesPerTick);
   ticker.unref();
 
-  function append(body: string, urgency: Urgency = 'now', kept = false): Promise<void> {
+  function append(body: string, priority: Priority = 'decision', kept = false): Promise<void> {
     if (closing) return refuse('the audit log is closed', []);
     if (stuck) return refuse('an earlier write has not returned', kept ? [body] : []);
-    if (queueLength + body.length > maxQueueLength) return refuse('the queue is full', kept ? [body] : []);
+    if (queueLength + body.length > maxQueueLength[priority]) return shed();
     let batch = queue.at(-1);
     if (batch === undefined || batch.length >= maxBatchLength) {
       batch = openBatch(timeoutMs, expire);
@@ -98,7 +104,7 @@ export function createSink(options: SinkOptions): Sink {
     batch.length += body.length;
     queueLength += body.length;
     if (!running) {
-      if (urgency === 'now') start();
+      if (priority !== 'completion') start();
       else lingering ??= setTimeout(start, lingerMs);
     }
     return batch.promise;
@@ -184,14 +190,17 @@ export function createSink(options: SinkOptions): Sink {
     }
   }
 
+  function shed(): Promise<void> {
+    writer.shed();
+    return rejected(overloaded);
+  }
+
   function refuse(reason: string, kept: readonly string[]): Promise<void> {
     const error = new Error(reason);
     if (!closing) writer.fail(error);
     writer.miss(1, kept.length);
     writer.keep(kept);
-    const promise = Promise.reject(unavailable(error));
-    promise.catch(ignore);
-    return promise;
+    return rejected(unavailable(error));
   }
 
   async function close(): Promise<void> {
@@ -231,13 +240,11 @@ function openBatch(timeoutMs: number, expire: (late: Batch) => void): Batch {
   return batch;
 }
 
-/** For the callers of lines that were not written. */
-export function unavailable(cause: unknown): GatewayError {
-  return new GatewayError(
-    'audit_unavailable',
-    'The request could not be recorded, so it was not carried out. Try again later.',
-    { reason: 'audit', cause, headers: { 'retry-after': '1' } },
-  );
+/** A rejected promise that may be ignored. */
+function rejected(error: GatewayError): Promise<never> {
+  const promise = Promise.reject(error);
+  promise.catch(ignore);
+  return promise;
 }
 
 function ignore(): void {}

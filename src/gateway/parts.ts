@@ -8,6 +8,7 @@ import { createPeerAddressReader } from '../http/listener.ts';
 import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import type { ConfigurationRuntime } from './reload.ts';
+import { createStrangerLimit } from './request/stranger-limit.ts';
 import { createRevocationWatcher } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -46,7 +47,7 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
     policy,
     log,
     now,
-    observe: { written: metrics.auditWritten, failed: metrics.auditFailed },
+    observe: { written: metrics.auditWritten, failed: metrics.auditFailed, shed: metrics.auditShed },
   });
   const write = (detail: ChangeDetail) =>
     audit.write({ id: randomUUID(), time: now(), stage: 'config', detail, policy: policy() });
@@ -63,13 +64,14 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
 /** Creates the state of all requests to the address `listen`, at first under `snapshot`. */
 export function createRuntime(listen: string, snapshot: Snapshot, parts: Parts): Runtime {
   const { audit, log, metrics, now, revocations } = parts;
-  return {
+  const runtime: Runtime = {
     snapshot,
     draining: false,
     now,
     log,
     metrics,
     audit,
+    strangers: createStrangerLimit({ audit, log, now, observe: metrics, snapshot: () => runtime.snapshot }),
     peerAddress: createPeerAddressReader(listen),
     peerCertificate: createPeerCertificateReader(),
     revocations: revocations.current,
@@ -77,6 +79,7 @@ export function createRuntime(listen: string, snapshot: Snapshot, parts: Parts):
     streams: new Set(),
     drainingAnswers: new Set(),
   };
+  return runtime;
 }
 
 /** Writes the first record. Throws an Error that names the failing sink. */

@@ -12,6 +12,7 @@ import type { Metrics } from '../metrics/metrics.ts';
 import type { Attributes } from '../policy/attributes.ts';
 import type { OpenStream } from '../upstream/transfer.ts';
 import type { RequestContext } from './request/context.ts';
+import type { StrangerLimit } from './request/stranger-limit.ts';
 import type { Route } from './route.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -23,6 +24,7 @@ export interface Runtime {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly audit: AuditLog;
+  readonly strangers: StrangerLimit;
   /** The remote address of a connection; `unix:` on a unix socket. */
   readonly peerAddress: (socket: Socket) => string;
   readonly peerCertificate: (socket: Socket) => PeerCertificate | undefined;

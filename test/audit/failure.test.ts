@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import type { Priority } from '../../src/audit/event.ts';
 import type { FileCalls } from '../../src/audit/file/append-file.ts';
 import type { AuditConfig } from '../../src/audit/schema.ts';
 import { createGate } from '../support/gate.ts';
@@ -16,16 +17,22 @@ function calls(write: Write, more: Partial<FileCalls> = {}): FileCalls {
   return { fdatasync: fs.fdatasync, ftruncate: fs.ftruncate, write: write as unknown as typeof fs.write, ...more };
 }
 
+const ignore = (): void => {};
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 const failing = (code: string) => Object.assign(new Error(`${code}: injected`), { code });
 
 function counting() {
-  const counts = { written: 0, failed: 0 };
+  const counts = { written: 0, failed: 0, shed: 0 };
   const observe = {
     written: (_sink: string, records: number) => {
       counts.written += records;
     },
     failed: (_sink: string, records: number) => {
       counts.failed += records;
+    },
+    shed: () => {
+      counts.shed += 1;
     },
   };
   return { counts, observe };
@@ -73,7 +80,7 @@ t.test('a full disk: recorded is exactly what was acknowledged, and it recovers 
   await log.close();
   t.strictSame(requestIds(path).sort(), acknowledged.toSorted());
   t.equal(acknowledged.length + refused, 80);
-  t.strictSame(counts, { written: acknowledged.length, failed: refused });
+  t.strictSame(counts, { written: acknowledged.length, failed: refused, shed: 0 });
   const recovered = linesOf(path).find((line) => line.reason === 'recovered');
   t.match(recovered, { stage: 'config', detail: { sink: path, missed: refused, since: /^2026-/ } });
   t.equal(await breakOf(path), undefined);
@@ -189,36 +196,47 @@ t.test('a slow disk makes batches, not failures; a stingy one writes on where it
   t.equal(await breakOf(path), undefined);
 });
 
-t.test('the queue is bounded', async (t) => {
+t.test('a full queue refuses whoever fills it and nobody else, and is no failure of the sink', async (t) => {
   const path = join(t.testdir({}), 'audit.jsonl');
-  let release = () => {};
-  const files = calls((fd, buffer, offset, length, position, done) => {
-    release = () => fs.write(fd, buffer, offset, length, position, done);
+  const gate = createGate();
+  const release = gate.hold();
+  const files = calls(async (fd, buffer, offset, length, position, done) => {
+    await gate.open();
+    fs.write(fd, buffer, offset, length, position, done);
   });
-  const log = await openLog(configOf([fileSink(path)], { timeout: 60_000 }), { files });
-  const big = eventOf('r', { mcp: { arguments: 'x'.repeat(64_000) } });
-  const results = Array.from({ length: 400 }, () =>
-    log.write(big).then(
-      () => true,
-      () => false,
-    ),
-  );
-  let pumping = true;
-  void (async () => {
-    while (pumping) {
-      release();
-      release = () => {};
-      await new Promise(setImmediate);
+  const { counts, observe } = counting();
+  const log = await openLog(configOf([fileSink(path)], { timeout: 60_000 }), { files, observe });
+  const written: Promise<void>[] = [];
+  let id = 0;
+  const fill = async (priority: Priority): Promise<number> => {
+    for (let count = 0; ; count += 1) {
+      const big = eventOf(`${priority} ${++id}`, { mcp: { arguments: 'x'.repeat(64_000) } });
+      const promise = log.write(big, priority);
+      const refused = await Promise.race([promise.then(ignore, (error: unknown) => error), turn()]);
+      if (refused !== undefined) {
+        t.match(refused, { code: 'overloaded', status: 503, headers: { 'retry-after': '1' } });
+        return count;
+      }
+      written.push(promise);
     }
-  })();
-  const kept = (await Promise.all(results)).filter((result) => result).length;
-  pumping = false;
-  t.ok(kept > 200 && kept < 280, `${kept} of 400 records of 64 KB fitted in`);
-  const closed = log.close();
-  const pump = setInterval(() => release(), 1);
-  await closed;
-  clearInterval(pump);
-  t.equal(requestIds(path).length, kept);
+  };
+  const strangers = await fill('stranger');
+  const decisions = await fill('decision');
+  t.ok(strangers > 50 && strangers < 90, `${strangers} records of strangers, of 64 KB, find room`);
+  t.ok(decisions > 150 && decisions < 200, `and ${decisions} of decisions beside them`);
+  for (let more = 0; more < 50; more += 1) written.push(log.write(eventOf(`c${more}`), 'completion'));
+  written.push(log.write(eventOf('change', { stage: 'config' })), log.write(eventOf('end', { stage: 'stream' })));
+  t.equal(log.healthy(), true, 'the sink is as healthy as before');
+  release();
+  await Promise.all(written);
+  const told = () => linesSoFar(path).find((line) => line.reason === 'overloaded');
+  await until(() => told() !== undefined, 'the log tells what it missed');
+  t.match(told(), { stage: 'config', detail: { sink: path, missed: 2, since: /^2026-/ } });
+  t.equal(log.healthy(), true);
+  await log.close();
+  t.equal(requestIds(path).length, written.length - 1, 'whatever was taken is there');
+  t.match(counts, { written: written.length, failed: 0, shed: 2 });
+  t.equal(await breakOf(path), undefined);
 });
 
 t.test('fsync always: a record counts only when it is on the disk', async (t) => {
@@ -341,7 +359,7 @@ t.test('a promise nobody looks at never becomes an unhandled rejection', async (
   const files = calls((_fd, _buffer, _offset, _length, _position, done) => done(failing('EIO')));
   const log = await openLog(configOf([fileSink(path), fileSink(`${path}2`)]), { files });
   void log.write(eventOf('r1'));
-  void log.write(eventOf('r2'), 'later');
+  void log.write(eventOf('r2'), 'completion');
   await log.close();
   void log.write(eventOf('r3'));
   await new Promise(setImmediate);

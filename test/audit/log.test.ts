@@ -10,8 +10,8 @@ t.test('every required sink has each record, in the order of the calls, in a cha
   const [one, two] = [join(directory, 'one.jsonl'), join(directory, 'two.jsonl')];
   const log = await openLog(configOf([fileSink(one), fileSink(two)]));
   const ids = Array.from({ length: 3000 }, (_, index) => `r${index}`);
-  await Promise.all(ids.map((id, index) => log.write(eventOf(id), index % 3 === 0 ? 'later' : 'now')));
-  await log.write(eventOf('alone'), 'later');
+  await Promise.all(ids.map((id, index) => log.write(eventOf(id), index % 3 === 0 ? 'completion' : 'decision')));
+  await log.write(eventOf('alone'), 'completion');
   await log.close();
   for (const path of [one, two]) {
     t.strictSame(requestIds(path), [...ids, 'alone']);
@@ -64,7 +64,7 @@ function turnOfEventLoop(): Promise<void> {
 t.test('closing writes out what nobody waited for', async (t) => {
   const path = join(t.testdir({}), 'audit.jsonl');
   const log = await openLog(configOf([fileSink(path)]));
-  void log.write(eventOf('r1'), 'later');
+  void log.write(eventOf('r1'), 'completion');
   void log.write(eventOf('r2'));
   await log.close();
   await log.close();

@@ -16,7 +16,7 @@ async function work(): Promise<never> {
       () => false,
     );
     writeSync(1, `${recorded ? '+' : '-'}${id}\n`);
-    if (recorded) void log.write(eventOf(id, { stage: 'completed' }), 'later');
+    if (recorded) void log.write(eventOf(id, { stage: 'completed' }), 'completion');
     else await delay(5);
   }
 }

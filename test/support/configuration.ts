@@ -61,6 +61,8 @@ export function configure({ upstreamUrl, issuer, tls = false }: Surroundings, ..
     server: {
       listen: '127.0.0.1:0',
       publicUrl,
+      // Tests refuse more than one caller gets.
+      limits: { refusalsPerAddress: '100000/s' },
       ...(tls && {
         tls: {
           certFile: 'tls.crt',

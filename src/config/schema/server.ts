@@ -1,7 +1,18 @@
 // Schema of `server`, `admin` and `revocation`.
 import { z } from 'zod';
 import { certificateHeaderSchema } from '../../authn/certificate/header.ts';
-import { address, duration, filePath, host, origin, peers, positiveSize, timeout, watchedFilePath } from './values.ts';
+import {
+  address,
+  duration,
+  filePath,
+  host,
+  origin,
+  peers,
+  positiveSize,
+  rate,
+  timeout,
+  watchedFilePath,
+} from './values.ts';
 
 const tlsServer = z.strictObject({
   certFile: filePath.describe('PEM file: the server certificate and its intermediates.'),
@@ -20,6 +31,9 @@ const serverLimits = z.strictObject({
   headerBytes: positiveSize.prefault('32KiB').describe('The largest request head.'),
   urlBytes: positiveSize.prefault('8KiB').describe('The longest request target.'),
   connections: z.int().min(1).max(1_000_000).default(10_000).describe('Client connections at the same time.'),
+  refusalsPerAddress: rate
+    .prefault('20/s')
+    .describe('Refusals without a verified caller that an address gets and that are recorded one by one; beyond: 429.'),
   receiveTimeout: timeout
     .prefault('30s')
     .describe('How long a whole request may take to arrive; its answer may take longer.'),

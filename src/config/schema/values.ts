@@ -31,6 +31,15 @@ export const date = z
   .refine(isDate, dateExpected)
   .transform((text) => Date.parse(text));
 
+/** A rate such as `20/s` or `30/m`; yields a number of events and the milliseconds in which they may come. */
+export const rate = z
+  .string('expected a rate such as 20/s or 30/m')
+  .regex(/^[1-9]\d{0,8}\/[smhd]$/, 'expected a rate above zero, such as 20/s or 30/m')
+  .transform((text) => ({ count: Number.parseInt(text, 10), perMs: durationUnits[text.slice(-1)]! }));
+
+/** So many events in so many milliseconds. */
+export type Rate = z.output<typeof rate>;
+
 function scale(text: string, units: Record<string, number>): number {
   const digits = /^\d+/.exec(text)?.[0] ?? '';
   return Number(digits) * (units[text.slice(digits.length)] ?? Number.NaN);

@@ -9,6 +9,7 @@ import { problem } from '../../http/problem.ts';
 import { plainAddress } from '../../ip-ranges.ts';
 import { connectionEvent } from '../request/audit-events.ts';
 import { refuse } from '../request/completion.ts';
+import { rateLimited } from '../request/error-response.ts';
 import type { Runtime } from '../runtime.ts';
 
 /** Bytes after a parser error cannot be assigned to a request. */
@@ -65,15 +66,18 @@ function refuseConnection(error: GatewayError, socket: Socket, runtime: Runtime,
     void refuse(error, context, runtime);
     return;
   }
-  const id = recordConnection(runtime, socket, { reason: error.code, status: error.status, method });
+  const id = randomUUID();
+  const isRecorded = recordConnection(id, socket, runtime, { reason: error.code, status: error.status, method });
+  const shown = isRecorded ? error : rateLimited(error);
   if (!socket.writable) {
     socket.destroy();
     return;
   }
-  const body = problem(error, id);
+  const body = problem(shown, id);
+  const retryAfter = isRecorded ? '' : `Retry-After: ${shown.headers['retry-after']}\r\n`;
   socket.end(
-    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
-      `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: ${id}\r\nConnection: close\r\n\r\n${body}`,
+    `HTTP/1.1 ${shown.status} ${STATUS_CODES[shown.status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
+      `${retryAfter}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: ${id}\r\nConnection: close\r\n\r\n${body}`,
     () => socket.destroy(),
   );
 }
@@ -82,28 +86,25 @@ function refuseConnection(error: GatewayError, socket: Socket, runtime: Runtime,
 function onHandshakeFailure(error: NodeJS.ErrnoException, socket: Socket, runtime: Runtime): void {
   const problem = socket instanceof TLSSocket ? socket.authorizationError : undefined;
   const aboutCertificate = Boolean(problem) || /CERTIFICATE|CERT_/.test(error.code ?? '');
-  if (aboutCertificate) recordConnection(runtime, socket, { reason: 'invalid_certificate', status: undefined });
+  if (aboutCertificate)
+    recordConnection(randomUUID(), socket, runtime, { reason: 'invalid_certificate', status: undefined });
   else runtime.metrics.connectionRefused('tls_handshake');
   socket.destroy();
 }
 
-/** Yields the id of the record. */
+/** Counts and records a refusal. False above the limit of the address. */
 function recordConnection(
-  runtime: Runtime,
+  id: string,
   socket: Socket,
+  { log, metrics, now, peerAddress, snapshot, strangers }: Runtime,
   refused: { readonly reason: string; readonly status: number | undefined; readonly method?: string | undefined },
-): string {
-  const id = randomUUID();
-  runtime.metrics.connectionRefused(refused.reason);
-  const event = connectionEvent({
-    id,
-    address: plainAddress(runtime.peerAddress(socket)),
-    ...refused,
-    policy: runtime.snapshot.hash,
-    nowMs: runtime.now(),
-  });
-  runtime.audit
-    .write(event)
-    .catch((cause: unknown) => runtime.log.error({ err: cause }, 'a refused connection could not be recorded'));
-  return id;
+): boolean {
+  const address = plainAddress(peerAddress(socket));
+  const isWithinLimit = strangers.allow({ address, outcome: 'refused', code: refused.reason });
+  metrics.connectionRefused(isWithinLimit ? refused.reason : 'rate_limited');
+  if (!isWithinLimit) return false;
+  strangers
+    .record(address, connectionEvent({ id, address, ...refused, policy: snapshot.hash, nowMs: now() }))
+    .catch((cause: unknown) => log.error({ err: cause }, 'a refused connection could not be recorded'));
+  return true;
 }

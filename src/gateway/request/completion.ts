@@ -1,36 +1,44 @@
 // Completion of a request: its refusal, its completion record and its metrics, each exactly once.
-import type { Urgency } from '../../audit/event.ts';
+import type { Priority } from '../../audit/event.ts';
 import type { GatewayError } from '../../errors.ts';
 import { boundUnreadBody, clientGone } from '../../http/body.ts';
 import { releaseSlot } from '../../upstream/concurrency.ts';
 import type { Runtime } from '../runtime.ts';
 import { completedEvent } from './audit-events.ts';
 import type { RequestContext } from './context.ts';
-import { statusOfError, toGatewayError, writeError } from './error-response.ts';
+import { rateLimited, statusOfError, toGatewayError, writeError } from './error-response.ts';
 import { bodyLimitsOf, responseHeaders } from './local-responses.ts';
 
 /**
  * Answers every refusal and failure. A request without a decision has one record, written before the answer; without it the answer is
- * `audit_unavailable`. Only the first error of a request counts. Never rejects.
+ * `audit_unavailable`. A stranger above the limit of its address has none, and is told so where the refusal is no failure of ours. Only the first
+ * error of a request counts. Never rejects.
  */
 export async function refuse(error: GatewayError, context: RequestContext, runtime: Runtime): Promise<void> {
   if (context.error !== undefined) return;
   context.error = error;
   context.answered = true;
   if (error.code === 'overloaded') runtime.metrics.overloaded(error.reason);
-  if (error.status >= 500) {
-    context.log.warn({ code: error.code, reason: error.reason, err: error.cause }, error.message);
-  }
-  if (context.decided !== undefined) context.outcome = error.reason === clientGone ? 'aborted' : 'failed';
-  else {
+  if (context.decided !== undefined) {
+    context.outcome = error.reason === clientGone ? 'aborted' : 'failed';
+    logFailure(error, context);
+  } else {
     const gone = context.response.destroyed;
     context.outcome = gone ? 'aborted' : 'refused';
-    await record(context, runtime, gone ? undefined : statusOfError(context, error)).catch((unwritten: unknown) => {
-      context.error = toGatewayError(unwritten);
-    });
+    context.recorded = true;
+    if (isWithinLimit(context, runtime)) {
+      logFailure(error, context);
+      await record(context, runtime, gone ? undefined : statusOfError(context, error)).catch((unwritten: unknown) => {
+        context.error = toGatewayError(unwritten);
+      });
+    } else if (error.status < 500) context.error = rateLimited(error);
     count(context, runtime, gone ? undefined : statusOfError(context, context.error));
   }
   writeError(context, context.error, responseHeaders(context, runtime));
+}
+
+function logFailure({ cause, code, message, reason, status }: GatewayError, { log }: RequestContext): void {
+  if (status >= 500) log.warn({ code, reason, err: cause }, message);
 }
 
 /** Called at the end of the pipeline and at the close of the response; the second call completes the request. */
@@ -41,22 +49,35 @@ export function completePart(context: RequestContext, runtime: Runtime): void {
   if (context.slot !== undefined) releaseSlot(context.slot);
   boundUnreadBody(context.request, bodyLimitsOf(context));
   if (context.recorded) return;
+  context.recorded = true;
   context.outcome ??= context.response.writableFinished ? 'completed' : 'aborted';
   const status = context.response.headersSent ? context.response.statusCode : undefined;
   count(context, runtime, status);
-  record(context, runtime, status, 'later').catch((cause: unknown) => {
+  if (!isWithinLimit(context, runtime)) return;
+  record(context, runtime, status, 'completion').catch((cause: unknown) => {
     context.log.error({ err: cause }, 'the completion record of a request could not be written');
   });
+}
+
+/** False for a stranger above the limit of its address; the request is then part of a sum. */
+function isWithinLimit(context: RequestContext, { strangers }: Runtime): boolean {
+  const { caller, clientAddress: address, decided, error, outcome } = context;
+  if (context.summed) return false;
+  if (caller !== undefined || decided !== undefined) return true;
+  return strangers.allow({ address, outcome: outcome!, code: error?.code ?? outcome! });
 }
 
 function record(
   context: RequestContext,
   runtime: Runtime,
   status: number | undefined,
-  urgency: Urgency = 'now',
+  priority: Priority = 'decision',
 ): Promise<void> {
-  context.recorded = true;
-  return runtime.audit.write(completedEvent(context, runtime.now(), status), urgency);
+  const event = completedEvent(context, runtime.now(), status);
+  const { caller, clientAddress, decided, route } = context;
+  const isForwarded = decided !== undefined && route?.upstream !== undefined;
+  if (caller !== undefined || isForwarded) return runtime.audit.write(event, priority);
+  return runtime.strangers.record(clientAddress, event, decided === undefined ? 'stranger' : priority);
 }
 
 function count(context: RequestContext, runtime: Runtime, status: number | undefined): void {

@@ -74,6 +74,8 @@ export interface RequestContext {
   answered: boolean;
   /** Number of unfinished parts, pipeline and response; at 0 the request is complete. */
   pendingCompletions: number;
+  /** The request is part of a sum of its address, and has no records of its own. */
+  summed: boolean;
   /** The completion record was written or is being written. */
   recorded: boolean;
 }
@@ -87,7 +89,7 @@ export interface UpgradeOffer {
 
 declare const isRecorded: unique symbol;
 
-/** A decision to allow that every required sink has recorded. */
+/** A decision to allow that every required sink has recorded, or that is part of a sum and forwards nothing. */
 export interface RecordedDecision {
   readonly event: AuditEvent;
   readonly [isRecorded]: true;
@@ -136,6 +138,7 @@ export function createRequestContext(
     origin: undefined,
     answered: false,
     pendingCompletions: 2,
+    summed: false,
     recorded: false,
   };
 }

@@ -21,6 +21,13 @@ const closing = new Set<ErrorCode>([
 ]);
 const drainableBytes = 65_536;
 
+/** The refusal that a stranger gets in place of another one, above the limit of its address. Closes the connection where the other one does. */
+export function rateLimited({ code }: GatewayError): GatewayError {
+  return new GatewayError('rate_limited', 'Too many requests from this address were refused. Try again later.', {
+    headers: { 'retry-after': '1', ...(closing.has(code) && { connection: 'close' }) },
+  });
+}
+
 /** The public error for any thrown value; `internal_error` with a private cause for an unexpected one. */
 export function toGatewayError(thrown: unknown): GatewayError {
   if (thrown instanceof GatewayError) return thrown;

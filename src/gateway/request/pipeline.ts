@@ -1,4 +1,5 @@
 // Pipeline of one request: its steps in their order, from the head to the record of the decision and the answer.
+import type { AuditEvent } from '../../audit/event.ts';
 import { authenticate as authenticateCaller } from '../../authn/authenticate.ts';
 import { subjectKey } from '../../authn/principal.ts';
 import { checkStillValid } from '../../authn/still-valid.ts';
@@ -168,9 +169,18 @@ function acquireSlot(context: RequestContext): void {
 async function recordDecision(context: RequestContext, runtime: Runtime): Promise<void> {
   if (context.passedSteps !== beforeRecord) throw new Error('a step of the pipeline is missing');
   const event = decidedEvent(context, runtime.now());
-  await runtime.audit.write(event);
+  await writeDecision(event, context, runtime);
   // The connection may have broken meanwhile: then the request was refused, and must not be carried out.
   if (context.error === undefined) context.decided = { event } as RecordedDecision;
+}
+
+/** Answers of the gateway's own to strangers, which forward nothing, are summed up above the limit of their address while the log works. */
+async function writeDecision(event: AuditEvent, context: RequestContext, runtime: Runtime): Promise<void> {
+  const { caller, clientAddress: address, route } = context;
+  const { audit, strangers } = runtime;
+  if (caller !== undefined || route?.upstream !== undefined) return audit.write(event);
+  context.summed = audit.healthy() && !strangers.allow({ address, outcome: 'completed', code: 'completed' });
+  if (!context.summed) await strangers.record(address, event);
 }
 
 function answerLocally(context: RequestContext, runtime: Runtime): void {

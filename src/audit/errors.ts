@@ -1,0 +1,18 @@
+// Errors of requests that could not be recorded.
+import { GatewayError } from '../errors.ts';
+
+/** For the callers of lines that found no room. */
+export const overloaded = new GatewayError(
+  'overloaded',
+  'More requests come than can be recorded, so this one was not carried out. Try again later.',
+  { reason: 'audit_queue', headers: { 'retry-after': '1' } },
+);
+
+/** For the callers of lines that were not written. */
+export function unavailable(cause: unknown): GatewayError {
+  return new GatewayError(
+    'audit_unavailable',
+    'The request could not be recorded, so it was not carried out. Try again later.',
+    { reason: 'audit', cause, headers: { 'retry-after': '1' } },
+  );
+}
