@@ -1,13 +1,25 @@
-// Media type of a POST on an MCP route: JSON in UTF-8, without a content encoding.
+// Media types that are read: JSON and event streams in UTF-8, without a content encoding.
 import { GatewayError } from '../errors.ts';
 
-/** One spelling of the type, and one parameter: anything else has been read in two ways by two readers before. */
-const jsonInUtf8 = /^application\/json(?: *; *charset=(?:utf-8|"utf-8"))?$/i;
+const jsonInUtf8 = inUtf8('application/json');
+const eventStreamInUtf8 = inUtf8('text/event-stream');
 
-/** Reports whether a Content-Type is `application/json`, alone or with `charset=utf-8`. */
-export function isMcpMediaType(contentType: string | undefined): boolean {
-  if (contentType === 'application/json') return true;
-  return contentType?.startsWith('application/json') === true && jsonInUtf8.test(contentType);
+/**
+ * Case and empty parameters mean nothing (RFC 9110 §8.3.1, §5.6.6). `charset=utf-8` is the one parameter: anything else has been read in two ways by
+ * two readers before.
+ */
+function inUtf8(type: string): RegExp {
+  return new RegExp(`^${type} *(?:; *)*(?:charset=(?:utf-8|"utf-8") *(?:; *)*)?$`, 'i');
+}
+
+/** True for `application/json` in UTF-8. */
+export function isJson(contentType: string | undefined): boolean {
+  return contentType === 'application/json' || (contentType !== undefined && jsonInUtf8.test(contentType));
+}
+
+/** True for `text/event-stream` in UTF-8. */
+export function isEventStream(contentType: string): boolean {
+  return eventStreamInUtf8.test(contentType);
 }
 
 /** Throws `unsupported_media_type` unless the body is plain JSON. */
@@ -21,7 +33,7 @@ export function checkMediaType(headers: {
       reason: 'content_encoding',
     });
   }
-  if (!isMcpMediaType(headers['content-type'])) {
+  if (!isJson(headers['content-type'])) {
     throw new GatewayError('unsupported_media_type', 'The body must be application/json in UTF-8.', {
       reason: 'content_type',
     });

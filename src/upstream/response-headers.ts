@@ -126,7 +126,8 @@ export function relayResponseHeaders(
       if (hasNoLength) continue;
       contentLength = Number(value);
     } else if (name === 'content-type') contentType = contentType === undefined ? value : `${contentType},${value}`;
-    else if (name === 'content-encoding') contentEncoding = value;
+    else if (name === 'content-encoding')
+      contentEncoding = contentEncoding === undefined ? value : `${contentEncoding},${value}`;
     else if (name === buffering) saysBuffering = true;
     if (rewriteHeaders !== undefined && Object.hasOwn(rewriteHeaders, name)) {
       if (rewritten.includes(name) && name !== 'link') throw new Error(`the upstream sent ${name} twice`);

@@ -4,7 +4,7 @@ import t from 'tap';
 import { GatewayError } from '../../src/errors.ts';
 import { type ArgumentsMode, auditArguments, maxRecordedBytes } from '../../src/mcp/audit-arguments.ts';
 import { jsonRpcError } from '../../src/mcp/json-rpc-error.ts';
-import { checkMediaType, isMcpMediaType } from '../../src/mcp/media-type.ts';
+import { checkMediaType, isEventStream, isJson } from '../../src/mcp/media-type.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';
 
 t.test('only application/json in UTF-8 is accepted', (t) => {
@@ -13,8 +13,11 @@ t.test('only application/json in UTF-8 is accepted', (t) => {
     'application/json;charset=utf-8',
     'application/json; charset=UTF-8',
     'application/json; charset="utf-8"',
+    'Application/JSON;',
+    'APPLICATION/JSON ; CHARSET="UTF-8" ; ;',
+    'application/json;;charset=utf-8',
   ]) {
-    t.ok(isMcpMediaType(type), type);
+    t.ok(isJson(type), type);
     checkMediaType({ 'content-type': type, 'content-encoding': 'identity' });
   }
   const others = [
@@ -22,15 +25,17 @@ t.test('only application/json in UTF-8 is accepted', (t) => {
     '',
     'text/plain',
     'application/json;x',
-    'application/json;',
     'application/json; charset=utf-16',
+    'application/json; charset=utf-8 charset=utf-16',
+    'application/json; charset="utf-8',
+    'application/json; charset=utf-8; x',
+    "application/json; charset*=utf-8''utf-8",
     'application/json; charset=utf-8; charset=utf-16',
     'application/json; boundary=x',
     'application/json\t; charset=utf-8',
     'application/json;\tcharset=utf-8',
     ' application/json',
     '\tapplication/json',
-    'Application/JSON',
     'application/jsonp',
     'application/json, text/plain',
     'application/json\u00a0',
@@ -39,12 +44,18 @@ t.test('only application/json in UTF-8 is accepted', (t) => {
     'application/x-www-form-urlencoded',
   ];
   for (const type of others) {
-    t.notOk(isMcpMediaType(type), JSON.stringify(type));
+    t.notOk(isJson(type), JSON.stringify(type));
     t.throws(() => checkMediaType({ 'content-type': type }), {
       code: 'unsupported_media_type',
       status: 415,
       reason: 'content_type',
     });
+  }
+  for (const type of ['text/event-stream', 'Text/Event-Stream;', 'text/event-stream; charset="UTF-8"']) {
+    t.ok(isEventStream(type), type);
+  }
+  for (const type of ['', 'text/event-stream; charset=utf-16le', 'text/event-stream;x', 'text/event-streams']) {
+    t.notOk(isEventStream(type), type);
   }
   for (const encoding of ['gzip', 'br', 'deflate', 'identity, gzip', '', 'zstd']) {
     t.throws(() => checkMediaType({ 'content-type': 'application/json', 'content-encoding': encoding }), {

@@ -1,5 +1,5 @@
 // Filters for the responses of upstreams that are read before the caller sees them.
-import { isMcpMediaType } from '../media-type.ts';
+import { isEventStream, isJson } from '../media-type.ts';
 import type { McpMessage } from '../message.ts';
 import type { MetaTools, SearchMetaTool } from '../meta-tools.ts';
 import { type Listing, methodOf } from '../methods.ts';
@@ -62,11 +62,11 @@ export function responseFilter(reading: Reading, options: ResponseFilterOptions)
     const expected = reading.kind !== 'any list' && status >= 200 && status < 300;
     const rewrite = rewriteOf(reading, expected, options);
     const plain = contentEncoding === 'identity';
-    if (plain && eventStream.test(contentType)) {
+    if (plain && isEventStream(contentType)) {
       const resumable = reading.kind !== 'search';
       return createEventStreamFilter({ rewrite: whereObjects(rewrite), maxBytes, resumable });
     }
-    if (plain && isMcpMediaType(contentType)) return documentFilter(rewrite, maxBytes);
+    if (plain && isJson(contentType)) return documentFilter(rewrite, maxBytes);
     return expected || readElsewhere.test(contentType) ? nothingShown : undefined;
   };
 }
@@ -81,13 +81,26 @@ function rewriteOf(reading: Reading, expected: boolean, { shows, withheld }: Res
 }
 
 const toolListing = methodOf('tools/list')!.listing!;
-const eventStream = /^text\/event-stream *(?:;[^,]*)?$/i;
 /** Written or encoded in a way that this filter does not read, and that some client might. */
 const readElsewhere = /application\/json|text\/event-stream/i;
 
 /** Data without a brace holds no list, whatever it is; an event with empty data begins every resumable stream. */
 function whereObjects(rewrite: RewriteText): RewriteText {
-  return (text) => (text.includes('{') ? rewrite(text) : undefined);
+  return (text) => {
+    if (!text.includes('{')) return undefined;
+    const rewritten = rewrite(text);
+    return escapeLineEnds(rewritten ?? text) ?? rewritten;
+  };
+}
+
+/** JSON has these within strings only, where an escape means the same; some readers of event streams end a line at each. */
+const lineEnds = ['\u0085', '\u2028', '\u2029'];
+
+/** Undefined where there are none. */
+function escapeLineEnds(json: Buffer): Buffer | undefined {
+  if (!lineEnds.some((end) => json.includes(end))) return undefined;
+  const escaped = (end: string) => `\\u${end.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return Buffer.from(json.toString().replace(/[\u0085\u2028\u2029]/g, escaped));
 }
 
 function documentFilter(rewrite: RewriteText, maxBytes: number): ResponseFilter {

@@ -1,5 +1,5 @@
 // Filter for event streams (WHATWG HTML §9.2.6): the data of each event is rewritten when it is whole, all other bytes pass as they come.
-import { carriageReturn, lineFeed, readLine, type StreamPosition, startOfStream } from '../../http/event-stream.ts';
+import { carriageReturn, lineFeed } from '../../http/event-stream.ts';
 
 /** Yields what to send instead of an event's data, or undefined to leave it as it is. A throw ends the stream. */
 export type RewriteText = (text: Buffer) => Buffer | undefined;
@@ -14,7 +14,6 @@ export interface EventStreamFilter {
 
 interface Stream {
   readonly options: EventStreamOptions;
-  readonly position: StreamPosition;
   /** Of the line that is being read, as it came. */
   partial: Buffer[];
   /** The lines of the event from its first data line on, ends included. */
@@ -26,7 +25,7 @@ interface Stream {
 }
 
 interface Line {
-  bytes: Buffer;
+  readonly bytes: Buffer;
   /** Where the field's name begins: behind a byte order mark in the first line. */
   readonly start: number;
   readonly isData: boolean;
@@ -53,13 +52,13 @@ export interface EventStreamOptions {
 
 /**
  * A filter for a stream that arrives in pieces of any size. Lines before an event's first data line pass at once; from there on the event is held
- * until it is complete. Throws a RangeError for more than `maxBytes`, and whatever `rewrite` throws. An event that the end of the stream cuts off
- * is looked at like any other, since some readers dispatch it.
+ * until it is complete. Throws a RangeError for more than `maxBytes`, whatever `rewrite` throws, and an Error where some reader could see other lines:
+ * a CR without an LF, and outside of data control characters, line separators or what is no UTF-8. An event that the end of the stream cuts off is
+ * looked at like any other, since some readers dispatch it.
  */
 export function createEventStreamFilter(options: EventStreamOptions): EventStreamFilter {
   const stream: Stream = {
     options,
-    position: startOfStream(),
     partial: [],
     lines: [],
     heldBytes: 0,
@@ -88,24 +87,14 @@ function take(stream: Stream): Buffer | undefined {
 }
 
 function readChunk(stream: Stream, chunk: Buffer): void {
-  const { position } = stream;
-  let at = 0;
-  if (position.afterReturn && chunk[0] === lineFeed) {
-    const last = stream.lines.at(-1);
-    if (last === undefined) stream.passed.push(newline);
-    else last.bytes = Buffer.concat([last.bytes, newline]);
-    at = readLine(position, chunk, at);
+  let from = 0;
+  for (let at = chunk.indexOf(lineFeed); at !== -1; at = chunk.indexOf(lineFeed, from)) {
+    endLine(stream, chunk.subarray(from, at + 1));
+    from = at + 1;
   }
-  while (at < chunk.length) {
-    const start = at;
-    at = readLine(position, chunk, at);
-    if (position.afterReturn && chunk[at] === lineFeed) at = readLine(position, chunk, at);
-    if (position.atLineStart) endLine(stream, chunk.subarray(start, at));
-    else {
-      stream.partial.push(chunk.subarray(start));
-      count(stream, chunk.length - start);
-    }
-  }
+  if (from === chunk.length) return;
+  stream.partial.push(chunk.subarray(from));
+  count(stream, chunk.length - from);
 }
 
 /** Takes the rest of a line, its end included; without one only where the stream ends. */
@@ -115,17 +104,30 @@ function endLine(stream: Stream, rest: Buffer): void {
   stream.partial = [];
   const start = stream.begun || !bytes.subarray(0, 3).equals(mark) ? 0 : 3;
   stream.begun = true;
+  const ending = endingOf(bytes);
   const isData = isField(bytes, start, field);
+  refuseOtherEndings(bytes.subarray(start, bytes.length - ending.length), isData);
   const isId = !stream.options.resumable && isField(bytes, start, idField);
-  const shown = isId ? Buffer.concat([bytes.subarray(0, start), comment, endingOf(bytes)]) : bytes;
+  const shown = isId ? Buffer.concat([bytes.subarray(0, start), comment, ending]) : bytes;
   if (stream.lines.length === 0 && !isData) {
     stream.passed.push(shown);
     return;
   }
   stream.lines.push({ bytes: shown, start, isData });
   count(stream, shown.length);
-  if (bytes.length - endingOf(bytes).length === start) endEvent(stream);
+  if (bytes.length - ending.length === start) endEvent(stream);
 }
+
+/** Readers differ in what ends a line (Unicode TR 13). In data JSON has no such character but within strings. */
+function refuseOtherEndings(line: Buffer, isData: boolean): void {
+  if (line.includes(carriageReturn)) throw new Error('a line of the event stream ends with CR alone');
+  if (!isData && otherEnding.test(utf8.decode(line))) {
+    throw new Error('a line of the event stream has characters that some readers take for its end');
+  }
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const otherEnding = /(?!\t)[\p{Cc}\p{Zl}\p{Zp}\ufeff]/u;
 
 function isField(bytes: Buffer, start: number, name: Buffer): boolean {
   const end = start + name.length;
@@ -149,14 +151,7 @@ function endEvent(stream: Stream): void {
   }
   const others = lines.filter(({ isData }) => !isData);
   stream.passed.push(...dataLines(lines[0]!, rewritten));
-  others.forEach(({ bytes }, index) => {
-    stream.passed.push(index === others.length - 1 ? bytes : withoutLoneCr(bytes));
-  });
-}
-
-/** Once lines between them are gone, a CR that ended a line could meet the LF that ends another, and both would be one end. */
-function withoutLoneCr(bytes: Buffer): Buffer {
-  return bytes.at(-1) === carriageReturn ? Buffer.concat([bytes.subarray(0, -1), newline]) : bytes;
+  stream.passed.push(...others.map(({ bytes }) => bytes));
 }
 
 function dataOf({ bytes, start }: Line): Buffer {
@@ -166,7 +161,7 @@ function dataOf({ bytes, start }: Line): Buffer {
 
 /** JSON may have line breaks between its tokens: each of its lines is a data line, in the place and with the end of the first. */
 function dataLines({ bytes, start }: Line, text: Buffer): Buffer[] {
-  const ending = withoutLoneCr(endingOf(bytes));
+  const ending = endingOf(bytes);
   const parts = [bytes.subarray(0, start), field, separator];
   let from = 0;
   for (let at = text.indexOf(lineFeed); at !== -1; at = text.indexOf(lineFeed, from)) {
@@ -176,11 +171,10 @@ function dataLines({ bytes, start }: Line, text: Buffer): Buffer[] {
   return [...parts, text.subarray(from), ending];
 }
 
-/** CR, LF or both; no line holds one of them before its end. */
+/** LF or CRLF; nothing where the stream ends within the line. */
 function endingOf(bytes: Buffer): Buffer {
-  const last = bytes.at(-1);
-  const length = last === lineFeed ? (bytes.at(-2) === carriageReturn ? 2 : 1) : last === carriageReturn ? 1 : 0;
-  return bytes.subarray(bytes.length - length);
+  if (bytes.at(-1) !== lineFeed) return nothing;
+  return bytes.subarray(bytes.at(-2) === carriageReturn ? -2 : -1);
 }
 
 function count(stream: Stream, bytes: number): void {
