@@ -27,6 +27,8 @@ export interface Route extends RoutePattern {
   readonly challenge: ChallengeSource | undefined;
   readonly methods: ReadonlySet<string>;
   readonly mcp: McpRoute | undefined;
+  /** Request headers that are forwarded besides those of HTTP or MCP. */
+  readonly forwardHeaders: readonly string[];
   /** Of MCP routes with an upstream. A session belongs to the principal that opened it. */
   readonly sessions: RouteSessions | undefined;
   readonly resource: string;
@@ -95,6 +97,7 @@ export function compileRoute(
     path: route.path,
     methods: new Set(methods),
     mcp,
+    forwardHeaders: mcp?.forwardHeaders ?? route.forwardHeaders,
     resource,
     authorizationServers,
     bindings,
@@ -125,7 +128,7 @@ function compileUpstream(route: RouteConfig, config: Config, upstreams: PooledUp
   return {
     target: pooled.target,
     paths: compilePathMapping(route, config),
-    shapeRequest: compileRequestHeaders(config, upstream, route.mcp),
+    shapeRequest: compileRequestHeaders(config, upstream, route),
     authorize: pooled.identity?.authorize,
   };
 }

@@ -41,6 +41,7 @@ function documentRoute(name: string, path: string, document: () => Answer): Rout
     path,
     methods: new Set(['GET', 'OPTIONS']),
     mcp: undefined,
+    forwardHeaders: [],
     sessions: undefined,
     resource: '',
     authorizationServers: [],

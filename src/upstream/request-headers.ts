@@ -1,7 +1,7 @@
-// Request headers for the upstream: the client's, without any that could pass for the gateway's, then the verified identity.
+// Request headers for the upstream: those of the client that are on the list of the route, then the verified identity.
 import { isIP } from 'node:net';
 import type { Caller } from '../authn/principal.ts';
-import type { Config, McpConfig, UpstreamConfig } from '../config/schema/config.ts';
+import type { Config, RouteConfig, UpstreamConfig } from '../config/schema/config.ts';
 import {
   addConnectionOptions,
   commonSpellings,
@@ -40,50 +40,68 @@ export interface UpstreamSession {
 /** Gives names and values in turn, without Host and Content-Length, which undici adds. Throws `denied` for an identity that no header can express. */
 export type ShapeRequestHeaders = (input: RequestHeadersInput) => string[];
 
-/** Headers of MCP. The `mcp-` family is recognized by its prefix. */
-const mcpHeaders = ['accept', 'content-type', 'traceparent', 'tracestate', 'user-agent'];
+/** Names that a kind of route takes over from a client: listed, or of a family that a standard reserves. */
+interface AllowedHeaders {
+  readonly names: readonly string[];
+  readonly family: RegExp;
+}
+
+const traceHeaders = ['traceparent', 'tracestate'];
+const mcpHeaders: AllowedHeaders = {
+  names: ['accept', 'content-type', 'user-agent', ...traceHeaders],
+  family: /^mcp-(?:param-.+|[a-z0-9-]+)$/,
+};
+/** Headers of HTTP (RFC 9110, 9111, 9530, 7240, 9218) and of browsers (Fetch, client hints, WebSocket), whose `Sec-` no script can set. */
+const httpHeaders: AllowedHeaders = {
+  names: [
+    ...['accept', 'accept-charset', 'accept-encoding', 'accept-language', 'user-agent', 'origin', 'referer', 'date'],
+    ...['content-type', 'content-encoding', 'content-language', 'content-location', 'content-disposition'],
+    ...['content-range', 'content-md5', 'digest', 'content-digest', 'repr-digest'],
+    ...['want-digest', 'want-content-digest', 'want-repr-digest'],
+    ...['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since', 'if-range', 'range'],
+    ...['cache-control', 'pragma', 'prefer', 'priority', 'idempotency-key', 'last-event-id'],
+    ...['dnt', 'save-data', 'upgrade-insecure-requests', 'device-memory', 'dpr', 'viewport-width', 'width'],
+    ...['downlink', 'ect', 'rtt', 'service-worker', 'service-worker-navigation-preload', ...traceHeaders],
+  ],
+  family: /^sec-(?:ch-[a-z-]+|fetch-[a-z-]+|websocket-[a-z-]+|gpc|purpose)$/,
+};
 /** Set from a verified session, never taken over. */
 const sessionHeaders = ['mcp-session-id', 'last-event-id'];
 /** Compressed responses cannot be filtered, so no MCP route asks for them. */
 const mcpNeverForwarded = ['accept-encoding', ...sessionHeaders];
-const mcpFamily = /^mcp-(?:param-.+|[a-z0-9-]+)$/;
 
-/** Names whose result is computed at load, so that ordinary requests fold no name. */
+/** Names whose result is computed at load besides the allowed ones, so that ordinary requests match no pattern. */
 const commonHeaders = [
-  ...mcpHeaders,
   ...sessionHeaders,
   ...neverForwarded,
   'accept-encoding',
-  'accept-language',
-  'cache-control',
-  'content-encoding',
-  'if-none-match',
   'mcp-method',
   'mcp-name',
   'mcp-protocol-version',
-  'origin',
-  'pragma',
-  'priority',
-  'referer',
+  'sec-ch-ua',
+  'sec-ch-ua-mobile',
+  'sec-ch-ua-platform',
   'sec-fetch-dest',
   'sec-fetch-mode',
   'sec-fetch-site',
+  'sec-fetch-user',
   'x-api-key',
   'x-forwarded-for',
   'x-forwarded-host',
   'x-forwarded-proto',
+  'x-requested-with',
 ];
 
 /**
- * Compiles the request headers of one route: strips, then sets. `mcp` is the route's section, undefined on path routes.
- * Throws an Error when `forwardHeaders` names a header that is always dropped.
+ * Compiles the request headers of one route: strips, then sets. Throws an Error when `forwardHeaders` names a header that is always dropped.
  */
 export function compileRequestHeaders(
   config: Config,
   upstream: UpstreamConfig,
-  mcp: McpConfig | undefined,
+  route: Pick<RouteConfig, 'mcp' | 'forwardHeaders'>,
 ): ShapeRequestHeaders {
-  const isForwarded = compileFilter(configuredHeaders(config), mcp);
+  const { mcp } = route;
+  const isForwarded = compileFilter(configuredHeaders(config), route);
   const identity = compileIdentityHeaders(upstream.identity.headers);
   const origin = new URL(config.server.publicUrl);
   const fixed = ['x-forwarded-proto', origin.protocol.slice(0, -1), 'x-forwarded-host', origin.host];
@@ -121,31 +139,31 @@ function strip(rawHeaders: readonly string[], isForwarded: (name: string) => boo
   return withoutConnectionOptions(kept, listed);
 }
 
-/** Usual names are looked up in a table made at load. Others are folded each time, so hostile names fill no cache. */
-function compileFilter(configured: readonly string[], mcp: McpConfig | undefined): (name: string) => boolean {
+/**
+ * Allowed names are matched unfolded: `mcp_session_id` is not Mcp-Session-Id. Usual ones are looked up in a table made at load. Others are matched each
+ * time, so hostile names fill no cache.
+ */
+function compileFilter(
+  configured: readonly string[],
+  { mcp, forwardHeaders }: Pick<RouteConfig, 'mcp' | 'forwardHeaders'>,
+): (name: string) => boolean {
+  const { names, family } = mcp === undefined ? httpHeaders : mcpHeaders;
+  const named = mcp?.forwardHeaders ?? forwardHeaders;
   const onMcp = mcp === undefined ? [] : mcpNeverForwarded;
   const dropped = new Set([...onMcp, ...presetHeadersOf(mcp), ...configured.map(foldHeaderName)]);
-  const isAllowed = mcp === undefined ? (name: string) => !isDropped(name, dropped) : compileAllowList(mcp, dropped);
+  const isDropped = (name: string): boolean => {
+    const folded = foldHeaderName(name);
+    return dropped.has(folded) || isNeverForwarded(folded);
+  };
+  for (const name of named) if (isDropped(name)) throw new Error(`forwardHeaders: "${name}" is never forwarded`);
+  const allowed = new Set([...names, ...named]);
+  const isAllowed = (name: string): boolean => {
+    const lower = name.toLowerCase();
+    return (allowed.has(lower) || family.test(lower)) && !isDropped(lower);
+  };
   const known = new Map<string, boolean>();
-  for (const name of [...commonHeaders, ...configured, ...(mcp?.forwardHeaders ?? [])]) {
+  for (const name of [...commonHeaders, ...configured, ...allowed]) {
     for (const spelling of commonSpellings(name)) known.set(spelling, isAllowed(spelling));
   }
   return (name) => known.get(name) ?? isAllowed(name);
-}
-
-function isDropped(name: string, dropped: ReadonlySet<string>): boolean {
-  const folded = foldHeaderName(name);
-  return dropped.has(folded) || isNeverForwarded(folded);
-}
-
-/** Allowed names are matched unfolded: `mcp_session_id` is not Mcp-Session-Id. */
-function compileAllowList(mcp: McpConfig, dropped: ReadonlySet<string>): (name: string) => boolean {
-  for (const name of mcp.forwardHeaders) {
-    if (isDropped(name, dropped)) throw new Error(`forwardHeaders: "${name}" is never forwarded`);
-  }
-  const allowed = new Set([...mcpHeaders, ...mcp.forwardHeaders]);
-  return (name) => {
-    const lower = name.toLowerCase();
-    return (allowed.has(lower) || mcpFamily.test(lower)) && !isDropped(name, dropped);
-  };
 }

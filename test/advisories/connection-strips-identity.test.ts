@@ -6,7 +6,8 @@ import { startUpstream } from '../support/upstream.ts';
 
 t.test('Connection removes the client’s headers only, never ours', async (t) => {
   const upstream = await startUpstream();
-  const forwarder = await startForwarder(configOf(upstream.url, { upstream: { authorization: 'Bearer ours' } }));
+  const route = { forwardHeaders: ['x-gone', 'x_gone', 'x-stays'] };
+  const forwarder = await startForwarder(configOf(upstream.url, { upstream: { authorization: 'Bearer ours' }, route }));
   t.teardown(async () => {
     await forwarder.close();
     await upstream.close();

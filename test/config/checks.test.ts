@@ -769,6 +769,17 @@ t.test('routes: one answer each, reachable, with nothing that cannot be enforced
       ],
     ],
     [
+      'what path routes do not forward, and who has nothing to forward',
+      {
+        routes:
+          '[{path: /a, upstream: superset, authenticate: corp, forwardHeaders: [Cookie, accept, x_forwarded_user, x-trace]}, {path: /b, upstream: superset, authenticate: corp, forwardHeaders: [x-trace], mcp: {rules: [{allow: {tools: [x]}}]}}, {path: /c, authenticate: none, respond: {}, forwardHeaders: [x-trace]}]',
+      },
+      ['[‸Cookie', 'routes[0].forwardHeaders[0]: "cookie" is never taken over from a client'],
+      ['‸x_forwarded_user', 'routes[0].forwardHeaders[2]: "x_forwarded_user" is never taken over from a client'],
+      ['forwardHeaders: ‸[x-trace], mcp', 'routes[1].forwardHeaders: belongs into mcp.forwardHeaders here'],
+      ['forwardHeaders: ‸[x-trace]}]', 'routes[2].forwardHeaders: belongs to routes with an upstream'],
+    ],
+    [
       'the preset brings rules',
       { routes: route('authenticate: corp, mcp: {preset: superset, forwardHeaders: [x-trace]}') },
     ],

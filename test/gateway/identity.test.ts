@@ -33,7 +33,11 @@ const identity = await startScenario(
       untold: { url: upstream.url, identity: { headers: false } },
     },
     routes: [
-      { path: '/api', authenticate: { anyOf: ['corp', 'workloads', 'keys'] } },
+      {
+        path: '/api',
+        authenticate: { anyOf: ['corp', 'workloads', 'keys'] },
+        forwardHeaders: ['x-mine', 'x-other'],
+      },
       { path: '/renamed', upstream: 'renamed' },
       { path: '/untold', upstream: 'untold' },
       { path: '/open', authenticate: 'none' },

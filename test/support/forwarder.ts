@@ -11,16 +11,24 @@ import { type ForwardOptions, type ForwardResult, forward } from '../../src/upst
 import { compileRequestHeaders } from '../../src/upstream/request-headers.ts';
 import { createUpstream, type Upstream } from '../../src/upstream/upstream.ts';
 
-/** A configuration with one upstream `up`; `upstream`, `mcp` and `more` are laid over it. */
+/** A configuration with one upstream `up`; `upstream`, `mcp`, `route` and `more` are laid over it. */
 export function configOf(
   url: string,
-  options: { readonly upstream?: object; readonly mcp?: object; readonly more?: object } = {},
+  options: { readonly upstream?: object; readonly mcp?: object; readonly route?: object; readonly more?: object } = {},
 ): Config {
   return configSchema.parse({
     version: 1,
     server: { listen: '127.0.0.1:8443', publicUrl: 'https://mcp.example.com' },
     upstreams: { up: { url, ...options.upstream } },
-    routes: [{ path: '/mcp', upstream: 'up', authenticate: 'none', ...(options.mcp && { mcp: options.mcp }) }],
+    routes: [
+      {
+        path: '/mcp',
+        upstream: 'up',
+        authenticate: 'none',
+        ...(options.mcp && { mcp: options.mcp }),
+        ...options.route,
+      },
+    ],
     audit: { sinks: [{ type: 'stdout' }] },
     ...options.more,
   });
@@ -70,7 +78,7 @@ export async function startForwarder(
 ): Promise<Forwarder> {
   const upstreamConfig = config.upstreams.up!;
   const upstream = createUpstream('up', upstreamConfig, createNamedFiles(options.files ?? new Map()));
-  const shape = compileRequestHeaders(config, upstreamConfig, config.routes[0]?.mcp);
+  const shape = compileRequestHeaders(config, upstreamConfig, config.routes[0]!);
   const results: (ForwardResult | GatewayError)[] = [];
   const waiting: { readonly count: number; readonly resolve: () => void }[] = [];
   const settle = (result: ForwardResult | GatewayError): void => {

@@ -28,7 +28,7 @@ type ShapeOptions = Parameters<typeof configOf>[1] & {
 
 function shape(rawHeaders: readonly string[], options: ShapeOptions = {}): readonly (readonly [string, string])[] {
   const config = configOf(url, options);
-  const compiled = compileRequestHeaders(config, config.upstreams.up!, config.routes[0]?.mcp);
+  const compiled = compileRequestHeaders(config, config.upstreams.up!, config.routes[0]!);
   const caller = 'caller' in options ? options.caller : agentCaller;
   const { session } = options;
   const input = { rawHeaders, caller, session, authorization: undefined, requestId: 'request-1' };
@@ -38,13 +38,36 @@ function shape(rawHeaders: readonly string[], options: ShapeOptions = {}): reado
 
 const sorted = (headers: readonly (readonly [string, string])[]): string[] => headers.map((h) => h.join(': ')).sort();
 
-t.test('a path route gets the client headers that are nobody else’s, then the identity', (t) => {
-  const kept = ['Accept-Encoding', 'gzip', 'X-Custom', 'a', 'X-Custom', 'b', 'Content-Type', 'text/csv'];
-  const shaped = shape(['Host', 'evil', ...kept, 'Content-Length', '3', 'Expect', '100-continue']);
-  t.same(
-    sorted(shaped),
-    sorted([['Accept-Encoding', 'gzip'], ['X-Custom', 'a'], ['X-Custom', 'b'], ['Content-Type', 'text/csv'], ...ours]),
-  );
+t.test('a path route gets what HTTP and browsers define and what it names, then the identity', (t) => {
+  const kept = [
+    ['Accept-Encoding', 'gzip'],
+    ['Content-Type', 'text/csv'],
+    ['If-None-Match', '"a"'],
+    ['Range', 'bytes=0-1'],
+    ['Origin', 'https://mcp.example.com'],
+    ['Referer', 'https://mcp.example.com/'],
+    ['Sec-Fetch-Site', 'same-origin'],
+    ['sec-ch-ua-platform-version', '"15"'],
+    ['Sec-WebSocket-Protocol', 'chat'],
+    ['traceparent', '00-1-2-01'],
+    ['X-CSRFToken', 'a'],
+    ['x-csrftoken', 'b'],
+  ] as const;
+  const dropped = [
+    'Host',
+    'evil',
+    'Content-Length',
+    '3',
+    'Expect',
+    '100-continue',
+    'X-Custom',
+    'a',
+    'Accept_Language',
+    'a',
+  ];
+  const shaped = shape([...dropped, ...kept.flat()], { route: { forwardHeaders: ['X-CSRFToken'] } });
+  t.same(sorted(shaped), sorted([...kept, ...ours]));
+  t.throws(() => shape([], { route: { forwardHeaders: ['x_forwarded-user'] } }), /is never forwarded/);
   t.end();
 });
 
@@ -243,5 +266,61 @@ t.test('encoded values are printable ASCII, and decoding gives the value back (p
   t.equal(encodeHeaderValue('Ünï 100%\r\nx: y'), '%C3%9Cn%C3%AF 100%25%0D%0Ax: y');
   t.equal(encodeHeaderValue(' a b '), '%20a b%20');
   t.throws(() => encodeHeaderValue('\ud800'), { code: 'denied', reason: 'identity' });
+  t.end();
+});
+
+/** Registered for requests in HTTP, Fetch, client hints, WebSocket and Trace Context, and safe to take over from anybody. */
+const defined =
+  /^(accept(-charset|-encoding|-language)?|user-agent|origin|referer|date|content-(type|encoding|language|location|disposition|range|md5|digest)|(want-)?((content|repr)-)?digest|if-(none-)?match|if-(un)?modified-since|if-range|range|cache-control|pragma|prefer|priority|idempotency-key|last-event-id|dnt|save-data|upgrade-insecure-requests|device-memory|dpr|(viewport-)?width|downlink|ect|rtt|service-worker(-navigation-preload)?|traceparent|tracestate|sec-(gpc|purpose|(ch|fetch|websocket)-[a-z-]+))$/i;
+const definedOnMcp =
+  /^(accept|content-type|user-agent|traceparent|tracestate|mcp-(?!session-id$)(param-.+|[a-z0-9-]+))$/i;
+
+t.test('no other header of a client arrives unless it is named, whatever it is called (property)', (t) => {
+  const vendor = fc.constantFrom(
+    ...[
+      'x-',
+      'X-User',
+      'cf-access-',
+      'ssl-client-',
+      'x-webauth-',
+      'x-amzn-oidc-',
+      'x-ms-client-principal',
+      'x-ms-token-',
+    ],
+    ...[
+      'x-goog-authenticated-user-',
+      'x-goog-iap-',
+      'tailscale-user-',
+      'x-vouch-',
+      'x-pomerium-',
+      'x-token-',
+      'x-ssl-',
+    ],
+    ...['impersonate-', 'x-remote-', 'x-kubernetes-', 'oidc_claim_', 'remote_', 'http_', 'user', 'x-envoy-', 'x-jwt-'],
+    ...[
+      'x-authenticated-',
+      'x-consumer-',
+      'x-credential-',
+      'x-client-',
+      'x-spiffe-',
+      'x-azure-',
+      'fly-',
+      'true-client-ip',
+    ],
+    ...['sec-', 'content-', 'accept-', 'mcp-', 'from', 'via', 'early-data', 'destination', 'baggage', ''],
+  );
+  const rest = fc.stringMatching(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{0,16}$/);
+  const spelt = fc.tuple(vendor, rest, fc.boolean()).map(([prefix, more, upper]) => {
+    const name = `${prefix}${more}` || 'x';
+    return upper ? name.toUpperCase() : name;
+  });
+  fc.assert(
+    fc.property(spelt, fc.boolean(), (name, isMcp) => {
+      const arrives = (options: ShapeOptions): boolean =>
+        shape([name, 'evil'], options).some(([, value]) => value === 'evil');
+      return arrives(isMcp ? { mcp: {} } : {}) === (isMcp ? definedOnMcp : defined).test(name);
+    }),
+    { numRuns: 2000 },
+  );
   t.end();
 });

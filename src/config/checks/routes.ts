@@ -38,6 +38,7 @@ export function checkRoutes(context: CheckContext): ReadonlyMap<string, Policy> 
     checkAuthenticate(context, route, path);
     checkAnswer(context, route, path);
     checkEnforceable(context, route, path);
+    checkForwardHeaders(context, route, path);
     if (route.mcp !== undefined) checkMcp(context, route, route.mcp, path);
     const policy = compileRules(context, route, path);
     if (policy !== undefined) policies.set(route.name, policy);
@@ -115,6 +116,26 @@ function checkEnforceable(context: CheckContext, route: RouteConfig, path: Path)
   if (mcp !== undefined) context.error([...path, 'mcp'], 'needs callers that are authenticated');
 }
 
+/** On MCP routes those of HTTP and MCP are settled: what else of them passed would be compressed, or of another session. */
+function checkForwardHeaders(context: CheckContext, route: RouteConfig, path: Path): void {
+  const { mcp, forwardHeaders } = route;
+  const isPathRoute = mcp === undefined && route.upstream !== undefined;
+  if (!isPathRoute && forwardHeaders.length > 0) {
+    const where = mcp === undefined ? 'belongs to routes with an upstream' : 'belongs into mcp.forwardHeaders here';
+    context.error([...path, 'forwardHeaders'], where);
+  }
+  const { authenticators = {}, upstreams = {} } = context.draft;
+  const taken = [...presetHeadersOf(mcp), ...configuredHeaders({ authenticators, upstreams }).map(foldHeaderName)];
+  const at = mcp === undefined ? [...path, 'forwardHeaders'] : [...path, 'mcp', 'forwardHeaders'];
+  (mcp?.forwardHeaders ?? forwardHeaders).forEach((header, index) => {
+    const folded = foldHeaderName(header);
+    const isSettled = mcp !== undefined && isProtocolHeader(folded);
+    if (isSettled || isNeverForwarded(folded) || taken.includes(folded)) {
+      context.error([...at, index], `${context.show(header)} is never taken over from a client`);
+    }
+  });
+}
+
 function checkMcp(context: CheckContext, route: RouteConfig, mcp: McpConfig, path: Path): void {
   const at = [...path, 'mcp'];
   route.methods?.forEach((method, index) => {
@@ -125,14 +146,6 @@ function checkMcp(context: CheckContext, route: RouteConfig, mcp: McpConfig, pat
   if (route.methods !== undefined && !route.methods.includes('POST')) {
     context.error([...path, 'methods'], 'must hold POST, in which MCP messages come');
   }
-  const { authenticators = {}, upstreams = {} } = context.draft;
-  const taken = [...presetHeadersOf(mcp), ...configuredHeaders({ authenticators, upstreams }).map(foldHeaderName)];
-  mcp.forwardHeaders.forEach((header, index) => {
-    const folded = foldHeaderName(header);
-    if (isProtocolHeader(folded) || isNeverForwarded(folded) || taken.includes(folded)) {
-      context.error([...at, 'forwardHeaders', index], `${context.show(header)} is never taken over from a client`);
-    }
-  });
   mcp.challengeScopes?.forEach((scope, index) => {
     if (scope !== offlineAccessScope) return;
     const reason = 'is between a client and its authorization server; no challenge asks for it';

@@ -86,6 +86,10 @@ export const route = z
     bodyBytes: positiveSize
       .optional()
       .describe('The largest request body; default server.limits.bodyBytes. On path routes bodies are streamed.'),
+    forwardHeaders: z
+      .array(headerName)
+      .default([])
+      .describe('Request headers of a path route forwarded besides those of HTTP and browsers.'),
     websocket: z
       .boolean()
       .default(false)

@@ -29,7 +29,7 @@ export function respondToPreflight(context: RequestContext, route: Route, runtim
     ...responseHeaders(context, runtime),
     ...preflightHeaders(origin ?? '*', {
       methods: route.methods,
-      headers: [...snapshot.authenticators.keys.headers, ...(route.mcp?.forwardHeaders ?? [])],
+      headers: [...snapshot.authenticators.keys.headers, ...route.forwardHeaders],
       requestedHeaders: request.headers['access-control-request-headers'],
     }),
   });
