@@ -195,6 +195,7 @@ t.test('files older than keepFor are deleted after a record of what they held', 
   const records = [...after, path].flatMap(linesOf).filter((line) => line.reason === 'retention');
   t.equal(records.length, 2);
   t.match(records[1]?.detail, {
+    exceeds: 'keepFor',
     deleted: { file: /^audit-2026/, firstSeq: held?.seq, lastSeq: held?.seq, lastHash: held?.hash },
   });
   t.equal(await breakOf(...after, path), undefined);
@@ -203,6 +204,41 @@ t.test('files older than keepFor are deleted after a record of what they held', 
     2,
     'foreign files stay',
   );
+});
+
+t.test('the oldest files go when all hold more than keepBytes, each after its record, also by a reload', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  const rotateAt = 2000;
+  let time = someTime;
+  const sizeOfAll = () =>
+    fs
+      .readdirSync(join(path, '..'))
+      .filter((name) => name.endsWith('.jsonl'))
+      .reduce((sum, name) => sum + fs.statSync(join(path, '..', name)).size, 0);
+  const log = await openLog(configOf([fileSink(path, { rotateAt })]), { now: () => time });
+  const fill = async (from: number, to: number) => {
+    for (let index = from; index < to; index += 1) {
+      time += 1000;
+      await log.write(eventOf(`r${index}`));
+    }
+  };
+  await fill(0, 60);
+  t.ok(sizeOfAll() > 5 * rotateAt);
+  const before = (await listRotated(path)).map((each) => each.path);
+  const keepBytes = 3 * rotateAt + 999;
+  (await log.prepare(configOf([fileSink(path, { rotateAt, keepBytes })]))).commit();
+  await until(() => sizeOfAll() <= keepBytes, 'the oldest are gone');
+  await fill(60, 120);
+  await until(() => sizeOfAll() <= keepBytes, 'and go on going');
+  await log.write(eventOf('last'));
+  await log.close();
+  const after = (await listRotated(path)).map((each) => each.path);
+  t.ok(after.length > 0 && after.length <= 3);
+  t.ok(before.every((each) => !fs.existsSync(each)));
+  const records = [...after, path].flatMap(linesOf).filter((line) => line.reason === 'retention');
+  t.ok(records.length > 0);
+  for (const { detail } of records) t.match(detail, { exceeds: 'keepBytes', deleted: { file: /^audit-2026/ } });
+  t.equal(await breakOf(...after, path), undefined, 'the chain begins where the last record of a deletion says');
 });
 
 t.test('nothing is deleted when the record of it cannot be written', async (t) => {

@@ -1153,6 +1153,11 @@ t.test('audit: each place once, nothing overwritten, and a word where no record 
       ['path: ‸gateway.yaml', 'audit.sinks[0].path: is a file that this configuration reads; records would destroy it'],
     ],
     [
+      'less to keep than one file holds',
+      { audit: '{sinks: [{type: file, path: a, rotateAt: 1MiB, keepBytes: 1023KiB}]}' },
+      ['keepBytes: ‸', 'audit.sinks[0].keepBytes: is less than rotateAt: the current file alone may be larger'],
+    ],
+    [
       'no sink that counts',
       { audit: '{sinks: [{type: stdout, required: false}]}' },
       ['sinks: ‸', 'warning: audit.sinks: no sink is required: requests go on while no record can be written'],

@@ -11,7 +11,7 @@ import { createDiskSync } from './disk-sync.ts';
 import { codeOf, ignoreMissing } from './errno.ts';
 import { acquireLock, type FileLock } from './lock.ts';
 import { findUnfinished, inspectTail } from './recovery.ts';
-import { describeForDeletion, lastHead, listExpired, listRotated, rotatedName } from './rotation.ts';
+import { deleteSurplus, lastHead, listRotated, rotatedName } from './rotation.ts';
 
 const schema = z.strictObject({
   type: z.literal('file'),
@@ -21,6 +21,11 @@ const schema = z.strictObject({
     .refine((ms) => ms > 0, 'expected a duration above zero')
     .prefault('365d')
     .describe('How long rotated files are kept.'),
+  keepBytes: positiveSize
+    .optional()
+    .describe(
+      'How much the files hold in all, the current one at its full size; beyond it the oldest go. Default: no limit.',
+    ),
   fsync: z
     .enum(['interval', 'always', 'never'])
     .default('interval')
@@ -33,8 +38,10 @@ type FileSinkConfig = z.output<typeof schema>;
 export const fileSink = {
   schema,
   key: ({ path }) => path,
-  check({ path }, { isRead, error }) {
+  check({ keepBytes, path, rotateAt }, { isRead, error }) {
     if (isRead(path)) error('path', 'is a file that this configuration reads; records would destroy it');
+    if (keepBytes !== undefined && keepBytes < rotateAt)
+      error('keepBytes', 'is less than rotateAt: the current file alone may be larger');
   },
   create: createFileTarget,
 } satisfies SinkType<FileSinkConfig>;
@@ -45,7 +52,6 @@ const retentionEveryMs = 3_600_000;
 const rotationRetryMs = 60_000;
 /** After these the file itself is sound: it is cut back and kept open. */
 const outOfSpace = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
-
 const noInode = -1;
 
 function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): SinkTarget {
@@ -60,7 +66,7 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
   /** Of the file that holds `head`; 0 when there is none yet. */
   let inode = 0;
   /** Events of the opening that have to be recorded. */
-  let found: LogEvent[] = [];
+  const found: LogEvent[] = [];
   let rotationRetryAt = 0;
   let retentionDueAt = 0;
   /** Created by the first opening. */
@@ -75,9 +81,7 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
       await abandon();
       throw error;
     }
-    const events = found;
-    found = [];
-    return { head, events };
+    return { head, events: found.splice(0) };
   }
 
   /** Continues what earlier processes wrote. */
@@ -87,8 +91,8 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
     createdFile ||= !fs.existsSync(path);
     const newest = rotated.at(-1);
     const last = (await adopt()) ?? (newest && (await lastHead(newest.path))) ?? genesis;
-    const unfinished = await findUnfinished([...rotated.map((each) => each.path), path], lookBackBytes);
-    for (const { id, route, seq } of unfinished) {
+    const logs = [...rotated.map((each) => each.path), path];
+    for (const { id, route, seq } of await findUnfinished(logs, lookBackBytes)) {
       found.push({ id, stage: 'completed', route, outcome: 'unknown', reason: 'restart', detail: { decided: seq } });
     }
     return last;
@@ -194,7 +198,7 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
     try {
       if (file !== undefined) head = await checkIdentity(file, head);
       disk.tick(file);
-      if (now() >= retentionDueAt) await deleteExpired(record);
+      if (now() >= retentionDueAt) await retain(record);
     } catch (error) {
       await abandon();
       throw error;
@@ -211,13 +215,10 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
     return reopen(last);
   }
 
-  /** The record of what goes is written first; when it cannot be, nothing is deleted. */
-  async function deleteExpired(record: (event: LogEvent) => Promise<void>): Promise<void> {
+  async function retain(record: (event: LogEvent) => Promise<void>): Promise<void> {
     retentionDueAt = now() + retentionEveryMs;
-    for (const { path: old } of await listExpired(path, now() - config.keepFor)) {
-      await record({ reason: 'retention', detail: { deleted: await describeForDeletion(old) } });
-      await unlink(old);
-    }
+    const { keepBytes = Number.POSITIVE_INFINITY, keepFor, rotateAt } = config;
+    await deleteSurplus(path, { rotatedBy: now() - keepFor, maxBytes: keepBytes - rotateAt }, record);
   }
 
   /** An opening that came to nothing leaves nothing behind. */
@@ -239,6 +240,7 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
     tick,
     configure: (next: FileSinkConfig) => {
       config = next;
+      retentionDueAt = 0;
     },
     close,
   };

@@ -1,8 +1,10 @@
 // Rotated audit files: their names, their order, and their description in a retention record.
 import { createHash } from 'node:crypto';
-import { open, readdir } from 'node:fs/promises';
+import { open, readdir, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { type ChainHead, parseLink } from '../hash-chain.ts';
+import type { LogEvent } from '../sink-type.ts';
+import { ignoreMissing } from './errno.ts';
 import { readLines } from './lines.ts';
 import { inspectTail } from './recovery.ts';
 
@@ -47,15 +49,32 @@ export async function listRotated(path: string): Promise<RotatedFile[]> {
   return files.sort((one, other) => one.lastSeq - other.lastSeq);
 }
 
-/** The oldest rotated files, up to the first that was rotated after `rotatedBy` (milliseconds since 1970). */
-export async function listExpired(path: string, rotatedBy: number): Promise<RotatedFile[]> {
+/**
+ * Deletes the oldest rotated files: those up to `rotatedBy` (milliseconds since 1970), and those in front of the youngest that hold `maxBytes`
+ * together. The record of each is written first and names the key that it exceeds; when that cannot be, nothing is deleted.
+ */
+export async function deleteSurplus(
+  path: string,
+  kept: { readonly rotatedBy: number; readonly maxBytes: number },
+  record: (event: LogEvent) => Promise<void>,
+): Promise<void> {
   const rotated = await listRotated(path);
-  const kept = rotated.findIndex(({ rotatedAt }) => rotatedAt > rotatedBy);
-  return kept === -1 ? rotated : rotated.slice(0, kept);
+  const young = rotated.findIndex(({ rotatedAt }) => rotatedAt > kept.rotatedBy);
+  const expired = young === -1 ? rotated.length : young;
+  let first = rotated.length;
+  for (let bytes = 0; first > expired; first -= 1) {
+    bytes += (await stat(rotated[first - 1]!.path).catch(ignoreMissing))?.size ?? 0;
+    if (bytes > kept.maxBytes) break;
+  }
+  for (const [index, { path: old }] of rotated.slice(0, first).entries()) {
+    const exceeds = index < expired ? 'keepFor' : 'keepBytes';
+    await record({ reason: 'retention', detail: { exceeds, deleted: await describe(old) } });
+    await unlink(old).catch(ignoreMissing);
+  }
 }
 
-/** Describes a file that is about to be deleted. One that holds no chain is described by its digest alone. */
-export async function describeForDeletion(path: string): Promise<DeletedFile | { file: string; sha256: string }> {
+/** A file that holds no chain is described by its digest alone. */
+async function describe(path: string): Promise<DeletedFile | { file: string; sha256: string }> {
   const file = basename(path);
   const first = await firstLink(path);
   const last = await lastHead(path);
