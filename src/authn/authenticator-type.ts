@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { Path, SectionReporter } from '../config/schema/reporter.ts';
 import type { Log } from '../log.ts';
 import type { NamedFiles } from '../named-files.ts';
+import type { Egress } from '../oauth/egress.ts';
 import type { IntrospectionEndpoint, IntrospectionOutcome } from '../oauth/introspection-client.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { TrustStore } from './certificate/trust-store.ts';
@@ -57,4 +58,6 @@ export interface AuthenticatorContext extends AuthenticatorRuntime {
   /** The authorities of client certificates, or those of `caFile` among them; undefined where the listener asks for no certificates. */
   trustStore(caFile: string | undefined): TrustStore | undefined;
   readonly files: NamedFiles;
+  /** The proxies to authorization servers. */
+  readonly egress: Egress;
 }

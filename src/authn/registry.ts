@@ -1,5 +1,6 @@
 // Registry of the authenticators of one configuration snapshot.
 import type { NamedFiles } from '../named-files.ts';
+import type { Egress } from '../oauth/egress.ts';
 import type { IntrospectionEndpoint } from '../oauth/introspection-client.ts';
 import type { AuthenticationObserver, AuthenticatorContext, AuthenticatorRuntime } from './authenticator-type.ts';
 import { authenticatorTypeOf } from './authenticator-types.ts';
@@ -38,6 +39,7 @@ export interface AuthenticatorSet extends AuthenticatorIndex {
 interface Loaded {
   readonly config: IssuerConfig & { readonly server: ClientCertificateConfig };
   readonly files: NamedFiles;
+  readonly egress: Egress;
 }
 
 /**
@@ -60,6 +62,7 @@ export function createAuthenticators(
     endpoint: (key, open) => carryOver(key, endpoints, previous?.endpoints, open),
     trustStore,
     files: loaded.files,
+    egress: loaded.egress,
   };
   const authenticators = Object.entries(loaded.config.authenticators).map(([name, config]) =>
     authenticatorTypeOf(config).create(name, config, context),

@@ -4,8 +4,10 @@ import { dirname, relative, resolve } from 'node:path';
 import type { z } from 'zod';
 import { withIssuerPresets } from '../authn/token/issuer-presets.ts';
 import type { NamedFiles } from '../named-files.ts';
+import { type Egress, egressOf } from '../oauth/egress.ts';
 import { type ContextOptions, createCheckContext, type Draft, type Findings } from './checks/context.ts';
 import { type Checked, runChecks } from './checks/run.ts';
+import { checkEgress } from './checks/server.ts';
 import { isUsername } from './checks/upstream-identity.ts';
 import { readNamedFiles, withAbsolutePaths } from './file-paths.ts';
 import { createFileReader, type FileReader, readRegularFile, stampOf } from './files.ts';
@@ -33,6 +35,8 @@ export interface LoadedConfig extends Checked {
   /** SHA-256 in hex over the YAML bytes, the named files and digests of the environment variables used. */
   readonly hash: string;
   readonly files: NamedFiles;
+  /** The proxies to authorization servers. */
+  readonly egress: Egress;
   readonly warnings: readonly Problem[];
   /** The list of `revocation.file` as it was then; undefined where there is no such key. */
   readonly revocations: LoadedRevocations | undefined;
@@ -77,6 +81,8 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
     { ...parsed, draft: keys.draft, document, secrets, folder, files: reader.files, now },
     findings,
   );
+  const egress = egressOf(keys.draft.server?.egressProxy, options.env);
+  checkEgress(context, egress);
   const checked = runChecks(context, keys.placeOf);
 
   const { problems, warnings } = findings;
@@ -87,6 +93,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
     ...checked,
     hash: hashOf(content, reader, new Map([...values.variables, ...keys.variables]), folder),
     files: reader.files,
+    egress,
     warnings: inOrder(warnings),
     revocations,
   };

@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto';
 import { credentialRefused } from '../authn/errors.ts';
 import { type Caller, subjectKey } from '../authn/principal.ts';
+import { authoritiesOf } from '../authn/token/token-config.ts';
 import type { AssertionConfig, Config } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
 import type { NamedFiles } from '../named-files.ts';
@@ -36,7 +37,7 @@ export interface UpstreamIdentity {
 }
 
 /** Dependencies of the credentials. */
-export interface IdentityContext extends Pick<TokenExchangeOptions, 'log' | 'now' | 'observe'> {
+export interface IdentityContext extends Pick<TokenExchangeOptions, 'egress' | 'log' | 'now' | 'observe'> {
   readonly config: Config;
   readonly files: NamedFiles;
   readonly ephemeralKeys: EphemeralKeys;
@@ -70,14 +71,16 @@ function exchangeOf(name: string, config: ExchangeConfig, context: IdentityConte
   const { issuer } = authenticator;
   const { clientKeyFile } = config;
   const pem = clientKeyFile === undefined ? undefined : context.files.get(clientKeyFile);
-  const key = hash('sha256', JSON.stringify([name, issuer, config, pem?.toString()]), 'base64');
-  const { files, previous, log, now, observe } = context;
+  const { egress, files, previous, log, now, observe } = context;
+  const authorities = authoritiesOf({ caFile: config.caFile ?? authenticator.caFile }, context);
+  const asked = [name, issuer, config, pem?.toString(), authorities, egress];
+  const key = hash('sha256', JSON.stringify(asked), 'base64');
   if (previous?.exchange?.key === key) return previous;
   const clientKey =
     clientKeyFile === undefined
       ? undefined
       : naming(`upstreams.${name}.identity.exchange.clientKeyFile`, () => files.parse(clientKeyFile, parseClientKey));
-  const tokens = createTokenExchange({ name, config, issuer, clientKey, log, now, observe });
+  const tokens = createTokenExchange({ name, config, issuer, clientKey, authorities, egress, log, now, observe });
   return {
     authorize: ({ principal }, nowMs, presented) => {
       const token = principal.authenticator === config.authenticator ? tokenIn(presented) : undefined;

@@ -26,16 +26,17 @@ export function openUpstreams(
   ephemeralKeys: EphemeralKeys,
 ): PooledUpstreams {
   const { log, now, observe } = runtime;
-  const context = { config: loaded.config, files: loaded.files, ephemeralKeys, log, now, observe };
+  const { config, egress, files } = loaded;
+  const context = { config, egress, files, ephemeralKeys, log, now, observe };
   const opened = new Map<string, PooledUpstream>();
-  for (const [name, config] of Object.entries(loaded.config.upstreams)) {
-    const files = [config.tls?.caFile, config.tls?.certFile, config.tls?.keyFile].map(
-      (path) => path && loaded.files.get(path)?.toString('base64'),
+  for (const [name, upstream] of Object.entries(config.upstreams)) {
+    const { tls, timeouts, url } = upstream;
+    const contents = [tls?.caFile, tls?.certFile, tls?.keyFile].map(
+      (path) => path && files.get(path)?.toString('base64'),
     );
-    const key = JSON.stringify([config.url, config.tls, config.timeouts, files]);
+    const key = JSON.stringify([url, tls, timeouts, contents]);
     const known = previous?.get(name);
-    const target =
-      known?.key === key ? adjustUpstream(known.target, config) : createUpstream(name, config, loaded.files);
+    const target = known?.key === key ? adjustUpstream(known.target, upstream) : createUpstream(name, upstream, files);
     const identity = compileUpstreamIdentity(name, { ...context, previous: known?.identity });
     opened.set(name, { key, target, identity });
   }

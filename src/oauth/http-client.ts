@@ -1,9 +1,12 @@
-// HTTP client for authorization servers: bounded in time and size, TLS verified, no redirects, no content codings.
-import { Agent, type Dispatcher, errors, request } from 'undici';
+// HTTP client for authorization servers: bounded in time and size, TLS verified, no redirects, no content codings, perhaps through a proxy.
+import { Agent, type Dispatcher, errors, Pool, ProxyAgent, request } from 'undici';
+import { type Egress, proxyFor } from './egress.ts';
 
 /** The cause of a failure; a closed list, used as a metric label. */
 export type RequestFailureReason =
   | 'connection'
+  /** The egress proxy could not be reached, or refused. */
+  | 'proxy'
   | 'timeout'
   | 'status'
   | 'content_coding'
@@ -31,7 +34,7 @@ export class RequestFailure extends Error {
 
 /** A request with bounds in time and bytes. */
 export interface BoundedRequest {
-  readonly agent: Agent;
+  readonly agent: BoundedAgent;
   /** Ends the request, its answer included. */
   readonly signal: AbortSignal;
   readonly method?: 'GET' | 'POST';
@@ -50,33 +53,107 @@ export interface BoundedAnswer {
   readonly body: Buffer;
 }
 
+/** Connections to authorization servers, directly or through the egress proxy. */
+export interface BoundedAgent {
+  /** The dispatcher for an address. */
+  dispatcherFor(address: string): Dispatcher;
+  /** The origin of the proxy for an address; undefined where there is none. */
+  proxyFor(address: string): string | undefined;
+  /** Closes the connections once the requests in flight are answered. */
+  close(): void;
+  /** Closes the connections at once. */
+  destroy(): void;
+}
+
+/** Options of the connections. */
+export interface ConnectionOptions {
+  /** For each part of a request. */
+  readonly timeoutMs: number;
+  /** More requests than these to one server wait for one another; default no bound. */
+  readonly connections?: number;
+  /** The only authorities of the servers' certificates, in PEM; undefined: the public ones. */
+  readonly authorities?: readonly string[] | undefined;
+  readonly egress: Egress;
+}
+
 /** Connections of which the idle ones can be ended while requests still come: those get new ones. */
 export interface BoundedConnections {
-  agent(): Agent;
+  agent(): BoundedAgent;
   /** Ends them, once the requests in flight are answered. */
   close(): void;
 }
 
-/** Connections for one authorization server. More requests than `connections` wait for one another. */
-export function createBoundedAgent(timeoutMs: number, connections?: number): Agent {
-  return new Agent({
-    connect: { timeout: timeoutMs, rejectUnauthorized: true },
-    headersTimeout: timeoutMs,
-    bodyTimeout: timeoutMs,
+/** Creates connections. They open with the first request. */
+export function createBoundedAgent(options: ConnectionOptions): BoundedAgent {
+  const { egress } = options;
+  /** By the proxy. */
+  const dispatchers = new Map<string | undefined, Agent | ProxyAgent>();
+  const end = (how: 'close' | 'destroy') => {
+    for (const dispatcher of dispatchers.values()) void dispatcher[how]().catch(() => {});
+  };
+  return {
+    dispatcherFor(address) {
+      const proxy = proxyFor(address, egress);
+      const dispatcher = dispatchers.get(proxy) ?? createDispatcher(proxy, options);
+      dispatchers.set(proxy, dispatcher);
+      return dispatcher;
+    },
+    proxyFor(address) {
+      const proxy = proxyFor(address, egress);
+      return proxy === undefined ? undefined : new URL(proxy).origin;
+    },
+    close: () => end('close'),
+    destroy: () => end('destroy'),
+  };
+}
+
+function createDispatcher(
+  proxy: string | undefined,
+  { timeoutMs, connections, authorities }: ConnectionOptions,
+): Agent | ProxyAgent {
+  const tls = {
+    timeout: timeoutMs,
+    rejectUnauthorized: true,
     allowH2: false,
-    ...(connections !== undefined && { connections }),
+    ...(authorities !== undefined && { ca: [...authorities] }),
+  };
+  const timeouts = { headersTimeout: timeoutMs, bodyTimeout: timeoutMs };
+  const pool = { ...timeouts, allowH2: false, ...(connections !== undefined && { connections }) };
+  if (proxy === undefined) return new Agent({ ...pool, connect: tls });
+  return new ProxyAgent({
+    ...pool,
+    uri: proxy,
+    requestTls: tls,
+    proxyTls: { timeout: timeoutMs, rejectUnauthorized: true, allowH2: false },
+    clientFactory: (url, { connect }: Pool.Options) => createTunnels(url, { ...timeouts, ...(connect && { connect }) }),
   });
 }
 
+/** The connections to a proxy. All that goes wrong before a tunnel stands is a `ProxyError`. */
+function createTunnels(proxy: URL, options: Pool.Options): Pool {
+  const pool = new Pool(proxy, options);
+  const connect = pool.connect.bind(pool) as (tunnel: Dispatcher.ConnectOptions) => Promise<Dispatcher.ConnectData>;
+  const connectTunnel = async (tunnel: Dispatcher.ConnectOptions): Promise<Dispatcher.ConnectData> => {
+    const answer = await connect(tunnel).catch((error: unknown) => {
+      throw new ProxyError(isTimeout(error) ? 'did not answer in time' : `failed: ${describe(error)}`);
+    });
+    if (answer.statusCode === 200) return answer;
+    answer.socket.on('error', () => {}).destroy();
+    throw new ProxyError(`answered ${answer.statusCode}`);
+  };
+  return Object.assign(pool, { connect: connectTunnel as Pool['connect'] });
+}
+
+class ProxyError extends Error {}
+
 /** Creates connections. They open with the first request. */
-export function createBoundedConnections(timeoutMs: number, connections: number): BoundedConnections {
-  let agent = createBoundedAgent(timeoutMs, connections);
+export function createBoundedConnections(options: ConnectionOptions): BoundedConnections {
+  let agent = createBoundedAgent(options);
   return {
     agent: () => agent,
     close() {
-      const ended = agent;
-      agent = createBoundedAgent(timeoutMs, connections);
-      void ended.close().catch(() => {});
+      agent.close();
+      agent = createBoundedAgent(options);
     },
   };
 }
@@ -92,9 +169,14 @@ export async function answerBounded(address: string, options: BoundedRequest): P
     return await ask(address, options);
   } catch (error) {
     if (error instanceof RequestFailure) throw error;
-    const reason = isTimeout(error, options.signal) ? 'timeout' : 'connection';
+    const proxy = options.agent.proxyFor(address);
+    const where = proxy === undefined ? address : `${address} through the proxy ${proxy}`;
+    if (error instanceof ProxyError) {
+      throw new RequestFailure('proxy', `${address} could not be reached: the proxy ${proxy} ${error.message}`);
+    }
+    const reason = options.signal.aborted || isTimeout(error) ? 'timeout' : 'connection';
     const message = reason === 'timeout' ? 'did not answer in time' : `could not be reached: ${describe(error)}`;
-    throw new RequestFailure(reason, `${address} ${message}`, { cause: error });
+    throw new RequestFailure(reason, `${where} ${message}`, { cause: error });
   }
 }
 
@@ -105,7 +187,7 @@ async function ask(address: string, options: BoundedRequest): Promise<BoundedAns
     headers: answered,
     body,
   } = await request(address, {
-    dispatcher: agent,
+    dispatcher: agent.dispatcherFor(address),
     signal,
     method,
     headers,
@@ -137,9 +219,8 @@ function mediaTypeOf(headers: Dispatcher.ResponseData['headers']): string | unde
   return typeof value === 'string' ? value.split(';', 1)[0]!.trim().toLowerCase() : undefined;
 }
 
-function isTimeout(error: unknown, signal: AbortSignal): boolean {
+function isTimeout(error: unknown): boolean {
   return (
-    signal.aborted ||
     error instanceof errors.ConnectTimeoutError ||
     error instanceof errors.HeadersTimeoutError ||
     error instanceof errors.BodyTimeoutError

@@ -11,7 +11,7 @@ import {
 } from './client-auth.ts';
 import { introspectionUnavailable } from './errors.ts';
 import { createExpiringSet } from './expiring-set.ts';
-import { createBoundedConnections, RequestFailure } from './http-client.ts';
+import { type ConnectionOptions, createBoundedConnections, RequestFailure } from './http-client.ts';
 import { createSingleFlight, digestOf, maxConnections, type SingleFlightFailure } from './single-flight.ts';
 
 /** The outcome of one request; a closed list, used as a metric label. */
@@ -29,7 +29,7 @@ export interface IntrospectionEndpoint {
 }
 
 /** Options of `createIntrospectionEndpoint`. */
-export interface IntrospectionEndpointOptions {
+export interface IntrospectionEndpointOptions extends Pick<ConnectionOptions, 'authorities' | 'egress'> {
   /** Of the authenticator. */
   readonly name: string;
   readonly config: OAuthClientConfig & { readonly issuer: string; readonly endpoint: string };
@@ -50,9 +50,10 @@ const maxKnown = 10_000;
 
 /** Creates it; nothing is sent yet. */
 export function createIntrospectionEndpoint(options: IntrospectionEndpointOptions): IntrospectionEndpoint {
-  const { name, log, now, observe } = options;
-  const connections = createBoundedConnections(totalTimeoutMs, maxConnections);
-  const send = createRequest(options, { connections, timeoutMs: totalTimeoutMs, maxBytes: maxBodyBytes });
+  const { name, log, now, observe, authorities, egress } = options;
+  const timeoutMs = totalTimeoutMs;
+  const connections = createBoundedConnections({ timeoutMs, connections: maxConnections, authorities, egress });
+  const send = createRequest(options, { connections, timeoutMs, maxBytes: maxBodyBytes });
   const inactive = createExpiringSet(inactiveLimits);
   /** Digests of tokens that were active when they were last asked about. */
   const known = new LRUCache<string, true>({ max: maxKnown });

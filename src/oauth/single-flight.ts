@@ -90,7 +90,7 @@ export function createSingleFlight<T>(options: SingleFlightOptions<T>): (flight:
 }
 
 function isOutage({ reason, status }: RequestFailure): boolean {
-  return reason === 'connection' || reason === 'timeout' || (status !== undefined && outageStatuses.has(status));
+  return ['connection', 'proxy', 'timeout'].includes(reason) || (status !== undefined && outageStatuses.has(status));
 }
 
 /** Within `cooldownMs` after `since`. A clock that was set back never prolongs it. */

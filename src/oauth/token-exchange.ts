@@ -7,12 +7,12 @@ import {
   ResponseBodyError,
 } from 'oauth4webapi';
 import { z } from 'zod';
-import { authenticatorName, httpUrl, scopes, text } from '../config/schema/values.ts';
+import { authenticatorName, filePath, httpUrl, scopes, text } from '../config/schema/values.ts';
 import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { boundedTransport, clientAuthenticationOf, oauthClientKeys, type TransportOptions } from './client-auth.ts';
 import { exchangeUnavailable } from './errors.ts';
-import { createBoundedConnections, RequestFailure } from './http-client.ts';
+import { type ConnectionOptions, createBoundedConnections, RequestFailure } from './http-client.ts';
 import { createSharedCache } from './shared-cache.ts';
 import { createSingleFlight, digestOf, maxConnections, type SingleFlightFailure } from './single-flight.ts';
 
@@ -21,6 +21,9 @@ export const exchangeSchema = z.strictObject({
   authenticator: authenticatorName.describe('The authenticator whose access tokens are exchanged, at their issuer.'),
   endpoint: httpUrl.describe("The issuer's token endpoint."),
   insecure: z.boolean().default(false).describe('Accept plain http for the endpoint beyond loopback.'),
+  caFile: filePath
+    .optional()
+    .describe('PEM file: the authorities of the endpoint; default those of the authenticator.'),
   ...oauthClientKeys,
   audience: text.optional().describe("The upstream's name at the issuer; this, resource or both."),
   resource: httpUrl.optional().describe("The upstream's resource identifier at the issuer."),
@@ -51,7 +54,7 @@ export interface TokenExchange {
 }
 
 /** Options of `createTokenExchange`. */
-export interface TokenExchangeOptions {
+export interface TokenExchangeOptions extends Pick<ConnectionOptions, 'authorities' | 'egress'> {
   /** The upstream's name. */
   readonly name: string;
   readonly config: ExchangeConfig;
@@ -102,9 +105,10 @@ const maxTokenLength = 16_384;
 
 /** Creates it; nothing is sent yet. The cache is by digests of the callers' tokens, which themselves are kept nowhere. */
 export function createTokenExchange(options: TokenExchangeOptions): TokenExchange {
-  const { name, log, now, observe } = options;
-  const connections = createBoundedConnections(totalTimeoutMs, maxConnections);
-  const send = createRequest(options, { connections, timeoutMs: totalTimeoutMs, maxBytes: maxBodyBytes, statuses });
+  const { name, log, now, observe, authorities, egress } = options;
+  const timeoutMs = totalTimeoutMs;
+  const connections = createBoundedConnections({ timeoutMs, connections: maxConnections, authorities, egress });
+  const send = createRequest(options, { connections, timeoutMs, maxBytes: maxBodyBytes, statuses });
   const cache = createSharedCache<Cached>(cacheLimits);
   const request = createSingleFlight<Exchanged>({
     async send(token) {

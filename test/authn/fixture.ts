@@ -16,6 +16,7 @@ import { nothingRevoked } from '../../src/authn/revocations.ts';
 import { createProofMemory } from '../../src/authn/token/dpop.ts';
 import type { Config } from '../../src/config/schema/config.ts';
 import { createNamedFiles } from '../../src/named-files.ts';
+import { directEgress } from '../../src/oauth/egress.ts';
 
 export const resource = 'https://mcp.example.com/mcp';
 
@@ -90,7 +91,11 @@ export function createSet(
   const present = Object.entries(content).flatMap(([name, text]) =>
     text === undefined ? [] : [[name, Buffer.from(text)] as const],
   );
-  const set = createAuthenticators({ config, files: createNamedFiles(new Map(present)) }, runtime, previous);
+  const set = createAuthenticators(
+    { config, files: createNamedFiles(new Map(present)), egress: directEgress },
+    runtime,
+    previous,
+  );
   runtime.opened.push(set);
   startAuthenticators(set);
   return set;

@@ -17,6 +17,7 @@ export async function exampleFiles(): Promise<Record<string, string>> {
     'tls/tls.key': server.keyPem,
     'tls/clients-ca.crt': clients.certificatePem,
     'tls/clients.crl': await clients.revoke([], { nextUpdate: new Date(now + 1_800_000) }),
+    'tls/issuer-ca.crt': internal.certificatePem,
     'tls/superset-ca.crt': internal.certificatePem,
     'tls/gateway.crt': gateway.certificatePem,
     'tls/gateway.key': gateway.keyPem,

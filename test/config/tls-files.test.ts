@@ -240,6 +240,11 @@ t.test('authorities and revocation lists are read to their last block, wherever 
     authenticators: mtls,
     routes,
   });
+  const client = 'clientId: a, clientSecret: b, caFile: bad.crt';
+  const issuer = '{corp: {type: jwt, issuer: https://idp.example/, caFile: bad.crt}}';
+  const introspected = `{corp: {type: introspection, issuer: https://idp.example/, endpoint: https://idp.example/i, ${client}}}`;
+  const exchange = `{authenticator: corp, endpoint: https://idp.example/t, audience: a, ${client}}`;
+  const exchanging = `{superset: {url: https://s.example, identity: {exchange: ${exchange}}}}`;
   const own = mtls.replace('mtls,', 'mtls, caFile: bad.crt,');
   const bad: readonly [input: string, pem: string, list: string, ends: [string, string]][] = [
     [
@@ -263,6 +268,9 @@ t.test('authorities and revocation lists are read to their last block, wherever 
       [asking('ca.crt, clientCrlFile: bad.crl'), 'clientCrlFile: ‸', 'server.tls.clientCrlFile', 'crl'],
       [asking('ca.crt', own), ' caFile: ‸', 'authenticators.corp.caFile', 'crt'],
       [upstream('caFile: bad.crt'), 'caFile: ‸', 'upstreams.superset.tls.caFile', 'crt'],
+      [fileOf({ authenticators: issuer }), 'caFile: ‸', 'authenticators.corp.caFile', 'crt'],
+      [fileOf({ authenticators: introspected }), 'caFile: ‸', 'authenticators.corp.caFile', 'crt'],
+      [fileOf({ upstreams: exchanging }), 'caFile: ‸', 'upstreams.superset.identity.exchange.caFile', 'crt'],
     ];
     for (const [yaml, mark, path, suffix] of cases) {
       const message = `${path}: ${before}${suffix}"${after}`;

@@ -16,7 +16,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
   ['config/schema/values', ['http']],
   ['audit', ['config/schema/reporter', 'config/schema/values']],
   ['mcp', ['json', 'http', 'config/schema/values']],
-  ['oauth', ['config/schema/reporter', 'config/schema/values']],
+  ['oauth', ['http', 'config/schema/reporter', 'config/schema/values']],
   ['authn', ['http', 'config/schema/reporter', 'config/schema/values', 'oauth']],
   ['policy', ['http', 'config/schema/suggestion', 'config/schema/reporter', 'config/schema/values', 'mcp', 'authn']],
   ['upstream/identity/facts', []],

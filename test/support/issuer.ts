@@ -68,9 +68,14 @@ export interface FakeIssuer {
   close(): Promise<void>;
 }
 
-/** Starts one with an ES256 key on a free port. `path` makes an issuer with a path. */
+/** Starts one with an ES256 key on a free port of 127.0.0.1. `path` makes an issuer with a path, `hostname` one that says it has another name. */
 export async function createFakeIssuer(
-  options: { readonly algorithm?: SigningAlgorithm; readonly path?: string; readonly tls?: TlsOptions } = {},
+  options: {
+    readonly algorithm?: SigningAlgorithm;
+    readonly path?: string;
+    readonly hostname?: string;
+    readonly tls?: TlsOptions;
+  } = {},
 ): Promise<FakeIssuer> {
   let key = createSigningKey(options.algorithm ?? 'ES256');
   let published: readonly unknown[] = [key.jwk];
@@ -98,7 +103,7 @@ export async function createFakeIssuer(
   };
   const server = options.tls === undefined ? createServer(listener) : createTlsServer(options.tls, listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const origin = `${options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const origin = `${options.tls === undefined ? 'http' : 'https'}://${options.hostname ?? '127.0.0.1'}:${(server.address() as AddressInfo).port}`;
 
   const self: FakeIssuer = {
     issuer: origin + path,

@@ -12,7 +12,7 @@ import type { AuthenticatorContext, AuthenticatorType } from '../authenticator-t
 import { compileClaimRules, verifyClaims } from './claims.ts';
 import type { AccessToken } from './compact-jws.ts';
 import { createTokenAuthenticator } from './token-authenticator.ts';
-import { checkTokenConfig, tokenKeys } from './token-config.ts';
+import { authoritiesOf, checkTokenConfig, tokenKeys } from './token-config.ts';
 
 /** A token that is revoked at its authorization server is accepted for that long. */
 const maxCacheMs = 3_600_000;
@@ -47,12 +47,13 @@ export const introspectionType = {
 function endpointOf(name: string, config: IntrospectionConfig, context: AuthenticatorContext): IntrospectionEndpoint {
   const { endpoint, issuer, clientId, clientSecret, clientKeyFile, clientKeyId, clientAuthentication } = config;
   const pem = clientKeyFile && context.files.get(clientKeyFile)?.toString();
-  const asked = [name, endpoint, issuer, clientId, clientSecret, pem, clientKeyId, clientAuthentication];
-  const key = hash('sha256', JSON.stringify(asked), 'base64');
-  const { log, now, observe } = context;
+  const { egress, log, now, observe } = context;
+  const authorities = authoritiesOf(config, context);
+  const client = [clientId, clientSecret, pem, clientKeyId, clientAuthentication];
+  const key = hash('sha256', JSON.stringify([name, endpoint, issuer, client, authorities, egress]), 'base64');
   return context.endpoint(key, () => {
     const clientKey = clientKeyFile === undefined ? undefined : context.files.parse(clientKeyFile, parseClientKey);
-    return createIntrospectionEndpoint({ name, config, clientKey, log, now, observe });
+    return createIntrospectionEndpoint({ name, config, clientKey, authorities, egress, log, now, observe });
   });
 }
 

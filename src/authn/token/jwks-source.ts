@@ -1,7 +1,11 @@
 // Source of an issuer's keys: discovery (RFC 8414 §3, OpenID Connect Discovery §4) and fetch, bounded in time and size, no redirects.
-import type { Agent } from 'undici';
 import { isPlainHttp } from '../../http/host.ts';
-import { createBoundedAgent, requestBounded } from '../../oauth/http-client.ts';
+import {
+  type BoundedAgent,
+  type ConnectionOptions,
+  createBoundedAgent,
+  requestBounded,
+} from '../../oauth/http-client.ts';
 
 /** Fetches the key set of an issuer. */
 export interface KeySource {
@@ -11,7 +15,7 @@ export interface KeySource {
 }
 
 /** Options of `createKeySource`. */
-export interface KeySourceOptions {
+export interface KeySourceOptions extends Pick<ConnectionOptions, 'authorities' | 'egress'> {
   readonly issuer: string;
   /** Undefined: discovered from the issuer. */
   readonly jwksUri: string | undefined;
@@ -35,7 +39,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Creates the source; nothing is fetched yet. */
 export function createKeySource(options: KeySourceOptions): KeySource {
-  const agent = createBoundedAgent(totalTimeoutMs);
+  const { authorities, egress } = options;
+  const agent = createBoundedAgent({ timeoutMs: totalTimeoutMs, authorities, egress });
   let discovered: string | undefined;
 
   async function locate(signal: AbortSignal, rediscover: boolean): Promise<string> {
@@ -63,7 +68,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
         throw error;
       }
     },
-    close: () => void agent.destroy().catch(() => {}),
+    close: agent.destroy,
   };
 }
 
@@ -79,7 +84,7 @@ export function metadataAddresses(issuer: string): string[] {
 
 /** The result of `read` for the first metadata that are the issuer's and that it can read. */
 async function discover<T>(
-  agent: Agent,
+  agent: BoundedAgent,
   { issuer, observe }: KeySourceOptions,
   signal: AbortSignal,
   read: (metadata: Record<string, unknown>) => T,
@@ -114,7 +119,7 @@ function keysAddress({ jwks_uri: address }: Record<string, unknown>, options: Ke
   return address;
 }
 
-async function fetchJson(agent: Agent, address: string, signal: AbortSignal): Promise<unknown> {
+async function fetchJson(agent: BoundedAgent, address: string, signal: AbortSignal): Promise<unknown> {
   const headers = { accept: 'application/json, application/jwk-set+json' };
   const body = await requestBounded(address, { agent, signal, headers, maxBytes: maxBodyBytes });
   return JSON.parse(utf8.decode(body));

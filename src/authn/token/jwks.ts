@@ -4,7 +4,7 @@ import type { Log } from '../../log.ts';
 import { isCoolingDown } from '../../oauth/single-flight.ts';
 import { issuerUnavailable } from '../errors.ts';
 import { parseKeySet, type VerificationKey } from './jwk.ts';
-import { createKeySource } from './jwks-source.ts';
+import { createKeySource, type KeySourceOptions } from './jwks-source.ts';
 
 /** A key and the set that it is from. */
 export interface ResolvedKey {
@@ -35,7 +35,7 @@ export interface KeySet {
 }
 
 /** Options of `createKeySet`. */
-export interface KeySetOptions {
+export interface KeySetOptions extends Pick<KeySourceOptions, 'authorities' | 'egress'> {
   readonly issuer: string;
   readonly jwksUri?: string | undefined;
   readonly insecure: boolean;
@@ -72,6 +72,8 @@ export function createKeySet(options: KeySetOptions): KeySet {
     jwksUri: options.jwksUri,
     insecure: options.insecure,
     metadataWanted: options.metadataWanted ?? false,
+    authorities: options.authorities,
+    egress: options.egress,
     observe: {
       metadataFound: (document) => {
         metadata = { text: JSON.stringify(document), foundAt: now() };

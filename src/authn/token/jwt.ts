@@ -17,7 +17,7 @@ import { issuerPresetNames, issuerPresets } from './issuer-presets.ts';
 import { signatureAlgorithm } from './jwk.ts';
 import { createKeySet, type KeySet } from './jwks.ts';
 import { createTokenAuthenticator } from './token-authenticator.ts';
-import { checkTokenConfig, tokenKeys } from './token-config.ts';
+import { authoritiesOf, checkTokenConfig, tokenKeys } from './token-config.ts';
 
 const schema = z.strictObject({
   type: z.literal('jwt').describe('OAuth 2.1 access tokens in JWT form, verified with the keys of their issuer.'),
@@ -60,7 +60,9 @@ export const jwtType = {
   },
   create(name, config, context) {
     const metadataWanted = config.issuer === context.mirroredIssuer;
-    const keySet = context.keySet(keySetKey(config, metadataWanted), () => openKeySet(config, metadataWanted, context));
+    const authorities = authoritiesOf(config, context);
+    const key = keySetKey(config, metadataWanted, [authorities, context.egress]);
+    const keySet = context.keySet(key, () => openKeySet(config, metadataWanted, authorities, context));
     return createJwtAuthenticator(name, config, keySet, context);
   },
 } satisfies AuthenticatorType<JwtConfig>;
@@ -88,17 +90,21 @@ function checkIssuer(config: JwtConfig, path: Path, reporter: SectionReporter): 
 }
 
 /** Equal for configurations that can share one key set. */
-function keySetKey({ issuer, jwksUri, insecure, keySet }: JwtConfig, metadataWanted: boolean): string {
-  const { refresh, maxStale } = keySet;
-  return JSON.stringify([issuer, jwksUri, insecure, refresh, maxStale, jwksUri !== undefined && metadataWanted]);
+function keySetKey(config: JwtConfig, metadataWanted: boolean, connections: readonly unknown[]): string {
+  const { issuer, jwksUri, insecure, keySet } = config;
+  const asked = [issuer, jwksUri, insecure, jwksUri !== undefined && metadataWanted, ...connections];
+  return JSON.stringify([...asked, keySet.refresh, keySet.maxStale]);
 }
 
 function openKeySet(
   { issuer, jwksUri, insecure, keySet: { refresh: refreshMs, maxStale: maxStaleMs } }: JwtConfig,
   metadataWanted: boolean,
-  { log, now, observe, schedule }: AuthenticatorContext,
+  authorities: readonly string[] | undefined,
+  { egress, log, now, observe, schedule }: AuthenticatorContext,
 ): KeySet {
   return createKeySet({
+    authorities,
+    egress,
     issuer,
     jwksUri,
     insecure,

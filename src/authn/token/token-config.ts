@@ -1,12 +1,17 @@
 // Configuration keys that all authenticators of access tokens share.
 import { z } from 'zod';
 import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
-import { duration, oneOrMore, scopes, text } from '../../config/schema/values.ts';
+import { duration, filePath, oneOrMore, scopes, text } from '../../config/schema/values.ts';
+import type { NamedFiles } from '../../named-files.ts';
+import { parseCertificates } from '../../pem.ts';
 import { dpopSchema } from './dpop.ts';
 
 const maxClockToleranceMs = 300_000;
 
 export const tokenKeys = {
+  caFile: filePath
+    .optional()
+    .describe('PEM file: the authorities of the servers that are asked; default the public ones.'),
   audience: oneOrMore(text).optional().describe('Accepted `aud` values; default: the resource of the route.'),
   audienceForm: z
     .enum(['resource', 'identifier', 'clientId'])
@@ -40,6 +45,14 @@ export const tokenKeys = {
 
 /** The part of an authenticator's configuration that its tokens are verified by. */
 export type TokenConfig = z.output<z.ZodObject<typeof tokenKeys>> & { readonly issuer: string };
+
+/** The content of `caFile`, each certificate in PEM; undefined for the public authorities. */
+export function authoritiesOf(
+  { caFile }: { readonly caFile?: string | undefined },
+  { files }: { readonly files: NamedFiles },
+): readonly string[] | undefined {
+  return caFile === undefined ? undefined : files.parse(caFile, parseCertificates).map(String);
+}
 
 /** Checks the keys that all authenticators of access tokens have. */
 export function checkTokenConfig(config: TokenConfig, path: Path, reporter: SectionReporter): void {

@@ -2,7 +2,7 @@
 import { type AuthenticatorConfig, authenticatorTypeOf } from '../../authn/authenticator-types.ts';
 import { foldHeaderName, identityHeaders, isNeverForwarded, isProtocolHeader } from '../../upstream/header-names.ts';
 import type { Path } from '../schema/reporter.ts';
-import { authoritiesAt } from './certificates.ts';
+import { authoritiesAt, checkServerAuthorities } from './certificates.ts';
 import type { CheckContext } from './context.ts';
 
 /** Checks each authenticator, and all of them together. */
@@ -13,6 +13,7 @@ export function checkAuthenticators(context: CheckContext): void {
     const path: Path = ['authenticators', name];
     authenticatorTypeOf(config).check(config, path, context);
     if (config.type === 'mtls') checkOwnAuthority(context, [...path, 'caFile'], config.caFile);
+    else if ('issuer' in config) checkServerAuthorities(context, path, config.caFile);
   }
 }
 

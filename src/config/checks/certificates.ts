@@ -2,7 +2,12 @@
 import type { X509Certificate } from 'node:crypto';
 import { createTrustStore, parseAuthorities, parseRevocationLists } from '../../authn/certificate/trust-store.ts';
 import { createCertificateReader, type ParsedCertificate, parseCertificate } from '../../authn/certificate/x509.ts';
-import { parseCertificateChain, SecureContextError, tlsWeakness } from '../../http/secure-context.ts';
+import {
+  buildSecureContext,
+  parseCertificateChain,
+  SecureContextError,
+  tlsWeakness,
+} from '../../http/secure-context.ts';
 import { isStrongKey, strongHashes } from '../../key-strength.ts';
 import { parseCertificates } from '../../pem.ts';
 import { attemptAt, type Path, readAt, reportUnusable } from '../schema/reporter.ts';
@@ -64,6 +69,14 @@ export function warnOfAuthorities(context: CheckContext, path: Path, file: strin
     const name = context.show(nameOf(certificate));
     if (weakness !== undefined) context.warn(path, `the authority ${name} ${weakness}; what comes from it is refused`);
   }
+}
+
+/** Checks the `caFile` of a section whose servers are asked. */
+export function checkServerAuthorities(context: CheckContext, base: Path, caFile: string | undefined): void {
+  if (caFile === undefined) return;
+  const ca = { key: 'caFile', path: caFile };
+  const build = () => buildSecureContext(base.join('.'), { ca }, context.files, {});
+  if (checkSecureContext(context, base, build)) warnOfAuthorities(context, [...base, 'caFile'], caFile);
 }
 
 /** Lists that the verifier can use, one of every authority: its clients would all be refused without. */

@@ -2,6 +2,7 @@
 import { isLocal, isWildcard, parseListenAddress, sharesAddress } from '../../http/listen-address.ts';
 import { buildListenerContext } from '../../http/listener.ts';
 import { unixPeer } from '../../ip-ranges.ts';
+import { type Egress, isProxyUrl } from '../../oauth/egress.ts';
 import type { ServerConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { checkCertificateHeader } from './certificate-header.ts';
@@ -28,6 +29,18 @@ export function checkServer(context: CheckContext): void {
     context.error(where, 'server.listen and admin.listen must not be the same address');
   } else if (isWildcard(adminAddress)) {
     context.warn(['admin', 'listen'], 'metrics and status can be reached from everywhere; listen on one address');
+  }
+}
+
+/** Checks the proxies that the environment names; that of the file has its schema. */
+export function checkEgress(context: CheckContext, { https, http }: Egress): void {
+  const variables = { HTTPS_PROXY: https, HTTP_PROXY: http };
+  for (const [name, proxy] of Object.entries(variables)) {
+    if (proxy === undefined || isProxyUrl(proxy)) continue;
+    context.error(
+      ['server'],
+      `the variable ${name} of the environment is no http(s) URL of a proxy; set server.egressProxy`,
+    );
   }
 }
 

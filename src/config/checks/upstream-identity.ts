@@ -10,6 +10,7 @@ import type { AssertionConfig, AuthenticatorConfig, RouteConfig } from '../schem
 import { attemptAt, type Path, readAt } from '../schema/reporter.ts';
 import { suggestion } from '../schema/suggestion.ts';
 import { actingAuthenticators, authenticatorNamed } from './authenticate.ts';
+import { checkServerAuthorities } from './certificates.ts';
 import type { CheckContext } from './context.ts';
 
 /** Claims of the gateway itself in an assertion, and those that would change how it is understood. */
@@ -69,6 +70,7 @@ function checkExchange(context: CheckContext, name: string, exchange: ExchangeCo
     context.error([...path, 'endpoint'], 'plain http is accepted on loopback only; use https, or insecure: true');
   }
   checkOAuthClient(exchange, path, context);
+  checkServerAuthorities(context, path, exchange.caFile);
   if (audience === undefined && resource === undefined && context.isWhole(path)) {
     context.error(path, 'needs audience or resource: a token for nobody in particular would be good anywhere');
   }

@@ -1,6 +1,7 @@
 // Schema of `server`, `admin` and `revocation`.
 import { z } from 'zod';
 import { certificateHeaderSchema } from '../../authn/certificate/header.ts';
+import { isProxyUrl } from '../../oauth/egress.ts';
 import {
   address,
   duration,
@@ -56,6 +57,13 @@ export const server = z.strictObject({
     .describe('A header in which a proxy states the certificate of the client; absent: never believed.'),
   limits: serverLimits.prefault({}).describe('Bounds of what a client may send.'),
   workers: z.literal(1).default(1).describe('Processes; one in this version.'),
+  egressProxy: z
+    .string()
+    .refine(isProxyUrl, 'expected http:// or https://, host and port of a proxy, with user:password@ if it needs them')
+    .optional()
+    .describe(
+      'The proxy to issuers, introspection and exchange, by CONNECT; default HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment.',
+    ),
   drainTimeout: duration
     .refine((ms) => ms <= 86_400_000, 'expected at most 1d')
     .prefault('30s')
