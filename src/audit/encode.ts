@@ -1,7 +1,10 @@
 // Encoding of an audit event as one line of JSON (RFC 8259): bounded, escaped, in a fixed order of members. Pure.
+import { hash } from 'node:crypto';
 import type { AuditEvent, AuditPrincipal } from './event.ts';
 
 const maxFieldBytes = 256;
+/** Of a UTF-16 unit in UTF-8. */
+const maxUnitBytes = 3;
 const maxListItems = 64;
 /** Of the JSON of `arguments` and `detail`. A longer value becomes a string of half of that, which quoting at most doubles. */
 const maxValueBytes = 64 * 1024;
@@ -17,7 +20,8 @@ const unsafe = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff
 /**
  * An encoder for the records of one process. Yields the members between `seq` and `prev`, without braces: `"id":…,…,"policy":"…"`.
  * Never throws and never yields a raw control character or line separator. Text is at most 256 bytes; text that was cut ends
- * in `…` and its original length in bytes. `,"hash"` never occurs, so that the first one in a line is the chain's.
+ * in `…` and its original length in bytes. Beside a member that was cut, or holds something that was, stands the SHA-256 of the whole: `pathDigest`
+ * beside `path`. `,"hash"` never occurs, so that the first one in a line is the chain's.
  */
 export function createEventEncoder(instance: string): (event: AuditEvent) => string {
   const instanceText = text(instance);
@@ -36,7 +40,7 @@ export function createEventEncoder(instance: string): (event: AuditEvent) => str
     const { id, time, stage, reason, upstream, status, bytes, durationMs, outcome, detail, policy } = event;
     const parts = event.encodedParts ?? encodeParts(event);
     let json = `"id":${text(id)},"time":${instantOf(time)},"instance":${instanceText},"stage":"${stage}"${parts}`;
-    if (reason !== undefined) json += `,"reason":${text(reason)}`;
+    json += member('reason', reason);
     if (upstream !== undefined) {
       json += `,"upstream":{"name":${text(upstream.name)}`;
       json += upstream.status === undefined ? '}' : `,"status":${number(upstream.status)}}`;
@@ -45,7 +49,7 @@ export function createEventEncoder(instance: string): (event: AuditEvent) => str
     if (bytes !== undefined) json += `,"bytes":${number(bytes)}`;
     if (durationMs !== undefined) json += `,"durationMs":${number(durationMs)}`;
     if (outcome !== undefined) json += `,"outcome":"${outcome}"`;
-    if (detail !== undefined) json += `,"detail":${bounded(detail)}`;
+    if (detail !== undefined) json += valueMember('detail', detail);
     return `${json},"policy":${policyOf(policy)}`;
   };
 }
@@ -97,7 +101,7 @@ export function encodeCaller({ route, client, principal, credentials }: CallerPa
 
 /** The message's members as JSON text, each behind a comma. */
 export function encodeMessage({ http, mcp }: MessagePart): string {
-  const json = http === undefined ? '' : `,"http":{"method":${text(http.method)},"path":${text(http.path)}}`;
+  const json = http === undefined ? '' : `,"http":{"method":${text(http.method)}${member('path', http.path)}}`;
   return mcp === undefined ? json : `${json},"mcp":${mcpOf(mcp)}`;
 }
 
@@ -106,14 +110,15 @@ export function encodeDecision({ scopes, decision, rule }: DecisionPart): string
   let json = '';
   if (scopes !== undefined) {
     const { granted, required, missing } = scopes;
-    json += `,"scopes":{"granted":${listOf(granted)},"required":${listOf(required)},"missing":${listOf(missing)}}`;
+    const lists = listMember('granted', granted) + listMember('required', required) + listMember('missing', missing);
+    json += `,"scopes":{${lists.slice(1)}}`;
   }
   if (decision !== undefined) json += `,"decision":"${decision}"`;
   return json + member('rule', rule);
 }
 
 function principalOf(of: AuditPrincipal): string {
-  const required = `,"principal":{"kind":${text(of.kind)},"issuer":${text(of.issuer)},"subject":${text(of.subject)}`;
+  const required = `,"principal":{"kind":${text(of.kind)}${member('issuer', of.issuer)}${member('subject', of.subject)}`;
   return `${required}${member('clientId', of.clientId)}${member('credentialId', of.credentialId)}${member('tenant', of.tenant)}}`;
 }
 
@@ -127,13 +132,23 @@ function credentialOf(of: NonNullable<AuditEvent['credentials']>[number]): strin
 
 function mcpOf(of: NonNullable<AuditEvent['mcp']>): string {
   let json = member('method', of.method) + member('tool', of.tool) + member('via', of.via);
-  json += typeof of.target === 'object' ? `,"target":${bounded(of.target)}` : member('target', of.target);
-  if (of.arguments !== undefined) json += `,"arguments":${bounded(of.arguments)}`;
+  json += typeof of.target === 'object' ? valueMember('target', of.target) : member('target', of.target);
+  if (of.arguments !== undefined) json += valueMember('arguments', of.arguments);
   return `{${json.slice(1)}}`;
 }
 
 function member(name: string, value: string | undefined): string {
-  return value === undefined ? '' : `,"${name}":${text(value)}`;
+  if (value === undefined) return '';
+  const json = `,"${name}":${text(value)}`;
+  return isCut(value) ? json + digestMember(name, value) : json;
+}
+
+function digestMember(name: string, whole: string): string {
+  return `,"${name}Digest":"sha256:${hash('sha256', whole, 'hex')}"`;
+}
+
+function isCut(value: string): boolean {
+  return value.length > maxFieldBytes / maxUnitBytes && Buffer.byteLength(value) > maxFieldBytes;
 }
 
 function text(value: string): string {
@@ -146,21 +161,25 @@ function number(value: number): string {
   return Number.isFinite(value) ? String(value) : 'null';
 }
 
-function listOf(items: readonly string[]): string {
-  if (items.length === 0) return '[]';
-  const kept = (items.length > maxListItems ? items.slice(0, maxListItems) : items).map(text);
-  if (items.length > maxListItems) kept.push(`"…${items.length}"`);
-  return escapeUnsafe(`[${kept.join()}]`);
+/** The digest is that of the list's JSON. */
+function listMember(name: string, items: readonly string[]): string {
+  if (items.length === 0) return `,"${name}":[]`;
+  const isLong = items.length > maxListItems;
+  const kept = (isLong ? items.slice(0, maxListItems) : items).map(text);
+  if (isLong) kept.push(`"…${items.length}"`);
+  const json = `,"${name}":${escapeUnsafe(`[${kept.join()}]`)}`;
+  return isLong || items.some(isCut) ? json + digestMember(name, JSON.stringify(items)) : json;
 }
 
-/** The value's JSON, or that of a string in place of a value that is too long or is no JSON. */
-function bounded(value: unknown): string {
-  if (typeof value === 'string' && value.length <= shortLength && plain.test(value)) return `"${value}"`;
+/** The value's JSON, or that of a string in place of a value that is too long or is no JSON. The digest is that of the whole JSON. */
+function valueMember(name: string, value: unknown): string {
+  if (typeof value === 'string' && value.length <= shortLength && plain.test(value)) return `,"${name}":"${value}"`;
   const json = stringify(value);
-  if (json === undefined) return '"unencodable"';
+  if (json === undefined) return `,"${name}":"unencodable"`;
   const escaped = escapeUnsafe(json);
-  if (escaped.length <= shortLength || Buffer.byteLength(escaped) <= maxValueBytes) return escaped;
-  return escapeUnsafe(JSON.stringify(cut(escaped, maxValueBytes / 2)));
+  if (escaped.length <= shortLength || Buffer.byteLength(escaped) <= maxValueBytes) return `,"${name}":${escaped}`;
+  const short = escapeUnsafe(JSON.stringify(cut(escaped, maxValueBytes / 2)));
+  return `,"${name}":${short}${digestMember(name, json)}`;
 }
 
 /** Escapes unsafe characters, and every `"hash"` behind a comma. */

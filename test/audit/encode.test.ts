@@ -1,4 +1,5 @@
 // One event, one line: bounded, escaped, in the documented order, whatever a client sends.
+import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
 import { createEventEncoder } from '../../src/audit/encode.ts';
@@ -49,6 +50,9 @@ function lineOf(event: AuditEvent): string {
 }
 
 type Written = { [K in keyof AuditEvent]-?: NonNullable<AuditEvent[K]> } & Record<'seq' | 'instance' | 'prev', unknown>;
+
+/** Members with digests beside them. */
+type Cut = Readonly<Record<string, unknown>>;
 
 function recordOf(event: AuditEvent): Written {
   return JSON.parse(lineOf(event));
@@ -111,6 +115,49 @@ t.test('a field is cut at 256 bytes, at a character, and says how long it was', 
     t.equal(record.rule, cut);
     t.ok(Buffer.byteLength(cut) <= 256);
   }
+  t.end();
+});
+
+t.test('two targets that differ behind 256 bytes have two digests, and so has everything that is cut', (t) => {
+  const sha256 = (whole: string) => `sha256:${createHash('sha256').update(whole).digest('hex')}`;
+  const long = (end: string) => `superset://${'ü'.repeat(300)}${end}`;
+  const targetOf = (end: string) => recordOf(eventOf('r1', { mcp: { target: long(end) } })).mcp as Cut;
+  t.equal(targetOf('1').target, targetOf('2').target, 'what is left of them looks alike');
+  t.equal(targetOf('1').targetDigest, sha256(long('1')));
+  t.equal(targetOf('2').targetDigest, sha256(long('2')));
+
+  const text = long('');
+  const many = Array.from({ length: 65 }, (_, index) => `s${index}`);
+  const big = { sql: '"\u0080'.repeat(40_000) };
+  const everything = recordOf({
+    ...full,
+    route: text,
+    client: { address: '10.0.0.1', userAgent: text },
+    principal: { kind: 'oauth', issuer: text, subject: text, clientId: text, credentialId: text, tenant: text },
+    credentials: [{ kind: 'access-token', authenticator: text, id: text }],
+    http: { method: 'GET', path: text },
+    mcp: { method: text, tool: text, via: text, target: [big.sql], arguments: big },
+    scopes: { granted: many, required: [text], missing: [] },
+    rule: text,
+    reason: text,
+    detail: big,
+  }) as unknown as Record<string, Cut>;
+  const { client, credentials, http, mcp, principal, scopes } = everything;
+  for (const [where, names] of [
+    [everything, ['route', 'rule', 'reason']],
+    [client, ['userAgent']],
+    [principal, ['issuer', 'subject', 'clientId', 'credentialId', 'tenant']],
+    [(credentials as unknown as Cut[])[0], ['authenticator', 'id']],
+    [http, ['path']],
+    [mcp, ['method', 'tool', 'via']],
+  ] as const)
+    for (const name of names) t.equal((where as Cut)[`${name}Digest`], sha256(text), name);
+  t.equal(mcp?.argumentsDigest, sha256(JSON.stringify(big)));
+  t.equal(mcp?.targetDigest, sha256(JSON.stringify([big.sql])));
+  t.equal((everything as unknown as Cut).detailDigest, sha256(JSON.stringify(big)));
+  t.equal(scopes?.grantedDigest, sha256(JSON.stringify(many)));
+  t.equal(scopes?.requiredDigest, sha256(JSON.stringify([text])));
+  t.notMatch(lineOf(full) + lineOf(eventOf('r1', { rule: 'a'.repeat(256) })), /Digest/, 'nothing beside what is whole');
   t.end();
 });
 
