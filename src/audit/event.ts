@@ -68,8 +68,9 @@ export type Priority = 'stranger' | 'decision' | 'completion';
 /** The audit log, for writers of records. */
 export interface AuditLog {
   /**
-   * Resolves when every required sink has the record. Rejects with `overloaded` when a queue has no room for it, and with `audit_unavailable` when
-   * it cannot be written. The promise may be ignored. Events that are not of a request always have room. The default is `decision`.
+   * Resolves when every required sink has the record: handed to the operating system, or on the disk with `fsync: always`. Rejects with
+   * `overloaded` when a queue has no room for it, and with `audit_unavailable` when it cannot be written. The promise may be ignored. Events that
+   * are not of a request always have room. The default is `decision`.
    */
   write(event: AuditEvent, priority?: Priority): Promise<void>;
   /** False from a required sink's failure until it works again. */

@@ -262,6 +262,28 @@ t.test('fsync always: a record counts only when it is on the disk', async (t) =>
   t.equal(await breakOf(path), undefined);
 });
 
+t.test('fsync interval: a record counts once the system has it, also while the disk does not', async (t) => {
+  const path = join(t.testdir({}), 'audit.jsonl');
+  let sync: (() => void) | undefined;
+  const fdatasync = ((fd: number, done: fs.NoParamCallback) => {
+    sync = () => fs.fdatasync(fd, done);
+  }) as typeof fs.fdatasync;
+  const files = { ...calls(fs.write as unknown as Write), fdatasync };
+  const log = await openLog(configOf([fileSink(path, { fsync: 'interval' })]), { files });
+  await log.write(eventOf('r1'));
+  await until(() => sync !== undefined, 'a sync is under way');
+  await log.write(eventOf('r2'));
+  t.strictSame(requestIds(path), ['r1', 'r2']);
+  const closed = log.close();
+  const syncing = setInterval(() => {
+    const due = sync;
+    sync = undefined;
+    due?.();
+  }, 1);
+  await closed;
+  clearInterval(syncing);
+});
+
 t.test('fsync interval: a disk that stops syncing is a failure until a sync works again', async (t) => {
   const path = join(t.testdir({}), 'audit.jsonl');
   let broken = false;

@@ -13,7 +13,7 @@ import type { Principal } from '../../authn/principal.ts';
 import type { LastEncoding } from '../snapshot.ts';
 import type { RequestContext } from './context.ts';
 
-/** The `decided` event: written before anything is forwarded. `nowMs` is in milliseconds since 1970, here and below. */
+/** The `decided` event: every required sink has it before anything is forwarded. `nowMs` is in milliseconds since 1970, here and below. */
 export function decidedEvent(context: RequestContext, nowMs: number): AuditEvent {
   const { id, route, snapshot } = context;
   return {
