@@ -71,8 +71,10 @@ export interface VerificationContext {
   readonly now: number;
   /** The client's address as the gateway believes it. */
   readonly clientAddress: string;
-  /** The resource identifier of the route: the default audience of tokens. */
+  /** The resource identifier of the route, in the form that the client typed: with a trailing slash or without. The default audience of tokens. */
   readonly resource: string;
+  /** The same as it is configured, whose tokens are accepted too; undefined where it does not differ. */
+  readonly canonicalResource?: string | undefined;
 }
 
 /** Verifies its principals again without their credential, which is gone while their streams go on. */

@@ -8,7 +8,7 @@ import type { Config, RouteConfig } from '../config/schema/config.ts';
 import { mcpRouteMethods, pathRouteMethods } from '../config/schema/routes.ts';
 import type { ChallengeSource } from '../http/challenge.ts';
 import type { RoutePattern } from '../http/route-matcher.ts';
-import { metadataUrlOf, offlineAccessScope } from '../http/well-known.ts';
+import { metadataUrlOf, offlineAccessScope, otherFormOf } from '../http/well-known.ts';
 import { compileSessions, type RouteSessions, type SessionMemory } from '../mcp/session.ts';
 import { parseSessionKey } from '../mcp/session-key.ts';
 import { type Policy, scopesOf } from '../policy/rule.ts';
@@ -25,6 +25,8 @@ export type McpRoute = NonNullable<RouteConfig['mcp']>;
 export interface Route extends RoutePattern {
   /** The challenge without error parameters, or undefined where no credential is asked for. */
   readonly challenge: ChallengeSource | undefined;
+  /** The challenge at the path of the resource's other form, with a trailing slash or without; undefined where the resource has only one. */
+  readonly otherForm: { readonly path: string; readonly challenge: ChallengeSource } | undefined;
   readonly methods: ReadonlySet<string>;
   readonly mcp: McpRoute | undefined;
   /** Request headers that are forwarded besides those of HTTP or MCP. */
@@ -44,7 +46,7 @@ export interface Route extends RoutePattern {
   readonly websocket: boolean;
   /** Undefined on routes with a fixed response. */
   readonly upstream: RouteUpstream | undefined;
-  readonly respond: ((method: string) => Answer) | undefined;
+  readonly respond: ((method: string, path: string) => Answer) | undefined;
   /** A public document, which pages of every origin may read: Origin is not checked. */
   readonly anyOrigin: boolean;
 }
@@ -91,6 +93,15 @@ export function compileRoute(
   const bindings = acceptedBindings(requirements, authenticators);
   const policy = policies.get(route.name);
   if (policy === undefined) throw new Error(`route ${route.path}: no policy was compiled`);
+  const challenge: Route['challenge'] =
+    requirements.kind === 'none'
+      ? undefined
+      : {
+          scope: (mcp?.challengeScopes ?? scopesOf(policy)).filter((scope) => scope !== offlineAccessScope),
+          resource,
+          metadataUrl: authorizationServers.length > 0 ? metadataUrlOf(resource).href : undefined,
+          dpopAlgorithms: bindings.dpopAlgorithms.join(' ') || undefined,
+        };
   const methods = route.methods ?? (mcp === undefined ? pathRouteMethods : mcpRouteMethods);
   return {
     name: route.name ?? route.path,
@@ -107,17 +118,22 @@ export function compileRoute(
     websocket: route.websocket,
     upstream: route.upstream === undefined ? undefined : compileUpstream(route, config, upstreams),
     respond: route.respond && compileAnswer(route.respond),
-    challenge:
-      requirements.kind === 'none'
-        ? undefined
-        : {
-            scope: (mcp?.challengeScopes ?? scopesOf(policy)).filter((scope) => scope !== offlineAccessScope),
-            resource,
-            metadataUrl: authorizationServers.length > 0 ? metadataUrlOf(resource).href : undefined,
-            dpopAlgorithms: bindings.dpopAlgorithms.join(' ') || undefined,
-          },
+    challenge,
+    otherForm: challenge && otherFormOfChallenge(challenge),
     anyOrigin: false,
   };
+}
+
+function otherFormOfChallenge(challenge: ChallengeSource): Route['otherForm'] {
+  const resource = otherFormOf(challenge.resource);
+  const path = new URL(resource).pathname;
+  if (path === '/' || challenge.metadataUrl === undefined) return undefined;
+  return { path, challenge: { ...challenge, resource, metadataUrl: metadataUrlOf(resource).href } };
+}
+
+/** The challenge of a route for a request at this path. */
+export function challengeAt(path: string, { challenge, otherForm }: Route): ChallengeSource | undefined {
+  return otherForm?.path === path ? otherForm.challenge : challenge;
 }
 
 function compileUpstream(route: RouteConfig, config: Config, upstreams: PooledUpstreams): Route['upstream'] {

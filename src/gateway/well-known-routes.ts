@@ -8,6 +8,8 @@ import type { Config } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
 import {
   keySetPath,
+  metadataPathOf,
+  otherFormOf,
   protectedResourceMetadata,
   publicDocumentHeaders,
   rootMetadataPath,
@@ -35,7 +37,7 @@ export function metadataRoutes(
 }
 
 /** Route of a public document: credential, Host and Origin are not checked. */
-function documentRoute(name: string, path: string, document: () => Answer): Route {
+function documentRoute(name: string, path: string, document: (path: string) => Answer): Route {
   return {
     name,
     path,
@@ -51,8 +53,9 @@ function documentRoute(name: string, path: string, document: () => Answer): Rout
     bodyBytes: undefined,
     websocket: false,
     upstream: undefined,
-    respond: (method) => (method === 'OPTIONS' ? options : document()),
+    respond: (method, asked) => (method === 'OPTIONS' ? options : document(asked)),
     challenge: undefined,
+    otherForm: undefined,
     anyOrigin: true,
   };
 }
@@ -78,14 +81,14 @@ interface ProtectedResource {
 }
 
 /**
- * One document for each resource that takes tokens, at the path form of RFC 9728 §3.1. Routes of the same resource share its document. The document
- * of a sole MCP endpoint is also at the root.
+ * One document for each resource that takes tokens, at the path form of RFC 9728 §3.1. Routes of the same resource share its document. Asked with a
+ * trailing slash or without, it is that of the resource in the same form. The document of a sole MCP endpoint is also at the root.
  */
 function resourceRoutes(routes: readonly Route[]): Route[] {
   const documents = new Map<string, ProtectedResource>();
   for (const { authorizationServers, bindings, challenge, mcp } of routes) {
     if (challenge?.metadataUrl === undefined) continue;
-    const { pathname } = new URL(challenge.metadataUrl);
+    const pathname = metadataPathOf(challenge.resource);
     const known = documents.get(pathname) ?? {
       resource: challenge.resource,
       authorizationServers: new Set(),
@@ -104,15 +107,17 @@ function resourceRoutes(routes: readonly Route[]): Route[] {
     documents.set(rootMetadataPath, endpoint);
   }
   return [...documents].map(([path, { resource, authorizationServers, bindings, scopes }]) => {
-    const document = {
-      ...protectedResourceMetadata({
-        resource,
-        authorizationServers: [...authorizationServers],
-        scopes: [...scopes],
-      }),
-      ...bindingMetadata(bindings),
+    const documentOf = (form: string): (() => Answer) => {
+      const common = { authorizationServers: [...authorizationServers], scopes: [...scopes] };
+      const document = { ...protectedResourceMetadata({ resource: form, ...common }), ...bindingMetadata(bindings) };
+      return fixedDocument(JSON.stringify(document));
     };
-    return documentRoute('protected-resource-metadata', path, fixedDocument(JSON.stringify(document)));
+    const [own, other] = [documentOf(resource), documentOf(otherFormOf(resource))];
+    const hasForms = path !== rootMetadataPath;
+    const isSlashed = resource.endsWith('/');
+    return documentRoute('protected-resource-metadata', path, (asked) =>
+      hasForms && asked.endsWith('/') !== isSlashed ? other() : own(),
+    );
   });
 }
 

@@ -18,8 +18,21 @@ export const publicDocumentHeaders: Readonly<Record<string, string>> = {
 /** Metadata URL of a resource: the well-known part stands between host and path of the identifier (RFC 9728 §3.1). */
 export function metadataUrlOf(resource: string): URL {
   const url = new URL(resource);
-  url.pathname = resourceMetadata + (url.pathname === '/' ? '' : url.pathname.replace(/\/$/, ''));
+  url.pathname = resourceMetadata + (url.pathname === '/' ? '' : url.pathname);
   return url;
+}
+
+/** Path of the metadata of a resource in both its forms. */
+export function metadataPathOf(resource: string): string {
+  return metadataUrlOf(resource).pathname.replace(/\/$/, '');
+}
+
+/**
+ * The other form of a resource identifier: with a trailing slash, or without. Both are the same route, and a client takes metadata and tokens only for
+ * the form that it was given (RFC 9728 §3.3).
+ */
+export function otherFormOf(resource: string): string {
+  return resource.endsWith('/') ? resource.slice(0, -1) : `${resource}/`;
 }
 
 /** A scope that no client is told to request: refresh tokens concern only the client and its authorization server. */

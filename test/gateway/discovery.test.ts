@@ -1,4 +1,6 @@
 // Metadata documents of the gateway (RFC 9728, RFC 8414; MCP 2025-03-26 to 2026-07-28).
+import { extractWWWAuthenticateParams } from '@modelcontextprotocol/sdk/client/auth.js';
+import { checkResourceAllowed } from '@modelcontextprotocol/sdk/shared/auth-utils.js';
 import t, { type Test } from 'tap';
 import { type ClientAnswer, toolCall } from '../support/client.ts';
 import type { Configuration } from '../support/configuration.ts';
@@ -99,7 +101,7 @@ t.test('each resource has its document at its path, the one MCP endpoint also at
   };
   const documents: [string, object][] = [
     ['/mcp', endpoint],
-    ['/mcp/', endpoint],
+    ['/mcp/', { ...endpoint, resource: 'https://mcp.example.com/mcp/' }],
     ['', endpoint],
     [
       '/api',
@@ -334,3 +336,48 @@ async function found(client: Caller): Promise<ClientAnswer> {
   await until(async () => (await client.send({ path: serverMetadata })).status === 200);
   return client.send({ path: serverMetadata });
 }
+
+t.test(
+  'https://…/mcp/ typed for route /mcp, and the other way round: metadata and token are for what was typed',
+  async (t) => {
+    const routes = [mcp('/mcp', 'corp'), { ...mcp('/slashed/', 'corp'), name: 'slashed' }, { path: '/api/*' }];
+    const scenario = await begin(t, routes);
+    const { client, issuer } = scenario;
+    for (const path of ['/mcp', '/mcp/', '/slashed', '/slashed/', '/api', '/api/']) {
+      const typed = `https://mcp.example.com${path}`;
+      const send = (headers = {}) =>
+        path.startsWith('/api') ? client.send({ path, headers }) : client.post(toolCall('a'), { path, headers });
+      const refused = await send();
+      t.equal(refused.status, 401, path);
+      const challenge = { 'www-authenticate': refused.headers['www-authenticate']! };
+      const { resourceMetadataUrl } = extractWWWAuthenticateParams(
+        new Response(null, { status: 401, headers: challenge }),
+      );
+      t.equal(resourceMetadataUrl?.href, `https://mcp.example.com${resourceMetadata}${path}`);
+      const { resource } = JSON.parse((await client.send({ path: resourceMetadata + path })).text);
+      t.equal(resource, typed, 'RFC 9728 §3.3: identical');
+      // The SDK looks for the document without the slash where there is no challenge.
+      const found = await client.send({ path: resourceMetadata + path.replace(/\/$/, '') });
+      const { resource: configuredResource } = JSON.parse(found.text);
+      t.ok(checkResourceAllowed({ requestedResource: typed, configuredResource }));
+      const canonical = path.startsWith('/slashed') ? 'https://mcp.example.com/slashed/' : typed.replace(/\/$/, '');
+      for (const aud of [resource, canonical]) {
+        const token = await issuer.token({ aud, scope: 'dashboards:read offline_access' }, { now: clock });
+        t.equal((await send({ authorization: `Bearer ${token}` })).status, 200, `${aud} at ${path}`);
+      }
+    }
+    const before = upstream.requests.length;
+    for (const aud of [
+      'https://mcp.example.com/mcp/',
+      'https://mcp.example.com/mcp//',
+      'https://mcp.example.com/mcpx/',
+      'https://mcp.example.com/',
+    ]) {
+      const token = await issuer.token({ aud, scope: 'dashboards:read offline_access' }, { now: clock });
+      const answer = await client.post(toolCall('a'), { headers: { authorization: `Bearer ${token}` } });
+      t.equal(answer.status, 401, aud);
+      t.match(await scenario.recordOf(answer), { outcome: 'refused', reason: 'invalid_token' });
+    }
+    t.equal(upstream.requests.length, before);
+  },
+);

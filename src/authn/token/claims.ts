@@ -1,5 +1,5 @@
 // Claims of an access token (RFC 9068 §4, RFC 7519 §4.1): issuer, audience, times, scopes, and the principal that they make. Pure.
-import type { RefusalReason } from '../authenticator.ts';
+import type { RefusalReason, VerificationContext } from '../authenticator.ts';
 import type { Principal } from '../principal.ts';
 import { capScopes } from '../scopes.ts';
 import { type Confirmation, parseConfirmation } from './confirmation.ts';
@@ -53,7 +53,12 @@ export function compileClaimRules(
 }
 
 /** Verifies claims for a resource at `nowMs`. Neither the signature nor the sender that `cnf` names is verified here. */
-export function verifyClaims(claims: Claims, rules: ClaimRules, resource: string, nowMs: number): ClaimsVerification {
+export function verifyClaims(
+  claims: Claims,
+  rules: ClaimRules,
+  resource: Pick<VerificationContext, 'resource' | 'canonicalResource'>,
+  nowMs: number,
+): ClaimsVerification {
   if (claims.iss !== rules.issuer && !mayLack(claims, 'iss', rules)) return { refused: 'issuer' };
   if (!hasAudience(claims, rules, resource)) return { refused: 'audience' };
   const time = verifyTimes(claims, rules, nowMs / 1000);
@@ -80,13 +85,20 @@ export function dependsOnResource({ audiences, audienceForm }: ClaimRules): bool
 }
 
 /** With `audienceForm: clientId` a token without `aud` is for its client; one with `aud` is for a resource. */
-function hasAudience(claims: Claims, rules: ClaimRules, resource: string): boolean {
+function hasAudience(
+  claims: Claims,
+  rules: ClaimRules,
+  { resource, canonicalResource = resource }: Pick<VerificationContext, 'resource' | 'canonicalResource'>,
+): boolean {
   const ofClients = rules.audienceForm === 'clientId';
   const forClient = ofClients && !present(claims, 'aud');
-  const accepted: readonly unknown[] = (ofClients && !forClient ? undefined : rules.audiences) ?? [resource];
+  const accepted: readonly unknown[] = (ofClients && !forClient ? undefined : rules.audiences) ?? [canonicalResource];
   const audience = forClient ? clientIdOf(claims, rules) : claims.aud;
   const named: readonly unknown[] = Array.isArray(audience) ? audience : [audience];
-  return named.every((each) => typeof each === 'string') && named.some((each) => accepted.includes(each));
+  return (
+    named.every((each) => typeof each === 'string') &&
+    named.some((each) => accepted.includes(each) || (each === resource && accepted.includes(canonicalResource)))
+  );
 }
 
 function clientIdOf(claims: Claims, rules: ClaimRules): unknown {

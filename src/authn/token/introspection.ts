@@ -70,14 +70,12 @@ function createIntrospectionAuthenticator(
   const endpoint = endpointOf(name, config, context);
   const rules = compileClaimRules(name, config, ['iss', 'exp']);
 
-  async function verify(
-    { text }: AccessToken,
-    { clientAddress, resource, now }: VerificationContext,
-  ): Promise<Verification> {
+  async function verify({ text }: AccessToken, request: VerificationContext): Promise<Verification> {
+    const { clientAddress, now } = request;
     const answer = await endpoint.introspect(text, callerNetwork(clientAddress));
     if (answer === undefined) return refused('inactive');
     if (!isAccessToken(answer)) return refused('token_type');
-    const claims = verifyClaims(answer, rules, resource, now);
+    const claims = verifyClaims(answer, rules, request, now);
     if ('refused' in claims) return refused(claims.refused);
     const { principal } = claims;
     if (isDpopType(answer) && principal.confirmation?.method !== 'dpop') return refused('sender_constraint');

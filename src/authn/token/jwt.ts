@@ -129,7 +129,8 @@ function createJwtAuthenticator(
   const rules = compileClaimRules(name, config, []);
 
   /** Header, then signature, then claims: nothing that is unsigned is believed. */
-  async function verify(token: AccessToken, { resource, now }: VerificationContext): Promise<Verification> {
+  async function verify(token: AccessToken, request: VerificationContext): Promise<Verification> {
+    const { now } = request;
     const jws = token.jws();
     if (jws === undefined) return refused('format');
     const header = verifyHeader(jws.header, algorithms, tokenTypes);
@@ -137,7 +138,7 @@ function createJwtAuthenticator(
     const found = await keySet.resolve(header.kid, header.algorithm);
     if (found === undefined) return refused('unknown_key');
     if (!(await isSignedBy(jws, found.key.key, header.algorithm))) return refused('signature');
-    const claims = verifyClaims(jws.claims, rules, resource, now);
+    const claims = verifyClaims(jws.claims, rules, request, now);
     if ('refused' in claims) return refused(claims.refused);
     const isCurrent = () => keySet.generation() === found.generation;
     return { verified: true, principal: claims.principal, validity: { until: claims.principal.expiresAt!, isCurrent } };

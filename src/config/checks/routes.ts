@@ -5,7 +5,7 @@ import { authorizationServersOf } from '../../authn/authorization-servers.ts';
 import { isPlainPath } from '../../http/path.ts';
 import { pathPatternCovers } from '../../http/path-pattern.ts';
 import { acceptsMethod } from '../../http/route-matcher.ts';
-import { metadataUrlOf, offlineAccessScope } from '../../http/well-known.ts';
+import { metadataPathOf, offlineAccessScope } from '../../http/well-known.ts';
 import { parseSessionKey } from '../../mcp/session-key.ts';
 import { rulesOf } from '../../policy/presets.ts';
 import type { Policy } from '../../policy/rule.ts';
@@ -204,7 +204,7 @@ function checkMetadataPaths(context: CheckContext, routes: readonly RouteConfig[
   const first = new Map<string, RouteConfig>();
   routes.forEach((route, index) => {
     if (authorizationServersOf(route.authenticate, context.draft.authenticators ?? {}).length === 0) return;
-    const { pathname } = metadataUrlOf(route.resource);
+    const pathname = metadataPathOf(route.resource);
     const other = first.get(pathname) ?? route;
     first.set(pathname, other);
     if (other.resource === route.resource) return;

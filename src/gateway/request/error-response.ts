@@ -4,6 +4,7 @@ import { challenge } from '../../http/challenge.ts';
 import { hasBody } from '../../http/framing.ts';
 import { ownHeaders, problem } from '../../http/problem.ts';
 import { jsonRpcError } from '../../mcp/json-rpc-error.ts';
+import { challengeAt } from '../route.ts';
 import type { RequestContext } from './context.ts';
 
 /** Errors that close the connection: the rest of the request is ambiguous or unwanted, or the connection itself is at fault. */
@@ -68,7 +69,7 @@ export function writeError(
     'content-length': String(Buffer.byteLength(body)),
     'cache-control': 'no-store',
   };
-  const asked = challenge(context.route?.challenge, error);
+  const asked = challenge(context.route && challengeAt(context.path, context.route), error);
   if (asked !== undefined) headers['www-authenticate'] = asked;
   if (closing.has(error.code) || unreadBodyIsLarge(context)) headers.connection ??= 'close';
   response.writeHead(statusOfError(context, error), headers);

@@ -8,8 +8,8 @@ import type { RequestContext } from './context.ts';
 
 /** Sends the fixed response of a route without an upstream. */
 export function respondLocally(context: RequestContext, route: Route, runtime: Runtime): void {
-  const { method, response } = context;
-  const { status, headers, body } = route.respond!(method);
+  const { method, path, response } = context;
+  const { status, headers, body } = route.respond!(method, path);
   context.bytes = method === 'HEAD' ? 0 : Buffer.byteLength(body);
   response.writeHead(status, {
     ...ownHeaders,

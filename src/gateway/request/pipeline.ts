@@ -93,8 +93,9 @@ function answerPreflight(context: RequestContext, runtime: Runtime): void {
 
 async function authenticate(context: RequestContext, runtime: Runtime): Promise<void> {
   const { request, snapshot } = context;
-  const { requirements, resource } = routeOf(context);
+  const { otherForm, requirements, resource } = routeOf(context);
   if (requirements.kind === 'none') return;
+  const isOtherForm = otherForm?.path === context.path;
   const peer = clientCertificateOf(context, snapshot, runtime);
   context.certificate = peer?.certificate;
   const presented = {
@@ -103,7 +104,8 @@ async function authenticate(context: RequestContext, runtime: Runtime): Promise<
     peer,
     now: runtime.now(),
     clientAddress: context.clientAddress,
-    resource,
+    resource: isOtherForm ? otherForm.challenge.resource : resource,
+    canonicalResource: isOtherForm ? resource : undefined,
     method: context.method,
     url: snapshot.config.server.publicUrl + context.path,
     seen: context.credentials,
