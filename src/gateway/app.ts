@@ -6,6 +6,8 @@ import type { LoadedConfig } from '../config/load.ts';
 import { GatewayError } from '../errors.ts';
 import { createListener } from '../http/listener.ts';
 import { badPath } from '../http/path.ts';
+import { endRequest, pipelineRequests, takeInTurn } from '../http/pipelining.ts';
+import { closeInStages } from '../http/staged-close.ts';
 import { onClientError, watchConnections } from './plugins/client-errors.ts';
 import { endPipeline, registerPathProxy } from './plugins/path-proxy.ts';
 import { acceptsUpgrade, acceptUpgrades, upgradeOfferOf } from './plugins/websocket.ts';
@@ -67,9 +69,16 @@ export async function createApp(
 }
 
 function createServer(listener: RequestListener, runtime: Runtime, { config, files }: LoadedConfig): Server {
-  const server = createListener(config.server, files, listener, (request) => acceptsUpgrade(request, runtime));
+  const server = createListener(config.server, files, takeInTurn, (request) => acceptsUpgrade(request, runtime));
   // Without these Node would answer 100 or 417 before the credentials were looked at.
-  server.on('checkContinue', listener).on('checkExpectation', listener);
+  server.on('checkContinue', takeInTurn).on('checkExpectation', takeInTurn);
+  const limits = () => runtime.snapshot.config.server.limits;
+  // While the gateway drains, each response closes its connection.
+  const concurrency = () => (runtime.draining ? 1 : limits().requestsPerConnection);
+  server.on(config.server.tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
+    pipelineRequests(socket, listener, concurrency);
+    closeInStages(socket, () => limits().receiveTimeout);
+  });
   watchConnections(server, runtime);
   return server;
 }
@@ -80,7 +89,10 @@ function openContext(request: FastifyRequest, { raw: response }: FastifyReply, r
   const context = createRequestContext(request, response, snapshot, upgradeOfferOf(response), address);
   request.context = context;
   runtime.open.add(context);
-  response.on('close', () => completePart(context, runtime));
+  response.on('close', () => {
+    endRequest(request.raw);
+    completePart(context, runtime);
+  });
 }
 
 /** Every throw of a step, a handler or the framework ends here. */

@@ -96,7 +96,6 @@ t.test('what callers make up never becomes a metric series (M1)', async (t) => {
     () => request(`GET /api/${made()}?${made()}=${made()}`),
     () => request(`POST /open/${made()}`, ['Content-Length: 0']),
     () => request(`PROPFIND /api/${made()}`),
-    () => request('GET /api/x', [`Host: ${made()}.example`, withKey]),
     () => request('GET /api/x', [host, withKey, `Origin: https://${made()}.example`]),
     () => request('GET /api/x', [host, `Authorization: Bearer sk_${made()}`]),
     () => request('GET /api/x', [host, `Authorization: Bearer ${made()}`]),
@@ -105,6 +104,8 @@ t.test('what callers make up never becomes a metric series (M1)', async (t) => {
     () => post({ jsonrpc: '2.0', id: made(), method: `${made()}/call`, params: {} }),
     () => post(toolCall('list_dashboards', { [made()]: made() }), [host, withKey, `Mcp-Session-Id: ${made()}`]),
     () => post({ jsonrpc: '2.0', id: 1, method: 'resources/read', params: { uri: `x://${made()}` } }),
+    // Last, since it closes the connection.
+    () => request('GET /api/x', [`Host: ${made()}.example`, withKey]),
   ];
   const send = async (rounds: number) => {
     for (let round = 0; round < rounds; round += 1) {

@@ -15,11 +15,11 @@ export async function until(
 }
 
 /** Waits until a number has stayed the same for a while. */
-export async function untilAtRest(value: () => number, what: string): Promise<void> {
+export async function untilAtRest(value: () => number | Promise<number>, what: string): Promise<void> {
   let last = Number.NaN;
   let looks = 0;
-  await until(() => {
-    const current = value();
+  await until(async () => {
+    const current = await value();
     looks = current === last ? looks + 1 : 0;
     last = current;
     return looks === 20;

@@ -35,6 +35,12 @@ const serverLimits = z.strictObject({
   refusalsPerAddress: rate
     .prefault('20/s')
     .describe('Refusals without a verified caller that an address gets and that are recorded one by one; beyond: 429.'),
+  requestsPerConnection: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(8)
+    .describe('Requests of one connection under way at the same time; the next ones wait unread.'),
   receiveTimeout: timeout
     .prefault('30s')
     .describe('How long a whole request may take to arrive; its answer may take longer.'),

@@ -17,7 +17,8 @@ const closing = { connection: 'close' };
 
 /** Refuses a head that could not be parsed, or a request that broke after its head. */
 export function onClientError(error: Error & { code?: string }, socket: Socket, runtime: Runtime): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed) {
+  // Of a connection that was ended, the rest is no request.
+  if (error.code === 'ECONNRESET' || socket.destroyed || socket.writableEnded) {
     socket.destroy();
     return;
   }
@@ -75,11 +76,11 @@ function refuseConnection(error: GatewayError, socket: Socket, runtime: Runtime,
   }
   const body = problem(shown, id);
   const retryAfter = isRecorded ? '' : `Retry-After: ${shown.headers['retry-after']}\r\n`;
-  socket.end(
+  socket.write(
     `HTTP/1.1 ${shown.status} ${STATUS_CODES[shown.status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
       `${retryAfter}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: ${id}\r\nConnection: close\r\n\r\n${body}`,
-    () => socket.destroy(),
   );
+  socket.destroySoon();
 }
 
 /** Records a refused client certificate; other failed handshakes are only counted. */

@@ -3,6 +3,7 @@ import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { parseTarget } from '../../http/path.ts';
+import { isIdle } from '../../http/pipelining.ts';
 import { agreesToOffer } from '../../http/websocket-handshake.ts';
 import type { ForwardOptions } from '../../upstream/forward.ts';
 import { relayWebSocket } from '../../upstream/websocket-relay.ts';
@@ -17,14 +18,13 @@ const ignore = (): void => {};
  * True if the connection of a request may switch. Elsewhere the offer is ignored (RFC 9110 §7.8), also in HTTP/1.0 and behind a request that is
  * still to be answered.
  */
-export function acceptsUpgrade(request: IncomingMessage, { open, snapshot }: Runtime): boolean {
+export function acceptsUpgrade(request: IncomingMessage, { snapshot }: Runtime): boolean {
   const { headers, httpVersion, method, socket } = request;
   if (method !== 'GET' || httpVersion !== '1.1' || headers.upgrade?.toLowerCase() !== 'websocket') return false;
   try {
     const { path } = parseTarget(request.url ?? '', snapshot.config.server.limits.urlBytes);
     const found = snapshot.match('GET', path);
-    if (found === undefined || !('route' in found) || !found.route.websocket) return false;
-    return ![...open].some(({ request: earlier }) => earlier.socket === socket);
+    return found !== undefined && 'route' in found && found.route.websocket && isIdle(socket);
   } catch {
     return false;
   }

@@ -11,6 +11,7 @@ import type { RequestContext } from './context.ts';
 const closing = new Set<ErrorCode>([
   'bad_request',
   'bad_path',
+  'bad_host',
   'body_too_large',
   'headers_too_large',
   'url_too_long',

@@ -5,8 +5,9 @@ import { subjectKey } from '../../authn/principal.ts';
 import { checkStillValid } from '../../authn/still-valid.ts';
 import { checkAnnouncedLength, readBody as readWholeBody, sendContinue } from '../../http/body.ts';
 import { isPreflight } from '../../http/cors.ts';
-import { checkFraming as checkFramingOf } from '../../http/framing.ts';
+import { checkFraming as checkFramingOf, hasBody } from '../../http/framing.ts';
 import { parseTarget } from '../../http/path.ts';
+import { acceptRequest } from '../../http/pipelining.ts';
 import { requireRoute } from '../../http/route-matcher.ts';
 import { auditArguments } from '../../mcp/audit-arguments.ts';
 import { checkMediaType } from '../../mcp/media-type.ts';
@@ -156,6 +157,8 @@ function authorize(context: RequestContext, runtime: Runtime): void {
   const decision = decide(attributesOf(context, route, runtime), route.policy);
   context.decision = decision;
   if (!decision.allow) throw denial(decision);
+  // A body that is streamed may still be refused.
+  if (context.body !== undefined || !hasBody(context.request)) acceptRequest(context.request);
 }
 
 async function obtainUpstreamCredential(context: RequestContext, runtime: Runtime): Promise<void> {

@@ -1,0 +1,115 @@
+// Pipelining (RFC 9112 §9.3.2): a bounded number of requests of one connection under way, and none behind one that may close it.
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** The requests of one connection. */
+interface Pipeline {
+  /** Number of requests that were taken, and whose responses have not closed. */
+  open: number;
+  /** The last of them is accepted: its refusal cannot close the connection any more. */
+  accepted: boolean;
+  /** Parsed requests that are not taken yet, with their responses; nothing is read meanwhile. */
+  readonly held: (readonly [request: IncomingMessage, response: ServerResponse])[];
+  readonly listener: RequestListener;
+  readonly limit: () => number;
+}
+
+interface PipelinedSocket extends Socket {
+  [pipeline]?: Pipeline;
+  /** Node has paused it until the client reads. */
+  readonly _paused?: boolean;
+}
+
+const pipeline = Symbol('pipeline');
+const headEnd = '\r\n\r\n';
+/** Bounds the requests that Node parses, and makes objects of, before the first of them can pause the connection. */
+const headsPerPiece = 8;
+const ignore = (): void => {};
+
+/**
+ * Prepares a connection for `takeInTurn`: `listener` gets at most `limit()` of its requests at once, and the next only when the one before is
+ * accepted or answered. Meanwhile the connection is not read. A read is parsed in pieces: Node would take thousands of requests out of one.
+ */
+export function pipelineRequests(socket: PipelinedSocket, listener: RequestListener, limit: () => number): void {
+  const own: Pipeline = { open: 0, accepted: false, held: [], listener, limit };
+  socket[pipeline] = own;
+  // A listener makes Node hand what it reads to the stream, where it can be cut, and not to the parser.
+  socket.on('data', ignore).off('data', ignore);
+  const { push, resume } = socket;
+  socket.push = (chunk: Buffer | null) => {
+    let rest = chunk;
+    for (let end = endOfPiece(rest, 2); end > 0; end = endOfPiece(rest, 1)) {
+      push.call(socket, rest!.subarray(0, end));
+      rest = rest!.subarray(end);
+    }
+    return push.call(socket, rest);
+  };
+  socket.resume = () => (socket._paused || own.held.length > 0 ? socket : resume.call(socket));
+}
+
+/** The listener of a server for the requests of prepared connections. */
+export function takeInTurn(request: IncomingMessage, response: ServerResponse): void {
+  const socket = request.socket as PipelinedSocket;
+  const own = socket[pipeline]!;
+  if (own.held.length === 0 && mayTake(own)) take(own, request, response);
+  else {
+    own.held.push([request, response]);
+    socket.pause();
+  }
+}
+
+/** The request is decided: the next one of its connection may be taken. */
+export function acceptRequest({ socket }: IncomingMessage): void {
+  const own = (socket as PipelinedSocket)[pipeline];
+  if (own === undefined) return;
+  own.accepted = true;
+  if (own.held.length > 0) takeHeld(own, socket);
+}
+
+/** The response to the request has closed. */
+export function endRequest({ socket }: IncomingMessage): void {
+  const own = (socket as PipelinedSocket)[pipeline];
+  // An offer to switch protocols was not taken in turn.
+  if (own === undefined || own.open === 0) return;
+  own.open -= 1;
+  if (own.held.length > 0) takeHeld(own, socket);
+}
+
+/** True if every request of the connection has been answered. */
+export function isIdle(socket: PipelinedSocket): boolean {
+  return socket[pipeline]?.open === 0;
+}
+
+function mayTake({ accepted, limit, open }: Pipeline): boolean {
+  return open === 0 || (accepted && open < limit());
+}
+
+function take(own: Pipeline, request: IncomingMessage, response: ServerResponse): void {
+  own.open += 1;
+  own.accepted = false;
+  own.listener(request, response);
+}
+
+function takeHeld(own: Pipeline, socket: Socket): void {
+  // The last response closes the connection, or the client has left.
+  if (!socket.writable) own.held.length = 0;
+  while (own.held.length > 0 && mayTake(own)) take(own, ...own.held.shift()!);
+  socket.resume();
+}
+
+/**
+ * The offset to cut a read at; 0 for one that is a piece by itself. A piece ends behind its eighth head, or behind the last one of at least
+ * `least`: the parser would set a time limit to the half head of a paused connection.
+ */
+function endOfPiece(chunk: Buffer | null, least: number): number {
+  let end = 0;
+  for (let heads = 0; chunk !== null && heads < headsPerPiece; heads += 1) {
+    const at = chunk.indexOf(headEnd, end);
+    if (at === -1) {
+      if (heads < least) return 0;
+      break;
+    }
+    end = at + headEnd.length;
+  }
+  return end === chunk?.length ? 0 : end;
+}
