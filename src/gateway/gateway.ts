@@ -163,7 +163,7 @@ async function closePublic(app: FastifyInstance, runtime: Runtime): Promise<void
   app.server.closeAllConnections();
   await app.close();
   while (runtime.open.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
-  for (const giveUp of runtime.drainingAnswers) giveUp();
+  for (const giveUp of runtime.drainingAnswers.keys()) giveUp();
 }
 
 function warnOfFewDescriptors({ config }: LoadedConfig, log: Log): void {

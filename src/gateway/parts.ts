@@ -77,7 +77,7 @@ export function createRuntime(listen: string, snapshot: Snapshot, parts: Parts):
     revocations: revocations.current,
     open: new Set(),
     streams: new Set(),
-    drainingAnswers: new Set(),
+    drainingAnswers: new Map(),
   };
   return runtime;
 }

@@ -34,8 +34,16 @@ export interface Runtime {
   readonly open: Set<RequestContext>;
   /** Event streams and WebSockets that are open. */
   readonly streams: Set<LiveStream>;
-  /** Drains after disconnect (`ForwardOptions.draining`); each function aborts one. */
-  readonly drainingAnswers: Set<() => void>;
+  /** Drains after disconnect, by the functions that abort them. */
+  readonly drainingAnswers: Map<() => void, DrainedRequest>;
+}
+
+/** The request of a drain after disconnect: what a cancellation names. */
+export interface DrainedRequest {
+  readonly route: string;
+  readonly subject: string;
+  /** JSON text. */
+  readonly id: string | undefined;
 }
 
 /** The configuration and caller under which a stream was last authorized. */
@@ -85,6 +93,22 @@ export function clientCertificateOf(
     direct === undefined || peer === direct ? undefined : revocations().ofCertificate(direct.certificate);
   if (revokedBy !== undefined) throw credentialRefused('client-certificate', 'revoked', revokedBy);
   return peer;
+}
+
+/** True if the subject of a context has another request with this id under way on its route, drains included. */
+export function isPending(
+  id: string,
+  { route, subject }: Pick<RequestContext, 'route' | 'subject'>,
+  { drainingAnswers, open }: Pick<Runtime, 'drainingAnswers' | 'open'>,
+): boolean {
+  for (const each of open) {
+    if (each.message?.id !== id || each.decided === undefined) continue;
+    if (each.message.kind === 'request' && each.subject === subject && each.route?.name === route?.name) return true;
+  }
+  for (const each of drainingAnswers.values()) {
+    if (each.id === id && each.subject === subject && each.route === route?.name) return true;
+  }
+  return false;
 }
 
 /** The attributes that the policy decides on. The reauthorization of a stream gives its caller and message of that time. */

@@ -1,5 +1,5 @@
 // Members of a scanned object, by the slots of its shape: their bytes, and the values of those that are read.
-import { isDigit, minus, openBrace, openBracket, quote, textOf } from './tokens.ts';
+import { openBrace, openBracket, quote, textOf } from './tokens.ts';
 
 /** An object that was scanned with a shape: spans into its bytes, nothing built. */
 export interface ScannedObject {
@@ -35,18 +35,13 @@ export function isObject({ bytes, spans }: ScannedObject, slot: number): boolean
   return start !== -1 && bytes[start] === openBrace;
 }
 
-/** A number; undefined when the member is absent or of another kind. */
-export function numberOf({ bytes, spans }: ScannedObject, slot: number): number | undefined {
+/** True for a member that is present and not null. */
+export function isGiven({ bytes, spans }: ScannedObject, slot: number): boolean {
   const start = spans[2 * slot]!;
-  if (start === -1 || (bytes[start] !== minus && !isDigit(bytes[start]!))) return undefined;
-  return Number(bytes.toString('latin1', start, spans[2 * slot + 1]));
+  return start !== -1 && bytes[start] !== firstOfNull;
 }
 
-/** True for a member that is null. */
-export function isNull({ bytes, spans }: ScannedObject, slot: number): boolean {
-  const start = spans[2 * slot]!;
-  return start !== -1 && bytes[start] === 0x6e;
-}
+const firstOfNull = 0x6e;
 
 /** The bytes of a member; undefined when it is absent. */
 export function spanOf({ spans }: Pick<ScannedObject, 'spans'>, slot: number): Span | undefined {

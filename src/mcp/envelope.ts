@@ -17,6 +17,8 @@ const pointers = {
   name: '/params/name',
   uri: '/params/uri',
   taskId: '/params/taskId',
+  requestId: '/params/requestId',
+  progressToken: '/params/progressToken',
   arguments: '/params/arguments',
   ref: '/params/ref',
   refType: '/params/ref/type',

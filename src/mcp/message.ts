@@ -18,8 +18,8 @@ export interface NamedThing {
 /** A message as decisions and records see it. */
 export interface McpMessage {
   readonly kind: 'request' | 'notification' | 'response';
-  /** Absent in notifications. */
-  readonly id: string | number | null | undefined;
+  /** The JSON text of the id, as it was sent; absent in notifications. */
+  readonly id: string | undefined;
   /** Absent in responses. */
   readonly method: string | undefined;
   /** The revision that the message states itself, as all do from 2026-07-28 on; undefined in a message of an older revision. */
@@ -27,6 +27,8 @@ export interface McpMessage {
   readonly target: McpTarget | undefined;
   /** The value that the header Mcp-Name has to repeat; undefined if the body has no such member. */
   readonly mirroredName: string | undefined;
+  /** The JSON text of the id of the request that it cancels or reports the progress of. */
+  readonly reference: string | undefined;
   /** The resources and tasks that it names beside its target, each judged by itself; undefined when it names none. */
   readonly named: readonly NamedThing[] | undefined;
   /** MCP defines all members of `params` for this method: nothing is named that the other members here do not have. */

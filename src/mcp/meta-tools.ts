@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { jsonPointer } from '../config/schema/values.ts';
 import { GatewayError } from '../errors.ts';
-import { bytesOf, has, isObject, stringOf } from '../json/members.ts';
+import { bytesOf, isGiven, isObject, stringOf } from '../json/members.ts';
 import { parsePointer } from '../json/pointer.ts';
 import { scanJson } from '../json/scanner.ts';
 import { compileShape, type Member, type Shape } from '../json/shape.ts';
@@ -118,10 +118,10 @@ export function lookThrough(message: McpMessage, metaTools: MetaTools): McpMessa
   if (metaTools.calls.has(name) || metaTools.searches.has(name)) {
     throw invalid(`\`${via}\` cannot call \`${name}\`: call it directly.`, 'nested_meta_tool');
   }
-  if (has(given, argumentsSlot) && !isObject(given, argumentsSlot)) {
+  if (isGiven(given, argumentsSlot) && !isObject(given, argumentsSlot)) {
     throw invalid(`\`${via}\` takes the arguments of the tool as an object at ${tool.arguments}.`, 'inner_arguments');
   }
-  const inner = bytesOf(given, argumentsSlot);
+  const inner = isGiven(given, argumentsSlot) ? bytesOf(given, argumentsSlot) : undefined;
   return { ...message, target: { kind: 'tool', name }, via, args: lazyArguments(inner), argumentBytes: inner };
 }
 

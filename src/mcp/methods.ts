@@ -29,6 +29,8 @@ export interface Method {
   /** The member of `params` that the header Mcp-Name repeats from 2026-07-28 on. */
   readonly mirrored?: 'name' | 'uri' | 'taskId';
   readonly listing?: Listing;
+  /** The member of `params` that names the request that the notification is about. */
+  readonly reference?: 'requestId' | 'progressToken';
   /** All members that `params` has beside `_meta`; absent: whatever there is belongs to the target. */
   readonly params?: Readonly<Record<string, MemberType>>;
   /** 2026-07-28 has it no more: a message of that revision may lack its target, and then goes by its name alone. */
@@ -49,10 +51,13 @@ const methods: ReadonlyMap<string, Method> = new Map<string, Method>([
   // 2024-11-05
   ['initialize', { params: { protocolVersion: 'string', capabilities: 'object', clientInfo: 'object' } }],
   ['notifications/initialized', bare],
-  ['notifications/cancelled', { params: { requestId: 'id', reason: 'string' } }],
+  ['notifications/cancelled', { reference: 'requestId', params: { requestId: 'id', reason: 'string' } }],
   [
     'notifications/progress',
-    { params: { progressToken: 'id', progress: 'number', total: 'number', message: 'string' } },
+    {
+      reference: 'progressToken',
+      params: { progressToken: 'id', progress: 'number', total: 'number', message: 'string' },
+    },
   ],
   ['notifications/roots/list_changed', bare],
   ['ping', bare],

@@ -1,5 +1,5 @@
 // Members of `params` that name something beside a call's target, and the members that MCP defines for methods without one.
-import { bytesOf, has, isNull, isObject, type ScannedObject } from '../json/members.ts';
+import { bytesOf, has, isGiven, isObject, type ScannedObject } from '../json/members.ts';
 import { invalidRpc, slot } from './envelope.ts';
 import type { NamedThing } from './message.ts';
 import type { MemberType, Method } from './methods.ts';
@@ -43,10 +43,6 @@ function readRelatedTask(envelope: ScannedObject): NamedThing[] {
   const { taskId } = Object(task) as { taskId?: unknown };
   if (typeof taskId === 'string') return [{ kind: 'task', name: taskId }];
   throw invalidRpc('The related task in `_meta` must have a `taskId`, a string.', 'related_task');
-}
-
-function isGiven(envelope: ScannedObject, at: number): boolean {
-  return has(envelope, at) && !isNull(envelope, at);
 }
 
 /** True when MCP defines each member of `params` and of what is closed within it; null counts as absent. Always false for a method with a target. */

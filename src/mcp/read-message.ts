@@ -1,13 +1,14 @@
 // Strict reader of JSON-RPC messages: whoever reads the same bytes behind the gateway cannot understand something else.
-import { bytesOf, has, isNull, isObject, numberOf, type ScannedObject, stringOf } from '../json/members.ts';
+import { bytesOf, has, isGiven, isObject, type ScannedObject, stringOf } from '../json/members.ts';
 import { invalidRpc, readEnvelope, slot } from './envelope.ts';
 import { lazyArguments, type McpMessage, type McpTarget } from './message.ts';
 import { isNotificationName, type Method, methodOf } from './methods.ts';
 import { knowsMembers, readNamed } from './named.ts';
 
 /**
- * Reads one JSON-RPC 2.0 message. Batches, unknown members of the envelope, null ids of requests, ids beyond the safe integers, positional `params`,
- * requests without an id, and calls that do not name their target as MCP says are refused.
+ * Reads one JSON-RPC 2.0 message. Batches, unknown members of the envelope, null ids of requests, ids that are no whole number, positional `params`,
+ * requests without an id, and calls that do not name their target as MCP says are refused. Null `params` and `arguments`
+ * count as absent.
  * Throws GatewayError `invalid_json` or `invalid_jsonrpc`.
  */
 export function readMessage(bytes: Buffer): McpMessage {
@@ -22,20 +23,21 @@ function readCall(envelope: ScannedObject): McpMessage {
   if (has(envelope, slot.result) || has(envelope, slot.error)) {
     throw invalidRpc('A message has either a method or a result.', 'members');
   }
-  if (has(envelope, slot.params) && !isObject(envelope, slot.params))
+  if (isGiven(envelope, slot.params) && !isObject(envelope, slot.params))
     throw invalidRpc('`params` must be an object.', 'params');
   const id = readId(envelope);
   const kind = isNotificationName(method) ? 'notification' : 'request';
   if (kind === 'notification' && id !== undefined) throw invalidRpc('A notification has no id.', 'id');
-  if (kind === 'request' && (id === undefined || id === null)) throw invalidRpc('A request needs an id.', 'id');
+  if (kind === 'request' && (id === undefined || id === nullText)) throw invalidRpc('A request needs an id.', 'id');
   const known = methodOf(method);
   const target = known && readTarget(envelope, known);
   const named = readNamed(envelope, known);
   const membersKnown = known !== undefined && knowsMembers(envelope, known);
   const mirroredName = known && readMirroredName(envelope, known, target);
+  const reference = known?.reference && bytesOf(envelope, slot[known.reference])?.toString();
   return messageOf(
     envelope,
-    { kind, id, method, target, mirroredName, named, membersKnown },
+    { kind, id, method, target, mirroredName, reference, named, membersKnown },
     known?.arguments === true,
   );
 }
@@ -46,19 +48,29 @@ function readResponse(envelope: ScannedObject): McpMessage {
   }
   const id = readId(envelope);
   // JSON-RPC 2.0 §5: an error may answer a message whose id could not be read.
-  if (id === undefined || (id === null && !has(envelope, slot.error)))
+  if (id === undefined || (id === nullText && !has(envelope, slot.error)))
     throw invalidRpc('A response needs the id of its request.', 'id');
-  const nothing = { method: undefined, target: undefined, mirroredName: undefined, named: undefined };
+  const nothing = {
+    method: undefined,
+    target: undefined,
+    mirroredName: undefined,
+    reference: undefined,
+    named: undefined,
+  };
   return messageOf(envelope, { kind: 'response', id, membersKnown: false, ...nothing }, false);
 }
 
-type Reading = Pick<McpMessage, 'kind' | 'id' | 'method' | 'target' | 'mirroredName' | 'named' | 'membersKnown'>;
+type Reading = Pick<
+  McpMessage,
+  'kind' | 'id' | 'method' | 'target' | 'mirroredName' | 'reference' | 'named' | 'membersKnown'
+>;
 
 function messageOf(envelope: ScannedObject, reading: Reading, withArguments: boolean): McpMessage {
-  if (withArguments && has(envelope, slot.arguments) && !isObject(envelope, slot.arguments)) {
+  const hasArguments = withArguments && isGiven(envelope, slot.arguments);
+  if (hasArguments && !isObject(envelope, slot.arguments)) {
     throw invalidRpc('`params.arguments` must be an object.', 'arguments');
   }
-  const raw = withArguments ? bytesOf(envelope, slot.arguments) : undefined;
+  const raw = hasArguments ? bytesOf(envelope, slot.arguments) : undefined;
   return {
     kind: reading.kind,
     id: reading.id,
@@ -66,6 +78,7 @@ function messageOf(envelope: ScannedObject, reading: Reading, withArguments: boo
     protocolVersion: readProtocolVersion(envelope),
     target: reading.target,
     mirroredName: reading.mirroredName,
+    reference: reading.reference,
     named: reading.named,
     membersKnown: reading.membersKnown,
     via: undefined,
@@ -83,13 +96,18 @@ function readProtocolVersion(envelope: ScannedObject): string | undefined {
   return version;
 }
 
-/** An integer that a JavaScript number cannot hold would come back changed in an error. */
-function readId(envelope: ScannedObject): string | number | null | undefined {
-  if (!has(envelope, slot.id)) return undefined;
-  if (isNull(envelope, slot.id)) return null;
-  const id = stringOf(envelope, slot.id) ?? numberOf(envelope, slot.id);
-  if (typeof id === 'string' || Number.isSafeInteger(id)) return id;
+/** JSON-RPC 2.0 §4: a string or a whole number, however it is written and however large. It is never calculated with. */
+function readId(envelope: ScannedObject): string | undefined {
+  const id = bytesOf(envelope, slot.id)?.toString();
+  if (id === undefined || id === nullText || id.startsWith('"') || isWholeNumber(id)) return id;
   throw invalidRpc('`id` must be a string or a whole number.', 'id');
+}
+
+const nullText = 'null';
+
+/** `text` is any JSON value but a string: objects and literals are no numbers. */
+function isWholeNumber(text: string): boolean {
+  return /^-?\d+(?:\.0+)?$/.test(text) || Number.isSafeInteger(Number(text));
 }
 
 function readTarget(envelope: ScannedObject, { target: place, retired }: Method): McpTarget | undefined {

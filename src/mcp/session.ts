@@ -2,6 +2,7 @@
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
 import type { McpMessage } from './message.ts';
+import { methodOf } from './methods.ts';
 import {
   createSessionIds,
   markOf,
@@ -102,6 +103,21 @@ export function sessionIdForClient(
   const isNew = session?.upstreamId !== upstreamId;
   const sealed = isNew ? sessions.ids.seal(upstreamId, principal) : session.sealed;
   return { sealed, isNew, mark: markOf(sealed) };
+}
+
+/**
+ * Outside of a session nothing tells whose a message is that belongs to another one: ids of requests are the same for everybody. Throws `denied` for an
+ * answer to a request of the server, and for a cancellation or progress unless `isPending` has the id that it names as one of the same subject.
+ */
+export function checkSessionless({ kind, method, reference }: McpMessage, isPending: (id: string) => boolean): void {
+  const belongsToAnother = kind === 'response' || (method !== undefined && methodOf(method)?.reference !== undefined);
+  if (!belongsToAnother || (reference !== undefined && isPending(reference))) return;
+  const problem = kind === 'response' ? 'answer_without_session' : 'not_pending';
+  throw new GatewayError(
+    'denied',
+    'Outside of a session this gateway takes no answers to requests of the server, and takes cancellations and progress only for a request that you have under way.',
+    { reason: problem, detail: { session: { problem } } },
+  );
 }
 
 /** GET and DELETE carry no message. Whoever answers a server's request must be who it was asked of. */

@@ -78,7 +78,7 @@ t.test('J8: headers that repeat it are forwarded as they came, and unknown param
       [...callHeaders, 'Mcp-Param-Region: eu', 'Mcp-Param-X!y: =?base64?not base64?=', 'mcp-param-empty:'],
     ],
     ['a list', modern('tools/list'), [versionHeader, 'Mcp-Method: tools/list']],
-    ['a notification without its method', notification('notifications/cancelled'), [versionHeader]],
+    ['a notification without its method', notification('notifications/roots/list_changed'), [versionHeader]],
     ['an older call', legacy('tools/call', { name: 'list_dashboards' }), ['MCP-Protocol-Version: 2025-11-25']],
     ['an older call with the older default', legacy('tools/call', { name: 'list_dashboards' }), []],
     ['an older message of a newer revision, for the upstream to judge', legacy('tools/list'), [versionHeader]],

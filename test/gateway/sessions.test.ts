@@ -389,7 +389,11 @@ t.test('an upstream without sessions works as it is; one that gives out ids is n
   ];
   const statusesOf = (answers: readonly ClientAnswer[]) => answers.map(({ status }) => status);
   await client.post(initialize, { headers: asAgent });
-  t.same(statusesOf(await sendAll(asAgent)), [405, 200, 200, 200]);
+  t.same(
+    statusesOf(await sendAll(asAgent)),
+    [405, 200, 403, 200],
+    'an answer to nobody’s question is taken in a session only',
+  );
   const count = upstream.requests.length;
   const resume = await client.send({ path: '/mcp', headers: { ...asAgent, 'last-event-id': '7' } });
   t.equal(resume.status, 400, 'a stream of whose session?');

@@ -73,17 +73,17 @@ t.test('an error is answered as JSON-RPC with the status as its code', (t) => {
     missingScopes: ['queries:execute'],
   });
   t.equal(
-    jsonRpcError('a"b', denied, 'r'),
+    jsonRpcError('"a\\"b"', denied, 'r'),
     '{"jsonrpc":"2.0","id":"a\\"b","error":{"code":403,"message":"Needs the scope queries:execute.","data":{"code":"insufficient_scope","scopes":["queries:execute"],"requestId":"r"}}}',
   );
-  t.strictSame(JSON.parse(jsonRpcError(1, new GatewayError('denied', 'm'), 'r')).error, {
+  t.strictSame(JSON.parse(jsonRpcError('1', new GatewayError('denied', 'm'), 'r')).error, {
     code: 403,
     message: 'm',
     data: { code: 'denied', requestId: 'r' },
   });
   t.equal(JSON.parse(jsonRpcError(undefined, denied, 'r')).id, null, 'no id when none is known');
-  t.equal(JSON.parse(jsonRpcError(0, denied, 'r')).id, 0);
-  t.equal(JSON.parse(jsonRpcError(1, new GatewayError('header_mismatch', 'm'), 'r')).error.code, -32020);
+  t.equal(JSON.parse(jsonRpcError('0', denied, 'r')).id, 0);
+  t.equal(JSON.parse(jsonRpcError('1', new GatewayError('header_mismatch', 'm'), 'r')).error.code, -32020);
   t.end();
 });
 

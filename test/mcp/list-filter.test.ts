@@ -214,7 +214,7 @@ t.test(
       t.equal(run(filter, 200, 'application/json', 'identity'), filtered);
       t.equal(run(filter, 400, json), filtered, 'an error status makes no difference to a list');
       t.equal(
-        run(filter, 200, 'Text/Event-Stream;charset=x', undefined, Buffer.from(`data: ${page}\n\n`)),
+        run(filter, 200, 'Text/Event-Stream;charset=UTF-8', undefined, Buffer.from(`data: ${page}\n\n`)),
         `data: ${filtered}\n\n`,
       );
       t.equal(run(filter, 204), 'passes');
@@ -226,6 +226,8 @@ t.test(
         [json, 'gzip'],
         ['text/event-stream', 'br'],
         ['application/json; charset=utf-16'],
+        ['Text/Event-Stream;charset=x'],
+        ['text/event-stream; charset=utf-16le'],
         ['application/json,text/html'],
         ['text/event-stream,application/json'],
       ]) {

@@ -38,6 +38,8 @@ t.test('the inner tool is the target, its arguments are the arguments, and the b
   t.equal(bare.argumentBytes, undefined);
   t.equal(bare.args(), undefined, 'as in a direct call without arguments');
   t.same(through('{"name":"a","arguments":{}}').args(), {});
+  const none = through('{"name":"a","arguments":null}');
+  t.strictSame([none.target?.name, none.args(), none.argumentBytes], ['a', undefined, undefined], 'null is absent');
 
   const deep = through('{"call":{"with":{"x":1},"to/ol":"a"}}', 'run');
   t.match([deep.target?.name, deep.via, deep.argumentBytes?.toString()], ['a', 'run', '{"x":1}']);
@@ -66,7 +68,7 @@ t.test('what is not exactly a name and arguments is refused with its reason', (t
     ['{"name":1}', 'inner_tool'],
     ['{"name":["execute_sql"]}', 'inner_tool'],
     ['{"name":{"name":"a"}}', 'inner_tool'],
-    ['{"name":"a","arguments":null}', 'inner_arguments'],
+    ['{"name":"a","arguments":[null]}', 'inner_arguments'],
     ['{"name":"a","arguments":"{}"}', 'inner_arguments'],
     ['{"name":"a","arguments":[]}', 'inner_arguments'],
     ['{"name":"a","args":{}}', 'unknown_member'],
@@ -155,7 +157,7 @@ t.test('whatever stands inside: it is refused, or read as JSON.parse reads it', 
         new Set(members.map(([name]) => name)).size === members.length &&
         message.target?.name === parsed.name &&
         !['call_tool', 'run', 'search_tools'].includes(message.target?.name ?? '') &&
-        JSON.stringify(message.args()) === JSON.stringify(parsed.arguments)
+        JSON.stringify(message.args()) === JSON.stringify(parsed.arguments ?? undefined)
       );
     }),
     { numRuns: 2000 },

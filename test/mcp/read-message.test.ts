@@ -30,7 +30,7 @@ t.test('a tool call is understood', (t) => {
   );
   const message = read(text);
   t.equal(message.kind, 'request');
-  t.equal(message.id, 1);
+  t.equal(message.id, '1');
   t.equal(message.method, 'tools/call');
   t.same(message.target, { kind: 'tool', name: 'execute_sql' });
   t.same(message.args(), { request: { limit: 10 } });
@@ -42,12 +42,12 @@ t.test('a tool call is understood', (t) => {
 
 t.test('kinds are told apart', (t) => {
   const kinds: [string, McpMessage['kind'], McpMessage['id']][] = [
-    ['{"jsonrpc":"2.0","id":"a","method":"ping"}', 'request', 'a'],
-    ['{"jsonrpc":"2.0","id":0,"method":"ping","params":{}}', 'request', 0],
+    ['{"jsonrpc":"2.0","id":"a","method":"ping"}', 'request', '"a"'],
+    ['{"jsonrpc":"2.0","id":0,"method":"ping","params":{}}', 'request', '0'],
     ['{"jsonrpc":"2.0","method":"notifications/initialized"}', 'notification', undefined],
-    ['{"jsonrpc":"2.0","id":-7,"result":{}}', 'response', -7],
-    ['{"jsonrpc":"2.0","id":"x","error":{"code":1,"message":"no"}}', 'response', 'x'],
-    ['{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"no"}}', 'response', null],
+    ['{"jsonrpc":"2.0","id":-7,"result":{}}', 'response', '-7'],
+    ['{"jsonrpc":"2.0","id":"x","error":{"code":1,"message":"no"}}', 'response', '"x"'],
+    ['{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"no"}}', 'response', 'null'],
   ];
   for (const [text, kind, id] of kinds) {
     const message = read(text);
@@ -173,6 +173,38 @@ t.test('the revision is read from the body alone', (t) => {
   t.end();
 });
 
+t.test('null `params` and `arguments`, as typed clients send them for none, are none', (t) => {
+  for (const text of [
+    call('{"name":"a","arguments":null}'),
+    call('{"name":"a","arguments":null,"_meta":null}'),
+    '{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"a","arguments":null}}',
+  ]) {
+    const message = read(text);
+    t.equal(message.target?.name, 'a', text);
+    t.equal(message.args(), undefined, text);
+    t.equal(message.argumentBytes, undefined, text);
+    t.equal(message.bytes.toString(), text);
+  }
+  t.equal(read('{"jsonrpc":"2.0","id":1,"method":"ping","params":null}').membersKnown, true);
+  t.equal(read('{"jsonrpc":"2.0","method":"notifications/initialized","params":null}').kind, 'notification');
+  t.end();
+});
+
+t.test('an id is a string or a whole number of any size, and stays as it was written', (t) => {
+  const ids = [
+    '9007199254740993',
+    '-12345678901234567890',
+    `1${'0'.repeat(200)}`,
+    '1.0',
+    '1e3',
+    '-0',
+    '"\\u0061"',
+    '""',
+  ];
+  for (const id of ids) t.equal(read(`{"jsonrpc":"2.0","id": ${id} ,"method":"ping"}`).id, id);
+  t.end();
+});
+
 t.test('what could be understood in two ways is refused', (t) => {
   const refused: [string, string, string][] = [
     ['the method twice', '{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}', 'duplicate_key'],
@@ -218,13 +250,14 @@ t.test('what could be understood in two ways is refused', (t) => {
     ['an unknown request without an id', '{"jsonrpc":"2.0","method":"x/unknown"}', 'id'],
     ['a notification with an id', '{"jsonrpc":"2.0","id":1,"method":"notifications/cancelled"}', 'id'],
     ['a fractional id', '{"jsonrpc":"2.0","id":1.5,"method":"ping"}', 'id'],
-    ['an id beyond the safe integers', '{"jsonrpc":"2.0","id":12345678901234567890,"method":"ping"}', 'id'],
+    ['a fractional id beyond the safe integers', '{"jsonrpc":"2.0","id":12345678901234567890.5,"method":"ping"}', 'id'],
     ['an id that is an object', '{"jsonrpc":"2.0","id":{},"method":"ping"}', 'id'],
     ['a boolean id', '{"jsonrpc":"2.0","id":true,"method":"ping"}', 'id'],
     ['a response without an id', '{"jsonrpc":"2.0","result":{}}', 'id'],
     ['a result for nobody', '{"jsonrpc":"2.0","id":null,"result":{}}', 'id'],
     ['positional params', '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["a"]}', 'params'],
-    ['null params', '{"jsonrpc":"2.0","id":1,"method":"ping","params":null}', 'params'],
+    ['params that are a string', '{"jsonrpc":"2.0","id":1,"method":"ping","params":"null"}', 'params'],
+    ['a call with null params', '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":null}', 'target'],
     ['a call without params', '{"jsonrpc":"2.0","id":1,"method":"tools/call"}', 'target'],
     ['a call without a name', call('{"arguments":{}}'), 'target'],
     ['a name that is a number', call('{"name":1}'), 'target'],
@@ -246,7 +279,6 @@ t.test('what could be understood in two ways is refused', (t) => {
       'target',
     ],
     ['arguments that are a list', call('{"name":"a","arguments":[]}'), 'arguments'],
-    ['arguments that are null', call('{"name":"a","arguments":null}'), 'arguments'],
     ['arguments that are a string', call('{"name":"a","arguments":"{}"}'), 'arguments'],
   ];
   for (const [name, text, reason] of refused) t.equal(refusal(text), `invalid_jsonrpc ${reason}`, name);
@@ -327,10 +359,10 @@ t.test('whatever is read, JSON.parse reads alike', (t) => {
       accepted++;
       const parsed = JSON.parse(text);
       t.equal(message.method, parsed.method);
-      t.equal(message.id, parsed.id);
+      t.equal(message.id === undefined ? undefined : JSON.parse(message.id), parsed.id);
       if (message.target?.kind === 'tool') {
         t.equal(message.target.name, parsed.params.name);
-        t.strictSame(message.args(), parsed.params.arguments);
+        t.strictSame(message.args(), parsed.params.arguments ?? undefined);
       }
     }),
     { numRuns: 600 },

@@ -30,6 +30,12 @@ export const mcp = z.strictObject({
     .max(8)
     .default([])
     .describe('Keys of session ids: the first seals, all are accepted; default one of the process, kept over reloads.'),
+  replies: z
+    .enum(['session', 'any'])
+    .default('session')
+    .describe(
+      'Answers to requests of the server, and cancellations and progress of what the caller has not under way: within a session only (session), or also where the upstream issues none (any).',
+    ),
   challengeScopes: scopes
     .optional()
     .describe('Scopes of the first challenge and the metadata; default those of the rules.'),

@@ -61,7 +61,7 @@ export function writeError(
     return;
   }
   const rpc = context.route?.mcp !== undefined && context.method === 'POST';
-  const body = rpc ? jsonRpcError(context.message?.id, error, context.id) : problem(error, context.id);
+  const body = rpc ? jsonRpcError(requestIdOf(context), error, context.id) : problem(error, context.id);
   const headers: Record<string, string> = {
     ...ownHeaders,
     ...extraHeaders,
@@ -75,6 +75,11 @@ export function writeError(
   if (closing.has(error.code) || unreadBodyIsLarge(context)) headers.connection ??= 'close';
   response.writeHead(statusOfError(context, error), headers);
   response.end(body);
+}
+
+/** An answer under the id of a server's request would be taken for that of a request of the client's own. */
+function requestIdOf({ message }: RequestContext): string | undefined {
+  return message?.kind === 'request' ? message.id : undefined;
 }
 
 function unreadBodyIsLarge({ request }: RequestContext): boolean {

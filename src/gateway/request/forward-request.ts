@@ -121,7 +121,7 @@ function beginDrain(
     return undefined;
   }
   context.slot = undefined;
-  drainingAnswers.add(abort);
+  drainingAnswers.set(abort, { route: context.route!.name, subject: context.subject, id: context.message?.id });
   return () => {
     drainingAnswers.delete(abort);
     concurrency.releaseSlot(slot);

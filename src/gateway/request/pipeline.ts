@@ -14,11 +14,11 @@ import { checkMediaType } from '../../mcp/media-type.ts';
 import { lookThrough } from '../../mcp/meta-tools.ts';
 import { checkMirroredHeaders } from '../../mcp/mirrored-headers.ts';
 import { readMessage } from '../../mcp/read-message.ts';
-import { identifySession } from '../../mcp/session.ts';
+import { checkSessionless, identifySession } from '../../mcp/session.ts';
 import { decide } from '../../policy/decide.ts';
 import { denial } from '../../policy/decision.ts';
 import type { Route } from '../route.ts';
-import { attributesOf, clientCertificateOf, type Runtime } from '../runtime.ts';
+import { attributesOf, clientCertificateOf, isPending, type Runtime } from '../runtime.ts';
 import { decidedEvent } from './audit-events.ts';
 import type { RecordedDecision, RequestContext } from './context.ts';
 import { acquireUpstreamSlot, authorizationFor, forwardMcpRequest } from './forward-request.ts';
@@ -145,11 +145,13 @@ function checkCredentialStillValid({ caller, certificate, snapshot }: RequestCon
   checkStillValid(caller, { now: runtime.now(), revocations: runtime.revocations(), authenticators, certificate });
 }
 
-function resolveSession(context: RequestContext): void {
+function resolveSession(context: RequestContext, runtime: Runtime): void {
   const { caller, message, request } = context;
-  const { sessions } = routeOf(context);
+  const { mcp, sessions } = routeOf(context);
   if (sessions === undefined) return;
   context.session = identifySession(sessions, { headers: request.headers, message, principal: caller?.principal });
+  if (context.session !== undefined || message === undefined || message.kind === 'request') return;
+  if (mcp?.replies === 'session') checkSessionless(message, (id) => isPending(id, context, runtime));
 }
 
 function authorize(context: RequestContext, runtime: Runtime): void {
