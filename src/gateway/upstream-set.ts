@@ -30,13 +30,14 @@ export function openUpstreams(
   const context = { config, egress, files, ephemeralKeys, log, now, observe };
   const opened = new Map<string, PooledUpstream>();
   for (const [name, upstream] of Object.entries(config.upstreams)) {
-    const { tls, timeouts, url } = upstream;
+    const { connectionMaxAge, tls, timeouts, url } = upstream;
     const contents = [tls?.caFile, tls?.certFile, tls?.keyFile].map(
       (path) => path && files.get(path)?.toString('base64'),
     );
-    const key = JSON.stringify([url, tls, timeouts, contents]);
+    const key = JSON.stringify([url, tls, timeouts, connectionMaxAge, contents]);
     const known = previous?.get(name);
-    const target = known?.key === key ? adjustUpstream(known.target, upstream) : createUpstream(name, upstream, files);
+    const target =
+      known?.key === key ? adjustUpstream(known.target, upstream) : createUpstream(name, upstream, files, now);
     const identity = compileUpstreamIdentity(name, { ...context, previous: known?.identity });
     opened.set(name, { key, target, identity });
   }

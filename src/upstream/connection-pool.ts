@@ -5,8 +5,15 @@ import { buildConnector, Client } from 'undici';
 /** One kept-alive connection, and its successor when the upstream closes it. */
 export interface Connection {
   readonly client: Pick<Client, 'dispatch' | 'close'>;
+  readonly openedMs: number;
   /** Set by `take`, reset by `give`. */
   taken: boolean;
+}
+
+/** The age from which a connection takes no further request. */
+export interface ConnectionAge {
+  readonly maxMs: number;
+  readonly now: () => number;
 }
 
 /** The connections of one upstream. */
@@ -30,6 +37,7 @@ export function createConnections(
   origin: string,
   options: Omit<Client.Options, 'connect'>,
   connect: buildConnector.BuildOptions,
+  age: ConnectionAge,
 ): Connections {
   const connector = buildConnector(connect);
   const idle: Connection[] = [];
@@ -40,12 +48,21 @@ export function createConnections(
     const client = new Client(origin, { ...options, connect: connector });
     // A failure is reported to its request. Without a listener it would also end the process.
     (client as EventEmitter).on('error', ignore);
-    return { client, taken: false };
+    return { client, openedMs: age.now(), taken: false };
+  };
+  /** An old one is closed: the name of the upstream may have another address by now. */
+  const takeIdle = (): Connection | undefined => {
+    const oldestMs = age.now() - age.maxMs;
+    for (let connection = idle.pop(); connection !== undefined; connection = idle.pop()) {
+      if (connection.openedMs > oldestMs) return connection;
+      connection.client.close(ignore);
+    }
+    return undefined;
   };
 
   return {
     take() {
-      const connection = idle.pop() ?? open();
+      const connection = takeIdle() ?? open();
       connection.taken = true;
       taken += 1;
       return connection;

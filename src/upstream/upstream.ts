@@ -32,10 +32,10 @@ const maxKeepAliveMs = 60_000;
 
 /**
  * Prepares an upstream; nothing is connected yet. `files` is the content of every file the configuration names.
- * HTTPS is always verified, against `caFile` or else the public roots, whatever the process environment says; HTTP/1.1 only.
+ * `now` gives milliseconds since 1970. HTTPS is always verified, against `caFile` or else the public roots, whatever the process environment says; HTTP/1.1 only.
  * Throws an Error that names the key when a file cannot be used.
  */
-export function createUpstream(name: string, config: UpstreamConfig, files: NamedFiles): Upstream {
+export function createUpstream(name: string, config: UpstreamConfig, files: NamedFiles, now: () => number): Upstream {
   const url = new URL(config.url);
   const secureContext = url.protocol === 'https:' ? buildUpstreamContext(name, config.tls, files) : undefined;
   const serverName = config.tls?.serverName;
@@ -56,6 +56,7 @@ export function createUpstream(name: string, config: UpstreamConfig, files: Name
       ...(secureContext !== undefined && { secureContext, rejectUnauthorized: true }),
       ...(serverName !== undefined && { servername: serverName }),
     },
+    { maxMs: config.connectionMaxAge, now },
   );
   return {
     name,

@@ -77,7 +77,7 @@ export async function startForwarder(
   } = {},
 ): Promise<Forwarder> {
   const upstreamConfig = config.upstreams.up!;
-  const upstream = createUpstream('up', upstreamConfig, createNamedFiles(options.files ?? new Map()));
+  const upstream = createUpstream('up', upstreamConfig, createNamedFiles(options.files ?? new Map()), Date.now);
   const shape = compileRequestHeaders(config, upstreamConfig, config.routes[0]!);
   const results: (ForwardResult | GatewayError)[] = [];
   const waiting: { readonly count: number; readonly resolve: () => void }[] = [];

@@ -346,7 +346,12 @@ t.test(
 
 t.test('an unusable file is refused when the upstream is made', (t) => {
   const make = (upstream: object, files = new Map<string, Buffer>()) =>
-    createUpstream('up', configOf('https://127.0.0.1:1', { upstream }).upstreams.up!, createNamedFiles(files));
+    createUpstream(
+      'up',
+      configOf('https://127.0.0.1:1', { upstream }).upstreams.up!,
+      createNamedFiles(files),
+      Date.now,
+    );
   const garbage = new Map([['/x', Buffer.from('garbage')]]);
   t.throws(() => make({ tls: { caFile: '/x' } }), { message: 'upstreams.up.tls.caFile: /x: the file was not read' });
   t.throws(() => make({ tls: { caFile: '/x' } }, garbage), {

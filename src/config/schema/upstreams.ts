@@ -94,6 +94,11 @@ export const upstream = z.strictObject({
     })
     .prefault({})
     .describe('How long the upstream may take.'),
+  connectionMaxAge: timeout
+    .prefault('5m')
+    .describe(
+      'Age from which a connection takes no further request, so that a name that moves to other addresses is followed.',
+    ),
   onClientDisconnect: z
     .enum(['abort', 'drain', 'auto'])
     .default('auto')
