@@ -1,5 +1,6 @@
 // Compiled routes: requirements, policy and upstream or fixed response of each route.
 import { authorizationServersOf } from '../authn/authorization-servers.ts';
+import { subjectKey } from '../authn/principal.ts';
 import type { AuthenticatorSet } from '../authn/registry.ts';
 import { compileRequirements, type Requirements } from '../authn/requirements.ts';
 import { type AcceptedBindings, acceptedBindings } from '../authn/token/accepted-bindings.ts';
@@ -77,7 +78,7 @@ export function compileRouteSessions(
   if (route.mcp === undefined || route.upstream === undefined || upstream === undefined) return undefined;
   const keys = route.mcp.sessionKeyFiles.map((path) => loaded.files.parse(path, parseSessionKey));
   const address = upstream.url + (route.upstreamPath ?? '');
-  return compileSessions(keys, { route: route.name, upstream: route.upstream, address }, memory);
+  return compileSessions(keys, { route: route.name, upstream: route.upstream, address }, memory, subjectKey);
 }
 
 /** Compiles a route of the configuration, apart from its sessions. Throws where it cannot be used. */

@@ -1,12 +1,16 @@
 // Session ids sealed for their principal: the upstream's id behind a keyed check (HMAC) over endpoint, principal and id.
 import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
 
-/** The owner of a session. Another credential with the same three members is the same principal: a refreshed token continues its sessions. */
+/** The principal behind a request. Its sessions belong to its subject: a refreshed token continues them, and so does another client of a person. */
 export interface SessionPrincipal {
+  readonly kind: 'oauth' | 'api-key' | 'mtls';
   readonly issuer: string;
   readonly clientId: string | undefined;
   readonly subject: string;
 }
+
+/** Key of the subject that sessions belong to. */
+export type SubjectKey = (principal: SessionPrincipal) => string;
 
 /** Where a session is valid. */
 export interface SessionEndpoint {
@@ -24,8 +28,8 @@ export type OpenedSessionId =
 /**
  * `seal` is deterministic: the same id for the same principal is the same text as long as the first key stays.
  * A sealed id is `<check><opener>.<upstream's id>`, 65 visible ASCII characters before it:
- * check = HMAC-SHA-256(key, "seal", route, upstream, opener, id), 240 bits of it; opener = HMAC-SHA-256(key, "opener", issuer, client id,
- * subject), 144 bits, so that an id in the wrong hands can be told from one that was made up. Neither tells who the opener is.
+ * check = HMAC-SHA-256(key, "seal", route, upstream, opener, id), 240 bits of it; opener = HMAC-SHA-256(key, "opener", key of the subject), 144
+ * bits, so that an id in the wrong hands can be told from one that was made up. Neither tells who the opener is.
  */
 export interface SessionIds {
   /** Throws an Error unless the id is visible ASCII (MCP 2025-11-25, "Session Management") of at most 2048 characters. */
@@ -43,8 +47,12 @@ const separator = '.';
 const visibleAscii = /^[\x21-\x7e]+$/;
 
 /** The first of the keys seals, all of them open. `principal` undefined: sessions of callers without a name belong to the endpoint alone. */
-export function createSessionIds(keys: readonly KeyObject[], endpoint: SessionEndpoint): SessionIds {
-  const sealers = keys.map((key) => createSealer(key, endpoint));
+export function createSessionIds(
+  keys: readonly KeyObject[],
+  endpoint: SessionEndpoint,
+  subjectKey: SubjectKey,
+): SessionIds {
+  const sealers = keys.map((key) => createSealer(key, endpoint, subjectKey));
   const [first] = sealers;
   if (first === undefined) throw new Error('a session id needs a key');
   /** The id that each principal opened last, because a check costs as much as the rest of the session's handling. */
@@ -93,12 +101,12 @@ interface Sealer {
   opener(principal: SessionPrincipal | undefined): string;
 }
 
-function createSealer(key: KeyObject, { route, upstream }: SessionEndpoint): Sealer {
+function createSealer(key: KeyObject, { route, upstream }: SessionEndpoint, subjectKey: SubjectKey): Sealer {
   const place = fields('portcullis session seal 1', route, upstream);
   /** Made once for each principal that has a session: a cached token comes with the same principal every time. */
   const openers = new WeakMap<SessionPrincipal, string>();
-  const makeOpener = (...principal: readonly (string | undefined)[]): string =>
-    digest(key, fields('portcullis session opener 1', ...principal)).slice(0, openerLength);
+  const makeOpener = (...subject: readonly string[]): string =>
+    digest(key, fields('portcullis session opener 2', ...subject)).slice(0, openerLength);
   const nobody = makeOpener();
   return {
     // The text before the id has a fixed length for each endpoint, so nothing can move between it and the id.
@@ -107,7 +115,7 @@ function createSealer(key: KeyObject, { route, upstream }: SessionEndpoint): Sea
       if (principal === undefined) return nobody;
       let opener = openers.get(principal);
       if (opener === undefined) {
-        opener = makeOpener(principal.issuer, principal.clientId, principal.subject);
+        opener = makeOpener(subjectKey(principal));
         openers.set(principal, opener);
       }
       return opener;
@@ -119,18 +127,15 @@ function createSealer(key: KeyObject, { route, upstream }: SessionEndpoint): Sea
  * Every text behind its length, so that no character can move from one field into the next; UTF-16, in which no two texts are the same bytes.
  * A character a byte.
  */
-function fields(...texts: readonly (string | undefined)[]): string {
+function fields(...texts: readonly string[]): string {
   const parts = texts.flatMap((text) => {
-    const bytes = Buffer.from(text ?? '', 'utf16le');
+    const bytes = Buffer.from(text, 'utf16le');
     const length = Buffer.alloc(4);
-    length.writeUInt32BE(text === undefined ? absent : bytes.length);
+    length.writeUInt32BE(bytes.length);
     return [length, bytes];
   });
   return Buffer.concat(parts).toString('latin1');
 }
-
-/** No text is as long. */
-const absent = 0xffffffff;
 
 /** Of bytes, each a character: one text is hashed faster than several pieces. */
 function digest(key: KeyObject, bytes: string): string {

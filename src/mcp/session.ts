@@ -1,4 +1,4 @@
-// Sessions of MCP clients, each of which belongs to the principal that opened it.
+// Sessions of MCP clients, each of which belongs to the subject that opened it.
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
 import type { McpMessage } from './message.ts';
@@ -9,6 +9,7 @@ import {
   type SessionEndpoint,
   type SessionIds,
   type SessionPrincipal,
+  type SubjectKey,
 } from './session-id.ts';
 
 /** Session state that outlives a configuration snapshot. */
@@ -60,11 +61,12 @@ export function compileSessions(
   keys: readonly KeyObject[],
   endpoint: SessionEndpoint & { readonly address: string },
   memory: SessionMemory,
+  subjectKey: SubjectKey,
 ): RouteSessions {
   const name = JSON.stringify([endpoint.route, endpoint.upstream, endpoint.address]);
   const upstream = memory.upstreams.get(name) ?? { issuesIds: false };
   memory.upstreams.set(name, upstream);
-  return { ids: createSessionIds(keys.length === 0 ? [memory.ownKey] : keys, endpoint), upstream };
+  return { ids: createSessionIds(keys.length === 0 ? [memory.ownKey] : keys, endpoint, subjectKey), upstream };
 }
 
 /**

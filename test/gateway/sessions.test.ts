@@ -182,8 +182,8 @@ t.test('whoever else has the id gets nowhere with it, whatever they try, and the
   ];
   const thieves = [
     ['another user of the same client', 'bert', await bearer({ sub: 'bert' })],
-    ['another client of the same user', 'anna', await bearer({ client_id: 'analytics_frontend' })],
-    ['a token that names no client', 'anna', await bearer({ client_id: undefined })],
+    ['a client by the name of the user', 'anna', await bearer({ client_id: 'anna' })],
+    ['the client itself', 'ai_agent_prod', await bearer({ sub: 'ai_agent_prod' })],
     ['the same names by another issuer', 'anna', { authorization: `Bearer ${await partner.token(agent)}` }],
   ] as const;
   const send = (body: unknown, options: ClientRequest, headers: Readonly<Record<string, string>>) => {
@@ -221,6 +221,34 @@ t.test('whoever else has the id gets nowhere with it, whatever they try, and the
   t.match(own.text, server.sessions()[0], 'and the session goes on as if nothing had been');
   t.equal(sessionOf(own), sealed);
 });
+
+t.test(
+  'the same person, registered anew as another client, goes on with the session, its streams and their replay',
+  async (t) => {
+    const scenario = await start(t);
+    const { client, open, port, server } = scenario;
+    const sealed = await open(asAgent);
+    const [upstreamId = ''] = server.sessions();
+    for (const [index, claims] of [{ client_id: 'registered-anew' }, { client_id: undefined, azp: 'x' }].entries()) {
+      const anew = { ...(await bearer(claims)), 'mcp-session-id': sealed };
+      const called = await client.post(toolCall('whoami'), { headers: anew });
+      t.match(called, { status: 200, text: new RegExp(upstreamId), headers: { 'mcp-session-id': sealed } });
+      const { principal } = await scenario.recordOf(called);
+      t.match(principal, { subject: 'anna', clientId: index === 0 ? 'registered-anew' : 'x' }, 'who acts is recorded');
+      const [, eventId = ''] = /^id: (.*)$/m.exec(called.text) ?? [];
+      const replayed = await openStream(t, port, { ...anew, 'last-event-id': eventId });
+      t.equal(replayed.status, 200);
+      t.match(server.requests.at(-1), { method: 'GET', sessionId: upstreamId, lastEventId: eventId });
+    }
+    const ended = await client.send({
+      method: 'DELETE',
+      path: '/mcp',
+      headers: { ...(await bearer({ client_id: 'registered-again' })), 'mcp-session-id': sealed },
+    });
+    t.equal(ended.status, 200);
+    t.same(server.sessions(), []);
+  },
+);
 
 t.test('a token that was refreshed goes on with the session, on every method', async (t) => {
   const { client, port, open, server } = await start(t);

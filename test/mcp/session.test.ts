@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
+import { subjectKey } from '../../src/authn/principal.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';
 import {
@@ -17,8 +18,13 @@ import { parseSessionKey } from '../../src/mcp/session-key.ts';
 const newKey = () => parseSessionKey(Buffer.from(randomBytes(32).toString('base64')));
 const key = newKey();
 const endpoint = { route: 'mcp', upstream: 'superset' };
-const ids = createSessionIds([key], endpoint);
-const agent: SessionPrincipal = { issuer: 'https://idp.example/', clientId: 'ai_agent_prod', subject: 'agent' };
+const ids = createSessionIds([key], endpoint, subjectKey);
+const agent: SessionPrincipal = {
+  kind: 'oauth',
+  issuer: 'https://idp.example/',
+  clientId: 'ai_agent_prod',
+  subject: 'agent',
+};
 const visible = fc.string({ unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)) });
 const id = visible.filter((text) => text !== '');
 
@@ -42,18 +48,18 @@ t.test('another principal is told from a forgery, however alike the two are', (t
   t.same(ids.open(sealed, undefined), foreign, 'a caller without a name');
   for (const other of [
     { ...agent, issuer: 'https://idp.example' },
-    { ...agent, clientId: undefined },
-    { ...agent, clientId: '' },
     { ...agent, subject: 'Agent' },
-    { issuer: 'https://idp.example/a', clientId: 'i_agent_prod', subject: 'agent' },
-    { issuer: 'https://idp.example/', clientId: 'ai_agent_proda', subject: 'gent' },
-  ]) {
+    { ...agent, subject: 'ai_agent_prod' },
+    { ...agent, kind: 'api-key' },
+    { ...agent, issuer: 'https://idp.example/a', subject: 'gent' },
+  ] as const) {
     t.same(ids.open(sealed, other), foreign, JSON.stringify(other));
   }
   t.same(ids.open(ids.seal('s', { ...agent, subject: '\ud800' }), { ...agent, subject: '\ud801' }).kind, foreign.kind);
   fc.assert(
     fc.property(fc.string(), fc.string(), fc.string(), fc.string(), (a, b, c, d) => {
-      const opened = ids.open(ids.seal('s', { issuer: a, clientId: b, subject: c }), {
+      const opened = ids.open(ids.seal('s', { ...agent, issuer: a, clientId: b, subject: c }), {
+        ...agent,
         issuer: a,
         clientId: b,
         subject: d,
@@ -62,6 +68,26 @@ t.test('another principal is told from a forgery, however alike the two are', (t
     }),
     { numRuns: 50 },
   );
+  t.end();
+});
+
+t.test('a person registered anew as another client keeps the session, a client is nobody but itself', (t) => {
+  const sealed = ids.seal('s', agent);
+  for (const clientId of ['registered-anew', undefined, '']) {
+    t.same(ids.open(sealed, { ...agent, clientId }), { kind: 'opened', upstreamId: 's' }, String(clientId));
+  }
+  const service: SessionPrincipal = { ...agent, clientId: 'service', subject: 'service' };
+  const key: SessionPrincipal = { kind: 'api-key', issuer: 'keys', clientId: 'reporting_tool', subject: 'k1' };
+  for (const own of [service, key]) {
+    for (const other of [
+      { ...own, clientId: 'other' },
+      { ...own, clientId: undefined },
+      { ...own, issuer: 'other' },
+    ]) {
+      t.equal(ids.open(ids.seal('s', own), other).kind, 'another_principal', JSON.stringify(other));
+    }
+  }
+  t.equal(ids.open(ids.seal('s', key), { ...key, subject: 'k2' }).kind, 'opened', 'with the next key of the client');
   t.end();
 });
 
@@ -97,7 +123,7 @@ t.test('an id is valid at its own endpoint only, and no character moves between 
     ['mc', 'psuperset'],
     ['', 'mcpsuperset'],
   ] as const) {
-    t.equal(createSessionIds([key], { route, upstream }).open(sealed, agent).kind, 'not_sealed');
+    t.equal(createSessionIds([key], { route, upstream }, subjectKey).open(sealed, agent).kind, 'not_sealed');
   }
   t.end();
 });
@@ -105,16 +131,16 @@ t.test('an id is valid at its own endpoint only, and no character moves between 
 t.test('keys are rotated: the first seals, all open, and one that is gone opens nothing', (t) => {
   const next = newKey();
   const old = ids.seal('s', agent);
-  const both = createSessionIds([next, key], endpoint);
+  const both = createSessionIds([next, key], endpoint, subjectKey);
   t.same(both.open(old, agent), { kind: 'opened', upstreamId: 's' });
   t.equal(both.open(old, { ...agent, subject: 'x' }).kind, 'another_principal');
   const fresh = both.seal('s', agent);
   t.not(fresh, old);
   t.equal(ids.open(fresh, agent).kind, 'not_sealed', 'a replica that does not have the new key yet');
-  const after = createSessionIds([next], endpoint);
+  const after = createSessionIds([next], endpoint, subjectKey);
   t.equal(after.open(fresh, agent).kind, 'opened');
   t.equal(after.open(old, agent).kind, 'not_sealed');
-  t.throws(() => createSessionIds([], endpoint), /needs a key/);
+  t.throws(() => createSessionIds([], endpoint, subjectKey), /needs a key/);
   t.end();
 });
 
@@ -168,7 +194,7 @@ const request = (headers: SessionRequest['headers'], message?: SessionRequest['m
   principal: agent,
 });
 const sessionsOf = (memory = createSessionMemory(), address = 'http://127.0.0.1:1') =>
-  compileSessions([], { ...endpoint, address }, memory);
+  compileSessions([], { ...endpoint, address }, memory, subjectKey);
 
 function refusal(of: () => unknown): object {
   try {
@@ -279,9 +305,9 @@ t.test('messages of revisions without sessions have none, whatever their headers
 t.test('a client is told of its session in the text it has, also after a change of keys', (t) => {
   const memory = createSessionMemory();
   const place = { ...endpoint, address: 'x' };
-  const before = compileSessions([key], place, memory);
+  const before = compileSessions([key], place, memory, subjectKey);
   const { sealed } = sessionIdForClient(before, 's', undefined, agent);
-  const after = compileSessions([newKey(), key], place, memory);
+  const after = compileSessions([newKey(), key], place, memory, subjectKey);
   const session = identifySession(after, request({ 'mcp-session-id': sealed }));
   t.same(sessionIdForClient(after, 's', session, agent), { sealed, isNew: false, mark: markOf(sealed) });
   t.match(sessionIdForClient(after, 'another', session, agent), { isNew: true });
