@@ -22,6 +22,22 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 
 const failing = (code: string) => Object.assign(new Error(`${code}: injected`), { code });
 
+/** The real calls, of which one fails while `state.broken`; syncs are counted. */
+function breakable(call: 'write' | 'fdatasync', code: string) {
+  const state = { broken: false, syncs: 0 };
+  const fails = (name: typeof call): boolean => state.broken && name === call;
+  const fdatasync = ((fd: number, done: fs.NoParamCallback) => {
+    state.syncs += 1;
+    if (fails('fdatasync')) done(failing(code));
+    else fs.fdatasync(fd, done);
+  }) as typeof fs.fdatasync;
+  const write: Write = (fd, buffer, offset, length, position, done) => {
+    if (fails('write')) done(failing(code));
+    else fs.write(fd, buffer, offset, length, position, done);
+  };
+  return { state, files: calls(write, { fdatasync }) };
+}
+
 function counting() {
   const counts = { written: 0, failed: 0, shed: 0 };
   const observe = {
@@ -241,20 +257,13 @@ t.test('a full queue refuses whoever fills it and nobody else, and is no failure
 
 t.test('fsync always: a record counts only when it is on the disk', async (t) => {
   const path = join(t.testdir({}), 'audit.jsonl');
-  let broken = false;
-  let syncs = 0;
-  const fdatasync = ((fd: number, done: fs.NoParamCallback) => {
-    syncs += 1;
-    if (broken) done(failing('EIO'));
-    else fs.fdatasync(fd, done);
-  }) as typeof fs.fdatasync;
-  const files = { ...calls(fs.write as unknown as Write), fdatasync };
+  const { state, files } = breakable('fdatasync', 'EIO');
   const log = await openLog(configOf([fileSink(path, { fsync: 'always' })]), { files });
   await log.write(eventOf('r1'));
-  t.equal(syncs, 1);
-  broken = true;
+  t.equal(state.syncs, 1);
+  state.broken = true;
   await t.rejects(log.write(eventOf('r2')), { code: 'audit_unavailable' });
-  broken = false;
+  state.broken = false;
   await until(() => log.healthy(), 'healthy again');
   await log.write(eventOf('r3'));
   await log.close();
@@ -286,25 +295,18 @@ t.test('fsync interval: a record counts once the system has it, also while the d
 
 t.test('fsync interval: a disk that stops syncing is a failure until a sync works again', async (t) => {
   const path = join(t.testdir({}), 'audit.jsonl');
-  let broken = false;
-  let syncs = 0;
-  const fdatasync = ((fd: number, done: fs.NoParamCallback) => {
-    syncs += 1;
-    if (broken) done(failing('EIO'));
-    else fs.fdatasync(fd, done);
-  }) as typeof fs.fdatasync;
-  const files = { ...calls(fs.write as unknown as Write), fdatasync };
+  const { state, files } = breakable('fdatasync', 'EIO');
   const log = await openLog(configOf([fileSink(path, { fsync: 'interval' })]), { files });
   await log.write(eventOf('r1'));
-  await until(() => syncs > 0, 'it was synced in the background');
-  broken = true;
+  await until(() => state.syncs > 0, 'it was synced in the background');
+  state.broken = true;
   await log.write(eventOf('r2')).catch(() => {});
   await until(() => !log.healthy(), 'unhealthy');
-  const tried = syncs;
-  await until(() => syncs > tried + 3, 'it keeps trying');
+  const tried = state.syncs;
+  await until(() => state.syncs > tried + 3, 'it keeps trying');
   t.equal(log.healthy(), false);
   await t.rejects(log.write(eventOf('r3')), { code: 'audit_unavailable' });
-  broken = false;
+  state.broken = false;
   await until(() => log.healthy(), 'healthy again');
   await log.close();
   t.equal(await breakOf(path), undefined);
@@ -312,44 +314,31 @@ t.test('fsync interval: a disk that stops syncing is a failure until a sync work
 
 t.test('fsync interval: after a write that failed, what is written then is synced too', async (t) => {
   const path = join(t.testdir({}), 'audit.jsonl');
-  let broken = false;
-  let syncs = 0;
-  const fdatasync = ((fd: number, done: fs.NoParamCallback) => {
-    syncs += 1;
-    fs.fdatasync(fd, done);
-  }) as typeof fs.fdatasync;
-  const files = calls(
-    (fd, buffer, offset, length, position, done) =>
-      broken ? done(failing('EIO')) : fs.write(fd, buffer, offset, length, position, done),
-    { fdatasync },
-  );
+  const { state, files } = breakable('write', 'EIO');
   const log = await openLog(configOf([fileSink(path, { fsync: 'interval' })]), { files });
   for (let round = 0; round < 5; round += 1) {
     await log.write(eventOf('r1'));
-    broken = true;
+    state.broken = true;
     await t.rejects(log.write(eventOf('r2')), { code: 'audit_unavailable' });
-    broken = false;
+    state.broken = false;
     await until(() => log.healthy(), 'healthy again');
     await log.write(eventOf('r3'));
-    const before = syncs;
-    await until(() => syncs > before, 'it was synced');
+    const before = state.syncs;
+    await until(() => state.syncs > before, 'it was synced');
   }
   await log.close();
 });
 
 t.test('onFailure: continue lets requests pass and counts what is missing', async (t) => {
   const path = join(t.testdir({}), 'audit.jsonl');
-  let broken = true;
-  const files = calls((fd, buffer, offset, length, position, done) => {
-    if (broken) done(failing('ENOSPC'));
-    else fs.write(fd, buffer, offset, length, position, done);
-  });
+  const { state, files } = breakable('write', 'ENOSPC');
+  state.broken = true;
   const { counts, observe } = counting();
   const log = await openLog(configOf([fileSink(path)], { onFailure: 'continue' }), { files, observe });
   for (const id of ['r1', 'r2', 'r3']) await log.write(eventOf(id));
   t.equal(counts.failed, 3);
   t.equal(log.healthy(), false);
-  broken = false;
+  state.broken = false;
   await until(() => log.healthy(), 'healthy again');
   await log.close();
   t.match(linesOf(path), [{ seq: 1, reason: 'recovered', detail: { missed: 3 } }]);
@@ -393,18 +382,15 @@ t.test(
   async (t) => {
     const path = join(t.testdir({}), 'audit.jsonl');
     const { counts, observe } = counting();
-    let full = false;
-    const files = calls((fd, buffer, offset, length, position, done) =>
-      full ? done(failing('ENOSPC')) : fs.write(fd, buffer, offset, length, position, done),
-    );
+    const { state, files } = breakable('write', 'ENOSPC');
     const log = await openLog(configOf([fileSink(path)]), { files, observe });
     t.equal(log.problem(), undefined);
-    full = true;
+    state.broken = true;
     await t.rejects(log.write(eventOf('r1')), { code: 'audit_unavailable' });
     for (const id of ['c1', 'c2'])
       await t.rejects(log.write(eventOf(id, { stage: 'config' })), { code: 'audit_unavailable' });
     t.equal(log.problem(), 'audit.sinks[0].path: ENOSPC: injected');
-    full = false;
+    state.broken = false;
     await until(() => log.healthy(), 'healthy again');
     await log.write(eventOf('r2'));
     await log.close();
