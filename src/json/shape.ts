@@ -1,10 +1,11 @@
 // Shapes of objects: the members whose spans are noted while a text is scanned, and the spellings of their names that are refused.
 import { GatewayError } from '../errors.ts';
+import { foldName } from './fold.ts';
 import { sameBytes, textOf } from './tokens.ts';
 
 /**
  * The members of an object that are noted. Other spellings of their names, which some readers take for the same name, are refused:
- * another case, or characters that fold to ASCII. A closed shape has no other members at all.
+ * those that fold to the same. A closed shape has no other members at all.
  */
 export interface Shape {
   readonly closed: boolean;
@@ -32,7 +33,7 @@ export function compileShape(members: ReadonlyMap<string, Member>, closed: boole
   return {
     closed,
     members: [...members].map(([name, member]) => ({ name, bytes: Buffer.from(name), member })),
-    folded: new Set([...members.keys()].map(fold)),
+    folded: new Set([...members.keys()].map(foldName)),
   };
 }
 
@@ -49,7 +50,7 @@ export function memberAt(shape: Shape, bytes: Buffer, start: number, end: number
 function memberOf(shape: Shape, name: string): Member | undefined {
   const named = shape.members.find((each) => each.name === name);
   if (named !== undefined) return named.member;
-  if (shape.folded.has(fold(name))) {
+  if (shape.folded.has(foldName(name))) {
     throw new GatewayError('invalid_jsonrpc', 'A member of the message is misspelt: names are case-sensitive.', {
       reason: 'member_spelling',
     });
@@ -61,10 +62,3 @@ function memberOf(shape: Shape, name: string): Member | undefined {
   }
   return undefined;
 }
-
-/** As the most lenient reader would compare names: upper-casing first maps the long s to `s`, and NFKC full-width letters to ASCII. */
-function fold(name: string): string {
-  return asciiOnly.test(name) ? name.toLowerCase() : name.normalize('NFKC').toUpperCase().toLowerCase();
-}
-
-const asciiOnly = /^[ -~]*$/;

@@ -1,6 +1,7 @@
 // Attributes of a request: everything that a decision may look at. Built once per request; `decide` reads nothing else.
 import type { Caller } from '../authn/principal.ts';
 import type { McpMessage } from '../mcp/message.ts';
+import type { EvaluationState } from './evaluation.ts';
 
 /** The facts that a decision uses. */
 export interface Attributes {
@@ -12,6 +13,8 @@ export interface Attributes {
   readonly caller: Caller | undefined;
   /** Undefined on path routes, and for GET and DELETE on an MCP route. */
   readonly message: McpMessage | undefined;
+  /** Shared by the conditions of this request. */
+  readonly evaluation: EvaluationState;
   /** Milliseconds since 1970. */
   readonly now: number;
 }

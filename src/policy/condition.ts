@@ -7,7 +7,10 @@ import {
   ParseError,
   type ParseResult,
 } from '@marcbachmann/cel-js';
+import { originalOf } from './argument-view.ts';
+import { meterExpression } from './condition-meter.ts';
 import { checkSyntax, hasLoop, namesIn } from './condition-syntax.ts';
+import { createEvaluation, type EvaluationState, fail } from './evaluation.ts';
 
 /** The variables of a condition. `args` is read from the message when a condition first asks for it. */
 export interface ConditionVariables {
@@ -18,9 +21,12 @@ export interface ConditionVariables {
   readonly request: { readonly method: string; readonly path: string; readonly address: string };
 }
 
-/** Yields the value of the expression. Throws when it errors or its value is neither true nor false: the caller denies with `condition_error`. */
+/**
+ * Yields the value of the expression. Throws when it errors or its value is neither true nor false, and once the state has an error: the caller
+ * denies with `condition_error`.
+ */
 export interface Condition {
-  (variables: ConditionVariables): boolean;
+  (variables: ConditionVariables, state: EvaluationState): boolean;
   readonly ast: ASTNode;
   /** The variables that stand in the expression. */
   readonly names: ReadonlySet<string>;
@@ -36,10 +42,13 @@ export const maxIteratedValues = 10_000;
 export function compileCondition(source: string): Condition {
   const expression = parse(source);
   const iterates = hasLoop(expression.ast);
-  const evaluate = (variables: ConditionVariables): boolean => {
-    if (iterates && countValues(variables.args, 0) > maxIteratedValues)
-      throw new Error('too many values to iterate over');
+  let current = createEvaluation();
+  meterExpression(expression.ast, () => current);
+  const evaluate = (variables: ConditionVariables, state: EvaluationState): boolean => {
+    current = state;
+    if (iterates && countValues(variables.args, 0) > maxIteratedValues) fail(state, 'too_many_values');
     const result: unknown = expression(variables);
+    if (state.error !== undefined) throw state.error;
     if (typeof result !== 'boolean') throw new Error('the condition is neither true nor false');
     return result;
   };
@@ -50,7 +59,7 @@ export function compileCondition(source: string): Condition {
 function countValues(value: unknown, counted: number): number {
   if (typeof value !== 'object' || value === null) return counted + 1;
   let total = counted + 1;
-  for (const inner of Array.isArray(value) ? value : Object.values(value)) {
+  for (const inner of Object.values(originalOf(value))) {
     if (total > maxIteratedValues) return total;
     total = countValues(inner, total);
   }

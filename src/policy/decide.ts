@@ -1,8 +1,8 @@
 // The decision on a request: attributes and policy in, allow or deny out. Pure, and a denial unless a rule says otherwise.
 import type { McpMessage, McpTarget, NamedThing } from '../mcp/message.ts';
 import type { Attributes } from './attributes.ts';
-import type { Decision, DenialReason } from './decision.ts';
-import { hasDemandedCredentials, missingScopes, requiredScopes } from './requirement.ts';
+import type { Decision, DenialReason, Denied } from './decision.ts';
+import { missingScopes, requiredScopes, unmetCredential, unmetScope } from './requirement.ts';
 import { isDangerousUri } from './resource-uri.ts';
 import type { Policy, Rule } from './rule.ts';
 import type { Selector } from './selectors/selector-type.ts';
@@ -36,7 +36,7 @@ function decideOne(attributes: Attributes, policy: Policy): Decision {
       if (!allMatch(rule.selectors, attributes)) continue;
       return rule.effect === 'deny' ? deny('denied', rule, attributes) : demand(rule, attributes);
     } catch {
-      return deny('condition_error', rule, attributes);
+      return deny('condition_error', rule, attributes, { problem: attributes.evaluation.error?.problem });
     }
   }
   return policy.kind === 'mcp' && isOpen(attributes) ? open : noRule;
@@ -73,26 +73,29 @@ const noRule: Decision = { allow: false, reason: 'denied', rule: undefined, requ
  */
 function demand(rule: Rule, attributes: Attributes): Decision {
   const { require } = rule;
-  const met = require.when === undefined || require.when.matches(attributes);
-  if (!met || !hasDemandedCredentials(require, attributes.caller)) return deny('denied', rule, attributes);
-  const granted = attributes.caller?.scopes ?? [];
-  const required = requiredScopes(require, granted);
-  if (missingScopes(required, granted).length > 0) {
-    return deny(attributes.caller === undefined ? 'denied' : 'insufficient_scope', rule, attributes);
+  const { caller } = attributes;
+  const isTrue = require.when === undefined || require.when.matches(attributes);
+  const unmet = unmetCredential(require, caller) ?? (isTrue ? undefined : 'when');
+  if (unmet !== undefined) return deny('denied', rule, attributes, { unmet });
+  const granted = caller?.scopes ?? [];
+  const unmetByScopes = unmetScope(require, granted);
+  if (unmetByScopes !== undefined) {
+    const reason = caller === undefined ? 'denied' : 'insufficient_scope';
+    return deny(reason, rule, attributes, { unmet: unmetByScopes });
   }
-  return { allow: true, rule: rule.name, requiredScopes: required };
+  return { allow: true, rule: rule.name, requiredScopes: requiredScopes(require, granted) };
 }
 
-function deny(reason: DenialReason, rule: Rule, attributes: Attributes): Decision {
+function deny(
+  reason: DenialReason,
+  rule: Rule,
+  attributes: Attributes,
+  cause?: Pick<Denied, 'unmet' | 'problem'>,
+): Denied {
   const granted = attributes.caller?.scopes ?? [];
   const required = requiredScopes(rule.require, granted);
-  return {
-    allow: false,
-    reason,
-    rule: rule.name,
-    requiredScopes: required,
-    missingScopes: missingScopes(required, granted),
-  };
+  const missing = missingScopes(required, granted);
+  return { allow: false, reason, rule: rule.name, requiredScopes: required, missingScopes: missing, ...cause };
 }
 
 /** By exact name, where all that they hold is known. Lists are filtered on their way back; what a `subscriptions/listen` subscribes to needs a rule. */

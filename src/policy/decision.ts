@@ -1,41 +1,68 @@
 // Decisions: allow or deny, and the error that a denial is answered with.
 import { GatewayError } from '../errors.ts';
+import type { ConditionProblem } from './evaluation.ts';
+import type { Demand } from './requirement.ts';
 
 export type DenialReason = 'denied' | 'insufficient_scope' | 'condition_error';
 
 export type Decision =
   | { readonly allow: true; readonly rule: string; readonly requiredScopes: readonly string[] }
-  | {
-      readonly allow: false;
-      readonly reason: DenialReason;
-      /** The governing rule; undefined when none matched. */
-      readonly rule: string | undefined;
-      readonly requiredScopes: readonly string[];
-      readonly missingScopes: readonly string[];
-    };
+  | Denied;
+
+/** A denial. */
+export interface Denied {
+  readonly allow: false;
+  readonly reason: DenialReason;
+  /** The governing rule; undefined when none matched. */
+  readonly rule: string | undefined;
+  readonly requiredScopes: readonly string[];
+  readonly missingScopes: readonly string[];
+  /** The demand of the governing rule that was not met. */
+  readonly unmet?: Demand | undefined;
+  /** Of `condition_error`, where CEL itself had no error. */
+  readonly problem?: ConditionProblem | undefined;
+}
 
 /**
  * The error of a denial. It names missing scopes only where they would help. Denied by a rule or by none, and whether the target exists, reads the same.
  * The same denial has the same words, as clients compare it.
  */
-export function denial(decision: Decision & { allow: false }): GatewayError {
-  const { missingScopes, requiredScopes, reason, rule } = decision;
+export function denial(decision: Denied): GatewayError {
+  const { missingScopes, requiredScopes, reason, rule, unmet, problem } = decision;
   switch (reason) {
     case 'insufficient_scope':
-      return new GatewayError('insufficient_scope', sentenceOf(missingScopes), { missingScopes, requiredScopes });
+      return new GatewayError('insufficient_scope', sentenceOf(missingScopes), {
+        missingScopes,
+        requiredScopes,
+        detail: { unmet },
+      });
     case 'condition_error':
       return new GatewayError(
         'condition_error',
-        'The rule for this call cannot be applied to these arguments. Check their fields and types and call again, or ask the operator of this gateway.',
+        problem === undefined
+          ? 'The rule for this call cannot be applied to these arguments. Check their fields and types and call again, or ask the operator of this gateway.'
+          : adviceOn[problem],
+        problem && { detail: { condition: { problem } } },
       );
     case 'denied':
       return new GatewayError(
         'denied',
         'No rule of this gateway allows this client to make this call with these arguments. Do not repeat it unchanged; if it is needed, ask the operator of this gateway.',
-        { reason: rule === undefined ? 'no_rule' : 'rule' },
+        { reason: rule === undefined ? 'no_rule' : 'rule', ...(unmet !== undefined && { detail: { unmet } }) },
       );
   }
 }
+
+const tooMuch =
+  'The rule for this call cannot be applied to so many arguments. Send less in one call, or ask the operator of this gateway.';
+const adviceOn: Readonly<Record<ConditionProblem, string>> = {
+  ambiguous_name:
+    'The arguments have a name in a spelling that some servers take for another name. Send each name once, as the schema of the tool spells it.',
+  inexact_number:
+    'The arguments have a number that some servers read as another one. Send whole numbers up to 9007199254740991 and decimals of at most 15 digits.',
+  too_many_steps: tooMuch,
+  too_many_values: tooMuch,
+};
 
 function sentenceOf(scopes: readonly string[]): string {
   const [scope, these] = scopes.length === 1 ? ['scope', 'this scope'] : ['scopes', 'these scopes'];

@@ -92,8 +92,17 @@ export function missingScopes(required: readonly string[], granted: readonly str
     : required.filter((scope) => !granted.includes(scope));
 }
 
-/** Reports whether the caller's credentials are those that the rule demands. More scope would not cure it where they are not. */
-export function hasDemandedCredentials(requirement: Requirement, caller: Caller | undefined): boolean {
-  if (requirement.senderConstrained && caller?.senderConstrained !== true) return false;
-  return requirement.authenticatedBy.every((name) => caller?.authenticatedBy.includes(name) === true);
+/** A kind of demand, by its key. */
+export type Demand = keyof Requirement;
+
+/** The demand on the caller's credentials that is not met. More scope would not cure it. */
+export function unmetCredential(requirement: Requirement, caller: Caller | undefined): Demand | undefined {
+  if (!requirement.authenticatedBy.every((name) => caller?.authenticatedBy.includes(name))) return 'authenticatedBy';
+  return requirement.senderConstrained && caller?.senderConstrained !== true ? 'senderConstrained' : undefined;
+}
+
+/** The demand on scopes that is not met. */
+export function unmetScope({ scopes, anyScope }: Requirement, granted: readonly string[]): Demand | undefined {
+  if (!scopes.every((scope) => granted.includes(scope))) return 'scopes';
+  return anyScope.length === 0 || anyScope.some((scope) => granted.includes(scope)) ? undefined : 'anyScope';
 }

@@ -2,12 +2,11 @@
 import type { MetaTools } from '../mcp/meta-tools.ts';
 import type { Listing } from '../mcp/methods.ts';
 import type { Attributes } from './attributes.ts';
-import type { Coverage } from './glob.ts';
 import { anyToolThrough, exampleOf, itemOf, type ListItem, templateItem } from './list-item.ts';
-import { hasDemandedCredentials, missingScopes, requiredScopes } from './requirement.ts';
+import { unmetCredential, unmetScope } from './requirement.ts';
 import { isDangerousUri } from './resource-uri.ts';
 import type { Policy, Rule } from './rule.ts';
-import type { Selector } from './selectors/selector-type.ts';
+import type { ItemCoverage, Selector } from './selectors/selector-type.ts';
 
 /** The policy and settings of the lists of a route. */
 export interface ListPolicy {
@@ -59,8 +58,8 @@ export function usabilityOf(item: ListItem, attributes: Attributes, policy: Poli
 }
 
 /** The share of an item's calls that a rule decides; `error`: it denies all of them. A rule that errs for some of them allows none. */
-function coverageOf(selectors: readonly Selector[], item: ListItem, attributes: Attributes): Coverage | 'error' {
-  let covered: Coverage = 'all';
+function coverageOf(selectors: readonly Selector[], item: ListItem, attributes: Attributes): ItemCoverage {
+  let covered: ItemCoverage = 'all';
   for (const selector of selectors) {
     const part = selector.coverageOf(item, attributes);
     if (part === 'none') return 'none';
@@ -77,8 +76,7 @@ function better(one: Usability, other: Usability): Usability {
 function demand({ require }: Rule, item: ListItem, attributes: Attributes): Usability {
   const { caller } = attributes;
   const met = require.when?.coverageOf(item, attributes) ?? 'all';
-  if (met === 'none' || met === 'error' || !hasDemandedCredentials(require, caller)) return 'hidden';
-  const granted = caller?.scopes ?? [];
-  if (missingScopes(requiredScopes(require, granted), granted).length === 0) return 'usable';
+  if (met === 'none' || met === 'error' || unmetCredential(require, caller) !== undefined) return 'hidden';
+  if (unmetScope(require, caller?.scopes ?? []) === undefined) return 'usable';
   return caller === undefined ? 'hidden' : 'obtainable';
 }

@@ -18,7 +18,10 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
   ['mcp', ['json', 'http', 'config/schema/values']],
   ['oauth', ['http', 'config/schema/reporter', 'config/schema/values']],
   ['authn', ['http', 'config/schema/reporter', 'config/schema/values', 'oauth']],
-  ['policy', ['http', 'config/schema/suggestion', 'config/schema/reporter', 'config/schema/values', 'mcp', 'authn']],
+  [
+    'policy',
+    ['http', 'json', 'config/schema/suggestion', 'config/schema/reporter', 'config/schema/values', 'mcp', 'authn'],
+  ],
   ['upstream/identity/facts', []],
   ['config/schema', ['config/schema/values', 'upstream/identity/facts', 'audit', 'mcp', 'oauth', 'authn', 'policy']],
   ['upstream', ['http', 'upstream/identity/facts', 'authn', 'config/schema']],

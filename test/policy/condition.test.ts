@@ -1,9 +1,11 @@
 // Conditions: what they may say, what they yield, and what they cannot cost.
 import t from 'tap';
+import { viewArguments } from '../../src/policy/argument-view.ts';
 import { type ConditionVariables, compileCondition, maxIteratedValues } from '../../src/policy/condition.ts';
 import { conditionWarnings, unguardedFields } from '../../src/policy/condition-lint.ts';
+import { createEvaluation, type EvaluationState } from '../../src/policy/evaluation.ts';
 
-function variables(args: unknown): ConditionVariables {
+function variables(json: string, evaluation: EvaluationState): ConditionVariables {
   return {
     principal: {
       kind: 'oauth',
@@ -13,17 +15,20 @@ function variables(args: unknown): ConditionVariables {
       scopes: ['a', 'b'],
       claims: { prefixes: ['dev_', 'test_'], tenant: 'acme' },
     },
-    args,
+    args: viewArguments(Buffer.from(json), evaluation),
     tool: 'execute_sql',
     route: 'superset-mcp',
     request: { method: 'POST', path: '/mcp', address: '192.0.2.1' },
   };
 }
 
+/** Of arguments as a text, or as a value without a text of its own. */
 function evaluate(source: string, args: unknown = {}): boolean | 'error' {
   const condition = compileCondition(source);
+  const evaluation = createEvaluation();
+  const json = typeof args === 'string' ? args : JSON.stringify(args);
   try {
-    return condition(variables(args));
+    return condition(variables(json, evaluation), evaluation);
   } catch {
     return 'error';
   }
@@ -80,17 +85,17 @@ t.test('arguments named like what every object has are ordinary names or an erro
     '{"valueOf":{"x":1}}',
   ];
   for (const json of hostile) {
-    t.equal(evaluate('has(args.x)', JSON.parse(json)), false, json);
-    t.equal(evaluate('args.x == 1', JSON.parse(json)), 'error', json);
-    t.equal(evaluate('has(args.constructor) || has(args.length)', JSON.parse(json)), false, json);
+    t.equal(evaluate('has(args.x)', json), false, json);
+    t.equal(evaluate('args.x == 1', json), 'error', json);
+    t.equal(evaluate('has(args.constructor) || has(args.length)', json), false, json);
   }
   for (const json of [
     '{"constructor":1,"x":1}',
     '{"constructor":null,"x":1}',
     '{"constructor":{"name":"Map"},"x":1}',
   ]) {
-    t.equal(evaluate('args.x == 1', JSON.parse(json)), 'error', json);
-    t.equal(evaluate('has(args.r) && args.r.x == 1', { r: JSON.parse(json) }), 'error', `${json} deeper`);
+    t.equal(evaluate('args.x == 1', json), 'error', json);
+    t.equal(evaluate('has(args.r) && args.r.x == 1', `{"r":${json}}`), 'error', `${json} deeper`);
   }
   t.end();
 });

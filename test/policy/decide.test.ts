@@ -96,6 +96,7 @@ t.test('an unmet demand never falls through to a later rule', (t) => {
     rule: 'rules[0]',
     requiredScopes: ['x', 'dashboards:read', 'y'],
     missingScopes: ['x', 'y'],
+    unmet: 'scopes',
   });
   t.end();
 });

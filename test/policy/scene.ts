@@ -8,6 +8,7 @@ import { readMessage } from '../../src/mcp/read-message.ts';
 import type { Attributes } from '../../src/policy/attributes.ts';
 import { compilePolicy, type PolicyConfig } from '../../src/policy/compile.ts';
 import { decide } from '../../src/policy/decide.ts';
+import { createEvaluation } from '../../src/policy/evaluation.ts';
 import type { McpRuleConfig, Policy } from '../../src/policy/rule.ts';
 
 const authenticators = ['corp-oauth', 'legacy-keys', 'workloads', 'partner'];
@@ -95,6 +96,7 @@ export function attributesOf(caller: Caller | undefined, request: Request): Attr
     client: { address: request.address ?? '192.0.2.1' },
     caller,
     message: request.message,
+    evaluation: createEvaluation(),
     now: 0,
   };
 }

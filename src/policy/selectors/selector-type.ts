@@ -12,9 +12,11 @@ export type Effect = 'allow' | 'deny';
 export interface Selector {
   /** Throws where the arguments do not allow an answer: the call is denied with `condition_error`. */
   matches(attributes: Attributes): boolean;
-  /** The share of a list item's calls that match; `error` if it throws for all of them. */
-  coverageOf(item: ListItem, attributes: Attributes): Coverage | 'error';
+  coverageOf(item: ListItem, attributes: Attributes): ItemCoverage;
 }
+
+/** The share of a list item's calls that a selector matches; `error` if it throws for all of them. */
+export type ItemCoverage = Coverage | 'error';
 
 /** A selector that looks at nothing that a list item leaves open. */
 export function selectorOf(matches: (attributes: Attributes) => boolean): Selector {

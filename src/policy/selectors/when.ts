@@ -1,11 +1,20 @@
 // The `when` selector: a CEL condition over the attributes of a call. It is tried last.
 import type { Caller } from '../../authn/principal.ts';
 import { condition } from '../../config/schema/values.ts';
+import { viewArguments } from '../argument-view.ts';
 import type { Attributes } from '../attributes.ts';
 import { type Condition, type ConditionVariables, compileCondition } from '../condition.ts';
 import { conditionWarnings, unguardedFields } from '../condition-lint.ts';
+import type { EvaluationState } from '../evaluation.ts';
 import type { ListItem } from '../list-item.ts';
-import { type ConfigOf, contextBelow, type PolicyContext, type Selector, type SelectorType } from './selector-type.ts';
+import {
+  type ConfigOf,
+  contextBelow,
+  type ItemCoverage,
+  type PolicyContext,
+  type Selector,
+  type SelectorType,
+} from './selector-type.ts';
 
 const keys = { when: condition.optional().describe('A CEL condition, evaluated last.') };
 
@@ -28,8 +37,8 @@ export function compileWhen(source: string, context: PolicyContext): Selector | 
   }
   for (const message of isHidden ? [] : lintCondition(compiled)) context.warn([], message);
   return {
-    matches: (attributes) => compiled(variablesOf(attributes)),
-    coverageOf: (item, attributes) => coverageOf(compiled, unboundVariables(attributes, item)),
+    matches: (attributes) => compiled(variablesOf(attributes), attributes.evaluation),
+    coverageOf: (item, attributes) => coverageOf(compiled, unboundVariables(attributes, item), attributes.evaluation),
   };
 }
 
@@ -41,14 +50,13 @@ function lintCondition(compiled: Condition): string[] {
 }
 
 function variablesOf(attributes: Attributes): ConditionVariables {
-  const { message } = attributes;
-  let args: unknown;
+  const { message, evaluation } = attributes;
   return {
     ...callVariables(attributes),
     tool: message?.target?.kind === 'tool' ? message.target.name : '',
     get args() {
-      args ??= message?.args() ?? {};
-      return args;
+      evaluation.args ??= message?.argumentBytes === undefined ? {} : viewArguments(message.argumentBytes, evaluation);
+      return evaluation.args;
     },
   };
 }
@@ -79,11 +87,20 @@ function principalOf({ principal, scopes }: Caller): ConditionVariables['princip
  * An expression with `args` unbound is true or false whatever they are, or it throws. The error need not concern them: with arguments that decide
  * the expression, the failing part might not have been evaluated. So it is an error for all only when it does not read the unbound variables.
  */
-function coverageOf(compiled: Condition, variables: ConditionVariables): ReturnType<Selector['coverageOf']> {
+function coverageOf(compiled: Condition, variables: ConditionVariables, state: EvaluationState): ItemCoverage {
+  const { names } = compiled;
+  const isSame = !names.has('args') && !names.has('tool');
+  const known = isSame ? state.coverages?.get(compiled) : undefined;
+  if (known !== undefined) return known;
+  let coverage: ItemCoverage;
   try {
-    return compiled(variables) ? 'all' : 'none';
+    coverage = compiled(variables, state) ? 'all' : 'none';
   } catch {
-    const { names } = compiled;
-    return names.has('args') || (variables.tool === undefined && names.has('tool')) ? 'some' : 'error';
+    coverage = names.has('args') || (variables.tool === undefined && names.has('tool')) ? 'some' : 'error';
   }
+  if (isSame) {
+    state.coverages ??= new Map();
+    state.coverages.set(compiled, coverage);
+  }
+  return coverage;
 }

@@ -1,0 +1,80 @@
+// Arguments of a call as conditions see them: a member that another JSON reader could take for something else cannot be read.
+import { inexact, parseExactly } from '../json/exact-numbers.ts';
+import { foldName } from '../json/fold.ts';
+import { type EvaluationState, fail } from './evaluation.ts';
+
+type Members = Readonly<Record<string, unknown>>;
+
+/**
+ * The view of a text that was scanned before. A number without an exact value fails the evaluation when it is read, and so does a name, present or
+ * absent, while its object has another one of the same fold. Names that are enumerated are all read.
+ */
+export function viewArguments(bytes: Buffer, state: EvaluationState): unknown {
+  return viewOf(parseExactly(bytes.toString('utf8')), state, new WeakMap());
+}
+
+const original = Symbol('original');
+
+/** The parsed value behind a view; any other value as it is. */
+export function originalOf(value: object): object {
+  return (value as { readonly [original]?: object })[original] ?? value;
+}
+
+function viewOf(value: unknown, state: EvaluationState, views: WeakMap<object, unknown>): unknown {
+  if (value === inexact) return fail(state, 'inexact_number');
+  if (typeof value !== 'object' || value === null) return value;
+  const known = views.get(value);
+  if (known !== undefined) return known;
+  const view = Array.isArray(value)
+    ? value.map((element) => viewOf(element, state, views))
+    : viewObject(value as Members, state, views);
+  views.set(value, view);
+  return view;
+}
+
+function viewObject(members: Members, state: EvaluationState, views: WeakMap<object, unknown>): object {
+  let owners: ReadonlyMap<string, string | undefined> | undefined;
+  // One access of CEL asks for the same name several times.
+  let checked: string | undefined;
+  const checkName = (name: string): void => {
+    if (name === checked) return;
+    owners ??= namesByFold(members);
+    const fold = keyOf(name);
+    if (owners.has(fold) && owners.get(fold) !== name) fail(state, 'ambiguous_name');
+    checked = name;
+  };
+  return new Proxy(members, {
+    get(_target, name) {
+      if (name === original) return members;
+      // CEL asks every value for its constructor, to learn its type.
+      if (typeof name === 'symbol' || (name === 'constructor' && !Object.hasOwn(members, name))) return undefined;
+      checkName(name);
+      return Object.hasOwn(members, name) ? viewOf(members[name], state, views) : undefined;
+    },
+    has(_target, name) {
+      if (typeof name === 'string') checkName(name);
+      return Object.hasOwn(members, name);
+    },
+    getOwnPropertyDescriptor(_target, name) {
+      if (typeof name === 'string') checkName(name);
+      return Object.getOwnPropertyDescriptor(members, name);
+    },
+    ownKeys() {
+      const names = Object.keys(members);
+      names.forEach(checkName);
+      return names;
+    },
+  });
+}
+
+/** The name of each fold; undefined where there are several. */
+function namesByFold(members: Members): ReadonlyMap<string, string | undefined> {
+  const owners = new Map<string, string | undefined>();
+  for (const name of Object.keys(members)) owners.set(keyOf(name), owners.has(keyOf(name)) ? undefined : name);
+  return owners;
+}
+
+/** A leading letter keeps names such as "1234" from hashing as array indices, whose hash an attacker can foresee. */
+function keyOf(name: string): string {
+  return `k${foldName(name)}`;
+}

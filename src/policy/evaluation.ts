@@ -1,0 +1,46 @@
+// Evaluation state of a request: the steps that its conditions may still take, and why they have no answer any more.
+import type { Coverage } from './glob.ts';
+
+/** All conditions of one request, or of one list in an answer, together. A step is a part of an expression, or 32 characters of a value. */
+export const maxSteps = 250_000;
+
+/** `ambiguous_name` and `inexact_number`: another reader of the arguments could read something else. */
+export type ConditionProblem = 'ambiguous_name' | 'inexact_number' | 'too_many_steps' | 'too_many_values';
+
+/** A condition that cannot be answered, whatever the rest of its expression yields. */
+export class ConditionError extends Error {
+  readonly problem: ConditionProblem;
+
+  constructor(problem: ConditionProblem) {
+    super(problem);
+    this.problem = problem;
+  }
+}
+
+/** The state that the conditions of a request share. */
+export interface EvaluationState {
+  steps: number;
+  /** The first; CEL itself ignores an error beside an operand that decides. */
+  error: ConditionError | undefined;
+  /** The arguments as conditions see them, once one has read them. */
+  args: unknown;
+  /** By condition, for those that are the same for every item of a list. */
+  coverages: Map<unknown, Coverage | 'error'> | undefined;
+}
+
+/** The state before the first condition. */
+export function createEvaluation(): EvaluationState {
+  return { steps: 0, error: undefined, args: undefined, coverages: undefined };
+}
+
+/** Ends this evaluation and all further ones of the request. */
+export function fail(state: EvaluationState, problem: ConditionProblem): never {
+  state.error ??= new ConditionError(problem);
+  throw state.error;
+}
+
+/** Counts steps. Throws beyond the limit. */
+export function takeSteps(state: EvaluationState, steps: number): void {
+  state.steps += steps;
+  if (state.steps > maxSteps) fail(state, 'too_many_steps');
+}
