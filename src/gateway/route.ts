@@ -13,7 +13,7 @@ import { metadataUrlOf, offlineAccessScope, otherFormOf } from '../http/well-kno
 import { compileSessions, type RouteSessions, type SessionMemory } from '../mcp/session.ts';
 import { parseSessionKey } from '../mcp/session-key.ts';
 import { type Policy, scopesOf } from '../policy/rule.ts';
-import { compilePathMapping, type PathMapping } from '../upstream/path-mapping.ts';
+import type { PathMapping } from '../upstream/path-mapping.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from '../upstream/request-headers.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { AuthorizeCaller } from './upstream-credential.ts';
@@ -87,6 +87,7 @@ export function compileRoute(
   { config, policies }: LoadedConfig,
   authenticators: AuthenticatorSet,
   upstreams: PooledUpstreams,
+  pathsOf: (route: RouteConfig) => PathMapping,
 ): Omit<Route, 'sessions'> {
   const { mcp, resource } = route;
   const requirements = compileRequirements(route, authenticators.byName, config.scopeImplies);
@@ -117,7 +118,7 @@ export function compileRoute(
     policy,
     bodyBytes: route.bodyBytes,
     websocket: route.websocket,
-    upstream: route.upstream === undefined ? undefined : compileUpstream(route, config, upstreams),
+    upstream: route.upstream === undefined ? undefined : compileUpstream(route, config, upstreams, pathsOf),
     respond: route.respond && compileAnswer(route.respond),
     challenge,
     otherForm: challenge && otherFormOfChallenge(challenge),
@@ -137,14 +138,19 @@ export function challengeAt(path: string, { challenge, otherForm }: Route): Chal
   return otherForm?.path === path ? otherForm.challenge : challenge;
 }
 
-function compileUpstream(route: RouteConfig, config: Config, upstreams: PooledUpstreams): Route['upstream'] {
+function compileUpstream(
+  route: RouteConfig,
+  config: Config,
+  upstreams: PooledUpstreams,
+  pathsOf: (route: RouteConfig) => PathMapping,
+): Route['upstream'] {
   const pooled = upstreams.get(route.upstream!);
   const upstream = config.upstreams[route.upstream!];
   if (pooled === undefined || upstream === undefined)
     throw new Error(`route ${route.path}: unknown upstream "${route.upstream}"`);
   return {
     target: pooled.target,
-    paths: compilePathMapping(route, config),
+    paths: pathsOf(route),
     shapeRequest: compileRequestHeaders(config, upstream, route),
     authorize: pooled.identity?.authorize,
   };

@@ -11,6 +11,7 @@ import { isLocal, parseListenAddress } from '../http/listen-address.ts';
 import { compileRoutes, type RouteMatch } from '../http/route-matcher.ts';
 import { createSessionMemory, type SessionMemory } from '../mcp/session.ts';
 import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../upstream/identity/assertion-key.ts';
+import { compilePathMappings } from '../upstream/path-mapping.ts';
 import { compileRoute, compileRouteSessions, type Route } from './route.ts';
 import { openUpstreams, type PooledUpstreams, type UpstreamsRuntime } from './upstream-set.ts';
 import { metadataRoutes } from './well-known-routes.ts';
@@ -55,8 +56,9 @@ export function compileSnapshot(
   const upstreams = openUpstreams(loaded, runtime, previous?.upstreams, ephemeralKeys);
   const publishedKeys = publishedKeySet([...upstreams.values()].flatMap(({ identity }) => identity?.keys ?? []));
   const sessionMemory = previous?.sessionMemory ?? createSessionMemory();
+  const pathsOf = compilePathMappings(config);
   const routes = config.routes.map((route) => ({
-    ...compileRoute(route, loaded, authenticators, upstreams),
+    ...compileRoute(route, loaded, authenticators, upstreams, pathsOf),
     sessions: compileRouteSessions(route, loaded, sessionMemory),
   }));
   return {

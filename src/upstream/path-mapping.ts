@@ -13,26 +13,42 @@ export interface PathMapping {
 
 /** A prefix or path at the upstream, base path included, and the same at the gateway. */
 interface Place {
+  readonly origin: string;
   readonly there: PathPattern;
   readonly here: PathPattern;
 }
 
-/** Compiles the paths of a route. `config` has the routes whose paths the same upstream may refer to. */
-export function compilePathMapping(route: RouteConfig, config: Config): PathMapping {
-  const upstream = new URL(config.upstreams[route.upstream!]!.url);
-  const { origin, host: publicHost } = new URL(config.server.publicUrl);
+/** Compiles the paths of the routes of a configuration. An answer may refer to any route of its upstream, so all are known to each. */
+export function compilePathMappings(config: Config): (route: RouteConfig) => PathMapping {
+  const upstreams = new Map(Object.entries(config.upstreams).map(([name, { url }]) => [name, new URL(url)]));
+  const places = new Map(
+    config.routes.flatMap((route) => {
+      const upstream = upstreams.get(route.upstream ?? '');
+      return upstream === undefined ? [] : [[route, placeOf(route, upstream)] as const];
+    }),
+  );
+  const byOrigin = Map.groupBy(places.values(), ({ origin }) => origin);
+  return (route) => {
+    const own = places.get(route)!;
+    return {
+      toUpstream: compileToUpstream(route),
+      references: compileReferences(
+        new URL(config.server.publicUrl),
+        upstreams.get(route.upstream!)!,
+        own,
+        byOrigin.get(own.origin)!,
+      ),
+    };
+  };
+}
+
+function compileReferences(gateway: URL, upstream: URL, own: Place, places: readonly Place[]): RewriteHeaders {
   const basePath = basePathOf(upstream);
-  const neighbours = config.routes.filter((each) => {
-    const url = config.upstreams[each.upstream ?? '']?.url;
-    return each !== route && url !== undefined && new URL(url).origin === upstream.origin;
-  });
-  const own = placeOf(route, config);
   const below = compilePathPattern(`${basePath}/*`);
-  const places = [own, ...neighbours.map((each) => placeOf(each, config))];
   const isUpstream = authorityTest(upstream);
 
   function publicPath(path: string): string {
-    const place = places.find(({ there }) => there.matches(path));
+    const place = own.there.matches(path) ? own : places.find(({ there }) => there.matches(path));
     if (place !== undefined) return rebase(path, place.there.base, place.here.base);
     return below.matches(path) ? rebase(path, basePath, '') : path;
   }
@@ -42,22 +58,20 @@ export function compilePathMapping(route: RouteConfig, config: Config): PathMapp
     const ascii = reference.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
     const url = URL.parse(ascii, upstream.origin + basePath + path);
     if (url === null) throw new Error('the upstream sent a reference that is no URI');
-    const isOurs = url.host === publicHost && own.there.matches(url.pathname) && !own.here.matches(url.pathname);
+    const isOurs = url.host === gateway.host && own.there.matches(url.pathname) && !own.here.matches(url.pathname);
     if (!isOurs && !isUpstream(url)) return reference;
-    const mapped = publicPath(url.pathname) + url.search + url.hash;
-    if (URL.parse(ascii, origin + publicTarget)?.href === origin + mapped) return reference;
-    return namesAuthority(ascii) ? origin + mapped : mapped;
+    const target = publicPath(url.pathname) + url.search + url.hash;
+    if (URL.parse(ascii, gateway.origin + publicTarget)?.href === gateway.origin + target) return reference;
+    // A path that begins with two slashes would name another host.
+    return namesAuthority(ascii) || namesAuthority(target) ? gateway.origin + target : target;
   }
 
   return {
-    toUpstream: compileToUpstream(route),
-    references: {
-      location: toGateway,
-      'content-location': toGateway,
-      refresh: (value, targets) =>
-        value.replace(refreshTarget, (_, before: string, uri: string) => before + toGateway(uri, targets)),
-      link: (value, targets) => value.replace(/(?<=<)[^<>]*(?=>)/g, (uri) => toGateway(uri, targets)),
-    },
+    location: toGateway,
+    'content-location': toGateway,
+    refresh: (value, targets) =>
+      value.replace(refreshTarget, (_, before: string, uri: string) => before + toGateway(uri, targets)),
+    link: (value, targets) => value.replace(/(?<=<)[^<>]*(?=>)/g, (uri) => toGateway(uri, targets)),
   };
 }
 
@@ -72,10 +86,10 @@ function compileToUpstream({ path, upstreamPath }: RouteConfig): PathMapping['to
   return (target) => rebase(target, here.base, base);
 }
 
-function placeOf({ path, upstreamPath = path, upstream }: RouteConfig, config: Config): Place {
+function placeOf({ path, upstreamPath = path }: RouteConfig, upstream: URL): Place {
   const here = compilePathPattern(path);
   const there = here.isOpen ? asPrefix(upstreamPath) : upstreamPath;
-  return { here, there: compilePathPattern(basePathOf(new URL(config.upstreams[upstream!]!.url)) + there) };
+  return { origin: upstream.origin, here, there: compilePathPattern(basePathOf(upstream) + there) };
 }
 
 /** `/v1` and `/v1/*` are the same prefix. */
