@@ -95,10 +95,11 @@ export function createApiKeyAuthenticator(name: string, config: ApiKeyConfig): K
   const announcedFrom = config.deprecation ?? (config.sunset === undefined ? Number.POSITIVE_INFINITY : 0);
 
   function verifyKey(key: CompiledKey, { now, clientAddress }: VerificationContext): Verification {
-    if (now >= sunset) return refused('sunset');
-    if (now < key.notBefore) return refused('not_yet_valid');
-    if (now >= key.expires) return refused('expired');
-    if (key.networks?.(clientAddress) === false) return refused('network');
+    const { principal } = key.verified;
+    if (now >= sunset) return refused('sunset', principal);
+    if (now < key.notBefore) return refused('not_yet_valid', principal);
+    if (now >= key.expires) return refused('expired', principal);
+    if (key.networks?.(clientAddress) === false) return refused('network', principal);
     return now >= announcedFrom ? key.announced : key.verified;
   }
 

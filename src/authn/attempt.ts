@@ -24,7 +24,7 @@ export function openAttempt<C extends Credential>(
   seen: CredentialRecord[],
   observe: AuthenticationObserver,
 ): Attempt<C> {
-  const record = { kind: credential.kind, authenticator: undefined, id: undefined };
+  const record = { kind: credential.kind, authenticator: undefined, id: undefined, principal: undefined };
   seen.push(record);
   return { credential, record, observe, authenticator: undefined, startedMs: performance.now() };
 }

@@ -80,10 +80,9 @@ function verifyCertificate(
   const identified = identifyCertificate(credential, certificates, authenticators.clientTrust, request);
   const verified = 'refused' in identified ? undefined : identified.verified;
   if ('refused' in identified) attempt.authenticator = certificates[0]?.name;
-  else {
-    attempt.authenticator = record.authenticator = verified?.principal.authenticator;
-    record.id = identified.fingerprint;
-  }
+  else attempt.authenticator = record.authenticator = verified?.principal.authenticator;
+  record.id = identified.fingerprint;
+  record.principal = 'refused' in identified ? identified.principal : verified?.principal;
   const revocations = request.revocations();
   const revokedBy =
     revocations.ofCertificate(credential.peer.certificate) ?? (verified && revocations.ofPrincipal(verified.principal));
@@ -107,6 +106,8 @@ async function verify(
     if (found.kind === 'cached') verification = found.verified;
     else if (found.kind === 'key') verification = found.authenticator.verify(found.credential, request);
     else verification = await verifyToken(found, context);
+    attempt.record.principal = verification.principal;
+    attempt.record.id = verification.principal?.credentialId;
     if (verification.verified) {
       const { credential } = attempt;
       verification =
@@ -117,7 +118,6 @@ async function verify(
   } catch (error) {
     return fail(attempt, error);
   }
-  attempt.record.id = verification.principal?.credentialId;
   if (!verification.verified) return refuse(attempt, verification);
   const revokedBy = request.revocations().ofPrincipal(verification.principal);
   if (revokedBy !== undefined) return refuse(attempt, { reason: 'revoked', revokedBy });

@@ -1,6 +1,6 @@
 // Authenticators: a name, the kind of credential that each accepts, and its verification.
 import type { PresentedCertificate, PresentedKey } from './credential.ts';
-import type { Principal } from './principal.ts';
+import type { Identity, Principal } from './principal.ts';
 import type { RevokedBy } from './revocations.ts';
 import type { AccessToken } from './token/compact-jws.ts';
 import type { ProofRefusal, ProofVerifier } from './token/dpop.ts';
@@ -58,8 +58,8 @@ export interface Refused {
   readonly revokedBy?: RevokedBy;
   /** The nonce for the next DPoP proof. */
   readonly nonce?: string | undefined;
-  /** For the record, where the credential itself was verified: its sender was not, or it is revoked. */
-  readonly principal?: Principal;
+  /** For the record, where the signature of the credential held; never of one that did not. */
+  readonly principal?: Identity | undefined;
 }
 
 /** The answer of an authenticator. A dependency that cannot be asked is neither: it is thrown. */
@@ -124,7 +124,7 @@ export interface CertificateAuthenticator {
 
 export type Authenticator = TokenAuthenticator | KeyAuthenticator | CertificateAuthenticator;
 
-/** A refusal for this reason. */
-export function refused(reason: RefusalReason): Refused {
-  return { verified: false, reason };
+/** A refusal for this reason. `principal` is whom a credential names whose signature held. */
+export function refused(reason: RefusalReason, principal?: Identity): Refused {
+  return { verified: false, reason, principal };
 }

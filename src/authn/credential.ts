@@ -1,5 +1,6 @@
 // Credentials that clients present. They live only from extraction to verification.
 import type { X509Certificate } from 'node:crypto';
+import type { Identity } from './principal.ts';
 import type { AccessToken } from './token/compact-jws.ts';
 
 /** A client certificate as the TLS layer handed it over. Nothing in it is verified. */
@@ -50,4 +51,6 @@ export interface CredentialRecord {
   authenticator: string | undefined;
   /** `jti`, key id or fingerprint; undefined until it was verified. */
   id: string | undefined;
+  /** Whom it names; undefined unless its signature held. */
+  principal: Identity | undefined;
 }

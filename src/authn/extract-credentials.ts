@@ -114,7 +114,7 @@ function duplicate(name: string): GatewayError {
 /** `other` is what came beside a key. */
 function ambiguous({ peer, seen }: CredentialSources, other: 'access-token' | 'api-key'): GatewayError {
   const kinds = [...(peer === undefined ? [] : ['client-certificate' as const]), other, 'api-key' as const];
-  seen.push(...kinds.map((kind) => ({ kind, authenticator: undefined, id: undefined })));
+  seen.push(...kinds.map((kind) => ({ kind, authenticator: undefined, id: undefined, principal: undefined })));
   return new GatewayError(
     'ambiguous_credentials',
     'Send either an access token or one API key, not several credentials at once.',

@@ -3,11 +3,9 @@ import type { Confirmation } from './token/confirmation.ts';
 
 export type PrincipalKind = 'oauth' | 'api-key' | 'mtls';
 
-/** The identity behind one verified credential. */
-export interface Principal {
+/** The identity that a credential names; also of one that is refused although its signature held. */
+export interface Identity {
   readonly kind: PrincipalKind;
-  /** The authenticator that verified it. */
-  readonly authenticator: string;
   /** The token's `iss`, or the authenticator's name for keys and certificates. */
   readonly issuer: string;
   readonly subject: string;
@@ -15,10 +13,16 @@ export interface Principal {
   readonly clientId: string | undefined;
   /** `jti`, key id or certificate fingerprint. */
   readonly credentialId: string | undefined;
-  /** Granted by this credential; `undefined` grants nothing and limits nothing (a certificate entry without scopes). */
-  readonly scopes: readonly string[] | undefined;
   /** The configured further claims by their configured names; `tenant` is one of them. */
   readonly claims: Readonly<Record<string, unknown>>;
+}
+
+/** The identity behind one verified credential. */
+export interface Principal extends Identity {
+  /** The authenticator that verified it. */
+  readonly authenticator: string;
+  /** Granted by this credential; `undefined` grants nothing and limits nothing (a certificate entry without scopes). */
+  readonly scopes: readonly string[] | undefined;
   /** Milliseconds since 1970: a token's `iat`; undefined where the credential does not say it. */
   readonly issuedAt: number | undefined;
   /** Milliseconds since 1970; undefined when the credential does not expire by itself. */

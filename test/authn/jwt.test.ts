@@ -105,7 +105,9 @@ t.test('a good token makes the principal, and is then known without its signatur
     { authenticator: 'corp', result: 'verified', cached: false },
     { authenticator: 'corp', result: 'verified', cached: true },
   ]);
-  t.same(request.seen, [{ kind: 'access-token', authenticator: 'corp', id: 'token-1' }]);
+  t.match(request.seen, [
+    { kind: 'access-token', authenticator: 'corp', id: 'token-1', principal: { subject: 'ai-agent' } },
+  ]);
   const elsewhere = { ...request, resource: 'https://mcp.example.com/other' };
   await t.rejects(authenticate(elsewhere, scene.requirements, scene.set), {
     code: 'invalid_token',

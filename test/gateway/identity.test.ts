@@ -287,7 +287,7 @@ async function refusesKey(
     reason: 'invalid_api_key',
     credentials: [{ kind: 'api-key', authenticator: 'legacy' }],
   });
-  t.equal(record.principal, undefined);
+  t.equal(record.principal?.clientId, name === 'unknown' ? undefined : 'reporting_tool', `${name}: whose key it was`);
   return answer;
 }
 

@@ -99,15 +99,16 @@ export function combinations(): Presented[] {
   );
 }
 
-/** `verified` says that the record names authenticator and credential, `owned` that it names the authenticator only. */
-export type Listed = readonly [kind: Kind, standing: 'verified' | 'owned' | 'unknown'];
+/** `held` says that the record names authenticator and credential, `identified` that it names the credential only. */
+export type Listed = readonly [kind: Kind, standing: 'held' | 'identified' | 'unknown'];
 
 export interface Expectation {
   readonly status: number;
   /** Undefined where the request is allowed. */
   readonly code?: string;
   readonly credentials: readonly Listed[];
-  readonly principal?: Kind;
+  /** Also of a refused request, where the signature of what would act held. */
+  readonly principal?: Kind | undefined;
   /** The scopes that the credentials grant together. */
   readonly granted?: readonly string[];
 }
@@ -141,34 +142,37 @@ export function expect(route: MatrixRoute, presented: Presented): Expectation {
   if (token === 'wrong-issuer') return { status: 401, code: 'invalid_token', credentials: seen(() => 'unknown') };
 
   // (3) Everything that is presented must verify, certificates first.
-  if (certificate === 'unlisted' || certificate === 'other-authority') {
+  if (certificate === 'other-authority') {
     return { status: 401, code: 'invalid_certificate', credentials: seen(() => 'unknown') };
   }
-  const onlyOwned = (bad: Kind) => seen((kind) => (kind === bad ? 'owned' : 'verified'));
-  if (token === 'expired' || token === 'wrong-audience') {
-    return { status: 401, code: 'invalid_token', credentials: onlyOwned('token') };
+  if (certificate === 'unlisted') {
+    const credentials = seen((kind) => (kind === 'certificate' ? 'identified' : 'unknown'));
+    const principal = hasToken || hasKey ? undefined : 'certificate';
+    return { status: 401, code: 'invalid_certificate', credentials, principal };
   }
-  if (key === 'expired') return { status: 401, code: 'invalid_api_key', credentials: onlyOwned('key') };
-  const credentials = seen(() => 'verified');
+  const acting: Kind = hasToken ? 'token' : hasKey ? 'key' : 'certificate';
+  const credentials = seen(() => 'held');
+  const known = { credentials, principal: present.length === 0 ? undefined : acting };
+  if (token === 'expired' || token === 'wrong-audience') return { status: 401, code: 'invalid_token', ...known };
+  if (key === 'expired') return { status: 401, code: 'invalid_api_key', ...known };
 
   // (4) What verifies must be what the route names; a certificate may be idle.
   const named = [...route.alternatives.flat(), ...(route.optional ?? [])];
-  if (hasToken && !named.includes('token')) return { status: 401, code: 'invalid_token', credentials };
-  if (hasKey && !named.includes('key')) return { status: 401, code: 'invalid_api_key', credentials };
+  if (hasToken && !named.includes('token')) return { status: 401, code: 'invalid_token', ...known };
+  if (hasKey && !named.includes('key')) return { status: 401, code: 'invalid_api_key', ...known };
 
   // (5) One alternative must be there as a whole.
   const satisfied = route.alternatives.some((members) => members.every((kind) => present.includes(kind)));
-  if (!satisfied) return { status: 401, code: 'credentials_required', credentials };
+  if (!satisfied) return { status: 401, code: 'credentials_required', ...known };
 
   // (6) A certificate beside a token or key must be the same client's, and some clients need one.
-  const acting: Kind = hasToken ? 'token' : hasKey ? 'key' : 'certificate';
   if (acting !== 'certificate') {
     const { clientId } = clients[acting];
     if (hasCertificate && clients.certificate[certificate] !== clientId) {
-      return { status: 403, code: 'denied', credentials };
+      return { status: 403, code: 'denied', ...known };
     }
     if (!hasCertificate && route.certificateFor === clientId) {
-      return { status: 401, code: 'credentials_required', credentials };
+      return { status: 401, code: 'credentials_required', ...known };
     }
   }
 
@@ -178,7 +182,7 @@ export function expect(route: MatrixRoute, presented: Presented): Expectation {
     hasCertificate ? certificateScopes[certificate] : undefined,
   ].filter((scopes) => scopes !== undefined);
   const granted = (grants[0] ?? []).filter((scope) => grants.every((scopes) => scopes.includes(scope)));
-  const verified = { credentials, principal: acting, granted };
+  const verified = { ...known, granted };
   return granted.includes(neededScope)
     ? { status: 200, ...verified }
     : { status: 403, code: 'insufficient_scope', ...verified };

@@ -38,8 +38,8 @@ const hourAgo = Math.floor(Date.now() / 1000) - 3600;
 const aud = routes.map(({ name }) => `https://mcp.example.com/${name}`);
 const tokens: Readonly<Partial<Record<Presented['token'], string>>> = {
   good: await issuer.token({ aud, jti: 'token-good' }),
-  expired: await issuer.token({ aud, iat: hourAgo - 300, exp: hourAgo }),
-  'wrong-audience': await issuer.token({ aud: 'https://mcp.example.com/another' }),
+  expired: await issuer.token({ aud, jti: 'token-expired', iat: hourAgo - 300, exp: hourAgo }),
+  'wrong-audience': await issuer.token({ aud: 'https://mcp.example.com/another', jti: 'token-wrong-audience' }),
   'wrong-issuer': await issuer.token({ aud, iss: `${issuer.issuer}/` }),
   'under-scoped': await issuer.token({ aud, jti: 'token-under-scoped', scope: 'queries:execute' }),
 };
@@ -229,8 +229,8 @@ function credentialRecord([kind, standing]: Listed, presented: Presented) {
   const ids = { token: `token-${presented.token}`, certificate: fingerprint(presented), key: `key-${presented.key}` };
   return {
     kind: kinds[kind],
-    authenticator: standing === 'unknown' ? undefined : authenticators[kind],
-    id: standing === 'verified' ? ids[kind] : undefined,
+    authenticator: standing === 'held' ? authenticators[kind] : undefined,
+    id: standing === 'unknown' ? undefined : ids[kind],
   };
 }
 
@@ -244,16 +244,20 @@ function principalRecord(kind: 'token' | 'certificate' | 'key', presented: Prese
         credentialId: `token-${presented.token}`,
       };
     case 'key':
-      return { kind: 'api-key', issuer: 'keys', ...subjectAndClient(clients.key), credentialId: 'key-good' };
-    case 'certificate': {
-      const good = presented.certificate === 'good';
       return {
-        kind: 'mtls',
-        issuer: 'workloads',
-        subject: good ? 'client-ai-agent-1' : 'client-reporting-1',
-        clientId: good ? 'ai_agent_prod' : 'reporting_tool',
-        credentialId: fingerprint(presented),
+        kind: 'api-key',
+        issuer: 'keys',
+        ...subjectAndClient(clients.key),
+        credentialId: `key-${presented.key}`,
       };
+    case 'certificate': {
+      const named: Partial<Record<Presented['certificate'], object>> = {
+        good: { subject: 'client-ai-agent-1', clientId: 'ai_agent_prod' },
+        'other-client': { subject: 'client-reporting-1', clientId: 'reporting_tool' },
+        unlisted: { subject: 'client-ai-agent-2' },
+      };
+      const credentialId = fingerprint(presented);
+      return { kind: 'mtls', issuer: 'workloads', ...named[presented.certificate], credentialId };
     }
   }
 }

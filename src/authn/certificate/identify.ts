@@ -1,6 +1,13 @@
 // Identification of a client certificate: its client, or only its trust where no authenticator accepts certificates.
-import type { CertificateAuthenticator, RefusalReason, VerificationContext, Verified } from '../authenticator.ts';
+import type {
+  CertificateAuthenticator,
+  RefusalReason,
+  Refused,
+  VerificationContext,
+  Verified,
+} from '../authenticator.ts';
 import type { PresentedCertificate } from '../credential.ts';
+import type { Identity } from '../principal.ts';
 import type { TrustStore } from './trust-store.ts';
 
 /** A trusted client certificate. */
@@ -13,6 +20,13 @@ export interface ClientCertificate {
   readonly verified: Verified | undefined;
 }
 
+/** A certificate that is refused; what stands beside the reason is only there where its chain held. */
+export interface RefusedCertificate {
+  readonly refused: RefusalReason;
+  readonly fingerprint: string | undefined;
+  readonly principal: Identity | undefined;
+}
+
 /**
  * Identifies a certificate. With mtls authenticators it must be on the allowlist of one of them: the first that verifies it names the client, and
  * if none does, the one that came closest says why (`identity` is said of trusted certificates only). Without any it must be trusted all the
@@ -23,20 +37,27 @@ export function identifyCertificate(
   authenticators: readonly CertificateAuthenticator[],
   trust: TrustStore | undefined,
   context: VerificationContext,
-): ClientCertificate | { readonly refused: RefusalReason } {
+): ClientCertificate | RefusedCertificate {
   if (authenticators.length === 0) {
     const trusted = trust?.evaluate(credential.peer, context.now);
-    if (trusted?.trusted !== true) return { refused: trusted?.reason ?? 'untrusted' };
+    if (trusted?.trusted !== true) {
+      return {
+        refused: trusted?.reason ?? 'untrusted',
+        fingerprint: trusted?.certificate?.fingerprint,
+        principal: undefined,
+      };
+    }
     return { fingerprint: trusted.certificate.fingerprint, until: trusted.until, verified: undefined };
   }
-  let reason: RefusalReason | undefined;
+  let refused: Refused | undefined;
   for (const authenticator of authenticators) {
     const verification = authenticator.verify(credential, context);
     if (verification.verified) {
       const { principal, validity } = verification;
       return { fingerprint: principal.credentialId!, until: validity?.until, verified: verification };
     }
-    if (reason === undefined || verification.reason === 'identity') reason = verification.reason;
+    if (refused === undefined || verification.reason === 'identity') refused = verification;
   }
-  return { refused: reason ?? 'unknown' };
+  const principal = refused?.principal;
+  return { refused: refused?.reason ?? 'unknown', fingerprint: principal?.credentialId, principal };
 }

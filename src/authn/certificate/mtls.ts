@@ -4,6 +4,7 @@ import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
 import { filePath, scopes, text } from '../../config/schema/values.ts';
 import { type CertificateAuthenticator, refused, type Verification, type Verified } from '../authenticator.ts';
 import type { AuthenticatorType } from '../authenticator-type.ts';
+import type { Identity } from '../principal.ts';
 import { capScopes } from '../scopes.ts';
 import { type IdentityKey, identityKeyOf, identityKeys, matchingIdentity, oneIdentityNeeded } from './identity.ts';
 import type { TrustStore } from './trust-store.ts';
@@ -68,7 +69,7 @@ export function createMtlsAuthenticator(
       const subject = matchingIdentity(entry, certificate);
       if (subject !== undefined) return verified(name, entry, subject, certificate, cap);
     }
-    return refused('identity');
+    return refused('identity', unlisted(name, certificate));
   }
 
   return {
@@ -76,7 +77,10 @@ export function createMtlsAuthenticator(
     accepts: 'client-certificate',
     verify({ peer }, { now }) {
       const trust = trustStore?.evaluate(peer, now);
-      if (trust?.trusted !== true) return refused(trust?.reason ?? 'untrusted');
+      if (trust?.trusted !== true) {
+        const { principal } = (trust?.certificate && identify(trust.certificate)) ?? {};
+        return refused(trust?.reason ?? 'untrusted', principal);
+      }
       let verification = verifications.get(trust.certificate);
       if (verification === undefined || (verification.verified && verification.validity?.until !== trust.until)) {
         verification = trustedUntil(verification ?? identify(trust.certificate), trust.until);
@@ -90,6 +94,12 @@ export function createMtlsAuthenticator(
 /** Another path may be found when one has ended; the identity stays the same. */
 function trustedUntil(verification: Verification, until: number): Verification {
   return verification.verified ? { ...verification, validity: { until } } : verification;
+}
+
+/** A certificate of an authority of ours that names no client of ours. */
+function unlisted(name: string, { commonNames, dnsNames, fingerprint, uris }: ParsedCertificate): Identity {
+  const subject = uris[0] ?? dnsNames[0] ?? commonNames[0] ?? fingerprint;
+  return { kind: 'mtls', issuer: name, subject, clientId: undefined, credentialId: fingerprint, claims: {} };
 }
 
 function verified(

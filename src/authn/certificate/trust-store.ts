@@ -14,7 +14,12 @@ export type Trust =
       /** The first instant at which it is not: the end of it, of an authority above it, or of a revocation list. Milliseconds since 1970. */
       readonly until: number;
     }
-  | { readonly trusted: false; readonly reason: RefusalReason };
+  | {
+      readonly trusted: false;
+      readonly reason: RefusalReason;
+      /** Where its chain held at a time at which it was valid itself: it is expired, not yet valid or revoked. */
+      readonly certificate?: ParsedCertificate | undefined;
+    };
 
 /** Decides about the trust in certificates. */
 export interface TrustStore {
@@ -34,6 +39,8 @@ export interface TrustStoreOptions {
 }
 
 const maxCachedPaths = 10_000;
+/** Reasons that do not question whose certificate it is. */
+const temporary: ReadonlySet<RefusalReason> = new Set(['expired', 'not_yet_valid', 'revoked']);
 /** By the error of the TLS handshake; any other is `untrusted`. */
 const handshakeReasons: Readonly<Record<string, RefusalReason>> = {
   CERT_HAS_EXPIRED: 'expired',
@@ -49,9 +56,8 @@ const handshakeReasons: Readonly<Record<string, RefusalReason>> = {
 export function createTrustStore({ authorities, lists, now, read }: TrustStoreOptions): TrustStore {
   const nowMs = now();
   for (const list of lists ?? []) checkList(list, authorities, nowMs);
-  const trust: TrustAnchors = { authorities, lists };
   // No handshake enforces such constraints on a certificate from a header, so authorities that have them are none for these.
-  const unconstrained: TrustAnchors = { authorities: authorities.filter(isUnconstrained), lists };
+  const unconstrained = authorities.filter(isUnconstrained);
   // A session that is resumed brings no intermediates: the path found at its first handshake still holds.
   const paths = new LRUCache<string, TrustedPath>({ max: maxCachedPaths });
 
@@ -59,22 +65,43 @@ export function createTrustStore({ authorities, lists, now, read }: TrustStoreOp
     anchors: new Set(authorities.map((authority) => authority.fingerprint)),
     evaluate(peer, nowMs) {
       if (peer.authorizationError !== undefined) {
-        return untrusted(handshakeReasons[peer.authorizationError] ?? 'untrusted');
+        return untrusted(peer, handshakeReasons[peer.authorizationError] ?? 'untrusted');
       }
       const certificate = read(peer.certificate);
-      if (certificate === undefined) return untrusted('format');
+      if (certificate === undefined) return untrusted(peer, 'format');
       const known = paths.get(certificate.fingerprint);
       if (known !== undefined && isCurrent(known, nowMs)) return trusted(certificate, known);
-      const intermediates = peer.chain.map(read).filter((each) => each !== undefined);
-      const found =
-        peer.fromHeader === true
-          ? findPath(certificate, intermediates.filter(isUnconstrained), unconstrained, nowMs)
-          : findPath(certificate, intermediates, trust, nowMs);
-      if (typeof found === 'string') return untrusted(found);
+      const found = pathOf(peer, certificate, lists, nowMs);
+      if (typeof found === 'string') return untrusted(peer, found);
       paths.set(certificate.fingerprint, found);
       return trusted(certificate, found);
     },
   };
+
+  function pathOf(
+    { chain, fromHeader }: PeerCertificate,
+    certificate: ParsedCertificate,
+    revoked: TrustAnchors['lists'],
+    nowMs: number,
+  ): TrustedPath | RefusalReason {
+    const intermediates = chain.map(read).filter((each) => each !== undefined);
+    return fromHeader === true
+      ? findPath(
+          certificate,
+          intermediates.filter(isUnconstrained),
+          { authorities: unconstrained, lists: revoked },
+          nowMs,
+        )
+      : findPath(certificate, intermediates, { authorities, lists: revoked }, nowMs);
+  }
+
+  function untrusted(peer: PeerCertificate, reason: RefusalReason): Trust {
+    const certificate = temporary.has(reason) ? read(peer.certificate) : undefined;
+    if (certificate === undefined) return { trusted: false, reason };
+    const { notBefore, notAfter } = certificate;
+    const held = [notBefore, notAfter].some((ms) => typeof pathOf(peer, certificate, undefined, ms) !== 'string');
+    return { trusted: false, reason, certificate: held ? certificate : undefined };
+  }
 }
 
 function isUnconstrained({ hasConstraints }: ParsedCertificate): boolean {
@@ -87,10 +114,6 @@ function isCurrent(path: TrustedPath, nowMs: number): boolean {
 
 function trusted(certificate: ParsedCertificate, path: TrustedPath): Trust {
   return { trusted: true, certificate, until: path.notAfter + 1 };
-}
-
-function untrusted(reason: RefusalReason): Trust {
-  return { trusted: false, reason };
 }
 
 /** The authorities of a PEM file, which holds nothing else. Throws an Error with a public message that names the block. */

@@ -1,8 +1,8 @@
 // Claims of an access token (RFC 9068 §4, RFC 7519 §4.1): issuer, audience, times, scopes, and the principal that they make. Pure.
 import type { RefusalReason, VerificationContext } from '../authenticator.ts';
-import type { Principal } from '../principal.ts';
+import type { Identity, Principal } from '../principal.ts';
 import { capScopes } from '../scopes.ts';
-import { type Confirmation, parseConfirmation } from './confirmation.ts';
+import { parseConfirmation } from './confirmation.ts';
 import type { TokenConfig } from './token-config.ts';
 
 /** The configuration of claims, compiled. */
@@ -21,7 +21,10 @@ export interface ClaimRules
   readonly optional: ReadonlySet<'iss' | 'exp'>;
 }
 
-export type ClaimsVerification = { readonly principal: Principal } | { readonly refused: RefusalReason };
+export type ClaimsVerification =
+  | { readonly principal: Principal }
+  /** `identity`: whom the issuer names all the same. */
+  | { readonly refused: RefusalReason; readonly identity?: Identity | undefined };
 
 type Claims = Readonly<Record<string, unknown>>;
 
@@ -60,15 +63,38 @@ export function verifyClaims(
   nowMs: number,
 ): ClaimsVerification {
   if (claims.iss !== rules.issuer && !mayLack(claims, 'iss', rules)) return { refused: 'issuer' };
-  if (!hasAudience(claims, rules, resource)) return { refused: 'audience' };
+  const identity = identityOf(claims, rules);
+  const refusal = refusalOf(claims, rules, resource, nowMs);
+  if (refusal !== undefined) return { refused: refusal, identity };
+  const scopes = scopesOf(claims, rules);
+  if (identity === undefined || scopes === undefined || !isWholeIdentity(claims, rules)) {
+    return { refused: 'claims', identity };
+  }
+  return {
+    principal: {
+      ...identity,
+      authenticator: rules.authenticator,
+      scopes: capScopes(scopes, rules.maxScopes),
+      issuedAt: claims.iat === undefined ? undefined : (claims.iat as number) * 1000,
+      expiresAt: present(claims, 'exp') ? (claims.exp as number) * 1000 : nowMs + endlessTokenMs,
+      confirmation: present(claims, 'cnf') ? parseConfirmation(claims.cnf) : undefined,
+    },
+  };
+}
+
+function refusalOf(
+  claims: Claims,
+  rules: ClaimRules,
+  resource: Pick<VerificationContext, 'resource' | 'canonicalResource'>,
+  nowMs: number,
+): RefusalReason | undefined {
+  if (!hasAudience(claims, rules, resource)) return 'audience';
   const time = verifyTimes(claims, rules, nowMs / 1000);
-  if (time !== undefined) return { refused: time };
-  const confirmation = present(claims, 'cnf') ? parseConfirmation(claims.cnf) : undefined;
-  if (present(claims, 'cnf') && confirmation === undefined) return { refused: 'sender_constraint' };
-  if (!rules.requiredClaims.every(([name, values]) => hasOneOf(claims, name, values))) return { refused: 'claims' };
+  if (time !== undefined) return time;
+  if (present(claims, 'cnf') && parseConfirmation(claims.cnf) === undefined) return 'sender_constraint';
+  if (!rules.requiredClaims.every(([name, values]) => hasOneOf(claims, name, values))) return 'claims';
   // OpenID Connect Core §3.1.3.6 and §3.3.2.11: only ID tokens have these.
-  if (present(claims, 'at_hash') || present(claims, 'c_hash')) return { refused: 'token_type' };
-  return principalOf(claims, rules, confirmation, nowMs);
+  return present(claims, 'at_hash') || present(claims, 'c_hash') ? 'token_type' : undefined;
 }
 
 function hasOneOf(claims: Claims, name: string, values: readonly string[]): boolean {
@@ -121,33 +147,26 @@ function verifyTimes(claims: Claims, rules: ClaimRules, now: number): RefusalRea
   return undefined;
 }
 
-function principalOf(
-  claims: Claims,
-  rules: ClaimRules,
-  confirmation: Confirmation | undefined,
-  nowMs: number,
-): ClaimsVerification {
+/** The well-formed part of the identity that the claims name; undefined without a subject. */
+function identityOf(claims: Claims, rules: ClaimRules): Identity | undefined {
   const clientId = clientIdOf(claims, rules);
   const { sub, jti } = claims;
   const subject = sub === undefined ? clientId : sub;
-  const scopes = scopesOf(claims, rules);
-  const wellFormed = isIdentifier(subject) && isOptional(clientId) && isOptional(jti) && scopes !== undefined;
-  if (!wellFormed || (rules.requireClientId && clientId === undefined)) return { refused: 'claims' };
+  if (!isIdentifier(subject)) return undefined;
   return {
-    principal: {
-      kind: 'oauth',
-      authenticator: rules.authenticator,
-      issuer: rules.issuer,
-      subject,
-      clientId,
-      credentialId: jti,
-      scopes: capScopes(scopes, rules.maxScopes),
-      claims: furtherClaims(claims, rules.claims),
-      issuedAt: claims.iat === undefined ? undefined : (claims.iat as number) * 1000,
-      expiresAt: present(claims, 'exp') ? (claims.exp as number) * 1000 : nowMs + endlessTokenMs,
-      confirmation,
-    },
+    kind: 'oauth',
+    issuer: rules.issuer,
+    subject,
+    clientId: isIdentifier(clientId) ? clientId : undefined,
+    credentialId: isIdentifier(jti) ? jti : undefined,
+    claims: furtherClaims(claims, rules.claims),
   };
+}
+
+/** True where nothing of the identity was left out as malformed. */
+function isWholeIdentity(claims: Claims, rules: ClaimRules): boolean {
+  const clientId = clientIdOf(claims, rules);
+  return isOptional(clientId) && isOptional(claims.jti) && !(rules.requireClientId && clientId === undefined);
 }
 
 /** The scopes of the scope claims; undefined when one that counts is malformed. Stray spaces, empty text and null name no scope. */
@@ -192,6 +211,6 @@ function isIdentifier(value: unknown): value is string {
   );
 }
 
-function isOptional(value: unknown): value is string | undefined {
+function isOptional(value: unknown): boolean {
   return value === undefined || isIdentifier(value);
 }

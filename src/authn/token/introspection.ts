@@ -74,11 +74,12 @@ function createIntrospectionAuthenticator(
     const { clientAddress, now } = request;
     const answer = await endpoint.introspect(text, callerNetwork(clientAddress));
     if (answer === undefined) return refused('inactive');
-    if (!isAccessToken(answer)) return refused('token_type');
     const claims = verifyClaims(answer, rules, request, now);
-    if ('refused' in claims) return refused(claims.refused);
+    const identity = 'refused' in claims ? claims.identity : claims.principal;
+    if (!isAccessToken(answer)) return refused('token_type', identity);
+    if ('refused' in claims) return refused(claims.refused, identity);
     const { principal } = claims;
-    if (isDpopType(answer) && principal.confirmation?.method !== 'dpop') return refused('sender_constraint');
+    if (isDpopType(answer) && principal.confirmation?.method !== 'dpop') return refused('sender_constraint', identity);
     const until = Math.min(principal.expiresAt ?? Number.POSITIVE_INFINITY, now + config.cacheFor);
     return { verified: true, principal, validity: { until } };
   }

@@ -139,7 +139,7 @@ function createJwtAuthenticator(
     if (found === undefined) return refused('unknown_key');
     if (!(await isSignedBy(jws, found.key.key, header.algorithm))) return refused('signature');
     const claims = verifyClaims(jws.claims, rules, request, now);
-    if ('refused' in claims) return refused(claims.refused);
+    if ('refused' in claims) return refused(claims.refused, claims.identity);
     const isCurrent = () => keySet.generation() === found.generation;
     return { verified: true, principal: claims.principal, validity: { until: claims.principal.expiresAt!, isCurrent } };
   }

@@ -48,5 +48,5 @@ export async function verifyDpop(
 }
 
 function notTheSender({ principal }: Verified): Refused {
-  return { ...refused('sender_constraint'), principal };
+  return refused('sender_constraint', principal);
 }

@@ -9,7 +9,7 @@ import {
   type MessagePart,
 } from '../../audit/encode.ts';
 import type { AuditEvent, AuditPrincipal } from '../../audit/event.ts';
-import type { Principal } from '../../authn/principal.ts';
+import type { Identity } from '../../authn/principal.ts';
 import type { LastEncoding } from '../snapshot.ts';
 import type { RequestContext } from './context.ts';
 
@@ -141,7 +141,7 @@ function encodeCallerOf(
   const part: CallerPart = {
     route: route?.name,
     client: { address: clientAddress, userAgent },
-    principal: caller && recordOf(caller.principal),
+    principal: recordOf(caller?.principal ?? credentials.at(-1)?.principal),
     credentials: credentials.length > 0 ? credentials : undefined,
   };
   const encoded = encodeCaller(part);
@@ -204,7 +204,9 @@ function messageOf({ auditArguments, message, method, path }: RequestContext): M
   };
 }
 
-function recordOf(principal: Principal): AuditPrincipal {
+/** Of a refused request it is whom its token or key names, else its certificate, and only if the signature held. */
+function recordOf(principal: Identity | undefined): AuditPrincipal | undefined {
+  if (principal === undefined) return undefined;
   const { tenant } = principal.claims;
   return {
     kind: principal.kind,
