@@ -25,6 +25,7 @@ export interface FloodReport {
 
 export type FloodKind = keyof typeof floods;
 
+const answerStart = 'HTTP/1.1 ';
 const body = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_dashboards"}}';
 
 function requestOf({ authorization }: FloodOptions, framing: string): string {
@@ -72,11 +73,13 @@ const floods = {
   async refusals(flood: Flood) {
     const batch = Buffer.from(wholeRequest(flood.options).repeat(8));
     await each(flood, async (socket) => {
+      let due = 0;
+      onAnswer(socket, () => (due -= 1));
       for (;;) {
-        const before = flood.answers;
         await write(flood, socket, batch);
         flood.sent += 8;
-        while (flood.answers - before < 8) await readable(flood, socket);
+        due += 8;
+        while (due > 0) await readable(flood, socket);
       }
     });
   },
@@ -102,6 +105,20 @@ const floods = {
     await delay(flood.options.seconds * 1000);
   },
 } satisfies Record<string, (flood: Flood) => Promise<void>>;
+
+/** Calls `found` for each head that has begun, also for one that is cut within its first word. */
+function onAnswer(socket: Socket, found: () => void): void {
+  let tail = '';
+  socket.on('data', (bytes: Buffer) => {
+    const text = tail + bytes.toString('latin1');
+    let end = 0;
+    for (let at = text.indexOf(answerStart); at !== -1; at = text.indexOf(answerStart, end)) {
+      end = at + answerStart.length;
+      found();
+    }
+    tail = text.slice(Math.max(end, text.length - answerStart.length + 1));
+  });
+}
 
 /** Runs one task for each connection, until it ends, its connection ends or the time is over. */
 async function each(flood: Flood, task: (socket: Socket) => Promise<void>): Promise<void> {
@@ -133,11 +150,7 @@ async function run(kind: FloodKind, options: FloodOptions): Promise<FloodReport>
     return socket;
   });
   const flood: Flood = { options, sockets, over: AbortSignal.timeout(options.seconds * 1000), sent: 0, answers: 0 };
-  for (const socket of sockets) {
-    socket.on('data', (bytes: Buffer) => {
-      for (let at = bytes.indexOf('HTTP/1.1 '); at !== -1; at = bytes.indexOf('HTTP/1.1 ', at + 1)) flood.answers += 1;
-    });
-  }
+  for (const socket of sockets) onAnswer(socket, () => (flood.answers += 1));
   await floods[kind](flood);
   isOver = true;
   for (const socket of sockets) socket.destroy();

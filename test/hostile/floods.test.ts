@@ -37,7 +37,7 @@ interface Outcome {
 
 /** Runs the flood; asserts what holds for each. */
 async function endure({ kind, flood, credential, reconnect, ...options }: Scene): Promise<Outcome> {
-  const rig = await createRig(options);
+  const rig = await createRig({ ...options, changes: { ...options.changes, server: { limits: undefined } } });
   try {
     const gateway = await rig.start({ nodeOptions: [heapLimit] });
     const client = startClient(rig, credential ?? (() => rig.authorization), reconnect ?? false);
