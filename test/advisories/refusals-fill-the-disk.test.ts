@@ -2,12 +2,14 @@
 // Answers that are given without asking who it is fill the disk just as well.
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import t from 'tap';
 import { verifyChain } from '../../src/audit/verify.ts';
 import { host, request } from '../support/attack.ts';
 import type { AuditRecord } from '../support/gateway.ts';
 import { type RawAnswer, rawConnection, talk } from '../support/raw-http.ts';
 import { startScenario } from '../support/scenario.ts';
+import { until } from '../support/until.ts';
 
 const frozenMs = Date.UTC(2026, 10, 23, 5, 45);
 const limits = { refusalsPerAddress: '20/s' };
@@ -122,3 +124,21 @@ t.test(
     t.strictSame(codesOf(sums), { completed: 40 });
   },
 );
+
+t.test('handshakes without the certificate that is required: 3 records, and one of the others', async (t) => {
+  const server = { limits: { refusalsPerAddress: '3/m' }, tls: { clientCertificates: 'required' } };
+  const { gateway, metric, port, records } = await startScenario(t, { server }, { tls: true, now: () => frozenMs });
+  for (let index = 0; index < 8; index += 1) {
+    const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false, servername: 'localhost' });
+    socket.on('error', () => {});
+    await new Promise((resolve) => socket.on('close', resolve).resume());
+  }
+  await until(
+    async () => (await metric('portcullis_requests_total', { status: 'rate_limited' })) === 5,
+    'all are counted',
+  );
+  await gateway.close();
+  const found = await records();
+  t.equal(found.filter(({ reason }) => reason === 'invalid_certificate').length, 3);
+  t.strictSame(codesOf(found.filter(({ reason }) => reason === 'rate_limited')), { invalid_certificate: 5 });
+});

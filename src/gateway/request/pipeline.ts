@@ -182,12 +182,12 @@ async function recordDecision(context: RequestContext, runtime: Runtime): Promis
 }
 
 /** Answers of the gateway's own to strangers, which forward nothing, are summed up above the limit of their address while the log works. */
-async function writeDecision(event: AuditEvent, context: RequestContext, runtime: Runtime): Promise<void> {
+function writeDecision(event: AuditEvent, context: RequestContext, runtime: Runtime): Promise<void> {
   const { caller, clientAddress: address, route } = context;
   const { audit, strangers } = runtime;
   if (caller !== undefined || route?.upstream !== undefined) return audit.write(event);
   context.summed = audit.healthy() && !strangers.allow({ address, outcome: 'completed', code: 'completed' });
-  if (!context.summed) await strangers.record(address, event);
+  return context.summed ? Promise.resolve() : strangers.record(address, event);
 }
 
 function answerLocally(context: RequestContext, runtime: Runtime): void {
