@@ -6,9 +6,9 @@ import type { LoadedConfig } from '../config/load.ts';
 import { GatewayError } from '../errors.ts';
 import { createListener } from '../http/listener.ts';
 import { badPath } from '../http/path.ts';
-import { endRequest, pipelineRequests, takeInTurn } from '../http/pipelining.ts';
-import { closeInStages } from '../http/staged-close.ts';
-import { onClientError, watchConnections } from './plugins/client-errors.ts';
+import { endRequest, takeInTurn } from '../http/pipelining.ts';
+import { onClientError } from './plugins/client-errors.ts';
+import { superviseConnections } from './plugins/connections.ts';
 import { endPipeline, registerPathProxy } from './plugins/path-proxy.ts';
 import { acceptsUpgrade, acceptUpgrades, upgradeOfferOf } from './plugins/websocket.ts';
 import { completePart, refuse } from './request/completion.ts';
@@ -72,14 +72,7 @@ function createServer(listener: RequestListener, runtime: Runtime, { config, fil
   const server = createListener(config.server, files, takeInTurn, (request) => acceptsUpgrade(request, runtime));
   // Without these Node would answer 100 or 417 before the credentials were looked at.
   server.on('checkContinue', takeInTurn).on('checkExpectation', takeInTurn);
-  const limits = () => runtime.snapshot.config.server.limits;
-  // While the gateway drains, each response closes its connection.
-  const concurrency = () => (runtime.draining ? 1 : limits().requestsPerConnection);
-  server.on(config.server.tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
-    pipelineRequests(socket, listener, concurrency);
-    closeInStages(socket, () => limits().receiveTimeout);
-  });
-  watchConnections(server, runtime);
+  superviseConnections(server, listener, runtime);
   return server;
 }
 

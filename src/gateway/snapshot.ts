@@ -9,6 +9,7 @@ import { compileClientAddress, type ForwardingHeaders } from '../http/client-add
 import { compileHostPolicy, type HostPolicy } from '../http/host.ts';
 import { isLocal, parseListenAddress } from '../http/listen-address.ts';
 import { compileRoutes, type RouteMatch } from '../http/route-matcher.ts';
+import { compilePeers, type NetworkMatcher } from '../ip-ranges.ts';
 import { createSessionMemory, type SessionMemory } from '../mcp/session.ts';
 import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../upstream/identity/assertion-key.ts';
 import { compilePathMappings } from '../upstream/path-mapping.ts';
@@ -22,6 +23,8 @@ export interface Snapshot {
   readonly config: Config;
   readonly match: (method: string, path: string) => RouteMatch<Route>;
   readonly hosts: HostPolicy;
+  /** True for the hops whose headers are believed: many clients share their connections. */
+  readonly isProxy: NetworkMatcher;
   readonly clientAddress: (peer: string, headers: ForwardingHeaders) => string;
   readonly authenticators: AuthenticatorSet;
   readonly upstreams: PooledUpstreams;
@@ -66,6 +69,7 @@ export function compileSnapshot(
     config,
     match: compileRoutes([...metadataRoutes(routes, config, authenticators, publishedKeys), ...routes]),
     hosts: compileHostPolicy({ ...config.server, onLoopback: isLocal(parseListenAddress(config.server.listen)) }),
+    isProxy: compilePeers([...config.server.trustedProxies, ...(config.server.clientCertificateHeader?.from ?? [])]),
     clientAddress: compileClientAddress(config.server.trustedProxies),
     authenticators,
     upstreams,

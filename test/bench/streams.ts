@@ -113,7 +113,7 @@ function configure(): string {
   writeFileSync(
     file,
     `version: 1
-server: {listen: "127.0.0.1:${port}", publicUrl: "${publicUrl}", tls: {certFile: tls.crt, keyFile: tls.key}, limits: {connections: ${streams + 1000}}}
+server: {listen: "127.0.0.1:${port}", publicUrl: "${publicUrl}", tls: {certFile: tls.crt, keyFile: tls.key}, limits: {connections: ${streams + 1000}, connectionsPerAddress: ${streams + 1000}}}
 admin: {listen: "127.0.0.1:${adminPort}"}
 authenticators: {corp: {type: jwt, issuer: "${issuer.url}", jwksUri: "${issuer.url}/jwks"}}
 upstreams:

@@ -32,6 +32,12 @@ const serverLimits = z.strictObject({
   headerBytes: positiveSize.prefault('32KiB').describe('The largest request head.'),
   urlBytes: positiveSize.prefault('8KiB').describe('The longest request target.'),
   connections: z.int().min(1).max(1_000_000).default(10_000).describe('Client connections at the same time.'),
+  connectionsPerAddress: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(256)
+    .describe('Connections of one address at the same time, or of one IPv6 /64; trusted proxies have no such bound.'),
   refusalsPerAddress: rate
     .prefault('20/s')
     .describe('Refusals without a verified caller that an address gets and that are recorded one by one; beyond: 429.'),

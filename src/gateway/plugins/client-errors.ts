@@ -1,8 +1,7 @@
 // Connection errors before or within a request: response where one can be written, record and count.
 import { randomUUID } from 'node:crypto';
-import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
+import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
 import { type ErrorCode, GatewayError } from '../../errors.ts';
 import { clientGone } from '../../http/body.ts';
 import { problem } from '../../http/problem.ts';
@@ -12,8 +11,8 @@ import { refuse } from '../request/completion.ts';
 import { rateLimited } from '../request/error-response.ts';
 import type { Runtime } from '../runtime.ts';
 
-/** Bytes after a parser error cannot be assigned to a request. */
-const closing = { connection: 'close' };
+/** Headers of refusals behind which bytes belong to no request. */
+export const closing = { connection: 'close' };
 
 /** Refuses a head that could not be parsed, or a request that broke after its head. */
 export function onClientError(error: Error & { code?: string }, socket: Socket, runtime: Runtime): void {
@@ -25,18 +24,6 @@ export function onClientError(error: Error & { code?: string }, socket: Socket, 
   const { code, message, reason } = parserErrors[error.code ?? ''] ?? notHttp;
   const details = { cause: error, headers: closing, ...(reason !== undefined && { reason }) };
   refuseConnection(new GatewayError(code, message, details), socket, runtime);
-}
-
-/** Handles CONNECT, failed TLS handshakes and connections above the limit. */
-export function watchConnections(server: Server, runtime: Runtime): void {
-  server.on('connect', (request: IncomingMessage, socket: Socket) => {
-    const error = new GatewayError('method_not_allowed', 'This gateway opens no tunnels.', { headers: closing });
-    refuseConnection(error, socket, runtime, request.method);
-  });
-  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) =>
-    onHandshakeFailure(error, socket, runtime),
-  );
-  server.on('drop', () => runtime.metrics.connectionRefused('overloaded'));
 }
 
 interface ParserError {
@@ -61,7 +48,7 @@ const parserErrors: Readonly<Record<string, ParserError>> = {
 };
 
 /** Refuses the open request of this socket; without one writes the response on the bare socket. */
-function refuseConnection(error: GatewayError, socket: Socket, runtime: Runtime, method?: string): void {
+export function refuseConnection(error: GatewayError, socket: Socket, runtime: Runtime, method?: string): void {
   const context = [...runtime.open].findLast(({ request }) => request.socket === socket);
   if (context !== undefined) {
     void refuse(error, context, runtime);
@@ -83,18 +70,8 @@ function refuseConnection(error: GatewayError, socket: Socket, runtime: Runtime,
   socket.destroySoon();
 }
 
-/** Records a refused client certificate; other failed handshakes are only counted. */
-function onHandshakeFailure(error: NodeJS.ErrnoException, socket: Socket, runtime: Runtime): void {
-  const problem = socket instanceof TLSSocket ? socket.authorizationError : undefined;
-  const aboutCertificate = Boolean(problem) || /CERTIFICATE|CERT_/.test(error.code ?? '');
-  if (aboutCertificate)
-    recordConnection(randomUUID(), socket, runtime, { reason: 'invalid_certificate', status: undefined });
-  else runtime.metrics.connectionRefused('tls_handshake');
-  socket.destroy();
-}
-
 /** Counts and records a refusal. False above the limit of the address. */
-function recordConnection(
+export function recordConnection(
   id: string,
   socket: Socket,
   { log, metrics, now, peerAddress, snapshot, strangers }: Runtime,
