@@ -144,12 +144,13 @@ function resourceIndicators(
   lifetimeSeconds: () => number,
 ) {
   const lifetimes = new Map(options.clients.map((client) => [client.clientId, client.accessTokenLifetimeSeconds]));
+  const known = new Set(options.resources.map(withoutSlash));
   return {
     enabled: true,
     defaultResource: () => options.resources[0],
     useGrantedResource: () => true,
     getResourceServerInfo: (_context: unknown, resource: string, client: Client) => {
-      if (!options.resources.includes(resource)) throw new InvalidTarget();
+      if (!known.has(withoutSlash(resource))) throw new InvalidTarget();
       return {
         scope: options.scopes.join(' '),
         audience: resource,
@@ -159,6 +160,11 @@ function resourceIndicators(
       };
     },
   };
+}
+
+/** The metadata of the gateway name a resource with a trailing slash and without, as the client typed it. */
+function withoutSlash(resource: string): string {
+  return resource.replace(/\/$/, '');
 }
 
 function signingKey(): object {

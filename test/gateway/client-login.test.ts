@@ -271,6 +271,18 @@ t.test(
   },
 );
 
+t.test('https://…/mcp/ typed for route /mcp: both generations log in from that URL and call there', async (t) => {
+  for (const [path, generation] of [
+    ['/v1/', first],
+    ['/v2/', second('auto')],
+  ] as const) {
+    const setting = await arrange(t);
+    const login = createLogin();
+    const client = await logIn(t, setting, path, generation, login);
+    await stepUp(t, setting, path, client, login);
+  }
+});
+
 t.test('a client that knows the discovery of 2025-03-26 only finds the authorization server on the host', async (t) => {
   const setting = await arrange(t);
   const { scene, send, sent } = setting;
