@@ -40,3 +40,13 @@ export function demand(
   });
   if (status !== 0) throw new Error(`${lack}\n${error?.message ?? (stdout + stderr).slice(-4000)}`);
 }
+
+/** The folder of an npm package of this version with what it depends on. Throws an Error that says what this machine lacks. */
+export function npmPackage(name: string, version: string): string {
+  const pinned = `${name}@${version}`;
+  const folder = installed(`${name.replaceAll('/', '-')}-${version}`, (empty) => {
+    const options = ['--prefix', empty, '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel', 'error'];
+    demand('npm', ['install', ...options, pinned], `npm cannot install ${pinned}`, empty);
+  });
+  return join(folder, 'node_modules', name);
+}

@@ -1,24 +1,21 @@
 // The MCP Inspector's command line, installed apart: with it come a web interface and what builds it.
 import { strict as assert } from 'node:assert';
 import { join } from 'node:path';
-import { demand, installed } from './cache.ts';
+import { npmPackage } from './cache.ts';
 import { type ChildResult, runChild } from './child.ts';
+import type { Outcomes } from './scenario.ts';
 import type { Scene } from './scene.ts';
 
-const version = '2.12.0';
+export const inspectorVersion = '2.12.0';
 
 /** The Inspector's main file. Throws an Error that says what this machine lacks. */
 export function installInspector(): string {
-  const name = `@modelcontextprotocol/inspector@${version}`;
-  const folder = installed(`inspector-${version}`, (empty) => {
-    const options = ['--prefix', empty, '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel', 'error'];
-    demand('npm', ['install', ...options, name], `npm cannot install ${name}`, empty);
-  });
-  return join(folder, 'node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js');
+  const folder = npmPackage('@modelcontextprotocol/inspector', inspectorVersion);
+  return join(folder, 'clients/launcher/build/index.js');
 }
 
-/** Throws an Error with what was not as it should be. */
-export async function driveInspector(inspector: string, scene: Scene, caFile: string): Promise<void> {
+/** Throws an Error with what was not as it should be. Each command is a session of its own, with a token that it is given. */
+export async function driveInspector(inspector: string, scene: Scene, caFile: string): Promise<Outcomes> {
   for (const [path, era] of [
     ['/v1', 'legacy'],
     ['/v2', 'auto'],
@@ -52,4 +49,18 @@ export async function driveInspector(inspector: string, scene: Scene, caFile: st
     }
     console.log(`  inspector ${path} ${era}: ok`);
   }
+  return {
+    'log-in': 'by its user',
+    list: 'yes',
+    call: 'yes',
+    'step-up': '–',
+    stream: '–',
+    denied: 'not listed',
+    401: '–',
+    403: '–',
+    404: '–',
+    413: '–',
+    415: '–',
+    503: '–',
+  };
 }

@@ -4,7 +4,8 @@ import { demand, installed } from './cache.ts';
 import { runChild } from './child.ts';
 import type { Scene } from './scene.ts';
 
-const packages = ['mcp==2.3.0', 'fastmcp==4.1.2', 'websockets==17.4'];
+export const pythonVersions = { mcp: '2.3.0', fastmcp: '4.1.2', websockets: '17.4' };
+const packages = Object.entries(pythonVersions).map(([name, version]) => `${name}==${version}`);
 
 /** The interpreter of the environment. Throws an Error that says what this machine lacks. */
 export function installPython(): string {

@@ -1,9 +1,10 @@
 // Surroundings of clients from end to end: an authorization server, a gateway over TLS on localhost, and servers of both SDK generations behind it.
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { type AuthorizationServerOptions, startAuthorizationServer } from '../../../src/dev/authorization-server.ts';
 import { createCertificateAuthority } from '../../../src/dev/pki.ts';
-import { configure, yamlOf } from '../../support/configuration.ts';
-import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
+import { type Changes, configure, yamlOf } from '../../support/configuration.ts';
+import { startTestGateway, type TestGateway, type TestGatewayOptions } from '../../support/gateway.ts';
 import { closedPort } from '../../support/upstream.ts';
 import { startServerV1 } from '../conformance/server-v1.ts';
 import { startServerV2 } from '../conformance/server-v2.ts';
@@ -17,6 +18,8 @@ export interface Scene {
   /** May ask for `dashboards:read` and `queries:execute`. */
   readonly agent: { readonly clientId: string; readonly clientSecret: string };
   readonly gateway: TestGateway;
+  /** Reloads the configuration of the scene, with these changes laid over it. */
+  reload(changes?: Changes): Promise<void>;
   /** An access token of the agent for one of the paths, or of the client whose tokens live fifteen seconds. */
   token(path: string, scope: string, client?: 'agent' | 'brief'): Promise<string>;
   /** The gateway's list of revocations, whose writer is the operator. */
@@ -43,19 +46,28 @@ const route = (name: string) => ({
 });
 const webSocketRoute = { path: '/ws/*', upstream: 'echo', scopes: ['dashboards:read'], websocket: true };
 
-export interface SceneOptions extends Pick<AuthorizationServerOptions, 'accessTokenLifetimeSeconds' | 'refreshTokens'> {
+export interface SceneOptions
+  extends Pick<AuthorizationServerOptions, 'accessTokenLifetimeSeconds' | 'refreshTokens'>,
+    Pick<TestGatewayOptions, 'pipeline' | 'revocationPollMs'> {
   /** The gateway's clock. */
   readonly now?: () => number;
+  /** Beside the gateway's configuration. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Over the gateway's configuration. */
+  readonly changes?: Changes;
+  /** Sees each request at the servers behind the gateway, and may hold it up. */
+  readonly arrive?: (request: IncomingMessage) => Promise<void> | undefined;
   /** The upstream of the route `/ws/*`, which has WebSockets. */
   readonly webSocketUpstream?: string;
 }
 
-export async function startScene({ now, webSocketUpstream, ...tokens }: SceneOptions = {}): Promise<Scene> {
+export async function startScene(options: SceneOptions = {}): Promise<Scene> {
+  const { now, pipeline, revocationPollMs, files, changes = {}, arrive, webSocketUpstream, ...tokens } = options;
   const authority = await createCertificateAuthority();
   const [certificate, v1, v2, free] = await Promise.all([
     authority.issue({ commonName: 'localhost', dnsNames: ['localhost'], server: true }),
-    startServerV1(),
-    startServerV2(),
+    startServerV1(arrive),
+    startServerV2(arrive),
     closedPort(),
   ]);
   const { port } = new URL(free);
@@ -69,10 +81,8 @@ export async function startScene({ now, webSocketUpstream, ...tokens }: SceneOpt
     ],
     ...tokens,
   });
-  const gateway = await startTestGateway({
-    ...(now !== undefined && { now }),
-    files: { 'tls.crt': certificate.certificatePem, 'tls.key': certificate.keyPem, 'revoked.yaml': '{}\n' },
-    yaml: yamlOf(
+  const configuration = (...more: Changes[]) =>
+    yamlOf(
       configure(
         { upstreamUrl: v1.origin, issuer: issuer.issuer },
         {
@@ -91,8 +101,16 @@ export async function startScene({ now, webSocketUpstream, ...tokens }: SceneOpt
           },
           routes: [route('v1'), route('v2'), ...(webSocketUpstream === undefined ? [] : [webSocketRoute])],
         },
+        changes,
+        ...more,
       ),
-    ),
+    );
+  const gateway = await startTestGateway({
+    ...(now !== undefined && { now }),
+    ...(pipeline !== undefined && { pipeline }),
+    ...(revocationPollMs !== undefined && { revocationPollMs }),
+    files: { 'tls.crt': certificate.certificatePem, 'tls.key': certificate.keyPem, 'revoked.yaml': '{}\n', ...files },
+    yaml: configuration(),
   });
   return {
     origin,
@@ -100,6 +118,7 @@ export async function startScene({ now, webSocketUpstream, ...tokens }: SceneOpt
     issuer: issuer.issuer,
     agent,
     gateway,
+    reload: (more = {}) => gateway.reload(configuration(more)),
     revocationFile: join(gateway.directory, 'revoked.yaml'),
     async token(path, scope, client = 'agent') {
       const { clientId, clientSecret } = client === 'agent' ? agent : brief;

@@ -1,4 +1,5 @@
 // The reference server on the SDK's first generation: revisions up to 2025-11-25, with sessions.
+import type { IncomingMessage } from 'node:http';
 import { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/protocol.js';
@@ -26,15 +27,18 @@ import { completion, prompts, resources, template } from './resources.ts';
 import { acceptsOrigin, createSessionHost } from './session-host.ts';
 import { type CallContext, tools } from './tools.ts';
 
-/** Starts it on a free loopback port; the endpoint is `/mcp`. */
-export async function startServerV1(): Promise<LoopbackServer> {
+/** Starts it on a free loopback port; the endpoint is `/mcp`. `arrive` sees each request first, and may hold it up. */
+export async function startServerV1(
+  arrive?: (request: IncomingMessage) => Promise<void> | undefined,
+): Promise<LoopbackServer> {
   const host = createSessionHost(async (options) => {
     const transport = new StreamableHTTPServerTransport(options);
     // The SDK's own transport declares its optional members without `| undefined`, which exactOptionalPropertyTypes minds.
     await createServer().connect(transport as Transport);
     return transport;
   });
-  return listenOnLoopback(0, (request, response) => {
+  return listenOnLoopback(0, async (request, response) => {
+    await arrive?.(request);
     if (acceptsOrigin(request, response)) void host(request, response).catch(() => response.destroy());
   });
 }

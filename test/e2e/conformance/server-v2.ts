@@ -21,8 +21,10 @@ import { completion, prompts, resources, template } from './resources.ts';
 import { acceptsOrigin, createSessionHost } from './session-host.ts';
 import { answer, type CallContext, tools } from './tools.ts';
 
-/** Starts it on a free loopback port; the endpoint is `/mcp`. */
-export async function startServerV2(): Promise<LoopbackServer> {
+/** Starts it on a free loopback port; the endpoint is `/mcp`. `arrive` sees each request first, and may hold it up. */
+export async function startServerV2(
+  arrive?: (request: IncomingMessage) => Promise<void> | undefined,
+): Promise<LoopbackServer> {
   const modern = createMcpHandler(() => createServer(modern.notify), { legacy: 'reject' });
   const answerModern = toNodeHandler(modern);
   const answerLegacy = createSessionHost(async (options) => {
@@ -31,6 +33,7 @@ export async function startServerV2(): Promise<LoopbackServer> {
     return transport;
   });
   const listener = await listenOnLoopback(0, async (request, response) => {
+    await arrive?.(request);
     if (!acceptsOrigin(request, response)) return;
     try {
       const chunks: Buffer[] = [];
