@@ -65,31 +65,13 @@ const httpHeaders: AllowedHeaders = {
   ],
   family: /^sec-(?:ch-[a-z-]+|fetch-[a-z-]+|websocket-[a-z-]+|gpc|purpose)$/,
 };
-/** Set from a verified session, never taken over. */
-const sessionHeaders = ['mcp-session-id', 'last-event-id'];
-/** Compressed responses cannot be filtered, so no MCP route asks for them. */
-const mcpNeverForwarded = ['accept-encoding', ...sessionHeaders];
+/** On MCP routes: set from a verified session; and compressed responses cannot be filtered. */
+const mcpNeverForwarded = ['mcp-session-id', 'last-event-id', 'accept-encoding'];
 
 /** Names whose result is computed at load besides the allowed ones, so that ordinary requests match no pattern. */
 const commonHeaders = [
-  ...sessionHeaders,
-  ...neverForwarded,
-  'accept-encoding',
-  'mcp-method',
-  'mcp-name',
-  'mcp-protocol-version',
-  'sec-ch-ua',
-  'sec-ch-ua-mobile',
-  'sec-ch-ua-platform',
-  'sec-fetch-dest',
-  'sec-fetch-mode',
-  'sec-fetch-site',
-  'sec-fetch-user',
-  'x-api-key',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'x-requested-with',
+  ...[...neverForwarded, ...mcpNeverForwarded, 'mcp-method', 'mcp-name', 'mcp-protocol-version'],
+  ...['sec-ch-ua', 'sec-ch-ua-mobile', 'sec-ch-ua-platform', 'sec-fetch-dest', 'sec-fetch-mode', 'sec-fetch-site'],
 ];
 
 /**
