@@ -1,5 +1,6 @@
 // Audit sink with group commit: lines that arrive during a write go out together in the next one.
 import type { GatewayError } from '../errors.ts';
+import { type Batch, expireAfter, openBatch } from './batch.ts';
 import type { AuditObserver, ChainWriter } from './chain-writer.ts';
 import { overloaded, unavailable } from './errors.ts';
 import type { Priority } from './event.ts';
@@ -31,21 +32,6 @@ export interface Sink {
   close(): Promise<void>;
 }
 
-/** Lines that are written together. */
-interface Batch {
-  readonly bodies: string[];
-  /** The bodies that are written later if they cannot be written now. */
-  readonly kept: string[];
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
-  readonly reject: (error: GatewayError) => void;
-  readonly timer: NodeJS.Timeout;
-  /** Of all bodies, in UTF-16 units. */
-  length: number;
-  /** The timeout has passed, and the callers have been refused. */
-  expired: boolean;
-}
-
 /** In UTF-16 units. One write hashes at most this much, so that the event loop is not held up. */
 const maxBatchLength = 1024 * 1024;
 /** In UTF-16 units: a line is queued while the queue is shorter. Completions are as many as the decisions that were written. */
@@ -71,6 +57,7 @@ export function createSink(options: SinkOptions): Sink {
   let running = false;
   /** A call into the writer is out. */
   let busy = false;
+  let busySinceMs = 0;
   /** That call has outlived the timeout of a batch. */
   let stuck = false;
   let tickDue = false;
@@ -94,7 +81,7 @@ export function createSink(options: SinkOptions): Sink {
     if (stuck) return refuse('an earlier write has not returned', kept ? [body] : []);
     if (queueLength + body.length > maxQueueLength[priority]) return shed();
     let batch = queue.at(-1);
-    if (batch === undefined || batch.length >= maxBatchLength) {
+    if (batch === undefined || batch.refused || batch.length >= maxBatchLength) {
       batch = openBatch(timeoutMs, expire);
       queue.push(batch);
     }
@@ -143,6 +130,7 @@ export function createSink(options: SinkOptions): Sink {
   /** Waits for a call into the writer. Yields what it threw, undefined when it went well. */
   async function attempt(call: Promise<void>): Promise<unknown> {
     busy = true;
+    busySinceMs = performance.now();
     try {
       await call;
       return undefined;
@@ -169,11 +157,22 @@ export function createSink(options: SinkOptions): Sink {
     }
   }
 
-  /** Nothing that waits behind a call that does not return will be written in time either. */
+  /** Behind calls that return in time the queue is too long: the callers are refused, and the lines are written all the same. */
   function expire(late: Batch): void {
+    if (late.expired || (late !== current && !queue.includes(late))) return;
+    const leftMs = busy ? busySinceMs + timeoutMs - performance.now() : timeoutMs;
+    if (leftMs < 1) failAll();
+    else if (late === current) late.timer = expireAfter(leftMs, late, expire);
+    else {
+      late.refused = true;
+      late.reject(overloaded);
+    }
+  }
+
+  /** Nothing that waits behind a call that does not return will be written in time either. */
+  function failAll(): void {
     const batches = current === undefined ? queue : [current, ...queue];
-    if (late.expired || !batches.includes(late)) return;
-    stuck = busy;
+    stuck = true;
     queue = [];
     queueLength = 0;
     const error = new Error(`no answer within ${timeoutMs} ms`);
@@ -228,16 +227,6 @@ export function createSink(options: SinkOptions): Sink {
     },
     close,
   };
-}
-
-/** An empty batch, whose promise may be ignored. After `timeoutMs` it is given to `expire`, unless its timer was cleared. */
-function openBatch(timeoutMs: number, expire: (late: Batch) => void): Batch {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  promise.catch(ignore);
-  // An answer that came while the event loop was held up is seen before the timeout is judged.
-  const timer = setTimeout(() => setImmediate(expire, batch), timeoutMs);
-  const batch: Batch = { bodies: [], kept: [], promise, resolve, reject, timer, length: 0, expired: false };
-  return batch;
 }
 
 /** A rejected promise that may be ignored. */

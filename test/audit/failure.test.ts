@@ -178,6 +178,40 @@ t.test('a write that does not return fails its callers in time, and those after 
   t.equal(await breakOf(path), undefined);
 });
 
+t.test(
+  'a queue that is longer than the timeout, of a disk whose writes return in time, refuses and does not fail',
+  async (t) => {
+    const path = join(t.testdir({}), 'audit.jsonl');
+    const gate = createGate();
+    const release = gate.hold();
+    let writes = 0;
+    const files = calls(async (fd, buffer, offset, length, position, done) => {
+      writes += 1;
+      await gate.open();
+      fs.write(fd, buffer, offset, length, position, done);
+    });
+    const { counts, observe } = counting();
+    const log = await openLog(configOf([fileSink(path)], { timeout: 200 }), { files, observe });
+    const first = log.write(eventOf('first'));
+    await until(() => writes === 1, 'it is being written');
+    const queued = Array.from({ length: 40 }, (_, index) =>
+      log.write(eventOf(`r${index}`, { mcp: { arguments: 'x'.repeat(64_000) } })),
+    );
+    // The call that is out is not late from now on; what waits behind it still is after 200 ms.
+    (await log.prepare(configOf([fileSink(path)], { timeout: 3_600_000 }))).commit();
+    for (const waiting of queued) await t.rejects(waiting, { code: 'overloaded', status: 503 });
+    t.equal(log.healthy(), true);
+    release();
+    await first;
+    await log.write(eventOf('last'));
+    t.equal(log.healthy(), true);
+    await log.close();
+    t.equal(requestIds(path).length, 42, 'and every line is written, in its order');
+    t.match(counts, { written: 42, failed: 0, shed: 0 });
+    t.equal(await breakOf(path), undefined);
+  },
+);
+
 t.test('a slow disk makes batches, not failures; a stingy one writes on where it stopped', async (t) => {
   const path = join(t.testdir({}), 'audit.jsonl');
   let writes = 0;
@@ -349,9 +383,11 @@ t.test('an optional sink that fails holds nothing up, is tried again, and a requ
   const required = join(dir, 'audit.jsonl');
   const optional = join(dir, 'obstacle', 'copy.jsonl');
   const config: AuditConfig = configOf([fileSink(required), fileSink(optional, { required: false })]);
-  const log = await openLog(config);
+  const { counts, observe } = counting();
+  const log = await openLog(config, { observe });
   await log.write(eventOf('r1'));
   t.equal(log.healthy(), true);
+  await until(() => counts.failed === 1, 'the copy was tried');
   fs.rmSync(join(dir, 'obstacle'));
   await until(() => linesSoFar(optional).length > 0, 'the copy is there');
   await log.write(eventOf('r2'));
