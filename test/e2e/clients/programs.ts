@@ -8,6 +8,9 @@ import { installPython, pythonVersions } from './python.ts';
 import type { Program } from './scenario.ts';
 import type { Endpoint } from './stage.ts';
 
+/** A program that cannot be built though the machine has all that it needs. */
+export class BuildError extends Error {}
+
 export interface ClientProgram {
   /** Of the command line. */
   readonly name: string;
@@ -18,7 +21,7 @@ export interface ClientProgram {
   readonly endpoints: readonly Endpoint[];
   /** The log-in is the program's, because the client has none. */
   readonly ownLogIn?: boolean;
-  /** Builds what is not built. Throws an Error that says what this machine lacks. */
+  /** Builds what is not built. Throws a BuildError, or an Error that says what this machine lacks. */
   prepare(): Program;
 }
 
@@ -78,14 +81,16 @@ function python(name: string, title: string, version: string): ClientProgram {
 function buildGo(): Program {
   demand('go', ['version'], 'go is missing (Go 1.25 or later)');
   const command = join(target('go'), 'client');
-  build('go', ['build', '-o', command, '.'], 'the Go client cannot be built', 'go');
+  demand('go', ['mod', 'download'], 'go cannot fetch the Go SDK', join(here, 'go'));
+  compile('go', ['build', '-o', command, '.'], join(here, 'go'));
   return { command, args: [] };
 }
 
 function buildRust(): Program {
   demand('cargo', ['--version'], 'cargo is missing (Rust 1.88 or later)');
   const folder = target('rust');
-  build('cargo', ['build', '--locked', '--quiet', '--target-dir', folder], 'the Rust client cannot be built', 'rust');
+  demand('cargo', ['fetch', '--locked', '--quiet'], 'cargo cannot fetch the Rust SDK', join(here, 'rust'));
+  compile('cargo', ['build', '--locked', '--quiet', '--target-dir', folder], join(here, 'rust'));
   return { command: join(folder, 'debug/portcullis-test-client'), args: [] };
 }
 
@@ -98,15 +103,19 @@ function buildJava(): Program {
   const folder = installed(`java-${hash('sha256', contents).slice(0, 12)}`, (empty) => {
     const copy = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies';
     const options = ['--quiet', '--batch-mode', '--file', pom, `-DoutputDirectory=${empty}`];
-    build('mvn', [...options, copy], 'mvn cannot fetch the Java SDK', 'java');
-    build('javac', ['-d', empty, '-cp', join(empty, '*'), source], 'the Java client cannot be built', 'java');
+    demand('mvn', [...options, copy], 'mvn cannot fetch the Java SDK');
+    compile('javac', ['-d', empty, '-cp', join(empty, '*'), source], empty);
   });
   return { command: 'java', args: ['-cp', `${folder}:${join(folder, '*')}`, 'Client'] };
 }
 
-/** Heavy builds leave the processor to others. */
-function build(command: string, args: readonly string[], lack: string, folder: string): void {
-  demand('nice', [command, ...args], lack, join(here, folder));
+/** Leaves the processor to others. Throws a BuildError, which is never the machine's fault. */
+function compile(command: string, args: readonly string[], folder: string): void {
+  try {
+    demand('nice', [command, ...args], `${command} fails`, folder);
+  } catch (error) {
+    throw new BuildError((error as Error).message);
+  }
 }
 
 function target(name: string): string {

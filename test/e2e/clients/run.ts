@@ -3,7 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { driveInspector, inspectorVersion, installInspector } from './inspector.ts';
-import { type ClientProgram, clientPrograms } from './programs.ts';
+import { BuildError, type ClientProgram, clientPrograms } from './programs.ts';
 import { drivePython, installPython } from './python.ts';
 import { type Program, runScenario } from './scenario.ts';
 import { type Stage, startStage } from './stage.ts';
@@ -23,13 +23,17 @@ for (const unknown of chosen.filter((name) => !names.includes(name))) {
   process.exit(2);
 }
 
-/** Undefined where the machine lacks something. */
+/** Undefined where the machine lacks something, or the build fails. */
 function prepared<T>(name: string, prepare: () => T): T | undefined {
   try {
     return prepare();
   } catch (error) {
-    skipped++;
-    console.log(`  ${name}: DID NOT RUN, this machine lacks something: ${(error as Error).message}`);
+    const { message } = error as Error;
+    if (error instanceof BuildError) failed++;
+    else skipped++;
+    console.log(
+      `  ${name}: ${error instanceof BuildError ? 'FAILED' : 'DID NOT RUN, this machine lacks something:'} ${message}`,
+    );
     return undefined;
   }
 }

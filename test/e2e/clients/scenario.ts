@@ -1,10 +1,9 @@
 // Scenario of one client, a program of its own: log-in from the URL, list, call, step-up, stream, and each kind of refusal with a call after it.
-// The program announces each step at the control server and prints a line for it. Each step is held against the audit and what reached the servers.
+// The program announces each step at the control server and prints a line for it; each is held against the audit and what reached the servers.
 import { strict as assert } from 'node:assert';
-import { listenOnLoopback } from '../../../src/dev/loopback.ts';
 import type { AuditRecord } from '../../support/gateway.ts';
-import { until } from '../../support/until.ts';
 import { runChild } from './child.ts';
+import { type Step, startControl } from './control.ts';
 import { type Endpoint, type Refusal, refusals, type Stage } from './stage.ts';
 
 /** Runs with the further arguments URL, CA-FILE, CONTROL-URL and REFUSALS. */
@@ -52,13 +51,6 @@ const expected: Readonly<Record<Exclude<StepName, Refusal> | 'after', readonly M
   after: [ofTool('test_simple_text')],
 };
 
-interface Step {
-  readonly name: string;
-  /** Records, and approvals of the person, before it. */
-  readonly records: number;
-  readonly approvals: number;
-}
-
 /** Throws an Error with what was not as it should be. */
 export async function runScenario(
   stage: Stage,
@@ -68,61 +60,21 @@ export async function runScenario(
   ownLogIn = false,
 ): Promise<Outcomes> {
   const asked = refusals.filter((refusal) => endpoint === '/v1' || refusal !== '404');
-  const steps: Step[] = [];
-  let failure: Error | undefined;
-  let calm = async () => {};
-
-  async function begin(name: string): Promise<void> {
-    const last = steps.at(-1);
-    if (last !== undefined) await holdAgainstAudit(stage, last);
-    await calm();
-    calm = async () => {};
-    const records = (await stage.scene.gateway.records()).length;
-    steps.push({ name, records, approvals: stage.approvals.length });
-    const refusal = asked.find((each) => each === name);
-    if (refusal !== undefined) calm = await stage.provoke(refusal, endpoint);
-  }
-  async function answer(target: string): Promise<string> {
-    const { pathname, searchParams } = new URL(target, 'http://control');
-    if (pathname === '/browser') {
-      const back = await stage.approve(new URL(searchParams.get('url') ?? ''));
-      // Some clients listen only when they have opened the browser.
-      if (searchParams.has('visit'))
-        await until(() =>
-          fetch(back).then(
-            ({ ok }) => ok,
-            () => false,
-          ),
-        );
-      return back.href;
-    }
-    await begin(pathname.slice('/step/'.length));
-    return '';
-  }
-  const control = await listenOnLoopback(0, (request, response) => {
-    answer(request.url ?? '').then(
-      (text) => response.end(text),
-      (error: Error) => {
-        failure ??= error;
-        response.writeHead(500).end();
-      },
-    );
-  });
+  const control = await startControl(stage, endpoint, (step) => holdAgainstAudit(stage, step));
   try {
     const args = [...program.args, stage.scene.origin + endpoint, caFile, control.origin, asked.join(',')];
     const result = await runChild(program.command, args, { env: { NODE_EXTRA_CA_CERTS: caFile, ...program.env } });
+    const failure = control.failure();
     if (failure !== undefined) throw new Error(`${failure.message}\n${result.output}`);
     assert.equal(result.code, 0, result.output);
-    await begin('end');
-    const opensStreams = (await stage.scene.gateway.records()).some(
-      ({ http, upstream }) => http?.method === 'GET' && http.path === endpoint && upstream !== undefined,
-    );
-    const outcomes = outcomesOf(stage, steps, linesOf(result.output), asked);
-    if (opensStreams) outcomes.stream += ', GET';
-    if (!ownLogIn) return outcomes;
-    return { ...outcomes, 'log-in': 'by its user', 'step-up': 'by its user' };
+    await control.begin('end');
+    const outcomes = outcomesOf(stage, control.steps, linesOf(result.output), asked);
+    const records = await stage.scene.gateway.records();
+    if (records.some(({ http, upstream }) => http?.method === 'GET' && http.path === endpoint && upstream)) {
+      outcomes.stream += ', GET';
+    }
+    return ownLogIn ? { ...outcomes, 'log-in': 'by its user', 'step-up': 'by its user' } : outcomes;
   } finally {
-    await calm();
     await control.close();
   }
 }
@@ -132,10 +84,9 @@ async function holdAgainstAudit({ scene, reached }: Stage, step: Step): Promise<
   const wanted = isRefusal(step.name)
     ? [refused(...refusedWith[step.name])]
     : expected[step.name as keyof typeof expected];
-  const before = (await scene.gateway.records()).at(step.records - 1)?.seq ?? -1;
   for (const [index, matches] of wanted.entries()) {
     const record = await scene.gateway
-      .record((each) => each.seq > before && each.stage === 'completed' && matches(each))
+      .record((each) => each.seq > step.lastSeq && each.stage === 'completed' && matches(each))
       .catch((error: Error) => {
         throw new Error(`${step.name}, record ${index + 1}: ${error.message}`);
       });
