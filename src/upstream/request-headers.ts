@@ -37,8 +37,12 @@ export interface UpstreamSession {
   readonly lastEventId: string | undefined;
 }
 
-/** Gives names and values in turn, without Host and Content-Length, which undici adds. Throws `denied` for an identity that no header can express. */
-export type ShapeRequestHeaders = (input: RequestHeadersInput) => string[];
+/** Gives names and values in turn, without Host and Content-Length, which undici adds. */
+export interface ShapeRequestHeaders {
+  (input: RequestHeadersInput): string[];
+  /** Throws `denied` for a caller whose identity no header can express. */
+  readonly checkIdentity: (caller: Caller) => void;
+}
 
 /** Names that a kind of route takes over from a client: listed, or of a family that a standard reserves. */
 interface AllowedHeaders {
@@ -90,7 +94,7 @@ export function compileRequestHeaders(
   if (upstream.authorization !== undefined) fixed.push('authorization', upstream.authorization);
   if (mcp !== undefined) fixed.push('accept-encoding', 'identity');
 
-  return (input) => {
+  const shape = (input: RequestHeadersInput): string[] => {
     const headers = strip(input.rawHeaders, isForwarded);
     // A client on a unix socket has no address.
     if (isIP(input.clientAddress) !== 0) headers.push('x-forwarded-for', input.clientAddress);
@@ -100,6 +104,7 @@ export function compileRequestHeaders(
     if (mcp !== undefined && input.session !== undefined) addSession(headers, input.session);
     return headers;
   };
+  return Object.assign(shape, { checkIdentity: identity.check });
 }
 
 function addSession(headers: string[], { upstreamId, lastEventId }: UpstreamSession): void {

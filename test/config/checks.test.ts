@@ -155,6 +155,27 @@ t.test('addresses: plain HTTP stays on loopback, and operators have their own', 
   ]),
 );
 
+/** Paths that nobody means, in each place that names a claim. */
+const claimPaths = [
+  ['scopeClaims: [/realm_access//roles]', 'scopeClaims[0]', '"/realm_access//roles" has an empty step'],
+  ['clientIdClaims: [a..b]', 'clientIdClaims[0]', '"a..b" has an empty step'],
+  [
+    'requiredClaims: {realm_access/env: [prod]}',
+    'requiredClaims["realm_access/env"]',
+    '"realm_access/env" names one claim with a slash',
+  ],
+  ['claims: {tenant: /realm~access}', 'claims.tenant', '"/realm~access" is no JSON pointer (RFC 6901)'],
+] as const;
+
+t.test('claim paths that nobody means are told in each place that names a claim', async (t) => {
+  for (const [written, path, message] of claimPaths) {
+    const yaml = fileOf({ authenticators: `{corp: {type: jwt, issuer: https://idp.example.com/, ${written}}}` });
+    const [line, ...others] = await linesOf(t.testdir(), yaml);
+    t.match(line, `authenticators.corp.${path}: ${message}`, written);
+    t.same(others, [], written);
+  }
+});
+
 t.test('upstreams: encrypted or near, with a credential of their own and headers that mean one thing', (t) =>
   hold(t, [
     [
@@ -203,7 +224,21 @@ t.test('upstreams: encrypted or near, with a credential of their own and headers
     [
       'a fact that is none',
       { upstreams: '{superset: {url: "http://localhost:1", identity: {headers: {subjct: x-user}}}}' },
-      ['‸subjct', 'upstreams.superset.identity.headers.subjct: unknown key "subjct" (did you mean "subject"?)'],
+      [
+        'subjct: ‸',
+        'upstreams.superset.identity.headers.subjct: is no fact, and no authenticator has a claim "subjct" (did you mean "subject"?)',
+      ],
+    ],
+    [
+      'a claim that no authenticator has',
+      {
+        authenticators: '{corp: {type: jwt, issuer: https://idp.example.com/, claims: {email: mail}}}',
+        upstreams: '{superset: {url: "http://localhost:1", identity: {headers: {emial: x-email}}}}',
+      },
+      [
+        'emial: ‸',
+        'upstreams.superset.identity.headers.emial: is no fact, and no authenticator has a claim "emial" (did you mean "email"?)',
+      ],
     ],
     [
       'an upstream and an authenticator that nobody uses',

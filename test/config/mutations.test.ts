@@ -90,6 +90,7 @@ t.test('a key that nobody knows is refused wherever it stands', async (t) => {
     'metaTools',
     'claims',
     'username',
+    'headers',
     'scopeImplies',
     'requiredClaims',
     'json',

@@ -17,7 +17,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
   ['audit', ['config/schema/reporter', 'config/schema/values']],
   ['mcp', ['json', 'http', 'config/schema/values']],
   ['oauth', ['http', 'config/schema/reporter', 'config/schema/values']],
-  ['authn', ['http', 'config/schema/reporter', 'config/schema/values', 'oauth']],
+  ['authn', ['json', 'http', 'config/schema/reporter', 'config/schema/values', 'oauth']],
   [
     'policy',
     ['http', 'json', 'config/schema/suggestion', 'config/schema/reporter', 'config/schema/values', 'mcp', 'authn'],
@@ -39,6 +39,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'policy',
       'config/schema',
       'upstream',
+      'upstream/identity/facts',
     ],
   ],
   ['gateway', ['http', 'metrics', 'audit', 'mcp', 'oauth', 'authn', 'policy', 'config/schema', 'upstream', 'config']],

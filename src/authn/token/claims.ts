@@ -2,19 +2,20 @@
 import type { RefusalReason, VerificationContext } from '../authenticator.ts';
 import type { Identity, Principal } from '../principal.ts';
 import { capScopes } from '../scopes.ts';
+import { type Claims, compileClaimPath, type ReadClaim } from './claim-path.ts';
 import { parseConfirmation } from './confirmation.ts';
 import type { TokenConfig } from './token-config.ts';
 
 /** The configuration of claims, compiled. */
-export interface ClaimRules
-  extends Pick<
-    TokenConfig,
-    'issuer' | 'audienceForm' | 'scopeClaims' | 'scopesFrom' | 'clientIdClaims' | 'requireClientId' | 'claims'
-  > {
+export interface ClaimRules extends Pick<TokenConfig, 'issuer' | 'audienceForm' | 'scopesFrom' | 'requireClientId'> {
   readonly authenticator: string;
   /** Undefined: the resource of the route. */
   readonly audiences: readonly string[] | undefined;
-  readonly requiredClaims: readonly (readonly [name: string, values: readonly string[]])[];
+  readonly scopeClaims: readonly ReadClaim[];
+  readonly clientIdClaims: readonly ReadClaim[];
+  /** Further claims, each with our name. */
+  readonly claims: readonly (readonly [ours: string, read: ReadClaim])[];
+  readonly requiredClaims: readonly (readonly [read: ReadClaim, values: readonly unknown[]])[];
   readonly maxScopes: ReadonlySet<string> | undefined;
   readonly clockToleranceSeconds: number;
   /** Claims that may be absent although a token would need them. */
@@ -25,8 +26,6 @@ export type ClaimsVerification =
   | { readonly principal: Principal }
   /** `identity`: whom the issuer names all the same. */
   | { readonly refused: RefusalReason; readonly identity?: Identity | undefined };
-
-type Claims = Readonly<Record<string, unknown>>;
 
 /** The end of the year 9999; anything later is a mistake. */
 const maxNumericDate = 253_402_300_799;
@@ -43,12 +42,18 @@ export function compileClaimRules(
   config: TokenConfig,
   optional: readonly ('iss' | 'exp')[],
 ): ClaimRules {
-  const { audience, maxScopes, clockTolerance } = config;
+  const { issuer, audience, audienceForm, scopesFrom, requireClientId, maxScopes, clockTolerance } = config;
   return {
-    ...config,
+    issuer,
+    audienceForm,
+    scopesFrom,
+    requireClientId,
     authenticator,
     audiences: audience === undefined ? undefined : [audience].flat(),
-    requiredClaims: Object.entries(config.requiredClaims),
+    scopeClaims: config.scopeClaims.map(compileClaimPath),
+    clientIdClaims: config.clientIdClaims.map(compileClaimPath),
+    claims: Object.entries(config.claims).map(([ours, path]) => [ours, compileClaimPath(path)]),
+    requiredClaims: Object.entries(config.requiredClaims).map(([path, values]) => [compileClaimPath(path), values]),
     maxScopes: maxScopes && new Set(maxScopes),
     clockToleranceSeconds: clockTolerance / 1000,
     optional: new Set(optional),
@@ -92,13 +97,14 @@ function refusalOf(
   const time = verifyTimes(claims, rules, nowMs / 1000);
   if (time !== undefined) return time;
   if (present(claims, 'cnf') && parseConfirmation(claims.cnf) === undefined) return 'sender_constraint';
-  if (!rules.requiredClaims.every(([name, values]) => hasOneOf(claims, name, values))) return 'claims';
+  if (!rules.requiredClaims.every(([read, values]) => isOneOf(read(claims), values))) return 'claims';
   // OpenID Connect Core §3.1.3.6 and §3.3.2.11: only ID tokens have these.
   return present(claims, 'at_hash') || present(claims, 'c_hash') ? 'token_type' : undefined;
 }
 
-function hasOneOf(claims: Claims, name: string, values: readonly string[]): boolean {
-  return present(claims, name) && (values as readonly unknown[]).includes(claims[name]);
+/** A list has each of its elements as a value. */
+function isOneOf(claim: unknown, values: readonly unknown[]): boolean {
+  return Array.isArray(claim) ? claim.some((each) => values.includes(each)) : values.includes(claim);
 }
 
 function mayLack(claims: Claims, name: 'iss' | 'exp', rules: ClaimRules): boolean {
@@ -127,9 +133,13 @@ function hasAudience(
   );
 }
 
-function clientIdOf(claims: Claims, rules: ClaimRules): unknown {
-  const name = rules.clientIdClaims.find((each) => present(claims, each));
-  return name === undefined ? undefined : claims[name];
+/** The first that is present. */
+function clientIdOf(claims: Claims, { clientIdClaims }: ClaimRules): unknown {
+  for (const read of clientIdClaims) {
+    const clientId = read(claims);
+    if (clientId !== undefined) return clientId;
+  }
+  return undefined;
 }
 
 function verifyTimes(claims: Claims, rules: ClaimRules, now: number): RefusalReason | undefined {
@@ -159,7 +169,7 @@ function identityOf(claims: Claims, rules: ClaimRules): Identity | undefined {
     subject,
     clientId: isIdentifier(clientId) ? clientId : undefined,
     credentialId: isIdentifier(jti) ? jti : undefined,
-    claims: furtherClaims(claims, rules.claims),
+    claims: furtherClaims(claims, rules),
   };
 }
 
@@ -172,9 +182,9 @@ function isWholeIdentity(claims: Claims, rules: ClaimRules): boolean {
 /** The scopes of the scope claims; undefined when one that counts is malformed. Stray spaces, empty text and null name no scope. */
 function scopesOf(claims: Claims, { scopeClaims, scopesFrom }: ClaimRules): string[] | undefined {
   const union = new Set<string>();
-  const there = scopeClaims.filter((name) => present(claims, name));
-  for (const name of scopesFrom === 'first' ? there.slice(0, 1) : there) {
-    const value = claims[name] ?? '';
+  const there = scopeClaims.map((read) => read(claims)).filter((value) => value !== undefined);
+  for (const found of scopesFrom === 'first' ? there.slice(0, 1) : there) {
+    const value = found ?? '';
     const list: unknown = typeof value === 'string' ? value.split(' ') : value;
     if (!Array.isArray(list)) return undefined;
     for (const entry of list) {
@@ -187,10 +197,9 @@ function scopesOf(claims: Claims, { scopeClaims, scopesFrom }: ClaimRules): stri
   return [...union];
 }
 
-function furtherClaims(claims: Claims, names: Readonly<Record<string, string>>): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(
-    Object.entries(names).flatMap(([ours, theirs]) => (present(claims, theirs) ? [[ours, claims[theirs]]] : [])),
-  );
+function furtherClaims(claims: Claims, { claims: further }: ClaimRules): Readonly<Record<string, unknown>> {
+  const found = further.map(([ours, read]) => [ours, read(claims)] as const);
+  return Object.fromEntries(found.filter(([, value]) => value !== undefined));
 }
 
 function present(claims: Claims, name: string): boolean {

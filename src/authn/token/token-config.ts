@@ -4,6 +4,7 @@ import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
 import { duration, filePath, oneOrMore, scopes, text } from '../../config/schema/values.ts';
 import type { NamedFiles } from '../../named-files.ts';
 import { parseCertificates } from '../../pem.ts';
+import { claimPathProblem } from './claim-path.ts';
 import { dpopSchema } from './dpop.ts';
 
 const maxClockToleranceMs = 300_000;
@@ -19,7 +20,11 @@ export const tokenKeys = {
     .describe(
       'Meaning of audiences: resources; names that the issuer has for this gateway; or clients, of tokens without `aud`.',
     ),
-  scopeClaims: z.array(text).min(1).default(['scope', 'scp', 'permissions']).describe('Claims that hold scopes.'),
+  scopeClaims: z
+    .array(text)
+    .min(1)
+    .default(['scope', 'scp', 'permissions'])
+    .describe('Claims that hold scopes; nested ones by a JSON pointer or dotted path, as everywhere below.'),
   scopesFrom: z
     .enum(['all', 'first'])
     .default('all')
@@ -58,6 +63,21 @@ export function authoritiesOf(
 export function checkTokenConfig(config: TokenConfig, path: Path, reporter: SectionReporter): void {
   if (config.issuer.includes('?')) reporter.error([...path, 'issuer'], 'must not have a query (RFC 8414 §2)');
   checkAudienceForm(config, path, reporter);
+  checkClaimPaths(config, path, reporter);
+}
+
+function checkClaimPaths(config: TokenConfig, path: Path, reporter: SectionReporter): void {
+  const { scopeClaims, clientIdClaims, requiredClaims, claims } = config;
+  const named: (readonly [at: Path, claim: string])[] = [
+    ...scopeClaims.map((claim, index) => [['scopeClaims', index], claim] as const),
+    ...clientIdClaims.map((claim, index) => [['clientIdClaims', index], claim] as const),
+    ...Object.keys(requiredClaims).map((claim) => [['requiredClaims', claim], claim] as const),
+    ...Object.entries(claims).map(([ours, claim]) => [['claims', ours], claim] as const),
+  ];
+  for (const [at, claim] of named) {
+    const problem = claimPathProblem(claim);
+    if (problem !== undefined) reporter.error([...path, ...at], `${reporter.show(claim)} ${problem}`);
+  }
 }
 
 /** Only resources have a default; other names of this gateway are the issuer's. */

@@ -84,6 +84,11 @@ function checkKeyPlaces(context: CheckContext): void {
   });
 }
 
+/** Our names of the claims that its tokens may carry. */
+export function claimsOf(config: AuthenticatorConfig): string[] {
+  return 'claims' in config ? Object.keys(config.claims) : [];
+}
+
 /** The authenticators of one type, in their order. */
 export function entriesOf<T extends AuthenticatorConfig['type']>(
   context: CheckContext,

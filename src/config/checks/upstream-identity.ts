@@ -6,10 +6,11 @@ import type { ExchangeConfig } from '../../oauth/token-exchange.ts';
 import { parsePrivateKey } from '../../pem.ts';
 import { assertionKeyOf } from '../../upstream/identity/assertion-key.ts';
 import { parseUsername, type UsernameTemplate } from '../../upstream/identity/username.ts';
-import type { AssertionConfig, AuthenticatorConfig, RouteConfig } from '../schema/config.ts';
+import type { AssertionConfig, RouteConfig } from '../schema/config.ts';
 import { attemptAt, type Path, readAt } from '../schema/reporter.ts';
 import { suggestion } from '../schema/suggestion.ts';
 import { actingAuthenticators, authenticatorNamed } from './authenticate.ts';
+import { claimsOf } from './authenticators.ts';
 import { checkServerAuthorities } from './certificates.ts';
 import type { CheckContext } from './context.ts';
 
@@ -208,8 +209,4 @@ function checkShared(context: CheckContext, names: ReadonlySet<string>, { parts 
     at,
     `the issuers of ${whose} may have the same name for two people; write a template for each, or put \${authenticator} into it`,
   );
-}
-
-function claimsOf(config: AuthenticatorConfig): string[] {
-  return 'claims' in config ? Object.keys(config.claims) : [];
 }

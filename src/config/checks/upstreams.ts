@@ -1,9 +1,12 @@
 // Checks of `upstreams`: no traffic in clear, certificates that can be used, and identity headers that say one thing each.
 import { isPlainHttp } from '../../http/host.ts';
 import { foldHeaderName, isProtocolHeader } from '../../upstream/header-names.ts';
+import { identityHeaderDefaults } from '../../upstream/identity/facts.ts';
 import { buildUpstreamContext } from '../../upstream/upstream.ts';
 import type { UpstreamConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
+import { suggestion } from '../schema/suggestion.ts';
+import { claimsOf } from './authenticators.ts';
 import { checkSecureContext, warnOfAuthorities, warnOfChain } from './certificates.ts';
 import type { CheckContext } from './context.ts';
 
@@ -34,7 +37,13 @@ function checkTls(context: CheckContext, name: string, { tls, url }: UpstreamCon
 function checkIdentityHeaders(context: CheckContext, path: Path, headers: UpstreamConfig['identity']['headers']): void {
   if (typeof headers === 'boolean') return;
   const seen = new Map<string, string>();
+  const claims = Object.values(context.draft.authenticators ?? {}).flatMap(claimsOf);
+  const known = new Set([...Object.keys(identityHeaderDefaults), ...claims]);
   for (const [fact, header] of Object.entries(headers)) {
+    if (!known.has(fact) && context.isWhole(['authenticators'])) {
+      const near = suggestion(fact, known);
+      context.error([...path, fact], `is no fact, and no authenticator has a claim ${context.show(fact)}${near}`);
+    }
     const folded = foldHeaderName(header);
     const other = seen.get(folded);
     if (isProtocolHeader(folded)) {

@@ -1,7 +1,7 @@
 // Schema of `upstreams`: addresses, TLS, identity, timeouts and limits.
 import { z } from 'zod';
 import { exchangeSchema } from '../../oauth/token-exchange.ts';
-import { assertionAlgorithms, type IdentityFact, identityHeaderDefaults } from '../../upstream/identity/facts.ts';
+import { assertionAlgorithms } from '../../upstream/identity/facts.ts';
 import { duration, filePath, headerName, httpUrl, plainPath, positiveSize, scopes, text, timeout } from './values.ts';
 
 const places = z.int().min(1).max(1_000_000);
@@ -9,10 +9,7 @@ const places = z.int().min(1).max(1_000_000);
 const minLifetimeMs = 5000;
 const maxLifetimeMs = 600_000;
 
-const identityHeaders = z.partialRecord(
-  z.enum(Object.keys(identityHeaderDefaults) as [IdentityFact, ...IdentityFact[]]),
-  headerName,
-);
+const identityHeaders = z.record(text, headerName);
 
 const assertion = z.strictObject({
   audience: text.describe('Its `aud`: the name that the upstream expects.'),
@@ -49,7 +46,7 @@ export const identity = z.strictObject({
   headers: z
     .union([z.boolean(), identityHeaders])
     .default(true)
-    .describe('Identity headers: the default names, none, or fact: header-name.'),
+    .describe('Identity headers: the default names, none, or a map from facts and configured claims to header names.'),
   assertion: assertion.optional().describe('A JWT signed by the gateway, sent as Authorization: Bearer.'),
   exchange: exchangeSchema
     .optional()

@@ -21,6 +21,7 @@ export async function authorizationFor(
   { upstream }: Route,
   runtime: Runtime,
 ): Promise<string | undefined> {
+  if (upstream !== undefined && caller !== undefined) upstream.shapeRequest.checkIdentity(caller);
   if (upstream?.authorize === undefined) return undefined;
   if (caller === undefined) {
     throw new GatewayError('denied', 'The upstream has to know who is calling.', { reason: 'identity' });

@@ -12,13 +12,20 @@ export const identityHeaderDefaults = {
 } as const;
 export type IdentityFact = keyof typeof identityHeaderDefaults;
 
-/** The value of `identity.headers`. */
-export type IdentityHeadersConfig = boolean | { readonly [fact in IdentityFact]?: string | undefined };
+/** The value of `identity.headers`: a map from facts, or from claims by our names, to headers. */
+export type IdentityHeadersConfig = boolean | Readonly<Record<string, string | undefined>>;
 
-/** Which fact goes into which header: all by their default names, exactly those of the map, or none. */
-export function identityHeaderNames(config: IdentityHeadersConfig): readonly (readonly [IdentityFact, string])[] {
+/** Which fact or claim goes into which header: all facts by their default names, exactly those of the map, or none. */
+export function identityHeaderNames(
+  config: IdentityHeadersConfig,
+): readonly (readonly [fact: string, header: string])[] {
   if (config === false) return [];
-  return Object.entries(config === true ? identityHeaderDefaults : config) as [IdentityFact, string][];
+  return Object.entries(config === true ? identityHeaderDefaults : config) as [string, string][];
+}
+
+/** True for a fact of every caller; anything else is a claim. */
+export function isIdentityFact(name: string): name is IdentityFact {
+  return Object.hasOwn(identityHeaderDefaults, name);
 }
 
 export const assertionAlgorithms = ['RS256', 'ES256', 'EdDSA'] as const;

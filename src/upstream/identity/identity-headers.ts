@@ -1,11 +1,18 @@
 // The verified identity as headers: which facts, under which names, and how a value becomes safe and unambiguous.
-import type { Caller } from '../../authn/principal.ts';
+import type { Caller, Principal } from '../../authn/principal.ts';
 import { GatewayError } from '../../errors.ts';
-import { type IdentityFact, type IdentityHeadersConfig, identityHeaderNames } from './facts.ts';
+import { type IdentityFact, type IdentityHeadersConfig, identityHeaderNames, isIdentityFact } from './facts.ts';
 
-type WriteIdentity = (headers: string[], caller: Caller | undefined, requestId: string) => void;
+/** Writes the identity of a caller, and beside it the request id. */
+export interface WriteIdentity {
+  (headers: string[], caller: Caller | undefined, requestId: string): void;
+  /** Throws `denied` for a caller whose identity cannot be written. */
+  readonly check: (caller: Caller) => void;
+}
 
 const literal = /^(?! )[\x20-\x24\x26-\x7e]*(?<! )$/;
+/** Of a claim. Common servers refuse longer headers. */
+const maxClaimLength = 6144;
 
 /** A fact that the caller does not have is left out; without a caller only the request id is written. Written out once for each caller. */
 export function compileIdentityHeaders(config: IdentityHeadersConfig): WriteIdentity {
@@ -14,23 +21,28 @@ export function compileIdentityHeaders(config: IdentityHeadersConfig): WriteIden
   const known = new WeakMap<Caller, readonly string[]>();
 
   function headersOf(caller: Caller): readonly string[] {
-    return names.flatMap(([fact, name]) => {
-      const value = fact === 'requestId' ? undefined : factOf(caller, fact);
-      return value === undefined ? [] : [name, encodeHeaderValue(value)];
-    });
+    let own = known.get(caller);
+    if (own === undefined) {
+      own = names.flatMap(([name, header]) => {
+        const value = textOf(caller, name);
+        return value === undefined ? [] : [header, value];
+      });
+      known.set(caller, own);
+    }
+    return own;
   }
 
-  return (headers, caller, requestId) => {
-    if (caller !== undefined) {
-      let own = known.get(caller);
-      if (own === undefined) {
-        own = headersOf(caller);
-        known.set(caller, own);
-      }
-      for (const part of own) headers.push(part);
-    }
+  const write = (headers: string[], caller: Caller | undefined, requestId: string): void => {
+    if (caller !== undefined) for (const part of headersOf(caller)) headers.push(part);
     if (requestIdName !== undefined) headers.push(requestIdName, requestId);
   };
+  return Object.assign(write, { check: (caller: Caller) => void headersOf(caller) });
+}
+
+function textOf(caller: Caller, name: string): string | undefined {
+  if (!isIdentityFact(name)) return encodeClaim(caller.principal.claims, name);
+  const value = name === 'requestId' ? undefined : factOf(caller, name);
+  return value === undefined ? undefined : encodeHeaderValue(value);
 }
 
 function factOf({ principal, method, scopes }: Caller, fact: Exclude<IdentityFact, 'requestId'>): string | undefined {
@@ -52,10 +64,35 @@ function factOf({ principal, method, scopes }: Caller, fact: Exclude<IdentityFac
   }
 }
 
-/** A list or an object names no single tenant, so it is left out. */
+/** A list or an object names no single tenant, so it is left out, and so is a number that is not exact. */
 function scalar(claim: unknown): string | undefined {
   if (typeof claim === 'string') return claim;
-  return typeof claim === 'number' || typeof claim === 'boolean' ? String(claim) : undefined;
+  const isExact = typeof claim === 'number' && (Number.isSafeInteger(claim) || !Number.isInteger(claim));
+  return isExact || typeof claim === 'boolean' ? String(claim) : undefined;
+}
+
+/**
+ * A claim as a header: text, numbers and booleans, and lists of these with commas between them, where a comma of a value is encoded. Objects, null and
+ * what holds them are left out. Throws `denied` for a claim that is too long.
+ */
+function encodeClaim(claims: Principal['claims'], name: string): string | undefined {
+  const claim = Object.hasOwn(claims, name) ? claims[name] : undefined;
+  if (!Array.isArray(claim)) {
+    const value = scalar(claim);
+    return value === undefined ? undefined : within(encodeHeaderValue(value), name);
+  }
+  const values = claim.map(scalar).filter((value) => value !== undefined);
+  if (values.length === 0 || values.length < claim.length) return undefined;
+  return within(values.map((value) => encodeHeaderValue(value).replaceAll(',', '%2C')).join(','), name);
+}
+
+function within(value: string, name: string): string {
+  if (value.length <= maxClaimLength) return value;
+  throw new GatewayError(
+    'denied',
+    'Your identity is too large to be passed on. Ask for a credential with less in it, such as fewer groups.',
+    { reason: 'identity', detail: { identity: { tooLarge: `claims.${name}` } } },
+  );
 }
 
 /**
