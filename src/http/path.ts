@@ -1,10 +1,11 @@
 // Plain form of request targets (RFC 3986): the string that passes is matched, decided and forwarded as it is.
 import { GatewayError } from '../errors.ts';
+import { foldLookAlikes } from './look-alikes.ts';
 
 /** Segments of unreserved and harmless reserved characters; `\\`, `;`, `#`, `//`, controls and non-ASCII are not among them. */
 const plainPath = /^\/(?:(?:[A-Za-z0-9\-._~!$&'()*+,=:@]|%[0-9A-Fa-f]{2})+(?:\/|$))*$/;
 /** Encoded controls, `%`, `/`, `\\` and unreserved characters: one parser decodes them, another does not. */
-const ambiguousEncoding = /%(?:[01].|2[5DEF]|3\d|4[1-9A-F]|5[0-9ACF]|6[1-9A-F]|7[0-9AEF])/i;
+export const ambiguousEncoding = /%(?:[01].|2[5DEF]|3\d|4[1-9A-F]|5[0-9ACF]|6[1-9A-F]|7[0-9AEF])/i;
 const dotSegment = /\/\.{1,2}(?:\/|$)/;
 
 /** Splits a request target into path and query (without `?`). Throws `bad_path` or `url_too_long`. */
@@ -38,8 +39,8 @@ export function isPlainPath(path: string): boolean {
 function isPlainEncoding(path: string): boolean {
   if (ambiguousEncoding.test(path)) return false;
   try {
-    decodeURIComponent(path);
-    return true;
+    const read = foldLookAlikes(decodeURIComponent(path));
+    return !read.includes('\\') && !dotSegment.test(read) && read.split('/').length === path.split('/').length;
   } catch {
     return false;
   }

@@ -3,7 +3,6 @@ import type { McpMessage, McpTarget, NamedThing } from '../mcp/message.ts';
 import type { Attributes } from './attributes.ts';
 import type { Decision, DenialReason, Denied } from './decision.ts';
 import { missingScopes, requiredScopes, unmetCredential, unmetScope } from './requirement.ts';
-import { isDangerousUri } from './resource-uri.ts';
 import type { Policy, Rule } from './rule.ts';
 import type { Selector } from './selectors/selector-type.ts';
 
@@ -28,10 +27,7 @@ function decideNamed(thing: NamedThing, message: McpMessage, attributes: Attribu
 }
 
 function decideOne(attributes: Attributes, policy: Policy): Decision {
-  const target = attributes.message?.target;
-  const unallowable = target?.kind === 'resource' && isDangerousUri(target.name);
   for (const rule of policy.rules) {
-    if (unallowable && rule.effect === 'allow') continue;
     try {
       if (!allMatch(rule.selectors, attributes)) continue;
       return rule.effect === 'deny' ? deny('denied', rule, attributes) : demand(rule, attributes);

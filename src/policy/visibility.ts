@@ -2,9 +2,8 @@
 import type { MetaTools } from '../mcp/meta-tools.ts';
 import type { Listing } from '../mcp/methods.ts';
 import type { Attributes } from './attributes.ts';
-import { anyToolThrough, exampleOf, itemOf, type ListItem, templateItem } from './list-item.ts';
+import { anyToolThrough, itemOf, type ListItem, templateItem } from './list-item.ts';
 import { unmetCredential, unmetScope } from './requirement.ts';
-import { isDangerousUri } from './resource-uri.ts';
 import type { Policy, Rule } from './rule.ts';
 import type { ItemCoverage, Selector } from './selectors/selector-type.ts';
 
@@ -45,10 +44,8 @@ export type Usability = 'usable' | 'obtainable' | 'hidden';
  * cannot be told without arguments may go either way, so an item whose conditions nobody can meet may be called usable.
  */
 export function usabilityOf(item: ListItem, attributes: Attributes, policy: Policy): Usability {
-  const unallowable = item.kind === 'resource' && isDangerousUri(exampleOf(item));
   let best: Usability = 'hidden';
   for (const rule of policy.rules) {
-    if (unallowable && rule.effect === 'allow') continue;
     const covered = coverageOf(rule.selectors, item, attributes);
     if (covered === 'none') continue;
     if (covered !== 'error' && rule.effect === 'allow') best = better(best, demand(rule, item, attributes));

@@ -2,6 +2,8 @@
 import { globs } from '../../config/schema/values.ts';
 import type { McpTargetKind } from '../../mcp/message.ts';
 import { type CoverageOf, compileCoverage, compileGlob, compileGlobs, globCovers, type Matcher } from '../glob.ts';
+import { exampleOf } from '../list-item.ts';
+import { isPlain } from '../plain-name.ts';
 import { type ConfigOf, type Effect, listCovers, type Selector, type SelectorType } from './selector-type.ts';
 
 const keys = {
@@ -18,11 +20,19 @@ type Target = ConfigOf<typeof keys>;
  */
 export const target = {
   keys,
-  check({ tools, resources, prompts, methods }, { callMetaTools }, { effect, error, warn, show }) {
+  check(config, { callMetaTools }, { effect, error, warn, show }) {
     if (effect === 'deny') return;
+    const { tools, resources, prompts, methods } = config;
     // An allow without a target would open every method there is and will be.
     if ((tools ?? resources ?? prompts ?? methods) === undefined) {
       error([], 'needs a target: tools, resources, prompts or methods');
+    }
+    for (const kind of ['tools', 'prompts'] as const) {
+      config[kind]?.forEach((glob, index) => {
+        if (!glob.includes('*') || isPlainGlob(kind, glob)) return;
+        const message = `can never match: ${show(glob)} has characters that MCP does not have in names; write such names out`;
+        warn([kind, index], message);
+      });
     }
     tools?.forEach((tool, index) => {
       if (!callMetaTools.includes(tool)) return;
@@ -35,14 +45,17 @@ export const target = {
     const kinds = kindsIn(config);
     if (kinds.length === 0) return methods && methodsAlone(methods, effect);
     checkMethods(config);
-    const byKind = Object.fromEntries(kinds.map((key) => [kindOf[key], compileNames(config[key]!)]));
+    const byKind = Object.fromEntries(kinds.map((key) => [kindOf[key], compileNames(config[key]!, effect)]));
     return namedTargets(byKind, methods, effect);
   },
   covers(wider, narrower) {
     const [widerKinds, narrowerKinds] = [kindsIn(wider), kindsIn(narrower)];
     if (widerKinds.length > 0) {
       if (narrowerKinds.length === 0) return false;
-      const isWithin = (kind: Kind) => wider[kind] !== undefined && listCovers(wider[kind], narrower[kind], globCovers);
+      const nameCovers = (kind: Kind) => (one: string, other: string) =>
+        one === other || (isPlainGlob(kind, other) && globCovers(one, other));
+      const isWithin = (kind: Kind) =>
+        wider[kind] !== undefined && listCovers(wider[kind], narrower[kind], nameCovers(kind));
       if (!narrowerKinds.every(isWithin)) return false;
     }
     // The resources of a subscription are not allowed by a method's name alone.
@@ -79,10 +92,18 @@ const useOf: Readonly<Record<McpTargetKind, string>> = {
 interface Names {
   readonly matches: Matcher;
   readonly covers: CoverageOf;
+  /** Reports whether the rule applies to a name that matches: no glob allows a name that is not plain, and nothing such a URI. */
+  appliesTo(kind: McpTargetKind, name: string): boolean;
 }
 
-function compileNames(names: readonly string[]): Names {
-  return { matches: compileGlobs(names), covers: compileCoverage(names) };
+function compileNames(names: readonly string[], effect: Effect): Names {
+  const literals = new Set(names);
+  return {
+    matches: compileGlobs(names),
+    covers: compileCoverage(names),
+    appliesTo: (kind, name) =>
+      effect === 'deny' || isPlain(kind, name) || (kind !== 'resource' && literals.has(name) && !name.includes('*')),
+  };
 }
 
 function namedTargets(
@@ -98,13 +119,16 @@ function namedTargets(
       if (methods !== undefined && !methods(message.method)) return false;
       const { kind, name } = message.target;
       const names = byKind[kind];
-      return names !== undefined && (names.matches(name) || byVia(names, message.via));
+      if (names === undefined) return false;
+      return (names.matches(name) && names.appliesTo(kind, name)) || byVia(names, message.via);
     },
-    coverageOf({ kind, pattern, except, via }) {
+    coverageOf(item) {
+      const { kind, pattern, except, via } = item;
       if (methods !== undefined && !methods(useOf[kind])) return 'none';
       const names = byKind[kind];
       if (names === undefined) return 'none';
-      return byVia(names, via) ? 'all' : names.covers(pattern, except);
+      if (byVia(names, via)) return 'all';
+      return names.appliesTo(kind, exampleOf(item)) ? names.covers(pattern, except) : 'none';
     },
   };
 }
@@ -114,9 +138,12 @@ function methodsAlone(methods: Matcher, effect: Effect): Selector {
   return {
     matches({ message }) {
       if (message?.method === undefined || !methods(message.method)) return false;
-      return effect === 'deny' || message.target === undefined || message.method !== 'subscriptions/listen';
+      const { method, target } = message;
+      if (effect === 'deny' || target === undefined) return true;
+      return method !== 'subscriptions/listen' && isPlain(target.kind, target.name);
     },
-    coverageOf: ({ kind }) => (methods(useOf[kind]) ? 'all' : 'none'),
+    coverageOf: (item) =>
+      methods(useOf[item.kind]) && (effect === 'deny' || isPlain(item.kind, exampleOf(item))) ? 'all' : 'none',
   };
 }
 
@@ -129,6 +156,11 @@ function checkMethods(config: Target): void {
       `methods: "${glob}" is no method of the tools, resources or prompts beside it; give it a rule of its own`,
     );
   }
+}
+
+/** Reports whether some plain name can match. */
+function isPlainGlob(kind: Kind, glob: string): boolean {
+  return isPlain(kindOf[kind], glob.replaceAll('*', 'x'));
 }
 
 function kindsIn(config: Target): readonly Kind[] {

@@ -1,0 +1,18 @@
+// Look-alikes of ASCII characters, as lenient readers take them for the character itself.
+
+/** The text with each character that compatibility normalization (NFKC) or a best-fit table turns into ASCII in that form. */
+export function foldLookAlikes(text: string): string {
+  return text.replace(/[^\0-~]/gu, (character) => bestFit[character] ?? character.normalize('NFKC'));
+}
+
+/** Dots of domain names (UTS 46), and slashes that no normalization maps. */
+const bestFit: Readonly<Record<string, string>> = {
+  '\u3002': '.',
+  '\uff61': '.',
+  '\u2044': '/',
+  '\u2215': '/',
+  '\u29f8': '/',
+  '\u2216': '\\',
+  '\u29f5': '\\',
+  '\u29f9': '\\',
+};

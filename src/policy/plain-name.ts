@@ -1,0 +1,45 @@
+// Plain names of targets: those that every reader takes for the same tool, prompt or resource.
+import { foldLookAlikes } from '../http/look-alikes.ts';
+import { ambiguousEncoding } from '../http/path.ts';
+import type { McpTargetKind } from '../mcp/message.ts';
+
+/** MCP 2025-11-25, tool names: letters, digits, `_`, `-` and `.`; the `/` of name spaces beside them. */
+const plainName = /^[\w./-]+$/;
+
+/** Reports whether the name, or the URI of a resource, can be taken for no other one. */
+export function isPlain(kind: McpTargetKind, name: string): boolean {
+  return kind === 'resource' ? isPlainUri(name) : plainName.test(name);
+}
+
+/** A dot segment, also before path parameters (`..;/`). */
+const dotSegment = /(?:^|[/:])\.{1,2}(?:$|[/?#;])/;
+/** Segments that some readers collapse, such as one of parameters alone; the slashes of a scheme apart. */
+const emptySegment = /^[^?#]*?(?:[^:/?#]\/\/|:\/{4}|\/;)/;
+/** White space that some readers trim. */
+const paddedSegment = /(?:^|[/:])\s|\s(?:$|[/?#;])/;
+/** RFC 3986 §3.1: schemes have no case, and their plain form is lower case. */
+const upperCaseScheme = /^[^:/?#A-Z]*[A-Z][^:/?#]*:/;
+/** RFC 8089: the host may be absent, empty or localhost, which is all the same. */
+const otherFileForm = /^file:(?!\/\/)|^file:\/\/localhost\//i;
+const unseen = /[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]/u;
+
+/** Encoded characters must need it and be UTF-8, and nothing may stand in another form than its own. */
+function isPlainUri(uri: string): boolean {
+  if (ambiguousEncoding.test(uri)) return false;
+  const decoded = decode(uri);
+  if (decoded === undefined || unseen.test(decoded) || decoded.includes('\\')) return false;
+  if (visibleAscii(foldLookAlikes(decoded)) !== visibleAscii(decoded)) return false;
+  return ![dotSegment, emptySegment, paddedSegment, upperCaseScheme, otherFileForm].some((form) => form.test(decoded));
+}
+
+function decode(uri: string): string | undefined {
+  try {
+    return decodeURIComponent(uri);
+  } catch {
+    return undefined;
+  }
+}
+
+function visibleAscii(text: string): number {
+  return text.replace(/[^!-~]/g, '').length;
+}
