@@ -53,11 +53,12 @@ function compileReferences(gateway: URL, upstream: URL, own: Place, places: read
     return below.matches(path) ? rebase(path, basePath, '') : path;
   }
 
-  function toGateway(reference: string, { path, publicTarget }: Targets): string {
+  /** Undefined for what is no URI. */
+  function toGateway(reference: string, { path, publicTarget }: Targets): string | undefined {
     // RFC 3986 has ASCII only; what stands raw in a header is UTF-8.
     const ascii = reference.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
     const url = URL.parse(ascii, upstream.origin + basePath + path);
-    if (url === null) throw new Error('the upstream sent a reference that is no URI');
+    if (url === null) return undefined;
     const isOurs = url.host === gateway.host && own.there.matches(url.pathname) && !own.here.matches(url.pathname);
     if (!isOurs && !isUpstream(url)) return reference;
     const target = publicPath(url.pathname) + url.search + url.hash;
@@ -66,13 +67,18 @@ function compileReferences(gateway: URL, upstream: URL, own: Place, places: read
     return namesAuthority(ascii) || namesAuthority(target) ? gateway.origin + target : target;
   }
 
+  const whole = (value: string, targets: Targets): string => toGateway(value, targets) ?? refuseReference();
   return {
-    location: toGateway,
-    'content-location': toGateway,
+    location: whole,
+    'content-location': whole,
     refresh: (value, targets) =>
-      value.replace(refreshTarget, (_, before: string, uri: string) => before + toGateway(uri, targets)),
-    link: (value, targets) => value.replace(/(?<=<)[^<>]*(?=>)/g, (uri) => toGateway(uri, targets)),
+      value.replace(refreshTarget, (_, before: string, uri: string) => before + (toGateway(uri, targets) ?? uri)),
+    link: (value, targets) => value.replace(/(?<=<)[^<>]*(?=>)/g, (uri) => toGateway(uri, targets) ?? uri),
   };
+}
+
+function refuseReference(): never {
+  throw new Error('the upstream sent a Location or Content-Location that is no URI');
 }
 
 /** `5; url=/x`, also without `url=` and with quotes (WHATWG HTML, shared declarative refresh). */

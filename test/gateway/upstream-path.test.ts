@@ -182,13 +182,20 @@ t.test('Content-Location, Refresh and Link name the gateway too, and a Location 
     headers: {
       'content-location': `${url}/v1/b`,
       refresh: `5; url=${url}/v1/c`,
-      link: [`<${url}/v1?page=2>; rel="next", </v1/x>; rel=prev`, '<https://example.com/v1>; rel=help'],
+      link: [
+        `<${url}/v1?page=2>; rel="next", </v1/x>; rel=prev`,
+        '<https://example.com/v1>; rel=help',
+        '<http://{host}/x>; rel=a',
+      ],
     },
   };
   const { headers } = await agent.send({ path: '/api/a' });
   t.equal(headers['content-location'], `${gateway}/api/b`);
   t.equal(headers.refresh, `5; url=${gateway}/api/c`);
-  t.equal(headers.link, `<${gateway}/api?page=2>; rel="next", </api/x>; rel=prev, <https://example.com/v1>; rel=help`);
+  t.equal(
+    headers.link,
+    `<${gateway}/api?page=2>; rel="next", </api/x>; rel=prev, <https://example.com/v1>; rel=help, <http://{host}/x>; rel=a`,
+  );
   answered = { status: 302, headers: { location: 'http://[' } };
   t.match(await get('/api/a'), { status: 502, json: { code: 'bad_upstream' } });
 });
