@@ -1,6 +1,10 @@
 // Admin application: metrics, liveness, readiness and status, on a listener of its own and without secrets.
-import fastify, { type FastifyInstance } from 'fastify';
+import fastify, { type FastifyInstance, type onRequestHookHandler } from 'fastify';
 import type { AuditLog } from '../audit/event.ts';
+import { limitConnections } from '../http/connection-limit.ts';
+import { isPrivateHost } from '../http/host.ts';
+import { parseListenAddress } from '../http/listen-address.ts';
+import { createPeerAddressReader } from '../http/listener.ts';
 import { ownHeaders } from '../http/problem.ts';
 import { keySetPath, publicDocumentHeaders } from '../http/well-known.ts';
 import type { Log } from '../log.ts';
@@ -26,14 +30,29 @@ export interface AdminOptions {
   readonly started: () => boolean;
 }
 
+const receiveTimeoutMs = 10_000;
+/** Few, so that they fit into the descriptors that are kept back from the public listener. */
+const connectionLimits = { all: 32, perAddress: 16 };
+
 /** Builds the application; it does not listen yet. */
 export function createAdmin(options: AdminOptions): FastifyInstance {
   const { audit, current, log, metrics, probes, revocations, runtime, version } = options;
   const app = fastify({
     ...logOptions(log),
     forceCloseConnections: true,
+    requestTimeout: receiveTimeoutMs,
+    http: { headersTimeout: receiveTimeoutMs, connectionsCheckingInterval: 1000 },
+  });
+  const { listen } = current().loaded.config.admin;
+  app.server.maxConnections = connectionLimits.all;
+  limitConnections(app.server, {
+    peerAddress: createPeerAddressReader(listen),
+    isExempt: () => false,
+    limit: () => connectionLimits.perAddress,
+    refused: () => metrics.connectionRefused('connections_per_address'),
   });
   app.addHook('onRequest', async (_request, reply) => void reply.headers(ownHeaders));
+  app.addHook('onRequest', checkHost(listen, runtime));
   app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'));
   app.get('/readyz', (_request, reply) => {
     const reasons = reasonsNotReady(options);
@@ -69,6 +88,22 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     return reply.code(503).type('text/plain').send('not available right now\n');
   });
   return app;
+}
+
+/** Answers 421 to a Host that a page of somebody else may have bound to this address (DNS rebinding). */
+function checkHost(listen: string, runtime: Runtime): onRequestHookHandler {
+  const address = parseListenAddress(listen);
+  const own = address.kind === 'unix' ? undefined : address.host.toLowerCase();
+  return (request, reply, done) => {
+    const { host = '' } = request.headers;
+    const isOwn = host.toLowerCase().replace(/:\d+$/, '') === own;
+    if (isOwn || isPrivateHost(host) || runtime.snapshot.hosts.isServed(host)) return done();
+    request.log.warn({ host }, 'a request to the admin listener named another host');
+    reply
+      .code(421)
+      .type('text/plain')
+      .send('this host name is not served here; use an address, or add it to server.allowedHosts\n');
+  };
 }
 
 /** The reasons as sentences; none when the gateway is ready. */

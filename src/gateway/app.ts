@@ -78,12 +78,15 @@ function createServer(listener: RequestListener, runtime: Runtime, { config, fil
 
 function openContext(request: FastifyRequest, { raw: response }: FastifyReply, runtime: Runtime): void {
   const { snapshot } = runtime;
-  const address = snapshot.clientAddress(runtime.peerAddress(request.raw.socket), request.raw.headers);
+  const { raw } = request;
+  // The target that is matched is the one that is forwarded.
+  if (!raw.url!.startsWith('/')) raw.url = snapshot.hosts.originForm(raw.url!);
+  const address = snapshot.clientAddress(runtime.peerAddress(raw.socket), raw.headers);
   const context = createRequestContext(request, response, snapshot, upgradeOfferOf(response), address);
   request.context = context;
   runtime.open.add(context);
   response.on('close', () => {
-    endRequest(request.raw);
+    endRequest(raw);
     completePart(context, runtime);
   });
 }

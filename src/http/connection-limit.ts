@@ -1,24 +1,27 @@
 // Connections of one address, bounded in number before anything is read from them, and in the time of their TLS handshake.
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { callerNetwork, plainAddress, unixPeer } from '../ip-ranges.ts';
 
 /** Options of `limitConnections`. */
 export interface ConnectionLimit {
-  /** The address that a connection counts for; undefined for one that is not counted. */
-  readonly addressOf: (socket: Socket) => string | undefined;
-  /** Connections that an address may have. */
+  readonly peerAddress: (socket: Socket) => string;
+  /** True for peers whose connections are not counted. Those of a unix socket, which have no address, never are. */
+  readonly isExempt: (peer: string) => boolean;
+  /** Connections that an address may have, or the /64 of an IPv6 address. */
   readonly limit: () => number;
   /** Called for a connection above the limit, which is closed. */
   readonly refused: (address: string) => void;
 }
 
 /** Closes connections above the limit before the listeners that the server has now get them. */
-export function limitConnections(server: Server, { addressOf, limit, refused }: ConnectionLimit): void {
+export function limitConnections(server: Server, { isExempt, limit, peerAddress, refused }: ConnectionLimit): void {
   const counts = new Map<string, number>();
   const listeners = server.listeners('connection');
   server.removeAllListeners('connection').on('connection', (socket: Socket) => {
-    const address = addressOf(socket);
-    if (address !== undefined) {
+    const peer = plainAddress(peerAddress(socket));
+    if (peer !== unixPeer && !isExempt(peer)) {
+      const address = callerNetwork(peer);
       const count = counts.get(address) ?? 0;
       if (count >= limit()) {
         socket.destroy();

@@ -21,7 +21,7 @@ export function checkFraming(request: IncomingMessage): void {
   }
   checkDuplicates(request.rawHeaders);
   const { headers } = request;
-  if (headers.host === undefined || headers.host === '') {
+  if (headers.host === undefined && request.httpVersion === '1.1') {
     throw new GatewayError('bad_request', 'The Host header is missing.');
   }
   if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {

@@ -90,7 +90,9 @@ t.test('a Host that is not ours is misdirected, whatever it is made of (H6, CVE-
     'mcp example.com',
     'mcp.example.com\tx',
     'mcp.example.com,other',
-    'mcp.example.com.',
+    'mcp.example.com..',
+    '.mcp.example.com',
+    'mcp.example.com.:',
     'mcp.example.com.evil.example',
     'evil.example',
     '%6dcp.example.com',
@@ -324,7 +326,7 @@ t.test('a path is one route’s or nobody’s: case, siblings and children (P2)'
 
 t.test('targets and methods that are not for an origin server (P3)', async (t) => {
   const bad = { status: 400, code: 'bad_path', closes: true };
-  for (const target of ['http://other.example/api/x', 'http://mcp.example.com/api/x', 'https://a@b/api/x', '*']) {
+  for (const target of ['http://other.example/api/x', 'https://a@b/api/x', 'https://mcp.example.com@b/api/x', '*']) {
     for (const method of ['GET', 'OPTIONS', 'POST']) {
       const expected = { ...bad, http: { method, path: '' } };
       await refuses(t, `${method} ${target}`, request(`${method} ${target}`), expected);

@@ -4,6 +4,7 @@ import { certificateHeaderSchema } from '../../authn/certificate/header.ts';
 import { isProxyUrl } from '../../oauth/egress.ts';
 import {
   address,
+  callerOrigin,
   duration,
   filePath,
   host,
@@ -56,7 +57,10 @@ export const server = z.strictObject({
   listen: address.describe('host:port of the public listener, or unix: and the path of a socket.'),
   publicUrl: origin.describe('The address that clients type. Metadata, challenges and audiences are made from it.'),
   allowedHosts: z.array(host).default([]).describe('Further Host values; other hosts are answered 421.'),
-  allowedOrigins: z.array(origin).default([]).describe('Further web origins whose pages may call.'),
+  allowedOrigins: z
+    .array(callerOrigin)
+    .default([])
+    .describe('Further origins whose pages, extensions or desktop applications may call.'),
   authorizationServerMetadata: z
     .enum(['mirror', 'off'])
     .default('mirror')

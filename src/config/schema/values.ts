@@ -125,6 +125,20 @@ export const origin = httpUrl
   )
   .transform((url) => (URL.canParse(url) ? new URL(url).origin : url));
 
+/** The origin of a page, an extension or a desktop application (RFC 6454 §6.2); one of http(s) may have a trailing slash. Yields it as it is sent. */
+export const callerOrigin = z
+  .string()
+  .regex(
+    /^(https?:\/\/[^\s\\/?#@]+\/?|(?!https?:)[a-z][a-z0-9+.-]*:\/\/(\[[0-9a-f:.]+\]|[A-Za-z0-9\-._~!$&'()+,;=%]*)(:\d{1,5})?)$/,
+    {
+      error:
+        'expected an origin written out in full, such as https://app.example.com or chrome-extension://abcdefghijklmnop, and never null',
+      abort: true,
+    },
+  )
+  .refine((text) => URL.canParse(text), 'expected an origin such as https://app.example.com')
+  .transform((text) => (/^https?:/.test(text) && URL.canParse(text) ? new URL(text).origin : text));
+
 export const networks = z.array(z.string().refine(isRange, 'expected an address or a range such as 10.0.0.0/8'));
 
 /** Addresses of proxies; `unix:` is whoever connects to a unix socket. */

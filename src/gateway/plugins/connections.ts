@@ -7,7 +7,6 @@ import { GatewayError } from '../../errors.ts';
 import { limitConnections, limitHandshakes } from '../../http/connection-limit.ts';
 import { pipelineRequests } from '../../http/pipelining.ts';
 import { closeInStages } from '../../http/staged-close.ts';
-import { callerNetwork, plainAddress, unixPeer } from '../../ip-ranges.ts';
 import type { Runtime } from '../runtime.ts';
 import { closing, recordConnection, refuseConnection } from './client-errors.ts';
 
@@ -39,10 +38,8 @@ export function superviseConnections(server: Server, listener: RequestListener, 
   server.on('drop', () => metrics.connectionRefused('overloaded'));
   // Last, so that none of the listeners above gets a connection that is refused.
   limitConnections(server, {
-    addressOf(socket) {
-      const peer = plainAddress(runtime.peerAddress(socket));
-      return peer === unixPeer || runtime.snapshot.isProxy(peer) ? undefined : callerNetwork(peer);
-    },
+    peerAddress: runtime.peerAddress,
+    isExempt: (peer) => runtime.snapshot.isProxy(peer),
     limit: () => limits().connectionsPerAddress,
     refused: createRefusalLog(runtime),
   });

@@ -22,7 +22,7 @@ export function acceptsUpgrade(request: IncomingMessage, { snapshot }: Runtime):
   const { headers, httpVersion, method, socket } = request;
   if (method !== 'GET' || httpVersion !== '1.1' || headers.upgrade?.toLowerCase() !== 'websocket') return false;
   try {
-    const { path } = parseTarget(request.url ?? '', snapshot.config.server.limits.urlBytes);
+    const { path } = parseTarget(snapshot.hosts.originForm(request.url!), snapshot.config.server.limits.urlBytes);
     const found = snapshot.match('GET', path);
     return found !== undefined && 'route' in found && found.route.websocket && isIdle(socket);
   } catch {

@@ -80,7 +80,7 @@ function matchRoute(context: RequestContext): void {
 
 function checkHostAndOrigin(context: RequestContext): void {
   const { request, route, snapshot } = context;
-  if (route?.respond === undefined) snapshot.hosts.checkHost(request.headers.host!);
+  if (route?.respond === undefined) snapshot.hosts.checkHost(request.headers.host);
   if (route?.anyOrigin === true) return;
   snapshot.hosts.checkOrigin(request.headers.origin);
   context.origin = request.headers.origin;

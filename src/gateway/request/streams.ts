@@ -165,7 +165,7 @@ function reauthenticateCaller(
 function isAllowed(context: RequestContext, route: Route, caller: Caller | undefined, runtime: Runtime): boolean {
   const { request, origin } = context;
   const { hosts } = runtime.snapshot;
-  hosts.checkHost(request.headers.host!);
+  hosts.checkHost(request.headers.host);
   hosts.checkOrigin(origin);
   const message = context.message && lookThrough(readMessage(context.message.bytes), route.policy.metaTools);
   if (context.session !== undefined && route.sessions !== undefined) {
