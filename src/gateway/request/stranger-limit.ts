@@ -51,7 +51,7 @@ interface Sum {
 }
 
 /** Bytes of records that come with each request of the rate: 20/s are less than a megabyte a minute, whatever the requests hold. */
-const bytesPerRequest = 768;
+const bytesPerRequest = 640;
 /** The members of a record that no caller chooses. */
 const frameBytes = 640;
 /** Unused bytes are kept for so many times the requests of the rate. */
