@@ -100,3 +100,8 @@ export function fileProblem(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return code === undefined ? message : (fileProblems[code] ?? code);
 }
+
+/** A refusal because of load. `limit`, one word of a closed list, names the limit that is reached in record, log and metric. */
+export function overloadedBy(limit: string, message: string): GatewayError {
+  return new GatewayError('overloaded', message, { reason: limit, detail: { limit }, headers: { 'retry-after': '1' } });
+}

@@ -109,12 +109,18 @@ function hookOf(
 ): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
   const bits = steps.map(bitOf);
   return async ({ context }, reply) => {
-    for (let index = 0; index < steps.length; index += 1) {
-      const step = steps[index]!;
-      if ('run' in step) step.run(context, runtime);
-      else await step.wait(context, runtime);
-      context.passedSteps |= bits[index]!;
-      if (context.answered) return endPipeline(reply, context, runtime);
+    try {
+      for (let index = 0; index < steps.length; index += 1) {
+        const step = steps[index]!;
+        if ('run' in step) step.run(context, runtime);
+        else await step.wait(context, runtime);
+        context.passedSteps |= bits[index]!;
+        if (context.answered) return endPipeline(reply, context, runtime);
+      }
+    } catch (thrown) {
+      // Behind a response, such as that to a request that was cut off in its body, Fastify would drop it.
+      if (!reply.sent) throw thrown;
+      endPipeline(reply, context, runtime);
     }
   };
 }

@@ -4,6 +4,7 @@ import { createAuditLog } from '../audit/audit-log.ts';
 import { createPeerCertificateReader } from '../authn/certificate/peer.ts';
 import { createProofMemory } from '../authn/token/dpop.ts';
 import type { Schedule } from '../authn/token/jwks.ts';
+import { createBodyBudget } from '../http/body-budget.ts';
 import { createPeerAddressReader } from '../http/listener.ts';
 import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
@@ -75,6 +76,7 @@ export function createRuntime(listen: string, snapshot: Snapshot, parts: Parts):
     peerAddress: createPeerAddressReader(listen),
     peerCertificate: createPeerCertificateReader(),
     revocations: revocations.current,
+    bodies: createBodyBudget(),
     open: new Set(),
     streams: new Set(),
     drainingAnswers: new Map(),

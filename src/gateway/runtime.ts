@@ -6,6 +6,7 @@ import type { PeerCertificate } from '../authn/credential.ts';
 import { credentialRefused } from '../authn/errors.ts';
 import type { Caller } from '../authn/principal.ts';
 import type { Revocations } from '../authn/revocations.ts';
+import type { BodyBudget } from '../http/body-budget.ts';
 import type { Log } from '../log.ts';
 import type { McpMessage } from '../mcp/message.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -31,6 +32,8 @@ export interface Runtime {
   readonly peerCertificate: (socket: Socket) => PeerCertificate | undefined;
   /** The revocations in force, which belong to no snapshot. */
   readonly revocations: () => Revocations;
+  /** Bytes of the bodies of `open` that are held whole. */
+  readonly bodies: BodyBudget;
   /** Requests that are not complete. */
   readonly open: Set<RequestContext>;
   /** Event streams and WebSockets that are open. */

@@ -1,7 +1,8 @@
 // Request bodies, bounded in bytes and time: read whole where they are judged, streamed where they are not.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Transform } from 'node:stream';
+import { Readable } from 'node:stream';
 import { GatewayError } from '../errors.ts';
+import { createByteBuffer } from './byte-buffer.ts';
 import { hasBody } from './framing.ts';
 
 /** The reason of the error of a request whose client left before it was complete. */
@@ -14,10 +15,55 @@ export interface BodyLimits {
   readonly receiveTimeoutMs: number;
 }
 
+/** Bytes of a body that nobody reads yet, after which the connection is not read any more. */
+const unreadBytes = 16_384;
+/** Reserved at first for a body of unknown length. */
+const firstReservation = 65_536;
 /** A streamed body has no time limit as a whole; each of these parts has to arrive within `receiveTimeoutMs`. */
 const bytesPerPeriod = 1024 * 1024;
 const empty = Buffer.alloc(0);
 const ignore = (): void => {};
+
+/**
+ * Holds the pieces of a body in one buffer until they are read, and hands them over together. Node makes a Buffer of some hundred bytes for each chunk,
+ * however short, and queues them. Called before the first byte of the body.
+ */
+export function coalesceBody(request: IncomingMessage): void {
+  if (!hasBody(request)) return;
+  const { push, _read: readMore } = request;
+  const held = createByteBuffer();
+  let isWanted = false;
+  let isScheduled = false;
+  const handOver = (): void => {
+    if (held.length() > 0) push.call(request, held.take());
+    isWanted = request.readableLength === 0;
+  };
+  const handOverLater = (): void => {
+    isScheduled = false;
+    if (isWanted) handOver();
+  };
+  request._read = (size) => {
+    isWanted = request.readableLength === 0;
+    // Ends this read without a byte: the queue has one piece already.
+    if (!isWanted) push.call(request, empty);
+    else if (held.length() > 0) handOver();
+    else readMore.call(request, size);
+  };
+  request.push = (piece: Buffer | null) => {
+    if (piece === null) {
+      handOver();
+      return push.call(request, null);
+    }
+    held.append(piece);
+    if (isWanted && held.length() >= unreadBytes) handOver();
+    else if (isWanted && !isScheduled) {
+      isScheduled = true;
+      // Node runs ticks and microtasks after each chunk.
+      setImmediate(handOverLater);
+    }
+    return isWanted || held.length() < unreadBytes;
+  };
+}
 
 /** Throws `body_too_large` for an announced length above the limit. */
 export function checkAnnouncedLength(request: IncomingMessage, { bodyBytes }: BodyLimits): void {
@@ -32,48 +78,59 @@ export function sendContinue(request: IncomingMessage, response: ServerResponse)
 }
 
 /**
- * Reads the whole body, nothing where there is none. Throws `body_too_large` as soon as the limit is passed, `request_timeout`, and
- * `bad_request` (reason `client_gone`) when the client leaves.
+ * Reads the whole body, nothing where there is none. `reserve` is called with the number of bytes before that many are held, and with the real one at
+ * the end; the read fails with what it throws. Without `reserve` nothing is held, and the result is empty. Throws `body_too_large` as soon as the limit
+ * is passed, `request_timeout`, and `bad_request` (reason `client_gone`) when the client leaves.
  */
 export async function readBody(
   request: IncomingMessage,
   response: ServerResponse,
   limits: BodyLimits,
+  reserve: ((bytes: number) => void) | undefined,
 ): Promise<Buffer> {
   if (!hasBody(request)) return empty;
   checkAnnouncedLength(request, limits);
+  let reserved = Number(request.headers['content-length'] ?? Math.min(firstReservation, limits.bodyBytes));
+  reserve?.(reserved);
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const timer = setTimeout(() => reject(tooSlow()), limits.receiveTimeoutMs).unref();
-  let first: Buffer | undefined;
-  let more: Buffer[] | undefined;
+  const body = createByteBuffer();
   let length = 0;
-  request.on('data', (chunk: Buffer) => {
-    length += chunk.length;
-    if (length > limits.bodyBytes) {
+  const takePiece = (chunk: Buffer): void => {
+    try {
+      length += chunk.length;
+      if (length > limits.bodyBytes) throw tooLarge(limits.bodyBytes);
+      if (length > reserved) {
+        reserved = Math.min(limits.bodyBytes, 2 * length);
+        reserve?.(reserved);
+      }
+      if (reserve !== undefined) body.append(chunk);
+    } catch (refused) {
       request.pause();
-      reject(tooLarge(limits.bodyBytes));
-    } else if (first === undefined) first = chunk;
-    else if (more === undefined) more = [first, chunk];
-    else more.push(chunk);
-  });
-  request.on('end', () => resolve(more === undefined ? (first ?? empty) : Buffer.concat(more, length)));
+      reject(refused);
+    }
+  };
+  request.on('data', takePiece).on('end', () => resolve(body.take()));
   request.on('error', (cause) => reject(gone(cause)));
   // Not the request's: it stays open when the client half-closes in the middle of its body.
   response.on('close', () => {
     if (!request.readableEnded) reject(gone(undefined));
   });
   try {
-    return await promise;
+    const whole = await promise;
+    reserve?.(whole.length);
+    return whole;
   } finally {
     clearTimeout(timer);
+    request.off('data', takePiece);
   }
 }
 
 /**
- * The body as a stream that emits `progress` for each chunk and holds no more than a few of them; null where there is none. It fails with
- * the GatewayErrors of `readBody`, and leaves the request open for its response.
+ * The body as a stream that emits `progress` for each chunk and holds at most one, or the rest; null where there is none. It fails with the
+ * GatewayErrors of `readBody`, and leaves the request open for its response.
  */
-export function streamBody(request: IncomingMessage, limits: BodyLimits): Transform | null {
+export function streamBody(request: IncomingMessage, limits: BodyLimits): Readable | null {
   if (!hasBody(request)) return null;
   checkAnnouncedLength(request, limits);
   let length = 0;
@@ -86,25 +143,31 @@ export function streamBody(request: IncomingMessage, limits: BodyLimits): Transf
       timer = setTimeout(() => body.destroy(tooSlow()), limits.receiveTimeoutMs).unref();
     }
   };
-  const body = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      length += chunk.length;
-      body.emit('progress');
-      if (length >= periodEnd) {
-        periodEnd = length + bytesPerPeriod;
-        restart();
-      }
-      if (length > limits.bodyBytes) done(tooLarge(limits.bodyBytes));
-      else done(null, chunk);
-    },
+  const body = new Readable({ highWaterMark: 1, read: () => void request.resume() });
+  request.on('data', (chunk: Buffer) => {
+    if (body.destroyed) return;
+    length += chunk.length;
+    body.emit('progress');
+    if (length >= periodEnd) {
+      periodEnd = length + bytesPerPeriod;
+      restart();
+    }
+    if (length > limits.bodyBytes) body.destroy(tooLarge(limits.bodyBytes));
+    else if (!body.push(chunk) && !request.complete) request.pause();
   });
   // Time in which the upstream takes nothing is not the client's.
-  request.on('pause', stop).on('resume', restart).on('end', stop);
+  request.on('pause', stop).on('resume', restart);
+  request.on('end', () => {
+    stop();
+    body.push(null);
+  });
   // A client that leaves closes the response as well, which ends what reads this body.
   request.on('error', ignore);
-  body.on('error', () => request.unpipe(body).pause());
-  body.on('close', stop);
-  return request.pipe(body);
+  body.on('error', ignore).on('close', () => {
+    stop();
+    request.pause();
+  });
+  return body;
 }
 
 /** Bounds the time of a body that goes on after the response: the connection is cut when the rest is late. */

@@ -1,6 +1,7 @@
 // Pipelining (RFC 9112 §9.3.2): a bounded number of requests of one connection under way, and none behind one that may close it.
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { coalesceBody } from './body.ts';
 
 /** The requests of one connection. */
 interface Pipeline {
@@ -51,6 +52,7 @@ export function pipelineRequests(socket: PipelinedSocket, listener: RequestListe
 export function takeInTurn(request: IncomingMessage, response: ServerResponse): void {
   const socket = request.socket as PipelinedSocket;
   const own = socket[pipeline]!;
+  coalesceBody(request);
   if (own.held.length === 0 && mayTake(own)) take(own, request, response);
   else {
     own.held.push([request, response]);

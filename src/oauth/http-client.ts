@@ -1,5 +1,6 @@
 // HTTP client for authorization servers: bounded in time and size, TLS verified, no redirects, no content codings, perhaps through a proxy.
 import { Agent, type Dispatcher, errors, Pool, ProxyAgent, request } from 'undici';
+import { createByteBuffer } from '../http/byte-buffer.ts';
 import { type Egress, proxyFor } from './egress.ts';
 
 /** The cause of a failure; a closed list, used as a metric label. */
@@ -201,14 +202,12 @@ async function ask(address: string, options: BoundedRequest): Promise<BoundedAns
     if (!statuses.includes(statusCode)) throw refuse('status', String(statusCode));
     if (answered['content-encoding'] !== undefined) throw refuse('content_coding', 'in a content coding');
     if (mediaType !== undefined && mediaTypeOf(answered) !== mediaType) throw refuse('media_type', `no ${mediaType}`);
-    const chunks: Buffer[] = [];
-    let length = 0;
+    const answer = createByteBuffer();
     for await (const chunk of body as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length > maxBytes) throw refuse('too_large', `with more than ${maxBytes / 1024} KiB`);
-      chunks.push(chunk);
+      answer.append(chunk);
+      if (answer.length() > maxBytes) throw refuse('too_large', `with more than ${maxBytes / 1024} KiB`);
     }
-    return { status: statusCode, body: Buffer.concat(chunks) };
+    return { status: statusCode, body: answer.take() };
   } finally {
     body.destroy();
   }

@@ -1,6 +1,6 @@
 // Concurrency limits of an upstream: slots of requests, streams and drains, by subject, by client and in all, without a queue.
 import type { UpstreamConfig } from '../config/schema/config.ts';
-import { GatewayError } from '../errors.ts';
+import { overloadedBy } from '../errors.ts';
 
 /**
  * `stream`: a GET for events, a subscription or a WebSocket. `drain`: a request whose client has left and whose answer is read to its end.
@@ -55,7 +55,7 @@ export function acquireSlot(concurrency: Concurrency, holder: SlotHolder, kind: 
   const client = concurrency.clients.get(holder.client) ?? none();
   const slot: Slot = { concurrency, holder, subject, client, kind, released: false };
   const limit = reachedLimit(slot, kind, limits);
-  if (limit !== undefined) throw overloaded(limit);
+  if (limit !== undefined) throw overloadedBy(limit, messages[limit]);
   concurrency.subjects.set(holder.subject, subject);
   concurrency.clients.set(holder.client, client);
   count(slot, kind, 1);
@@ -127,11 +127,3 @@ const messages: Readonly<Record<ConcurrencyLimit, string>> = {
   drains: 'The server behind this gateway is busy. Try again in a moment.',
   drains_per_subject: 'You have too many requests under way. Wait for one of them to end.',
 };
-
-function overloaded(limit: ConcurrencyLimit): GatewayError {
-  return new GatewayError('overloaded', messages[limit], {
-    reason: limit,
-    detail: { limit },
-    headers: { 'retry-after': '1' },
-  });
-}

@@ -30,6 +30,14 @@ const tlsServer = z.strictObject({
 
 const serverLimits = z.strictObject({
   bodyBytes: positiveSize.prefault('1MiB').describe('The largest request body.'),
+  bodyBytesPerSubject: positiveSize
+    .prefault('8MiB')
+    .describe(
+      'Bodies of one person, client or address that are held in memory at the same time; one whole body always fits.',
+    ),
+  bodyBytesInAll: positiveSize
+    .prefault('64MiB')
+    .describe('Bodies that are held in memory at the same time; one whole body always fits.'),
   headerBytes: positiveSize.prefault('32KiB').describe('The largest request head.'),
   urlBytes: positiveSize.prefault('8KiB').describe('The longest request target.'),
   connections: z.int().min(1).max(1_000_000).default(10_000).describe('Client connections at the same time.'),

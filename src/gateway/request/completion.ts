@@ -2,6 +2,7 @@
 import type { Priority } from '../../audit/event.ts';
 import type { GatewayError } from '../../errors.ts';
 import { boundUnreadBody, clientGone } from '../../http/body.ts';
+import { releaseBody } from '../../http/body-budget.ts';
 import { releaseSlot } from '../../upstream/concurrency.ts';
 import type { Runtime } from '../runtime.ts';
 import { completedEvent } from './audit-events.ts';
@@ -47,6 +48,7 @@ export function completePart(context: RequestContext, runtime: Runtime): void {
   if (context.pendingCompletions > 0) return;
   runtime.open.delete(context);
   if (context.slot !== undefined) releaseSlot(context.slot);
+  releaseBody(runtime.bodies, context);
   boundUnreadBody(context.request, bodyLimitsOf(context));
   if (context.recorded) return;
   context.recorded = true;

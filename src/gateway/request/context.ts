@@ -47,6 +47,8 @@ export interface RequestContext {
   readonly credentials: CredentialRecord[];
   /** The body of a request on an MCP route, whole. */
   body: Buffer | undefined;
+  /** Bytes of the body in the budget of all bodies, until the request is complete. */
+  reservedBytes: number;
   message: McpMessage | undefined;
   /** The session that the request belongs to, verified. */
   session: ClientSession | undefined;
@@ -122,6 +124,7 @@ export function createRequestContext(
     certificate: undefined,
     credentials: [],
     body: undefined,
+    reservedBytes: 0,
     message: undefined,
     session: undefined,
     decision: undefined,

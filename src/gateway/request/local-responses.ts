@@ -1,5 +1,7 @@
 // Responses of the gateway's own, and the headers of every response.
+
 import type { BodyLimits } from '../../http/body.ts';
+import type { BodyBudgetLimits } from '../../http/body-budget.ts';
 import { corsHeaders, preflightHeaders } from '../../http/cors.ts';
 import { ownHeaders } from '../../http/problem.ts';
 import type { Route } from '../route.ts';
@@ -51,4 +53,10 @@ export function responseHeaders(
 export function bodyLimitsOf({ route, snapshot }: Pick<RequestContext, 'route' | 'snapshot'>): BodyLimits {
   const { bodyBytes, receiveTimeout } = snapshot.config.server.limits;
   return { bodyBytes: route?.bodyBytes ?? bodyBytes, receiveTimeoutMs: receiveTimeout };
+}
+
+/** Limits of the bytes that bodies may hold. Requests without a credential have no more than half of them together. */
+export function bodyBudgetOf({ caller, snapshot }: Pick<RequestContext, 'caller' | 'snapshot'>): BodyBudgetLimits {
+  const { limits } = snapshot.config.server;
+  return caller === undefined ? { ...limits, bodyBytesInAll: limits.bodyBytesInAll / 2 } : limits;
 }

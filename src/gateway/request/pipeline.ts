@@ -4,6 +4,7 @@ import { authenticate as authenticateCaller } from '../../authn/authenticate.ts'
 import { subjectKey } from '../../authn/principal.ts';
 import { checkStillValid } from '../../authn/still-valid.ts';
 import { checkAnnouncedLength, readBody as readWholeBody, sendContinue } from '../../http/body.ts';
+import { reserveBody } from '../../http/body-budget.ts';
 import { isPreflight } from '../../http/cors.ts';
 import { checkFraming as checkFramingOf, hasBody } from '../../http/framing.ts';
 import { parseTarget } from '../../http/path.ts';
@@ -22,7 +23,7 @@ import { attributesOf, clientCertificateOf, isPending, type Runtime } from '../r
 import { decidedEvent } from './audit-events.ts';
 import type { RecordedDecision, RequestContext } from './context.ts';
 import { acquireUpstreamSlot, authorizationFor, forwardMcpRequest } from './forward-request.ts';
-import { bodyLimitsOf, respondLocally, respondToPreflight } from './local-responses.ts';
+import { bodyBudgetOf, bodyLimitsOf, respondLocally, respondToPreflight } from './local-responses.ts';
 
 /** Lets a request pass by returning, refuses it by throwing a GatewayError, or sends its response and sets `answered`. */
 export type Step =
@@ -117,14 +118,16 @@ async function authenticate(context: RequestContext, runtime: Runtime): Promise<
   if (caller !== undefined) context.subject = subjectKey(caller.principal);
 }
 
-/** Path routes stream their bodies while they are forwarded; all others are read whole and judged. */
-async function readBody(context: RequestContext): Promise<void> {
+/** A path route streams its bodies while they are forwarded, an MCP route reads and judges them whole, and a fixed answer drops them. */
+async function readBody(context: RequestContext, runtime: Runtime): Promise<void> {
   const { request, response } = context;
   const limits = bodyLimitsOf(context);
   checkAnnouncedLength(request, limits);
-  if (isPathRoute(routeOf(context))) return;
+  const route = routeOf(context);
+  if (isPathRoute(route)) return;
   sendContinue(request, response);
-  context.body = await readWholeBody(request, response, limits);
+  const reserve = (bytes: number) => reserveBody(runtime.bodies, context, bytes, bodyBudgetOf(context));
+  context.body = await readWholeBody(request, response, limits, route.mcp && reserve);
 }
 
 function readMcpMessage(context: RequestContext): void {

@@ -1,4 +1,5 @@
 // Filters for the responses of upstreams that are read before the caller sees them.
+import { createByteBuffer } from '../../http/byte-buffer.ts';
 import { isEventStream, isJson } from '../media-type.ts';
 import type { McpMessage } from '../message.ts';
 import type { MetaTools, SearchMetaTool } from '../meta-tools.ts';
@@ -104,19 +105,17 @@ function escapeLineEnds(json: Buffer): Buffer | undefined {
 }
 
 function documentFilter(rewrite: RewriteText, maxBytes: number): ResponseFilter {
-  const chunks: Buffer[] = [];
-  let length = 0;
+  const body = createByteBuffer();
   return {
     whole: true,
     write(chunk) {
-      length += chunk.length;
-      if (length > maxBytes) throw new RangeError('the answer is too large');
-      chunks.push(chunk);
+      if (body.length() + chunk.length > maxBytes) throw new RangeError('the answer is too large');
+      body.append(chunk);
       return undefined;
     },
     end() {
-      const text = Buffer.concat(chunks);
-      return length === 0 ? undefined : (rewrite(text) ?? text);
+      const text = body.take();
+      return text.length === 0 ? undefined : (rewrite(text) ?? text);
     },
   };
 }

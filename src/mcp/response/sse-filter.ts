@@ -1,4 +1,5 @@
 // Filter for event streams (WHATWG HTML §9.2.6): the data of each event is rewritten when it is whole, all other bytes pass as they come.
+import { type ByteBuffer, createByteBuffer } from '../../http/byte-buffer.ts';
 import { carriageReturn, lineFeed } from '../../http/event-stream.ts';
 
 /** Yields what to send instead of an event's data, or undefined to leave it as it is. A throw ends the stream. */
@@ -15,20 +16,14 @@ export interface EventStreamFilter {
 interface Stream {
   readonly options: EventStreamOptions;
   /** Of the line that is being read, as it came. */
-  partial: Buffer[];
+  readonly partial: ByteBuffer;
   /** The lines of the event from its first data line on, ends included. */
-  lines: Line[];
-  heldBytes: number;
+  readonly event: ByteBuffer;
+  /** Where the first field of the event begins: behind a byte order mark in the first line of the stream. */
+  eventStart: number;
   begun: boolean;
   /** Bytes that may be sent to the client now. */
-  passed: Buffer[];
-}
-
-interface Line {
-  readonly bytes: Buffer;
-  /** Where the field's name begins: behind a byte order mark in the first line. */
-  readonly start: number;
-  readonly isData: boolean;
+  readonly passed: ByteBuffer;
 }
 
 const colon = 0x3a;
@@ -59,11 +54,11 @@ export interface EventStreamOptions {
 export function createEventStreamFilter(options: EventStreamOptions): EventStreamFilter {
   const stream: Stream = {
     options,
-    partial: [],
-    lines: [],
-    heldBytes: 0,
+    partial: createByteBuffer(),
+    event: createByteBuffer(),
+    eventStart: 0,
     begun: false,
-    passed: [],
+    passed: createByteBuffer(),
   };
   return {
     whole: false,
@@ -72,36 +67,37 @@ export function createEventStreamFilter(options: EventStreamOptions): EventStrea
       return take(stream);
     },
     end() {
-      if (stream.partial.length > 0) endLine(stream, nothing);
+      if (stream.partial.length() > 0) endLine(stream, stream.partial.take());
       endEvent(stream);
       return take(stream);
     },
   };
 }
 
-function take(stream: Stream): Buffer | undefined {
-  const { passed } = stream;
-  if (passed.length === 0) return undefined;
-  stream.passed = [];
-  return passed.length === 1 ? passed[0] : Buffer.concat(passed);
+function take({ passed }: Stream): Buffer | undefined {
+  return passed.length() === 0 ? undefined : passed.take();
 }
 
 function readChunk(stream: Stream, chunk: Buffer): void {
+  const { partial } = stream;
   let from = 0;
   for (let at = chunk.indexOf(lineFeed); at !== -1; at = chunk.indexOf(lineFeed, from)) {
-    endLine(stream, chunk.subarray(from, at + 1));
+    const rest = chunk.subarray(from, at + 1);
     from = at + 1;
+    if (partial.length() === 0) endLine(stream, rest);
+    else {
+      partial.append(rest);
+      endLine(stream, partial.take());
+    }
   }
   if (from === chunk.length) return;
-  stream.partial.push(chunk.subarray(from));
-  count(stream, chunk.length - from);
+  partial.append(chunk.subarray(from));
+  checkHeld(stream);
 }
 
-/** Takes the rest of a line, its end included; without one only where the stream ends. */
-function endLine(stream: Stream, rest: Buffer): void {
-  const bytes = stream.partial.length === 0 ? rest : Buffer.concat([...stream.partial, rest]);
-  stream.heldBytes -= bytes.length - rest.length;
-  stream.partial = [];
+/** Takes a line with its end, without one only where the stream ends. */
+function endLine(stream: Stream, bytes: Buffer): void {
+  const { event, passed } = stream;
   const start = stream.begun || !bytes.subarray(0, 3).equals(mark) ? 0 : 3;
   stream.begun = true;
   const ending = endingOf(bytes);
@@ -109,12 +105,15 @@ function endLine(stream: Stream, rest: Buffer): void {
   refuseOtherEndings(bytes.subarray(start, bytes.length - ending.length), isData);
   const isId = !stream.options.resumable && isField(bytes, start, idField);
   const shown = isId ? Buffer.concat([bytes.subarray(0, start), comment, ending]) : bytes;
-  if (stream.lines.length === 0 && !isData) {
-    stream.passed.push(shown);
-    return;
+  if (event.length() === 0) {
+    if (!isData) {
+      passed.append(shown);
+      return;
+    }
+    stream.eventStart = start;
   }
-  stream.lines.push({ bytes: shown, start, isData });
-  count(stream, shown.length);
+  event.append(shown);
+  checkHeld(stream);
   if (bytes.length - ending.length === start) endEvent(stream);
 }
 
@@ -138,37 +137,56 @@ function isField(bytes: Buffer, start: number, name: Buffer): boolean {
   );
 }
 
-function endEvent(stream: Stream): void {
-  const { lines } = stream;
-  if (lines.length === 0) return;
-  stream.lines = [];
-  stream.heldBytes = 0;
-  const values = lines.filter(({ isData }) => isData).flatMap((line) => [newline, dataOf(line)]);
-  const rewritten = stream.options.rewrite(Buffer.concat(values.slice(1)));
+function endEvent({ event, eventStart, options, passed }: Stream): void {
+  if (event.length() === 0) return;
+  const bytes = event.take();
+  const rewritten = options.rewrite(dataOf(bytes, eventStart));
   if (rewritten === undefined) {
-    stream.passed.push(...lines.map(({ bytes }) => bytes));
+    passed.append(bytes);
     return;
   }
-  const others = lines.filter(({ isData }) => !isData);
-  stream.passed.push(...dataLines(lines[0]!, rewritten));
-  stream.passed.push(...others.map(({ bytes }) => bytes));
+  passed.append(bytes.subarray(0, eventStart));
+  appendData(passed, rewritten, endingOf(bytes.subarray(0, endOfLine(bytes, 0))));
+  eachLine(bytes, eventStart, (line, isData) => {
+    if (!isData) passed.append(line);
+  });
 }
 
-function dataOf({ bytes, start }: Line): Buffer {
-  const value = bytes.subarray(start + field.length + 1, bytes.length - endingOf(bytes).length);
-  return value[0] === space ? value.subarray(1) : value;
-}
-
-/** JSON may have line breaks between its tokens: each of its lines is a data line, in the place and with the end of the first. */
-function dataLines({ bytes, start }: Line, text: Buffer): Buffer[] {
-  const ending = endingOf(bytes);
-  const parts = [bytes.subarray(0, start), field, separator];
-  let from = 0;
-  for (let at = text.indexOf(lineFeed); at !== -1; at = text.indexOf(lineFeed, from)) {
-    parts.push(text.subarray(from, at), ending.length === 0 ? newline : ending, field, separator);
-    from = at + 1;
+function eachLine(bytes: Buffer, from: number, take: (line: Buffer, isData: boolean) => void): void {
+  for (let at = from; at < bytes.length; ) {
+    const line = bytes.subarray(at, endOfLine(bytes, at));
+    take(line, isField(line, 0, field));
+    at += line.length;
   }
-  return [...parts, text.subarray(from), ending];
+}
+
+function endOfLine(bytes: Buffer, from: number): number {
+  return bytes.indexOf(lineFeed, from) + 1 || bytes.length;
+}
+
+/** The values of the data lines, with a line feed between them. */
+function dataOf(bytes: Buffer, from: number): Buffer {
+  const data = createByteBuffer();
+  let isFirst = true;
+  eachLine(bytes, from, (line, isData) => {
+    if (!isData) return;
+    if (!isFirst) data.append(newline);
+    isFirst = false;
+    const value = line.subarray(field.length + 1, line.length - endingOf(line).length);
+    data.append(value[0] === space ? value.subarray(1) : value);
+  });
+  return data.take();
+}
+
+/** JSON may have line breaks between its tokens: each of its lines is a data line, with the end of the first one of the event. */
+function appendData(passed: ByteBuffer, text: Buffer, ending: Buffer): void {
+  for (let from = 0, end = 0; end !== -1; from = end + 1) {
+    end = text.indexOf(lineFeed, from);
+    passed.append(field);
+    passed.append(separator);
+    passed.append(text.subarray(from, end === -1 ? text.length : end));
+    passed.append(end !== -1 && ending.length === 0 ? newline : ending);
+  }
 }
 
 /** LF or CRLF; nothing where the stream ends within the line. */
@@ -177,7 +195,6 @@ function endingOf(bytes: Buffer): Buffer {
   return bytes.subarray(bytes.at(-2) === carriageReturn ? -2 : -1);
 }
 
-function count(stream: Stream, bytes: number): void {
-  stream.heldBytes += bytes;
-  if (stream.heldBytes > stream.options.maxBytes) throw new RangeError('an event is too large');
+function checkHeld({ event, options, partial }: Stream): void {
+  if (partial.length() + event.length() > options.maxBytes) throw new RangeError('an event is too large');
 }
