@@ -74,7 +74,7 @@ function typescript(name: string, title: string, range: string, endpoints: reado
 }
 
 function python(name: string, title: string, version: string): ClientProgram {
-  const args = [join(here, 'python/scenario.py'), name];
+  const args = ['-B', join(here, 'python/scenario.py'), name];
   return { name, title, version, endpoints: both, prepare: () => ({ command: installPython(), args }) };
 }
 

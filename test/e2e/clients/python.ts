@@ -36,7 +36,7 @@ export async function drivePython(python: string, scene: Scene, caFile: string):
   }
   const { origin, issuer, agent } = scene;
   const input = JSON.stringify({ origin, issuer, caFile, tokens, ...agent });
-  const { code, output } = await runChild(python, [join(import.meta.dirname, 'client.py')], { input });
+  const { code, output } = await runChild(python, ['-B', join(import.meta.dirname, 'python/client.py')], { input });
   console.log(output.trimEnd());
   if (code !== 0) throw new Error('the Python clients did not get through');
 }

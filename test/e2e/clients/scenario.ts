@@ -62,12 +62,14 @@ export async function runScenario(
   const asked = refusals.filter((refusal) => endpoint === '/v1' || refusal !== '404');
   const control = await startControl(stage, endpoint, (step) => holdAgainstAudit(stage, step));
   try {
-    const args = [...program.args, stage.scene.origin + endpoint, caFile, control.origin, asked.join(',')];
+    const url = stage.scene.origin + endpoint;
+    const args = [...program.args, url, caFile, control.origin, asked.join(',')];
     const result = await runChild(program.command, args, { env: { NODE_EXTRA_CA_CERTS: caFile, ...program.env } });
     const failure = control.failure();
     if (failure !== undefined) throw new Error(`${failure.message}\n${result.output}`);
     assert.equal(result.code, 0, result.output);
     await control.begin('end');
+    for (const approval of stage.approvals) assert.equal(approval.get('resource'), url, 'resource (RFC 8707)');
     const outcomes = outcomesOf(stage, control.steps, linesOf(result.output), asked);
     const records = await stage.scene.gateway.records();
     if (records.some(({ http, upstream }) => http?.method === 'GET' && http.path === endpoint && upstream)) {

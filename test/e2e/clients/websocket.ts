@@ -12,7 +12,7 @@ export interface PythonEcho {
 
 /** Starts websocket_echo.py, which tells its port on the first line. */
 export async function startPythonEcho(python: string): Promise<PythonEcho> {
-  const child = spawn(python, [join(import.meta.dirname, 'websocket_echo.py')], {
+  const child = spawn(python, [join(import.meta.dirname, 'python/websocket_echo.py')], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   for await (const port of createInterface(child.stdout)) {
@@ -31,7 +31,7 @@ export async function driveWebSockets(python: string, scene: Scene, caFile: stri
     brief: await scene.token('/ws', 'dashboards:read', 'brief'),
   };
   const input = JSON.stringify({ url: `${origin.replace('https', 'wss')}/ws/echo`, caFile, revocationFile, tokens });
-  const { code, output } = await runChild(python, [join(import.meta.dirname, 'websocket_client.py')], { input });
+  const { code, output } = await runChild(python, [join(import.meta.dirname, 'python/websocket_client.py')], { input });
   console.log(output.trimEnd());
   if (code !== 0) throw new Error('the WebSockets in Python did not get through');
 }

@@ -17,6 +17,7 @@ from fastmcp.client.transports import StreamableHttpTransport
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
+from memory import Memory
 
 kind, url, ca_file, control, refusals = sys.argv[1:]
 tls = ssl.create_default_context(cafile=ca_file)
@@ -39,25 +40,6 @@ class Browser(webbrowser.BaseBrowser):
     def open(self, url, new=0, autoraise=True):
         threading.Thread(target=browse, args=[url, "&visit"]).start()
         return True
-
-
-class Memory:
-    """Where the SDK keeps what it got from the authorization server."""
-
-    tokens = None
-    client = None
-
-    async def get_tokens(self):
-        return self.tokens
-
-    async def set_tokens(self, tokens):
-        self.tokens = tokens
-
-    async def get_client_info(self):
-        return self.client
-
-    async def set_client_info(self, client):
-        self.client = client
 
 
 class Person:

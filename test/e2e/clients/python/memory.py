@@ -1,0 +1,20 @@
+"""Storage of the Python SDK's OAuth clients."""
+
+
+class Memory:
+    """Where the SDK keeps what it got from the authorization server."""
+
+    tokens = None
+    client = None
+
+    async def get_tokens(self):
+        return self.tokens
+
+    async def set_tokens(self, tokens):
+        self.tokens = tokens
+
+    async def get_client_info(self):
+        return self.client
+
+    async def set_client_info(self, client):
+        self.client = client
