@@ -1,5 +1,6 @@
 // Syntax of conditions: a closed list of functions, and the shapes that keep evaluation linear in the arguments.
 import type { ASTNode } from '@marcbachmann/cel-js';
+import { foreignOperator } from './foreign-operators.ts';
 
 type MethodCall = ASTNode & { op: 'rcall' };
 
@@ -90,7 +91,10 @@ function visit(node: ASTNode, chosen: ReadonlySet<string>, loop: 'none' | 'own v
   if (node.op === 'call' || node.op === 'rcall') {
     const name = node.args[0];
     const kind = Object.hasOwn(functions, name) ? functions[name] : undefined;
-    if (kind === undefined) throw new Error(`${name}() is not available in conditions`);
+    if (kind === undefined) {
+      const meant = node.op === 'call' ? foreignOperator(node.input, node.range.start) : undefined;
+      throw new Error(meant ?? `${name}() is not available in conditions`);
+    }
     if (node.op === 'rcall' && kind === 'loop') {
       visitLoop(node, chosen, loop);
       return;

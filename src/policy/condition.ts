@@ -11,6 +11,7 @@ import { originalOf } from './argument-view.ts';
 import { meterExpression } from './condition-meter.ts';
 import { checkSyntax, hasLoop, namesIn } from './condition-syntax.ts';
 import { createEvaluation, type EvaluationState, fail } from './evaluation.ts';
+import { foreignOperator } from './foreign-operators.ts';
 
 /** The variables of a condition. `args` is read from the message when a condition first asks for it. */
 export interface ConditionVariables {
@@ -85,14 +86,15 @@ function parse(source: string): ParseResult {
     if (type !== 'bool' && type !== 'dyn') throw new Error(`the condition yields ${type}, not true or false`);
     return expression;
   } catch (error) {
-    throw new Error(publicMessage(error), { cause: error });
+    throw new Error(publicMessage(error, source), { cause: error });
   }
 }
 
-function publicMessage(error: unknown): string {
+function publicMessage(error: unknown, source: string): string {
   if (error instanceof ParseError || error instanceof CelTypeError || error instanceof EvaluationError) {
-    const at = error.range === undefined ? '' : ` at character ${error.range.start + 1}`;
-    return `${error.summary}${at}`;
+    if (error.range === undefined) return error.summary;
+    const { start } = error.range;
+    return foreignOperator(source, start) ?? `${error.summary} at character ${start + 1}`;
   }
   return error instanceof Error ? error.message : 'the condition cannot be read';
 }

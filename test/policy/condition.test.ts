@@ -129,6 +129,38 @@ t.test('what cannot be used is refused when it is compiled, with a reason', (t) 
   t.end();
 });
 
+t.test(
+  '`and` in CEL, and operators of other languages: the message says how CEL writes it, and where it stands',
+  (t) => {
+    const written: [string, string, string, number][] = [
+      ['has(args.a) and args.a == 1', 'and', '&&', 13],
+      ['args.a == 1 OR args.b == 2', 'OR', '||', 13],
+      ['not has(args.a)', 'not', '!', 1],
+      ['has(args.a) && not (args.a == 1)', 'not', '!', 16],
+      ['not(has(args.a))', 'not', '!', 1],
+      ['args.a = 1', '=', '==', 8],
+      ['args.a === 1', '===', '==', 8],
+      ['args.a <> 1', '<>', '!=', 8],
+      ['args.a =< 1', '=<', '<=', 8],
+      ['has(args.a) & has(args.b)', '&', '&&', 13],
+      ['has(args.a) | has(args.b)', '|', '||', 13],
+      ['args.a is True', 'is', '==', 8],
+      ['args.a == True', 'True', 'true', 11],
+      ['args.a == None', 'None', 'null', 11],
+    ];
+    for (const [source, token, meant, character] of written) {
+      const message = `"${token}" is written ${meant} in a condition, at character ${character}`;
+      t.throws(() => compileCondition(source), { message }, source);
+    }
+    t.equal(
+      evaluate("args.and == 'or' && args.not == '='", { and: 'or', not: '=' }),
+      true,
+      'names and text may be these',
+    );
+    t.end();
+  },
+);
+
 t.test('iterating is bounded by the number of values in the arguments', (t) => {
   const list = (length: number) => ({ ids: Array.from({ length }, (_, index) => index) });
   t.equal(evaluate('args.ids.all(id, id >= 0)', list(maxIteratedValues - 2)), true);
