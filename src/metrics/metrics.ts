@@ -42,92 +42,52 @@ function declareMetrics(registry: Registry) {
     new Counter({ name: `portcullis_${name}`, help, labelNames, registers });
   const gauge = <L extends string>(name: string, labelNames: L[], help: string) =>
     new Gauge({ name: `portcullis_${name}`, help, labelNames, registers });
-  const histogram = <L extends string>(name: string, labelNames: L[], buckets: number[], help: string) =>
-    new Histogram({ name: `portcullis_${name}`, help, labelNames, buckets, registers });
+  const histogram = <L extends string>(name: string, label: L, buckets: number[], help: string) =>
+    new Histogram({ name: `portcullis_${name}`, help, labelNames: [label], buckets, registers });
+  const latency = <L extends string>(name: string, label: L, help: string) =>
+    histogram(name, label, latencyBuckets, help);
 
   return {
     requests: counter('requests_total', ['route', 'outcome', 'status'], 'Requests by route, outcome and status'),
-    requestDuration: histogram(
-      'request_duration_seconds',
-      ['route'],
-      latencyBuckets,
-      'From the head read to the response closed',
-    ),
-    upstreamDuration: histogram(
-      'upstream_request_duration_seconds',
-      ['upstream'],
-      latencyBuckets,
-      'From dispatch to the first byte of the answer',
-    ),
-    authentications: counter(
-      'authentications_total',
-      ['authenticator', 'result', 'reason'],
-      'Credentials verified, refused or not verifiable',
-    ),
+    requestDuration: latency('request_duration_seconds', 'route', 'From the head read to the response closed'),
+    upstreamDuration: latency('upstream_request_duration_seconds', 'upstream', 'From dispatch to the first byte'),
+    authentications: counter('authentications_total', ['authenticator', 'result', 'reason'], 'Credentials by result'),
     validation: histogram(
       'token_validation_seconds',
-      ['authenticator'],
+      'authenticator',
       validationBuckets,
-      'Verification of one credential',
+      'Verification of a credential',
     ),
     overloads: counter('overloads_total', ['limit'], 'Requests and drains that a limit of load refused'),
     decisions: counter('decisions_total', ['route', 'decision', 'reason'], 'Policy decisions'),
     toolCalls: counter(
       'tool_calls_total',
       ['route', 'tool', 'outcome'],
-      'Calls of tools that the rules name; others as "other"',
+      'Calls of tools that the rules name, or "other"',
     ),
     activeStreams: gauge('active_streams', ['route'], 'Event streams that are open'),
-    upstreamProbe: gauge(
-      'upstream_probe_success',
-      ['upstream'],
-      '1 when the last probe without a credential was refused as it has to be, 0 when not',
-    ),
+    upstreamProbe: gauge('upstream_probe_success', ['upstream'], '1 when the last probe was refused as it has to be'),
     auditRecords: counter('audit_records_total', ['sink'], 'Audit records written'),
-    auditShed: counter('audit_queue_full_total', ['sink'], 'Audit records for which the queue of a sink had no room'),
-    refusalsSummed: counter(
-      'refusals_summed_total',
-      [],
-      'Requests of strangers recorded in sums, by address and second',
-    ),
     auditFailures: counter('audit_write_failures_total', ['sink'], 'Audit records that a sink did not take'),
+    auditShed: counter('audit_queue_full_total', ['sink'], 'Audit records for which the queue of a sink had no room'),
+    refusalsSummed: counter('refusals_summed_total', [], 'Requests of strangers that are recorded in sums'),
     keySetAge: gauge('key_set_age_seconds', ['issuer'], 'Age of the key set in use'),
     keySetFailures: counter('key_set_refresh_failures_total', ['issuer'], 'Fetches of a key set that failed'),
-    introspections: counter(
-      'introspection_requests_total',
-      ['authenticator', 'outcome'],
-      'Questions to an introspection endpoint',
-    ),
-    exchanges: counter(
-      'token_exchanges_total',
-      ['upstream', 'outcome'],
-      "Exchanges of callers' tokens for an upstream",
-    ),
+    introspections: counter('introspection_requests_total', ['authenticator', 'outcome'], 'Introspections of a token'),
+    exchanges: counter('token_exchanges_total', ['upstream', 'outcome'], "Exchanges of callers' tokens"),
     certificateExpiry: gauge(
       'certificate_expiry_timestamp_seconds',
       ['certificate'],
-      'End of validity of a configured certificate',
+      'End of a configured certificate',
     ),
-    revocationListExpiry: gauge(
-      'crl_next_update_timestamp_seconds',
-      ['list'],
-      'When the first of the certificate revocation lists is overdue',
-    ),
+    revocationListExpiry: gauge('crl_next_update_timestamp_seconds', ['list'], 'When the first of the CRLs is overdue'),
     apiKeyExpiry: gauge('api_key_expiry_timestamp_seconds', ['key'], 'Expiry of an API key'),
     apiKeyRequests: counter('api_key_requests_total', ['key'], 'Requests authenticated by an API key'),
-    conditionErrors: counter(
-      'condition_errors_total',
-      ['route', 'rule'],
-      'CEL conditions that failed and denied the call',
-    ),
+    conditionErrors: counter('condition_errors_total', ['route', 'rule'], 'Calls that a failed condition denied'),
     configuration: gauge('config_info', ['hash'], 'The live configuration'),
     reloadSuccess: gauge('config_last_reload_success', [], '1 when the last reload was taken, 0 when it was refused'),
     revocationEntries: gauge('revocation_entries', [], 'Entries of the revocation list in force'),
-    revocationSuccess: gauge(
-      'revocation_last_reload_success',
-      [],
-      '1 when the revocation file as it is now is in force, 0 when it could not be used',
-    ),
+    revocationSuccess: gauge('revocation_last_reload_success', [], '1 when the revocation file as it is is in force'),
     build: gauge('build_info', ['version', 'node'], 'Version of the gateway and of Node'),
   };
 }
