@@ -2,7 +2,13 @@
 import { isIP } from 'node:net';
 import { compilePeers, plainAddress, unixPeer } from '../ip-ranges.ts';
 
-/** Compiles `server.trustedProxies`. The returned function never trusts a header from any other peer. */
+/** In the place of an address that a trusted proxy did not give, or that cannot be read (RFC 7239 §6.2). No range holds it. */
+export const unknownAddress = 'unknown';
+
+/**
+ * Compiles `server.trustedProxies`. The returned function never trusts a header from any other peer, and yields the address of a trusted proxy
+ * only where it forwards for nobody.
+ */
 export function compileClientAddress(
   trustedProxies: readonly string[],
 ): (peer: string, headers: ForwardingHeaders) => string {
@@ -12,13 +18,7 @@ export function compileClientAddress(
     const address = plainAddress(peer);
     if (!trusted(address)) return address;
     const forwarded = forwardedAddresses(headers);
-    for (let index = forwarded.length - 1; index >= 0; index--) {
-      const candidate = forwarded[index]!;
-      // An unreadable entry ends the chain: the last verified address counts.
-      if (candidate !== unixPeer && isIP(candidate) === 0) return forwarded[index + 1] ?? address;
-      if (!trusted(candidate)) return candidate;
-    }
-    return forwarded[0] ?? address;
+    return forwarded.findLast((candidate) => !trusted(candidate)) ?? forwarded[0] ?? address;
   };
 }
 
@@ -31,20 +31,30 @@ export interface ForwardingHeaders {
 /** Addresses in the order they were added; `Forwarded` (RFC 7239) only where there is no `X-Forwarded-For`. */
 function forwardedAddresses(headers: ForwardingHeaders): string[] {
   const list = headers['x-forwarded-for'];
-  if (list !== undefined)
-    return String(list)
-      .split(',')
-      .map((part) => withoutPort(part.trim()));
-  if (headers.forwarded === undefined) return [];
-  return headers.forwarded.split(',').map((element) => {
-    const match = /(?:^|;)\s*for=(?:"([^"]*)"|([^;,\s]*))/i.exec(element);
-    return withoutPort(match?.[1] ?? match?.[2] ?? '');
-  });
+  if (list !== undefined) return String(list).split(',').map(readAddress);
+  return headers.forwarded?.split(',').map((element) => readAddress(nodeOf(element))) ?? [];
 }
 
-function withoutPort(value: string): string {
-  const bracketed = /^\[([^\]]+)\](?::\d+)?$/.exec(value);
-  if (bracketed) return plainAddress(bracketed[1]!);
-  const v4 = /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(value);
-  return plainAddress(v4 ? v4[1]! : value);
+/** One parameter of an element, and the delimiter behind it. Values in quotes have no escapes, which no address needs. */
+const parameter = /\s*([!#$%&'*+.^`|~\w-]+)=(?:"([^"\\]*)"|([^\s",;]*))\s*(?:;|$)/gy;
+
+/** The value of the one `for` of an element; empty where there is none, or the element cannot be read as a whole. */
+function nodeOf(element: string): string {
+  const parameters = [...element.matchAll(parameter)];
+  const length = parameters.reduce((sum, [whole]) => sum + whole.length, 0);
+  const nodes = parameters.filter(([, name]) => name!.toLowerCase() === 'for');
+  return length === element.length && nodes.length === 1 ? (nodes[0]![2] ?? nodes[0]![3]!) : '';
+}
+
+/** A node with a port, which may be obfuscated (RFC 7239 §6). */
+const withPort = /^(?:\[([^\]]+)\]|(\d+\.\d+\.\d+\.\d+))(?::(?:\d{1,5}|_[\w.-]+))?$/;
+
+function readAddress(text: string): string {
+  const node = text.trim();
+  if (node === unixPeer) return node;
+  const [, v6, v4] = withPort.exec(node) ?? [];
+  const address = v6 ?? v4 ?? node;
+  const isReadable = v6 === undefined ? isIP(address) !== 0 : isIP(address) === 6;
+  // The zone of an address means nothing to another machine.
+  return isReadable && !address.includes('%') ? plainAddress(address) : unknownAddress;
 }
