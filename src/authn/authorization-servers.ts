@@ -17,6 +17,31 @@ export function authorizationServersOf(authenticate: AuthenticateConfig, authent
   return named(authenticate, authenticators).flatMap((each) => ('issuer' in each ? [each.issuer] : []));
 }
 
+/** The names by which clients ask for scopes at the authorization server of an authenticator; of the route's first where it is none of its own. */
+export type RequestedScopes = (scopes: readonly string[], authenticator?: string) => readonly string[];
+
+/** Scopes of OpenID Connect Core §5.4 and §11 are of the authorization server itself. */
+const serverScopes = new Set(['openid', 'profile', 'email', 'address', 'phone', 'offline_access']);
+
+/** Compiles the `scopePrefix` of a route's authenticators. A scope that is a URI is written out already. */
+export function compileRequestedScopes(
+  authenticate: AuthenticateConfig,
+  authenticators: Authenticators,
+): RequestedScopes {
+  const prefixes = new Map(
+    authenticatorNamesOf(authenticate).flatMap((name) => {
+      const config = Object.hasOwn(authenticators, name) ? authenticators[name] : undefined;
+      return config !== undefined && 'issuer' in config ? [[name, config.scopePrefix ?? ''] as const] : [];
+    }),
+  );
+  const [first = ''] = prefixes.values();
+  return (scopes, authenticator = '') => {
+    const prefix = prefixes.get(authenticator) ?? first;
+    const requested = (scope: string) => (serverScopes.has(scope) || scope.includes('://') ? scope : prefix + scope);
+    return prefix === '' ? scopes : scopes.map(requested);
+  };
+}
+
 /**
  * The issuer whose metadata the gateway repeats for clients of MCP 2025-03-26, which know one authorization server a host: the first whose keys the
  * gateway fetches, of the first MCP route that has any, or else of the first route. Undefined with `server.authorizationServerMetadata: off`.

@@ -1,5 +1,5 @@
 // Compiled routes: requirements, policy and upstream or fixed response of each route.
-import { authorizationServersOf } from '../authn/authorization-servers.ts';
+import { authorizationServersOf, compileRequestedScopes } from '../authn/authorization-servers.ts';
 import { subjectKey } from '../authn/principal.ts';
 import type { AuthenticatorSet } from '../authn/registry.ts';
 import { compileRequirements, type Requirements } from '../authn/requirements.ts';
@@ -100,6 +100,7 @@ export function compileRoute(
       ? undefined
       : {
           scope: (mcp?.challengeScopes ?? scopesOf(policy)).filter((scope) => scope !== offlineAccessScope),
+          requestedScopes: compileRequestedScopes(route.authenticate, config.authenticators),
           resource,
           metadataUrl: authorizationServers.length > 0 ? metadataUrlOf(resource).href : undefined,
           dpopAlgorithms: bindings.dpopAlgorithms.join(' ') || undefined,

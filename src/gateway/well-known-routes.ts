@@ -98,7 +98,7 @@ function resourceRoutes(routes: readonly Route[]): Route[] {
     };
     documents.set(pathname, known);
     for (const issuer of authorizationServers) known.authorizationServers.add(issuer);
-    for (const scope of challenge.scope) known.scopes.add(scope);
+    for (const scope of challenge.requestedScopes(challenge.scope)) known.scopes.add(scope);
     known.bindings.push(bindings);
     known.isMcp ||= mcp !== undefined;
   }

@@ -252,6 +252,46 @@ t.test('upstreams: encrypted or near, with a credential of their own and headers
   ]),
 );
 
+t.test('scopePrefix: rules speak the short names, and a prefix ends where a scope begins', (t) => {
+  const asking = (scope: string) => route(`authenticate: corp, scopes: ["${scope}"]`);
+  return hold(t, [
+    ['fine', { authenticators: jwt('scopePrefix: "api://APP/"'), routes: asking('x') }],
+    [
+      'no slash',
+      { authenticators: jwt('scopePrefix: "api://APP"'), routes: asking('x') },
+      [
+        'scopePrefix: ‸',
+        'warning: authenticators.corp.scopePrefix: scopes are asked for as "api://APPread"; mostly a / belongs at its end',
+      ],
+    ],
+    [
+      'the long name in a rule',
+      { authenticators: jwt('scopePrefix: "api://APP/"'), routes: asking('api://APP/x') },
+      [
+        '[‸{path: /api',
+        'warning: routes[0]: a rule asks for "api://APP/x", but tokens have "x": rules have no scopePrefix',
+      ],
+    ],
+    [
+      'no scope begins so',
+      { authenticators: jwt('scopePrefix: "my app/"'), routes: asking('x') },
+      ['scopePrefix: ‸', 'authenticators.corp.scopePrefix: expected the beginning of a scope, such as api://APP/'],
+    ],
+    [
+      'two prefixes on one route',
+      {
+        authenticators:
+          '{corp: {type: jwt, issuer: https://a.example/, scopePrefix: "api://APP/"}, other: {type: jwt, issuer: https://b.example/}}',
+        routes: route('authenticate: {anyOf: [corp, other]}, scopes: [x]'),
+      },
+      [
+        'authenticate: ‸',
+        'warning: routes[0].authenticate: its authenticators have different scopePrefix; the metadata name scopes as the first one does',
+      ],
+    ],
+  ]);
+});
+
 t.test('implied scopes: no circles, and none that nobody asks for', (t) => {
   const asked = rules(
     '{allow: {}, require: {scopes: ["d:read"], anyScope: ["q:run"], when: "\'x:any\' in principal.scopes"}}',

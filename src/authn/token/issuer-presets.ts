@@ -37,7 +37,8 @@ export const issuerPresets: Readonly<Record<IssuerPresetName, IssuerPreset>> = {
     issuerExample: 'https://TENANT.auth0.com/',
   },
   // Tokens are for an application, by its id or its api:// URI. An application's own roles count where nobody is signed in (no scp);
-  // beside scp they are the user's, who may have delegated less. ID tokens have neither azp nor appid.
+  // beside scp they are the user's, who may have delegated less. ID tokens have neither azp nor appid. Scopes are asked for
+  // as api://APP-ID/x, and tokens have x: that is the application's own scopePrefix.
   entra: {
     defaults: {
       tokenTypes: ['JWT'],

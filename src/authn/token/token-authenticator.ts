@@ -18,7 +18,7 @@ export function createTokenAuthenticator<C extends TokenConfig>(
   { proofMemory }: Pick<AuthenticatorContext, 'proofMemory'>,
 ): TokenAuthenticator {
   const proofs = createProofVerifier(config.dpop, proofMemory);
-  const all: readonly PropertyKey[] = [...reloadable, 'caFile', 'clockTolerance', 'dpop'];
+  const all: readonly PropertyKey[] = [...reloadable, 'caFile', 'clockTolerance', 'dpop', 'scopePrefix'];
   const decisive = Object.entries(config).filter(([key]) => !all.includes(key));
   return {
     ...parts,

@@ -40,6 +40,13 @@ export const tokenKeys = {
     .default({})
     .describe('Claims that a token must have, each with the values it may have.'),
   claims: z.record(text, text).default({}).describe('Further claims for rules and identity: our name to their claim.'),
+  scopePrefix: z
+    .string()
+    .regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'expected the beginning of a scope, such as api://APP/')
+    .optional()
+    .describe(
+      'Stands before the scopes that clients are told to ask for, where the issuer names them so; tokens and rules have the short names.',
+    ),
   maxScopes: scopes.optional().describe('The most this authenticator may grant; default no cap.'),
   clockTolerance: duration
     .refine((ms) => ms <= maxClockToleranceMs, 'expected at most 5m')
@@ -64,6 +71,11 @@ export function checkTokenConfig(config: TokenConfig, path: Path, reporter: Sect
   if (config.issuer.includes('?')) reporter.error([...path, 'issuer'], 'must not have a query (RFC 8414 §2)');
   checkAudienceForm(config, path, reporter);
   checkClaimPaths(config, path, reporter);
+  const { scopePrefix } = config;
+  if (scopePrefix !== undefined && /[A-Za-z0-9]$/.test(scopePrefix)) {
+    const example = reporter.show(`${scopePrefix}read`);
+    reporter.warn([...path, 'scopePrefix'], `scopes are asked for as ${example}; mostly a / belongs at its end`);
+  }
 }
 
 function checkClaimPaths(config: TokenConfig, path: Path, reporter: SectionReporter): void {

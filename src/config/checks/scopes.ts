@@ -1,9 +1,12 @@
 // Checks of `scopeImplies` and `challengeScopes`: no circles, and nothing asked for or implied that no rule takes.
+import { authenticatorNamesOf } from '../../authn/alternatives.ts';
 import { impliedBy, type ScopeImplications } from '../../authn/scopes.ts';
 import { rulesOf } from '../../policy/presets.ts';
 import type { RuleConfig } from '../../policy/rule.ts';
 import type { RouteConfig } from '../schema/config.ts';
+import type { Path } from '../schema/reporter.ts';
 import { suggestion } from '../schema/suggestion.ts';
+import { authenticatorNamed } from './authenticate.ts';
 import type { CheckContext } from './context.ts';
 
 /** Checks `scopeImplies` and the scopes that rules and challenges name. */
@@ -23,8 +26,27 @@ export function checkScopes(context: CheckContext): void {
     });
   }
   routes.forEach((route, index) => {
+    checkPrefixes(context, route, ['routes', index]);
     checkChallengeScopes(context, route, ['routes', index, 'mcp', 'challengeScopes'], implications);
   });
+}
+
+/** Rules speak the names that tokens have. Clients are told one list of scopes, whichever authorization server they choose. */
+function checkPrefixes(context: CheckContext, route: RouteConfig, path: Path): void {
+  const prefixes = authenticatorNamesOf(route.authenticate).flatMap((name) => {
+    const config = authenticatorNamed(context, name);
+    return config !== undefined && 'issuer' in config ? [config.scopePrefix ?? ''] : [];
+  });
+  for (const scope of takenBy([route]).scopes) {
+    const prefix = prefixes.find((each) => each !== '' && scope.startsWith(each));
+    if (prefix === undefined) continue;
+    const short = context.show(scope.slice(prefix.length));
+    context.warn(path, `a rule asks for ${context.show(scope)}, but tokens have ${short}: rules have no scopePrefix`);
+  }
+  if (new Set(prefixes).size > 1) {
+    const message = 'its authenticators have different scopePrefix; the metadata name scopes as the first one does';
+    context.warn([...path, 'authenticate'], message);
+  }
 }
 
 /** A client asks for all of them, and an authorization server may refuse all for one that it does not know. */

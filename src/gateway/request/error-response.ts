@@ -70,7 +70,11 @@ export function writeError(
     'content-length': String(Buffer.byteLength(body)),
     'cache-control': 'no-store',
   };
-  const asked = challenge(context.route && challengeAt(context.path, context.route), error);
+  const asked = challenge(
+    context.route && challengeAt(context.path, context.route),
+    error,
+    context.credentials.at(-1)?.authenticator,
+  );
   if (asked !== undefined) headers['www-authenticate'] = asked;
   if (closing.has(error.code) || unreadBodyIsLarge(context)) headers.connection ??= 'close';
   response.writeHead(statusOfError(context, error), headers);
