@@ -104,6 +104,7 @@ t.test(
       '/based/a': '/base/based/a',
       '/inner': '/base/deep/er',
       '/inner/x': '/base/deep/er/x',
+      'https://mcp.example.com/api/x?y': '/v1/x?y',
     };
     for (const [path, target] of Object.entries(expected)) t.equal((await get(path)).target, target, path);
   },
