@@ -4,6 +4,7 @@ import { invalidRpc, readEnvelope, slot } from './envelope.ts';
 import { lazyArguments, type McpMessage, type McpTarget } from './message.ts';
 import { isNotificationName, type Method, methodOf } from './methods.ts';
 import { knowsMembers, readNamed } from './named.ts';
+import { isWholeNumber } from './request-id.ts';
 
 /**
  * Reads one JSON-RPC 2.0 message. Batches, unknown members of the envelope, null ids of requests, ids that are no whole number, positional `params`,
@@ -104,11 +105,6 @@ function readId(envelope: ScannedObject): string | undefined {
 }
 
 const nullText = 'null';
-
-/** `text` is any JSON value but a string: objects and literals are no numbers. */
-function isWholeNumber(text: string): boolean {
-  return /^-?\d+(?:\.0+)?$/.test(text) || Number.isSafeInteger(Number(text));
-}
 
 function readTarget(envelope: ScannedObject, { target: place, retired }: Method): McpTarget | undefined {
   if (place === undefined || place.kind === 'subscriptions') return undefined;

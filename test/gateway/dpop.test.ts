@@ -405,7 +405,7 @@ t.test('on an MCP route a refused proof is a JSON-RPC error, and a call with a g
   t.equal(refused.status, 401);
   t.match(JSON.parse(refused.text), {
     jsonrpc: '2.0',
-    id: null,
+    id: 1,
     error: { code: 401, data: { code: 'invalid_token' } },
   });
   t.match(refused.headers['www-authenticate'], /^Bearer .*, DPoP algs="[^"]+", error="invalid_dpop_proof"$/);

@@ -52,7 +52,8 @@ t.test('J3: what is not strict JSON goes nowhere', async (t) => {
     const before = scenario.upstream.requests.length;
     const answer = await reporting.post(body);
     t.equal(answer.status, 400, label);
-    t.match(JSON.parse(answer.text), { id: null, error: { code: 400, data: { code: 'invalid_json' } } }, label);
+    const id = label.startsWith('UTF-16') ? null : 1;
+    t.match(JSON.parse(answer.text), { id, error: { code: 400, data: { code: 'invalid_json' } } }, label);
     t.equal(scenario.upstream.requests.length, before, `${label}: the upstream saw nothing`);
     const record = await scenario.record(({ id }) => id === answer.id);
     t.match(record, { stage: 'completed', decision: 'deny', reason: 'invalid_json', status: 400, outcome: 'refused' });

@@ -211,7 +211,7 @@ t.test('a call that hides its tool is refused with the id of the caller, and rec
   const twice = '{"name":"list_dashboards","n\\u0061me":"execute_sql"}';
   const body = `{"jsonrpc":"2.0","id":"q","method":"tools/call","params":{"name":"call_tool","arguments":${twice}}}`;
   const before = upstream.requests.length;
-  t.match(JSON.parse((await post(body)).text), { id: null, error: { data: { code: 'invalid_jsonrpc' } } });
+  t.match(JSON.parse((await post(body)).text), { id: 'q', error: { data: { code: 'invalid_jsonrpc' } } });
   t.equal(upstream.requests.length, before);
 });
 

@@ -8,6 +8,7 @@ import type { Runtime } from '../runtime.ts';
 import { completedEvent } from './audit-events.ts';
 import type { RequestContext } from './context.ts';
 import { rateLimited, statusOfError, toGatewayError, writeError } from './error-response.ts';
+import { findRequestId } from './find-request-id.ts';
 import { bodyLimitsOf, responseHeaders } from './local-responses.ts';
 
 /**
@@ -35,7 +36,7 @@ export async function refuse(error: GatewayError, context: RequestContext, runti
     } else if (error.status < 500) context.error = rateLimited(error);
     count(context, runtime, gone ? undefined : statusOfError(context, context.error));
   }
-  writeError(context, context.error, responseHeaders(context, runtime));
+  writeError(context, context.error, await findRequestId(context), responseHeaders(context, runtime));
 }
 
 function logFailure({ cause, code, message, reason, status }: GatewayError, { log }: RequestContext): void {

@@ -46,12 +46,13 @@ export function statusOfError(context: RequestContext, error: GatewayError): num
 }
 
 /**
- * Writes the error response, with `extraHeaders` beside its own. When the head of another response was sent, destroys the connection, so that a
- * cut response never looks complete.
+ * Writes the error response, with `extraHeaders` beside its own. `rpcId` is the JSON text of the id of the JSON-RPC request. When the head of another
+ * response was sent, destroys the connection, so that a cut response never looks complete.
  */
 export function writeError(
   context: RequestContext,
   error: GatewayError,
+  rpcId: string | undefined,
   extraHeaders: Readonly<Record<string, string>> | undefined,
 ): void {
   const { response } = context;
@@ -61,7 +62,7 @@ export function writeError(
     return;
   }
   const rpc = context.route?.mcp !== undefined && context.method === 'POST';
-  const body = rpc ? jsonRpcError(requestIdOf(context), error, context.id) : problem(error, context.id);
+  const body = rpc ? jsonRpcError(rpcId, error, context.id) : problem(error, context.id);
   const headers: Record<string, string> = {
     ...ownHeaders,
     ...extraHeaders,
@@ -79,11 +80,6 @@ export function writeError(
   if (closing.has(error.code) || unreadBodyIsLarge(context)) headers.connection ??= 'close';
   response.writeHead(statusOfError(context, error), headers);
   response.end(body);
-}
-
-/** An answer under the id of a server's request would be taken for that of a request of the client's own. */
-function requestIdOf({ message }: RequestContext): string | undefined {
-  return message?.kind === 'request' ? message.id : undefined;
 }
 
 function unreadBodyIsLarge({ request }: RequestContext): boolean {
