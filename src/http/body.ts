@@ -106,7 +106,7 @@ export async function readBody(
       }
       if (reserve !== undefined) body.append(chunk);
     } catch (refused) {
-      request.pause();
+      giveBack(request, chunk);
       reject(refused);
     }
   };
@@ -120,10 +120,19 @@ export async function readBody(
     const whole = await promise;
     reserve?.(whole.length);
     return whole;
+  } catch (refused) {
+    giveBack(request, body.take());
+    throw refused;
   } finally {
     clearTimeout(timer);
     request.off('data', takePiece);
   }
+}
+
+/** The refusal of a request looks for its id in what came. */
+function giveBack(request: IncomingMessage, bytes: Buffer): void {
+  request.pause();
+  if (!request.readableEnded && !request.destroyed) request.unshift(bytes);
 }
 
 /**

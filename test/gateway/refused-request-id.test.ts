@@ -30,6 +30,12 @@ const json = 'application/json';
 
 const refusals: Record<string, [caller: typeof agent, status: number, body: string, more?: object]> = {
   'body too large, as announced': [agent, 413, JSON.stringify(toolCall('x', { q: 'x'.repeat(5000) }, 'call-7'))],
+  'body too large, in chunks': [
+    agent,
+    413,
+    JSON.stringify(toolCall('x', { q: 'x'.repeat(5000) }, 'call-7')),
+    { headers: { 'transfer-encoding': 'chunked' } },
+  ],
   'media type': [agent, 415, call, { headers: { 'content-type': 'text/plain' } }],
   'media type, id behind params': [agent, 415, late(500), { headers: { 'content-type': 'text/plain' } }],
   'malformed arguments': [agent, 400, call.replace('{}', '[]')],
@@ -73,6 +79,18 @@ t.test('there is no id where none can be told', async (t) => {
     t.ok(answer.status >= 400, name);
     t.equal(JSON.parse(answer.text).id, null, name);
   }
+});
+
+t.test('a body that stops half-way is 408 under its id', async (t) => {
+  const { port, bearer } = await startScenario(t, { server: { limits: { receiveTimeout: '100ms' } } });
+  const socket = connect(port, '127.0.0.1');
+  t.teardown(() => socket.destroy());
+  const { authorization } = await bearer();
+  socket.write(
+    `POST /mcp HTTP/1.1\r\nHost: mcp.example.com\r\nAuthorization: ${authorization}\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n${call}`,
+  );
+  const [head] = (await once(socket, 'data')) as [Buffer];
+  t.match(head.toString(), /^HTTP\/1.1 408 [\s\S]*"id":"call-7"/);
 });
 
 t.test('a body that does not come, or waits for 100 (Continue), holds no refusal up', async (t) => {

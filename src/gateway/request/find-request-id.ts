@@ -11,13 +11,7 @@ const strangerBytes = 65_536;
 /** Time for which a body is waited for that was refused at its head. */
 const waitMs = 500;
 /** Nothing behind the head can be trusted or will come; or a flood of strangers is answered, which costs no more than its heads. */
-const unread = new Set<ErrorCode>([
-  'bad_request',
-  'request_timeout',
-  'not_implemented',
-  'expectation_failed',
-  'rate_limited',
-]);
+const unread = new Set<ErrorCode>(['bad_request', 'not_implemented', 'expectation_failed', 'rate_limited']);
 
 /**
  * The id as JSON text. It is found in a message that is refused for something else, and in a body that was not read: its first bytes are looked at as they
@@ -53,7 +47,7 @@ async function readInto(
     if (isKnown || left <= 0) resolve();
   };
   const timer = setTimeout(done, waitMs).unref();
-  request.on('data', onPiece).on('end', done).on('error', done).on('close', done);
+  request.on('data', onPiece).on('end', done).on('error', done).on('close', done).resume();
   response.on('close', done);
   await promise;
   clearTimeout(timer);
