@@ -76,10 +76,10 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   const first = await prepareConfiguration(loaded, undefined, parts, signal);
   opened.push(() => (state.inForce === undefined ? first.dispose() : closeSnapshot(state.inForce.snapshot)));
   const runtime = createRuntime(loaded.config.server.listen, first.snapshot, parts);
-  const flushing = setInterval(runtime.strangers.flush, 1000).unref();
+  const flushing = setInterval(() => runtime.strangers.flush(), 1000).unref();
   opened.push(() => {
     clearInterval(flushing);
-    runtime.strangers.flush();
+    runtime.strangers.flush(true);
   });
   const install = (next: Configuration): void => {
     state.inForce = next;

@@ -7,9 +7,10 @@ const startMs = Date.UTC(2026, 10, 23, 5, 45);
 
 function limitOf(count: number, perMs = 1000) {
   const written: AuditEvent[] = [];
-  const state = { nowMs: startMs, summed: 0, written };
+  const state = { nowMs: startMs, summed: 0, healthy: true, written };
   const limit = createStrangerLimit({
     audit: {
+      healthy: () => state.healthy,
       write: async (event, priority) => {
         if (priority === 'stranger') written.push(event);
       },
@@ -63,6 +64,24 @@ t.test('20 a second of one address pass, the others are one record with their nu
   t.equal(state.written.length, 1, 'and nothing more once that is told');
   state.nowMs += 1000;
   t.equal(allowed('10.0.0.1', 50), 20, 'a second later it is as at first');
+});
+
+t.test('while the audit log fails the sums go on, and are written when it works, or at the end', async (t) => {
+  const { allowed, limit, state } = limitOf(1);
+  state.healthy = false;
+  for (let second = 0; second < 3; second += 1) {
+    allowed('10.0.0.1', 11);
+    limit.flush();
+    state.nowMs += 1000;
+  }
+  t.equal(state.written.length, 0);
+  state.healthy = true;
+  limit.flush();
+  t.match(state.written, [{ detail: { summed: { requests: 30 } } }]);
+  state.healthy = false;
+  allowed('10.0.0.1', 11);
+  limit.flush(true);
+  t.match(state.written[1], { detail: { summed: { requests: 10 } } });
 });
 
 t.test('a rate of minutes, and a clock that is set back', async (t) => {

@@ -7,7 +7,7 @@ import type { Log } from '../../log.ts';
 
 /** Dependencies of the limit. */
 export interface StrangerLimitOptions {
-  readonly audit: Pick<AuditLog, 'write'>;
+  readonly audit: Pick<AuditLog, 'write' | 'healthy'>;
   readonly log: Pick<Log, 'error'>;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -30,8 +30,11 @@ export interface StrangerLimit {
   allow(request: StrangerRequest): boolean;
   /** Writes a record of a request within the limit. The default priority is `stranger`. */
   record(address: string, event: AuditEvent, priority?: Priority): Promise<void>;
-  /** Writes the record of each sum, and forgets addresses that have been quiet. Called about once a second, and at the end. */
-  flush(): void;
+  /**
+   * Writes the record of each sum, and forgets addresses that have been quiet. Called about once a second, and at the end. Before the end, sums
+   * wait for a log that works.
+   */
+  flush(isEnd?: boolean): void;
 }
 
 interface Bucket {
@@ -76,7 +79,8 @@ export function createStrangerLimit({ audit, log, now, observe, snapshot }: Stra
     return bucket;
   }
 
-  function refill(bucket: Bucket): { readonly full: boolean } {
+  /** True when the address has been quiet: nothing is used up. */
+  function refill(bucket: Bucket): boolean {
     const { count, perMs } = snapshot().config.server.limits.refusalsPerAddress;
     const time = now();
     // A clock that was set back refills nothing.
@@ -85,7 +89,7 @@ export function createStrangerLimit({ audit, log, now, observe, snapshot }: Stra
     bucket.requests = Math.min(count, bucket.requests + earned);
     bucket.bytes = Math.min(maxBytes, bucket.bytes + earned * bytesPerRequest);
     bucket.refilledMs = time;
-    return { full: bucket.requests === count && bucket.bytes === maxBytes };
+    return bucket.requests === count && bucket.bytes === maxBytes;
   }
 
   function write(address: string, event: AuditEvent, priority: Priority = 'stranger'): Promise<void> {
@@ -139,10 +143,12 @@ export function createStrangerLimit({ audit, log, now, observe, snapshot }: Stra
       return false;
     },
     record: write,
-    flush() {
+    flush(isEnd = false) {
+      const isWriting = isEnd || audit.healthy();
       for (const [address, bucket] of buckets) {
-        if (bucket.sums !== undefined) writeSums(bucket, address);
-        else if (refill(bucket).full) buckets.delete(address);
+        if (bucket.sums === undefined) {
+          if (refill(bucket)) buckets.delete(address);
+        } else if (isWriting) writeSums(bucket, address);
       }
     },
   };
