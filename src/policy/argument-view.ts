@@ -7,7 +7,7 @@ type Members = Readonly<Record<string, unknown>>;
 
 /**
  * The view of a text that was scanned before. A number without an exact value fails the evaluation when it is read, and so does a name, present or
- * absent, while its object has another one of the same fold. Names that are enumerated are all read.
+ * absent, while its object has another one of the same fold. Where names are enumerated, all of them are read, and all texts of the condition.
  */
 export function viewArguments(bytes: Buffer, state: EvaluationState): unknown {
   return viewOf(parseExactly(bytes.toString('utf8')), state, new WeakMap());
@@ -62,6 +62,7 @@ function viewObject(members: Members, state: EvaluationState, views: WeakMap<obj
     ownKeys() {
       const names = Object.keys(members);
       names.forEach(checkName);
+      for (const text of state.texts) checkName(text);
       return names;
     },
   });

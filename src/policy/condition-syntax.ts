@@ -63,6 +63,17 @@ export function namesIn(root: ASTNode): ReadonlySet<string> {
   return names;
 }
 
+/** The texts that stand in the condition. */
+export function textsIn(root: ASTNode): ReadonlySet<string> {
+  const texts = new Set<string>();
+  const visitTexts = (node: ASTNode): void => {
+    if (node.op === 'value' && typeof node.args === 'string') texts.add(node.args);
+    for (const part of operands(node)) visitTexts(part);
+  };
+  visitTexts(root);
+  return texts;
+}
+
 /** The direct parts of a node, in their order. */
 export function operands(node: ASTNode): readonly ASTNode[] {
   switch (node.op) {

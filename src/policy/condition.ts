@@ -9,7 +9,7 @@ import {
 } from '@marcbachmann/cel-js';
 import { originalOf } from './argument-view.ts';
 import { meterExpression } from './condition-meter.ts';
-import { checkSyntax, hasLoop, namesIn } from './condition-syntax.ts';
+import { checkSyntax, hasLoop, namesIn, textsIn } from './condition-syntax.ts';
 import { createEvaluation, type EvaluationState, fail } from './evaluation.ts';
 import { foreignOperator } from './foreign-operators.ts';
 
@@ -43,12 +43,22 @@ export const maxIteratedValues = 10_000;
 export function compileCondition(source: string): Condition {
   const expression = parse(source);
   const iterates = hasLoop(expression.ast);
-  let current = createEvaluation();
+  const texts = textsIn(expression.ast);
+  const idle = createEvaluation();
+  let current = idle;
   meterExpression(expression.ast, () => current);
-  const evaluate = (variables: ConditionVariables, state: EvaluationState): boolean => {
+  const run = (variables: ConditionVariables, state: EvaluationState): unknown => {
+    state.texts = texts;
     current = state;
+    try {
+      return expression(variables);
+    } finally {
+      current = idle;
+    }
+  };
+  const evaluate = (variables: ConditionVariables, state: EvaluationState): boolean => {
     if (iterates && countValues(variables.args, 0) > maxIteratedValues) fail(state, 'too_many_values');
-    const result: unknown = expression(variables);
+    const result = run(variables, state);
     if (state.error !== undefined) throw state.error;
     if (typeof result !== 'boolean') throw new Error('the condition is neither true nor false');
     return result;

@@ -24,13 +24,17 @@ export interface EvaluationState {
   error: ConditionError | undefined;
   /** The arguments as conditions see them, once one has read them. */
   args: unknown;
+  /** The texts of the condition that is evaluated: names that it may look for among those of an object. */
+  texts: ReadonlySet<string>;
   /** By condition, for those that are the same for every item of a list. */
   coverages: Map<unknown, Coverage | 'error'> | undefined;
 }
 
+const noTexts: ReadonlySet<string> = new Set();
+
 /** The state before the first condition. */
 export function createEvaluation(): EvaluationState {
-  return { steps: 0, error: undefined, args: undefined, coverages: undefined };
+  return { steps: 0, error: undefined, args: undefined, texts: noTexts, coverages: undefined };
 }
 
 /** Ends this evaluation and all further ones of the request. */

@@ -172,6 +172,9 @@ const conditions = [
   'has(args.ids) && args.ids.all(id, id != 9007199254740992 && id < 1000)',
   '!has(args.ids) || !(9007199254740992 in args.ids)',
   'has(args.request) && args.request.limit == 10',
+  "!args.exists(name, name == 'mask')",
+  "args.all(name, name in ['limit', 'other', 'ids', 'constructor'])",
+  "args != {'limit': 10.0}",
 ];
 const environment = new Environment().registerVariable('args', 'map');
 
