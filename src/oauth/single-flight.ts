@@ -26,11 +26,11 @@ export interface Flight {
 }
 
 /** Requests at the same time, to one authorization server. */
-export const maxConnections = 16;
+export const maxConnections = 32;
 const limits: FairQueueLimits = {
   running: maxConnections,
-  ordinary: 12,
-  ordinaryPerCaller: 8,
+  ordinary: 24,
+  ordinaryPerCaller: 16,
   waiting: 2048,
   waitingPerCaller: 512,
 };

@@ -45,8 +45,8 @@ const from = (address: string, token: string) => ({
 const listAs = async (address: string, token: string) =>
   (await scenario.as({ ...from(address, token), connections: 1 })).call('list_dashboards');
 const tokens = Array.from({ length: 400 }, (_, index) => `random-${index}`);
-const flood = () =>
-  Promise.all(tokens.map((token) => stranger.post(toolCall('list_dashboards'), from('192.0.2.1', token))));
+const flood = (shown = tokens) =>
+  Promise.all(shown.map((token) => stranger.post(toolCall('list_dashboards'), from('192.0.2.1', token))));
 
 t.test('400 random opaque tokens at once: new good tokens get through, and what is known goes first', async (t) => {
   for (const token of ['known', 'new', 'neighbour']) knowToPartner(token);
@@ -55,10 +55,10 @@ t.test('400 random opaque tokens at once: new good tokens get through, and what 
 
   const release = partner.hold();
   const flooding = flood();
-  await until(() => partner.questions.length === 1 + 8);
+  await until(() => partner.questions.length === 1 + 16);
   const good = [listAs('198.51.100.7', 'new'), listAs('2001:db8::1', 'neighbour'), listAs('192.0.2.1', 'known')];
-  await until(() => partner.questions.length === 1 + 8 + 3);
-  t.same(partner.tokens().slice(9).sort(), ['known', 'neighbour', 'new'], 'asked at once, before what waits');
+  await until(() => partner.questions.length === 1 + 16 + 3);
+  t.same(partner.tokens().slice(17).sort(), ['known', 'neighbour', 'new'], 'asked at once, before what waits');
   release();
   const statuses = (await Promise.all(good)).map(({ status }) => status);
   t.same(statuses, [200, 200, 200]);
@@ -79,7 +79,7 @@ t.test('400 random opaque tokens at once: new good tokens get through, and what 
 
 t.test('the same tokens again are not asked about, but for a short time only', async (t) => {
   const asked = partner.questions.length;
-  await flood();
+  await flood(tokens.slice(0, 40));
   t.equal(partner.questions.length, asked);
   knowToPartner(tokens[0]!);
   clock.now += 2000;

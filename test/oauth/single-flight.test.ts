@@ -60,51 +60,51 @@ function flood(
 
 t.test('one caller has a share of what is sent and of what waits, and others are served in turn with it', async (t) => {
   const scene = sceneOf();
-  const flooding = flood(scene, 520, 'stranger');
-  t.equal(scene.asked.length, 8);
+  const flooding = flood(scene, 528, 'stranger');
+  t.equal(scene.asked.length, 16);
   await t.rejects(scene.ask('one more', { caller: 'stranger' }), { message: 'busy' });
   const shared = scene.ask('stranger 3', { caller: 'neighbour' });
   const other = scene.ask('new', { caller: 'neighbour' });
   t.equal(scene.asked.at(-1), 'new', 'at once');
-  const callers = ['a', 'b', 'c', 'd'].map((caller) => scene.ask(caller, { caller }));
-  t.same(scene.asked.slice(9), ['a', 'b', 'c'], 'no more than twelve in all');
+  const callers = [...'abcdefgh'].map((caller) => scene.ask(caller, { caller }));
+  t.same(scene.asked.slice(17), [...'abcdefg'], 'no more than 24 in all');
   const known = scene.ask('known', { caller: 'stranger', known: true });
   t.equal(scene.asked.at(-1), 'known', 'and a token that was good before is sent at once');
   scene.answers.get('new')!.resolve('good');
   t.equal(await other, 'good');
-  await until(() => scene.asked.includes('d'));
+  await until(() => scene.asked.includes('h'));
   scene.answers.get('stranger 3')!.resolve('three');
   t.equal(await shared, 'three', 'a question that is under way takes no further place');
-  await until(() => scene.asked.includes('stranger 8'));
+  await until(() => scene.asked.includes('stranger 16'));
   scene.answers.get('known')!.resolve('still good');
   t.equal(await known, 'still good');
-  const settled = answerAll(scene, 520 + 6);
+  const settled = answerAll(scene, 528 + 10);
   await Promise.all([...callers, flooding, settled]);
   t.equal((await flooding).filter(({ status }) => status === 'rejected').length, 0);
 });
 
 t.test('there is a bound for all callers together, and for the time that one waits', async (t) => {
   const scene = sceneOf();
-  const all = ['a', 'b', 'c', 'd'].map((caller) => flood(scene, 515, caller));
-  t.same(scene.asked.length, 12);
+  const all = ['a', 'b', 'c', 'd'].map((caller) => flood(scene, 518, caller));
+  t.equal(scene.asked.length, 24);
   const last = flood(scene, 10, 'e');
   scene.clock += 5001;
   for (const token of scene.asked) scene.answers.get(token)!.resolve('late, and good');
   const outcomes = (await Promise.all([...all, last])).flat();
-  t.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 12);
-  t.equal(scene.asked.length, 12, 'nothing is sent for those who have waited too long');
+  t.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 24);
+  t.equal(scene.asked.length, 24, 'nothing is sent for those who have waited too long');
   t.same(new Set(scene.told), new Set(['busy']));
-  t.equal(scene.told.length, 4 * 515 + 10 - 12);
+  t.equal(scene.told.length, 4 * 518 + 10 - 24);
 });
 
 t.test('after an outage nothing is sent of what waits', async (t) => {
   const scene = sceneOf();
-  const flooding = flood(scene, 20, 'a');
+  const flooding = flood(scene, 28, 'a');
   scene.answers.get('a 0')!.reject(new RequestFailure('connection', 'refused'));
   await until(() => scene.told.length === 1 + 12);
   for (const token of scene.asked) scene.answers.get(token)!.resolve('good');
   await flooding;
-  t.equal(scene.asked.length, 8);
+  t.equal(scene.asked.length, 16);
   t.equal(scene.told.filter((reason) => reason === 'cooldown').length, 12);
 });
 

@@ -26,14 +26,17 @@ export const certificateHeaderSchema = z.strictObject({
 export type CertificateHeaderConfig = z.output<typeof certificateHeaderSchema>;
 
 /** Parsed headers are cached by their text, so that the same certificate object comes of the same text. */
-const maxCached = 1000;
+const cacheLimits = { max: 1000, maxSize: 4 * 1024 * 1024 };
 const headerNames = { 'client-cert': 'Client-Cert', 'x-forwarded-client-cert': 'X-Forwarded-Client-Cert' } as const;
 
 /** Creates the reader of that header. It throws GatewayError `duplicate_header`, or `bad_request` for what it cannot read. */
 export function createHeaderReader({
   format,
 }: Pick<CertificateHeaderConfig, 'format'>): (rawHeaders: readonly string[]) => PeerCertificate | undefined {
-  const known = new LRUCache<string, PeerCertificate>({ max: maxCached });
+  const known = new LRUCache<string, PeerCertificate>({
+    ...cacheLimits,
+    sizeCalculation: (_, text) => text.length,
+  });
   return (rawHeaders) => {
     const lines = linesOf(rawHeaders, format);
     const chain = format === 'client-cert' ? linesOf(rawHeaders, 'client-cert-chain') : [];
