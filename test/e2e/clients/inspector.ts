@@ -62,5 +62,6 @@ export async function driveInspector(inspector: string, scene: Scene, caFile: st
     413: '–',
     415: '–',
     503: '–',
+    outage: '–',
   };
 }

@@ -29,6 +29,7 @@ const refusedWith: Readonly<Record<Refusal, readonly [number, string]>> = {
   413: [413, 'body_too_large'],
   415: [415, 'unsupported_media_type'],
   503: [503, 'overloaded'],
+  outage: [503, 'idp_unavailable'],
 };
 
 type Matches = (record: AuditRecord) => boolean;

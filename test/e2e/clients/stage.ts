@@ -7,10 +7,11 @@ import { approve } from '../../dev/browser.ts';
 import type { RouteChange } from '../../support/configuration.ts';
 import { createGate } from '../../support/gate.ts';
 import { until } from '../../support/until.ts';
+import { closedPort } from '../../support/upstream.ts';
 import { type Scene, startScene } from './scene.ts';
 
 /** What a client is refused with, in the order of the scenario. */
-export const refusals = ['denied', '403', '401', '404', '413', '415', '503'] as const;
+export const refusals = ['denied', '403', '401', '404', '413', '415', '503', 'outage'] as const;
 export type Refusal = (typeof refusals)[number];
 
 /** The path of a server behind the gateway. */
@@ -86,10 +87,9 @@ export async function startStage(webSocketUpstream?: string): Promise<Stage> {
 
   /** Revokes the token that was used last. */
   async function revoke(): Promise<void> {
-    const jti = (await scene.gateway.records()).findLast(
-      ({ principal }) => principal?.subject === 'analyst',
-    )?.principal;
-    await scene.gateway.write('revoked.yaml', `jti: ['${jti?.credentialId}']\n`);
+    const records = await scene.gateway.records();
+    const last = records.findLast(({ principal }) => principal?.subject === 'analyst');
+    await scene.gateway.write('revoked.yaml', `jti: ['${last?.principal?.credentialId}']\n`);
     await scene.gateway.matchingRecords(++revoked, ({ detail }) => detail?.event === 'revocation list taken');
   }
 
@@ -115,6 +115,11 @@ export async function startStage(webSocketUpstream?: string): Promise<Stage> {
         };
       case '503':
         return occupy(endpoint);
+      case 'outage':
+        await scene.reload({
+          authenticators: { corp: { type: 'jwt', issuer: scene.issuer, jwksUri: await closedPort() } },
+        });
+        return () => scene.reload();
     }
   }
   return {

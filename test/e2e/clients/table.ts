@@ -13,7 +13,7 @@ export interface Row {
 const file = join(import.meta.dirname, '../../../docs/clients.md');
 const columns: readonly StepName[] = [
   ...(['log-in', 'list', 'call', 'step-up', 'stream'] as const),
-  ...(['denied', '401', '403', '404', '413', '415', '503'] as const),
+  ...(['denied', '401', '403', '404', '413', '415', '503', 'outage'] as const),
 ];
 const header = ['client', 'version', 'server', ...columns];
 
