@@ -1,8 +1,8 @@
 // Look-alikes of ASCII characters, as lenient readers take them for the character itself.
 
-/** The text with each character that compatibility normalization (NFKC) or a best-fit table turns into ASCII in that form. */
+/** The text as a reader gets it that maps best fits and compatibility forms (NFKC). */
 export function foldLookAlikes(text: string): string {
-  return text.replace(/[^\0-~]/gu, (character) => bestFit[character] ?? character.normalize('NFKC'));
+  return text.replace(bestFitCharacters, (character) => bestFit[character]!).normalize('NFKC');
 }
 
 /** Dots of domain names (UTS 46), and slashes that no normalization maps. */
@@ -16,3 +16,4 @@ const bestFit: Readonly<Record<string, string>> = {
   '\u29f5': '\\',
   '\u29f9': '\\',
 };
+const bestFitCharacters = new RegExp(`[${Object.keys(bestFit).join('')}]`, 'g');

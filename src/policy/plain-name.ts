@@ -28,7 +28,7 @@ function isPlainUri(uri: string): boolean {
   if (ambiguousEncoding.test(uri)) return false;
   const decoded = decode(uri);
   if (decoded === undefined || unseen.test(decoded) || decoded.includes('\\')) return false;
-  if (visibleAscii(foldLookAlikes(decoded)) !== visibleAscii(decoded)) return false;
+  if (visibleAscii(foldLookAlikes(decoded)) !== visibleAscii(decoded.normalize('NFC'))) return false;
   return ![dotSegment, emptySegment, paddedSegment, upperCaseScheme, otherFileForm].some((form) => form.test(decoded));
 }
 

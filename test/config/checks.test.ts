@@ -926,6 +926,22 @@ t.test('routes: one answer each, reachable, with nothing that cannot be enforced
       ],
     ],
     [
+      'globs for names that MCP does not have',
+      {
+        routes: route(
+          'authenticate: corp, mcp: {rules: [{deny: {tools: ["tool *"]}}, {allow: {tools: ["ns:*", "ns:list", "a_*"], prompts: ["\\u00e9*"]}}]}',
+        ),
+      },
+      [
+        '‸"ns:*"',
+        'warning: routes[0].mcp.rules[1].allow.tools[0]: can never match: "ns:*" has characters that MCP does not have in names; write such names out',
+      ],
+      [
+        '‸"\\u00e9*"',
+        'warning: routes[0].mcp.rules[1].allow.prompts[0]: can never match: "é*" has characters that MCP does not have in names; write such names out',
+      ],
+    ],
+    [
       'meta-tools whose places are wrong',
       {
         routes: route(

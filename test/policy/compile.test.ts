@@ -127,6 +127,7 @@ t.test('rules behind a wider one are found', (t) => {
       [{ index: 1, by: 0 }],
     ],
     ['only one of two tools', '[{allow: {tools: [a]}}, {allow: {tools: [a, b]}}]', []],
+    ['a name that no glob of an allow matches', '[{allow: {tools: ["*"]}}, {allow: {tools: ["my tool"]}}]', []],
     ['another kind', '[{allow: {tools: ["*"]}}, {allow: {prompts: [a]}}]', []],
     ['one of two kinds', '[{allow: {tools: ["*"]}}, {allow: {tools: [a], prompts: [a]}}]', []],
     ['every method', '[{allow: {methods: ["*"]}}, {allow: {tools: [a]}}]', [{ index: 1, by: 0 }]],
