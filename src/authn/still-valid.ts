@@ -1,5 +1,6 @@
-// Second verification of a caller, after the body of its request has come: expiry and revocation of its credentials.
+// Second verification of a caller whose request has waited: expiry and revocation of its credentials.
 import type { X509Certificate } from 'node:crypto';
+import type { GatewayError } from '../errors.ts';
 import type { CredentialRecord } from './credential.ts';
 import { credentialRefused } from './errors.ts';
 import type { AuthenticatorIndex } from './find-authenticator.ts';
@@ -18,13 +19,13 @@ export interface ValidityContext {
   readonly now: number;
   readonly revocations: Revocations;
   readonly authenticators: Pick<AuthenticatorIndex, 'byName'>;
-  /** The client certificate of the request, whatever it proves. */
-  readonly certificate: X509Certificate | undefined;
+  /** The client certificate of the request, whatever it proves, and that of its connection. */
+  readonly certificates: readonly (X509Certificate | undefined)[];
 }
 
 /** Throws the GatewayError of a credential that has expired or been revoked since. */
 export function checkStillValid(caller: Caller, context: ValidityContext): void {
-  const { now, revocations, certificate } = context;
+  const { now, revocations, certificates } = context;
   for (const principal of [caller.principal, caller.certificate]) {
     if (principal === undefined) continue;
     const kind = credentialKinds[principal.kind];
@@ -32,11 +33,17 @@ export function checkStillValid(caller: Caller, context: ValidityContext): void 
     const revokedBy = revocations.ofPrincipal(principal);
     if (revokedBy !== undefined) throw credentialRefused(kind, 'revoked', revokedBy);
   }
-  if (certificate === undefined) return;
   if (now >= (caller.certificateUntil ?? Number.POSITIVE_INFINITY))
     throw credentialRefused('client-certificate', 'expired');
-  const revokedBy = revocations.ofCertificate(certificate);
-  if (revokedBy !== undefined) throw credentialRefused('client-certificate', 'revoked', revokedBy);
+  for (const certificate of certificates) {
+    const revokedBy = certificate && revocations.ofCertificate(certificate);
+    if (revokedBy !== undefined) throw credentialRefused('client-certificate', 'revoked', revokedBy);
+  }
+}
+
+/** The refusal of credentials that a later configuration does not accept. */
+export function credentialWithdrawn({ principal }: Caller): GatewayError {
+  return credentialRefused(credentialKinds[principal.kind], 'not_accepted');
 }
 
 /** Tokens are accepted beyond their end for the tolerance between clocks; a certificate ends with its trust. */

@@ -137,9 +137,9 @@ function giveBack(request: IncomingMessage, bytes: Buffer): void {
 
 /**
  * The body as a stream that emits `progress` for each chunk and holds at most one, or the rest; null where there is none. It fails with the
- * GatewayErrors of `readBody`, and leaves the request open for its response.
+ * GatewayErrors of `readBody` and what `check` throws before a chunk, and leaves the request open for its response.
  */
-export function streamBody(request: IncomingMessage, limits: BodyLimits): Readable | null {
+export function streamBody(request: IncomingMessage, limits: BodyLimits, check: () => void): Readable | null {
   if (!hasBody(request)) return null;
   checkAnnouncedLength(request, limits);
   let length = 0;
@@ -161,8 +161,13 @@ export function streamBody(request: IncomingMessage, limits: BodyLimits): Readab
       periodEnd = length + bytesPerPeriod;
       restart();
     }
-    if (length > limits.bodyBytes) body.destroy(tooLarge(limits.bodyBytes));
-    else if (!body.push(chunk) && !request.complete) request.pause();
+    try {
+      if (length > limits.bodyBytes) throw tooLarge(limits.bodyBytes);
+      check();
+      if (!body.push(chunk) && !request.complete) request.pause();
+    } catch (refused) {
+      body.destroy(refused as Error);
+    }
   });
   // Time in which the upstream takes nothing is not the client's.
   request.on('pause', stop).on('resume', restart);

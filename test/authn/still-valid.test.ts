@@ -40,7 +40,7 @@ t.test('expiry and revocation of each credential, asked a second time', async (t
     const caller = (await authenticate(requestWith(presented, runtime), requirements, set)) as Caller;
     const context = { now: now + seconds * second, revocations, authenticators: set };
     try {
-      checkStillValid(caller, { ...context, certificate: presented.certificate?.certificate });
+      checkStillValid(caller, { ...context, certificates: [presented.certificate?.certificate] });
       return undefined;
     } catch (error) {
       const { code, reason } = error as { code: string; reason: string };
@@ -70,7 +70,12 @@ t.test('expiry and revocation of each credential, asked a second time', async (t
   const caller = (await authenticate(requestWith({ token, certificate: peer }, runtime), ofTokens, bound)) as Caller;
   t.throws(
     () =>
-      checkStillValid(caller, { now, revocations: certificates, authenticators: bound, certificate: peer.certificate }),
+      checkStillValid(caller, {
+        now,
+        revocations: certificates,
+        authenticators: bound,
+        certificates: [peer.certificate],
+      }),
     { code: 'invalid_certificate', reason: 'revoked' },
     'a certificate that stands for nobody',
   );

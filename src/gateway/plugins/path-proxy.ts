@@ -6,6 +6,7 @@ import { dispatch } from '../../upstream/forward.ts';
 import type { Transfer } from '../../upstream/transfer.ts';
 import { completePart } from '../request/completion.ts';
 import type { RequestContext } from '../request/context.ts';
+import { checkCredential } from '../request/credential-check.ts';
 import { forwardRequest } from '../request/forward-request.ts';
 import { bodyLimitsOf } from '../request/local-responses.ts';
 import { decisionOf } from '../request/pipeline.ts';
@@ -40,7 +41,7 @@ export async function registerPathProxy(app: FastifyInstance, runtime: Runtime, 
   async function handler(request: FastifyRequest, reply: FastifyReply, _destination: string, given: object) {
     const { context } = request;
     const decided = decisionOf(context);
-    const body = streamBody(context.request, bodyLimitsOf(context));
+    const body = streamBody(context.request, bodyLimitsOf(context), () => checkCredential(context, runtime));
     request.body = body ?? undefined;
     sendContinue(context.request, context.response);
     const send = (transfer: Transfer): void => {

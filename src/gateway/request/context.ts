@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import type { AuditEvent } from '../../audit/event.ts';
 import type { CredentialRecord } from '../../authn/credential.ts';
 import type { Caller } from '../../authn/principal.ts';
+import type { Revocations } from '../../authn/revocations.ts';
 import type { GatewayError } from '../../errors.ts';
 import type { RouteMatch } from '../../http/route-matcher.ts';
 import type { McpMessage } from '../../mcp/message.ts';
@@ -43,6 +44,12 @@ export interface RequestContext {
   subject: string;
   /** The client certificate of the request, also one that only binds a token. */
   certificate: X509Certificate | undefined;
+  /** The first instant at which a credential of the caller has expired; milliseconds since 1970. */
+  expiresAt: number;
+  /** The revocations that the credentials were last checked against. */
+  checkedRevocations: Revocations | undefined;
+  /** The snapshot whose authenticators last accepted the credentials. */
+  checkedSnapshot: Snapshot;
   /** The presented credentials, verified or not, for the record of a refused request. */
   readonly credentials: CredentialRecord[];
   /** The body of a request on an MCP route, whole. */
@@ -122,6 +129,9 @@ export function createRequestContext(
     caller: undefined,
     subject: clientAddress,
     certificate: undefined,
+    expiresAt: Number.POSITIVE_INFINITY,
+    checkedRevocations: undefined,
+    checkedSnapshot: snapshot,
     credentials: [],
     body: undefined,
     reservedBytes: 0,

@@ -1,8 +1,8 @@
 // Pipeline of one request: its steps in their order, from the head to the record of the decision and the answer.
 import type { AuditEvent } from '../../audit/event.ts';
 import { authenticate as authenticateCaller } from '../../authn/authenticate.ts';
+import { expiryOf } from '../../authn/caller.ts';
 import { subjectKey } from '../../authn/principal.ts';
-import { checkStillValid } from '../../authn/still-valid.ts';
 import { checkAnnouncedLength, readBody as readWholeBody, sendContinue } from '../../http/body.ts';
 import { reserveBody } from '../../http/body-budget.ts';
 import { isPreflight } from '../../http/cors.ts';
@@ -22,6 +22,7 @@ import type { Route } from '../route.ts';
 import { attributesOf, clientCertificateOf, isPending, type Runtime } from '../runtime.ts';
 import { decidedEvent } from './audit-events.ts';
 import type { RecordedDecision, RequestContext } from './context.ts';
+import { checkCredential } from './credential-check.ts';
 import { acquireUpstreamSlot, authorizationFor, forwardMcpRequest } from './forward-request.ts';
 import { bodyBudgetOf, bodyLimitsOf, respondLocally, respondToPreflight } from './local-responses.ts';
 
@@ -49,7 +50,7 @@ export const pipeline: Pipeline = {
   preHandler: [
     { name: 'readBody', wait: readBody },
     { name: 'readMcpMessage', run: readMcpMessage },
-    { name: 'checkCredentialStillValid', run: checkCredentialStillValid },
+    { name: 'checkCredentialStillValid', run: checkCredential },
     { name: 'resolveSession', run: resolveSession },
     { name: 'authorize', run: authorize },
     { name: 'obtainUpstreamCredential', wait: obtainUpstreamCredential },
@@ -98,6 +99,7 @@ async function authenticate(context: RequestContext, runtime: Runtime): Promise<
   const { otherForm, requirements, resource } = routeOf(context);
   if (requirements.kind === 'none') return;
   const isOtherForm = otherForm?.path === context.path;
+  context.checkedRevocations = runtime.revocations();
   const peer = clientCertificateOf(context, snapshot, runtime);
   context.certificate = peer?.certificate;
   const presented = {
@@ -115,6 +117,7 @@ async function authenticate(context: RequestContext, runtime: Runtime): Promise<
   };
   const caller = await authenticateCaller(presented, requirements, snapshot.authenticators);
   context.caller = caller;
+  context.expiresAt = expiryOf(caller);
   if (caller !== undefined) context.subject = subjectKey(caller.principal);
 }
 
@@ -139,13 +142,6 @@ function readMcpMessage(context: RequestContext): void {
   context.message = lookThrough(context.message, policy.metaTools);
   context.auditArguments = auditArguments(mcp.audit.arguments, context.message);
   checkMirroredHeaders(headers, context.message);
-}
-
-/** Second check of expiry and revocation: the body may have come late. */
-function checkCredentialStillValid({ caller, certificate, snapshot }: RequestContext, runtime: Runtime): void {
-  if (caller === undefined) return;
-  const { authenticators } = snapshot;
-  checkStillValid(caller, { now: runtime.now(), revocations: runtime.revocations(), authenticators, certificate });
 }
 
 function resolveSession(context: RequestContext, runtime: Runtime): void {
@@ -178,8 +174,11 @@ function acquireSlot(context: RequestContext): void {
 /** Writes the record that every request is carried out after. Throws for a request that has not passed every step before. */
 async function recordDecision(context: RequestContext, runtime: Runtime): Promise<void> {
   if (context.passedSteps !== beforeRecord) throw new Error('a step of the pipeline is missing');
+  // The token exchange may have taken its time, and so may the record.
+  checkCredential(context, runtime);
   const event = decidedEvent(context, runtime.now());
   await writeDecision(event, context, runtime);
+  checkCredential(context, runtime);
   // The connection may have broken meanwhile: then the request was refused, and must not be carried out.
   if (context.error === undefined) context.decided = { event } as RecordedDecision;
 }

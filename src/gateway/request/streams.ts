@@ -1,7 +1,6 @@
 // Supervision of open event streams and WebSockets: expiry, revocation, reauthorization after a reload, and keep-alive comments.
 import { expiryOf } from '../../authn/caller.ts';
 import type { Caller } from '../../authn/principal.ts';
-import { reauthenticate } from '../../authn/reauthenticate.ts';
 import { type Revocations, revokesCaller } from '../../authn/revocations.ts';
 import { lookThrough } from '../../mcp/meta-tools.ts';
 import { readMessage } from '../../mcp/read-message.ts';
@@ -10,15 +9,10 @@ import { decide } from '../../policy/decide.ts';
 import { convertSlot } from '../../upstream/concurrency.ts';
 import type { OpenStream } from '../../upstream/forward.ts';
 import type { Route } from '../route.ts';
-import {
-  type AuthorizationState,
-  attributesOf,
-  clientCertificateOf,
-  type LiveStream,
-  type Runtime,
-} from '../runtime.ts';
+import { type AuthorizationState, attributesOf, type LiveStream, type Runtime } from '../runtime.ts';
 import { streamEvent } from './audit-events.ts';
 import type { RequestContext } from './context.ts';
+import { reauthenticateCaller } from './credential-check.ts';
 
 /** Interval between checks of all streams. With `reauthorizationTicks` and `graceMs` no stream outlives its authorization by five seconds. */
 export const streamTickMs = 1000;
@@ -133,31 +127,6 @@ function reauthorize(
     return isAllowed(context, route, caller, runtime) ? { snapshot, route, caller } : 'policy';
   } catch {
     return 'policy';
-  }
-}
-
-function reauthenticateCaller(
-  context: RequestContext,
-  authorization: AuthorizationState,
-  route: Route,
-  runtime: Runtime,
-): Caller | undefined {
-  const { snapshot } = runtime;
-  if (authorization.caller === undefined) return undefined;
-  try {
-    return reauthenticate(
-      authorization.caller,
-      { authenticators: authorization.snapshot.authenticators, resource: authorization.route.resource },
-      {
-        authenticators: snapshot.authenticators,
-        resource: route.resource,
-        requirements: route.requirements,
-        peer: clientCertificateOf(context, snapshot, runtime),
-      },
-      { now: runtime.now(), clientAddress: context.clientAddress, resource: route.resource },
-    );
-  } catch {
-    return undefined;
   }
 }
 
