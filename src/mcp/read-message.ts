@@ -128,9 +128,10 @@ function readMirroredName(
 
 function readReference(envelope: ScannedObject): McpTarget {
   const type = stringOf(envelope, slot.refType);
-  const prompt = type === 'ref/prompt' ? stringOf(envelope, slot.refName) : undefined;
-  if (prompt !== undefined) return { kind: 'prompt', name: prompt };
-  const resource = type === 'ref/resource' ? stringOf(envelope, slot.refUri) : undefined;
-  if (resource !== undefined) return { kind: 'resource', name: resource };
+  const [prompt, resource] = [stringOf(envelope, slot.refName), stringOf(envelope, slot.refUri)];
+  // With both members two readers could refer to two things.
+  const isSingle = !isGiven(envelope, slot.refName) || !isGiven(envelope, slot.refUri);
+  if (type === 'ref/prompt' && prompt !== undefined && isSingle) return { kind: 'prompt', name: prompt };
+  if (type === 'ref/resource' && resource !== undefined && isSingle) return { kind: 'resource', name: resource };
   throw invalidRpc('`params.ref` must be a reference to a prompt or a resource.', 'target');
 }

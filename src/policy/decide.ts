@@ -35,7 +35,8 @@ function decideOne(attributes: Attributes, policy: Policy): Decision {
       return deny('condition_error', rule, attributes, { problem: attributes.evaluation.error?.problem });
     }
   }
-  return policy.kind === 'mcp' && isOpen(attributes) ? open : noRule;
+  if (policy.kind !== 'mcp' || !isOpen(attributes)) return noRule;
+  return hasUnknownMember(attributes) ? unknownMember : open;
 }
 
 function allMatch(selectors: readonly Selector[], attributes: Attributes): boolean {
@@ -61,7 +62,8 @@ function distinct<T>(items: readonly T[]): T[] {
 }
 
 const open: Decision = { allow: true, rule: 'open', requiredScopes: [] };
-const noRule: Decision = { allow: false, reason: 'denied', rule: undefined, requiredScopes: [], missingScopes: [] };
+const noRule: Denied = { allow: false, reason: 'denied', rule: undefined, requiredScopes: [], missingScopes: [] };
+const unknownMember: Denied = { ...noRule, unknownMember: true };
 
 /**
  * Scopes are named as missing only when nothing else is: a client must not be sent to fetch what would not help it. Throws where the condition of
@@ -118,5 +120,10 @@ const openVerbs: ReadonlySet<string> = new Set(['GET', 'DELETE']);
 function isOpen({ message, http }: Attributes): boolean {
   if (message === undefined) return openVerbs.has(http.method);
   if (message.method === undefined) return message.kind === 'response';
-  return message.target === undefined && message.membersKnown && openMethods.has(message.method);
+  return message.target === undefined && openMethods.has(message.method);
+}
+
+/** Of a method: what it may name is not known. */
+function hasUnknownMember({ message }: Attributes): boolean {
+  return message?.method !== undefined && !message.membersKnown;
 }

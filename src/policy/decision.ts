@@ -19,6 +19,8 @@ export interface Denied {
   readonly missingScopes: readonly string[];
   /** The demand of the governing rule that was not met. */
   readonly unmet?: Demand | undefined;
+  /** No rule matched, and the method is open only without a member that the message has. */
+  readonly unknownMember?: true;
   /** Of `condition_error`, where CEL itself had no error. */
   readonly problem?: ConditionProblem | undefined;
 }
@@ -28,7 +30,7 @@ export interface Denied {
  * The same denial has the same words, as clients compare it.
  */
 export function denial(decision: Denied): GatewayError {
-  const { missingScopes, requiredScopes, reason, rule, unmet, problem } = decision;
+  const { missingScopes, requiredScopes, reason, rule, unmet, unknownMember, problem } = decision;
   switch (reason) {
     case 'insufficient_scope':
       return new GatewayError('insufficient_scope', sentenceOf(missingScopes), {
@@ -45,12 +47,21 @@ export function denial(decision: Denied): GatewayError {
         problem && { detail: { condition: { problem } } },
       );
     case 'denied':
+      if (unknownMember) return hasUnknownMember();
       return new GatewayError(
         'denied',
         'No rule of this gateway allows this client to make this call with these arguments. Do not repeat it unchanged; if it is needed, ask the operator of this gateway.',
         { reason: rule === undefined ? 'no_rule' : 'rule', ...(unmet !== undefined && { detail: { unmet } }) },
       );
   }
+}
+
+function hasUnknownMember(): GatewayError {
+  return new GatewayError(
+    'denied',
+    'This method needs no rule of this gateway only with the members that MCP defines for it. Send it without any other; if one is needed, ask the operator of this gateway.',
+    { reason: 'unknown_member', detail: { message: { problem: 'unknown_member' } } },
+  );
 }
 
 const tooMuch =

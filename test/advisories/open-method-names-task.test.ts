@@ -11,6 +11,8 @@ const scenario = await startScenario(
     routes: {
       '/mcp': {
         mcp: {
+          // Whose a cancellation or progress is, is another question.
+          replies: 'any',
           rules: [
             { name: 'reads', allow: { methods: ['tasks/get'] }, require: { scopes: ['queries:execute'] } },
             { name: 'schema', allow: { resources: ['superset://schema'] } },
@@ -112,9 +114,15 @@ t.test('an open method with a member that MCP does not define is not open', asyn
     ['tools/list', { _meta: { 'io.modelcontextprotocol/task': 'task-1' } }],
     ['tools/list', { _meta: { 'dev.MCP.tools/task': 'task-1' } }],
   ] as const) {
-    await refused(t, method, params, { reason: 'denied', mcp: { method } });
+    await refused(t, method, params, {
+      reason: 'denied',
+      mcp: { method },
+      detail: { message: { problem: 'unknown_member' } },
+    });
   }
   const ref = { type: 'ref/resource', uri: 'superset://secret' };
+  const both = await send('completion/complete', { ref: { type: 'ref/prompt', name: 'tour', uri: ref.uri } });
+  t.equal(both.status, 400, 'a reference to two things');
   await refused(t, 'completion/complete', { ref }, { reason: 'denied', mcp: { target: 'superset://secret' } });
 });
 

@@ -231,7 +231,7 @@ t.test('what could be understood in two ways is refused', (t) => {
       'member_spelling',
     ],
     ['an unknown member', '{"jsonrpc":"2.0","id":1,"method":"ping","extra":1}', 'unknown_member'],
-    ['a member with a NUL', '{"jsonrpc":"2.0","id":1,"method":"ping","method\\u0000":1}', 'unknown_member'],
+    ['a member with a NUL', '{"jsonrpc":"2.0","id":1,"method":"ping","method\\u0000":1}', 'member_spelling'],
     ['__proto__', '{"jsonrpc":"2.0","id":1,"method":"ping","__proto__":{"method":"tools/call"}}', 'unknown_member'],
     ['a batch', `[${call('{"name":"a"}')}]`, 'batch'],
     ['an empty batch', ' []', 'batch'],
