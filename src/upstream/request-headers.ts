@@ -74,7 +74,8 @@ const mcpNeverForwarded = ['mcp-session-id', 'last-event-id', 'accept-encoding']
 
 /** Names whose result is computed at load besides the allowed ones, so that ordinary requests match no pattern. */
 const commonHeaders = [
-  ...[...neverForwarded, ...mcpNeverForwarded, 'mcp-method', 'mcp-name', 'mcp-protocol-version'],
+  ...[...neverForwarded, ...httpHeaders.names, ...mcpNeverForwarded, 'MCP-Session-Id'],
+  ...['mcp-method', 'mcp-name', 'mcp-protocol-version', 'MCP-Protocol-Version'],
   ...['sec-ch-ua', 'sec-ch-ua-mobile', 'sec-ch-ua-platform', 'sec-fetch-dest', 'sec-fetch-mode', 'sec-fetch-site'],
 ];
 
