@@ -82,7 +82,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
     findings,
   );
   const egress = egressOf(keys.draft.server?.egressProxy, options.env);
-  checkEgress(context, egress);
+  checkEgress(context, options.env);
   const checked = runChecks(context, keys.placeOf);
 
   const { problems, warnings } = findings;

@@ -11,26 +11,44 @@ export interface Egress {
   readonly except: readonly string[];
 }
 
+type Environment = Readonly<Record<string, string | undefined>>;
+
 /** No proxy at all. */
 export const directEgress: Egress = { https: undefined, http: undefined, except: [] };
 
 /** True for the URL of a proxy: scheme, host and port, and perhaps a user name and a password. */
 export function isProxyUrl(text: string): boolean {
-  return /^https?:\/\/(?:[^\s/?#@\\]+@)?[^\s/?#@\\]+\/?$/.test(text) && URL.canParse(text);
+  if (!/^https?:\/\/(?:[^\s/?#@\\]+@)?[^\s/?#@\\]+\/?$/.test(text)) return false;
+  try {
+    const { username, password } = new URL(text);
+    return [username, password].every((part) => typeof decodeURIComponent(part) === 'string');
+  } catch {
+    return false;
+  }
 }
 
-/** `configured` alone where it is given. Lower-case variables come first; a proxy without a scheme is one of http. */
-export function egressOf(configured: string | undefined, env: Readonly<Record<string, string | undefined>>): Egress {
+/** `configured` alone where it is given. Proxies of other kinds, such as SOCKS, are not used. */
+export function egressOf(configured: string | undefined, env: Environment): Egress {
   if (configured !== undefined) return { https: configured, http: configured, except: [] };
-  const read = (name: string) => env[name] || env[name.toUpperCase()] || undefined;
-  const proxy = (name: string) => {
-    const value = read(name);
-    return value === undefined || value.includes('://') ? value : `http://${value}`;
+  const usable = (name: string) => {
+    const proxy = proxyVariable(name, env);
+    return proxy !== undefined && isProxyUrl(proxy) ? proxy : undefined;
   };
-  const except = read('no_proxy')
+  const except = read('no_proxy', env)
     ?.split(/[,\s]+/)
     .filter((entry) => entry !== '');
-  return { https: proxy('https_proxy'), http: proxy('http_proxy'), except: except ?? [] };
+  return { https: usable('https_proxy'), http: usable('http_proxy'), except: except ?? [] };
+}
+
+/** The proxy that a variable names; one without a scheme is one of http. */
+export function proxyVariable(name: string, env: Environment): string | undefined {
+  const value = read(name, env);
+  return value === undefined || value.includes('://') ? value : `http://${value}`;
+}
+
+/** Lower case comes first, and what is empty is not there. */
+function read(name: string, env: Environment): string | undefined {
+  return env[name] || env[name.toUpperCase()] || undefined;
 }
 
 /**

@@ -121,9 +121,12 @@ function createDispatcher(
   const timeouts = { headersTimeout: timeoutMs, bodyTimeout: timeoutMs };
   const pool = { ...timeouts, allowH2: false, ...(connections !== undefined && { connections }) };
   if (proxy === undefined) return new Agent({ ...pool, connect: tls });
+  const { username, password } = new URL(proxy);
+  const credentials = [username, password].map(decodeURIComponent).join(':');
   return new ProxyAgent({
     ...pool,
     uri: proxy,
+    ...(username !== '' && { token: `Basic ${Buffer.from(credentials).toString('base64')}` }),
     requestTls: tls,
     proxyTls: { timeout: timeoutMs, rejectUnauthorized: true, allowH2: false },
     clientFactory: (url, { connect }: Pool.Options) => createTunnels(url, { ...timeouts, ...(connect && { connect }) }),

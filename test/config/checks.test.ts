@@ -252,6 +252,25 @@ t.test('upstreams: encrypted or near, with a credential of their own and headers
   ]),
 );
 
+t.test('egressProxy is an HTTP proxy, and one of the environment that is none is told of', async (t) => {
+  const server = (proxy: string) =>
+    fileOf({ server: `{listen: "127.0.0.1:8443", publicUrl: https://mcp.example.com, egressProxy: "${proxy}"}` });
+  const socks = { env: { https_proxy: 'socks5://proxy:1080' } };
+  t.same(await linesOf(t.testdir(), server('http://user:secret@proxy.internal:3128'), socks), []);
+  const wrong = server('socks5://user:secret@proxy');
+  t.same(await linesOf(t.testdir(), wrong), [
+    lineAt(
+      wrong,
+      'egressProxy: ‸',
+      'server.egressProxy: expected http:// or https://, host and port of a proxy, with user:password@ if it needs them',
+    ),
+  ]);
+  const plain = fileOf();
+  t.same(await linesOf(t.testdir(), plain, socks), [
+    `warning: ${lineAt(plain, 'server: ‸', 'server: HTTPS_PROXY of the environment is no proxy of http or https and is not used; see egressProxy')}`,
+  ]);
+});
+
 t.test('scopePrefix: rules speak the short names, and a prefix ends where a scope begins', (t) => {
   const asking = (scope: string) => route(`authenticate: corp, scopes: ["${scope}"]`);
   return hold(t, [

@@ -14,6 +14,7 @@ t.test('HTTPS_PROXY and NO_PROXY in upper and lower case, and egressProxy before
     ['lower case first', { https_proxy: proxy, HTTPS_PROXY: 'http://other:1' }, issuer, proxy],
     ['empty is none', { https_proxy: '', HTTPS_PROXY: proxy }, issuer, proxy],
     ['without a scheme', { HTTPS_PROXY: 'proxy.internal:3128' }, issuer, proxy],
+    ['SOCKS is not used', { HTTPS_PROXY: 'socks5://proxy.internal:1080' }, issuer, undefined],
     ['HTTP_PROXY is not for https', { HTTP_PROXY: proxy }, issuer, undefined],
     ['HTTP_PROXY', { HTTP_PROXY: proxy }, 'http://idp.example/', proxy],
     ['HTTPS_PROXY is not for http', { HTTPS_PROXY: proxy }, 'http://idp.example/', undefined],
@@ -53,6 +54,9 @@ t.test('the URL of a proxy', (t) => {
     'http://proxy?x',
     'http://',
     'http://a@b@c:1',
+    'http://a:%FF@c:1',
+    'http://a:%zz@c:1',
+    'http://c:99999',
   ])
     t.notOk(isProxyUrl(url), url);
   t.end();

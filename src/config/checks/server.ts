@@ -2,7 +2,7 @@
 import { isLocal, isWildcard, parseListenAddress, sharesAddress } from '../../http/listen-address.ts';
 import { buildListenerContext } from '../../http/listener.ts';
 import { unixPeer } from '../../ip-ranges.ts';
-import { type Egress, isProxyUrl } from '../../oauth/egress.ts';
+import { isProxyUrl, proxyVariable } from '../../oauth/egress.ts';
 import type { ServerConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { checkCertificateHeader } from './certificate-header.ts';
@@ -33,13 +33,15 @@ export function checkServer(context: CheckContext): void {
 }
 
 /** Checks the proxies that the environment names; that of the file has its schema. */
-export function checkEgress(context: CheckContext, { https, http }: Egress): void {
-  const variables = { HTTPS_PROXY: https, HTTP_PROXY: http };
-  for (const [name, proxy] of Object.entries(variables)) {
+export function checkEgress(context: CheckContext, env: NodeJS.ProcessEnv): void {
+  if (context.draft.server?.egressProxy !== undefined) return;
+  for (const name of ['https_proxy', 'http_proxy']) {
+    const proxy = proxyVariable(name, env);
     if (proxy === undefined || isProxyUrl(proxy)) continue;
-    context.error(
+    const variable = name.toUpperCase();
+    context.warn(
       ['server'],
-      `the variable ${name} of the environment is no http(s) URL of a proxy; set server.egressProxy`,
+      `${variable} of the environment is no proxy of http or https and is not used; see egressProxy`,
     );
   }
 }
