@@ -6,8 +6,8 @@ import type { McpTargetKind } from '../mcp/message.ts';
 /** MCP 2025-11-25, tool names: letters, digits, `_`, `-` and `.`; the `/` of name spaces beside them. */
 const plainName = /^[\w./-]+$/;
 
-/** Reports whether the name, or the URI of a resource, can be taken for no other one. */
-export function isPlain(kind: McpTargetKind, name: string): boolean {
+/** Reports whether the name, the URI of a resource, or the method can be taken for no other one. */
+export function isPlain(kind: McpTargetKind | 'method', name: string): boolean {
   return kind === 'resource' ? isPlainUri(name) : plainName.test(name);
 }
 

@@ -101,6 +101,17 @@ t.test('a name that no rule allows is in no list, but for one that is written ou
   t.end();
 });
 
+t.test('methods likewise: a glob of an allow matches those of plain characters', (t) => {
+  const policy = mcpPolicy('[{deny: {methods: ["tasks/*"]}}, {allow: {methods: ["*", "x y"]}}]');
+  for (const method of ['tasks\u200b/get', ' tasks/get', 'tasks\0/get', '\uff54asks/get', 'tasks\u2215get', '']) {
+    t.equal(verdict(policy, agent, rpc(method)), 'denied no rule', JSON.stringify(method));
+  }
+  t.equal(verdict(policy, agent, rpc('tasks/get', { taskId: 'a' })), 'denied rules[0]');
+  for (const method of ['vendor/list_things', 'x y'])
+    t.equal(verdict(policy, agent, rpc(method)), 'allow rules[1]', method);
+  t.end();
+});
+
 t.test('resource URIs with overlong UTF-8, full-width dots, ..;/, backslashes and their kin match no allow', (t) => {
   const policy = mcpPolicy(
     '[{deny: {resources: ["file:///etc/*"]}}, {allow: {resources: ["*"]}}, {allow: {methods: ["*"]}}]',

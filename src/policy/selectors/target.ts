@@ -41,7 +41,7 @@ export const target = {
     });
   },
   compile(config, { effect }) {
-    const methods = config.methods && compileGlobs(config.methods);
+    const methods = config.methods && compileMethods(config.methods, effect);
     const kinds = kindsIn(config);
     if (kinds.length === 0) return methods && methodsAlone(methods, effect);
     checkMethods(config);
@@ -104,6 +104,13 @@ function compileNames(names: readonly string[], effect: Effect): Names {
     appliesTo: (kind, name) =>
       effect === 'deny' || isPlain(kind, name) || (kind !== 'resource' && literals.has(name) && !name.includes('*')),
   };
+}
+
+function compileMethods(globs: readonly string[], effect: Effect): Matcher {
+  const matches = compileGlobs(globs);
+  return effect === 'deny'
+    ? matches
+    : (method) => matches(method) && (isPlain('method', method) || globs.includes(method));
 }
 
 function namedTargets(
