@@ -20,6 +20,13 @@ export function certificateExpiries({ config, files }: LoadedConfig): Expiry[] {
   const { tls, clientCertificateHeader: header } = config.server;
   const ofServer: NamedCertificates[] = [
     ['server.tls.certFile', tls?.certFile, parseCertificateChain],
+    ...(tls?.certificates ?? []).map(
+      ({ certFile }, index): NamedCertificates => [
+        `server.tls.certificates[${index}].certFile`,
+        certFile,
+        parseCertificateChain,
+      ],
+    ),
     ['server.tls.clientCaFile', tls?.clientCaFile, parseCertificates],
     ['server.clientCertificateHeader.clientCaFile', header?.clientCaFile, parseCertificates],
   ];

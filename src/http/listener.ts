@@ -10,11 +10,13 @@ import {
 } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import type { SecureVersion } from 'node:tls';
+import type { SecureContext, SecureVersion } from 'node:tls';
 import { unixPeer } from '../ip-ranges.ts';
 import type { NamedFiles } from '../named-files.ts';
+import { cipherList } from './ciphers.ts';
 import { parseListenAddress } from './listen-address.ts';
-import { type BuiltContext, buildSecureContext } from './secure-context.ts';
+import { type BuiltContext, buildSecureContext, parseCertificateChain } from './secure-context.ts';
+import { compileServerNames, type NamedContext } from './server-name.ts';
 
 const headersTimeoutMs = 10_000;
 const keepAliveTimeoutMs = 75_000;
@@ -25,8 +27,19 @@ export interface ListenerTls {
   readonly clientCertificates: 'off' | 'optional' | 'required';
   readonly clientCaFile?: string | undefined;
   readonly clientCrlFile?: string | undefined;
+  /** Further certificates, for the server names that they have. */
+  readonly certificates: readonly { readonly certFile: string; readonly keyFile: string }[];
+  /** `modern` or an OpenSSL list. */
+  readonly ciphers: string;
   readonly minVersion: SecureVersion;
 }
+
+interface ServerWithNames extends Server {
+  /** The context for a server name; undefined for the one of the server. */
+  [contextOf]?: (name: string) => SecureContext | undefined;
+}
+
+const contextOf = Symbol('context of a server name');
 
 /** The part of the configuration that concerns the listener. Without `tls` it speaks plain HTTP. */
 export interface ListenerConfig {
@@ -58,7 +71,7 @@ export function createListener(
     requireHostHeader: false,
     insecureHTTPParser: false,
   };
-  const server =
+  const server: ServerWithNames =
     config.tls === undefined
       ? createHttpServer(options, handler)
       : (createHttpsServer(
@@ -66,6 +79,7 @@ export function createListener(
             ...options,
             ...buildListenerContext(config.tls, files).options,
             ALPNProtocols: ['http/1.1'],
+            SNICallback: (name, done) => done(null, server[contextOf]?.(name)),
             ...clientCertificatePolicy(config.tls),
           },
           handler,
@@ -84,13 +98,15 @@ export function createListener(
  */
 export function prepareListener(config: ListenerConfig, files: NamedFiles): (server: Server) => void {
   const built = config.tls && buildListenerContext(config.tls, files);
-  return (server) => {
+  const named = config.tls && compileServerNames(namedContexts(config.tls, files));
+  return (server: ServerWithNames) => {
     if (config.tls !== undefined) {
       const https = server as HttpsServer;
       // Node builds it once more, from options that a context was just built from.
       https.setSecureContext(built!.options);
       // Read by Node at each handshake; a test holds it to that.
       Object.assign(https, clientCertificatePolicy(config.tls));
+      server[contextOf] = named!;
     }
     applyLimits(server, config);
   };
@@ -107,23 +123,42 @@ function peerAddress(socket: Socket): string {
   return socket.remoteAddress ?? below?.remoteAddress ?? '';
 }
 
-/** The context of the public listener. Throws a SecureContextError that names key and file; `check` builds the same one. */
-export function buildListenerContext(tls: ListenerTls, files: NamedFiles): BuiltContext {
+/**
+ * The context of the public listener, or that of a further certificate with its place in `certificates`. Throws a SecureContextError that names
+ * key and file; `check` builds the same one.
+ */
+export function buildListenerContext(tls: ListenerTls, files: NamedFiles, further?: number): BuiltContext {
   const withClients = tls.clientCertificates !== 'off';
+  const { certFile, keyFile } = further === undefined ? tls : tls.certificates[further]!;
   const { context, options } = buildSecureContext(
-    'server.tls',
+    further === undefined ? 'server.tls' : `server.tls.certificates[${further}]`,
     {
-      cert: { key: 'certFile', path: tls.certFile },
-      key: { key: 'keyFile', path: tls.keyFile },
+      cert: { key: 'certFile', path: certFile },
+      key: { key: 'keyFile', path: keyFile },
+      // Whatever the server name is, the same authorities count for the certificate of the client.
       ...(withClients && { ca: { key: 'clientCaFile', path: tls.clientCaFile } }),
       ...(withClients && tls.clientCrlFile !== undefined && { crl: { key: 'clientCrlFile', path: tls.clientCrlFile } }),
     },
     files,
-    // The client's certificate is read once, so it must not change on the same connection.
-    { minVersion: tls.minVersion, secureOptions: constants.SSL_OP_NO_RENEGOTIATION },
+    {
+      ciphers: cipherList(tls.ciphers),
+      minVersion: tls.minVersion,
+      // The client's certificate is read once, so it must not change on the same connection.
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    },
   );
   // Never left undefined: Node would fall back to the public roots.
   return { context, options: { ...options, ca: options.ca ?? [] } };
+}
+
+/** The certificates of the listener in their order; the first is shown to whoever names no other. */
+function namedContexts(tls: ListenerTls, files: NamedFiles): NamedContext[] {
+  const certificateIn = (certFile: string) => files.parse(certFile, parseCertificateChain)[0]!;
+  const further = tls.certificates.map(({ certFile }, index) => ({
+    certificate: certificateIn(certFile),
+    context: buildListenerContext(tls, files, index).context,
+  }));
+  return [{ certificate: certificateIn(tls.certFile) }, ...further];
 }
 
 function clientCertificatePolicy(tls: ListenerTls): { requestCert: boolean; rejectUnauthorized: boolean } {

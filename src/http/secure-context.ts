@@ -55,7 +55,7 @@ export function buildSecureContext(
   section: string,
   named: ContextFiles,
   files: NamedFiles,
-  options: Pick<SecureContextOptions, 'minVersion' | 'secureOptions'>,
+  options: Pick<SecureContextOptions, 'ciphers' | 'minVersion' | 'secureOptions'>,
 ): BuiltContext {
   const unusable: UnusableFile[] = [];
   const read = <T>(file: NamedFile | undefined, parser: (content: Buffer) => T): T | undefined => {

@@ -318,3 +318,37 @@ t.test('a certificate header is believed from exact peers, which prove themselve
     t.same(await linesOf(t.testdir(), written, { files }), lines, name);
   }
 });
+
+t.test('further certificates and ciphers are checked like the first', async (t) => {
+  const jwt = '{corp: {type: jwt, issuer: https://a.example}}';
+  const further = (pair: string) => withTls(`certificates: [${pair}]`, jwt);
+  const at = 'server.tls.certificates[0]';
+  const cases: [string, string, ...[string, string][]][] = [
+    ['a pair', further('{certFile: tls.crt, keyFile: tls.key}')],
+    [
+      'the key of another',
+      further('{certFile: tls.crt, keyFile: other.key}'),
+      ['keyFile: ‸other', `${at}.keyFile: is not the key of the first certificate in certFile`],
+    ],
+    [
+      'without a name, and expired',
+      further('{certFile: expired.crt, keyFile: expired.key}'),
+      ['certFile: ‸expired', `warning: ${at}.certFile: the certificate expired on 2026-06-01`],
+      [
+        'certFile: ‸expired',
+        `warning: ${at}.certFile: the certificate has no DNS name, so that no server name chooses it`,
+      ],
+    ],
+    ['modern', withTls('ciphers: modern', jwt)],
+    ['a list', withTls('ciphers: "ECDHE+AESGCM:!AES128"', jwt)],
+    [
+      'a list that the TLS library refuses',
+      withTls('ciphers: ECDHE_AES', jwt),
+      ['ciphers: ‸', 'server.tls.ciphers: expected modern, or a list that OpenSSL takes, such as ECDHE+AESGCM:!SHA384'],
+    ],
+  ];
+  for (const [name, yaml, ...expected] of cases) {
+    const lines = expected.map(([mark, rest]) => lineAt(yaml, mark, rest));
+    t.same(await linesOf(t.testdir(), yaml, { files }), lines, name);
+  }
+});

@@ -9,12 +9,20 @@ export async function exampleFiles(): Promise<Record<string, string>> {
   const clients = await createCertificateAuthority({ commonName: 'Clients', ...validity });
   const internal = await createCertificateAuthority({ commonName: 'Internal', ...validity });
   const server = await internal.issue({ commonName: 'mcp.example.com', server: true, ...validity });
+  const alias = await internal.issue({
+    commonName: 'alias',
+    dnsNames: ['alias.example.com'],
+    server: true,
+    ...validity,
+  });
   const gateway = await internal.issue({ commonName: 'gateway', ...validity });
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   return {
     'revoked.yaml': 'clientIds: [corp-oauth/former_agent]\n',
     'tls/tls.crt': server.certificatePem,
     'tls/tls.key': server.keyPem,
+    'tls/alias.crt': alias.certificatePem,
+    'tls/alias.key': alias.keyPem,
     'tls/clients-ca.crt': clients.certificatePem,
     'tls/clients.crl': await clients.revoke([], { nextUpdate: new Date(now + 1_800_000) }),
     'tls/issuer-ca.crt': internal.certificatePem,

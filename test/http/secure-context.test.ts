@@ -25,6 +25,8 @@ function listenerWith(given: Partial<typeof usual>) {
         clientCertificates: 'optional',
         clientCaFile: '/ca',
         clientCrlFile: '/crl',
+        certificates: [],
+        ciphers: 'modern',
         minVersion: 'TLSv1.2',
       },
       createNamedFiles(files),

@@ -1,6 +1,8 @@
 // Checks of `server` and `admin`: addresses, TLS, and what would be in clear.
+import { isCipherList } from '../../http/ciphers.ts';
 import { isLocal, isWildcard, parseListenAddress, sharesAddress } from '../../http/listen-address.ts';
 import { buildListenerContext } from '../../http/listener.ts';
+import { parseCertificateChain } from '../../http/secure-context.ts';
 import { unixPeer } from '../../ip-ranges.ts';
 import { isProxyUrl, proxyVariable } from '../../oauth/egress.ts';
 import type { ServerConfig } from '../schema/config.ts';
@@ -71,14 +73,22 @@ function checkSocketPeers(context: CheckContext, server: ServerConfig): void {
   }
 }
 
-function checkTls(context: CheckContext, server: ServerConfig, tls: TlsConfig): void {
+function checkTls(context: CheckContext, server: ServerConfig, section: TlsConfig): void {
   const path: Path = ['server', 'tls'];
+  const hasCiphers = isCipherList(section.ciphers);
+  // The files are checked all the same.
+  const tls: TlsConfig = hasCiphers ? section : { ...section, ciphers: 'modern' };
+  if (!hasCiphers) {
+    const expected = 'expected modern, or a list that OpenSSL takes, such as ECDHE+AESGCM:!SHA384';
+    context.error([...path, 'ciphers'], expected);
+  }
   if (server.plaintext) context.error(['server', 'plaintext'], 'must not be true beside tls');
   if (server.publicUrl.startsWith('http:')) {
     context.error(['server', 'publicUrl'], 'must begin with https, since this listener speaks TLS');
   }
   const usable = checkSecureContext(context, path, () => buildListenerContext(tls, context.files));
   if (usable) warnOfChain(context, [...path, 'certFile'], tls.certFile);
+  checkFurtherCertificates(context, [...path, 'certificates'], tls);
   const authorities = authoritiesAt(context, [...path, 'clientCaFile'], tls.clientCaFile);
   checkRevocationLists(context, [...path, 'clientCrlFile'], tls.clientCrlFile, authorities);
   if (tls.clientCertificates !== 'off' && tls.clientCaFile === undefined) {
@@ -90,5 +100,19 @@ function checkTls(context: CheckContext, server: ServerConfig, tls: TlsConfig): 
   if (tls.clientCertificates !== 'off' || server.clientCertificateHeader !== undefined) return;
   for (const key of ['clientCaFile', 'clientCrlFile'] as const) {
     if (tls[key] !== undefined) context.warn([...path, key], 'is not used while clientCertificates is off');
+  }
+}
+
+/** Further certificates, which are shown for their own names only. The files about clients are checked once. */
+function checkFurtherCertificates(context: CheckContext, path: Path, server: TlsConfig): void {
+  const tls: TlsConfig = { ...server, clientCertificates: 'off' };
+  for (const [index, { certFile }] of tls.certificates.entries()) {
+    const own: Path = [...path, index];
+    if (!checkSecureContext(context, own, () => buildListenerContext(tls, context.files, index))) continue;
+    warnOfChain(context, [...own, 'certFile'], certFile);
+    const { subjectAltName = '' } = context.files.parse(certFile, parseCertificateChain)[0]!;
+    if (!subjectAltName.includes('DNS:')) {
+      context.warn([...own, 'certFile'], 'the certificate has no DNS name, so that no server name chooses it');
+    }
   }
 }

@@ -12,6 +12,7 @@ import {
   peers,
   positiveSize,
   rate,
+  text,
   timeout,
   watchedFilePath,
 } from './values.ts';
@@ -25,6 +26,18 @@ const tlsServer = z.strictObject({
     .describe('Clients are not asked for a certificate, asked, or refused in the handshake without one.'),
   clientCaFile: filePath.optional().describe('PEM file: the authorities that client certificates must come from.'),
   clientCrlFile: filePath.optional().describe('PEM file: revocation lists of those authorities.'),
+  certificates: z
+    .array(
+      z.strictObject({
+        certFile: filePath.describe('PEM file: a further server certificate and its intermediates.'),
+        keyFile: filePath.describe('PEM file: its private key, not encrypted.'),
+      }),
+    )
+    .default([])
+    .describe('Further certificates, each for the server names that it has.'),
+  ciphers: text
+    .default('modern')
+    .describe('modern: TLS 1.3, and of TLS 1.2 ECDHE with AEAD; or a list in the form of OpenSSL.'),
   minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2').describe('The oldest TLS version accepted.'),
 });
 
