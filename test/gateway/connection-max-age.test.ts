@@ -13,7 +13,7 @@ const streams: ServerResponse[] = [];
 
 /** Answers with its own address; a path that ends in `stream` with an event stream that stays open. */
 async function serve(host: string, port = 0): Promise<Server> {
-  const server = createServer((request, response) => {
+  const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
     response.setHeader('x-address', host);
     if (!request.url!.endsWith('stream')) return void response.end('{}');
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write(`data: ${host}\n\n`);
