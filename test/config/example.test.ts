@@ -1,5 +1,5 @@
 // The example file, the reference and the JSON Schema, held against the schema of the configuration.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { configJsonSchema } from '../../src/config/json-schema.ts';
@@ -29,6 +29,26 @@ t.test('the example is valid and says what the scenario says', async (t) => {
   );
   t.match(config.authenticators['legacy-keys'], { keys: [{ clientId: 'reporting_tool' }] });
   t.equal(config.upstreams['superset-api']?.authorization, 'Bearer a-token-of-the-gateway');
+});
+
+t.test('negative limits in our own examples: whatever bounds a number from above bounds it from below', (t) => {
+  const folders = ['docs', 'deploy', 'src'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),
+  );
+  const texts = ['gateway.example.yaml', 'README.md', ...folders].filter((name) => /\.(ya?ml|md|ts)$/.test(name));
+  const bounds = texts.flatMap((name) => {
+    const text = readFileSync(join(root, name), 'utf8');
+    return [...text.matchAll(/(\bargs(?:\.\w+)+) <=? [\w.]+/g)].map(({ 0: bound, 1: number, index }) => ({
+      place: `${name}: ${bound}`,
+      isBoth: new RegExp(`${number} >=? [\\w.-]+ && $`).test(text.slice(0, index)),
+    }));
+  });
+  t.ok(bounds.length >= 4, `${bounds.length} bounds`);
+  t.same(
+    bounds.filter(({ isBoth }) => !isBoth).map(({ place }) => place),
+    [],
+  );
+  t.end();
 });
 
 t.test('what the example calls a default can be left out', async (t) => {
