@@ -7,9 +7,10 @@ export type Start = () => Promise<unknown>;
 export interface FairQueueLimits {
   /** Tasks that run at the same time. */
   readonly running: number;
-  /** Of those, tasks that are not preferred: of all callers, and of one. */
-  readonly ordinary: number;
-  readonly ordinaryPerCaller: number;
+  /** Of those, preferred ones, and likewise others: so that neither keep the other out. */
+  readonly perLane: number;
+  /** Of those of a lane, of one caller. */
+  readonly perCaller: number;
   readonly waiting: number;
   readonly waitingPerCaller: number;
 }
@@ -45,8 +46,7 @@ export function createFairQueue(limits: FairQueueLimits): FairQueue {
 
   function mayRun(lane: Lane, caller: string): boolean {
     if (preferredTasks.total + ordinaryTasks.total >= limits.running) return false;
-    if (lane === preferredTasks) return true;
-    return lane.total < limits.ordinary && (lane.running.get(caller) ?? 0) < limits.ordinaryPerCaller;
+    return lane.total < limits.perLane && (lane.running.get(caller) ?? 0) < limits.perCaller;
   }
 
   function startNext(): void {

@@ -29,8 +29,8 @@ export interface Flight {
 export const maxConnections = 32;
 const limits: FairQueueLimits = {
   running: maxConnections,
-  ordinary: 24,
-  ordinaryPerCaller: 16,
+  perLane: 24,
+  perCaller: 16,
   waiting: 2048,
   waitingPerCaller: 512,
 };

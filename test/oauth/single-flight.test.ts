@@ -83,6 +83,27 @@ t.test('one caller has a share of what is sent and of what waits, and others are
   t.equal((await flooding).filter(({ status }) => status === 'rejected').length, 0);
 });
 
+t.test('tokens that were good before go first, and do not keep new ones out', async (t) => {
+  const scene = sceneOf();
+  const known = [...'abc'].flatMap((caller) =>
+    Array.from({ length: 20 }, (_, index) => scene.ask(`${caller} ${index}`, { caller, known: true })),
+  );
+  t.equal(scene.asked.length, 24);
+  const unknown = Array.from({ length: 10 }, (_, index) => scene.ask(`new ${index}`, { caller: 'd' }));
+  t.same(
+    scene.asked.slice(24),
+    Array.from({ length: 8 }, (_, index) => `new ${index}`),
+    'at once',
+  );
+  scene.answers.get('a 0')!.resolve('good');
+  await until(() => scene.asked.length === 33);
+  t.match(scene.asked[32], /^[abc] /, 'then known ones first');
+  scene.answers.get('new 0')!.resolve('good');
+  await until(() => scene.asked.length === 34);
+  t.equal(scene.asked[33], 'new 8', 'and new ones in their share');
+  await Promise.all([...known, ...unknown, answerAll(scene, 70)]);
+});
+
 t.test('there is a bound for all callers together, and for the time that one waits', async (t) => {
   const scene = sceneOf();
   const all = ['a', 'b', 'c', 'd'].map((caller) => flood(scene, 518, caller));
