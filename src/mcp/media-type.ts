@@ -28,7 +28,7 @@ export function checkMediaType(headers: {
   readonly 'content-encoding'?: string | string[] | undefined;
 }): void {
   const encoding = headers['content-encoding'];
-  if (encoding !== undefined && encoding !== 'identity') {
+  if (encoding !== undefined && String(encoding).toLowerCase() !== 'identity') {
     throw new GatewayError('unsupported_media_type', 'The body must not be compressed.', {
       reason: 'content_encoding',
     });

@@ -13,6 +13,8 @@ import type { Selector } from './selectors/selector-type.ts';
 export function decide(attributes: Attributes, policy: Policy): Decision {
   const { message } = attributes;
   const decision = decideOne(attributes, policy);
+  // A rule for the method allows no subscription to what cannot be judged.
+  if (decision.allow && message?.method === 'subscriptions/listen' && !message.membersKnown) return unknownMember;
   if (message?.named === undefined) return decision;
   return allOf([decision, ...message.named.flatMap((thing) => decideNamed(thing, message, attributes, policy))]);
 }

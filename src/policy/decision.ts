@@ -19,7 +19,7 @@ export interface Denied {
   readonly missingScopes: readonly string[];
   /** The demand of the governing rule that was not met. */
   readonly unmet?: Demand | undefined;
-  /** No rule matched, and the method is open only without a member that the message has. */
+  /** The message has a member that may name something, and no rule allows that. */
   readonly unknownMember?: true;
   /** Of `condition_error`, where CEL itself had no error. */
   readonly problem?: ConditionProblem | undefined;
@@ -59,7 +59,7 @@ export function denial(decision: Denied): GatewayError {
 function hasUnknownMember(): GatewayError {
   return new GatewayError(
     'denied',
-    'This method needs no rule of this gateway only with the members that MCP defines for it. Send it without any other; if one is needed, ask the operator of this gateway.',
+    'This message has a member that MCP does not define for its method, and what it names cannot be judged. Send it without that member; if it is needed, ask the operator of this gateway.',
     { reason: 'unknown_member', detail: { message: { problem: 'unknown_member' } } },
   );
 }

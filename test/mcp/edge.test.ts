@@ -57,6 +57,7 @@ t.test('only application/json in UTF-8 is accepted', (t) => {
   for (const type of ['', 'text/event-stream; charset=utf-16le', 'text/event-stream;x', 'text/event-streams']) {
     t.notOk(isEventStream(type), type);
   }
+  checkMediaType({ 'content-type': 'application/json', 'content-encoding': 'Identity' });
   for (const encoding of ['gzip', 'br', 'deflate', 'identity, gzip', '', 'zstd']) {
     t.throws(() => checkMediaType({ 'content-type': 'application/json', 'content-encoding': encoding }), {
       code: 'unsupported_media_type',

@@ -392,6 +392,12 @@ t.test('a subscription needs every URI that it names to be allowed', (t) => {
     ],
     ['and met', agent, listen('a:b'), 'allow listen, all'],
   ]);
+  const anyMethod = mcpPolicy('[{allow: {methods: ["*"]}}]');
+  const tasks = (notifications: object) => rpc('subscriptions/listen', { notifications });
+  assertTable(t, anyMethod, [
+    ['tasks that may be read', agent, tasks({ taskIds: ['task-1'] }), 'allow rules[0]'],
+    ['what no rule can judge', agent, tasks({ toolsListChanged: true, tasks: ['task-1'] }), 'denied no rule'],
+  ]);
   const closed = mcpPolicy('[{deny: {methods: ["subscriptions/*"]}}, {allow: {resources: ["*"]}}]');
   assertTable(t, closed, [['a deny by method governs', agent, listen('a:b'), 'denied rules[0]']]);
   t.end();

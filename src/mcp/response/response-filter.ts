@@ -62,7 +62,7 @@ export function responseFilter(reading: Reading, options: ResponseFilterOptions)
     if (status === 204 || status === 304) return undefined;
     const expected = reading.kind !== 'any list' && status >= 200 && status < 300;
     const rewrite = rewriteOf(reading, expected, options);
-    const plain = contentEncoding === 'identity';
+    const plain = contentEncoding.toLowerCase() === 'identity';
     if (plain && isEventStream(contentType)) {
       const resumable = reading.kind !== 'search';
       return createEventStreamFilter({ rewrite: whereObjects(rewrite), maxBytes, resumable });
