@@ -63,15 +63,17 @@ export function createSingleFlight<T>(options: SingleFlightOptions<T>): (flight:
     }
   }
 
+  async function takeTurn(token: string, since: number): Promise<T> {
+    if (isCoolingDown(failedAt, cooldownMs, now())) throw unavailable('cooldown', undefined);
+    if (now() - since > maxWaitMs) throw unavailable('busy', undefined);
+    return attempt(token);
+  }
+
   function enqueue({ token, caller, known }: Flight): Promise<T> {
     const since = now();
     return new Promise((resolve, reject) => {
       const start = () => {
-        const answer = isCoolingDown(failedAt, cooldownMs, now())
-          ? Promise.reject(unavailable('cooldown', undefined))
-          : now() - since > maxWaitMs
-            ? Promise.reject(unavailable('busy', undefined))
-            : attempt(token);
+        const answer = takeTurn(token, since);
         resolve(answer);
         return answer.catch(() => {});
       };
