@@ -23,12 +23,17 @@ const upperCaseScheme = /^[^:/?#A-Z]*[A-Z][^:/?#]*:/;
 const otherFileForm = /^file:(?!\/\/)|^file:\/\/localhost\//i;
 const unseen = /[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]/u;
 
+const otherThanAscii = /\P{ASCII}/gu;
+const visibleAscii = /[!-~]/;
+
 /** Encoded characters must need it and be UTF-8, and nothing may stand in another form than its own. */
 function isPlainUri(uri: string): boolean {
   if (ambiguousEncoding.test(uri)) return false;
   const decoded = decode(uri);
   if (decoded === undefined || unseen.test(decoded) || decoded.includes('\\')) return false;
-  if (visibleAscii(foldLookAlikes(decoded)) !== visibleAscii(decoded.normalize('NFC'))) return false;
+  // Each character once: some become a whole sentence.
+  const others = new Set(decoded.match(otherThanAscii));
+  for (const character of others) if (visibleAscii.test(foldLookAlikes(character))) return false;
   return ![dotSegment, emptySegment, paddedSegment, upperCaseScheme, otherFileForm].some((form) => form.test(decoded));
 }
 
@@ -38,8 +43,4 @@ function decode(uri: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function visibleAscii(text: string): number {
-  return text.replace(/[^!-~]/g, '').length;
 }
