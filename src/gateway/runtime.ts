@@ -106,7 +106,7 @@ export function isPending(
   { drainingAnswers, open }: Pick<Runtime, 'drainingAnswers' | 'open'>,
 ): boolean {
   for (const each of open) {
-    if (each.message?.id !== id || each.decided === undefined) continue;
+    if (each.message?.id !== id || each.error !== undefined) continue;
     if (each.message.kind === 'request' && each.subject === subject && each.route?.name === route?.name) return true;
   }
   for (const each of drainingAnswers.values()) {

@@ -3,7 +3,7 @@ import { bytesOf, has, isGiven, isObject, type ScannedObject, stringOf } from '.
 import { invalidRpc, readEnvelope, slot } from './envelope.ts';
 import { lazyArguments, type McpMessage, type McpTarget } from './message.ts';
 import { isNotificationName, type Method, methodOf } from './methods.ts';
-import { knowsMembers, readNamed } from './named.ts';
+import { knowsMembers, readNamed } from './params.ts';
 import { isWholeNumber } from './request-id.ts';
 
 /**

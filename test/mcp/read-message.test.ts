@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { GatewayError } from '../../src/errors.ts';
 import type { McpMessage } from '../../src/mcp/message.ts';
-import { maxNamed } from '../../src/mcp/named.ts';
+import { maxNamed } from '../../src/mcp/params.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';
 
 function read(text: string): McpMessage {
