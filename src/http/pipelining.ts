@@ -11,6 +11,8 @@ interface Pipeline {
   accepted: boolean;
   /** Parsed requests that are not taken yet, with their responses; nothing is read meanwhile. */
   readonly held: (readonly [request: IncomingMessage, response: ServerResponse])[];
+  /** They will be looked at. */
+  scheduled: boolean;
   readonly listener: RequestListener;
   readonly limit: () => number;
 }
@@ -32,7 +34,7 @@ const ignore = (): void => {};
  * accepted or answered. Meanwhile the connection is not read. A read is parsed in pieces: Node would take thousands of requests out of one.
  */
 export function pipelineRequests(socket: PipelinedSocket, listener: RequestListener, limit: () => number): void {
-  const own: Pipeline = { open: 0, accepted: false, held: [], listener, limit };
+  const own: Pipeline = { open: 0, accepted: false, held: [], scheduled: false, listener, limit };
   socket[pipeline] = own;
   // A listener makes Node hand what it reads to the stream, where it can be cut, and not to the parser.
   socket.on('data', ignore).off('data', ignore);
@@ -65,7 +67,7 @@ export function acceptRequest({ socket }: IncomingMessage): void {
   const own = (socket as PipelinedSocket)[pipeline];
   if (own === undefined) return;
   own.accepted = true;
-  if (own.held.length > 0) takeHeld(own, socket);
+  takeLater(own, socket);
 }
 
 /** The response to the request has closed. */
@@ -74,7 +76,7 @@ export function endRequest({ socket }: IncomingMessage): void {
   // An offer to switch protocols was not taken in turn.
   if (own === undefined || own.open === 0) return;
   own.open -= 1;
-  if (own.held.length > 0) takeHeld(own, socket);
+  takeLater(own, socket);
 }
 
 /** True if every request of the connection has been answered. */
@@ -92,7 +94,15 @@ function take(own: Pipeline, request: IncomingMessage, response: ServerResponse)
   own.listener(request, response);
 }
 
+/** Lets other connections go first: what the gateway answers by itself ends at once, and thousands would in one turn of the event loop. */
+function takeLater(own: Pipeline, socket: Socket): void {
+  if (own.held.length === 0 || own.scheduled) return;
+  own.scheduled = true;
+  setImmediate(takeHeld, own, socket);
+}
+
 function takeHeld(own: Pipeline, socket: Socket): void {
+  own.scheduled = false;
   // The last response closes the connection, or the client has left.
   if (!socket.writable) own.held.length = 0;
   while (own.held.length > 0 && mayTake(own)) take(own, ...own.held.shift()!);
