@@ -17,6 +17,8 @@ export interface BodyLimits {
 
 /** Bytes of a body that nobody reads yet, after which the connection is not read any more. */
 const unreadBytes = 16_384;
+/** Pieces of one turn of the event loop, after which other connections are read first. */
+const piecesPerTurn = 256;
 /** Reserved at first for a body of unknown length. */
 const firstReservation = 65_536;
 /** A streamed body has no time limit as a whole; each of these parts has to arrive within `receiveTimeoutMs`. */
@@ -26,18 +28,22 @@ const ignore = (): void => {};
 
 /**
  * Holds the pieces of a body in one buffer until they are read, and hands them over together. Node makes a Buffer of some hundred bytes for each chunk,
- * however short, and queues them. Called before the first byte of the body.
+ * however short, and queues them. Called before the first byte of the body. `yieldTurn` is called where one turn of the event loop brings many pieces;
+ * it gets the function that says whether to read on.
  */
-export function coalesceBody(request: IncomingMessage): void {
+export function coalesceBody(request: IncomingMessage, yieldTurn: (isWanted: () => boolean) => void): void {
   if (!hasBody(request)) return;
   const { push, _read: readMore } = request;
   const held = createByteBuffer();
   let isWanted = false;
   let isScheduled = false;
+  let pieces = 0;
   const handOver = (): void => {
+    pieces = 0;
     if (held.length() > 0) push.call(request, held.take());
     isWanted = request.readableLength === 0;
   };
+  const hasRoom = (): boolean => isWanted || held.length() < unreadBytes;
   const handOverLater = (): void => {
     isScheduled = false;
     if (isWanted) handOver();
@@ -61,7 +67,9 @@ export function coalesceBody(request: IncomingMessage): void {
       // Node runs ticks and microtasks after each chunk.
       setImmediate(handOverLater);
     }
-    return isWanted || held.length() < unreadBytes;
+    pieces += 1;
+    if (pieces % piecesPerTurn === 0) yieldTurn(hasRoom);
+    return hasRoom();
   };
 }
 

@@ -2,6 +2,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { coalesceBody } from './body.ts';
+import type { ReadTurns } from './read-turns.ts';
 
 /** The requests of one connection. */
 interface Pipeline {
@@ -15,6 +16,11 @@ interface Pipeline {
   scheduled: boolean;
   readonly listener: RequestListener;
   readonly limit: () => number;
+  readonly turns: ReadTurns;
+  /** The body of the last request has a length: a read brings few pieces of it. */
+  hasLength: boolean;
+  /** Waits for its turn to be read. */
+  isWaiting: boolean;
 }
 
 interface PipelinedSocket extends Socket {
@@ -27,14 +33,31 @@ const pipeline = Symbol('pipeline');
 const headEnd = '\r\n\r\n';
 /** Bounds the requests that Node parses, and makes objects of, before the first of them can pause the connection. */
 const headsPerPiece = 8;
+/** Of a body in chunks, which may all be of one byte: each costs about a microsecond. */
+const bytesPerPiece = 4096;
 const ignore = (): void => {};
 
 /**
  * Prepares a connection for `takeInTurn`: `listener` gets at most `limit()` of its requests at once, and the next only when the one before is
  * accepted or answered. Meanwhile the connection is not read. A read is parsed in pieces: Node would take thousands of requests out of one.
  */
-export function pipelineRequests(socket: PipelinedSocket, listener: RequestListener, limit: () => number): void {
-  const own: Pipeline = { open: 0, accepted: false, held: [], scheduled: false, listener, limit };
+export function pipelineRequests(
+  socket: PipelinedSocket,
+  listener: RequestListener,
+  limit: () => number,
+  turns: ReadTurns,
+): void {
+  const own: Pipeline = {
+    open: 0,
+    accepted: false,
+    held: [],
+    scheduled: false,
+    listener,
+    limit,
+    turns,
+    hasLength: false,
+    isWaiting: false,
+  };
   socket[pipeline] = own;
   // A listener makes Node hand what it reads to the stream, where it can be cut, and not to the parser.
   socket.on('data', ignore).off('data', ignore);
@@ -45,21 +68,37 @@ export function pipelineRequests(socket: PipelinedSocket, listener: RequestListe
       push.call(socket, rest!.subarray(0, end));
       rest = rest!.subarray(end);
     }
+    while (rest !== null && rest.length > bytesPerPiece && !own.hasLength) {
+      push.call(socket, rest.subarray(0, bytesPerPiece));
+      rest = rest.subarray(bytesPerPiece);
+    }
     return push.call(socket, rest);
   };
-  socket.resume = () => (socket._paused || own.held.length > 0 ? socket : resume.call(socket));
+  socket.resume = () => (socket._paused || own.held.length > 0 || own.isWaiting ? socket : resume.call(socket));
 }
 
 /** The listener of a server for the requests of prepared connections. */
 export function takeInTurn(request: IncomingMessage, response: ServerResponse): void {
   const socket = request.socket as PipelinedSocket;
   const own = socket[pipeline]!;
-  coalesceBody(request);
+  own.hasLength = request.headers['content-length'] !== undefined;
+  coalesceBody(request, (isWanted) => waitForTurn(own, socket, isWanted));
   if (own.held.length === 0 && mayTake(own)) take(own, request, response);
   else {
     own.held.push([request, response]);
     socket.pause();
   }
+}
+
+/** Reads other connections first. */
+function waitForTurn(own: Pipeline, socket: Socket, isWanted: () => boolean): void {
+  if (own.isWaiting) return;
+  own.isWaiting = true;
+  socket.pause();
+  own.turns(() => {
+    own.isWaiting = false;
+    if (isWanted()) socket.resume();
+  });
 }
 
 /** The request is decided: the next one of its connection may be taken. */

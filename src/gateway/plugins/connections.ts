@@ -6,6 +6,7 @@ import { TLSSocket } from 'node:tls';
 import { GatewayError } from '../../errors.ts';
 import { limitConnections, limitHandshakes } from '../../http/connection-limit.ts';
 import { pipelineRequests } from '../../http/pipelining.ts';
+import { createReadTurns } from '../../http/read-turns.ts';
 import { closeInStages } from '../../http/staged-close.ts';
 import type { Runtime } from '../runtime.ts';
 import { closing, recordConnection, refuseConnection } from './client-errors.ts';
@@ -17,10 +18,11 @@ const logIntervalMs = 10_000;
 export function superviseConnections(server: Server, listener: RequestListener, runtime: Runtime): void {
   const { metrics } = runtime;
   const limits = () => runtime.snapshot.config.server.limits;
+  const turns = createReadTurns();
   // While the gateway drains, each response closes its connection.
   const concurrency = () => (runtime.draining ? 1 : limits().requestsPerConnection);
   const onConnection = (socket: Socket): void => {
-    pipelineRequests(socket, listener, concurrency);
+    pipelineRequests(socket, listener, concurrency, turns);
     closeInStages(socket, () => limits().receiveTimeout);
   };
   if (runtime.snapshot.config.server.tls === undefined) server.on('connection', onConnection);
