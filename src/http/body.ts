@@ -17,6 +17,8 @@ export interface BodyLimits {
 
 /** Bytes of a body that nobody reads yet, after which the connection is not read any more. */
 const unreadBytes = 16_384;
+/** Bytes of a piece that is queued as it is: its own memory is most of what it costs. */
+const largePiece = 4096;
 /** Pieces of one turn of the event loop, after which other connections are read first. */
 const piecesPerTurn = 256;
 /** Reserved at first for a body of unknown length. */
@@ -59,6 +61,11 @@ export function coalesceBody(request: IncomingMessage, yieldTurn: (isWanted: () 
     if (piece === null) {
       handOver();
       return push.call(request, null);
+    }
+    if (piece.length >= largePiece && held.length() === 0) {
+      const hasMoreRoom = push.call(request, piece);
+      isWanted &&= request.readableLength === 0;
+      return hasMoreRoom;
     }
     held.append(piece);
     if (isWanted && held.length() >= unreadBytes) handOver();
