@@ -114,7 +114,7 @@ function outcomesOf(
     const fields = lines.get(name);
     assert.ok(index >= 0 && fields !== undefined, `${name}: the client did not do it`);
     const approvals = stage.approvals.slice(steps[index]!.approvals, steps[index + 1]!.approvals);
-    return isRefusal(name) ? goesOn(name, fields, approvals.length) : succeeded[name](fields, approvals);
+    return isRefusal(name) ? goesOn(name, fields) : succeeded[name](fields, approvals);
   };
   const names = [...successes, ...refusals];
   return Object.fromEntries(
@@ -160,9 +160,9 @@ const succeeded: Readonly<
 };
 
 /** `fields`: `ok` or the error, and whether the call after it was made by the same session. */
-function goesOn(name: Refusal, [outcome, session]: readonly string[], approvals: number): string {
+function goesOn(name: Refusal, [outcome, session]: readonly string[]): string {
   assert.ok(outcome !== undefined && session !== undefined, `${name}: the client did not do it`);
   assert.notEqual(outcome, 'hangs', `${name}: the call never ended`);
-  if (outcome === 'ok') return approvals > 0 ? 'logs in again' : 'goes through';
+  if (outcome === 'ok') return name === '401' ? 'new token' : 'goes through';
   return session === 'same' ? 'error' : 'error, new session';
 }

@@ -4,9 +4,9 @@ import type { IncomingMessage } from 'node:http';
 import { Agent, fetch } from 'undici';
 import { pipeline, type Step } from '../../../src/gateway/request/pipeline.ts';
 import { approve } from '../../dev/browser.ts';
-import type { RouteChange } from '../../support/configuration.ts';
+import { type RouteChange, yamlOf } from '../../support/configuration.ts';
 import { createGate } from '../../support/gate.ts';
-import { until } from '../../support/until.ts';
+import { until, untilAtRest } from '../../support/until.ts';
 import { closedPort } from '../../support/upstream.ts';
 import { type Scene, startScene } from './scene.ts';
 
@@ -85,12 +85,17 @@ export async function startStage(webSocketUpstream?: string): Promise<Stage> {
     };
   }
 
-  /** Revokes the token that was used last. */
-  async function revoke(): Promise<void> {
+  /** Revokes every token of the person. The streams that they opened end; most clients open them anew, and are refused. */
+  async function revoke(endpoint: Endpoint): Promise<void> {
     const records = await scene.gateway.records();
-    const last = records.findLast(({ principal }) => principal?.subject === 'analyst');
-    await scene.gateway.write('revoked.yaml', `jti: ['${last?.principal?.credentialId}']\n`);
+    const ofPerson = records.flatMap(({ principal }) => (principal?.subject === 'analyst' ? [principal] : []));
+    const jti = new Set(ofPerson.map(({ credentialId }) => credentialId));
+    await scene.gateway.write('revoked.yaml', yamlOf({ jti: [...jti] }));
     await scene.gateway.matchingRecords(++revoked, ({ detail }) => detail?.event === 'revocation list taken');
+    const hasAskedAgain = async () =>
+      (await scene.gateway.records()).some(({ http, status }) => http?.method === 'GET' && status === 401);
+    if (endpoint === '/v1') await until(hasAskedAgain, 'a stream is opened anew', 5000).catch(nothing);
+    await untilAtRest(async () => (await scene.gateway.records()).length, 'what the client does about it');
   }
 
   async function provoke(refusal: Refusal, endpoint: Endpoint): Promise<() => Promise<void>> {
@@ -102,7 +107,7 @@ export async function startStage(webSocketUpstream?: string): Promise<Stage> {
         await scene.reload({ routes: both({ mcp: { denials: 'http' } }) });
         return () => scene.reload();
       case '401':
-        await revoke();
+        await revoke(endpoint);
         return nothing;
       case '404':
         await scene.gateway.write('sessions.key', newKey());
