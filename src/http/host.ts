@@ -63,7 +63,8 @@ interface ParsedHost {
   readonly port: string | undefined;
 }
 
-function parseHost(host: string): ParsedHost | undefined {
+/** Undefined for what is no host. */
+export function parseHost(host: string): ParsedHost | undefined {
   const [, name, port] = hostForm.exec(host.toLowerCase()) ?? [];
   if (name === undefined || Number(port ?? 0) > 65_535) return undefined;
   if (!name.startsWith('[')) return { name: name.replace(/\.$/, ''), port };

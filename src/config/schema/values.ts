@@ -1,5 +1,6 @@
 // Schemas of values that several sections share: durations, sizes, dates, names, addresses, paths.
 import { z } from 'zod';
+import { parseHost } from '../../http/host.ts';
 import { isPlainPath } from '../../http/path.ts';
 import { compileNetworks, unixPeer } from '../../ip-ranges.ts';
 
@@ -9,6 +10,7 @@ const maxTimerMs = 24 * 86_400_000;
 const durationUnits: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const sizeUnits: Record<string, number> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
 const dateExpected = 'expected a date such as 2026-12-31 or an instant such as 2026-12-31T12:00:00Z';
+const hostExpected = 'expected a host name, with a port or without';
 const hostAndPort = 'expected host:port, such as 127.0.0.1:8443';
 const dayOnly = /^\d{4}-\d{2}-\d{2}$/;
 const instant = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2})$/;
@@ -107,7 +109,8 @@ export const address = z
 
 export const host = z
   .string()
-  .regex(/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/, 'expected a host name, with a port or without');
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/, { error: hostExpected, abort: true })
+  .refine((text) => parseHost(text) !== undefined, hostExpected);
 
 export const httpUrl = z
   .string()
