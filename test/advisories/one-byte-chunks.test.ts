@@ -198,3 +198,18 @@ t.test('bodies have a budget, for each caller and in all, which is taken before 
   t.match(await agent.call('list_dashboards'), { status: 200 }, 'what is left is given to others');
   t.equal(upstream.requests.length, 2, 'and the warm-up');
 });
+
+t.test('one whole body always fits, also that of a route with a bodyBytes above the budget of all', async (t) => {
+  const limits = { bodyBytes: '1KiB', bodyBytesPerSubject: '1KiB', bodyBytesInAll: '2KiB' };
+  const { port, upstream } = await startScenario(t, { server: { limits }, routes: { '/mcp': { bodyBytes: '64KiB' } } });
+  const body = ' '.repeat(60_000) + message;
+  for (const framing of [`Content-Length: ${body.length}`, 'Transfer-Encoding: chunked']) {
+    const sent = framing.startsWith('C') ? body : `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+    t.match(
+      (await talk(port, headOf(`${withKey}\r\nConnection: close`, framing) + sent)).text,
+      /^HTTP\/1.1 200 /,
+      framing,
+    );
+  }
+  t.equal(upstream.requests.length, 2);
+});

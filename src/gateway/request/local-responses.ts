@@ -56,7 +56,11 @@ export function bodyLimitsOf({ route, snapshot }: Pick<RequestContext, 'route' |
 }
 
 /** Limits of the bytes that bodies may hold. Requests without a credential have no more than half of them together. */
-export function bodyBudgetOf({ caller, snapshot }: Pick<RequestContext, 'caller' | 'snapshot'>): BodyBudgetLimits {
-  const { limits } = snapshot.config.server;
-  return caller === undefined ? { ...limits, bodyBytesInAll: limits.bodyBytesInAll / 2 } : limits;
+export function bodyBudgetOf({ caller, route, snapshot }: RequestContext): BodyBudgetLimits {
+  const { bodyBytes, bodyBytesInAll, bodyBytesPerSubject } = snapshot.config.server.limits;
+  return {
+    bodyBytes: route?.bodyBytes ?? bodyBytes,
+    bodyBytesPerSubject,
+    bodyBytesInAll: caller === undefined ? bodyBytesInAll / 2 : bodyBytesInAll,
+  };
 }

@@ -129,7 +129,8 @@ async function readBody(context: RequestContext, runtime: Runtime): Promise<void
   const route = routeOf(context);
   if (isPathRoute(route)) return;
   sendContinue(request, response);
-  const reserve = (bytes: number) => reserveBody(runtime.bodies, context, bytes, bodyBudgetOf(context));
+  const budget = bodyBudgetOf(context);
+  const reserve = (bytes: number) => reserveBody(runtime.bodies, context, bytes, budget);
   context.body = await readWholeBody(request, response, limits, route.mcp && reserve);
 }
 
