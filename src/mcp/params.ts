@@ -72,12 +72,17 @@ const metaMembers: ReadonlySet<string> = new Set(
   ),
 );
 /** MCP 2025-11-25, General fields: prefixes with such a label are reserved. Under all other names implementations keep what MCP does not know. */
-const reservedPrefix = /^(?:[^/]*\.)?(?:modelcontextprotocol|mcp)(?:\.[^/]*)?\//i;
+const reservedLabel = /(?:^|\.)(?:modelcontextprotocol|mcp)(?:\.|$)/i;
 
 function isKnownMeta(meta: unknown): boolean {
   if (meta === undefined || meta === null) return true;
   if (typeof meta !== 'object') return false;
-  return Object.keys(meta).every((name) => metaMembers.has(name) || !reservedPrefix.test(name));
+  return Object.keys(meta).every((name) => metaMembers.has(name) || !isReserved(name));
+}
+
+function isReserved(name: string): boolean {
+  const [prefix = '', rest] = name.split('/', 2);
+  return rest !== undefined && reservedLabel.test(prefix);
 }
 
 function areKnown(members: unknown, known: Readonly<Record<string, MemberType>>): boolean {

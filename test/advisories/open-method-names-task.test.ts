@@ -145,3 +145,9 @@ t.test('what MCP defines, and what implementations keep in `_meta`, passes as it
   });
   t.match(await scenario.recordOf(listening), { rule: 'open, schema', mcp: { target: ['superset://schema'] } });
 });
+
+t.test('a name of `_meta` as long as the body costs no more than reading it', async (t) => {
+  const label = 'mcp.'.repeat(200_000);
+  t.equal((await send('ping', { _meta: { [label]: 1 } })).status, 200, 'no prefix at all');
+  await refused(t, 'ping', { _meta: { [`${label}a/task`]: 'task-1' } }, { reason: 'denied' });
+});
