@@ -11,17 +11,17 @@ export const maxRecordedBytes = 64 * 1024;
 
 /**
  * Undefined where there are no arguments or the mode is `none`; `sha256:` and hex digits for `digest`, and for a tool that has no pointers; the
- * values by their pointers, absent ones left out; or the arguments themselves.
+ * values by their pointers, absent ones left out; or the arguments themselves. Numbers become JSON in the digits in which they were sent.
  */
 export function auditArguments(mode: ArgumentsMode, message: McpMessage): unknown {
   const bytes = message.argumentBytes;
   if (bytes === undefined || mode === 'none') return undefined;
   if (mode === 'digest') return digestOf(bytes);
-  if (mode === 'full') return bytes.length > maxRecordedBytes ? summaryOf(bytes) : message.args();
+  if (mode === 'full') return bytes.length > maxRecordedBytes ? summaryOf(bytes) : parseArguments(bytes);
   const name = message.target?.name ?? '';
   const pointers = Object.hasOwn(mode, name) ? mode[name] : undefined;
   if (pointers === undefined) return digestOf(bytes);
-  const selected = selectValues(message.args(), pointers);
+  const selected = selectValues(parseArguments(bytes), pointers);
   const fits = bytes.length <= maxRecordedBytes || Buffer.byteLength(JSON.stringify(selected)) <= maxRecordedBytes;
   return fits ? selected : summaryOf(bytes);
 }
@@ -33,6 +33,19 @@ function digestOf(bytes: Buffer): string {
 function summaryOf(bytes: Buffer): { digest: string; bytes: number } {
   return { digest: digestOf(bytes), bytes: bytes.length };
 }
+
+/** Of bytes that were scanned before. */
+function parseArguments(bytes: Buffer): unknown {
+  return parse(bytes.toString('utf8'), (_name, value, { source }) =>
+    typeof value === 'number' && String(value) !== source ? rawJSON(source) : value,
+  );
+}
+
+/** The proposal JSON.parse source text access, of which TypeScript has no types yet. */
+const { parse, rawJSON } = JSON as unknown as {
+  parse(text: string, revive: (name: string, value: unknown, context: { readonly source: string }) => unknown): unknown;
+  rawJSON(text: string): object;
+};
 
 function selectValues(args: unknown, pointers: readonly string[]): Record<string, unknown> {
   const selected: Record<string, unknown> = {};

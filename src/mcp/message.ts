@@ -35,19 +35,8 @@ export interface McpMessage {
   readonly membersKnown: boolean;
   /** The meta-tool the target was reached through. */
   readonly via: string | undefined;
-  /** The arguments of a tool or prompt call, parsed on first use; undefined when the call has none. */
-  args(): unknown;
-  /** The bytes of those arguments within the message; undefined when the call has none. */
+  /** The arguments of a tool or prompt call, as they stand in the message; undefined when the call has none. */
   readonly argumentBytes: Buffer | undefined;
   /** The bytes that were read, which are also forwarded. */
   readonly bytes: Buffer;
-}
-
-/** Yields the parsed value, the same at every call; undefined when there are no bytes. The bytes have been scanned before. */
-export function lazyArguments(bytes: Buffer | undefined): () => unknown {
-  let parsed: unknown;
-  return () => {
-    if (bytes !== undefined) parsed ??= JSON.parse(bytes.toString('utf8'));
-    return parsed;
-  };
 }

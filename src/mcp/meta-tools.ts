@@ -6,7 +6,7 @@ import { bytesOf, isGiven, isObject, stringOf } from '../json/members.ts';
 import { parsePointer } from '../json/pointer.ts';
 import { scanJson } from '../json/scanner.ts';
 import { compileShape, type Member, type Shape } from '../json/shape.ts';
-import { lazyArguments, type McpMessage } from './message.ts';
+import type { McpMessage } from './message.ts';
 
 const differentPlaces = 'name and arguments must be in different places';
 
@@ -122,7 +122,7 @@ export function lookThrough(message: McpMessage, metaTools: MetaTools): McpMessa
     throw invalid(`\`${via}\` takes the arguments of the tool as an object at ${tool.arguments}.`, 'inner_arguments');
   }
   const inner = isGiven(given, argumentsSlot) ? bytesOf(given, argumentsSlot) : undefined;
-  return { ...message, target: { kind: 'tool', name }, via, args: lazyArguments(inner), argumentBytes: inner };
+  return { ...message, target: { kind: 'tool', name }, via, argumentBytes: inner };
 }
 
 function invalid(message: string, reason: string): GatewayError {

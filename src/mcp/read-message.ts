@@ -1,7 +1,7 @@
 // Strict reader of JSON-RPC messages: whoever reads the same bytes behind the gateway cannot understand something else.
 import { bytesOf, has, isGiven, isObject, type ScannedObject, stringOf } from '../json/members.ts';
 import { invalidRpc, readEnvelope, slot } from './envelope.ts';
-import { lazyArguments, type McpMessage, type McpTarget } from './message.ts';
+import type { McpMessage, McpTarget } from './message.ts';
 import { isNotificationName, type Method, methodOf } from './methods.ts';
 import { knowsMembers, readNamed } from './params.ts';
 import { isWholeNumber } from './request-id.ts';
@@ -71,7 +71,6 @@ function messageOf(envelope: ScannedObject, reading: Reading, withArguments: boo
   if (hasArguments && !isObject(envelope, slot.arguments)) {
     throw invalidRpc('`params.arguments` must be an object.', 'arguments');
   }
-  const raw = hasArguments ? bytesOf(envelope, slot.arguments) : undefined;
   return {
     kind: reading.kind,
     id: reading.id,
@@ -83,8 +82,7 @@ function messageOf(envelope: ScannedObject, reading: Reading, withArguments: boo
     named: reading.named,
     membersKnown: reading.membersKnown,
     via: undefined,
-    args: lazyArguments(raw),
-    argumentBytes: raw,
+    argumentBytes: hasArguments ? bytesOf(envelope, slot.arguments) : undefined,
     bytes: envelope.bytes,
   };
 }

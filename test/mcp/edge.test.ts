@@ -136,6 +136,17 @@ t.test('arguments beyond 64 KiB are recorded as digest and length', (t) => {
   t.end();
 });
 
+t.test('numbers that no double holds are recorded in the digits in which they were sent', (t) => {
+  const raw = '{"id":9007199254740993,"in":[1.0,-0,1e-400,12345678901234567890],"__proto__":{"n":0.10}}';
+  const recorded = (mode: ArgumentsMode) => JSON.stringify(auditArguments(mode, callOf('a', raw)));
+  t.equal(recorded('full'), raw);
+  t.equal(
+    recorded({ a: ['/id', '/in/2', '/in', '/__proto__/n'] }),
+    '{"/id":9007199254740993,"/in/2":1e-400,"/in":[1.0,-0,1e-400,12345678901234567890],"/__proto__/n":0.10}',
+  );
+  t.end();
+});
+
 function callOf(name: string, args: string) {
   return readMessage(
     Buffer.from(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"${name}","arguments":${args}}}`),

@@ -33,8 +33,6 @@ t.test('a tool call is understood', (t) => {
   t.equal(message.id, '1');
   t.equal(message.method, 'tools/call');
   t.same(message.target, { kind: 'tool', name: 'execute_sql' });
-  t.same(message.args(), { request: { limit: 10 } });
-  t.equal(message.args(), message.args(), 'arguments are parsed once');
   t.equal(message.argumentBytes?.toString(), '{"request":{"limit":10}}');
   t.equal(message.via, undefined);
   t.end();
@@ -53,7 +51,7 @@ t.test('kinds are told apart', (t) => {
     const message = read(text);
     t.equal(message.kind, kind, text);
     t.equal(message.id, id, text);
-    t.equal(message.args(), undefined);
+    t.equal(message.argumentBytes, undefined);
   }
   t.end();
 });
@@ -181,7 +179,6 @@ t.test('null `params` and `arguments`, as typed clients send them for none, are 
   ]) {
     const message = read(text);
     t.equal(message.target?.name, 'a', text);
-    t.equal(message.args(), undefined, text);
     t.equal(message.argumentBytes, undefined, text);
     t.equal(message.bytes.toString(), text);
   }
@@ -303,23 +300,11 @@ t.test('names are exactly what was sent, code point by code point', (t) => {
   t.end();
 });
 
-t.test('arguments called __proto__ and constructor stay what they are', (t) => {
-  const message = read(
-    call('{"name":"a","arguments":{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}}}}'),
-  );
-  const args = message.args() as Record<string, unknown>;
-  t.same(Object.keys(args), ['__proto__', 'constructor']);
-  t.equal(args.admin, undefined);
-  t.equal(({} as Record<string, unknown>).admin, undefined);
-  t.end();
-});
-
 t.test('the bytes that were judged are the bytes that are sent', (t) => {
   const text = ` {"params" :{"arguments":{"big":12345678901234567890,"f":1.10,"s":"\\u0041\\/é"},"name":"a"},\n"method":"tools/call","id":1,"jsonrpc":"2.0"}\r\n`;
   const bytes = Buffer.from(text);
   const digest = createHash('sha256').update(bytes).digest('hex');
   const message = readMessage(bytes);
-  message.args();
   t.equal(message.bytes, bytes);
   t.equal(createHash('sha256').update(message.bytes).digest('hex'), digest);
   t.end();
@@ -362,7 +347,7 @@ t.test('whatever is read, JSON.parse reads alike', (t) => {
       t.equal(message.id === undefined ? undefined : JSON.parse(message.id), parsed.id);
       if (message.target?.kind === 'tool') {
         t.equal(message.target.name, parsed.params.name);
-        t.strictSame(message.args(), parsed.params.arguments ?? undefined);
+        t.strictSame(JSON.parse(String(message.argumentBytes ?? null)), parsed.params.arguments ?? null);
       }
     }),
     { numRuns: 600 },

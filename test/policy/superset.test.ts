@@ -268,7 +268,6 @@ t.test('a call through call_tool is decided as the same call made directly', (t)
       seen.add(expected.split(' ')[0]!);
       return (
         verdict(own, holding(...granted), behind) === expected &&
-        JSON.stringify(behind.message?.args()) === JSON.stringify(direct.message?.args()) &&
         String(behind.message?.argumentBytes) === String(direct.message?.argumentBytes)
       );
     }),
