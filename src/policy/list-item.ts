@@ -34,7 +34,7 @@ export function templateItem(template: string): ListItem | undefined {
   return { kind: 'resource', pattern, except: none, via: undefined };
 }
 
-/** One of the names that the pattern stands for. The text between its literal parts is harmless: only those parts can have it refused. */
+/** One of the names that the pattern stands for. The text between its literal parts is harmless, also as a port: only those parts can have it refused. */
 export function exampleOf({ pattern }: ListItem): string {
-  return pattern.join('x');
+  return pattern.reduce((text, part) => `${text}${text.endsWith(':') ? 1 : 'x'}${part}`);
 }

@@ -19,8 +19,8 @@ const emptySegment = /^[^?#]*?(?:[^:/?#]\/\/|:\/{4}|\/;)/;
 const paddedSegment = /(?:^|[/:])\s|\s(?:$|[/?#;])/;
 /** RFC 3986 §3.1: schemes have no case, and their plain form is lower case. */
 const upperCaseScheme = /^[^:/?#A-Z]*[A-Z][^:/?#]*:/;
-/** RFC 8089: the host may be absent, empty or localhost, which is all the same. */
-const otherFileForm = /^file:(?!\/\/)|^file:\/\/localhost\//i;
+/** WHATWG URL: in these schemes readers repair slashes, hosts and ports. */
+const specialScheme = /^(?:https?|wss?|ftp|file):/;
 const unseen = /[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]/u;
 
 const otherThanAscii = /\P{ASCII}/gu;
@@ -34,7 +34,19 @@ function isPlainUri(uri: string): boolean {
   // Each character once: some become a whole sentence.
   const others = new Set(decoded.match(otherThanAscii));
   for (const character of others) if (visibleAscii.test(foldLookAlikes(character))) return false;
-  return ![dotSegment, emptySegment, paddedSegment, upperCaseScheme, otherFileForm].some((form) => form.test(decoded));
+  return (
+    hasPlainAuthority(uri) &&
+    ![dotSegment, emptySegment, paddedSegment, upperCaseScheme].some((form) => form.test(decoded))
+  );
+}
+
+/** Scheme, host and port as a WHATWG reader writes them, alone or before a path. A final dot of the host means nothing (RFC 3986 §3.2.2). */
+function hasPlainAuthority(uri: string): boolean {
+  if (!specialScheme.test(uri)) return true;
+  if (!URL.canParse(uri)) return false;
+  const { protocol, host, hostname } = new URL(uri);
+  const authority = `${protocol}//${host}`;
+  return uri.startsWith(authority) && /^(?:\/|$)/.test(uri.slice(authority.length)) && !hostname.endsWith('.');
 }
 
 function decode(uri: string): string | undefined {

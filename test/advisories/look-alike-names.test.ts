@@ -172,6 +172,51 @@ t.test('resource URIs with overlong UTF-8, full-width dots, ..;/, backslashes an
   t.end();
 });
 
+t.test('other spellings of a denied host, such as https:///internal/x and https://INTERNAL/x, match no allow', (t) => {
+  const rules = '[{deny: {resources: ["https://internal/*", "file://nas/*"]}}, {allow: {resources: ["*"]}}]';
+  const policy = mcpPolicy(rules);
+  const read = (uri: string) => verdict(policy, agent, rpc('resources/read', { uri }));
+  const others = [
+    ...['https:///internal/x', 'https:/internal/x', 'https:internal/x', 'https://internal?x', 'https://internal#x'],
+    ...[
+      'https://INTERNAL/x',
+      'https://internal./x',
+      'https://%69nternal/x',
+      'https://u@internal/x',
+      'https://@internal/x',
+    ],
+    ...['https://internal:443/x', 'https://internal:/x', 'https://internal:0443/x', 'wss://h:443/', 'ftp://h:21/'],
+    ...[
+      'http://2130706433/',
+      'http://0x7f.1/',
+      'http://127.1/',
+      'http://[0:0::1]/',
+      'http://[::1',
+      'http://b\u00fccher/',
+    ],
+    ...['file://NAS/x', 'file:nas/x', 'file://localhost/x'],
+  ];
+  for (const uri of others) t.equal(read(uri), 'denied no rule', uri);
+  for (const uri of ['https://internal/x', 'file://nas/x']) t.equal(read(uri), 'denied rules[0]', uri);
+  const plain = [
+    ...['https://h', 'https://h/A?b=//c', 'https://h:8443/a', 'http://127.0.0.1/', 'http://[::1]:800/'],
+    ...['http://xn--bcher-kva/', 'file:///C:/x', 'file://other/x', 'superset://Host:443/x'],
+  ];
+  for (const uri of plain) t.equal(read(uri), 'allow rules[1]', uri);
+  const shows = showsItem(attributesOf(agent, rpc('resources/templates/list')), { policy, lists: 'usable' });
+  const templates = { kind: 'resource', member: 'resourceTemplates', key: 'uriTemplate' } as const;
+  for (const template of [
+    'https://{host}:{port}/{+path}',
+    'https://{host}',
+    'https://h{?q}',
+    'file:///{+path}',
+    'db:{id}',
+  ])
+    t.equal(shows(templates, template), true, template);
+  t.equal(shows(templates, 'https://H/{path}'), false);
+  t.end();
+});
+
 t.test('paths of path routes in another form than their own are no plain paths', (t) => {
   for (const segment of [
     '%c0%ae%c0%ae',
