@@ -3,7 +3,7 @@
 import type { ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';
 import { toolCall } from '../support/client.ts';
-import type { Configuration } from '../support/configuration.ts';
+import type { Changes, Configuration } from '../support/configuration.ts';
 import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
 
@@ -11,11 +11,11 @@ const call = toolCall('list_dashboards');
 const app = 'shared_app';
 
 /** A gateway whose upstream answers only when told so, under the default limits and these. */
-async function begin(t: Test, limits: Configuration = {}) {
+async function begin(t: Test, limits: Configuration = {}, changes: Changes = {}) {
   const waiting: ServerResponse[] = [];
   const scenario = await startScenario(
     t,
-    { upstreams: { superset: { limits } } },
+    { upstreams: { superset: { limits } }, ...changes },
     { reply: (_request, response) => void waiting.push(response) },
   );
   const person = (sub: string, client_id = app) => scenario.as({ claims: { sub, client_id }, connections: 64 });
@@ -112,6 +112,26 @@ t.test('an address without a credential has the slots of one person', async (t) 
   t.equal(upstream.requests.length, 1);
   waiting[0]!.end();
   t.match(await first, { status: 200 });
+});
+
+t.test('the addresses of one IPv6 /64 have the slots of one person', async (t) => {
+  const limits = { concurrencyPerSubject: 1 };
+  const scenario = await begin(t, limits, { server: { trustedProxies: ['127.0.0.1'] } });
+  const { as, upstream, waiting } = scenario;
+  const anybody = await as({ connections: 4 });
+  const from = (address: string) => anybody.send({ path: '/open/x', headers: { 'x-forwarded-for': address } });
+  const first = from('2001:db8:1:2::1');
+  await upstream.received(1);
+  const refused = await from('2001:db8:1:2:ffff::9');
+  t.match(refused, { status: 503 });
+  t.match(await scenario.recordsOf(refused), [
+    { client: { address: '2001:db8:1:2:ffff::9' }, detail: { limit: 'concurrency_per_subject' } },
+  ]);
+  t.equal(upstream.requests.length, 1);
+  const other = from('2001:db8:1:3::1');
+  await upstream.received(2);
+  for (const response of waiting) response.end();
+  t.match(await Promise.all([first, other]), [{ status: 200 }, { status: 200 }]);
 });
 
 t.test('a file that sets the limits of a client alone keeps its meaning', async (t) => {

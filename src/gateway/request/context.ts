@@ -8,6 +8,7 @@ import type { Caller } from '../../authn/principal.ts';
 import type { Revocations } from '../../authn/revocations.ts';
 import type { GatewayError } from '../../errors.ts';
 import type { RouteMatch } from '../../http/route-matcher.ts';
+import { callerNetwork } from '../../ip-ranges.ts';
 import type { McpMessage } from '../../mcp/message.ts';
 import type { ClientSession } from '../../mcp/session.ts';
 import type { Decision } from '../../policy/decision.ts';
@@ -40,7 +41,7 @@ export interface RequestContext {
   /** The matched route. */
   route: Route | undefined;
   caller: Caller | undefined;
-  /** Key of the subject that limits count; the address until and unless a caller is known. */
+  /** Key of the subject that limits count; the address, or its /64, until and unless a caller is known. */
   subject: string;
   /** The client certificate of the request, also one that only binds a token. */
   certificate: X509Certificate | undefined;
@@ -127,7 +128,7 @@ export function createRequestContext(
     match: undefined,
     route: undefined,
     caller: undefined,
-    subject: clientAddress,
+    subject: callerNetwork(clientAddress),
     certificate: undefined,
     expiresAt: Number.POSITIVE_INFINITY,
     checkedRevocations: undefined,
