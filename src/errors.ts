@@ -102,6 +102,11 @@ export function fileProblem(error: unknown): string {
 }
 
 /** A refusal because of load. `limit`, one word of a closed list, names the limit that is reached in record, log and metric. */
-export function overloadedBy(limit: string, message: string): GatewayError {
-  return new GatewayError('overloaded', message, { reason: limit, detail: { limit }, headers: { 'retry-after': '1' } });
+export function overloadedBy(
+  limit: string,
+  message: string,
+  more?: Pick<GatewayErrorDetails, 'headers' | 'cause'>,
+): GatewayError {
+  const details = { reason: limit, detail: { limit }, headers: { 'retry-after': '1' }, ...more };
+  return new GatewayError('overloaded', message, details);
 }

@@ -1,11 +1,10 @@
 // Errors of requests that could not be recorded.
-import { GatewayError } from '../errors.ts';
+import { GatewayError, overloadedBy } from '../errors.ts';
 
 /** For the callers of lines that found no room. */
-export const overloaded = new GatewayError(
-  'overloaded',
+export const overloaded = overloadedBy(
+  'audit_queue',
   'More requests come than can be recorded, so this one was not carried out. Try again later.',
-  { reason: 'audit_queue', headers: { 'retry-after': '1' } },
 );
 
 /** For the callers of lines that were not written. */

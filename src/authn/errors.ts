@@ -1,5 +1,5 @@
 // Errors of refused credentials: one public text for each code, the same for every reason.
-import { GatewayError } from '../errors.ts';
+import { GatewayError, overloadedBy } from '../errors.ts';
 import type { RefusalReason, Refused } from './authenticator.ts';
 import type { Credential } from './credential.ts';
 import type { ProofRefusal } from './token/dpop.ts';
@@ -61,9 +61,8 @@ export function proofRefused(reason: ProofRefusal, nonce: string | undefined): G
 
 /** 503 while no further proof can be stored: one that may have been used before must not pass. */
 export function proofsOverloaded(): GatewayError {
-  return new GatewayError('overloaded', 'Too many DPoP proofs have been used in the last minutes. Try again shortly.', {
-    reason: 'replay_store',
-    headers: { 'Retry-After': retryAfterSeconds },
+  return overloadedBy('replay_store', 'Too many DPoP proofs have been used in the last minutes. Try again shortly.', {
+    headers: { 'retry-after': retryAfterSeconds },
   });
 }
 

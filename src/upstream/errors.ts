@@ -1,5 +1,5 @@
 // Failures of forwarding, and their errors.
-import { GatewayError } from '../errors.ts';
+import { GatewayError, overloadedBy } from '../errors.ts';
 
 /** Reasons of failed forwarding: a metric label and a word in the log. */
 export type UpstreamFailure =
@@ -80,11 +80,7 @@ export function upstreamError(reason: UpstreamFailure, thrown: unknown): Gateway
         },
       );
     case 'descriptors':
-      return new GatewayError('overloaded', 'This gateway has no connection left. Try again later.', {
-        reason,
-        headers: { 'retry-after': '1' },
-        cause,
-      });
+      return overloadedBy(reason, 'This gateway has no connection left. Try again later.', { cause });
     case 'connect':
     case 'reset':
     case 'closed':

@@ -265,6 +265,7 @@ t.test('a full queue refuses whoever fills it and nobody else, and is no failure
       const refused = await Promise.race([promise.then(ignore, (error: unknown) => error), turn()]);
       if (refused !== undefined) {
         t.match(refused, { code: 'overloaded', status: 503, headers: { 'retry-after': '1' } });
+        t.match(refused, { detail: { limit: 'audit_queue' } }, 'the record names the limit');
         return count;
       }
       written.push(promise);

@@ -73,7 +73,8 @@ t.test('when no more proofs can be remembered the answer is 503, and the token c
   t.match(await present(), { principal: { confirmation: { method: 'dpop' } }, senderConstrained: true });
   const error = await present().catch((thrown: unknown) => thrown);
   t.type(error, GatewayError);
-  t.match(error, { code: 'overloaded', status: 503, reason: 'replay_store', headers: { 'Retry-After': '10' } });
+  t.match(error, { code: 'overloaded', status: 503, headers: { 'retry-after': '10' } });
+  t.match(error, { reason: 'replay_store', detail: { limit: 'replay_store' } });
   t.match(runtime.judgements.at(-1), { authenticator: 'corp', result: 'unavailable', reason: 'replay_store' });
 });
 

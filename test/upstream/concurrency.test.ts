@@ -9,6 +9,7 @@ import {
   type Slot,
   type SlotKind,
 } from '../../src/upstream/concurrency.ts';
+import { upstreamError, upstreamFailure } from '../../src/upstream/errors.ts';
 
 const limits = {
   concurrency: 4,
@@ -54,6 +55,18 @@ t.test('each limit refuses with its reason and a time to wait, and a slot that i
   refused('alice@other', 'stream', 'streams_per_subject');
   take('bob@app', 'stream');
   refused('carol@app', 'stream', 'streams_per_client');
+  t.end();
+});
+
+t.test('without file descriptors the refusal names the limit too', (t) => {
+  const cause = Object.assign(new Error('connect EMFILE'), { code: 'EMFILE' });
+  const limit = 'descriptors';
+  t.match(upstreamError(upstreamFailure(cause), cause), {
+    code: 'overloaded',
+    reason: limit,
+    detail: { limit },
+    cause,
+  });
   t.end();
 });
 
