@@ -2,6 +2,7 @@
 import { foldLookAlikes } from '../http/look-alikes.ts';
 import { ambiguousEncoding } from '../http/path.ts';
 import type { McpTargetKind } from '../mcp/message.ts';
+import { exampleOf, itemOf, templateItem } from './list-item.ts';
 
 /** MCP 2025-11-25, tool names: letters, digits, `_`, `-` and `.`; the `/` of name spaces beside them. */
 const plainName = /^[\w./-]+$/;
@@ -40,8 +41,10 @@ function isPlainUri(uri: string): boolean {
   );
 }
 
-/** Scheme, host and port as a WHATWG reader writes them, alone or before a path. A final dot of the host means nothing (RFC 3986 §3.2.2). */
-function hasPlainAuthority(uri: string): boolean {
+/** Scheme, host and port as a WHATWG reader writes them, alone or before a path. A final dot of the host means nothing (RFC 3986 §3.2.2).
+ * A completion names templates. */
+function hasPlainAuthority(uriOrTemplate: string): boolean {
+  const uri = exampleOf(templateItem(uriOrTemplate) ?? itemOf('resource', uriOrTemplate));
   if (!specialScheme.test(uri)) return true;
   if (!URL.canParse(uri)) return false;
   const { protocol, host, hostname } = new URL(uri);

@@ -200,7 +200,13 @@ t.test('other spellings of a denied host, such as https:///internal/x and https:
   for (const uri of ['https://internal/x', 'file://nas/x']) t.equal(read(uri), 'denied rules[0]', uri);
   const plain = [
     ...['https://h', 'https://h/A?b=//c', 'https://h:8443/a', 'http://127.0.0.1/', 'http://[::1]:800/'],
-    ...['http://xn--bcher-kva/', 'file:///C:/x', 'file://other/x', 'superset://Host:443/x'],
+    ...[
+      'http://xn--bcher-kva/',
+      'file:///C:/x',
+      'file://other/x',
+      'superset://Host:443/x',
+      'https://{tenantId}.h:{port}/x',
+    ],
   ];
   for (const uri of plain) t.equal(read(uri), 'allow rules[1]', uri);
   const shows = showsItem(attributesOf(agent, rpc('resources/templates/list')), { policy, lists: 'usable' });
