@@ -75,7 +75,7 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
     if (outage === undefined) return append(bodies);
     const { missed } = outage;
     const due = kept.length;
-    const detail = { sink: key, missed, since: instantOf(outage.since) };
+    const detail = { sink: key, missed, since: new Date(outage.since) };
     await append([record({ reason: 'recovered', detail }), ...kept, ...bodies]);
     kept = kept.slice(due);
     observe?.written(type, due);
@@ -91,7 +91,7 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
       if (crowded === undefined) return write([]);
       const { since, missed } = crowded;
       log.warn({ sink: key, missed }, 'the audit queue was full; records were refused');
-      await write([record({ reason: 'overloaded', detail: { sink: key, missed, since: instantOf(since) } })]);
+      await write([record({ reason: 'overloaded', detail: { sink: key, missed, since: new Date(since) } })]);
       crowded = crowded.missed > missed ? { since: now(), missed: crowded.missed - missed } : undefined;
     },
     fail(error) {
@@ -117,8 +117,4 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
     problem: () => outage && (outage.error instanceof Error ? outage.error.message : String(outage.error)),
     close: () => target.close(),
   };
-}
-
-function instantOf(time: number): string {
-  return new Date(time).toISOString();
 }

@@ -1,5 +1,4 @@
 // Routes of well-known documents: protected resource metadata (RFC 9728), mirrored server metadata (RFC 8414), keys (RFC 7517).
-
 import { mirroredIssuer } from '../authn/authorization-servers.ts';
 import type { AuthenticatorSet } from '../authn/registry.ts';
 import { compileRequirements } from '../authn/requirements.ts';
@@ -107,17 +106,15 @@ function resourceRoutes(routes: readonly Route[]): Route[] {
     documents.set(rootMetadataPath, endpoint);
   }
   return [...documents].map(([path, { resource, authorizationServers, bindings, scopes }]) => {
-    const documentOf = (form: string): (() => Answer) => {
-      const common = { authorizationServers: [...authorizationServers], scopes: [...scopes] };
-      const document = { ...protectedResourceMetadata({ resource: form, ...common }), ...bindingMetadata(bindings) };
-      return fixedDocument(JSON.stringify(document));
-    };
-    const [own, other] = [documentOf(resource), documentOf(otherFormOf(resource))];
-    const hasForms = path !== rootMetadataPath;
-    const isSlashed = resource.endsWith('/');
-    return documentRoute('protected-resource-metadata', path, (asked) =>
-      hasForms && asked.endsWith('/') !== isSlashed ? other() : own(),
-    );
+    const common = { authorizationServers: [...authorizationServers], scopes: [...scopes] };
+    const documentOf = (form: string): (() => Answer) =>
+      fixedDocument(
+        JSON.stringify({ ...protectedResourceMetadata({ resource: form, ...common }), ...bindingMetadata(bindings) }),
+      );
+    const own = documentOf(resource);
+    const other = path === rootMetadataPath ? own : documentOf(otherFormOf(resource));
+    const document = (asked: string) => (asked.endsWith('/') === resource.endsWith('/') ? own() : other());
+    return documentRoute('protected-resource-metadata', path, document);
   });
 }
 

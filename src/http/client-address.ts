@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { compilePeers, plainAddress, unixPeer } from '../ip-ranges.ts';
 
 /** In the place of an address that a trusted proxy did not give, or that cannot be read (RFC 7239 §6.2). No range holds it. */
-export const unknownAddress = 'unknown';
+const unknownAddress = 'unknown';
 
 /**
  * Compiles `server.trustedProxies`. The returned function never trusts a header from any other peer, and yields the address of a trusted proxy

@@ -29,7 +29,7 @@ export type { ForwardOptions, ForwardRequest, ForwardResult, OpenStream } from '
 /**
  * Forwards one request. Resolves when the client's side has closed, with any outcome. Rejects with a GatewayError when nothing was sent to the
  * client, which can still be answered: `bad_upstream`, `upstream_timeout`, `overloaded` without descriptors, or the error of the request's body
- * stream. A client that leaves ends the upstream's request at once, except with `options.draining`. When the upstream breaks off in the body, the
+ * stream. A client that leaves ends the upstream's request at once, except with `options.drain`. When the upstream breaks off in the body, the
  * client's connection is cut.
  * GET and HEAD without a body are sent once more when the connection was closed before any response; everything else is sent once.
  * `send` hands the request to its connection; `dispatch` by default.

@@ -74,8 +74,7 @@ export async function forwardRequest(
 ): Promise<void> {
   const { caller, clientAddress, id, method, request, response, session } = context;
   const { paths, shapeRequest, target } = route.upstream!;
-  const { rawHeaders } = request;
-  const query = queryOf(request.url!);
+  const { rawHeaders, url } = request;
   const { authorization } = context;
   const headers = shapeRequest({ rawHeaders, caller, session, authorization, requestId: id, clientAddress });
   const announcedBytes = request.headers['content-length'];
@@ -83,7 +82,14 @@ export async function forwardRequest(
   if (body instanceof Readable && announcedBytes !== undefined) headers.push('content-length', announcedBytes);
   const result = await forward(
     target,
-    { method, path: paths.toUpstream(context.path) + query, publicTarget: context.path + query, headers, body },
+    {
+      method,
+      // Behind the path, so that nothing of the query changes.
+      path: paths.toUpstream(context.path) + url!.slice(context.path.length),
+      publicTarget: url!,
+      headers,
+      body,
+    },
     response,
     {
       rewriteHeaders: paths.references,
@@ -127,12 +133,6 @@ function beginDrain(
     drainingAnswers.delete(abort);
     concurrency.releaseSlot(slot);
   };
-}
-
-/** With the question mark, so that nothing of the target changes. */
-function queryOf(target: string): string {
-  const mark = target.indexOf('?');
-  return mark === -1 ? '' : target.slice(mark);
 }
 
 /** Session ids for the client too. The completion record of a response that opens a session has its mark, and so names its principal. */

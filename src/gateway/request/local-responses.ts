@@ -1,5 +1,4 @@
 // Responses of the gateway's own, and the headers of every response.
-
 import type { BodyLimits } from '../../http/body.ts';
 import type { BodyBudgetLimits } from '../../http/body-budget.ts';
 import { corsHeaders, preflightHeaders } from '../../http/cors.ts';

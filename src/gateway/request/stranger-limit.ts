@@ -102,7 +102,7 @@ export function createStrangerLimit({ audit, log, now, observe, snapshot }: Stra
   function writeSums(bucket: Bucket, address: string): void {
     for (const [outcome, { count, firstMs, lastMs, codes }] of bucket.sums ?? []) {
       const refused = outcome === 'refused';
-      const summed = { requests: count, first: instantOf(firstMs), last: instantOf(lastMs), codes };
+      const summed = { requests: count, first: new Date(firstMs), last: new Date(lastMs), codes };
       const event: AuditEvent = {
         id: randomUUID(),
         time: now(),
@@ -152,8 +152,4 @@ export function createStrangerLimit({ audit, log, now, observe, snapshot }: Stra
       }
     },
   };
-}
-
-function instantOf(time: number): string {
-  return new Date(time).toISOString();
 }
