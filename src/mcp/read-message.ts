@@ -8,8 +8,7 @@ import { isWholeNumber } from './request-id.ts';
 
 /**
  * Reads one JSON-RPC 2.0 message. Batches, unknown members of the envelope, null ids of requests, ids that are no whole number, positional `params`,
- * requests without an id, and calls that do not name their target as MCP says are refused. Null `params` and `arguments`
- * count as absent.
+ * requests without an id, and calls that do not name their target as MCP says are refused. Null `params` and `arguments` count as absent.
  * Throws GatewayError `invalid_json` or `invalid_jsonrpc`.
  */
 export function readMessage(bytes: Buffer): McpMessage {
@@ -36,11 +35,22 @@ function readCall(envelope: ScannedObject): McpMessage {
   const membersKnown = known !== undefined && knowsMembers(envelope, known);
   const mirroredName = known && readMirroredName(envelope, known, target);
   const reference = known?.reference && bytesOf(envelope, slot[known.reference])?.toString();
-  return messageOf(
-    envelope,
-    { kind, id, method, target, mirroredName, reference, named, membersKnown },
-    known?.arguments === true,
-  );
+  const argumentBytes = known?.arguments && readArguments(envelope);
+  const protocolVersion = readProtocolVersion(envelope);
+  return {
+    kind,
+    id,
+    method,
+    protocolVersion,
+    target,
+    mirroredName,
+    reference,
+    named,
+    membersKnown,
+    via: undefined,
+    argumentBytes,
+    bytes: envelope.bytes,
+  };
 }
 
 function readResponse(envelope: ScannedObject): McpMessage {
@@ -51,40 +61,26 @@ function readResponse(envelope: ScannedObject): McpMessage {
   // JSON-RPC 2.0 §5: an error may answer a message whose id could not be read.
   if (id === undefined || (id === nullText && !has(envelope, slot.error)))
     throw invalidRpc('A response needs the id of its request.', 'id');
-  const nothing = {
+  return {
+    kind: 'response',
+    id,
     method: undefined,
+    protocolVersion: readProtocolVersion(envelope),
     target: undefined,
     mirroredName: undefined,
     reference: undefined,
     named: undefined,
-  };
-  return messageOf(envelope, { kind: 'response', id, membersKnown: false, ...nothing }, false);
-}
-
-type Reading = Pick<
-  McpMessage,
-  'kind' | 'id' | 'method' | 'target' | 'mirroredName' | 'reference' | 'named' | 'membersKnown'
->;
-
-function messageOf(envelope: ScannedObject, reading: Reading, withArguments: boolean): McpMessage {
-  const hasArguments = withArguments && isGiven(envelope, slot.arguments);
-  if (hasArguments && !isObject(envelope, slot.arguments)) {
-    throw invalidRpc('`params.arguments` must be an object.', 'arguments');
-  }
-  return {
-    kind: reading.kind,
-    id: reading.id,
-    method: reading.method,
-    protocolVersion: readProtocolVersion(envelope),
-    target: reading.target,
-    mirroredName: reading.mirroredName,
-    reference: reading.reference,
-    named: reading.named,
-    membersKnown: reading.membersKnown,
+    membersKnown: false,
     via: undefined,
-    argumentBytes: hasArguments ? bytesOf(envelope, slot.arguments) : undefined,
+    argumentBytes: undefined,
     bytes: envelope.bytes,
   };
+}
+
+function readArguments(envelope: ScannedObject): Buffer | undefined {
+  if (!isGiven(envelope, slot.arguments)) return undefined;
+  if (isObject(envelope, slot.arguments)) return bytesOf(envelope, slot.arguments);
+  throw invalidRpc('`params.arguments` must be an object.', 'arguments');
 }
 
 /** MCP 2026-07-28, versioning: what tells the eras apart is in the body, not in a header. */

@@ -13,9 +13,6 @@ export interface Egress {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** No proxy at all. */
-export const directEgress: Egress = { https: undefined, http: undefined, except: [] };
-
 /** True for the URL of a proxy: scheme, host and port, and perhaps a user name and a password. */
 export function isProxyUrl(text: string): boolean {
   if (!/^https?:\/\/(?:[^\s/?#@\\]+@)?[^\s/?#@\\]+\/?$/.test(text)) return false;

@@ -6,7 +6,6 @@ export interface SharedCache<V> {
   get(key: string): V | undefined;
   /** `bytes` is about what the entry takes. */
   set(caller: string, key: string, value: V, bytes: number): void;
-  delete(key: string): void;
 }
 
 /** Bounds of the cache. */
@@ -45,6 +44,5 @@ export function createSharedCache<V>({ entries, entriesPerCaller, bytes }: Share
       cache.set(key, { caller, value, bytes: size });
       if (cache.has(key)) keysOf.set(caller, (keysOf.get(caller) ?? new Set()).add(key));
     },
-    delete: (key) => void cache.delete(key),
   };
 }

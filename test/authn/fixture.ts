@@ -16,7 +16,7 @@ import { nothingRevoked } from '../../src/authn/revocations.ts';
 import { createProofMemory } from '../../src/authn/token/dpop.ts';
 import type { Config } from '../../src/config/schema/config.ts';
 import { createNamedFiles } from '../../src/named-files.ts';
-import { directEgress } from '../../src/oauth/egress.ts';
+import { egressOf } from '../../src/oauth/egress.ts';
 
 export const resource = 'https://mcp.example.com/mcp';
 
@@ -92,7 +92,7 @@ export function createSet(
     text === undefined ? [] : [[name, Buffer.from(text)] as const],
   );
   const set = createAuthenticators(
-    { config, files: createNamedFiles(new Map(present)), egress: directEgress },
+    { config, files: createNamedFiles(new Map(present)), egress: egressOf(undefined, {}) },
     runtime,
     previous,
   );

@@ -6,7 +6,7 @@ import { createKeySet, type KeySet, type KeySetOptions } from '../../src/authn/t
 import { metadataAddresses } from '../../src/authn/token/jwks-source.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { hasRocaFingerprint } from '../../src/key-strength.ts';
-import { directEgress } from '../../src/oauth/egress.ts';
+import { egressOf } from '../../src/oauth/egress.ts';
 import { createFakeIssuer, createSigningKey, type FakeIssuer, type IssuerFault } from '../support/issuer.ts';
 import { until } from '../support/until.ts';
 
@@ -40,7 +40,7 @@ async function createScene(
   const keySet = createKeySet({
     issuer: issuer.issuer,
     insecure: false,
-    egress: directEgress,
+    egress: egressOf(undefined, {}),
     refreshMs: 10 * minute,
     maxStaleMs: 24 * hour,
     log: pino({ level: 'silent' }),

@@ -27,6 +27,8 @@ export type ClaimsVerification =
   /** `identity`: whom the issuer names all the same. */
   | { readonly refused: RefusalReason; readonly identity?: Identity | undefined };
 
+type Resource = Pick<VerificationContext, 'resource' | 'canonicalResource'>;
+
 /** The end of the year 9999; anything later is a mistake. */
 const maxNumericDate = 253_402_300_799;
 const maxIdentifierLength = 512;
@@ -61,12 +63,7 @@ export function compileClaimRules(
 }
 
 /** Verifies claims for a resource at `nowMs`. Neither the signature nor the sender that `cnf` names is verified here. */
-export function verifyClaims(
-  claims: Claims,
-  rules: ClaimRules,
-  resource: Pick<VerificationContext, 'resource' | 'canonicalResource'>,
-  nowMs: number,
-): ClaimsVerification {
+export function verifyClaims(claims: Claims, rules: ClaimRules, resource: Resource, nowMs: number): ClaimsVerification {
   if (claims.iss !== rules.issuer && !mayLack(claims, 'iss', rules)) return { refused: 'issuer' };
   const identity = identityOf(claims, rules);
   const refusal = refusalOf(claims, rules, resource, nowMs);
@@ -87,12 +84,7 @@ export function verifyClaims(
   };
 }
 
-function refusalOf(
-  claims: Claims,
-  rules: ClaimRules,
-  resource: Pick<VerificationContext, 'resource' | 'canonicalResource'>,
-  nowMs: number,
-): RefusalReason | undefined {
+function refusalOf(claims: Claims, rules: ClaimRules, resource: Resource, nowMs: number): RefusalReason | undefined {
   if (!hasAudience(claims, rules, resource)) return 'audience';
   const time = verifyTimes(claims, rules, nowMs / 1000);
   if (time !== undefined) return time;
@@ -117,11 +109,7 @@ export function dependsOnResource({ audiences, audienceForm }: ClaimRules): bool
 }
 
 /** With `audienceForm: clientId` a token without `aud` is for its client; one with `aud` is for a resource. */
-function hasAudience(
-  claims: Claims,
-  rules: ClaimRules,
-  { resource, canonicalResource = resource }: Pick<VerificationContext, 'resource' | 'canonicalResource'>,
-): boolean {
+function hasAudience(claims: Claims, rules: ClaimRules, { resource, canonicalResource = resource }: Resource): boolean {
   const ofClients = rules.audienceForm === 'clientId';
   const forClient = ofClients && !present(claims, 'aud');
   const accepted: readonly unknown[] = (ofClients && !forClient ? undefined : rules.audiences) ?? [canonicalResource];

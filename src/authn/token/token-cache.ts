@@ -30,11 +30,8 @@ export function createTokenCache(): TokenCache {
   const entries = createSharedCache<Verified>(limits);
   return {
     get(token, opaque, { resource, now }) {
-      const key = keyOf(token, opaque, resource);
-      const entry = entries.get(key);
-      if (entry === undefined || holds(entry, now)) return entry;
-      entries.delete(key);
-      return undefined;
+      const entry = entries.get(keyOf(token, opaque, resource));
+      return entry !== undefined && holds(entry, now) ? entry : undefined;
     },
     set(token, opaque, { resource }, verified) {
       if (verified.validity === undefined) return;
