@@ -265,6 +265,8 @@ t.test('encoded values are printable ASCII, and decoding gives the value back (p
   );
   t.equal(encodeHeaderValue('Ünï 100%\r\nx: y'), '%C3%9Cn%C3%AF 100%25%0D%0Ax: y');
   t.equal(encodeHeaderValue(' a b '), '%20a b%20');
+  const padded = `${' '.repeat(1_000_000)}x`;
+  t.equal(encodeHeaderValue(`é${padded}`), `%C3%A9${padded}`, 'in linear time');
   t.throws(() => encodeHeaderValue('\ud800'), { code: 'denied', reason: 'identity' });
   t.end();
 });

@@ -19,7 +19,7 @@ export function parseClientCert(leaf: readonly string[], chain: readonly string[
   // RFC 8941 §3.1: a list may stand in several lines.
   const items = chain
     .flatMap((line) => line.split(','))
-    .map((item) => parseByteSequence(item.replace(/^[ \t]+|[ \t]+$/g, '')));
+    .map((item) => parseByteSequence(item.replace(/^[ \t]+|(?<![ \t])[ \t]+$/g, '')));
   const authorities = items.filter((item) => item !== undefined);
   if (authorities.length < items.length || items.length > maxChain) return undefined;
   return { leaf: certificate, chain: authorities };

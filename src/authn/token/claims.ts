@@ -176,7 +176,7 @@ function scopesOf(claims: Claims, { scopeClaims, scopesFrom }: ClaimRules): stri
     const list: unknown = typeof value === 'string' ? value.split(' ') : value;
     if (!Array.isArray(list)) return undefined;
     for (const entry of list) {
-      const scope: unknown = typeof entry === 'string' ? entry.replace(/^ +| +$/g, '') : (entry ?? '');
+      const scope: unknown = typeof entry === 'string' ? entry.replace(/^ +|(?<! ) +$/g, '') : (entry ?? '');
       if (scope === '') continue;
       if (typeof scope !== 'string' || !scopeToken.test(scope)) return undefined;
       union.add(scope);

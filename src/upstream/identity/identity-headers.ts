@@ -107,7 +107,7 @@ export function encodeHeaderValue(value: string): string {
       reason: 'identity',
     });
   }
-  return value.replace(/^ +| +$|[^\x20-\x24\x26-\x7e]+/g, (text) =>
+  return value.replace(/^ +|(?<! ) +$|[^\x20-\x24\x26-\x7e]+/g, (text) =>
     Buffer.from(text).toString('hex').toUpperCase().replace(/../g, '%$&'),
   );
 }
