@@ -13,6 +13,11 @@ export function viewArguments(bytes: Buffer, state: EvaluationState): unknown {
   return viewOf(parseExactly(bytes.toString('utf8')), state, new WeakMap());
 }
 
+/** The view of claims, which have one reader. */
+export function viewClaims(claims: Members): unknown {
+  return viewOf(claims, undefined, new WeakMap());
+}
+
 const original = Symbol('original');
 
 /** The parsed value behind a view; any other value as it is. */
@@ -20,8 +25,9 @@ export function originalOf(value: object): object {
   return (value as { readonly [original]?: object })[original] ?? value;
 }
 
-function viewOf(value: unknown, state: EvaluationState, views: WeakMap<object, unknown>): unknown {
-  if (value === inexact) return fail(state, 'inexact_number');
+/** Without a state, every member can be read. */
+function viewOf(value: unknown, state: EvaluationState | undefined, views: WeakMap<object, unknown>): unknown {
+  if (state !== undefined && value === inexact) return fail(state, 'inexact_number');
   if (typeof value !== 'object' || value === null) return value;
   const known = views.get(value);
   if (known !== undefined) return known;
@@ -32,40 +38,46 @@ function viewOf(value: unknown, state: EvaluationState, views: WeakMap<object, u
   return view;
 }
 
-function viewObject(members: Members, state: EvaluationState, views: WeakMap<object, unknown>): object {
+/** A Map to CEL: of any other object it reads the member `constructor`, to learn its type. */
+function viewObject(members: Members, state: EvaluationState | undefined, views: WeakMap<object, unknown>): object {
   let owners: ReadonlyMap<string, string | undefined> | undefined;
   // One access of CEL asks for the same name several times.
   let checked: string | undefined;
   const checkName = (name: string): void => {
-    if (name === checked) return;
+    if (state === undefined || name === checked) return;
     owners ??= namesByFold(members);
     const fold = keyOf(name);
     if (owners.has(fold) && owners.get(fold) !== name) fail(state, 'ambiguous_name');
     checked = name;
   };
-  return new Proxy(members, {
-    get(_target, name) {
-      if (name === original) return members;
-      // CEL asks every value for its constructor, to learn its type.
-      if (typeof name === 'symbol' || (name === 'constructor' && !Object.hasOwn(members, name))) return undefined;
-      checkName(name);
-      return Object.hasOwn(members, name) ? viewOf(members[name], state, views) : undefined;
+  const names = (): readonly string[] => {
+    const all = Object.keys(members);
+    all.forEach(checkName);
+    for (const text of state?.texts ?? []) checkName(text);
+    return all;
+  };
+  const memberOf = (name: string): unknown => viewOf(members[name], state, views);
+  const has = (key: unknown): boolean => {
+    const name = String(key);
+    checkName(name);
+    return Object.hasOwn(members, name);
+  };
+  const entries = () =>
+    names()
+      .map((name) => [name, memberOf(name)] as const)
+      [Symbol.iterator]();
+  const view = {
+    [original]: members,
+    has,
+    get: (key: unknown) => (has(key) ? memberOf(String(key)) : undefined),
+    keys: () => names()[Symbol.iterator](),
+    entries,
+    [Symbol.iterator]: entries,
+    get size() {
+      return names().length;
     },
-    has(_target, name) {
-      if (typeof name === 'string') checkName(name);
-      return Object.hasOwn(members, name);
-    },
-    getOwnPropertyDescriptor(_target, name) {
-      if (typeof name === 'string') checkName(name);
-      return Object.getOwnPropertyDescriptor(members, name);
-    },
-    ownKeys() {
-      const names = Object.keys(members);
-      names.forEach(checkName);
-      for (const text of state.texts) checkName(text);
-      return names;
-    },
-  });
+  };
+  return Object.create(Map.prototype, Object.getOwnPropertyDescriptors(view));
 }
 
 /** The name of each fold; undefined where there are several. */

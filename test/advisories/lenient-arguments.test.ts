@@ -107,6 +107,8 @@ t.test('{"limit": 10, "LIMIT": 99999} and its kind: condition_error, recorded, a
     ['list', '{"ids": [1, 0.5, 2e2]}'],
     ['ascii', '{"table": "\u212a"}'],
     ['text', '{"limit": "1000"}'],
+    ['execute_sql', '{"limit": 10, "constructor": 1}'],
+    ['deep', '{"request": {"limit": 10, "constructor": {"name": "Map"}}}'],
     ['day', '{"from": "2026-06-01T12:00:00.5+02:00"}'],
   ];
   for (const [tool, args] of passed) t.equal((await post(tool, args)).status, 200, `${args} passes`);
@@ -161,7 +163,7 @@ const readers: Readonly<Record<string, Reader>> = {
 function read(node: Node, reader: Reader): unknown {
   if (typeof node === 'string') return reader.number(node);
   if ('items' in node) return node.items.map((item) => read(item, reader));
-  return Object.fromEntries(node.pairs.map(([name, value]) => [reader.member(name, schema), read(value, reader)]));
+  return new Map(node.pairs.map(([name, value]) => [reader.member(name, schema), read(value, reader)]));
 }
 
 const conditions = [

@@ -1,6 +1,6 @@
 // Conditions: what they may say, what they yield, and what they cannot cost.
 import t from 'tap';
-import { viewArguments } from '../../src/policy/argument-view.ts';
+import { viewArguments, viewClaims } from '../../src/policy/argument-view.ts';
 import { type ConditionVariables, compileCondition, maxIteratedValues } from '../../src/policy/condition.ts';
 import { conditionWarnings, unguardedFields } from '../../src/policy/condition-lint.ts';
 import { createEvaluation, type EvaluationState } from '../../src/policy/evaluation.ts';
@@ -13,7 +13,7 @@ function variables(json: string, evaluation: EvaluationState): ConditionVariable
       subject: 'alice',
       clientId: undefined,
       scopes: ['a', 'b'],
-      claims: { prefixes: ['dev_', 'test_'], tenant: 'acme' },
+      claims: viewClaims({ prefixes: ['dev_', 'test_'], tenant: 'acme', profile: { constructor: 1, team: 'a' } }),
     },
     args: viewArguments(Buffer.from(json), evaluation),
     tool: 'execute_sql',
@@ -76,7 +76,7 @@ t.test('what is true, false and an error', (t) => {
   t.end();
 });
 
-t.test('arguments named like what every object has are ordinary names or an error, never an answer', (t) => {
+t.test('arguments named like what every object has are ordinary names', (t) => {
   const hostile = [
     '{"__proto__":{"x":1}}',
     '{"__proto__":null}',
@@ -89,14 +89,24 @@ t.test('arguments named like what every object has are ordinary names or an erro
     t.equal(evaluate('args.x == 1', json), 'error', json);
     t.equal(evaluate('has(args.constructor) || has(args.length)', json), false, json);
   }
-  for (const json of [
-    '{"constructor":1,"x":1}',
-    '{"constructor":null,"x":1}',
-    '{"constructor":{"name":"Map"},"x":1}',
-  ]) {
-    t.equal(evaluate('args.x == 1', json), 'error', json);
-    t.equal(evaluate('has(args.r) && args.r.x == 1', `{"r":${json}}`), 'error', `${json} deeper`);
+  const constructors = ['1', 'null', '[]', '{"name":"Map"}', '"Object"'];
+  for (const json of constructors.map((value) => `{"constructor":${value},"x":1}`)) {
+    t.equal(evaluate('has(args.x) && args.x == 1', json), true, json);
+    t.equal(evaluate('args.x == 2', json), false, json);
+    t.equal(evaluate('has(args.r) && args.r.x == 1', `{"r":${json}}`), true, `${json} deeper`);
+    t.equal(evaluate('args.r.all(e, e.x == 1)', `{"r":[${json}]}`), true, `${json} in a list`);
+    t.equal(evaluate("has(args.constructor) && 'constructor' in args && size(args) == 2", json), true, json);
+    t.equal(evaluate("args.all(name, name in ['constructor', 'x']) && args == args", json), true, json);
+    t.equal(evaluate("args == {'x': 1.0}", json), false, json);
+    t.equal(evaluate('args.r == args.s', `{"r":${json},"s":${json}}`), true, `${json} twice`);
   }
+  t.equal(evaluate('args.constructor == 1', '{"constructor":1}'), true);
+  t.equal(evaluate('args.constructor.constructor == 1', '{"constructor":{"constructor":1}}'), true);
+  for (const name of ['get', 'has', 'keys', 'entries', 'size', 'values', 'forEach', 'type', 'prototype', 'then']) {
+    t.equal(evaluate(`has(args.${name}) || '${name}' in args`), false, name);
+    t.equal(evaluate(`args.${name} == 7 && args.x == 1`, `{"${name}":7,"x":1}`), true, name);
+  }
+  t.equal(evaluate("principal.claims.profile.team == 'a'"), true, 'claims likewise');
   t.end();
 });
 

@@ -1,7 +1,7 @@
 // The `when` selector: a CEL condition over the attributes of a call. It is tried last.
 import type { Caller } from '../../authn/principal.ts';
 import { condition } from '../../config/schema/values.ts';
-import { viewArguments } from '../argument-view.ts';
+import { viewArguments, viewClaims } from '../argument-view.ts';
 import type { Attributes } from '../attributes.ts';
 import { type Condition, type ConditionVariables, compileCondition } from '../condition.ts';
 import { conditionWarnings, unguardedFields } from '../condition-lint.ts';
@@ -80,7 +80,16 @@ function callVariables({ caller, route, http, client }: Attributes): Omit<Condit
 
 function principalOf({ principal, scopes }: Caller): ConditionVariables['principal'] {
   const { kind, issuer, subject, clientId, claims } = principal;
-  return { kind, issuer, subject, clientId, scopes, claims };
+  return {
+    kind,
+    issuer,
+    subject,
+    clientId,
+    scopes,
+    get claims() {
+      return viewClaims(claims);
+    },
+  };
 }
 
 /**
