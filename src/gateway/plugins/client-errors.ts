@@ -4,10 +4,12 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ErrorCode, GatewayError } from '../../errors.ts';
 import { clientGone } from '../../http/body.ts';
+import { isIdle } from '../../http/pipelining.ts';
 import { problem } from '../../http/problem.ts';
 import { plainAddress } from '../../ip-ranges.ts';
 import { connectionEvent } from '../request/audit-events.ts';
 import { refuse } from '../request/completion.ts';
+import type { RequestContext } from '../request/context.ts';
 import { rateLimited } from '../request/error-response.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -49,7 +51,7 @@ const parserErrors: Readonly<Record<string, ParserError>> = {
 
 /** Refuses the open request of this socket; without one writes the response on the bare socket. */
 export function refuseConnection(error: GatewayError, socket: Socket, runtime: Runtime, method?: string): void {
-  const context = [...runtime.open].findLast(({ request }) => request.socket === socket);
+  const context = lastRequestOf(socket, runtime);
   if (context !== undefined) {
     void refuse(error, context, runtime);
     return;
@@ -68,6 +70,14 @@ export function refuseConnection(error: GatewayError, socket: Socket, runtime: R
       `${retryAfter}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: ${id}\r\nConnection: close\r\n\r\n${body}`,
   );
   socket.destroySoon();
+}
+
+/** The last open request of a connection. A flood of connections without one costs no look at those of all others. */
+function lastRequestOf(socket: Socket, { open }: Runtime): RequestContext | undefined {
+  let last: RequestContext | undefined;
+  if (isIdle(socket)) return last;
+  for (const context of open) if (context.request.socket === socket) last = context;
+  return last;
 }
 
 /** Counts and records a refusal. False above the limit of the address. */
