@@ -47,7 +47,7 @@ export function denial(decision: Denied): GatewayError {
         problem && { detail: { condition: { problem } } },
       );
     case 'denied':
-      if (unknownMember) return hasUnknownMember();
+      if (unknownMember) return memberDenial();
       return new GatewayError(
         'denied',
         'No rule of this gateway allows this client to make this call with these arguments. Do not repeat it unchanged; if it is needed, ask the operator of this gateway.',
@@ -56,7 +56,7 @@ export function denial(decision: Denied): GatewayError {
   }
 }
 
-function hasUnknownMember(): GatewayError {
+function memberDenial(): GatewayError {
   return new GatewayError(
     'denied',
     'This message has a member that MCP does not define for its method, and what it names cannot be judged. Send it without that member; if it is needed, ask the operator of this gateway.',

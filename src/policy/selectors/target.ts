@@ -92,7 +92,7 @@ const useOf: Readonly<Record<McpTargetKind, string>> = {
 interface Names {
   readonly matches: Matcher;
   readonly covers: CoverageOf;
-  /** Reports whether the rule applies to a name that matches: no glob allows a name that is not plain, and nothing such a URI. */
+  /** Reports whether the rule applies to a name that matches: no glob allows a name that is not plain, and nothing allows such a URI. */
   appliesTo(kind: McpTargetKind, name: string): boolean;
 }
 
