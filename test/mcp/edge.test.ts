@@ -1,6 +1,8 @@
 // Media types, JSON-RPC errors, and recorded arguments of a message.
 import { createHash } from 'node:crypto';
 import t from 'tap';
+import { createEventEncoder } from '../../src/audit/encode.ts';
+import { chainLines, genesis, parseLink } from '../../src/audit/hash-chain.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { type ArgumentsMode, auditArguments, maxRecordedBytes } from '../../src/mcp/audit-arguments.ts';
 import { jsonRpcError } from '../../src/mcp/json-rpc-error.ts';
@@ -144,6 +146,16 @@ t.test('numbers that no double holds are recorded in the digits in which they we
     recorded({ a: ['/id', '/in/2', '/in', '/__proto__/n'] }),
     '{"/id":9007199254740993,"/in/2":1e-400,"/in":[1.0,-0,1e-400,12345678901234567890],"/__proto__/n":0.10}',
   );
+  const record = createEventEncoder('i')({
+    id: 'r',
+    time: 0,
+    stage: 'decided',
+    policy: 'p',
+    mcp: { arguments: auditArguments('full', callOf('a', raw)) },
+  });
+  const line = chainLines(genesis, [record]).lines.subarray(0, -1);
+  t.ok(line.includes(`"arguments":${raw}`), line.toString());
+  t.equal(parseLink(line)?.intact, true, 'the line is one that `audit verify` takes');
   t.end();
 });
 
