@@ -24,9 +24,10 @@ function limitOf(count: number, perMs = 1000) {
     },
     snapshot: () => ({ hash: 'p1', config: { server: { limits: { refusalsPerAddress: { count, perMs } } } } }) as never,
   });
-  const allowed = (address: string, times = 1, code = 'invalid_token'): number => {
+  const allowed = (address: string, times = 1, code = 'invalid_token', status: number | undefined = 401): number => {
     let passed = 0;
-    for (let index = 0; index < times; index += 1) if (limit.allow({ address, outcome: 'refused', code })) passed += 1;
+    for (let index = 0; index < times; index += 1)
+      if (limit.allow({ address, outcome: 'refused', code, status })) passed += 1;
     return passed;
   };
   return { allowed, limit, state };
@@ -64,6 +65,28 @@ t.test('20 a second of one address pass, the others are one record with their nu
   t.equal(state.written.length, 1, 'and nothing more once that is told');
   state.nowMs += 1000;
   t.equal(allowed('10.0.0.1', 50), 20, 'a second later it is as at first');
+});
+
+t.test('a sum says what was answered: 429, or the status and code of a failure of ours', async (t) => {
+  const { allowed, limit, state } = limitOf(1);
+  allowed('10.0.0.1', 4, 'idp_unavailable', 503);
+  allowed('10.0.0.1', 2, 'invalid_token', 401);
+  allowed('10.0.0.1', 2, 'bad_path', 400);
+  limit.flush();
+  t.match(state.written, [
+    {
+      reason: 'idp_unavailable',
+      status: 503,
+      outcome: 'refused',
+      decision: 'deny',
+      detail: { summed: { requests: 3, codes: { idp_unavailable: 3 } } },
+    },
+    {
+      reason: 'rate_limited',
+      status: 429,
+      detail: { summed: { requests: 4, codes: { invalid_token: 2, bad_path: 2 } } },
+    },
+  ]);
 });
 
 t.test('while the audit log fails the sums go on, and are written when it works, or at the end', async (t) => {

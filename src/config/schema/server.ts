@@ -62,7 +62,9 @@ const serverLimits = z.strictObject({
     .describe('Connections of one address at the same time, or of one IPv6 /64; trusted proxies have no such bound.'),
   refusalsPerAddress: rate
     .prefault('20/s')
-    .describe('Refusals without a verified caller that an address gets and that are recorded one by one; beyond: 429.'),
+    .describe(
+      'Refusals and failures without a verified caller that an address gets and that are recorded one by one; beyond: 429.',
+    ),
   requestsPerConnection: z
     .int()
     .min(1)

@@ -88,7 +88,8 @@ export function recordConnection(
   refused: { readonly reason: string; readonly status: number | undefined; readonly method?: string | undefined },
 ): boolean {
   const address = plainAddress(peerAddress(socket));
-  const isWithinLimit = strangers.allow({ address, outcome: 'refused', code: refused.reason });
+  const status = refused.status && 429;
+  const isWithinLimit = strangers.allow({ address, outcome: 'refused', code: refused.reason, status });
   metrics.connectionRefused(isWithinLimit ? refused.reason : 'rate_limited');
   if (!isWithinLimit) return false;
   strangers

@@ -23,7 +23,7 @@ export async function refuse(error: GatewayError, context: RequestContext, runti
   if (error.code === 'overloaded') runtime.metrics.overloaded(error.reason);
   if (context.decided !== undefined) {
     context.outcome = error.reason === clientGone ? 'aborted' : 'failed';
-    logFailure(error, context);
+    if (isFailureWithinLimit(context, runtime)) logFailure(error, context);
   } else {
     const gone = context.response.destroyed;
     context.outcome = gone ? 'aborted' : 'refused';
@@ -39,8 +39,26 @@ export async function refuse(error: GatewayError, context: RequestContext, runti
   writeError(context, context.error, await findRequestId(context), responseHeaders(context, runtime));
 }
 
+/** The stack of a failed connection names no line of ours. */
 function logFailure({ cause, code, message, reason, status }: GatewayError, { log }: RequestContext): void {
-  if (status >= 500) log.warn({ code, reason, err: cause }, message);
+  if (status < 500) return;
+  const isPlain = code !== 'internal_error' && isSystemError(cause);
+  log.warn(
+    { code, reason, ...(isPlain ? { cause: { code: cause.code, message: cause.message } } : { err: cause }) },
+    message,
+  );
+}
+
+function isSystemError(cause: unknown): cause is Error & { code: string } {
+  return cause instanceof Error && 'code' in cause && typeof cause.code === 'string';
+}
+
+/** Counts the failure of a forwarded request against the limit of a stranger. False above it. */
+export function isFailureWithinLimit(
+  { caller, clientAddress, decided }: RequestContext,
+  { strangers }: Pick<Runtime, 'strangers'>,
+): boolean {
+  return caller !== undefined || decided === undefined || strangers.countFailure(clientAddress, decided.event);
 }
 
 /** Called at the end of the pipeline and at the close of the response; the second call completes the request. */
@@ -67,7 +85,7 @@ function isWithinLimit(context: RequestContext, { strangers }: Runtime): boolean
   const { caller, clientAddress: address, decided, error, outcome } = context;
   if (context.summed) return false;
   if (caller !== undefined || decided !== undefined) return true;
-  return strangers.allow({ address, outcome: outcome!, code: error?.code ?? outcome! });
+  return strangers.allow({ address, outcome: outcome!, code: error?.code ?? outcome!, status: error?.status });
 }
 
 function record(

@@ -23,11 +23,15 @@ const closing = new Set<ErrorCode>([
 ]);
 const drainableBytes = 65_536;
 
-/** The refusal that a stranger gets in place of another one, above the limit of its address. Closes the connection where the other one does. */
-export function rateLimited({ code }: GatewayError): GatewayError {
-  return new GatewayError('rate_limited', 'Too many requests from this address were refused. Try again later.', {
-    headers: { 'retry-after': '1', ...(closing.has(code) && { connection: 'close' }) },
-  });
+/** The refusal of a stranger above the limit of its address. In place of another one it closes the connection where that one does. */
+export function rateLimited(other?: GatewayError): GatewayError {
+  return new GatewayError(
+    'rate_limited',
+    'Too many requests from this address were refused or failed. Try again later.',
+    {
+      headers: { 'retry-after': '1', ...(other !== undefined && closing.has(other.code) && { connection: 'close' }) },
+    },
+  );
 }
 
 /** The public error for any thrown value; `internal_error` with a private cause for an unexpected one. */

@@ -11,6 +11,7 @@ import type { RewriteHeaders } from '../../upstream/response-headers.ts';
 import type { Transfer } from '../../upstream/transfer.ts';
 import type { Route, RouteUpstream } from '../route.ts';
 import { attributesOf, type Runtime } from '../runtime.ts';
+import { isFailureWithinLimit } from './completion.ts';
 import type { RecordedDecision, RequestContext } from './context.ts';
 import { responseHeaders } from './local-responses.ts';
 import { watchStream } from './streams.ts';
@@ -105,7 +106,7 @@ export async function forwardRequest(
   context.bytes = result.bytes;
   context.outcome ??= result.outcome;
   if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
-  if (result.failure !== undefined)
+  if (result.failure !== undefined && isFailureWithinLimit(context, runtime))
     context.log.warn({ upstream: target.name, reason: result.failure }, 'the upstream broke off its answer');
 }
 

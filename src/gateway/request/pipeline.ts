@@ -23,6 +23,7 @@ import { attributesOf, clientCertificateOf, isPending, type Runtime } from '../r
 import { decidedEvent } from './audit-events.ts';
 import type { RecordedDecision, RequestContext } from './context.ts';
 import { checkCredential } from './credential-check.ts';
+import { rateLimited } from './error-response.ts';
 import { acquireUpstreamSlot, authorizationFor, forwardMcpRequest } from './forward-request.ts';
 import { bodyBudgetOf, bodyLimitsOf, respondLocally, respondToPreflight } from './local-responses.ts';
 
@@ -167,9 +168,12 @@ async function obtainUpstreamCredential(context: RequestContext, runtime: Runtim
   context.authorization = await authorizationFor(context, routeOf(context), runtime);
 }
 
-function acquireSlot(context: RequestContext): void {
+/** A stranger whose rate is used up is not forwarded: that would take a record of its own. */
+function acquireSlot(context: RequestContext, { strangers }: Runtime): void {
   const { upstream } = routeOf(context);
-  if (upstream !== undefined) context.slot = acquireUpstreamSlot(context, upstream);
+  if (upstream === undefined) return;
+  if (context.caller === undefined && !strangers.hasRoom(context.clientAddress)) throw rateLimited();
+  context.slot = acquireUpstreamSlot(context, upstream);
 }
 
 /** Writes the record that every request is carried out after. Throws for a request that has not passed every step before. */
@@ -189,7 +193,8 @@ function writeDecision(event: AuditEvent, context: RequestContext, runtime: Runt
   const { caller, clientAddress: address, route } = context;
   const { audit, strangers } = runtime;
   if (caller !== undefined || route?.upstream !== undefined) return audit.write(event);
-  context.summed = audit.healthy() && !strangers.allow({ address, outcome: 'completed', code: 'completed' });
+  context.summed =
+    audit.healthy() && !strangers.allow({ address, outcome: 'completed', code: 'completed', status: undefined });
   return context.summed ? Promise.resolve() : strangers.record(address, event);
 }
 

@@ -22,12 +22,18 @@ export interface StrangerRequest {
   readonly outcome: NonNullable<AuditEvent['outcome']>;
   /** The code of the refusal, or the outcome. */
   readonly code: string;
+  /** Of the refusal; undefined where nothing can be answered. Failures of ours (5xx) are answered above the limit too, anything else with 429. */
+  readonly status: number | undefined;
 }
 
 /** The limit, with the sums that are not recorded yet. */
 export interface StrangerLimit {
   /** True when the request has a record of its own; otherwise it is counted in the sum of its address. */
   allow(request: StrangerRequest): boolean;
+  /** False while the rate of the address is used up. */
+  hasRoom(address: string): boolean;
+  /** Takes a forwarded request that failed, and its two records, from the rate. False above the limit: the operator's log then has no line of it. */
+  countFailure(address: string, decided: AuditEvent): boolean;
   /** Writes a record of a request within the limit. The default priority is `stranger`. */
   record(address: string, event: AuditEvent, priority?: Priority): Promise<void>;
   /**
@@ -42,11 +48,15 @@ interface Bucket {
   requests: number;
   bytes: number;
   refilledMs: number;
-  /** By outcome; undefined while nothing was summed. */
-  sums: Map<StrangerRequest['outcome'], Sum> | undefined;
+  /** By outcome and answer; undefined while nothing was summed. */
+  sums: Map<string, Sum> | undefined;
 }
 
 interface Sum {
+  readonly outcome: StrangerRequest['outcome'];
+  /** Of the answer. */
+  readonly reason: string | undefined;
+  readonly status: number | undefined;
   count: number;
   readonly firstMs: number;
   lastMs: number;
@@ -67,10 +77,14 @@ const sharedKey = 'others';
 export function createStrangerLimit({ audit, log, now, observe, snapshot }: StrangerLimitOptions): StrangerLimit {
   const buckets = new Map<string, Bucket>();
 
+  function keyOf(address: string): string {
+    const network = callerNetwork(address);
+    return buckets.has(network) || buckets.size < maxAddresses ? network : sharedKey;
+  }
+
   function bucketOf(address: string): Bucket {
     const { count } = snapshot().config.server.limits.refusalsPerAddress;
-    const network = callerNetwork(address);
-    const key = buckets.has(network) || buckets.size < maxAddresses ? network : sharedKey;
+    const key = keyOf(address);
     let bucket = buckets.get(key);
     if (bucket === undefined) {
       bucket = { requests: count, bytes: count * bytesPerRequest * burst, refilledMs: now(), sums: undefined };
@@ -92,25 +106,30 @@ export function createStrangerLimit({ audit, log, now, observe, snapshot }: Stra
     return bucket.requests === count && bucket.bytes === maxBytes;
   }
 
+  /** Takes one request where it is left. */
+  function take(bucket: Bucket): boolean {
+    refill(bucket);
+    if (!isLeft(bucket)) return false;
+    bucket.requests -= 1;
+    return true;
+  }
+
   function write(address: string, event: AuditEvent, priority: Priority = 'stranger'): Promise<void> {
-    const { detail, encodedParts = '' } = event;
-    const detailBytes = detail === undefined ? 0 : Buffer.byteLength(JSON.stringify(detail));
-    bucketOf(address).bytes -= frameBytes + Buffer.byteLength(encodedParts) + detailBytes;
+    bucketOf(address).bytes -= bytesOf(event);
     return audit.write(event, priority);
   }
 
   function writeSums(bucket: Bucket, address: string): void {
-    for (const [outcome, { count, firstMs, lastMs, codes }] of bucket.sums ?? []) {
-      const refused = outcome === 'refused';
+    for (const { outcome, reason, status, count, firstMs, lastMs, codes } of bucket.sums?.values() ?? []) {
       const summed = { requests: count, first: new Date(firstMs), last: new Date(lastMs), codes };
       const event: AuditEvent = {
         id: randomUUID(),
         time: now(),
         stage: 'completed',
         client: { address },
-        decision: refused ? 'deny' : undefined,
-        reason: refused ? 'rate_limited' : undefined,
-        status: refused ? 429 : undefined,
+        decision: outcome === 'refused' ? 'deny' : undefined,
+        reason,
+        status,
         outcome,
         detail: { summed },
         policy: snapshot().hash,
@@ -123,24 +142,35 @@ export function createStrangerLimit({ audit, log, now, observe, snapshot }: Stra
   }
 
   return {
-    allow({ address, code, outcome }) {
-      const bucket = bucketOf(address);
-      refill(bucket);
-      if (bucket.requests >= 1 && bucket.bytes > 0) {
-        bucket.requests -= 1;
-        return true;
-      }
+    allow(request) {
+      const bucket = bucketOf(request.address);
+      if (take(bucket)) return true;
       observe.refusalSummed();
       bucket.sums ??= new Map();
-      let sum = bucket.sums.get(outcome);
+      const { code } = request;
+      const { outcome, reason, status } = answerOf(request);
+      const key = `${outcome} ${reason} ${status}`;
+      let sum = bucket.sums.get(key);
       if (sum === undefined) {
-        sum = { count: 0, firstMs: now(), lastMs: now(), codes: {} };
-        bucket.sums.set(outcome, sum);
+        sum = { outcome, reason, status, count: 0, firstMs: now(), lastMs: now(), codes: {} };
+        bucket.sums.set(key, sum);
       }
       sum.count += 1;
       sum.lastMs = now();
       sum.codes[code] = (sum.codes[code] ?? 0) + 1;
       return false;
+    },
+    hasRoom(address) {
+      const bucket = buckets.get(keyOf(address));
+      if (bucket === undefined) return true;
+      refill(bucket);
+      return isLeft(bucket);
+    },
+    countFailure(address, decided) {
+      const bucket = bucketOf(address);
+      const isWithin = take(bucket);
+      bucket.bytes -= 2 * bytesOf(decided);
+      return isWithin;
     },
     record: write,
     flush(isEnd = false) {
@@ -152,4 +182,20 @@ export function createStrangerLimit({ audit, log, now, observe, snapshot }: Stra
       }
     },
   };
+}
+
+function isLeft({ bytes, requests }: Bucket): boolean {
+  return requests >= 1 && bytes > 0;
+}
+
+function bytesOf({ detail, encodedParts = '' }: AuditEvent): number {
+  const detailBytes = detail === undefined ? 0 : Buffer.byteLength(JSON.stringify(detail));
+  return frameBytes + Buffer.byteLength(encodedParts) + detailBytes;
+}
+
+/** Of a request above the limit. */
+function answerOf({ code, outcome, status }: StrangerRequest): Pick<Sum, 'outcome' | 'reason' | 'status'> {
+  if (outcome !== 'refused') return { outcome, reason: undefined, status: undefined };
+  if (status !== undefined && status >= 500) return { outcome, reason: code, status };
+  return { outcome, reason: 'rate_limited', status: status && 429 };
 }
