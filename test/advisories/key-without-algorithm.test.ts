@@ -4,15 +4,17 @@ import { createHmac } from 'node:crypto';
 import t from 'tap';
 import { assertRefused, attack, host, post } from '../support/attack.ts';
 import { toolCall } from '../support/client.ts';
-import { createSigningKey, signToken } from '../support/issuer.ts';
+import { createFakeIssuer, createSigningKey, signToken } from '../support/issuer.ts';
 import { startScenario } from '../support/scenario.ts';
 
 t.test('the configuration and the key decide on the algorithm, never the token', async (t) => {
-  const scenario = await startScenario(t);
-  const { issuer } = scenario;
+  const issuer = await createFakeIssuer();
+  t.teardown(issuer.close);
   const key = createSigningKey('RS256');
   const { alg: _alg, use: _use, ...bare } = key.jwk as Record<string, unknown>;
+  // Before the gateway asks for them: it asks again for a key that it does not know at most once in ten seconds.
   issuer.publish([bare]);
+  const scenario = await startScenario(t, {}, { issuer });
   const claims = {
     iss: issuer.issuer,
     aud: 'https://mcp.example.com/mcp',

@@ -40,16 +40,3 @@ t.test('schema > /dev/full', async (t) => {
   t.equal(status, 1);
   t.equal(stderr, 'portcullis: ENOSPC: no space left on device, write\n');
 });
-
-for (const [directory, problem] of Object.entries({
-  '/proc/portcullis': 'ENOENT: no such file or directory, mkdir',
-  '/etc/hostname': 'ENOTDIR: not a directory, access',
-  '/etc/hostname/below': 'ENOTDIR: not a directory, mkdir',
-})) {
-  t.test(`dev --directory ${directory}`, async (t) => {
-    const ports = ['--port', '--admin-port', '--issuer-port', '--upstream-port'].map((name) => `${name} 0`).join(' ');
-    const { status, stderr } = portcullis(`portcullis dev --directory ${directory} ${ports}`);
-    t.equal(status, 1);
-    t.match(stderr, `portcullis: --directory cannot be used: ${problem}`);
-  });
-}

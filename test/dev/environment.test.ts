@@ -224,6 +224,17 @@ t.test('a kept directory is used again, and one with another configuration is le
   t.equal(await readFile(join(directory, 'gateway.yaml'), 'utf8'), 'version: 1\n');
 });
 
+for (const [directory, problem] of Object.entries({
+  '/proc/portcullis': 'ENOENT: no such file or directory, mkdir',
+  '/etc/hostname': 'ENOTDIR: not a directory, access',
+  '/etc/hostname/below': 'ENOTDIR: not a directory, mkdir',
+})) {
+  t.test(`the directory ${directory} cannot be used`, async (t) => {
+    const attempt = startDevelopmentEnvironment({ directory, ports: anyPorts, startGateway });
+    await t.rejects(attempt, { message: new RegExp(`^--directory cannot be used: ${problem}`) });
+  });
+}
+
 t.test('when the gateway cannot start, nothing is left behind', async (t) => {
   const seen: string[] = [];
   const failing = startDevelopmentEnvironment({
