@@ -52,6 +52,21 @@ function hasPlainAuthority(uriOrTemplate: string): boolean {
   return uri.startsWith(authority) && /^(?:\/|$)/.test(uri.slice(authority.length)) && !hostname.endsWith('.');
 }
 
+/** Encoded characters that URL writers encode by themselves; to a deny all but `*`, which stands for other characters in globs. */
+const encoded = { allow: /(?:%(?:2[02]|3[CE]|5E|60|7[B-D]|[89A-F][\dA-F]))+/gi, deny: /(?:%(?!2A)[\dA-F]{2})+/gi };
+
+/**
+ * One text for the spellings of a URI that readers take for each other: as a WHATWG reader writes it, decoded, in NFC. To an `allow`, encoded
+ * delimiters are others than plain ones (RFC 3986 §2.2). The same for a glob.
+ */
+export function canonicalUri(uri: string, effect: 'allow' | 'deny'): string {
+  const written = URL.canParse(uri) ? new URL(uri).href : uri;
+  return written
+    .replace(encoded[effect], (run) => decode(run) ?? run)
+    .replace(/%[\da-f]{2}/gi, (code) => code.toUpperCase())
+    .normalize('NFC');
+}
+
 function decode(uri: string): string | undefined {
   try {
     return decodeURIComponent(uri);

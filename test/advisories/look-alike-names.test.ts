@@ -149,7 +149,11 @@ t.test('resource URIs with overlong UTF-8, full-width dots, ..;/, backslashes an
       'file:///\u202eetc/passwd',
     ],
   ];
-  for (const uri of [...refused, ...others]) t.equal(read(uri), 'denied no rule', JSON.stringify(uri));
+  const open = mcpPolicy('[{allow: {resources: ["*"]}}, {allow: {methods: ["*"]}}]');
+  for (const uri of [...refused, ...others]) {
+    t.equal(verdict(open, agent, rpc('resources/read', { uri })), 'denied no rule', JSON.stringify(uri));
+    t.match(read(uri), /^denied /, `${JSON.stringify(uri)} behind a deny`);
+  }
   t.equal(read('file:///etc/..;/etc'), 'denied rules[0]', 'a deny still matches');
   const plain = [
     ...[
@@ -196,7 +200,11 @@ t.test('other spellings of a denied host, such as https:///internal/x and https:
     ],
     ...['file://NAS/x', 'file:nas/x', 'file://localhost/x'],
   ];
-  for (const uri of others) t.equal(read(uri), 'denied no rule', uri);
+  const open = mcpPolicy('[{allow: {resources: ["*"]}}]');
+  for (const uri of others) {
+    t.equal(verdict(open, agent, rpc('resources/read', { uri })), 'denied no rule', uri);
+    t.match(read(uri), /^denied /, `${uri} behind a deny`);
+  }
   for (const uri of ['https://internal/x', 'file://nas/x']) t.equal(read(uri), 'denied rules[0]', uri);
   const plain = [
     ...['https://h', 'https://h/A?b=//c', 'https://h:8443/a', 'http://127.0.0.1/', 'http://[::1]:800/'],
@@ -220,6 +228,147 @@ t.test('other spellings of a denied host, such as https:///internal/x and https:
   ])
     t.equal(shows(templates, template), true, template);
   t.equal(shows(templates, 'https://H/{path}'), false);
+  t.end();
+});
+
+t.test(
+  'docs://s%C3%A9cret/a and its kin are judged like docs://sécret/a, by deny, by allow and in lists',
+  async (t) => {
+    const denied = [
+      'http://secret/*',
+      'docs://s\u00e9cret/*',
+      'docs://a b/*',
+      'docs://h:80/*',
+      'docs://(x)/*',
+      'http://UPPER/*',
+      'http://Host-*',
+    ];
+    const rules = [
+      { name: 'secret', deny: { resources: [...denied, 'file:///C:/*', 'docs://%E2%82%AC/*'] } },
+      { name: 'guarded', allow: { resources: ['docs://caf\u00e9/*'] }, require: { scopes: ['nobody:has'] } },
+      { name: 'question', allow: { resources: ['docs://ask?q=*'] }, require: { scopes: ['nobody:has'] } },
+      { name: 'rest', allow: { resources: ['*'] } },
+    ];
+    const {
+      agent: client,
+      upstream,
+      recordOf,
+    } = await startScenario(t, { routes: { '/mcp': { mcp: { denials: 'http', rules } } } }, { inject: true });
+    const read = (uri: string) => client.post({ jsonrpc: '2.0', id: 1, method: 'resources/read', params: { uri } });
+    const refused: [string, string | undefined][] = [
+      ...[
+        'http://secret/a',
+        'http://secret',
+        'HTTP://secret/a',
+        'http://SECRET/a',
+        'http://secret:80/a',
+        'http:secret/a',
+      ].map((uri): [string, string] => [uri, 'secret']),
+      ...['http:/secret/a', 'http:///secret/a', 'http://upper/a', 'http://host-1/a', 'http://UPPER/a'].map(
+        (uri): [string, string] => [uri, 'secret'],
+      ),
+      ['http://u@secret/a', undefined],
+      ['http://secret./a', undefined],
+      ...['docs://s%C3%A9cret/a', 'docs://s%c3%a9cret/a', 'docs://se\u0301cret/a', 'docs://se%CC%81cret/a'].map(
+        (uri): [string, string] => [uri, 'secret'],
+      ),
+      ...[
+        'docs://a%20b/',
+        'docs://h:080/x',
+        'docs://@h:80/x',
+        'docs://%28x%29/',
+        'file:///C|/x',
+        'docs://\u20ac/x',
+      ].map((uri): [string, string] => [uri, 'secret']),
+      ['docs://caf%C3%A9/x', 'guarded'],
+      ['docs://cafe\u0301/x', 'guarded'],
+      ['docs://ask?q=1', 'question'],
+    ];
+    for (const [uri, rule] of refused) {
+      const answer = await read(uri);
+      t.equal(answer.status, 403, uri);
+      t.match(await recordOf(answer), { decision: 'deny', outcome: 'refused', rule }, uri);
+    }
+    t.equal(upstream.requests.length, 0, 'the upstream saw none of them');
+    const plain = ['docs://x', 'ui://', 'ui://app/view.html', 'config://app', 'superset://chart/1', 'file:///a/b.txt'];
+    const others = [
+      'docs://caf\u00e8/x',
+      'docs://ask%3Fq=1',
+      'docs://secret/%28',
+      'file:///srv/re\u0301sume\u0301',
+      'a:b c',
+    ];
+    for (const uri of [...plain, ...others]) t.equal((await read(uri)).status, 200, uri);
+    const policy = mcpPolicy(JSON.stringify(rules));
+    const shows = showsItem(attributesOf(agent, rpc('resources/list')), { policy, lists: 'usable' });
+    const resources = { kind: 'resource', member: 'resources', key: 'uri' } as const;
+    const templates = { kind: 'resource', member: 'resourceTemplates', key: 'uriTemplate' } as const;
+    for (const [uri] of refused) t.equal(shows(resources, uri), false, `${uri} in a list`);
+    for (const uri of [...plain, ...others]) t.equal(shows(resources, uri), true, `${uri} in a list`);
+    t.equal(shows(templates, 'docs://s%C3%A9cret/{id}'), false);
+    t.equal(shows(templates, 'docs://se\u0301cret/{id}/x'), false);
+    t.equal(shows(templates, 'docs://caf\u00e8/{id}'), true);
+  },
+);
+
+t.test('no URI passes an allow whose reading by a WHATWG parser, decoder or normalizer is denied (property)', (t) => {
+  const pieces = [
+    's\u00e9',
+    's%C3%A9',
+    's%c3%a9',
+    'se\u0301',
+    'se%CC%81',
+    'S\u00c9',
+    'a',
+    ' ',
+    '%20',
+    '(',
+    '%28',
+    '|',
+    '%7C',
+    '^',
+    '%5E',
+  ];
+  const marks = ['/', '/', '?', '%3F', '#', '@', ':', ':80', ':080', '%2B', '+', '.', '*', '%2A', '{', '%7B'];
+  const heads = [
+    'docs://',
+    'docs:/',
+    'docs:',
+    'http://',
+    'http:/',
+    'http:',
+    'HTTP://',
+    'http:///',
+    'file:///',
+    'file://',
+    'ui://u@',
+  ];
+  const tail = fc.array(fc.constantFrom(...pieces, ...marks), { maxLength: 6 }).map((parts) => parts.join(''));
+  const head = fc.constantFrom(...heads);
+  const readings = (uri: string): string[] => {
+    const href = URL.canParse(uri) ? new URL(uri).href : uri;
+    const isCuttable = /%(?:3F|2[AB]|28|2B|7B)/i.test(uri);
+    return [href, uri.normalize('NFC'), href.normalize('NFC'), isCuttable ? href : decodeURI(href).normalize('NFC')];
+  };
+  let passed = 0;
+  let denied = 0;
+  fc.assert(
+    fc.property(head, tail, head, tail, (head, text, deniedHead, deniedText) => {
+      const uri = head + text;
+      for (const glob of [`${deniedHead}${deniedText}*`, `${head}${text.slice(0, 4)}*`, ...readings(uri)]) {
+        const policy = mcpPolicy(JSON.stringify([{ deny: { resources: [glob] } }, { allow: { resources: ['*'] } }]));
+        const verdictOf = (each: string) => verdict(policy, agent, rpc('resources/read', { uri: each }));
+        if (!verdictOf(uri).startsWith('allow')) denied++;
+        else {
+          passed++;
+          for (const reading of readings(uri)) if (verdictOf(reading) === 'denied rules[0]') return false;
+        }
+      }
+      return true;
+    }),
+    { numRuns: 600 },
+  );
+  t.ok(passed > 100 && denied > 300, `${passed} passed, ${denied} denied`);
   t.end();
 });
 

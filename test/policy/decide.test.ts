@@ -427,7 +427,12 @@ t.test('a resource URI that two readers could resolve differently matches no all
     'file:///srv/a\u0000',
     'file:///srv/a\u0085',
   ];
-  for (const uri of dangerous) t.equal(read(uri), 'denied no rule', JSON.stringify(uri));
+  const open = mcpPolicy('[{allow: {resources: ["*"]}}, {allow: {methods: ["*"]}}]');
+  for (const uri of dangerous) {
+    t.equal(verdict(open, agent, rpc('resources/read', { uri })), 'denied no rule', JSON.stringify(uri));
+    t.match(read(uri), /^denied /, `${JSON.stringify(uri)} behind a deny`);
+  }
+  t.equal(read('file:///srv/../etc/passwd'), 'denied rules[0]', 'a deny matches what a browser reads');
   t.equal(read('file:///etc/../etc/passwd'), 'denied rules[0]', 'a deny still matches');
   const harmless = [
     'file:///srv/a.b',

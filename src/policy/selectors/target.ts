@@ -3,7 +3,7 @@ import { globs } from '../../config/schema/values.ts';
 import type { McpTargetKind } from '../../mcp/message.ts';
 import { type CoverageOf, compileCoverage, compileGlob, compileGlobs, globCovers, type Matcher } from '../glob.ts';
 import { exampleOf } from '../list-item.ts';
-import { isPlain } from '../plain-name.ts';
+import { canonicalUri, isPlain } from '../plain-name.ts';
 import { type ConfigOf, type Effect, listCovers, type Selector, type SelectorType } from './selector-type.ts';
 
 const keys = {
@@ -45,7 +45,7 @@ export const target = {
     const kinds = kindsIn(config);
     if (kinds.length === 0) return methods && methodsAlone(methods, effect);
     checkMethods(config);
-    const byKind = Object.fromEntries(kinds.map((key) => [kindOf[key], compileNames(config[key]!, effect)]));
+    const byKind = Object.fromEntries(kinds.map((key) => [kindOf[key], compileNames(key, config[key]!, effect)]));
     return namedTargets(byKind, methods, effect);
   },
   covers(wider, narrower) {
@@ -96,13 +96,33 @@ interface Names {
   appliesTo(kind: McpTargetKind, name: string): boolean;
 }
 
-function compileNames(names: readonly string[], effect: Effect): Names {
+function compileNames(key: Kind, names: readonly string[], effect: Effect): Names {
   const literals = new Set(names);
   return {
-    matches: compileGlobs(names),
-    covers: compileCoverage(names),
+    ...(key === 'resources'
+      ? compileUris(names, effect)
+      : { matches: compileGlobs(names), covers: compileCoverage(names) }),
     appliesTo: (kind, name) =>
       effect === 'deny' || isPlain(kind, name) || (kind !== 'resource' && literals.has(name) && !name.includes('*')),
+  };
+}
+
+/** Globs of URIs match a URI as it is, and its canonical form. */
+function compileUris(names: readonly string[], effect: Effect): Pick<Names, 'matches' | 'covers'> {
+  const canonical = (uri: string): string => canonicalUri(uri, effect);
+  // An empty path becomes `/`, but a last `*` is the path too.
+  const open = (glob: string): string => (glob.endsWith('*') ? canonical(glob).replace(/\*\/$/, '*') : canonical(glob));
+  const globs = [...new Set([...names, ...names.map(open)])];
+  const [matches, covers] = [compileGlobs(globs), compileCoverage(globs)];
+  return {
+    matches: (uri) => matches(uri) || matches(canonical(uri)),
+    covers(pattern, except) {
+      const covered = covers(pattern, except);
+      if (covered === 'all') return covered;
+      const whole = canonical(pattern.join('*'));
+      const other = covers(pattern.length === 1 ? [whole] : whole.split('*'), except);
+      return other === 'none' ? covered : other;
+    },
   };
 }
 
