@@ -3,6 +3,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Socket } from 'node:net';
 import { coalesceBody } from './body.ts';
 import type { ReadTurns } from './read-turns.ts';
+import { dropInput } from './staged-close.ts';
 
 /** The requests of one connection. */
 interface Pipeline {
@@ -21,6 +22,8 @@ interface Pipeline {
   hasLength: boolean;
   /** Waits for its turn to be read. */
   isWaiting: boolean;
+  /** Refuses the bytes behind the last request, which are none. */
+  refuseRest: (() => void) | undefined;
 }
 
 interface PipelinedSocket extends Socket {
@@ -57,6 +60,7 @@ export function pipelineRequests(
     turns,
     hasLength: false,
     isWaiting: false,
+    refuseRest: undefined,
   };
   socket[pipeline] = own;
   // A listener makes Node hand what it reads to the stream, where it can be cut, and not to the parser.
@@ -116,6 +120,25 @@ export function endRequest({ socket }: IncomingMessage): void {
   if (own === undefined || own.open === 0) return;
   own.open -= 1;
   takeLater(own, socket);
+  endRest(own);
+}
+
+/**
+ * Reads nothing more of a connection whose bytes behind the complete requests are no request. `refuse` is called once, behind the last answer to them,
+ * or when the client has left.
+ */
+export function refuseRest(socket: PipelinedSocket, refuse: () => void): void {
+  const own = socket[pipeline]!;
+  if (own.refuseRest !== undefined) return;
+  own.refuseRest = refuse;
+  // The bytes broke its body.
+  if (own.held.at(-1)?.[0].complete === false) own.held.pop();
+  dropInput(socket);
+  endRest(own);
+}
+
+function endRest({ held, open, refuseRest: refuse }: Pipeline): void {
+  if (open === 0 && held.length === 0) refuse?.();
 }
 
 /** True if every request of the connection has been answered. */
@@ -146,6 +169,7 @@ function takeHeld(own: Pipeline, socket: Socket): void {
   if (!socket.writable) own.held.length = 0;
   while (own.held.length > 0 && mayTake(own)) take(own, ...own.held.shift()!);
   socket.resume();
+  endRest(own);
 }
 
 /**

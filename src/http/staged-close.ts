@@ -1,7 +1,7 @@
 // Staged close of a connection (RFC 9112 §9.6): what still comes is dropped, so that no reset overtakes the last response.
 import type { Socket } from 'node:net';
 
-/** Bytes of one connection that are read and dropped, such as the rest of a refused upload. */
+/** Bytes of one connection that are read and dropped, such as the rest of a refused upload; beyond, it is closed. */
 const maxDroppedBytes = 64 * 1024 * 1024;
 /** Silence of a client that has been told to go. */
 const idleMs = 5000;
@@ -13,16 +13,20 @@ export function closeInStages(socket: Socket, timeoutMs: () => number): void {
   socket.destroySoon = () => {
     socket.destroySoon = destroySoon;
     if (!socket.writable || socket.readableEnded) return socket.destroySoon();
-    let left = maxDroppedBytes;
     const late = setTimeout(destroy, timeoutMs()).unref();
     socket.on('close', () => clearTimeout(late)).on('end', destroySoon);
     socket.setTimeout(idleMs, destroy);
-    // The parser gets nothing more.
-    socket.removeAllListeners('data').on('data', (chunk: Buffer) => {
-      left -= chunk.length;
-      if (left < 0) socket.destroy();
-    });
     socket.end();
-    socket.resume();
+    dropInput(socket);
   };
+}
+
+/** Drops what still comes; the parser gets nothing more. */
+export function dropInput(socket: Socket): void {
+  let left = maxDroppedBytes;
+  socket.removeAllListeners('data').on('data', (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) socket.destroy();
+  });
+  socket.resume();
 }

@@ -4,7 +4,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ErrorCode, GatewayError } from '../../errors.ts';
 import { clientGone } from '../../http/body.ts';
-import { isIdle } from '../../http/pipelining.ts';
+import { isIdle, refuseRest } from '../../http/pipelining.ts';
 import { problem } from '../../http/problem.ts';
 import { plainAddress } from '../../ip-ranges.ts';
 import { connectionEvent } from '../request/audit-events.ts';
@@ -16,7 +16,10 @@ import type { Runtime } from '../runtime.ts';
 /** Headers of refusals behind which bytes belong to no request. */
 export const closing = { connection: 'close' };
 
-/** Refuses a head that could not be parsed, or a request that broke after its head. */
+/**
+ * Refuses what could not be parsed. It takes the request before it down while that is incomplete or undecided. One that may have been carried out has
+ * its own answer.
+ */
 export function onClientError(error: Error & { code?: string }, socket: Socket, runtime: Runtime): void {
   // Of a connection that was ended, the rest is no request.
   if (error.code === 'ECONNRESET' || socket.destroyed || socket.writableEnded) {
@@ -25,7 +28,15 @@ export function onClientError(error: Error & { code?: string }, socket: Socket, 
   }
   const { code, message, reason } = parserErrors[error.code ?? ''] ?? notHttp;
   const details = { cause: error, headers: closing, ...(reason !== undefined && { reason }) };
-  refuseConnection(new GatewayError(code, message, details), socket, runtime);
+  const refusal = new GatewayError(code, message, details);
+  const last = lastRequestOf(socket, runtime);
+  if (last !== undefined && !(last.request.complete && (last.decided !== undefined || last.answered))) {
+    void refuse(refusal, last, runtime);
+    return;
+  }
+  refuseConnection(refusal, socket, runtime);
+  // The client has left the requests before, as where it ends the connection behind a whole one.
+  if (reason === clientGone) socket.end();
 }
 
 interface ParserError {
@@ -49,15 +60,17 @@ const parserErrors: Readonly<Record<string, ParserError>> = {
   ERR_HTTP_REQUEST_TIMEOUT: { code: 'request_timeout', message: 'The request took too long to arrive.' },
 };
 
-/** Refuses the open request of this socket; without one writes the response on the bare socket. */
+/** Refuses what stands behind the requests of this socket, and closes it, once they are answered. */
 export function refuseConnection(error: GatewayError, socket: Socket, runtime: Runtime, method?: string): void {
-  const context = lastRequestOf(socket, runtime);
-  if (context !== undefined) {
-    void refuse(error, context, runtime);
-    return;
-  }
+  refuseRest(socket, () => writeRefusal(error, socket, runtime, method));
+}
+
+function writeRefusal(error: GatewayError, socket: Socket, runtime: Runtime, method: string | undefined): void {
+  // The last answer has ended the connection.
+  if (socket.writableEnded && !socket.readableEnded && !socket.destroyed) return;
   const id = randomUUID();
-  const isRecorded = recordConnection(id, socket, runtime, { reason: error.code, status: error.status, method });
+  const status = socket.writable ? error.status : undefined;
+  const isRecorded = recordConnection(id, socket, runtime, { reason: error.code, status, method });
   const shown = isRecorded ? error : rateLimited(error);
   if (!socket.writable) {
     socket.destroy();

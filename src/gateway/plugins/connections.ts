@@ -13,6 +13,7 @@ import { closing, recordConnection, refuseConnection } from './client-errors.ts'
 
 const handshakeTimeoutMs = 10_000;
 const logIntervalMs = 10_000;
+const ignore = (): void => {};
 
 /** Bounds the connections of the server, whose requests go to `listener`, and handles CONNECT and failed handshakes. */
 export function superviseConnections(server: Server, listener: RequestListener, runtime: Runtime): void {
@@ -35,6 +36,11 @@ export function superviseConnections(server: Server, listener: RequestListener, 
   );
   server.on('connect', (request: IncomingMessage, socket: Socket) => {
     const error = new GatewayError('method_not_allowed', 'This gateway opens no tunnels.', { headers: closing });
+    // Node has left the socket alone, and requests before this one may still be answered on it.
+    socket.on('error', ignore).on('end', () => socket.end());
+    socket.on('drain', () => {
+      for (const { request: open, response } of runtime.open) if (open.socket === socket) response.emit('drain');
+    });
     refuseConnection(error, socket, runtime, request.method);
   });
   server.on('drop', () => metrics.connectionRefused('overloaded'));
