@@ -67,6 +67,10 @@ t.test('a stream in which some reader could see other lines ends before them', a
     'U+2029': `x: y\u2029${rest}\n\n`,
     'a byte order mark within the stream': `: x\n\ufeff${rest}\n\n`,
     NUL: `: x\0${rest}\n\n`,
+    'data behind a space': ` ${rest}\n\n`,
+    'data before a space': `data : ${hidden}\n\n`,
+    'DATA in capitals': `DATA: ${hidden}\n\n`,
+    'Data behind a tab, and no LF': `\tData: ${hidden}`,
   };
   for (const [name, body] of Object.entries(streams)) {
     for (const message of [{ jsonrpc: '2.0', id: 1, method: 'tools/list' }, undefined]) {

@@ -48,7 +48,7 @@ export interface EventStreamOptions {
 /**
  * A filter for a stream that arrives in pieces of any size. Lines before an event's first data line pass at once; from there on the event is held
  * until it is complete. Throws a RangeError for more than `maxBytes`, whatever `rewrite` throws, and an Error where some reader could see other lines:
- * a CR without an LF, and outside of data control characters, line separators or what is no UTF-8. An event that the end of the stream cuts off is
+ * a CR without an LF, and outside of data control characters, line separators, what is no UTF-8, or `data` in another case or among white space. An event that the end of the stream cuts off is
  * looked at like any other, since some readers dispatch it.
  */
 export function createEventStreamFilter(options: EventStreamOptions): EventStreamFilter {
@@ -102,7 +102,7 @@ function endLine(stream: Stream, bytes: Buffer): void {
   stream.begun = true;
   const ending = endingOf(bytes);
   const isData = isField(bytes, start, field);
-  refuseOtherEndings(bytes.subarray(start, bytes.length - ending.length), isData);
+  refuseOtherLines(bytes.subarray(start, bytes.length - ending.length), isData);
   const isId = !stream.options.resumable && isField(bytes, start, idField);
   const shown = isId ? Buffer.concat([bytes.subarray(0, start), comment, ending]) : bytes;
   if (event.length() === 0) {
@@ -117,15 +117,20 @@ function endLine(stream: Stream, bytes: Buffer): void {
   if (bytes.length - ending.length === start) endEvent(stream);
 }
 
-/** Readers differ in what ends a line (Unicode TR 13). In data JSON has no such character but within strings. */
-function refuseOtherEndings(line: Buffer, isData: boolean): void {
+/** Readers differ in what ends a line (Unicode TR 13), and lax ones in what is a line of data. In data JSON has no such character but within strings. */
+function refuseOtherLines(line: Buffer, isData: boolean): void {
   if (line.includes(carriageReturn)) throw new Error('a line of the event stream ends with CR alone');
-  if (!isData && otherEnding.test(utf8.decode(line))) {
+  if (isData) return;
+  const text = utf8.decode(line);
+  if (otherEnding.test(text)) {
     throw new Error('a line of the event stream has characters that some readers take for its end');
   }
+  if (nearlyData.test(text)) throw new Error('a line of the event stream is one of data for some readers only');
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+/** In another case, or with white space around the name. */
+const nearlyData = /^\s*data\s*(?::|$)/i;
 const otherEnding = /(?!\t)[\p{Cc}\p{Zl}\p{Zp}\ufeff]/u;
 
 function isField(bytes: Buffer, start: number, name: Buffer): boolean {
