@@ -9,8 +9,7 @@ type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
 /**
  * Throws `header_mismatch` where a header contradicts the body, whatever the revision, and where a message that states its revision lacks one it
  * needs (Streamable HTTP, "Standard Request Headers"): MCP-Protocol-Version always, Mcp-Method on requests, Mcp-Name on those that call a tool,
- * get a prompt or read a resource. A message of an older revision is the upstream's to judge by its MCP-Protocol-Version. `Mcp-Param-*` repeat
- * what only the upstream's schemas know: they are not looked at.
+ * get a prompt or read a resource. `Mcp-Param-*` repeat what only the upstream's schemas know: they are not looked at.
  */
 export function checkMirroredHeaders(headers: Headers, message: McpMessage): void {
   const version = headers['mcp-protocol-version'];
@@ -24,9 +23,24 @@ export function checkMirroredHeaders(headers: Headers, message: McpMessage): voi
     if (kind === 'request' && name === undefined && target !== undefined && mirroredName !== undefined) {
       throw mismatch('Mcp-Name', 'missing');
     }
-  }
+  } else if (version !== undefined) checkOlderVersion(literal(version), kind);
   if (method !== undefined && literal(method) !== message.method) throw mismatch('Mcp-Method', 'different');
   if (name !== undefined && isForeignName(name, message)) throw mismatch('Mcp-Name', 'different');
+}
+
+/** Reason of the refusal of a message that lacks the revision which its header names. */
+export const revisionUnstated = 'mcp-protocol-version_unstated';
+const revisionForm = /^\d{4}-\d{2}-\d{2}$/;
+/** The first revision in which every request states its revision in the body. */
+const firstStated = '2026-07-28';
+
+/**
+ * For a message that states no revision: which of the older ones it is, the upstream judges. A notification of a newer one need not state it: `_meta`
+ * is defined for requests, and SDKs send such notifications.
+ */
+function checkOlderVersion(version: string | undefined, kind: McpMessage['kind']): void {
+  if (version === undefined || !revisionForm.test(version)) throw mismatch('MCP-Protocol-Version', 'malformed');
+  if (version >= firstStated && kind !== 'notification') throw mismatch('MCP-Protocol-Version', 'unstated');
 }
 
 /** A method of no revision has no name that the gateway knows; the upstream decides about it. */
@@ -63,10 +77,15 @@ function decoded(value: string | readonly string[]): string | undefined {
   }
 }
 
-function mismatch(header: string, how: 'missing' | 'different'): GatewayError {
-  const wrong =
-    how === 'missing' ? `The header ${header} is missing` : `The header ${header} does not say what the body says`;
-  return new GatewayError('header_mismatch', `${wrong}: from revision 2026-07-28 on it repeats the body.`, {
-    reason: `${header.toLowerCase()}_${how}`,
+const faults = {
+  missing: 'is missing: from revision 2026-07-28 on it repeats the body',
+  different: 'does not say what the body says: from revision 2026-07-28 on it repeats the body',
+  unstated: 'names a revision whose messages state it in `_meta`, and this one does not',
+  malformed: 'must be one revision of MCP, written as YYYY-MM-DD',
+} as const;
+
+function mismatch(header: string, fault: keyof typeof faults): GatewayError {
+  return new GatewayError('header_mismatch', `The header ${header} ${faults[fault]}.`, {
+    reason: `${header.toLowerCase()}_${fault}`,
   });
 }

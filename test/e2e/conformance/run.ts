@@ -66,7 +66,7 @@ function summary({ checks }: SuiteResult): string {
 
 interface Difference {
   readonly text: string;
-  /** It failed directly and passes through the gateway. */
+  /** Fewer checks fail through the gateway than directly, and nothing else is worse. */
   readonly better: boolean;
 }
 
@@ -81,13 +81,17 @@ function differences(direct: SuiteResult, through: SuiteResult): Difference[] {
       if (before === after) return [];
       const messages = (found.get(id) ?? []).flatMap(({ errorMessage }) => errorMessage ?? []);
       const text = `${scenario}, ${id}: directly ${before}, through ${after} ${messages.join('; ')}`;
-      return [{ text, better: before.includes('FAILURE') && !/FAILURE|WARNING|nothing/.test(after) }];
+      return [{ text, better: failures(after) < failures(before) && !/WARNING|nothing/.test(after) }];
     });
   });
 }
 
 function byId(checks: readonly Check[]): Map<string, readonly Check[]> {
   return new Map(Map.groupBy(checks, ({ id }) => id));
+}
+
+function failures(statuses: string): number {
+  return statuses.split('FAILURE').length - 1;
 }
 
 function statuses(checks: readonly Check[] | undefined): string {
