@@ -1,4 +1,4 @@
-// Errors of refused credentials: one public text for each code, the same for every reason.
+// Errors of refused credentials: one public text for each kind of credential, the same for every reason why one was not good enough.
 import { GatewayError, overloadedBy } from '../errors.ts';
 import type { RefusalReason, Refused } from './authenticator.ts';
 import type { Credential } from './credential.ts';
@@ -37,6 +37,15 @@ export function credentialRefused(
     ...(kind === 'dpop-token' && { dpopError: 'invalid_token' }),
     detail: { credential: { kind, problem: reason, ...(revokedBy !== undefined && { revokedBy }) } },
   });
+}
+
+/** 401 for an Authorization header of a scheme that is none of ours, or of a token alone. */
+export function schemeUnknown(): GatewayError {
+  return new GatewayError(
+    'invalid_token',
+    'The scheme of the Authorization header is not known here. The known ones are Bearer and DPoP: send one of them, one space and the token.',
+    { reason: 'scheme', detail: { credential: { kind: 'access-token', problem: 'scheme' } } },
+  );
 }
 
 /** 401 for a verified token without a proof of its sender. `nonce` is for the next proof. */

@@ -2,7 +2,7 @@
 import { GatewayError } from '../errors.ts';
 import type { AuthenticationObserver } from './authenticator-type.ts';
 import type { CredentialRecord, Credentials, PeerCertificate, PresentedKey } from './credential.ts';
-import { credentialRefused } from './errors.ts';
+import { schemeUnknown } from './errors.ts';
 import { findKeyAuthenticator, type KeyIndex } from './find-authenticator.ts';
 import { createAccessToken } from './token/compact-jws.ts';
 
@@ -75,7 +75,7 @@ function parseAuthorization(
   const isDpop = scheme.toLowerCase() === 'dpop';
   if (!isDpop && scheme.toLowerCase() !== 'bearer') {
     observe.authenticationAttempted('none', 'refused', 'scheme', 0);
-    throw credentialRefused('access-token', 'scheme');
+    throw schemeUnknown();
   }
   if (text === undefined || !bearerForm.test(text)) {
     throw malformed('The Authorization header is malformed: send "Bearer" or "DPoP", one space and one token.');

@@ -14,10 +14,14 @@ const singleHeaders = new Set([
   'last-event-id',
 ]);
 
+/** Reason of refusals behind which no body can be told from what follows it. */
+export const badFraming = 'framing';
+const unframed = { reason: badFraming };
+
 /** Throws a GatewayError for a request whose framing or headers two parsers could read differently. */
 export function checkFraming(request: IncomingMessage): void {
   if (request.httpVersionMajor !== 1 || (request.httpVersion !== '1.1' && request.httpVersion !== '1.0')) {
-    throw new GatewayError('bad_request', 'Only HTTP/1.1 and HTTP/1.0 are understood here.');
+    throw new GatewayError('bad_request', 'Only HTTP/1.1 and HTTP/1.0 are understood here.', unframed);
   }
   checkDuplicates(request.rawHeaders);
   const { headers } = request;
@@ -30,9 +34,10 @@ export function checkFraming(request: IncomingMessage): void {
   const coding = headers['transfer-encoding'];
   if (coding !== undefined) {
     if (coding.toLowerCase() !== 'chunked') {
-      throw new GatewayError('not_implemented', 'The only transfer coding understood here is chunked.');
+      throw new GatewayError('not_implemented', 'The only transfer coding understood here is chunked.', unframed);
     }
-    if (request.httpVersion === '1.0') throw new GatewayError('bad_request', 'HTTP/1.0 has no transfer codings.');
+    if (request.httpVersion === '1.0')
+      throw new GatewayError('bad_request', 'HTTP/1.0 has no transfer codings.', unframed);
   }
   if ((request.method === 'GET' || request.method === 'HEAD') && hasBody(request)) {
     throw new GatewayError('bad_request', 'A GET or HEAD request has no body here.');

@@ -13,7 +13,7 @@ export interface RequestIdScanner {
 }
 
 /** A longer name or value is not held. */
-const maxTokenBytes = 1024;
+const maxTokenBytes = 2048;
 /** A message has five at most. */
 const maxMembers = 64;
 

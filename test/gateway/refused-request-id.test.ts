@@ -44,6 +44,14 @@ const refusals: Record<string, [caller: typeof agent, status: number, body: stri
   'no credential': [anybody, 401, call],
   'no credential, id behind params': [anybody, 401, late(2000)],
   'an invalid token': [anybody, 401, call, { headers: { authorization: 'Bearer a.b.c' } }],
+  'an empty token': [anybody, 400, call, { headers: { authorization: 'Bearer ' } }],
+  'Bearer alone': [anybody, 400, call, { headers: { authorization: 'Bearer' } }],
+  'two tokens': [anybody, 400, late(2000), { headers: { authorization: 'Bearer a b' } }],
+  'a quoted token': [anybody, 400, call, { headers: { authorization: 'Bearer "a.b.c"' } }],
+  'an empty Authorization': [anybody, 400, call, { headers: { authorization: '' } }],
+  'an unknown scheme': [anybody, 401, call, { headers: { authorization: 'Basic eDp5' } }],
+  'a token in the query': [anybody, 400, call, { path: '/mcp?access_token=x' }],
+  'a malformed key': [anybody, 400, call, { headers: { 'x-api-key': 'a b' } }],
   'an unavailable issuer': [anybody, 503, call, { path: '/partner', headers: bearer }],
   'an origin that is not allowed': [agent, 403, call, { headers: { origin: 'https://evil.example' } }],
   'another host': [agent, 421, call, { headers: { host: 'evil.example' } }],
@@ -65,6 +73,36 @@ t.test('a refusal carries the id of the request, whatever it is for, and the cli
   t.equal((await agent.call('list_dashboards')).status, 200);
 });
 
+t.test('an id of 2 KiB is found, in a body that was not read as in one that was', async (t) => {
+  const id = 'x'.repeat(2046);
+  const message = JSON.stringify(toolCall('list_dashboards', {}, id));
+  for (const [caller, body, status] of [
+    [anybody, message, 401],
+    [agent, message.replace('{}', '[]'), 400],
+  ] as const) {
+    const answer = await caller.post(body);
+    t.equal(answer.status, status);
+    t.equal(JSON.parse(answer.text).id, id, `${status}`);
+  }
+});
+
+t.test('no id is looked for where the framing is at fault, which an empty Host is not', async (t) => {
+  for (const [line, coding, status, host, id] of [
+    ['HTTP/1.1', 'gzip', 400, 'mcp.example.com', 'null'],
+    ['HTTP/1.1', 'gzip, chunked', 501, 'mcp.example.com', 'null'],
+    ['HTTP/1.0', 'chunked', 400, 'mcp.example.com', 'null'],
+    ['HTTP/1.1', 'chunked', 400, '', '"call-7"'],
+  ] as const) {
+    const chunk = `${Buffer.byteLength(call).toString(16)}\r\n${call}\r\n0\r\n\r\n`;
+    const head = `POST /mcp ${line}\r\nHost: ${host}\r\nContent-Type: ${json}\r\nTransfer-Encoding: ${coding}\r\n\r\n`;
+    const socket = connect(scenario.port, '127.0.0.1');
+    t.teardown(() => socket.destroy());
+    socket.write(head + chunk);
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    t.match(answer.toString(), new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*"id":${id}`), `${line} ${coding} ${host}`);
+  }
+});
+
 t.test('there is no id where none can be told', async (t) => {
   for (const [name, caller, body] of [
     ['a batch', agent, `[${call}]`],
@@ -72,6 +110,7 @@ t.test('there is no id where none can be told', async (t) => {
     ['a notification', anybody, '{"jsonrpc":"2.0","method":"notifications/initialized"}'],
     ['an answer, whose id is that of a request of the server', anybody, '{"jsonrpc":"2.0","id":"call-7","result":{}}'],
     ['no JSON', agent, 'call-7'],
+    ['an id of more than 2 KiB', anybody, JSON.stringify(toolCall('x', {}, 'x'.repeat(2047)))],
     ['an id behind the largest body', agent, late(3000)],
     ['an id behind 64 KiB of a stranger', anybody, late(30_000)],
   ] as const) {

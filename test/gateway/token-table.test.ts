@@ -291,6 +291,15 @@ t.test('a token has one spelling (T2; RFC 8725bis §3.14) and one place (RFC 675
       expected: { status: 401, code: 'credentials_required', challenge: 'nothing presented' },
     },
   ]);
+  for (const value of ['Basic eDp5', 'Negotiate abc', good]) {
+    const { answer } = await attack(scenario, authorization(value));
+    t.match(
+      answer.body.toString(),
+      /scheme of the Authorization header is not known here.*Bearer and DPoP/,
+      value.slice(0, 9),
+    );
+    t.notMatch(answer.body.toString(), /Obtain a new one/);
+  }
   const records = JSON.stringify(await scenario.records());
   for (const secret of [signature!, apiKey]) t.notMatch(records, secret, 'redacted');
 });

@@ -4,6 +4,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ErrorCode, GatewayError } from '../../errors.ts';
 import { clientGone } from '../../http/body.ts';
+import { badFraming } from '../../http/framing.ts';
 import { isIdle, refuseRest } from '../../http/pipelining.ts';
 import { problem } from '../../http/problem.ts';
 import { plainAddress } from '../../ip-ranges.ts';
@@ -45,7 +46,11 @@ interface ParserError {
   readonly reason?: string;
 }
 
-const notHttp: ParserError = { code: 'bad_request', message: 'The request is not valid HTTP/1.1.' };
+const notHttp: ParserError = {
+  code: 'bad_request',
+  message: 'The request is not valid HTTP/1.1.',
+  reason: badFraming,
+};
 const parserErrors: Readonly<Record<string, ParserError>> = {
   HPE_HEADER_OVERFLOW: {
     code: 'headers_too_large',

@@ -1,7 +1,8 @@
 // Id of the JSON-RPC request that an error response answers: without it some clients wait for ever, and others end their session.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { ErrorCode } from '../../errors.ts';
-import { hasBody } from '../../http/framing.ts';
+import type { GatewayError } from '../../errors.ts';
+import { clientGone } from '../../http/body.ts';
+import { badFraming, hasBody } from '../../http/framing.ts';
 import { createRequestIdScanner, type RequestIdScanner } from '../../mcp/request-id.ts';
 import type { RequestContext } from './context.ts';
 import { bodyLimitsOf } from './local-responses.ts';
@@ -10,12 +11,10 @@ import { bodyLimitsOf } from './local-responses.ts';
 const strangerBytes = 65_536;
 /** Time for which a body is waited for that was refused at its head. */
 const waitMs = 500;
-/** Nothing behind the head can be trusted or will come; or a flood of strangers is answered, which costs no more than its heads. */
-const unread = new Set<ErrorCode>(['bad_request', 'not_implemented', 'expectation_failed', 'rate_limited']);
 
 /**
  * The id as JSON text. It is found in a message that is refused for something else, and in a body that was not read: its first bytes are looked at as they
- * come, and none are held. Undefined where there is none, for a response, and for a client that waits for 100 (Continue). Never rejects.
+ * come, and none are held. Undefined where there is none, for a response, and for a client with an Expect header. Never rejects.
  */
 export async function findRequestId(context: RequestContext): Promise<string | undefined> {
   const { body, caller, error, message, method, request, response, route } = context;
@@ -23,11 +22,16 @@ export async function findRequestId(context: RequestContext): Promise<string | u
   if (message !== undefined) return message.kind === 'request' ? message.id : undefined;
   const scanner = createRequestIdScanner();
   if (body !== undefined) scanner.write(body);
-  else if (!unread.has(error!.code) && request.headers.expect === undefined && hasBody(request)) {
+  else if (isReadable(error!) && request.headers.expect === undefined && hasBody(request)) {
     const maxBytes = caller === undefined ? strangerBytes : bodyLimitsOf(context).bodyBytes;
     await readInto(scanner, request, response, maxBytes);
   }
   return scanner.id();
+}
+
+/** False where nothing behind the head can be told or will come, and for a flood of strangers, which costs no more than its heads. */
+function isReadable({ code, reason }: GatewayError): boolean {
+  return reason !== badFraming && reason !== clientGone && code !== 'rate_limited';
 }
 
 /** The rest of the body is dropped as it comes. */
