@@ -35,6 +35,8 @@ interface Walk {
   firstSeq: number | undefined;
   seq: number;
   hash: string;
+  /** The file of the last good line. */
+  lastFile: string | undefined;
   /** The first record, while it does not begin the chain and no retention record covers the ones before it. */
   uncovered: { readonly seq: number; readonly prev: string; readonly at: ChainBreak } | undefined;
 }
@@ -54,6 +56,7 @@ export async function verifyChain(paths: readonly string[]): Promise<ChainReport
     firstSeq: undefined,
     seq: 0,
     hash: genesis.hash,
+    lastFile: undefined,
     uncovered: undefined,
   };
   for (const file of files) {
@@ -89,7 +92,7 @@ function takeLine(walk: Walk, file: string, line: number, bytes: Buffer): string
       walk.uncovered = { seq: link.seq, prev: link.prev, at: { file, line, reason } };
     }
   } else {
-    const reason = compare(walk, link.seq, link.prev);
+    const reason = compare(walk, file, link.seq, link.prev);
     if (reason !== undefined) return reason;
   }
   if (walk.uncovered !== undefined && covers(link.record, walk.uncovered)) {
@@ -98,15 +101,21 @@ function takeLine(walk: Walk, file: string, line: number, bytes: Buffer): string
   }
   walk.seq = link.seq;
   walk.hash = link.hash;
+  walk.lastFile = file;
   walk.records += 1;
   return undefined;
 }
 
-function compare(walk: Walk, seq: number, prev: string): string | undefined {
-  if (seq === 1 && prev === genesis.hash) return `the chain starts again: seq 1 after seq ${walk.seq}`;
+/** Where the break is between two files. */
+const hint = '; the files may be of two chains: each sink has one of its own, verify them one by one';
+
+function compare(walk: Walk, file: string, seq: number, prev: string): string | undefined {
+  // Within one file there is no other chain.
+  const otherChain = file === walk.lastFile ? '' : hint;
+  if (seq === 1 && prev === genesis.hash) return `the chain starts again: seq 1 after seq ${walk.seq}${otherChain}`;
   if (seq > walk.seq + 1) return `records are missing: seq ${seq} after seq ${walk.seq}`;
-  if (seq <= walk.seq) return `records are repeated or out of order: seq ${seq} after seq ${walk.seq}`;
-  return prev === walk.hash ? undefined : 'prev is not the hash of the record before';
+  if (seq <= walk.seq) return `records are repeated or out of order: seq ${seq} after seq ${walk.seq}${otherChain}`;
+  return prev === walk.hash ? undefined : `prev is not the hash of the record before${otherChain}`;
 }
 
 /** True for a retention record that states the deletion of the records right before the first one. */
