@@ -97,8 +97,17 @@ export function operands(node: ASTNode): readonly ASTNode[] {
   }
 }
 
+/** Names that the library leaves out of the maps that stand in a condition. */
+function isDropped(name: unknown): boolean {
+  return name === 'constructor' || name === 'prototype' || name === '__proto__';
+}
+
 /** `chosen` holds the iteration variables whose elements come from the arguments; `loop` says what is being iterated over. */
 function visit(node: ASTNode, chosen: ReadonlySet<string>, loop: 'none' | 'own values' | 'args'): void {
+  if (node.op === 'map') {
+    for (const [{ args: name }] of node.args)
+      if (isDropped(name)) throw new Error(`a map must not have the name ${name}`);
+  }
   if (node.op === 'call' || node.op === 'rcall') {
     const name = node.args[0];
     const kind = Object.hasOwn(functions, name) ? functions[name] : undefined;

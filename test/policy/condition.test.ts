@@ -128,6 +128,8 @@ t.test('what cannot be used is refused when it is compiled, with a reason', (t) 
     ["args.s.split(',').exists(x, x == 'a')", /must not run over the parts of split/],
     ['args.a.exists(args, args == 1)', /must not reuse the name args/],
     ['args.a.exists(principal, true)', /must not reuse the name principal/],
+    ["args == {'x': 1, 'constructor': 1}", /a map must not have the name constructor/],
+    ["'__proto__' in {'__proto__': 1}", /a map must not have the name __proto__/],
     ['args.a.exists(1, true)', /name of a variable|iteration variable/],
     ['args.s.contains(args.t)', /contains\(\) must not search for a value that comes from args/],
     ['args.a.exists(x, x.contains(x))', /must not search for a value that comes from args/],
