@@ -6,8 +6,10 @@ import type { McpMessage } from './message.ts';
 /** JSON pointers (RFC 6901) are given for each tool by its exact name. */
 export type ArgumentsMode = 'none' | 'digest' | 'full' | Readonly<Record<string, readonly string[]>>;
 
-/** Beyond this the record holds the digest and the length instead. */
-export const maxRecordedBytes = 64 * 1024;
+/** Beyond this the record holds the digest, the length and the beginning of the JSON instead. */
+const maxRecordedBytes = 64 * 1024;
+/** Of the beginning: quoting at most doubles it, and the digest and the length stand beside it. */
+const maxBeginningBytes = maxRecordedBytes / 2 - 1024;
 
 /**
  * Undefined where there are no arguments or the mode is `none`; `sha256:` and hex digits for `digest`, and for a tool that has no pointers; the
@@ -17,21 +19,24 @@ export function auditArguments(mode: ArgumentsMode, message: McpMessage): unknow
   const bytes = message.argumentBytes;
   if (bytes === undefined || mode === 'none') return undefined;
   if (mode === 'digest') return digestOf(bytes);
-  if (mode === 'full') return bytes.length > maxRecordedBytes ? summaryOf(bytes) : parseArguments(bytes);
+  if (mode === 'full') return bytes.length > maxRecordedBytes ? summaryOf(bytes, bytes) : parseArguments(bytes);
   const name = message.target?.name ?? '';
   const pointers = Object.hasOwn(mode, name) ? mode[name] : undefined;
   if (pointers === undefined) return digestOf(bytes);
   const selected = selectValues(parseArguments(bytes), pointers);
-  const fits = bytes.length <= maxRecordedBytes || Buffer.byteLength(JSON.stringify(selected)) <= maxRecordedBytes;
-  return fits ? selected : summaryOf(bytes);
+  if (bytes.length <= maxRecordedBytes) return selected;
+  const recorded = Buffer.from(JSON.stringify(selected));
+  return recorded.length <= maxRecordedBytes ? selected : summaryOf(bytes, recorded);
 }
 
 function digestOf(bytes: Buffer): string {
   return `sha256:${hash('sha256', bytes, 'hex')}`;
 }
 
-function summaryOf(bytes: Buffer): { digest: string; bytes: number } {
-  return { digest: digestOf(bytes), bytes: bytes.length };
+/** `text` is the beginning of what is too long to be recorded, up to a whole character, and its length in bytes. */
+function summaryOf(bytes: Buffer, recorded: Buffer): { digest: string; bytes: number; text: string } {
+  const beginning = new TextDecoder().decode(recorded.subarray(0, maxBeginningBytes), { stream: true });
+  return { digest: digestOf(bytes), bytes: bytes.length, text: `${beginning}…${recorded.length}` };
 }
 
 /** Of bytes that were scanned before. */

@@ -1,10 +1,10 @@
 // Media types, JSON-RPC errors, and recorded arguments of a message.
 import { createHash } from 'node:crypto';
 import t from 'tap';
-import { createEventEncoder } from '../../src/audit/encode.ts';
+import { createEventEncoder, encodeMessage } from '../../src/audit/encode.ts';
 import { chainLines, genesis, parseLink } from '../../src/audit/hash-chain.ts';
 import { GatewayError } from '../../src/errors.ts';
-import { type ArgumentsMode, auditArguments, maxRecordedBytes } from '../../src/mcp/audit-arguments.ts';
+import { type ArgumentsMode, auditArguments } from '../../src/mcp/audit-arguments.ts';
 import { jsonRpcError } from '../../src/mcp/json-rpc-error.ts';
 import { checkMediaType, isEventStream, isJson } from '../../src/mcp/media-type.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';
@@ -128,12 +128,20 @@ t.test('the audit gets as much of the arguments as the mode says', (t) => {
   t.end();
 });
 
-t.test('arguments beyond 64 KiB are recorded as digest and length', (t) => {
-  const raw = JSON.stringify({ sql: 'x'.repeat(maxRecordedBytes), limit: 1 });
+t.test('arguments of 100 KB are recorded as digest, length and the beginning of their JSON', (t) => {
+  const raw = JSON.stringify({ sql: `DROP TABLE "${'é"'.repeat(33_334)}`, limit: 1 });
   const message = callOf('a', raw);
-  const summary = { digest: `sha256:${createHash('sha256').update(raw).digest('hex')}`, bytes: raw.length };
-  t.strictSame(auditArguments('full', message), summary);
-  t.strictSame(auditArguments({ a: ['/sql'] }, message), summary);
+  const length = Buffer.byteLength(raw);
+  const summary = { digest: `sha256:${createHash('sha256').update(raw).digest('hex')}`, bytes: length };
+  const full = auditArguments('full', message) as { text: string };
+  t.match(full, { ...summary, text: /^\{"sql":"DROP TABLE / });
+  const [beginning, mark] = full.text.split('…');
+  t.ok(raw.startsWith(beginning!), 'as it was sent, and up to a whole character');
+  t.ok(Buffer.byteLength(beginning!) > 31 * 1024 - 4);
+  t.equal(mark, String(length));
+  const record = encodeMessage({ http: undefined, mcp: { method: 'tools/call', arguments: full } });
+  t.strictSame(JSON.parse(`{${record.slice(1)}}`).mcp.arguments, full, 'the record holds it whole');
+  t.match(auditArguments({ a: ['/sql'] }, message), { ...summary, text: /^\{"\/sql":"DROP TABLE .*…[0-9]+$/ });
   t.strictSame(auditArguments({ a: ['/limit'] }, message), { '/limit': 1 }, 'a small selection of them is small');
   t.end();
 });
