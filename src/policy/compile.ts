@@ -15,6 +15,7 @@ import { unreachableRules } from './unreachable-rules.ts';
 
 /** The part of a route that its policy is made of. */
 export interface PolicyConfig {
+  readonly authenticate?: unknown;
   /** Short for one rule of a path route that allows everything with these scopes. */
   readonly scopes?: readonly string[] | undefined;
   /** Of a path route. */
@@ -73,8 +74,8 @@ function mcpPolicy(mcp: McpPolicyConfig, context: PolicyContext): Policy {
   };
 }
 
-function pathPolicy({ scopes, rules }: PolicyConfig, context: PolicyContext): Policy {
-  if (scopes === undefined && rules === undefined) return openPolicy;
+function pathPolicy({ authenticate, scopes, rules }: PolicyConfig, context: PolicyContext): Policy {
+  if (scopes === undefined && rules === undefined) return authenticate === 'none' ? openPolicy : authenticatedPolicy;
   if (scopes !== undefined && rules !== undefined) {
     context.error(['scopes'], 'is short for one rule; it cannot stand beside rules');
   }
@@ -87,12 +88,14 @@ function pathPolicy({ scopes, rules }: PolicyConfig, context: PolicyContext): Po
 }
 
 /** Allows everything, to everyone who got past authentication. */
-export const openPolicy: Policy = {
-  kind: 'path',
-  rules: [{ name: 'authenticated', effect: 'allow', selectors: [], require: noRequirement }],
-  metaTools: noMetaTools,
-  toolNames: new Set(),
-};
+const authenticatedPolicy = policyOfOneRule('authenticated');
+/** Allows everything, on a route without authentication. */
+export const openPolicy = policyOfOneRule('anyone');
+
+function policyOfOneRule(name: string): Policy {
+  const rules: Rule[] = [{ name, effect: 'allow', selectors: [], require: noRequirement }];
+  return { kind: 'path', rules, metaTools: noMetaTools, toolNames: new Set() };
+}
 
 /** The tools that rules name without a glob. */
 function toolsNamedBy(rules: readonly McpRuleConfig[]): string[] {

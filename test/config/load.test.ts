@@ -45,13 +45,14 @@ t.test('a load yields the compiled policy of each route, preset and meta-tools i
     t.testdir(),
     fileOf({
       routes:
-        '[{path: /api, name: api, upstream: superset, authenticate: corp, scopes: [a]}, {path: /open, upstream: superset, authenticate: none}, {path: /mcp, upstream: superset, authenticate: corp, mcp: {preset: superset, rules: [{name: own, deny: {tools: [x]}}]}}]',
+        '[{path: /api, name: api, upstream: superset, authenticate: corp, scopes: [a]}, {path: /open, upstream: superset, authenticate: none}, {path: /any, upstream: superset, authenticate: corp}, {path: /mcp, upstream: superset, authenticate: corp, mcp: {preset: superset, rules: [{name: own, deny: {tools: [x]}}]}}]',
     }),
   );
   const rulesOf = (route: string) => policies.get(route)?.rules.map(({ name }) => name);
-  t.same([...policies.keys()], ['api', '/open', '/mcp']);
+  t.same([...policies.keys()], ['api', '/open', '/any', '/mcp']);
   t.same(rulesOf('api'), ['scopes']);
-  t.same(rulesOf('/open'), ['authenticated']);
+  t.same(rulesOf('/open'), ['anyone']);
+  t.same(rulesOf('/any'), ['authenticated']);
   t.same(rulesOf('/mcp')?.slice(0, 2), ['own', 'superset:open']);
   t.same([...(policies.get('/mcp')?.metaTools.calls.keys() ?? [])], ['call_tool']);
 });
