@@ -73,7 +73,13 @@ function compileReferences(gateway: URL, upstream: URL, own: Place, places: read
     'content-location': whole,
     refresh: (value, targets) =>
       value.replace(refreshTarget, (_, before: string, uri: string) => before + (toGateway(uri, targets) ?? uri)),
-    link: (value, targets) => value.replace(/(?<=<)[^<>]*(?=>)/g, (uri) => toGateway(uri, targets) ?? uri),
+    link: (value, targets) =>
+      value.replace(linkReference, (whole, target?: string, before?: string, quoted?: string, token?: string) => {
+        const uri = target ?? token ?? quoted!.replace(/\\(.)/g, '$1');
+        const mapped = toGateway(uri, targets) ?? uri;
+        if (mapped === uri) return whole;
+        return target === undefined ? `${before}"${mapped}"` : `<${mapped}>`;
+      }),
   };
 }
 
@@ -81,8 +87,10 @@ function refuseReference(): never {
   throw new Error('the upstream sent a Location or Content-Location that is no URI');
 }
 
-/** `5; url=/x`, also without `url=` and with quotes (WHATWG HTML, shared declarative refresh). */
-const refreshTarget = /^([\s\d.]*[;,]\s*(?:url\s*=\s*)?["']?)([^"']+)/i;
+/** The target of a link, and its context in `anchor` (RFC 8288 §3.2), quoted or not. */
+const linkReference = /<([^<>]*)>|(;\s*anchor\s*=\s*)(?:"((?:[^"\\]|\\.)*)"|([^\s",;<>]+))/gi;
+/** `5; url=/x`, also with a comma or a space, without `url=` and with quotes (WHATWG HTML, shared declarative refresh). */
+const refreshTarget = /^(\s*[\d.]*(?:\s*[;,]|\s)\s*(?:url\s*=\s*)?["']?)([^"']+)/i;
 
 function compileToUpstream({ path, upstreamPath }: RouteConfig): PathMapping['toUpstream'] {
   const here = compilePathPattern(path);

@@ -34,7 +34,8 @@ export type RewriteHeaders = Readonly<Record<string, (value: string, targets: Ta
 
 /**
  * Headers that are never relayed. The gateway forwards no cookies, so one could only reach other upstreams on this origin. Challenges, CORS,
- * transport policy and site data concern the gateway's origin; product names are not disclosed.
+ * transport policy, site data, service workers, reports and whatever else a browser keeps concern the gateway's origin; tags and groups the caches in
+ * front of it (RFC 9875); product names are not disclosed.
  */
 const dropped: ReadonlySet<string> = new Set([
   ...hopByHopHeaders,
@@ -53,8 +54,29 @@ const dropped: ReadonlySet<string> = new Set([
   'client-cert',
   'client-cert-chain',
   'x-fallthru',
+  'service-worker-allowed',
+  'nel',
+  'report-to',
+  'reporting-endpoints',
+  'origin-agent-cluster',
+  'origin-isolation',
+  'accept-ch',
+  'accept-ch-lifetime',
+  'critical-ch',
+  'set-login',
+  'use-as-dictionary',
+  'x-permitted-cross-domain-policies',
+  'cache-groups',
+  'cache-group-invalidation',
+  'netlify-vary',
+  'xkey',
+  'x-key',
+  'x-magento-tags',
 ]);
-/** CORS, and instructions to a proxy in front of the gateway: to send a file or another URL in place of the answer, or to avoid this host. */
+/**
+ * CORS, what a browser keeps for the origin, and instructions to a proxy or cache in front of the gateway: to send a file or another URL in place of
+ * the answer, to avoid this host, or to keep the answer.
+ */
 const droppedPrefixes = [
   'access-control-',
   'x-accel-',
@@ -64,7 +86,18 @@ const droppedPrefixes = [
   'x-litespeed-',
   'x-reproxy-',
   'x-envoy-',
+  'public-key-pins',
+  'expect-ct',
+  'expect-staple',
+  'attribution-reporting-',
+  'sec-session-',
+  'secure-session-',
+  'surrogate-',
+  'edge-',
+  'fastly-',
 ];
+/** Targeted cache control (RFC 9213), and tags by which caches are purged. */
+const droppedSuffixes = ['-cache-control', 'cache-tag', 'cache-tags'];
 /** MCP 2026-07-28, Streamable HTTP: event streams have it. */
 const buffering = 'x-accel-buffering';
 
@@ -162,7 +195,11 @@ function relayedName(spelling: string): string | false {
   const name = spelling.toLowerCase();
   if (name === buffering) return name;
   const folded = foldHeaderName(name);
-  return !dropped.has(folded) && !droppedPrefixes.some((prefix) => folded.startsWith(prefix)) && name;
+  const isDropped =
+    dropped.has(folded) ||
+    droppedPrefixes.some((prefix) => folded.startsWith(prefix)) ||
+    droppedSuffixes.some((suffix) => folded.endsWith(suffix));
+  return !isDropped && name;
 }
 
 function isEventStream(contentType: string): boolean {

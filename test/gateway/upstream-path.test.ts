@@ -197,6 +197,27 @@ t.test('Content-Location, Refresh and Link name the gateway too, and a Location 
     headers.link,
     `<${gateway}/api?page=2>; rel="next", </api/x>; rel=prev, <https://example.com/v1>; rel=help, <http://{host}/x>; rel=a`,
   );
+  for (const [sent, shown] of [
+    [`0 ${url}/v1/c`, `0 ${gateway}/api/c`],
+    [`0,${url}/v1/c`, `0,${gateway}/api/c`],
+    [`0 , URL = '${url}/v1/c'`, `0 , URL = '${gateway}/api/c'`],
+    [`1.5\t"${url}/v1/c"`, `1.5\t"${gateway}/api/c"`],
+    [`0  url=https://example.com/v1`, `0  url=https://example.com/v1`],
+    ['5', '5'],
+  ] as const) {
+    answered = { status: 200, headers: { refresh: sent } };
+    t.equal((await agent.send({ path: '/api/a' })).headers.refresh, shown, sent);
+  }
+  for (const [sent, shown] of [
+    [`</v1/x>; rel=a; anchor="${url}/v1/c;d"`, `</api/x>; rel=a; anchor="${gateway}/api/c;d"`],
+    [`<#a>; ANCHOR = ${url}/v1/c; rel=b`, `<#a>; ANCHOR = "${gateway}/api/c"; rel=b`],
+    [`<#a>;anchor="${url.replaceAll('/', '\\/')}\\/v1"`, `<#a>;anchor="${gateway}/api"`],
+    ['<#a>; anchor="https://example.com/v1"; rel=c', '<#a>; anchor="https://example.com/v1"; rel=c'],
+    ['<#a>; anchor="#b"; rel=d', '<#a>; anchor="#b"; rel=d'],
+  ] as const) {
+    answered = { status: 200, headers: { link: sent } };
+    t.equal((await agent.send({ path: '/api/a' })).headers.link, shown, sent);
+  }
   answered = { status: 302, headers: { location: 'http://[' } };
   t.match(await get('/api/a'), { status: 502, json: { code: 'bad_upstream' } });
 });
