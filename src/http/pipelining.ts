@@ -128,7 +128,12 @@ export function endRequest({ socket }: IncomingMessage): void {
  * or when the client has left.
  */
 export function refuseRest(socket: PipelinedSocket, refuse: () => void): void {
-  const own = socket[pipeline]!;
+  const own = socket[pipeline];
+  // A handshake failed.
+  if (own === undefined) {
+    refuse();
+    return;
+  }
   if (own.refuseRest !== undefined) return;
   own.refuseRest = refuse;
   // The bytes broke its body.
