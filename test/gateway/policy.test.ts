@@ -493,9 +493,11 @@ t.test('the record holds of the arguments what the route says', async (t) => {
   });
   const large = { request: { limit: 1, text: 'x'.repeat(70_000) } };
   const record = await allowed(t, 'large', call('execute_sql', large, agent, '/full'), {});
+  const text = JSON.stringify(large);
   t.same(record.mcp?.arguments, {
-    digest: `sha256:${sha256(JSON.stringify(large))}`,
-    bytes: JSON.stringify(large).length,
+    digest: `sha256:${sha256(text)}`,
+    bytes: text.length,
+    text: `${text.slice(0, 31 * 1024)}…${text.length}`,
   });
 });
 
