@@ -43,7 +43,7 @@ export const clientPrograms: readonly ClientProgram[] = [
   {
     name: 'rust',
     title: 'Rust SDK (`rmcp`)',
-    version: pinned('rust/Cargo.toml', /"=([\d.]+)"/),
+    version: pinned('rust/Cargo.toml', /rmcp\]\s*version = "=(.*)"/),
     endpoints: both,
     prepare: buildRust,
   },
@@ -89,8 +89,8 @@ function buildGo(): Program {
 function buildRust(): Program {
   demand('cargo', ['--version'], 'cargo is missing (Rust 1.88 or later)');
   const folder = target('rust');
-  demand('cargo', ['fetch', '--locked', '--quiet'], 'cargo cannot fetch the Rust SDK', join(here, 'rust'));
-  compile('cargo', ['build', '--locked', '--quiet', '--target-dir', folder], join(here, 'rust'));
+  demand('cargo', ['fetch', '--quiet'], 'cargo cannot fetch the Rust SDK', join(here, 'rust'));
+  compile('cargo', ['build', '--quiet', '--target-dir', folder], join(here, 'rust'));
   return { command: join(folder, 'debug/portcullis-test-client'), args: [] };
 }
 
