@@ -54,7 +54,7 @@ async function sendChunks({ socket }: RawConnection, bytes: number): Promise<voi
 }
 
 t.test('a body that is read whole costs at most twice its bytes and 64 KiB', async (t) => {
-  const bytes = 256 * 1024;
+  const bytes = 128 * 1024;
   const { open, upstream } = await begin(t);
   const { client, socket } = await open(headOf(withKey));
   const start = socket.bytesRead;
@@ -129,7 +129,7 @@ async function heldOfUnread(
 
 for (const type of ['application/json', 'text/event-stream'] as const) {
   t.test(`so does a list of the upstream that is filtered (${type})`, async (t) => {
-    const bytes = 256 * 1024;
+    const bytes = 128 * 1024;
     const isJson = type === 'application/json';
     const content = isJson ? ' '.repeat(bytes) : 'data:\n'.repeat(bytes / 6);
     const chunks = Buffer.alloc(content.length * chunk.length, chunk);

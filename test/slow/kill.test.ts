@@ -5,11 +5,11 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { listRotated } from '../../src/audit/file/rotation.ts';
+import { breakOf, configOf, fileSink, linesOf, openLog } from '../audit/support.ts';
 import { wholeLines } from '../support/json-lines.ts';
 import { until } from '../support/until.ts';
-import { breakOf, configOf, fileSink, linesOf, openLog } from './support.ts';
 
-const writer = join(import.meta.dirname, 'writer.ts');
+const writer = join(import.meta.dirname, '../audit/writer.ts');
 
 /** Starts the writer with its stdout in a file (a pipe could be full); `seen` waits until that many lines of a sign are there. */
 function start(directory: string, command: string, args: readonly string[]) {

@@ -24,7 +24,7 @@ import { instructionsText } from '../../src/dev/instructions-text.ts';
 import { loadOptionalPackage } from '../../src/dev/optional-package.ts';
 import { startDemoSuperset } from '../../src/dev/superset/server.ts';
 import { createLog } from '../../src/log.ts';
-import { approve } from './browser.ts';
+import { approve } from '../dev/browser.ts';
 
 const anyPorts = { gateway: 0, admin: 0, issuer: 0, upstream: 0 };
 const log = createLog({ level: 'silent' });

@@ -6,8 +6,8 @@ import t from 'tap';
 import { parse, stringify } from 'yaml';
 import { configJsonSchema } from '../../src/config/json-schema.ts';
 import { ConfigError, type LoadedConfig } from '../../src/config/load.ts';
-import { exampleFiles } from './example-files.ts';
-import { loadText, writeFiles } from './support.ts';
+import { exampleFiles } from '../config/example-files.ts';
+import { loadText, writeFiles } from '../config/support.ts';
 
 const text = readFileSync(join(import.meta.dirname, '../../gateway.example.yaml'), 'utf8');
 const folder = t.testdir();
