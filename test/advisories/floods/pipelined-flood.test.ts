@@ -5,10 +5,10 @@ import type { ServerResponse } from 'node:http';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import t, { type Test } from 'tap';
-import { host, request, withKey } from '../support/attack.ts';
-import { type Scenario, startScenario } from '../support/scenario.ts';
-import { until, untilAtRest } from '../support/until.ts';
-import type { RecordedRequest } from '../support/upstream.ts';
+import { host, request, withKey } from '../../support/attack.ts';
+import { type Scenario, startScenario } from '../../support/scenario.ts';
+import { until, untilAtRest } from '../../support/until.ts';
+import type { RecordedRequest } from '../../support/upstream.ts';
 
 const connections = 4;
 const limits = { concurrency: 64, concurrencyPerClient: 64 };

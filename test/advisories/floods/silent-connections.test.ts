@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import t from 'tap';
-import { host, request } from '../support/attack.ts';
-import { type Scenario, startScenario } from '../support/scenario.ts';
-import { until } from '../support/until.ts';
+import { host, request } from '../../support/attack.ts';
+import { type Scenario, startScenario } from '../../support/scenario.ts';
+import { until } from '../../support/until.ts';
 
 /** The first bytes of a ClientHello. */
 const halfHello = Buffer.from('16030102000100', 'hex');

@@ -4,9 +4,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { host, request } from '../support/attack.ts';
-import { rawConnection, talk } from '../support/raw-http.ts';
-import { startScenario } from '../support/scenario.ts';
+import { host, request } from '../../support/attack.ts';
+import { rawConnection, talk } from '../../support/raw-http.ts';
+import { startScenario } from '../../support/scenario.ts';
 
 const count = 300;
 

@@ -4,12 +4,12 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import t from 'tap';
-import { verifyChain } from '../../src/audit/verify.ts';
-import { host, request } from '../support/attack.ts';
-import type { AuditRecord } from '../support/gateway.ts';
-import { type RawAnswer, rawConnection, talk } from '../support/raw-http.ts';
-import { startScenario } from '../support/scenario.ts';
-import { until } from '../support/until.ts';
+import { verifyChain } from '../../../src/audit/verify.ts';
+import { host, request } from '../../support/attack.ts';
+import type { AuditRecord } from '../../support/gateway.ts';
+import { type RawAnswer, rawConnection, talk } from '../../support/raw-http.ts';
+import { startScenario } from '../../support/scenario.ts';
+import { until } from '../../support/until.ts';
 
 const frozenMs = Date.UTC(2026, 10, 23, 5, 45);
 const limits = { refusalsPerAddress: '20/s' };

@@ -1,11 +1,11 @@
 // A stranger sends hundreds of random opaque tokens at once. Each is a question to the authorization server, and while those fill the queue the good
 // tokens of everybody else cannot be verified either.
 import t from 'tap';
-import { createInjectingClient, toolCall } from '../support/client.ts';
-import { listDashboards } from '../support/configuration.ts';
-import { startIntrospection } from '../support/oauth-endpoints.ts';
-import { startScenario } from '../support/scenario.ts';
-import { until } from '../support/until.ts';
+import { createInjectingClient, toolCall } from '../../support/client.ts';
+import { listDashboards } from '../../support/configuration.ts';
+import { startIntrospection } from '../../support/oauth-endpoints.ts';
+import { startScenario } from '../../support/scenario.ts';
+import { until } from '../../support/until.ts';
 
 const clock = { now: Date.now() };
 const partner = await startIntrospection();

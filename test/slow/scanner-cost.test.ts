@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { maxDepth, maxKeys } from '../../src/json/scanner.ts';
-import { startStepCounter } from './step-counter.ts';
+import { startStepCounter } from '../mcp/step-counter.ts';
 
 const counter = startStepCounter();
 t.teardown(() => counter.close());

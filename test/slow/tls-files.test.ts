@@ -6,8 +6,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import t from 'tap';
+import { fileOf, lineAt, linesOf } from '../config/support.ts';
 import { createSmallCertificate, createTestCertificates } from '../support/certificates.ts';
-import { fileOf, lineAt, linesOf } from './support.ts';
 
 const { authority, stranger, files: pems } = await createTestCertificates();
 const small = await createSmallCertificate();
