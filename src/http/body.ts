@@ -28,16 +28,33 @@ const bytesPerPeriod = 1024 * 1024;
 const empty = Buffer.alloc(0);
 const ignore = (): void => {};
 
+/** Lets other connections be read first; gets the function that says whether to read on. */
+type YieldTurn = (isWanted: () => boolean) => void;
+
 /**
  * Holds the pieces of a body in one buffer until they are read, and hands them over together. Node makes a Buffer of some hundred bytes for each chunk,
- * however short, and queues them. Called before the first byte of the body. `yieldTurn` is called where one turn of the event loop brings many pieces;
- * it gets the function that says whether to read on.
+ * however short, and queues them. The first piece is queued as it is: most bodies have no other. Called before the first byte of the body.
+ * `turnOf` gives what is called where one turn of the event loop brings many pieces.
  */
-export function coalesceBody(request: IncomingMessage, yieldTurn: (isWanted: () => boolean) => void): void {
+export function coalesceBody(request: IncomingMessage, turnOf: (request: IncomingMessage) => YieldTurn): void {
   if (!hasBody(request)) return;
+  const { push } = request;
+  let isFirst = true;
+  request.push = (piece: Buffer | null) => {
+    if (piece === null || isFirst) {
+      isFirst = false;
+      return push.call(request, piece);
+    }
+    request.push = push;
+    coalesceRest(request, turnOf(request));
+    return request.push(piece);
+  };
+}
+
+function coalesceRest(request: IncomingMessage, yieldTurn: YieldTurn): void {
   const { push, _read: readMore } = request;
   const held = createByteBuffer();
-  let isWanted = false;
+  let isWanted = request.readableLength === 0;
   let isScheduled = false;
   let pieces = 0;
   const handOver = (): void => {

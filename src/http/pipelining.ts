@@ -86,12 +86,16 @@ export function takeInTurn(request: IncomingMessage, response: ServerResponse): 
   const socket = request.socket as PipelinedSocket;
   const own = socket[pipeline]!;
   own.hasLength = request.headers['content-length'] !== undefined;
-  coalesceBody(request, (isWanted) => waitForTurn(own, socket, isWanted));
+  coalesceBody(request, turnOf);
   if (own.held.length === 0 && mayTake(own)) take(own, request, response);
   else {
     own.held.push([request, response]);
     socket.pause();
   }
+}
+
+function turnOf({ socket }: IncomingMessage): (isWanted: () => boolean) => void {
+  return (isWanted) => waitForTurn((socket as PipelinedSocket)[pipeline]!, socket, isWanted);
 }
 
 /** Reads other connections first. */
