@@ -32,22 +32,25 @@ const ignore = (): void => {};
 type YieldTurn = (isWanted: () => boolean) => void;
 
 /**
- * Holds the pieces of a body in one buffer until they are read, and hands them over together. Node makes a Buffer of some hundred bytes for each chunk,
- * however short, and queues them. The first piece is queued as it is: most bodies have no other. Called before the first byte of the body.
- * `turnOf` gives what is called where one turn of the event loop brings many pieces.
+ * Creates a function that holds the pieces of a request's body in one buffer until they are read, and hands them over together. Node makes a Buffer
+ * of some hundred bytes for each chunk, however short, and queues them. The first piece is queued as it is: most bodies have no other. The function is
+ * called before the first byte of the body. `turnOf` gives what is called where one turn of the event loop brings many pieces.
  */
-export function coalesceBody(request: IncomingMessage, turnOf: (request: IncomingMessage) => YieldTurn): void {
-  if (!hasBody(request)) return;
-  const { push } = request;
-  let isFirst = true;
-  request.push = (piece: Buffer | null) => {
-    if (piece === null || isFirst) {
-      isFirst = false;
-      return push.call(request, piece);
-    }
-    request.push = push;
-    coalesceRest(request, turnOf(request));
-    return request.push(piece);
+export function createBodyCoalescer(
+  turnOf: (request: IncomingMessage) => YieldTurn,
+): (request: IncomingMessage) => void {
+  const { push } = Readable.prototype;
+  function pushFirst(this: IncomingMessage, piece: Buffer | null): boolean {
+    this.push = pushSecond;
+    return push.call(this, piece);
+  }
+  function pushSecond(this: IncomingMessage, piece: Buffer | null): boolean {
+    this.push = push;
+    if (piece !== null) coalesceRest(this, turnOf(this));
+    return this.push(piece);
+  }
+  return (request) => {
+    if (hasBody(request)) request.push = pushFirst;
   };
 }
 

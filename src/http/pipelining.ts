@@ -1,7 +1,7 @@
 // Pipelining (RFC 9112 §9.3.2): a bounded number of requests of one connection under way, and none behind one that may close it.
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { coalesceBody } from './body.ts';
+import { createBodyCoalescer } from './body.ts';
 import type { ReadTurns } from './read-turns.ts';
 import { dropInput } from './staged-close.ts';
 
@@ -38,6 +38,7 @@ const headEnd = '\r\n\r\n';
 const headsPerPiece = 8;
 /** Of a body in chunks, which may all be of one byte: each costs about a microsecond. */
 const bytesPerPiece = 4096;
+const coalesceBody = createBodyCoalescer(turnOf);
 const ignore = (): void => {};
 
 /**
@@ -86,7 +87,7 @@ export function takeInTurn(request: IncomingMessage, response: ServerResponse): 
   const socket = request.socket as PipelinedSocket;
   const own = socket[pipeline]!;
   own.hasLength = request.headers['content-length'] !== undefined;
-  coalesceBody(request, turnOf);
+  coalesceBody(request);
   if (own.held.length === 0 && mayTake(own)) take(own, request, response);
   else {
     own.held.push([request, response]);
