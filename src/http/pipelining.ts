@@ -18,8 +18,6 @@ interface Pipeline {
   readonly listener: RequestListener;
   readonly limit: () => number;
   readonly turns: ReadTurns;
-  /** The body of the last request has a length: a read brings few pieces of it. */
-  hasLength: boolean;
   /** Waits for its turn to be read. */
   isWaiting: boolean;
   /** Refuses the bytes behind the last request, which are none. */
@@ -36,7 +34,7 @@ const pipeline = Symbol('pipeline');
 const headEnd = '\r\n\r\n';
 /** Bounds the requests that Node parses, and makes objects of, before the first of them can pause the connection. */
 const headsPerPiece = 8;
-/** Of a body in chunks, which may all be of one byte: each costs about a microsecond. */
+/** Chunks may all be of one byte: each costs about a microsecond. Node copies each piece of a body, and large copies are collected late. */
 const bytesPerPiece = 4096;
 const coalesceBody = createBodyCoalescer(turnOf);
 const ignore = (): void => {};
@@ -59,7 +57,6 @@ export function pipelineRequests(
     listener,
     limit,
     turns,
-    hasLength: false,
     isWaiting: false,
     refuseRest: undefined,
   };
@@ -73,7 +70,7 @@ export function pipelineRequests(
       push.call(socket, rest!.subarray(0, end));
       rest = rest!.subarray(end);
     }
-    while (rest !== null && rest.length > bytesPerPiece && !own.hasLength) {
+    while (rest !== null && rest.length > bytesPerPiece) {
       push.call(socket, rest.subarray(0, bytesPerPiece));
       rest = rest.subarray(bytesPerPiece);
     }
@@ -86,7 +83,6 @@ export function pipelineRequests(
 export function takeInTurn(request: IncomingMessage, response: ServerResponse): void {
   const socket = request.socket as PipelinedSocket;
   const own = socket[pipeline]!;
-  own.hasLength = request.headers['content-length'] !== undefined;
   coalesceBody(request);
   if (own.held.length === 0 && mayTake(own)) take(own, request, response);
   else {
