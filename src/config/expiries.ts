@@ -1,7 +1,7 @@
 // Expiry of the configured certificates, revocation lists and API keys, for the metrics.
 import type { X509Certificate } from 'node:crypto';
 import { parseRevocationLists } from '../authn/certificate/trust-store.ts';
-import { parseCertificateChain } from '../http/secure-context.ts';
+import { parseCertificateChain } from '../http/connection/secure-context.ts';
 import { parseCertificates } from '../pem.ts';
 import type { LoadedConfig } from './load.ts';
 

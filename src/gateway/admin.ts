@@ -1,10 +1,10 @@
 // Admin application: metrics, liveness, readiness and status, on a listener of its own and without secrets.
 import fastify, { type FastifyInstance, type onRequestHookHandler } from 'fastify';
 import type { AuditLog } from '../audit/event.ts';
-import { limitConnections } from '../http/connection-limit.ts';
+import { limitConnections } from '../http/connection/connection-limit.ts';
+import { parseListenAddress } from '../http/connection/listen-address.ts';
+import { createPeerAddressReader } from '../http/connection/listener.ts';
 import { isPrivateHost } from '../http/host.ts';
-import { parseListenAddress } from '../http/listen-address.ts';
-import { createPeerAddressReader } from '../http/listener.ts';
 import { ownHeaders } from '../http/problem.ts';
 import { keySetPath, publicDocumentHeaders } from '../http/well-known.ts';
 import type { Log } from '../log.ts';

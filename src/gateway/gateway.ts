@@ -2,8 +2,8 @@
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { LoadedConfig } from '../config/load.ts';
-import { drain } from '../http/drain.ts';
-import { connectionCeiling } from '../http/listener.ts';
+import { drain } from '../http/connection/drain.ts';
+import { connectionCeiling } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { createAdmin } from './admin.ts';
 import { createApp } from './app.ts';

@@ -1,7 +1,7 @@
 // Binding of a listener to its address. Errors name the key of the configuration.
 import { chmod, lstat, unlink } from 'node:fs/promises';
 import { type AddressInfo, connect } from 'node:net';
-import { type ListenAddress, parseListenAddress } from '../http/listen-address.ts';
+import { type ListenAddress, parseListenAddress } from '../http/connection/listen-address.ts';
 
 /** The part of a Fastify application that listens. */
 export interface Listener {

@@ -5,7 +5,7 @@ import { createPeerCertificateReader } from '../authn/certificate/peer.ts';
 import { createProofMemory } from '../authn/token/dpop.ts';
 import type { Schedule } from '../authn/token/jwks.ts';
 import { createBodyBudget } from '../http/body-budget.ts';
-import { createPeerAddressReader } from '../http/listener.ts';
+import { createPeerAddressReader } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import type { ConfigurationRuntime } from './reload.ts';

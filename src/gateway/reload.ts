@@ -4,7 +4,7 @@ import type { PreparedSinks, ReconfigurableAuditLog } from '../audit/audit-log.t
 import { closeAuthenticators, startAuthenticators } from '../authn/registry.ts';
 import { apiKeyExpiries, certificateExpiries, type Expiry, revocationListExpiries } from '../config/expiries.ts';
 import type { LoadedConfig, LoadOptions } from '../config/load.ts';
-import { prepareListener } from '../http/listener.ts';
+import { prepareListener } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import type { RevocationWatcher } from './revocation-watcher.ts';
 import { compileSnapshot, type Snapshot, type SnapshotRuntime } from './snapshot.ts';

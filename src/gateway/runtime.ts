@@ -11,7 +11,7 @@ import type { Log } from '../log.ts';
 import type { McpMessage } from '../mcp/message.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Attributes } from '../policy/attributes.ts';
-import { createEvaluation } from '../policy/evaluation.ts';
+import { createEvaluation } from '../policy/condition/evaluation.ts';
 import type { OpenStream } from '../upstream/transfer.ts';
 import type { RequestContext } from './request/context.ts';
 import type { StrangerLimit } from './request/stranger-limit.ts';

@@ -6,8 +6,8 @@ import { type AuthenticatorSet, createAuthenticators } from '../authn/registry.t
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema/config.ts';
 import { compileClientAddress, type ForwardingHeaders } from '../http/client-address.ts';
+import { isLocal, parseListenAddress } from '../http/connection/listen-address.ts';
 import { compileHostPolicy, type HostPolicy } from '../http/host.ts';
-import { isLocal, parseListenAddress } from '../http/listen-address.ts';
 import { compileRoutes, type RouteMatch } from '../http/route-matcher.ts';
 import { compilePeers, type NetworkMatcher } from '../ip-ranges.ts';
 import { createSessionMemory, type SessionMemory } from '../mcp/session.ts';

@@ -1,7 +1,7 @@
 // Attributes of a request: everything that a decision may look at. Built once per request; `decide` reads nothing else.
 import type { Caller } from '../authn/principal.ts';
 import type { McpMessage } from '../mcp/message.ts';
-import type { EvaluationState } from './evaluation.ts';
+import type { EvaluationState } from './condition/evaluation.ts';
 
 /** The facts that a decision uses. */
 export interface Attributes {

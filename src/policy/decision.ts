@@ -1,6 +1,6 @@
 // Decisions: allow or deny, and the error that a denial is answered with.
 import { GatewayError } from '../errors.ts';
-import type { ConditionProblem } from './evaluation.ts';
+import type { ConditionProblem } from './condition/evaluation.ts';
 import type { Demand } from './requirement.ts';
 
 export type DenialReason = 'denied' | 'insufficient_scope' | 'condition_error';

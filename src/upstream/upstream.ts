@@ -1,7 +1,7 @@
 // Upstream of a snapshot: its address, TLS context, limits and pool of kept-alive connections.
 import type { SecureContext } from 'node:tls';
 import type { UpstreamConfig } from '../config/schema/config.ts';
-import { buildSecureContext } from '../http/secure-context.ts';
+import { buildSecureContext } from '../http/connection/secure-context.ts';
 import type { NamedFiles } from '../named-files.ts';
 import { type Concurrency, createConcurrency } from './concurrency.ts';
 import { type Connections, createConnections } from './connection-pool.ts';

@@ -1,6 +1,6 @@
 // Relay of an open WebSocket (RFC 6455): frames pass unchanged and are counted. A Close frame of the gateway ends it with its right.
 import type { Socket } from 'node:net';
-import { closeFrame, createFrameReader, type FrameReader } from '../http/websocket-frames.ts';
+import { closeFrame, createFrameReader, type FrameReader } from '../http/websocket/frames.ts';
 import type { OpenStream } from './transfer.ts';
 
 /** Status codes of RFC 6455 §7.4.1. */

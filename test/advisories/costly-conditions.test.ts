@@ -1,8 +1,8 @@
 // A caller makes one decision take seconds of the event loop: a condition goes over a list of its own and reads large arguments at each turn,
 // calls a function on them again and again, or errs for each of thousands of elements.
 import t from 'tap';
+import { maxSteps } from '../../src/policy/condition/evaluation.ts';
 import { decide } from '../../src/policy/decide.ts';
-import { maxSteps } from '../../src/policy/evaluation.ts';
 import { showsItem } from '../../src/policy/visibility.ts';
 import { attributesOf, call, callerOf, mcpPolicy, rpc } from '../policy/scene.ts';
 import { startScenario } from '../support/scenario.ts';

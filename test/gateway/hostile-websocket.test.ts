@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { closeFrame } from '../../src/http/websocket-frames.ts';
+import { closeFrame } from '../../src/http/websocket/frames.ts';
 import { codeOf, host, withKey } from '../support/attack.ts';
 import type { RouteChange } from '../support/configuration.ts';
 import { type RawConnection, rawConnection, rawRequest, talk } from '../support/raw-http.ts';

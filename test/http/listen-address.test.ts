@@ -1,7 +1,7 @@
 // Addresses of listeners: what they are bound to, who can reach them, and which two exclude each other.
 import t from 'tap';
 import { address } from '../../src/config/schema/values.ts';
-import { isLocal, isWildcard, parseListenAddress, sharesAddress } from '../../src/http/listen-address.ts';
+import { isLocal, isWildcard, parseListenAddress, sharesAddress } from '../../src/http/connection/listen-address.ts';
 
 t.test('host and port, or the path of a socket', (t) => {
   t.same(parseListenAddress('127.0.0.1:8443'), { kind: 'tcp', host: '127.0.0.1', port: 8443 });

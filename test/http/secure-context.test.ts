@@ -1,6 +1,6 @@
 // TLS contexts from PEM files: what the library refuses is named by key, file and block, and what it would drop in silence is refused.
 import t from 'tap';
-import { buildListenerContext } from '../../src/http/listener.ts';
+import { buildListenerContext } from '../../src/http/connection/listener.ts';
 import { createNamedFiles } from '../../src/named-files.ts';
 import { buildUpstreamContext } from '../../src/upstream/upstream.ts';
 import { createSmallCertificate, createTestCertificates } from '../support/certificates.ts';

@@ -7,8 +7,8 @@ import type { Path } from '../../src/config/schema/reporter.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';
 import type { Attributes } from '../../src/policy/attributes.ts';
 import { compilePolicy, type PolicyConfig } from '../../src/policy/compile.ts';
+import { createEvaluation } from '../../src/policy/condition/evaluation.ts';
 import { decide } from '../../src/policy/decide.ts';
-import { createEvaluation } from '../../src/policy/evaluation.ts';
 import type { McpRuleConfig, Policy } from '../../src/policy/rule.ts';
 
 const authenticators = ['corp-oauth', 'legacy-keys', 'workloads', 'partner'];

@@ -7,7 +7,7 @@ import {
   parseCertificateChain,
   SecureContextError,
   tlsWeakness,
-} from '../../http/secure-context.ts';
+} from '../../http/connection/secure-context.ts';
 import { isStrongKey, strongHashes } from '../../key-strength.ts';
 import { parseCertificates } from '../../pem.ts';
 import { attemptAt, type Path, readAt, reportUnusable } from '../schema/reporter.ts';

@@ -1,8 +1,8 @@
 // Checks of `server` and `admin`: addresses, TLS, and what would be in clear.
-import { isCipherList } from '../../http/ciphers.ts';
-import { isLocal, isWildcard, parseListenAddress, sharesAddress } from '../../http/listen-address.ts';
-import { buildListenerContext } from '../../http/listener.ts';
-import { parseCertificateChain } from '../../http/secure-context.ts';
+import { isCipherList } from '../../http/connection/ciphers.ts';
+import { isLocal, isWildcard, parseListenAddress, sharesAddress } from '../../http/connection/listen-address.ts';
+import { buildListenerContext } from '../../http/connection/listener.ts';
+import { parseCertificateChain } from '../../http/connection/secure-context.ts';
 import { unixPeer } from '../../ip-ranges.ts';
 import { isProxyUrl, proxyVariable } from '../../oauth/egress.ts';
 import type { ServerConfig } from '../schema/config.ts';

@@ -4,10 +4,10 @@ import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { GatewayError } from '../../errors.ts';
-import { limitConnections, limitHandshakes } from '../../http/connection-limit.ts';
-import { pipelineRequests } from '../../http/pipelining.ts';
-import { createReadTurns } from '../../http/read-turns.ts';
-import { closeInStages } from '../../http/staged-close.ts';
+import { limitConnections, limitHandshakes } from '../../http/connection/connection-limit.ts';
+import { pipelineRequests } from '../../http/connection/pipelining.ts';
+import { createReadTurns } from '../../http/connection/read-turns.ts';
+import { closeInStages } from '../../http/connection/staged-close.ts';
 import type { Runtime } from '../runtime.ts';
 import { closing, recordConnection, refuseConnection } from './client-errors.ts';
 

@@ -2,9 +2,9 @@
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import { isIdle } from '../../http/connection/pipelining.ts';
 import { parseTarget } from '../../http/path.ts';
-import { isIdle } from '../../http/pipelining.ts';
-import { agreesToOffer } from '../../http/websocket-handshake.ts';
+import { agreesToOffer } from '../../http/websocket/handshake.ts';
 import type { ForwardOptions } from '../../upstream/forward.ts';
 import { relayWebSocket } from '../../upstream/websocket-relay.ts';
 import type { RequestContext, UpgradeOffer } from '../request/context.ts';

@@ -1,11 +1,11 @@
 // The `when` selector: a CEL condition over the attributes of a call. It is tried last.
 import type { Caller } from '../../authn/principal.ts';
 import { condition } from '../../config/schema/values.ts';
-import { viewArguments, viewClaims } from '../argument-view.ts';
 import type { Attributes } from '../attributes.ts';
-import { type Condition, type ConditionVariables, compileCondition } from '../condition.ts';
-import { conditionWarnings, unguardedFields } from '../condition-lint.ts';
-import type { EvaluationState } from '../evaluation.ts';
+import { viewArguments, viewClaims } from '../condition/argument-view.ts';
+import { type Condition, type ConditionVariables, compileCondition } from '../condition/condition.ts';
+import { conditionWarnings, unguardedFields } from '../condition/condition-lint.ts';
+import type { EvaluationState } from '../condition/evaluation.ts';
 import type { ListItem } from '../list-item.ts';
 import {
   type ConfigOf,

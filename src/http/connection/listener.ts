@@ -11,8 +11,8 @@ import {
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { SecureContext, SecureVersion } from 'node:tls';
-import { unixPeer } from '../ip-ranges.ts';
-import type { NamedFiles } from '../named-files.ts';
+import { unixPeer } from '../../ip-ranges.ts';
+import type { NamedFiles } from '../../named-files.ts';
 import { cipherList } from './ciphers.ts';
 import { parseListenAddress } from './listen-address.ts';
 import { type BuiltContext, buildSecureContext, parseCertificateChain } from './secure-context.ts';

@@ -1,9 +1,9 @@
 // TLS secure contexts from PEM files, built the same way by `check`, at the start and for every reload.
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
-import { curves } from '../key-strength.ts';
-import type { NamedFiles } from '../named-files.ts';
-import { PemError, parseCertificates, parsePem, parsePemBlocks, parsePrivateKey } from '../pem.ts';
+import { curves } from '../../key-strength.ts';
+import type { NamedFiles } from '../../named-files.ts';
+import { PemError, parseCertificates, parsePem, parsePemBlocks, parsePrivateKey } from '../../pem.ts';
 
 /** A key of the configuration, such as `certFile`, and the path that stands there. */
 export interface NamedFile {

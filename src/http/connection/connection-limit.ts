@@ -1,7 +1,7 @@
 // Connections of one address, bounded in number before anything is read from them, and in the time of their TLS handshake.
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
-import { callerNetwork, plainAddress, unixPeer } from '../ip-ranges.ts';
+import { callerNetwork, plainAddress, unixPeer } from '../../ip-ranges.ts';
 
 /** Options of `limitConnections`. */
 export interface ConnectionLimit {

@@ -1,5 +1,5 @@
 // Listen addresses: `host:port`, or `unix:` and the path of a socket.
-import { isLoopbackAddress } from './host.ts';
+import { isLoopbackAddress } from '../host.ts';
 
 /** A parsed listen address. */
 export type ListenAddress =

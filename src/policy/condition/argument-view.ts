@@ -1,6 +1,6 @@
 // Arguments of a call as conditions see them: a member that another JSON reader could take for something else cannot be read.
-import { inexact, parseExactly } from '../json/exact-numbers.ts';
-import { foldName } from '../json/fold.ts';
+import { inexact, parseExactly } from '../../json/exact-numbers.ts';
+import { foldName } from '../../json/fold.ts';
 import { type EvaluationState, fail } from './evaluation.ts';
 
 type Members = Readonly<Record<string, unknown>>;

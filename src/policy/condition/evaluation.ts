@@ -1,5 +1,5 @@
 // Evaluation state of a request: the steps that its conditions may still take, and why they have no answer any more.
-import type { Coverage } from './glob.ts';
+import type { Coverage } from '../glob.ts';
 
 /** All conditions of one request, or of one list in an answer, together. A step is a part of an expression, or 32 characters of a value. */
 export const maxSteps = 250_000;
