@@ -12,7 +12,7 @@ import {
   type Verified,
 } from './authenticator.ts';
 import type { AuthenticatorType } from './authenticator-type.ts';
-import { capScopes } from './scopes.ts';
+import { capScopes } from './caller/scopes.ts';
 
 const sha256 = /^sha256:[0-9a-fA-F]{64}$/;
 

@@ -4,7 +4,7 @@ import type { Refused } from './authenticator.ts';
 import type { AuthenticationObserver } from './authenticator-type.ts';
 import type { Credential, CredentialRecord } from './credential.ts';
 import { credentialRefused, proofRefused } from './errors.ts';
-import { isProofRefusal } from './token/dpop.ts';
+import { isProofRefusal } from './token/binding/dpop.ts';
 
 /** The verification of one presented credential. */
 export interface Attempt<C extends Credential> {

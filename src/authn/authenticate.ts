@@ -1,16 +1,16 @@
 // Authentication of one request: every credential that it presents is verified, and together they must be what the route requires.
 import { type Attempt, fail, openAttempt, refuse, succeed } from './attempt.ts';
 import type { Verification, VerificationContext, Verified } from './authenticator.ts';
-import { buildCaller } from './caller.ts';
+import { buildCaller } from './caller/caller.ts';
+import type { Caller } from './caller/principal.ts';
+import type { Revocations } from './caller/revocations.ts';
 import { type ClientCertificate, identifyCertificate } from './certificate/identify.ts';
 import type { PresentedCertificate, PresentedKey, PresentedToken } from './credential.ts';
 import { type CredentialSources, extractCredentials } from './extract-credentials.ts';
 import { findAuthenticator, type Match } from './find-authenticator.ts';
-import type { Caller } from './principal.ts';
 import type { AuthenticatorSet } from './registry.ts';
 import type { Requirements } from './requirements.ts';
-import type { Revocations } from './revocations.ts';
-import { verifyBearer, verifyDpop } from './token/sender-constraint.ts';
+import { verifyBearer, verifyDpop } from './token/binding/sender-constraint.ts';
 
 /** A request as authentication sees it. */
 export interface AuthenticationRequest extends CredentialSources, VerificationContext {

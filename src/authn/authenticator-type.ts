@@ -7,7 +7,7 @@ import type { Egress } from '../oauth/egress.ts';
 import type { IntrospectionEndpoint, IntrospectionOutcome } from '../oauth/introspection-client.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { TrustStore } from './certificate/trust-store.ts';
-import type { ProofMemory } from './token/dpop.ts';
+import type { ProofMemory } from './token/binding/dpop.ts';
 import type { KeySet, Schedule } from './token/jwks.ts';
 
 /** One row of `authenticatorTypes`. */

@@ -1,9 +1,10 @@
 // Authenticators: a name, the kind of credential that each accepts, and its verification.
+
+import type { Identity, Principal } from './caller/principal.ts';
+import type { RevokedBy } from './caller/revocations.ts';
 import type { PresentedCertificate, PresentedKey } from './credential.ts';
-import type { Identity, Principal } from './principal.ts';
-import type { RevokedBy } from './revocations.ts';
+import type { ProofRefusal, ProofVerifier } from './token/binding/dpop.ts';
 import type { AccessToken } from './token/compact-jws.ts';
-import type { ProofRefusal, ProofVerifier } from './token/dpop.ts';
 
 /** Reasons of a refusal: a closed list, for a metric label and the log. */
 export type RefusalReason =

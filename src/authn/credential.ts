@@ -1,6 +1,6 @@
 // Credentials that clients present. They live only from extraction to verification.
 import type { X509Certificate } from 'node:crypto';
-import type { Identity } from './principal.ts';
+import type { Identity } from './caller/principal.ts';
 import type { AccessToken } from './token/compact-jws.ts';
 
 /** A client certificate as the TLS layer handed it over. Nothing in it is verified. */

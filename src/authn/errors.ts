@@ -2,7 +2,7 @@
 import { GatewayError, overloadedBy } from '../errors.ts';
 import type { RefusalReason, Refused } from './authenticator.ts';
 import type { Credential } from './credential.ts';
-import type { ProofRefusal } from './token/dpop.ts';
+import type { ProofRefusal } from './token/binding/dpop.ts';
 
 const retryAfterSeconds = '10';
 

@@ -1,8 +1,8 @@
 // Lookup of the authenticator of a token or key, among all of them and before the route is asked: no other is shown it.
 import type { Authenticator, KeyAuthenticator, RefusalReason, TokenAuthenticator } from './authenticator.ts';
 import type { PresentedKey, PresentedToken } from './credential.ts';
+import type { ProofVerifier } from './token/binding/dpop.ts';
 import { isOpaque, unverifiedIssuer } from './token/compact-jws.ts';
-import type { ProofVerifier } from './token/dpop.ts';
 
 /** Authenticators by the marks of their credentials. */
 export interface AuthenticatorIndex {

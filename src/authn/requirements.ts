@@ -1,8 +1,8 @@
 // Requirements of a route on its callers, compiled from `authenticate`, `certificateFor` and `senderConstraint` once.
 import { type AuthenticateConfig, alternativesOf, authenticatorNamesOf } from './alternatives.ts';
 import type { Authenticator, CertificateAuthenticator, TokenAuthenticator, Verified } from './authenticator.ts';
-import type { Caller } from './principal.ts';
-import { compileImplications, type ScopeImplications, type WidenScopes } from './scopes.ts';
+import type { Caller } from './caller/principal.ts';
+import { compileImplications, type ScopeImplications, type WidenScopes } from './caller/scopes.ts';
 
 /** The compiled `authenticate`, `senderConstraint` and `certificateFor` of a route. */
 export interface Requirements {

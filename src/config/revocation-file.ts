@@ -2,8 +2,8 @@
 import { hash } from 'node:crypto';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
+import { countEntries, noEntries, type RevocationEntries } from '../authn/caller/revocations.ts';
 import { canonicalSerialNumber } from '../authn/certificate/x509.ts';
-import { countEntries, noEntries, type RevocationEntries } from '../authn/revocations.ts';
 import type { Draft, Findings } from './checks/context.ts';
 import { readRegularFile, stampOf } from './files.ts';
 import { ConfigError, type Problem } from './problem.ts';

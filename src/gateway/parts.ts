@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { createAuditLog } from '../audit/audit-log.ts';
 import { createPeerCertificateReader } from '../authn/certificate/peer.ts';
-import { createProofMemory } from '../authn/token/dpop.ts';
+import { createProofMemory } from '../authn/token/binding/dpop.ts';
 import type { Schedule } from '../authn/token/jwks.ts';
 import { createBodyBudget } from '../http/body-budget.ts';
 import { createPeerAddressReader } from '../http/connection/listener.ts';

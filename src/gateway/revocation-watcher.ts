@@ -1,6 +1,12 @@
 // Revocation list in force: its file is polled several times a second, and only a valid list replaces it.
-import type { RevocationEntries, Revocations } from '../authn/revocations.ts';
-import { compileRevocations, countEntries, mergeEntries, noEntries, nothingRevoked } from '../authn/revocations.ts';
+import type { RevocationEntries, Revocations } from '../authn/caller/revocations.ts';
+import {
+  compileRevocations,
+  countEntries,
+  mergeEntries,
+  noEntries,
+  nothingRevoked,
+} from '../authn/caller/revocations.ts';
 import { stampOf } from '../config/files.ts';
 import {
   digestOf,

@@ -1,9 +1,9 @@
 // Compiled routes: requirements, policy and upstream or fixed response of each route.
 import { authorizationServersOf, compileRequestedScopes } from '../authn/authorization-servers.ts';
-import { subjectKey } from '../authn/principal.ts';
+import { subjectKey } from '../authn/caller/principal.ts';
 import type { AuthenticatorSet } from '../authn/registry.ts';
 import { compileRequirements, type Requirements } from '../authn/requirements.ts';
-import { type AcceptedBindings, acceptedBindings } from '../authn/token/accepted-bindings.ts';
+import { type AcceptedBindings, acceptedBindings } from '../authn/token/binding/accepted-bindings.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config, RouteConfig } from '../config/schema/config.ts';
 import { mcpRouteMethods, pathRouteMethods } from '../config/schema/routes.ts';

@@ -1,11 +1,11 @@
 // Process-wide state shared by all requests, and facts of a request that several steps need.
 import type { Socket } from 'node:net';
 import type { AuditLog } from '../audit/event.ts';
+import type { Caller } from '../authn/caller/principal.ts';
+import type { Revocations } from '../authn/caller/revocations.ts';
 import { certificateThatCounts } from '../authn/certificate/peer.ts';
 import type { PeerCertificate } from '../authn/credential.ts';
 import { credentialRefused } from '../authn/errors.ts';
-import type { Caller } from '../authn/principal.ts';
-import type { Revocations } from '../authn/revocations.ts';
 import type { BodyBudget } from '../http/body-budget.ts';
 import type { Log } from '../log.ts';
 import type { McpMessage } from '../mcp/message.ts';

@@ -1,7 +1,7 @@
 // Snapshot: the immutable compiled form of a configuration. A request uses the one in force at its start to its end.
 import type { CallerPart, DecisionPart } from '../audit/encode.ts';
 import type { AuthenticatorRuntime } from '../authn/authenticator-type.ts';
-import type { Principal } from '../authn/principal.ts';
+import type { Principal } from '../authn/caller/principal.ts';
 import { type AuthenticatorSet, createAuthenticators } from '../authn/registry.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema/config.ts';

@@ -1,7 +1,7 @@
 // Upstream credentials: an assertion of the gateway, or a token of the caller's issuer by token exchange.
 import { hash } from 'node:crypto';
+import { type Caller, subjectKey } from '../authn/caller/principal.ts';
 import { credentialRefused } from '../authn/errors.ts';
-import { type Caller, subjectKey } from '../authn/principal.ts';
 import { authoritiesOf } from '../authn/token/token-config.ts';
 import type { AssertionConfig, Config } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';

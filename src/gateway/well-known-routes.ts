@@ -2,7 +2,7 @@
 import { mirroredIssuer } from '../authn/authorization-servers.ts';
 import type { AuthenticatorSet } from '../authn/registry.ts';
 import { compileRequirements } from '../authn/requirements.ts';
-import { type AcceptedBindings, bindingMetadata, noBindings } from '../authn/token/accepted-bindings.ts';
+import { type AcceptedBindings, bindingMetadata, noBindings } from '../authn/token/binding/accepted-bindings.ts';
 import type { Config } from '../config/schema/config.ts';
 import { GatewayError } from '../errors.ts';
 import {

@@ -1,5 +1,5 @@
 // Attributes of a request: everything that a decision may look at. Built once per request; `decide` reads nothing else.
-import type { Caller } from '../authn/principal.ts';
+import type { Caller } from '../authn/caller/principal.ts';
 import type { McpMessage } from '../mcp/message.ts';
 import type { EvaluationState } from './condition/evaluation.ts';
 

@@ -1,6 +1,6 @@
 // The requirement of a rule: what it demands of a call that it governs and would allow.
 import { z } from 'zod';
-import type { Caller } from '../authn/principal.ts';
+import type { Caller } from '../authn/caller/principal.ts';
 import { suggestion } from '../config/schema/suggestion.ts';
 import { authenticatorName, condition, scopes } from '../config/schema/values.ts';
 import { contextBelow, type PolicyContext, type Selector } from './selectors/selector-type.ts';

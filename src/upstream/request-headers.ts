@@ -1,6 +1,6 @@
 // Request headers for the upstream: those of the client that are on the list of the route, then the verified identity.
 import { isIP } from 'node:net';
-import type { Caller } from '../authn/principal.ts';
+import type { Caller } from '../authn/caller/principal.ts';
 import type { Config, RouteConfig, UpstreamConfig } from '../config/schema/config.ts';
 import {
   addConnectionOptions,

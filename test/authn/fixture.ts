@@ -5,6 +5,7 @@ import type { Test } from 'tap';
 import type { AuthenticationRequest } from '../../src/authn/authenticate.ts';
 import type { AuthenticatorRuntime } from '../../src/authn/authenticator-type.ts';
 import { type AuthenticatorConfig, authenticatorSchema } from '../../src/authn/authenticator-types.ts';
+import { nothingRevoked } from '../../src/authn/caller/revocations.ts';
 import type { CredentialRecord, PeerCertificate } from '../../src/authn/credential.ts';
 import {
   type AuthenticatorSet,
@@ -12,8 +13,7 @@ import {
   createAuthenticators,
   startAuthenticators,
 } from '../../src/authn/registry.ts';
-import { nothingRevoked } from '../../src/authn/revocations.ts';
-import { createProofMemory } from '../../src/authn/token/dpop.ts';
+import { createProofMemory } from '../../src/authn/token/binding/dpop.ts';
 import type { Config } from '../../src/config/schema/config.ts';
 import { createNamedFiles } from '../../src/named-files.ts';
 import { egressOf } from '../../src/oauth/egress.ts';

@@ -3,7 +3,7 @@ import { createHmac, createPrivateKey, generateKeyPairSync, type JsonWebKey, typ
 import { CompactEncrypt, FlattenedSign } from 'jose';
 import t from 'tap';
 import { authenticate } from '../../src/authn/authenticate.ts';
-import type { Caller } from '../../src/authn/principal.ts';
+import type { Caller } from '../../src/authn/caller/principal.ts';
 import type { AuthenticatorSet } from '../../src/authn/registry.ts';
 import { compileRequirements, type Requirements } from '../../src/authn/requirements.ts';
 import { createAccessToken } from '../../src/authn/token/compact-jws.ts';

@@ -1,6 +1,6 @@
 // Keys of the subjects that sessions and limits belong to.
 import t from 'tap';
-import { clientKey, type Principal, subjectKey } from '../../src/authn/principal.ts';
+import { clientKey, type Principal, subjectKey } from '../../src/authn/caller/principal.ts';
 
 const issuer = 'https://idp.example/';
 const person = { kind: 'oauth', issuer, subject: 'alice', clientId: 'app' } as const;

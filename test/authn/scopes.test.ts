@@ -1,6 +1,6 @@
 // Scopes that imply other scopes.
 import t from 'tap';
-import { compileImplications } from '../../src/authn/scopes.ts';
+import { compileImplications } from '../../src/authn/caller/scopes.ts';
 
 t.test('a grant gets what it implies, through others too and behind what it names, each once', (t) => {
   const widen = compileImplications({ admin: ['write', 'run'], write: ['read'], run: ['read'] });

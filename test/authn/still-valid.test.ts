@@ -2,10 +2,10 @@
 import { hash } from 'node:crypto';
 import t from 'tap';
 import { authenticate } from '../../src/authn/authenticate.ts';
-import type { Caller } from '../../src/authn/principal.ts';
+import type { Caller } from '../../src/authn/caller/principal.ts';
+import { compileRevocations, noEntries, nothingRevoked, type Revocations } from '../../src/authn/caller/revocations.ts';
+import { checkStillValid } from '../../src/authn/caller/still-valid.ts';
 import { compileRequirements } from '../../src/authn/requirements.ts';
-import { compileRevocations, noEntries, nothingRevoked, type Revocations } from '../../src/authn/revocations.ts';
-import { checkStillValid } from '../../src/authn/still-valid.ts';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { createRuntime, createSet, type Presented, peerOf, requestWith } from './fixture.ts';

@@ -4,7 +4,12 @@ import { renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { compileRevocations, noEntries, type RevocationEntries, revokesCaller } from '../../src/authn/revocations.ts';
+import {
+  compileRevocations,
+  noEntries,
+  type RevocationEntries,
+  revokesCaller,
+} from '../../src/authn/caller/revocations.ts';
 import { stampOf } from '../../src/config/files.ts';
 import { ConfigError } from '../../src/config/load.ts';
 import { maxRevocationBytes, parseRevocationFile } from '../../src/config/revocation-file.ts';

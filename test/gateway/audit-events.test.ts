@@ -1,7 +1,7 @@
 // Parts of audit records that requests of one caller share: encoded once, and telling nothing of another request.
 import fc from 'fast-check';
 import t from 'tap';
-import type { Caller, Principal } from '../../src/authn/principal.ts';
+import type { Caller, Principal } from '../../src/authn/caller/principal.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { completedEvent, decidedEvent } from '../../src/gateway/request/audit-events.ts';
 import type { RequestContext } from '../../src/gateway/request/context.ts';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { subjectKey } from '../../src/authn/principal.ts';
+import { subjectKey } from '../../src/authn/caller/principal.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';
 import {

@@ -1,7 +1,7 @@
 // Callers and calls of the scenario, as the attributes that policy tests decide on.
 import type t from 'tap';
 import { parse } from 'yaml';
-import type { Caller, Principal } from '../../src/authn/principal.ts';
+import type { Caller, Principal } from '../../src/authn/caller/principal.ts';
 import { formatPath } from '../../src/config/problem.ts';
 import type { Path } from '../../src/config/schema/reporter.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';

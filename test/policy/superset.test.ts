@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { parse } from 'yaml';
-import type { Caller } from '../../src/authn/principal.ts';
+import type { Caller } from '../../src/authn/caller/principal.ts';
 import { compileMetaTools, lookThrough } from '../../src/mcp/meta-tools.ts';
 import { compileCondition } from '../../src/policy/condition/condition.ts';
 import { conditionWarnings, unguardedFields } from '../../src/policy/condition/condition-lint.ts';

@@ -1,7 +1,7 @@
 // Lists and decisions agree: a property over generated policies, and tables for what hides an item.
 import fc from 'fast-check';
 import t from 'tap';
-import type { Caller } from '../../src/authn/principal.ts';
+import type { Caller } from '../../src/authn/caller/principal.ts';
 import { readMessage } from '../../src/mcp/read-message.ts';
 import { decide } from '../../src/policy/decide.ts';
 import { anyToolThrough, itemOf, type ListItem, templateItem } from '../../src/policy/list-item.ts';

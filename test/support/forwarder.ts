@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, request as sendRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Caller } from '../../src/authn/principal.ts';
+import type { Caller } from '../../src/authn/caller/principal.ts';
 import type { Config } from '../../src/config/schema/config.ts';
 import { configSchema } from '../../src/config/schema/config.ts';
 import { GatewayError } from '../../src/errors.ts';

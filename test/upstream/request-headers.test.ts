@@ -1,7 +1,7 @@
 // Headers of forwarded requests: what goes on, what is dropped, and identity.
 import fc from 'fast-check';
 import t from 'tap';
-import type { Caller } from '../../src/authn/principal.ts';
+import type { Caller } from '../../src/authn/caller/principal.ts';
 import { foldHeaderName } from '../../src/upstream/header-names.ts';
 import { encodeHeaderValue } from '../../src/upstream/identity/identity-headers.ts';
 import { compileRequestHeaders, type UpstreamSession } from '../../src/upstream/request-headers.ts';

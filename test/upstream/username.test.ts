@@ -3,7 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import fc from 'fast-check';
 import { calculateJwkThumbprint } from 'jose';
 import t from 'tap';
-import type { Principal } from '../../src/authn/principal.ts';
+import type { Principal } from '../../src/authn/caller/principal.ts';
 import { parsePrivateKey } from '../../src/pem.ts';
 import { assertionKeyOf, createEphemeralKeys } from '../../src/upstream/identity/assertion-key.ts';
 import { assertionAlgorithms } from '../../src/upstream/identity/facts.ts';

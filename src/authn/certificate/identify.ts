@@ -6,8 +6,8 @@ import type {
   VerificationContext,
   Verified,
 } from '../authenticator.ts';
+import type { Identity } from '../caller/principal.ts';
 import type { PresentedCertificate } from '../credential.ts';
-import type { Identity } from '../principal.ts';
 import type { TrustStore } from './trust-store.ts';
 
 /** A trusted client certificate. */

@@ -1,9 +1,9 @@
 // Claims of an access token (RFC 9068 §4, RFC 7519 §4.1): issuer, audience, times, scopes, and the principal that they make. Pure.
 import type { RefusalReason, VerificationContext } from '../authenticator.ts';
-import type { Identity, Principal } from '../principal.ts';
-import { capScopes } from '../scopes.ts';
+import type { Identity, Principal } from '../caller/principal.ts';
+import { capScopes } from '../caller/scopes.ts';
+import { parseConfirmation } from './binding/confirmation.ts';
 import { type Claims, compileClaimPath, type ReadClaim } from './claim-path.ts';
-import { parseConfirmation } from './confirmation.ts';
 import type { TokenConfig } from './token-config.ts';
 
 /** The configuration of claims, compiled. */

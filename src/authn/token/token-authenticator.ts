@@ -1,8 +1,8 @@
 // Common part of the authenticators of access tokens: all but their verification.
 import type { TokenAuthenticator } from '../authenticator.ts';
 import type { AuthenticatorContext } from '../authenticator-type.ts';
+import { createProofVerifier } from './binding/dpop.ts';
 import { type ClaimRules, dependsOnResource } from './claims.ts';
-import { createProofVerifier } from './dpop.ts';
 import type { TokenConfig } from './token-config.ts';
 
 interface Parts<C extends TokenConfig> extends Pick<TokenAuthenticator, 'name' | 'takesOpaque' | 'verify'> {

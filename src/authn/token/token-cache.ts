@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto';
 import { createSharedCache } from '../../oauth/shared-cache.ts';
 import type { VerificationContext, Verified } from '../authenticator.ts';
-import { subjectKey } from '../principal.ts';
+import { subjectKey } from '../caller/principal.ts';
 
 /** Belongs to one snapshot, so that it holds nothing that a reload may have changed. Holds digests, not tokens. */
 export interface TokenCache {

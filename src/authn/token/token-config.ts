@@ -4,8 +4,8 @@ import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
 import { duration, filePath, oneOrMore, scopes, text } from '../../config/schema/values.ts';
 import type { NamedFiles } from '../../named-files.ts';
 import { parseCertificates } from '../../pem.ts';
+import { dpopSchema } from './binding/dpop.ts';
 import { claimPathProblem } from './claim-path.ts';
-import { dpopSchema } from './dpop.ts';
 
 const maxClockToleranceMs = 300_000;
 

@@ -1,6 +1,6 @@
 // Checks of `scopeImplies` and `challengeScopes`: no circles, and nothing asked for or implied that no rule takes.
 import { authenticatorNamesOf } from '../../authn/alternatives.ts';
-import { impliedBy, type ScopeImplications } from '../../authn/scopes.ts';
+import { impliedBy, type ScopeImplications } from '../../authn/caller/scopes.ts';
 import { rulesOf } from '../../policy/presets.ts';
 import type { RuleConfig } from '../../policy/rule.ts';
 import type { RouteConfig } from '../schema/config.ts';

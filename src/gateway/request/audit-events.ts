@@ -9,7 +9,7 @@ import {
   type MessagePart,
 } from '../../audit/encode.ts';
 import type { AuditEvent, AuditPrincipal } from '../../audit/event.ts';
-import type { Identity } from '../../authn/principal.ts';
+import type { Identity } from '../../authn/caller/principal.ts';
 import type { LastEncoding } from '../snapshot.ts';
 import type { RequestContext } from './context.ts';
 

@@ -1,7 +1,7 @@
 // Repeated check of a caller's credentials while its request waits: expiry, revocation, and a configuration that takes them out.
-import type { Caller } from '../../authn/principal.ts';
-import { reauthenticate } from '../../authn/reauthenticate.ts';
-import { checkStillValid, credentialWithdrawn } from '../../authn/still-valid.ts';
+import type { Caller } from '../../authn/caller/principal.ts';
+import { reauthenticate } from '../../authn/caller/reauthenticate.ts';
+import { checkStillValid, credentialWithdrawn } from '../../authn/caller/still-valid.ts';
 import type { Route } from '../route.ts';
 import { type AuthorizationState, clientCertificateOf, type Runtime } from '../runtime.ts';
 import type { RequestContext } from './context.ts';

@@ -1,6 +1,6 @@
 // Forwarding of an allowed request: upstream credential, slot, session ids, filtered lists, streams and counts.
 import { Readable } from 'node:stream';
-import { clientKey } from '../../authn/principal.ts';
+import { clientKey } from '../../authn/caller/principal.ts';
 import { GatewayError } from '../../errors.ts';
 import { type FilterResponse, readingOf, responseFilter } from '../../mcp/response/response-filter.ts';
 import { type RouteSessions, sessionIdForClient } from '../../mcp/session.ts';

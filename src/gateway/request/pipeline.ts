@@ -1,8 +1,8 @@
 // Pipeline of one request: its steps in their order, from the head to the record of the decision and the answer.
 import type { AuditEvent } from '../../audit/event.ts';
 import { authenticate as authenticateCaller } from '../../authn/authenticate.ts';
-import { expiryOf } from '../../authn/caller.ts';
-import { subjectKey } from '../../authn/principal.ts';
+import { expiryOf } from '../../authn/caller/caller.ts';
+import { subjectKey } from '../../authn/caller/principal.ts';
 import { checkAnnouncedLength, readBody as readWholeBody, sendContinue } from '../../http/body.ts';
 import { reserveBody } from '../../http/body-budget.ts';
 import { acceptRequest } from '../../http/connection/pipelining.ts';

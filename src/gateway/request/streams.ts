@@ -1,7 +1,7 @@
 // Supervision of open event streams and WebSockets: expiry, revocation, reauthorization after a reload, and keep-alive comments.
-import { expiryOf } from '../../authn/caller.ts';
-import type { Caller } from '../../authn/principal.ts';
-import { type Revocations, revokesCaller } from '../../authn/revocations.ts';
+import { expiryOf } from '../../authn/caller/caller.ts';
+import type { Caller } from '../../authn/caller/principal.ts';
+import { type Revocations, revokesCaller } from '../../authn/caller/revocations.ts';
 import { lookThrough } from '../../mcp/meta-tools.ts';
 import { readMessage } from '../../mcp/read-message.ts';
 import { identifySession } from '../../mcp/session.ts';

@@ -1,5 +1,5 @@
 // The `when` selector: a CEL condition over the attributes of a call. It is tried last.
-import type { Caller } from '../../authn/principal.ts';
+import type { Caller } from '../../authn/caller/principal.ts';
 import { condition } from '../../config/schema/values.ts';
 import type { Attributes } from '../attributes.ts';
 import { viewArguments, viewClaims } from '../condition/argument-view.ts';

@@ -2,8 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { CompactSign } from 'jose';
 import { LRUCache } from 'lru-cache';
-import { expiryOf } from '../../authn/caller.ts';
-import type { Caller, Principal } from '../../authn/principal.ts';
+import { expiryOf } from '../../authn/caller/caller.ts';
+import type { Caller, Principal } from '../../authn/caller/principal.ts';
 import type { AssertionConfig } from '../../config/schema/config.ts';
 import { GatewayError } from '../../errors.ts';
 import type { AssertionKey } from './assertion-key.ts';

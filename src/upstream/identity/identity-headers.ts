@@ -1,5 +1,5 @@
 // The verified identity as headers: which facts, under which names, and how a value becomes safe and unambiguous.
-import type { Caller, Principal } from '../../authn/principal.ts';
+import type { Caller, Principal } from '../../authn/caller/principal.ts';
 import { GatewayError } from '../../errors.ts';
 import { type IdentityFact, type IdentityHeadersConfig, identityHeaderNames, isIdentityFact } from './facts.ts';
 

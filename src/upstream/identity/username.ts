@@ -1,5 +1,5 @@
 // Username for an upstream: a template over the principal. A missing value is never replaced by another.
-import type { Principal } from '../../authn/principal.ts';
+import type { Principal } from '../../authn/caller/principal.ts';
 
 const fields = ['subject', 'clientId', 'issuer', 'credentialId', 'authenticator'] as const;
 type Field = (typeof fields)[number];

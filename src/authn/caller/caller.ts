@@ -1,12 +1,12 @@
 // Callers: verified credentials that together are what a route requires. Pure.
-import { GatewayError } from '../errors.ts';
-import type { Verified } from './authenticator.ts';
-import type { ClientCertificate } from './certificate/identify.ts';
-import { credentialRefused, senderUnbound } from './errors.ts';
+import { GatewayError } from '../../errors.ts';
+import type { Verified } from '../authenticator.ts';
+import type { ClientCertificate } from '../certificate/identify.ts';
+import { credentialRefused, senderUnbound } from '../errors.ts';
+import type { Requirements } from '../requirements.ts';
+import { isSenderConstrained } from '../token/binding/sender-constraint.ts';
 import type { AuthMethod, Caller } from './principal.ts';
-import type { Requirements } from './requirements.ts';
 import { intersectScopes } from './scopes.ts';
-import { isSenderConstrained } from './token/sender-constraint.ts';
 
 /** The first instant at which one of the caller's credentials has expired, in milliseconds since 1970; Infinity where none expires. */
 export function expiryOf(caller: Caller | undefined): number {

@@ -1,6 +1,6 @@
 // Revocation list of the operator, compiled at each change and looked up on every request, behind every cache.
 import type { X509Certificate } from 'node:crypto';
-import { canonicalSerialNumber } from './certificate/x509.ts';
+import { canonicalSerialNumber } from '../certificate/x509.ts';
 import type { Caller, Principal } from './principal.ts';
 
 /** The entries of a revocation file. Ids are bare, or `authenticator/id`. */

@@ -1,5 +1,5 @@
 // Principals and callers: the identity behind a verified credential, and behind a request. Hold no secret.
-import type { Confirmation } from './token/confirmation.ts';
+import type { Confirmation } from '../token/binding/confirmation.ts';
 
 export type PrincipalKind = 'oauth' | 'api-key' | 'mtls';
 

@@ -2,11 +2,11 @@
 import { createSecretKey, hash, type KeyObject, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { timeout } from '../../config/schema/values.ts';
-import { createExpiringSet, type ExpiringSet } from '../../oauth/expiring-set.ts';
-import { type CompactJws, hasForbiddenHeader, isJsonObject, isSignedBy, parseCompactJws } from './compact-jws.ts';
+import { timeout } from '../../../config/schema/values.ts';
+import { createExpiringSet, type ExpiringSet } from '../../../oauth/expiring-set.ts';
+import { type CompactJws, hasForbiddenHeader, isJsonObject, isSignedBy, parseCompactJws } from '../compact-jws.ts';
+import { parseVerificationKey, signatureAlgorithm } from '../jwk.ts';
 import { createNonceMint, type NonceMint } from './dpop-nonce.ts';
-import { parseVerificationKey, signatureAlgorithm } from './jwk.ts';
 
 const maxProofAgeMs = 300_000;
 

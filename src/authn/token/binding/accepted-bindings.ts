@@ -1,6 +1,6 @@
 // Sender constraints that a route accepts, for its challenge and its protected resource metadata (RFC 9728 §2).
-import type { AuthenticatorSet } from '../registry.ts';
-import type { Requirements } from '../requirements.ts';
+import type { AuthenticatorSet } from '../../registry.ts';
+import type { Requirements } from '../../requirements.ts';
 
 /** The sender constraints that a route accepts. */
 export interface AcceptedBindings {

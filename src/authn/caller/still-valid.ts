@@ -1,9 +1,9 @@
 // Second verification of a caller whose request has waited: expiry and revocation of its credentials.
 import type { X509Certificate } from 'node:crypto';
-import type { GatewayError } from '../errors.ts';
-import type { CredentialRecord } from './credential.ts';
-import { credentialRefused } from './errors.ts';
-import type { AuthenticatorIndex } from './find-authenticator.ts';
+import type { GatewayError } from '../../errors.ts';
+import type { CredentialRecord } from '../credential.ts';
+import { credentialRefused } from '../errors.ts';
+import type { AuthenticatorIndex } from '../find-authenticator.ts';
 import type { Caller, Principal, PrincipalKind } from './principal.ts';
 import type { Revocations } from './revocations.ts';
 

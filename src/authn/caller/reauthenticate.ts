@@ -1,12 +1,12 @@
 // Reauthentication of a caller whose stream goes on: its token or key is gone, and the configuration may be another one.
-import type { KeyAuthenticator, TokenAuthenticator, VerificationContext, Verified } from './authenticator.ts';
+import type { KeyAuthenticator, TokenAuthenticator, VerificationContext, Verified } from '../authenticator.ts';
+import { type ClientCertificate, identifyCertificate } from '../certificate/identify.ts';
+import type { PeerCertificate } from '../credential.ts';
+import type { AuthenticatorSet } from '../registry.ts';
+import type { Requirements } from '../requirements.ts';
+import { hasBoundCertificate } from '../token/binding/sender-constraint.ts';
 import { buildCaller } from './caller.ts';
-import { type ClientCertificate, identifyCertificate } from './certificate/identify.ts';
-import type { PeerCertificate } from './credential.ts';
 import type { Caller, Principal } from './principal.ts';
-import type { AuthenticatorSet } from './registry.ts';
-import type { Requirements } from './requirements.ts';
-import { hasBoundCertificate } from './token/sender-constraint.ts';
 
 /** The part of a snapshot and a route that verifies a token or key. */
 export interface VerifiedUnder {

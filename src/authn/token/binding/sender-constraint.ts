@@ -1,8 +1,8 @@
 // Sender constraints of access tokens (RFC 8705 §3, RFC 9449 §7), verified on every request, also for a cached token.
-import { type Refused, refused, type Verification, type Verified } from '../authenticator.ts';
-import type { PresentedToken } from '../credential.ts';
-import { proofsOverloaded } from '../errors.ts';
-import { type Principal, subjectKey } from '../principal.ts';
+import { type Refused, refused, type Verification, type Verified } from '../../authenticator.ts';
+import { type Principal, subjectKey } from '../../caller/principal.ts';
+import type { PresentedToken } from '../../credential.ts';
+import { proofsOverloaded } from '../../errors.ts';
 import type { ProofRequest, ProofVerifier } from './dpop.ts';
 
 /** True for a principal whose credential is of no use to anybody else. */
