@@ -42,13 +42,7 @@ const scenario = await startScenario(
         ],
       },
       workloads: certificateAllowlist,
-      partner: {
-        type: 'introspection',
-        endpoint: partner.endpoint,
-        issuer: 'https://partner.example/',
-        clientId: 'portcullis',
-        clientSecret: 'secret',
-      },
+      partner: partner.authenticator,
     },
     revocation: { file: 'revoked.yaml' },
     routes: {

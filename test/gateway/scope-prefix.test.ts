@@ -11,13 +11,7 @@ const scenario = await startScenario(
   {
     authenticators: {
       corp: { scopePrefix: 'api://APP/' },
-      partner: {
-        type: 'introspection',
-        endpoint: partner.endpoint,
-        issuer: 'https://partner.example/',
-        clientId: 'portcullis',
-        clientSecret: 'secret',
-      },
+      partner: partner.authenticator,
     },
     routes: {
       '/mcp': {

@@ -15,13 +15,7 @@ const scenario = await startScenario(
   {
     server: { trustedProxies: ['127.0.0.1/32'] },
     authenticators: {
-      partner: {
-        type: 'introspection',
-        endpoint: partner.endpoint,
-        issuer: 'https://partner.example/',
-        clientId: 'portcullis',
-        clientSecret: 'secret',
-      },
+      partner: partner.authenticator,
     },
     routes: { '/mcp': { authenticate: 'partner', mcp: { rules: [listDashboards] } } },
   },
