@@ -67,7 +67,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
       version,
       policy: current().loaded.hash,
       draining: runtime.draining,
-      openRequests: runtime.open.size,
+      openRequests: runtime.open.size(),
       auditHealthy: audit.healthy(),
       revocation: revocations.state(),
     }),

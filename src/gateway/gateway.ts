@@ -130,7 +130,7 @@ function controlsOf(running: {
       await drain(app.server, {
         drainTimeoutMs: current().loaded.config.server.drainTimeout,
         lameDuckMs,
-        openRequests: () => runtime.open.size + runtime.drainingAnswers.size,
+        openRequests: () => runtime.open.size() + runtime.drainingAnswers.size(),
         signal,
       });
       await close();
@@ -162,8 +162,8 @@ async function closeAll(opened: Closer[]): Promise<void> {
 async function closePublic(app: FastifyInstance, runtime: Runtime): Promise<void> {
   app.server.closeAllConnections();
   await app.close();
-  while (runtime.open.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
-  for (const giveUp of runtime.drainingAnswers.keys()) giveUp();
+  while (runtime.open.size() > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  for (const { abort } of runtime.drainingAnswers) abort();
 }
 
 function warnOfFewDescriptors({ config }: LoadedConfig, log: Log): void {

@@ -13,6 +13,7 @@ import { createStrangerLimit } from './request/stranger-limit.ts';
 import { createRevocationWatcher } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
 import type { Snapshot } from './snapshot.ts';
+import { createUnorderedSet } from './unordered-set.ts';
 import { createUpstreamProbes } from './upstream-probes.ts';
 
 /** Options of `createParts`. */
@@ -77,9 +78,9 @@ export function createRuntime(listen: string, snapshot: Snapshot, parts: Parts):
     peerCertificate: createPeerCertificateReader(),
     revocations: revocations.current,
     bodies: createBodyBudget(),
-    open: new Set(),
-    streams: new Set(),
-    drainingAnswers: new Map(),
+    open: createUnorderedSet(),
+    streams: createUnorderedSet(),
+    drainingAnswers: createUnorderedSet(),
   };
   return runtime;
 }

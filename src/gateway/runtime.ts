@@ -17,6 +17,7 @@ import type { RequestContext } from './request/context.ts';
 import type { StrangerLimit } from './request/stranger-limit.ts';
 import type { Route } from './route.ts';
 import type { Snapshot } from './snapshot.ts';
+import type { Placed, UnorderedSet } from './unordered-set.ts';
 
 /** State shared by all requests. A reload replaces `snapshot` as a whole. */
 export interface Runtime {
@@ -35,15 +36,16 @@ export interface Runtime {
   /** Bytes of the bodies of `open` that are held whole. */
   readonly bodies: BodyBudget;
   /** Requests that are not complete. */
-  readonly open: Set<RequestContext>;
+  readonly open: UnorderedSet<RequestContext>;
   /** Event streams and WebSockets that are open. */
-  readonly streams: Set<LiveStream>;
-  /** Drains after disconnect, by the functions that abort them. */
-  readonly drainingAnswers: Map<() => void, DrainedRequest>;
+  readonly streams: UnorderedSet<LiveStream>;
+  /** Drains after disconnect. */
+  readonly drainingAnswers: UnorderedSet<DrainedRequest>;
 }
 
-/** The request of a drain after disconnect: what a cancellation names. */
-export interface DrainedRequest {
+/** A drain after disconnect, with what a cancellation names. */
+export interface DrainedRequest extends Placed {
+  readonly abort: () => void;
   readonly route: string;
   readonly subject: string;
   /** JSON text. */
@@ -58,7 +60,7 @@ export interface AuthorizationState {
 }
 
 /** One open stream, from its head to the close of its response. */
-export interface LiveStream {
+export interface LiveStream extends Placed {
   readonly context: RequestContext;
   readonly stream: OpenStream;
   authorization: AuthorizationState;
@@ -109,7 +111,7 @@ export function isPending(
     if (each.message?.id !== id || each.error !== undefined) continue;
     if (each.message.kind === 'request' && each.subject === subject && each.route?.name === route?.name) return true;
   }
-  for (const each of drainingAnswers.values()) {
+  for (const each of drainingAnswers) {
     if (each.id === id && each.subject === subject && each.route === route?.name) return true;
   }
   return false;

@@ -15,12 +15,13 @@ import type { Decision } from '../../policy/decision.ts';
 import type { Slot } from '../../upstream/concurrency.ts';
 import type { Route } from '../route.ts';
 import type { Snapshot } from '../snapshot.ts';
+import type { Placed } from '../unordered-set.ts';
 
 /** The log of a request. */
 export type RequestLog = Record<'warn' | 'error', (fields: object, message: string) => void>;
 
 /** The state of one request, the one mutable record of it. */
-export interface RequestContext {
+export interface RequestContext extends Placed {
   readonly id: string;
   /** The operator's log, whose lines name the request. */
   readonly log: RequestLog;
@@ -114,6 +115,7 @@ export function createRequestContext(
   clientAddress: string,
 ): RequestContext {
   return {
+    place: -1,
     id,
     log,
     startedMs: performance.now(),

@@ -129,9 +129,16 @@ function beginDrain(
     return undefined;
   }
   context.slot = undefined;
-  drainingAnswers.set(abort, { route: context.route!.name, subject: context.subject, id: context.message?.id });
+  const drained = {
+    place: -1,
+    abort,
+    route: context.route!.name,
+    subject: context.subject,
+    id: context.message?.id,
+  };
+  drainingAnswers.add(drained);
   return () => {
-    drainingAnswers.delete(abort);
+    drainingAnswers.delete(drained);
     concurrency.releaseSlot(slot);
   };
 }

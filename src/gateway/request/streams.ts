@@ -30,6 +30,7 @@ export function watchStream(stream: OpenStream, context: RequestContext, route: 
   // Beyond the limit it stays a request.
   if (context.method === 'GET' && slot !== undefined) convertSlot(slot, 'stream', route.upstream!.target.limits);
   const live: LiveStream = {
+    place: -1,
     context,
     stream,
     authorization: { snapshot, route, caller },
@@ -50,7 +51,7 @@ export function watchStream(stream: OpenStream, context: RequestContext, route: 
 export function sweepStreams(runtime: Runtime): void {
   const now = runtime.now();
   const revocations = runtime.revocations();
-  let batch = Math.max(minBatch, Math.ceil(runtime.streams.size / reauthorizationTicks));
+  let batch = Math.max(minBatch, Math.ceil(runtime.streams.size() / reauthorizationTicks));
   for (const live of runtime.streams) {
     if (live.endingSince !== undefined) {
       if (now - live.endingSince >= graceMs) live.stream.cut();
