@@ -125,6 +125,12 @@ export async function readBody(
 ): Promise<Buffer> {
   if (!hasBody(request)) return empty;
   checkAnnouncedLength(request, limits);
+  // It came with its head, as most do.
+  if (request.complete && request.readableLength <= limits.bodyBytes) {
+    reserve?.(request.readableLength);
+    const whole = request.read() as Buffer | null;
+    return (reserve && whole) ?? empty;
+  }
   let reserved = Number(request.headers['content-length'] ?? Math.min(firstReservation, limits.bodyBytes));
   reserve?.(reserved);
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
