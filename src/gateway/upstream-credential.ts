@@ -1,6 +1,6 @@
 // Upstream credentials: an assertion of the gateway, or a token of the caller's issuer by token exchange.
 import { hash } from 'node:crypto';
-import { type Caller, subjectKey } from '../authn/caller/principal.ts';
+import type { Caller } from '../authn/caller/principal.ts';
 import { credentialRefused } from '../authn/errors.ts';
 import { authoritiesOf } from '../authn/token/token-config.ts';
 import type { AssertionConfig, Config } from '../config/schema/config.ts';
@@ -82,13 +82,13 @@ function exchangeOf(name: string, config: ExchangeConfig, context: IdentityConte
       : naming(`upstreams.${name}.identity.exchange.clientKeyFile`, () => files.parse(clientKeyFile, parseClientKey));
   const tokens = createTokenExchange({ name, config, issuer, clientKey, authorities, egress, log, now, observe });
   return {
-    authorize: ({ principal }, nowMs, presented) => {
+    authorize: ({ principal, subjectKey: caller }, nowMs, presented) => {
       const token = principal.authenticator === config.authenticator ? tokenIn(presented) : undefined;
       // Accepted by the clock tolerance only.
       if ((principal.expiresAt ?? Number.POSITIVE_INFINITY) <= nowMs)
         throw credentialRefused('access-token', 'expired');
       const { expiresAt } = principal;
-      return tokens.exchange({ token: token ?? refuse(), expiresAt, caller: subjectKey(principal) }, nowMs);
+      return tokens.exchange({ token: token ?? refuse(), expiresAt, caller }, nowMs);
     },
     keys: [],
     exchange: { key, tokens },

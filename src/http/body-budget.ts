@@ -1,10 +1,11 @@
 // Budget of bytes for request bodies that are held in memory, by subject and in all.
 import { overloadedBy } from '../errors.ts';
+import { createKeyedCounts, type KeyedCounts } from '../keyed-counts.ts';
 
-/** Reserved bytes. `subjects` has only those with a reservation. */
+/** Reserved bytes. */
 export interface BodyBudget {
   reserved: number;
-  readonly subjects: Map<string, number>;
+  readonly subjects: KeyedCounts<{ reserved: number }>;
 }
 
 /** Limits of the budget. Each has room for one whole body at least. */
@@ -22,7 +23,7 @@ export interface BodyReservation {
 
 /** Creates a budget of which nothing is reserved. */
 export function createBodyBudget(): BodyBudget {
-  return { reserved: 0, subjects: new Map() };
+  return { reserved: 0, subjects: createKeyedCounts(() => ({ reserved: 0 })) };
 }
 
 /** Changes a reservation to `bytes`. Throws GatewayError `overloaded` where more is asked for than is left; then nothing changes. */
@@ -34,8 +35,9 @@ export function reserveBody(
 ): void {
   const more = bytes - reservation.reservedBytes;
   if (more > 0) {
-    const own = budget.subjects.get(reservation.subject) ?? 0;
-    if (own + more > Math.max(bodyBytes, bodyBytesPerSubject)) throw overloadedBy('body_bytes_per_subject', ownBodies);
+    const own = budget.subjects.of(reservation.subject);
+    if (own.reserved + more > Math.max(bodyBytes, bodyBytesPerSubject))
+      throw overloadedBy('body_bytes_per_subject', ownBodies);
     if (budget.reserved + more > Math.max(bodyBytes, bodyBytesInAll))
       throw overloadedBy('body_bytes_in_all', allBodies);
   }
@@ -49,10 +51,7 @@ export function releaseBody(budget: BodyBudget, reservation: BodyReservation): v
 
 function change(budget: BodyBudget, reservation: BodyReservation, by: number): void {
   if (by === 0) return;
-  const { subject } = reservation;
-  const own = (budget.subjects.get(subject) ?? 0) + by;
-  if (own === 0) budget.subjects.delete(subject);
-  else budget.subjects.set(subject, own);
+  budget.subjects.of(reservation.subject).reserved += by;
   budget.reserved += by;
   reservation.reservedBytes += by;
 }

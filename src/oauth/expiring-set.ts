@@ -1,5 +1,7 @@
 // Expiring set: ids that are kept for a time, bounded in all and for each caller.
 
+import { createKeyedCounts } from '../keyed-counts.ts';
+
 /** A set whose members leave by themselves. */
 export interface ExpiringSet {
   has(id: string, nowMs: number): boolean;
@@ -14,7 +16,7 @@ export interface ExpiringSetLimits {
 }
 
 interface Entry {
-  readonly caller: string;
+  readonly caller: { entries: number };
   readonly from: number;
   readonly until: number;
 }
@@ -23,15 +25,13 @@ interface Entry {
 export function createExpiringSet(limits: ExpiringSetLimits): ExpiringSet {
   /** In the order in which they came, which is nearly that in which they go. */
   const entries = new Map<string, Entry>();
-  const perCaller = new Map<string, number>();
+  const callers = createKeyedCounts(() => ({ entries: 0 }));
 
   function evictExpired(nowMs: number): void {
     for (const [id, { caller, until }] of entries) {
       if (nowMs < until) return;
       entries.delete(id);
-      const left = perCaller.get(caller)! - 1;
-      if (left === 0) perCaller.delete(caller);
-      else perCaller.set(caller, left);
+      caller.entries -= 1;
     }
   }
 
@@ -44,10 +44,10 @@ export function createExpiringSet(limits: ExpiringSetLimits): ExpiringSet {
     add(caller, id, keepMs, nowMs) {
       evictExpired(nowMs);
       if (entries.has(id)) return 'present';
-      const own = perCaller.get(caller) ?? 0;
-      if (entries.size >= limits.entries || own >= limits.entriesPerCaller) return 'full';
-      entries.set(id, { caller, from: nowMs, until: nowMs + keepMs });
-      perCaller.set(caller, own + 1);
+      const own = callers.of(caller);
+      if (entries.size >= limits.entries || own.entries >= limits.entriesPerCaller) return 'full';
+      entries.set(id, { caller: own, from: nowMs, until: nowMs + keepMs });
+      own.entries += 1;
       return 'added';
     },
   };

@@ -1,5 +1,7 @@
 // Fair queue: tasks of many callers under one limit of concurrency, a share for each caller, served in turn (RFC 970).
 
+import { createKeyedCounts, type KeyedCounts } from '../keyed-counts.ts';
+
 /** Starts a task. The promise settles when the task has ended; it never rejects. */
 export type Start = () => Promise<unknown>;
 
@@ -24,7 +26,7 @@ export interface FairQueue {
 interface Lane {
   /** By caller; the one whose turn is next comes first. */
   readonly waiting: Map<string, Start[]>;
-  readonly running: Map<string, number>;
+  readonly callers: KeyedCounts<{ running: number }>;
   total: number;
 }
 
@@ -35,18 +37,19 @@ export function createFairQueue(limits: FairQueueLimits): FairQueue {
   let waiting = 0;
 
   function run(lane: Lane, caller: string, start: Start): void {
+    const own = lane.callers.of(caller);
     lane.total++;
-    change(lane.running, caller, 1);
+    own.running++;
     void start().then(() => {
       lane.total--;
-      change(lane.running, caller, -1);
+      own.running--;
       startNext();
     });
   }
 
   function mayRun(lane: Lane, caller: string): boolean {
     if (preferredTasks.total + ordinaryTasks.total >= limits.running) return false;
-    return lane.total < limits.perLane && (lane.running.get(caller) ?? 0) < limits.perCaller;
+    return lane.total < limits.perLane && lane.callers.of(caller).running < limits.perCaller;
   }
 
   function startNext(): void {
@@ -81,11 +84,5 @@ export function createFairQueue(limits: FairQueueLimits): FairQueue {
 }
 
 function createLane(): Lane {
-  return { waiting: new Map(), running: new Map(), total: 0 };
-}
-
-function change(counts: Map<string, number>, caller: string, by: number): void {
-  const count = (counts.get(caller) ?? 0) + by;
-  if (count === 0) counts.delete(caller);
-  else counts.set(caller, count);
+  return { waiting: new Map(), callers: createKeyedCounts(() => ({ running: 0 })), total: 0 };
 }

@@ -1,6 +1,7 @@
 // Concurrency limits of an upstream: slots of requests, streams and drains, by subject, by client and in all, without a queue.
 import type { UpstreamConfig } from '../config/schema/config.ts';
 import { overloadedBy } from '../errors.ts';
+import { createKeyedCounts, type KeyedCounts } from '../keyed-counts.ts';
 
 /**
  * `stream`: a GET for events, a subscription or a WebSocket. `drain`: a request whose client has left and whose answer is read to its end.
@@ -21,11 +22,11 @@ export type ConcurrencyLimit =
   | 'drains'
   | 'drains_per_subject';
 
-/** Taken slots. `subjects` and `clients` have only those with slots. */
+/** Taken slots. */
 export interface Concurrency {
   readonly all: Counts;
-  readonly subjects: Map<string, Counts>;
-  readonly clients: Map<string, Counts>;
+  readonly subjects: KeyedCounts<Counts>;
+  readonly clients: KeyedCounts<Counts>;
 }
 
 /** The keys that a slot counts for: a subject through all its clients, and a client for all its people. */
@@ -37,7 +38,6 @@ export interface SlotHolder {
 /** One request's slot, until `releaseSlot`. */
 export interface Slot {
   readonly concurrency: Concurrency;
-  readonly holder: SlotHolder;
   readonly subject: Counts;
   readonly client: Counts;
   kind: SlotKind;
@@ -46,18 +46,16 @@ export interface Slot {
 
 /** Creates counts of zero. */
 export function createConcurrency(): Concurrency {
-  return { all: none(), subjects: new Map(), clients: new Map() };
+  return { all: none(), subjects: createKeyedCounts(none), clients: createKeyedCounts(none) };
 }
 
 /** Takes a slot. Throws GatewayError `overloaded` when a limit is reached. */
 export function acquireSlot(concurrency: Concurrency, holder: SlotHolder, kind: SlotKind, limits: Limits): Slot {
-  const subject = concurrency.subjects.get(holder.subject) ?? none();
-  const client = concurrency.clients.get(holder.client) ?? none();
-  const slot: Slot = { concurrency, holder, subject, client, kind, released: false };
+  const subject = concurrency.subjects.of(holder.subject);
+  const client = concurrency.clients.of(holder.client);
+  const slot: Slot = { concurrency, subject, client, kind, released: false };
   const limit = reachedLimit(slot, kind, limits);
   if (limit !== undefined) throw overloadedBy(limit, messages[limit]);
-  concurrency.subjects.set(holder.subject, subject);
-  concurrency.clients.set(holder.client, client);
   count(slot, kind, 1);
   return slot;
 }
@@ -78,17 +76,10 @@ export function releaseSlot(slot: Slot): void {
   if (slot.released) return;
   slot.released = true;
   count(slot, slot.kind, -1);
-  const { concurrency, holder, subject, client } = slot;
-  if (isNone(subject)) concurrency.subjects.delete(holder.subject);
-  if (isNone(client)) concurrency.clients.delete(holder.client);
 }
 
 function none(): Counts {
   return { request: 0, stream: 0, drain: 0 };
-}
-
-function isNone({ request, stream, drain }: Counts): boolean {
-  return request + stream + drain === 0;
 }
 
 function count({ concurrency, subject, client }: Slot, kind: SlotKind, by: 1 | -1): void {

@@ -62,6 +62,8 @@ export function callerOf(
     senderConstrained: false,
     authenticatedBy: authenticatedBy ?? [whole.authenticator],
     responseHeaders: undefined,
+    subjectKey: 'subject',
+    clientKey: 'client',
   };
 }
 

@@ -54,6 +54,8 @@ export const agentCaller: Caller = {
   senderConstrained: false,
   authenticatedBy: ['corp-oauth'],
   responseHeaders: undefined,
+  subjectKey: 'subject',
+  clientKey: 'client',
 };
 
 export interface Forwarder {

@@ -5,7 +5,7 @@ import type { ClientCertificate } from '../certificate/identify.ts';
 import { credentialRefused, senderUnbound } from '../errors.ts';
 import type { Requirements } from '../requirements.ts';
 import { isSenderConstrained } from '../token/binding/sender-constraint.ts';
-import type { AuthMethod, Caller } from './principal.ts';
+import { type AuthMethod, type Caller, clientKey, subjectKey } from './principal.ts';
 import { intersectScopes } from './scopes.ts';
 
 /** The first instant at which one of the caller's credentials has expired, in milliseconds since 1970; Infinity where none expires. */
@@ -63,6 +63,8 @@ function combine(
     authenticatedBy,
     responseHeaders: tokenOrKey?.responseHeaders,
     certificateUntil: clientCertificate?.until,
+    subjectKey: subjectKey(principal),
+    clientKey: clientKey(principal),
   };
 }
 

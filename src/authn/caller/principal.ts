@@ -70,4 +70,7 @@ export interface Caller {
   readonly responseHeaders: Readonly<Record<string, string>> | undefined;
   /** The first instant at which the presented certificate is not trusted any more, whatever it proves. Milliseconds since 1970. */
   readonly certificateUntil?: number | undefined;
+  /** `subjectKey` and `clientKey` of the principal. */
+  readonly subjectKey: string;
+  readonly clientKey: string;
 }

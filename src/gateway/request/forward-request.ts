@@ -1,6 +1,5 @@
 // Forwarding of an allowed request: upstream credential, slot, session ids, filtered lists, streams and counts.
 import { Readable } from 'node:stream';
-import { clientKey } from '../../authn/caller/principal.ts';
 import { GatewayError } from '../../errors.ts';
 import { type FilterResponse, readingOf, responseFilter } from '../../mcp/response/response-filter.ts';
 import { type RouteSessions, sessionIdForClient } from '../../mcp/session.ts';
@@ -38,7 +37,7 @@ export function acquireUpstreamSlot(context: RequestContext, { target }: RouteUp
   const { caller, method, route, subject } = context;
   const isStream =
     context.upgrade !== undefined || (route?.mcp !== undefined && (method === 'GET' || isSubscription(context)));
-  const client = caller === undefined ? subject : clientKey(caller.principal);
+  const client = caller?.clientKey ?? subject;
   const kind = isStream ? 'stream' : 'request';
   return concurrency.acquireSlot(target.concurrency, { subject, client }, kind, target.limits);
 }

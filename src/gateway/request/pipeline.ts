@@ -2,7 +2,6 @@
 import type { AuditEvent } from '../../audit/event.ts';
 import { authenticate as authenticateCaller } from '../../authn/authenticate.ts';
 import { expiryOf } from '../../authn/caller/caller.ts';
-import { subjectKey } from '../../authn/caller/principal.ts';
 import { checkAnnouncedLength, readBody as readWholeBody, sendContinue } from '../../http/body.ts';
 import { reserveBody } from '../../http/body-budget.ts';
 import { acceptRequest } from '../../http/connection/pipelining.ts';
@@ -119,7 +118,7 @@ async function authenticate(context: RequestContext, runtime: Runtime): Promise<
   const caller = await authenticateCaller(presented, requirements, snapshot.authenticators);
   context.caller = caller;
   context.expiresAt = expiryOf(caller);
-  if (caller !== undefined) context.subject = subjectKey(caller.principal);
+  if (caller !== undefined) context.subject = caller.subjectKey;
 }
 
 /** A path route streams its bodies while they are forwarded, an MCP route reads and judges them whole, and a fixed answer drops them. */

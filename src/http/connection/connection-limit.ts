@@ -2,6 +2,7 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { callerNetwork, plainAddress, unixPeer } from '../../ip-ranges.ts';
+import { createKeyedCounts } from '../../keyed-counts.ts';
 
 /** Options of `limitConnections`. */
 export interface ConnectionLimit {
@@ -16,22 +17,20 @@ export interface ConnectionLimit {
 
 /** Closes connections above the limit before the listeners that the server has now get them. */
 export function limitConnections(server: Server, { isExempt, limit, peerAddress, refused }: ConnectionLimit): void {
-  const counts = new Map<string, number>();
+  const counts = createKeyedCounts(() => ({ open: 0 }));
   const listeners = server.listeners('connection');
   server.removeAllListeners('connection').on('connection', (socket: Socket) => {
     const peer = plainAddress(peerAddress(socket));
     if (peer !== unixPeer && !isExempt(peer)) {
       const address = callerNetwork(peer);
-      const count = counts.get(address) ?? 0;
-      if (count >= limit()) {
+      const count = counts.of(address);
+      if (count.open >= limit()) {
         socket.destroy();
         return refused(address);
       }
-      counts.set(address, count + 1);
+      count.open += 1;
       socket.on('close', () => {
-        const left = counts.get(address)! - 1;
-        if (left === 0) counts.delete(address);
-        else counts.set(address, left);
+        count.open -= 1;
       });
     }
     for (const listener of listeners) listener.call(server, socket);
