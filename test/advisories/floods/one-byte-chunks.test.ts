@@ -20,6 +20,7 @@ const message = JSON.stringify(toolCall('list_dashboards'));
 const inChunks = (text: string): string => text.replace(/./gs, '1\r\n$&\r\n');
 
 async function begin(t: Test, changes: Changes = {}, surroundings: Surroundings = {}) {
+  await untilMemoryRests();
   const scenario = await startScenario(t, changes, surroundings);
   const accepted: Socket[] = [];
   (scenario.gateway.app.server as Server).on('connection', (socket) => accepted.push(socket));
@@ -38,10 +39,19 @@ async function begin(t: Test, changes: Changes = {}, surroundings: Surroundings 
     await until(() => socket.bytesRead === head.length);
     return { client, socket };
   }
-  // What the first request of a process loads and compiles stays.
-  await talk(scenario.port, `${headOf(withKey)}${inChunks(' '.repeat(50_000) + message)}0\r\n\r\n`);
-  accepted.length = 0;
   return { ...scenario, open };
+}
+
+/** Timers hold parts of the scenario before for up to a second. */
+async function untilMemoryRests(): Promise<void> {
+  let last = 0;
+  let looks = 0;
+  await until(async () => {
+    const held = await heldBytes();
+    looks = Math.abs(held - last) < 16_384 ? looks + 1 : 0;
+    last = held;
+    return looks === 6;
+  }, 'the memory of the process comes to rest');
 }
 
 const headOf = (credential: string, framing = 'Transfer-Encoding: chunked', path = '/mcp') =>
@@ -52,6 +62,12 @@ async function sendChunks({ socket }: RawConnection, bytes: number): Promise<voi
   const some = Buffer.from(chunk.repeat(1024));
   for (let sent = 0; sent < bytes; sent += 1024) if (!socket.write(some)) await once(socket, 'drain');
 }
+
+t.test('what the first requests of a process load and compile stays', async (t) => {
+  const body = ' '.repeat(150_000) + message;
+  const { port } = await startScenario(t);
+  t.match((await talk(port, `${headOf(withKey)}${inChunks(body)}0\r\n\r\n`)).text, /^HTTP\/1.1 200 /);
+});
 
 t.test('a body that is read whole costs at most twice its bytes and 64 KiB', async (t) => {
   const bytes = 128 * 1024;
@@ -91,7 +107,7 @@ t.test(
       t.match(answers, [{ status: 401 }]);
       t.match(await recordsOf({ id: answers[0]!.headers['x-request-id']! }), [{ outcome: 'refused', status: 401 }]);
     }
-    t.equal(upstream.requests.length, 1, 'of the warm-up');
+    t.equal(upstream.requests.length, 0);
   },
 );
 
@@ -162,6 +178,7 @@ for (const type of ['application/json', 'text/event-stream'] as const) {
     await until(taken);
     const held = (await heldBytes()) - before;
     t.ok(held <= 2 * bytes + constantBytes, `${held} bytes`);
+    t.ok(held >= bytes, 'it is held');
     t.equal(chunks.length, content.length * chunk.length, 'which the upstream holds as before');
     const list = JSON.stringify({ jsonrpc: '2.0', id: 1, result: { tools: [{ name: 'list_dashboards' }] } });
     const last = isJson ? list : `data: ${list}\n\n`;
@@ -196,7 +213,7 @@ t.test('bodies have a budget, for each caller and in all, which is taken before 
   carol.client.end();
   await until(async () => (await scenario.status()).openRequests === 4, 'a client that leaves gives its part back');
   t.match(await agent.call('list_dashboards'), { status: 200 }, 'what is left is given to others');
-  t.equal(upstream.requests.length, 2, 'and the warm-up');
+  t.equal(upstream.requests.length, 1);
 });
 
 t.test('one whole body always fits, also that of a route with a bodyBytes above the budget of all', async (t) => {
