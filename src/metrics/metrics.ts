@@ -1,8 +1,16 @@
 // Prometheus metrics of the gateway (prom-client). Label values come from the configuration or from closed lists.
+import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const validationBuckets = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
+const pauseBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
+const gcKinds: Readonly<Record<number, string>> = {
+  [constants.NODE_PERFORMANCE_GC_MAJOR]: 'major',
+  [constants.NODE_PERFORMANCE_GC_MINOR]: 'minor',
+  [constants.NODE_PERFORMANCE_GC_INCREMENTAL]: 'incremental',
+  [constants.NODE_PERFORMANCE_GC_WEAKCB]: 'weakcb',
+};
 
 /** State that is read at each scrape. */
 export interface MetricsSource {
@@ -92,6 +100,25 @@ function declareMetrics(registry: Registry) {
   };
 }
 
+/** PerformanceNodeEntry of a collection, which the types of Node lack. */
+interface GcEntry {
+  readonly duration: number;
+  readonly detail: { readonly kind: number };
+}
+
+/** Takes the place of prom-client's own histogram, which counts one collection for each turn of the event loop that had any. */
+function observePauses(registry: Registry): void {
+  const name = 'nodejs_gc_duration_seconds';
+  registry.removeSingleMetric(name);
+  const help = 'Pauses of the garbage collector by kind';
+  const pauses = new Histogram({ name, help, labelNames: ['kind'], buckets: pauseBuckets, registers: [registry] });
+  new PerformanceObserver((list) => {
+    for (const { duration, detail } of list.getEntries() as unknown as GcEntry[]) {
+      pauses.observe({ kind: gcKinds[detail.kind] ?? 'other' }, duration / 1000);
+    }
+  }).observe({ entryTypes: ['gc'] });
+}
+
 /** Creates the metrics in a registry of their own. */
 export function createMetrics(version: string) {
   const registry = new Registry();
@@ -99,6 +126,7 @@ export function createMetrics(version: string) {
   metrics.revocationSuccess.set(1);
   metrics.build.set({ version, node: process.versions.node }, 1);
   collectDefaultMetrics({ register: registry });
+  observePauses(registry);
 
   function requestFinished(request: FinishedRequest): void {
     const { route = 'none', outcome, status, seconds, tool, decision, apiKey } = request;

@@ -1,0 +1,64 @@
+// Metrics of the process: event loop delay and pauses of the garbage collector; dashboard, alert rules and documentation name metrics that exist.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import t from 'tap';
+import { startScenario } from '../support/scenario.ts';
+import { until } from '../support/until.ts';
+
+const root = join(import.meta.dirname, '../..');
+
+t.test('three full collections in one turn of the event loop are three pauses', async (t) => {
+  const { metric } = await startScenario(t, {}, { inject: true });
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const count = () => metric('nodejs_gc_duration_seconds_count', { kind: 'major' });
+  const before = await count();
+  for (let collections = 0; collections < 3; collections++) collect();
+  await until(async () => (await count()) - before >= 3, 'three more pauses');
+  t.ok((await metric('nodejs_gc_duration_seconds_sum', { kind: 'major' })) > 0);
+});
+
+t.test('the delay of the event loop is a metric', async (t) => {
+  const { metric } = await startScenario(t, {}, { inject: true });
+  // The first interval of the measurement must have passed.
+  await until(async () => (await metric('nodejs_eventloop_lag_p99_seconds')) > 0, 'a delay');
+});
+
+for (const file of [
+  'deploy/grafana/portcullis.json',
+  'deploy/prometheus/portcullis.rules.yml',
+  'docs/configuration.md',
+  'docs/operations.md',
+]) {
+  t.test(`${file} names metrics that are exposed`, async (t) => {
+    const { metrics } = await startScenario(t, {}, { inject: true });
+    const exposed = exposedNames(await metrics());
+    const named = await namesIn(file);
+    t.ok(named.length > 0);
+    t.same(
+      named.filter((name) => !exposed.has(name)),
+      [],
+    );
+  });
+}
+
+t.test('the dashboard shows the delay of the event loop and the pauses', async (t) => {
+  const named = await namesIn('deploy/grafana/portcullis.json');
+  for (const name of ['nodejs_eventloop_lag_p99_seconds', 'nodejs_gc_duration_seconds_bucket'])
+    t.ok(named.includes(name));
+});
+
+async function namesIn(file: string): Promise<string[]> {
+  const text = await readFile(join(root, file), 'utf8');
+  return [...new Set(text.match(/\b(?:portcullis|process|nodejs)_[a-z0-9_]+\b/g))];
+}
+
+/** Every metric by its name, and the series of each histogram, also before anything is counted. */
+function exposedNames(scrape: string): Set<string> {
+  const names = [...scrape.matchAll(/^# TYPE (\S+) (\S+)$/gm)].flatMap(([, name, type]) =>
+    type === 'histogram' ? [name!, `${name}_bucket`, `${name}_sum`, `${name}_count`] : [name!],
+  );
+  return new Set(names);
+}
