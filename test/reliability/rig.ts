@@ -45,7 +45,11 @@ export interface Rig {
   configure(rules: readonly Configuration[]): Promise<void>;
   /** Writes something that is not a configuration. */
   breakConfiguration(): Promise<void>;
-  start(options?: { readonly nodeOptions?: readonly string[] }): Promise<ChildProcess>;
+  /** What the process prints goes to `onOutput`, in pieces as they come. */
+  start(options?: {
+    readonly nodeOptions?: readonly string[];
+    readonly onOutput?: (text: string) => void;
+  }): Promise<ChildProcess>;
   /** Sends calls from `connections` clients until `signal` is aborted; the answers go to `onAnswer`. */
   load(options: LoadOptions): Promise<LoadResult>;
   auditFiles(): Promise<string[]>;
@@ -132,11 +136,12 @@ export async function createRig({ answer = answerCall, changes = {}, tls = false
     seen,
     configure: write,
     breakConfiguration: () => writeFile(configFile, 'version: 1\nserver: {listen: nowhere\n'),
-    async start({ nodeOptions = [] } = {}) {
+    async start({ nodeOptions = [], onOutput } = {}) {
       const command = ['dist/main.js', 'serve', '-c', configFile, '--log-level', 'fatal'];
       const child = spawn(process.execPath, [...nodeOptions, ...command], {
-        stdio: ['ignore', 'ignore', 'inherit'],
+        stdio: ['ignore', onOutput === undefined ? 'ignore' : 'pipe', 'inherit'],
       });
+      if (onOutput !== undefined) child.stdout!.setEncoding('utf8').on('data', onOutput);
       children.add(child);
       child.once('exit', () => children.delete(child));
       await ready(`http://127.0.0.1:${adminPort}/readyz`, child);
