@@ -91,7 +91,19 @@ const absent: readonly number[] = Array.from({ length: 2 * maxSlots }, () => -1)
 function openScan(bytes: Buffer, slots: number, limits: ScanLimits): Scan {
   const { loneSurrogates } = limits;
   const spans = slots <= maxSlots ? absent.slice(0, 2 * slots) : new Array<number>(2 * slots).fill(-1);
-  return { bytes, spans, limits, loneSurrogates, keyBounds: [], top: 0, keys: 0, escaped: false };
+  return {
+    bytes,
+    spans,
+    limits,
+    loneSurrogates,
+    keyBounds: [],
+    top: 0,
+    keys: 0,
+    escaped: false,
+    quoteAhead: -1,
+    backslashAhead: -1,
+    words: undefined,
+  };
 }
 
 const comma = 0x2c;

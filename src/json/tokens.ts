@@ -1,4 +1,4 @@
-// Tokens of JSON (RFC 8259): strings, numbers and literals, scanned byte by byte. Offsets in, offsets out.
+// Tokens of JSON (RFC 8259): strings, numbers and literals. Offsets in, offsets out.
 import { GatewayError } from '../errors.ts';
 
 /** State of the tokenizer, with a flag for escapes in the last string. */
@@ -6,6 +6,11 @@ export interface StringScan {
   readonly bytes: Buffer;
   readonly loneSurrogates: boolean;
   escaped: boolean;
+  /** The first quote and the first backslash that were found ahead; each is searched for again behind it, so that no byte is searched twice. */
+  quoteAhead: number;
+  backslashAhead: number;
+  /** The bytes by four, from the first one that is aligned; made for the first long string. */
+  words: Int32Array | undefined;
 }
 
 const zero = 0x30;
@@ -53,7 +58,12 @@ export function scanString(scan: StringScan, start: number): number {
   const length = bytes.length;
   let at = start;
   for (;;) {
-    while (at < length && special[bytes[at]!] === 0) at++;
+    const near = Math.min(at + nearBytes, length);
+    while (at < near && special[bytes[at]!] === 0) at++;
+    if (at === near && at < length) {
+      at = skipPlain(scan, at);
+      while (at < length && special[bytes[at]!] === 0) at++;
+    }
     if (at >= length) throw invalid('truncated');
     const byte = bytes[at];
     if (byte === quote) return at + 1;
@@ -61,6 +71,34 @@ export function scanString(scan: StringScan, start: number): number {
     scan.escaped = true;
     at = scanEscape(scan, at + 1);
   }
+}
+
+/** A run is walked so far: the calls that find the end of a longer one cost as much. */
+const nearBytes = 96;
+
+/** Skips bytes that are plain for certain: up to the word that holds a control, or the next quote or backslash. The rest is walked. */
+function skipPlain(scan: StringScan, at: number): number {
+  const { bytes } = scan;
+  if (scan.quoteAhead < at) scan.quoteAhead = find(bytes, quote, at);
+  if (scan.backslashAhead < at) scan.backslashAhead = find(bytes, backslash, at);
+  const first = -bytes.byteOffset & 3;
+  scan.words ??= new Int32Array(bytes.buffer, bytes.byteOffset + first, (bytes.length - first) >> 2);
+  const { words } = scan;
+  const end = (Math.min(scan.quoteAhead, scan.backslashAhead) - first) >> 2;
+  let word = (at - first) >> 2;
+  while (word < end && !holdsControl(words[word]!)) word++;
+  return Math.max(at, first + 4 * word);
+}
+
+/** True where one of the four bytes is below 0x20: only then a borrow reaches a high bit that was not set. */
+function holdsControl(word: number): boolean {
+  return ((word - 0x20202020) & ~word & 0x80808080) !== 0;
+}
+
+/** The length where there is none. */
+function find(bytes: Buffer, byte: number, from: number): number {
+  const at = bytes.indexOf(byte, from);
+  return at === -1 ? bytes.length : at;
 }
 
 const shortEscapes = new Set([...'"\\/bfnrt'].map((letter) => letter.charCodeAt(0)));

@@ -221,6 +221,64 @@ t.test(
   },
 );
 
+t.test('a control, an escape or a quote at any place of a long string is seen', (t) => {
+  const wrong: Record<string, string> = {
+    '\0': 'control',
+    '\n': 'control',
+    '\u001f': 'control',
+    '\\x': 'escape',
+    '\\ud800': 'surrogate',
+    '\\udc00\\ud800': 'surrogate',
+    '"x': 'syntax',
+  };
+  const right = ['\\n', '\\"', '\\\\', '\\ud83d\\ude00', '\u007f', ' ', '\u0080', 'é', '😀', '', '","'];
+  // Both sides of the place from which a string is skipped by words, on each alignment of its first byte.
+  for (let before = 0; before <= 140; before++) {
+    const pad = 'é'.repeat(before % 4) + 'x'.repeat(before);
+    for (let shift = 0; shift < 4; shift++) {
+      for (const after of ['', 'xx', 'x'.repeat(200)]) {
+        const around = (what: string) => Buffer.from(`${' '.repeat(shift)}["${pad}${what}${after}"]`);
+        for (const [what, reason] of Object.entries(wrong)) {
+          const expected = `invalid_json ${reason}`;
+          const found = outcome(around(what));
+          if (found !== expected) t.equal(found, expected, JSON.stringify([what, before, shift, after.length]));
+        }
+        for (const what of right) {
+          const found = outcome(around(what));
+          if (found !== 'accepted') t.equal(found, 'accepted', JSON.stringify([what, before, shift, after.length]));
+        }
+      }
+    }
+  }
+  t.pass('at every place');
+  t.end();
+});
+
+t.test('long strings are accepted where JSON.parse accepts them, on any alignment, and their spans are theirs', (t) => {
+  const counts = { accepted: 0, refused: 0 };
+  fc.assert(
+    fc.property(longStrings(), fc.nat(7), ({ strings, spaces }, shift) => {
+      const text = `{"x":[${strings.join(`,${spaces}`)}],${spaces}"method":${strings.at(-1)}}`;
+      const bytes = Buffer.from('.'.repeat(shift) + text).subarray(shift);
+      const found = outcome(bytes);
+      counts[found === 'accepted' ? 'accepted' : 'refused']++;
+      let parsed: { method: string };
+      try {
+        parsed = JSON.parse(text);
+      } catch {
+        return found.startsWith('invalid_json ');
+      }
+      // JSON.stringify escapes lone surrogates, and no other.
+      if (/\\ud[89a-f]/.test(JSON.stringify(parsed))) return found === 'invalid_json surrogate';
+      const [start, end] = scanJson(bytes, open, 1);
+      return JSON.parse(bytes.toString('utf8', start, end)) === parsed.method;
+    }),
+    { numRuns: 3000 },
+  );
+  t.ok(counts.accepted > 500 && counts.refused > 500, JSON.stringify(counts));
+  t.end();
+});
+
 t.test('what JSON.parse reads is refused only for the reasons that are documented', (t) => {
   let stricter = 0;
   fc.assert(
@@ -260,6 +318,25 @@ t.test('a document with a name twice is never accepted', (t) => {
 
 function escapeAll(text: string): string {
   return `"${[...text].map((character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')}"`;
+}
+
+/** Strings of long runs with now and then a byte that ends one, and the white space between them. */
+function longStrings(): fc.Arbitrary<{ strings: string[]; spaces: string }> {
+  const run = fc.tuple(
+    fc.constantFrom('x', ' ', 'é', '😀', '\u007f'),
+    fc.oneof(fc.nat(12), fc.integer({ min: 90, max: 130 })),
+  );
+  const end = fc.oneof(
+    { arbitrary: fc.constantFrom('\\n', '\\"', '\\\\', '\\u0041', '\\ud83d\\ude00', ''), weight: 24 },
+    { arbitrary: fc.constantFrom('\n', '\0', '\u001f', '"', '\\', '\\x', '\\u12', '\\ud83d'), weight: 1 },
+  );
+  const string = fc
+    .array(fc.tuple(run, end), { maxLength: 6 })
+    .map((parts) => `"${parts.map(([[letter, times], tail]) => letter.repeat(times) + tail).join('')}"`);
+  return fc.record({
+    strings: fc.array(string, { minLength: 1, maxLength: 4 }),
+    spaces: fc.constantFrom('', '\n', '\r\n\t '),
+  });
 }
 
 /** Valid documents with a few bytes overwritten, cut out or doubled. */

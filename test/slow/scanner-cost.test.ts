@@ -17,6 +17,10 @@ const namesOf = (count: number, nameOf: (index: number) => string) =>
 t.test('sixteen times the bytes take sixteen times the steps', async (t) => {
   const documents: Record<string, (size: number) => string> = {
     'a long string': (size) => call(`"${'x'.repeat(size)}"`),
+    'many long strings': (size) => call(`[${`"${'x'.repeat(200)}",`.repeat(size / 203)}1]`),
+    'many long strings before one backslash': (size) =>
+      call(`[${`"${'x'.repeat(200)}",`.repeat(size / 203)}"${'x'.repeat(200)}\\n"]`),
+    'many escapes far from each other': (size) => call(`"${`${'x'.repeat(200)}\\n`.repeat(size / 202)}"`),
     'many escapes': (size) => call(`"${'\\u0041'.repeat(size / 6)}"`),
     'many surrogate pairs': (size) => call(`"${'\\ud83d\\ude00'.repeat(size / 12)}"`),
     'many numbers': (size) => call(`[${'1,'.repeat(size / 2)}1]`),
