@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { GatewayError } from '../../errors.ts';
 import { limitConnections, limitHandshakes } from '../../http/connection/connection-limit.ts';
-import { createPipelining } from '../../http/connection/pipelining.ts';
+import { pipelineRequests } from '../../http/connection/pipelining.ts';
 import { createReadTurns } from '../../http/connection/read-turns.ts';
 import { closeInStages } from '../../http/connection/staged-close.ts';
 import type { Runtime } from '../runtime.ts';
@@ -19,16 +19,11 @@ const ignore = (): void => {};
 export function superviseConnections(server: Server, listener: RequestListener, runtime: Runtime): void {
   const { metrics } = runtime;
   const limits = () => runtime.snapshot.config.server.limits;
-  const pipelineRequests = createPipelining({
-    listener,
-    // While the gateway drains, each response closes its connection.
-    limit: () => (runtime.draining ? 1 : limits().requestsPerConnection),
-    turns: createReadTurns(),
-    peerAddress: runtime.peerAddress,
-    refused: createRefusalLog(runtime, 'pipelined_requests', 'connections with too many pipelined requests are closed'),
-  });
+  const turns = createReadTurns();
+  // While the gateway drains, each response closes its connection.
+  const concurrency = () => (runtime.draining ? 1 : limits().requestsPerConnection);
   const onConnection = (socket: Socket): void => {
-    pipelineRequests(socket);
+    pipelineRequests(socket, listener, concurrency, turns);
     closeInStages(socket, () => limits().receiveTimeout);
   };
   if (runtime.snapshot.config.server.tls === undefined) server.on('connection', onConnection);
@@ -54,22 +49,18 @@ export function superviseConnections(server: Server, listener: RequestListener, 
     peerAddress: runtime.peerAddress,
     isExempt: (peer) => runtime.snapshot.isProxy(peer),
     limit: () => limits().connectionsPerAddress,
-    refused: createRefusalLog(
-      runtime,
-      'connections_per_address',
-      'connections above server.limits.connectionsPerAddress are closed',
-    ),
+    refused: createRefusalLog(runtime),
   });
 }
 
 /** Counts refused connections, and logs the first one of each interval: a line for each would be a flood of its own. */
-function createRefusalLog({ log, metrics, now }: Runtime, reason: string, message: string): (address: string) => void {
+function createRefusalLog({ log, metrics, now }: Runtime): (address: string) => void {
   let silentUntil = 0;
   return (address) => {
-    metrics.connectionRefused(reason);
+    metrics.connectionRefused('connections_per_address');
     if (now() < silentUntil) return;
     silentUntil = now() + logIntervalMs;
-    log.warn({ address }, message);
+    log.warn({ address }, 'connections above server.limits.connectionsPerAddress are closed');
   };
 }
 

@@ -15,25 +15,13 @@ interface Pipeline {
   readonly held: (readonly [request: IncomingMessage, response: ServerResponse])[];
   /** They will be looked at. */
   scheduled: boolean;
-  readonly server: PipelinedServer & {
-    /** Requests of all its connections that are not taken. */
-    held: number;
-  };
+  readonly listener: RequestListener;
+  readonly limit: () => number;
+  readonly turns: ReadTurns;
   /** Waits for its turn to be read. */
   isWaiting: boolean;
   /** Refuses the bytes behind the last request, which are none. */
   refuseRest: (() => void) | undefined;
-}
-
-/** The connections of one server. */
-export interface PipelinedServer {
-  readonly listener: RequestListener;
-  /** Requests of one connection that may be under way at once. */
-  readonly limit: () => number;
-  readonly turns: ReadTurns;
-  readonly peerAddress: (socket: Socket) => string;
-  /** Called for a connection that is closed, because it and all connections together have too many requests that are not taken. */
-  readonly refused: (address: string) => void;
 }
 
 interface PipelinedSocket extends Socket {
@@ -46,35 +34,35 @@ const pipeline = Symbol('pipeline');
 const headEnd = '\r\n\r\n';
 /** Bounds the requests that Node parses, and makes objects of, before the first of them can pause the connection. */
 const headsPerPiece = 8;
-/** Requests that are parsed and not taken: so many of one connection, and more while all connections together have less than `heldInAll`. */
-const heldPerConnection = 16;
-const heldInAll = 4096;
 /** Chunks may all be of one byte: each costs about a microsecond. Node copies each piece of a body, and large copies are collected late. */
 const bytesPerPiece = 4096;
 const coalesceBody = createBodyCoalescer(turnOf);
 const ignore = (): void => {};
 
 /**
- * Prepares the connections of a server for `takeInTurn`: its listener gets at most `limit()` of the requests of one at once, and the next only when
- * the one before is accepted or answered. Meanwhile the connection is not read. From the first request that waits, or the second piece of a body, its
- * reads are parsed in pieces: Node would take thousands of requests out of each.
+ * Prepares a connection for `takeInTurn`: `listener` gets at most `limit()` of its requests at once, and the next only when the one before is
+ * accepted or answered. Meanwhile the connection is not read. A read is parsed in pieces: Node would take thousands of requests out of one.
  */
-export function createPipelining(server: PipelinedServer): (socket: Socket) => void {
-  const shared = { ...server, held: 0 };
-  return (socket) => prepareConnection(socket, shared);
-}
-
-function prepareConnection(socket: PipelinedSocket, server: Pipeline['server']): void {
+export function pipelineRequests(
+  socket: PipelinedSocket,
+  listener: RequestListener,
+  limit: () => number,
+  turns: ReadTurns,
+): void {
   const own: Pipeline = {
     open: 0,
     accepted: false,
     held: [],
     scheduled: false,
-    server,
+    listener,
+    limit,
+    turns,
     isWaiting: false,
     refuseRest: undefined,
   };
   socket[pipeline] = own;
+  // A listener makes Node hand what it reads to the stream, where it can be cut, and not to the parser.
+  socket.on('data', ignore).off('data', ignore);
   const { push, resume } = socket;
   socket.push = (chunk: Buffer | null) => {
     let rest = chunk;
@@ -95,40 +83,15 @@ function prepareConnection(socket: PipelinedSocket, server: Pipeline['server']):
 export function takeInTurn(request: IncomingMessage, response: ServerResponse): void {
   const socket = request.socket as PipelinedSocket;
   const own = socket[pipeline]!;
-  // The rest of a read of a connection that was closed.
-  if (socket.destroyed) return;
   coalesceBody(request);
   if (own.held.length === 0 && mayTake(own)) take(own, request, response);
-  else hold(own, request, response);
-}
-
-function hold(own: Pipeline, request: IncomingMessage, response: ServerResponse): void {
-  const { socket } = request;
-  const { server } = own;
-  if (own.held.length >= heldPerConnection && server.held >= heldInAll) {
-    server.refused(server.peerAddress(socket));
-    socket.destroy();
-    forgetHeld(own);
-    return;
+  else {
+    own.held.push([request, response]);
+    socket.pause();
   }
-  readInPieces(socket);
-  own.held.push([request, response]);
-  server.held += 1;
-  socket.pause();
-}
-
-function forgetHeld(own: Pipeline): void {
-  own.server.held -= own.held.length;
-  own.held.length = 0;
-}
-
-/** A listener makes Node hand what it reads to the stream, where it can be cut, and not to the parser. */
-function readInPieces(socket: Socket): void {
-  socket.on('data', ignore).off('data', ignore);
 }
 
 function turnOf({ socket }: IncomingMessage): (isWanted: () => boolean) => void {
-  readInPieces(socket);
   return (isWanted) => waitForTurn((socket as PipelinedSocket)[pipeline]!, socket, isWanted);
 }
 
@@ -137,7 +100,7 @@ function waitForTurn(own: Pipeline, socket: Socket, isWanted: () => boolean): vo
   if (own.isWaiting) return;
   own.isWaiting = true;
   socket.pause();
-  own.server.turns(() => {
+  own.turns(() => {
     own.isWaiting = false;
     if (isWanted()) socket.resume();
   });
@@ -175,10 +138,7 @@ export function refuseRest(socket: PipelinedSocket, refuse: () => void): void {
   if (own.refuseRest !== undefined) return;
   own.refuseRest = refuse;
   // The bytes broke its body.
-  if (own.held.at(-1)?.[0].complete === false) {
-    own.held.pop();
-    own.server.held -= 1;
-  }
+  if (own.held.at(-1)?.[0].complete === false) own.held.pop();
   dropInput(socket);
   endRest(own);
 }
@@ -192,14 +152,14 @@ export function isIdle(socket: PipelinedSocket): boolean {
   return socket[pipeline]?.open === 0;
 }
 
-function mayTake({ accepted, open, server }: Pipeline): boolean {
-  return open === 0 || (accepted && open < server.limit());
+function mayTake({ accepted, limit, open }: Pipeline): boolean {
+  return open === 0 || (accepted && open < limit());
 }
 
 function take(own: Pipeline, request: IncomingMessage, response: ServerResponse): void {
   own.open += 1;
   own.accepted = false;
-  own.server.listener(request, response);
+  own.listener(request, response);
 }
 
 /** Lets other connections go first: what the gateway answers by itself ends at once, and thousands would in one turn of the event loop. */
@@ -212,11 +172,8 @@ function takeLater(own: Pipeline, socket: Socket): void {
 function takeHeld(own: Pipeline, socket: Socket): void {
   own.scheduled = false;
   // The last response closes the connection, or the client has left.
-  if (!socket.writable) forgetHeld(own);
-  while (own.held.length > 0 && mayTake(own)) {
-    own.server.held -= 1;
-    take(own, ...own.held.shift()!);
-  }
+  if (!socket.writable) own.held.length = 0;
+  while (own.held.length > 0 && mayTake(own)) take(own, ...own.held.shift()!);
   socket.resume();
   endRest(own);
 }

@@ -114,28 +114,3 @@ t.test(
     t.equal(scenario.upstream.requests.length, 1);
   },
 );
-
-t.test(
-  'first reads full of requests: those of all connections have a bound, and a client with few is answered',
-  async (t) => {
-    const { promise: later, resolve: answerAll } = Promise.withResolvers<void>();
-    const reply = ({ url }: RecordedRequest, response: ServerResponse): void =>
-      void later.then(() => response.end(`<${url.split('/').at(-1)}>`));
-    const scenario = await startScenario(t, { upstreams: { superset: { limits } } }, { reply });
-    const floods = numbers(16).map(() => pipeline(scenario, Array(3000).fill(request('GET /open/flood/0', [host]))));
-    const closed = () => floods.filter(({ socket }) => socket.closed).length;
-    for (const { socket } of floods) socket.on('error', () => {}).resume();
-    await until(() => closed() > 0, 'connections above the bound are closed');
-    await untilAtRest(closed, 'the number of closed connections');
-    t.equal(await scenario.metric('portcullis_requests_total', { status: 'pipelined_requests' }), closed());
-    t.ok(closed() < floods.length, 'the first ones are within the bound');
-    const few = pipeline(
-      scenario,
-      numbers(10).map((index) => request(`GET /open/few/${index}`, [host])),
-    );
-    await scenario.upstream.received(8 * (floods.length - closed()) + 8);
-    answerAll();
-    t.strictSame(answered(await few.readTo('<9>')), numbers(10));
-    for (const { socket } of [...floods, few]) socket.destroy();
-  },
-);
