@@ -12,6 +12,8 @@ export interface FloodOptions {
   readonly addresses: readonly string[];
   /** An `Authorization` header; none without it. */
   readonly authorization?: string;
+  /** What is pipelined; a call of a tool by default. */
+  readonly request?: string;
 }
 
 /** What a flood got done. */
@@ -46,7 +48,8 @@ interface Flood {
 const floods = {
   /** 40,000 requests on each connection; answers are never read. */
   async pipelined(flood: Flood) {
-    const batch = Buffer.from(wholeRequest(flood.options).repeat(100));
+    const { request = wholeRequest(flood.options) } = flood.options;
+    const batch = Buffer.from(request.repeat(100));
     await each(flood, async (socket) => {
       socket.pause();
       for (let round = 0; round < 400; round += 1) {

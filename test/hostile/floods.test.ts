@@ -164,6 +164,15 @@ test('24 connections with 40,000 pipelined requests each, whose answers are neve
   assert.ok(outcome.auditBytesPerMinute < maxAuditBytesPerMinute, `${outcome.auditBytesPerMinute} bytes a minute`);
 });
 
+test('250 connections with 40,000 pipelined requests of 18 bytes each', { timeout: 120_000 }, async (t) => {
+  const outcome = await endure({
+    kind: 'pipelined',
+    flood: { connections: 250, seconds: 15, addresses: strangers, request: 'GET / HTTP/1.1\r\n\r\n' },
+  });
+  print(t.name, outcome);
+  assert.ok(outcome.auditBytesPerMinute < maxAuditBytesPerMinute, `${outcome.auditBytesPerMinute} bytes a minute`);
+});
+
 test('1,000 connections with bodies in chunks of one byte', { timeout: 120_000 }, async (t) => {
   const otherKey = `sk_${'w'.repeat(43)}`;
   const outcome = await endure({
