@@ -42,6 +42,8 @@ const maxQueueLength: Readonly<Record<Priority, number>> = {
 };
 /** Longest wait of a completion for others to be written with. */
 const lingerMs = 5;
+/** A write of so many lines, such as a completion and the next decision, is no sign of load. */
+const fewLines = 2;
 /** Longest growth of a batch while lines arrive in every turn of the event loop. */
 const gatherMs = 5;
 /** Retries of a failed target for each interval of housekeeping. */
@@ -63,6 +65,7 @@ export function createSink(options: SinkOptions): Sink {
   let tickDue = false;
   let lingering: NodeJS.Timeout | undefined;
   let appended = 0;
+  let lastLines = 0;
   let closing = false;
   let whenIdle: (() => void) | undefined;
 
@@ -97,11 +100,15 @@ export function createSink(options: SinkOptions): Sink {
     return batch.promise;
   }
 
-  /** Writes once a whole turn of the event loop has brought no further line: under load a write, which wakes a thread, then serves many. */
+  /**
+   * Writes at once where the last write served few lines. Otherwise once a whole turn of the event loop has brought no further line: under load a
+   * write, which wakes a thread, then serves many.
+   */
   function start(): void {
     if (running) return;
     running = true;
-    setImmediate(gather, undefined, performance.now() + gatherMs);
+    if (lastLines <= fewLines) void run();
+    else setImmediate(gather, undefined, performance.now() + gatherMs);
   }
 
   function gather(before: number | undefined, untilMs: number): void {
@@ -119,6 +126,7 @@ export function createSink(options: SinkOptions): Sink {
     current = queue.shift();
     if (current !== undefined) {
       queueLength -= current.length;
+      lastLines = current.bodies.length;
       settle(current, await attempt(writer.write(current.bodies)));
       current = undefined;
     }
