@@ -131,11 +131,12 @@ export async function readBody(
     const whole = request.read() as Buffer | null;
     return (reserve && whole) ?? empty;
   }
-  let reserved = Number(request.headers['content-length'] ?? Math.min(firstReservation, limits.bodyBytes));
+  const announced = Number(request.headers['content-length'] ?? 0);
+  let reserved = announced || Math.min(firstReservation, limits.bodyBytes);
   reserve?.(reserved);
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const timer = setTimeout(() => reject(tooSlow()), limits.receiveTimeoutMs).unref();
-  const body = createByteBuffer();
+  const body = createByteBuffer(announced);
   let length = 0;
   const takePiece = (chunk: Buffer): void => {
     try {

@@ -1,4 +1,4 @@
-// Growing byte buffer: pieces of any size in at most twice their bytes and 64 KiB of memory.
+// Growing byte buffer: pieces of any size in at most twice their bytes and 64 KiB of memory, or in one part of a size that is known.
 
 const smallestSlab = 1024;
 const largestSlab = 65_536;
@@ -14,8 +14,8 @@ export interface ByteBuffer {
 
 const empty = Buffer.alloc(0);
 
-/** Creates an empty buffer. */
-export function createByteBuffer(): ByteBuffer {
+/** Creates an empty buffer. As many bytes as are expected are reserved with the second piece, and copied once. */
+export function createByteBuffer(expectedBytes = 0): ByteBuffer {
   let first: Buffer | undefined;
   let full: Buffer[] = [];
   let slab = empty;
@@ -26,7 +26,8 @@ export function createByteBuffer(): ByteBuffer {
     for (let from = 0; from < piece.length; ) {
       if (used === slab.length) {
         if (used > 0) full.push(slab);
-        slab = Buffer.allocUnsafeSlow(Math.min(largestSlab, Math.max(smallestSlab, length, piece.length)));
+        const slabBytes = Math.min(largestSlab, Math.max(smallestSlab, length, piece.length));
+        slab = Buffer.allocUnsafeSlow(Math.max(slabBytes, expectedBytes - length));
         used = 0;
       }
       const copied = piece.copy(slab, used, from);

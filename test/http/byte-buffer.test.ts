@@ -7,8 +7,8 @@ import { heldBytes } from '../support/memory.ts';
 t.test('the bytes come out as they went in, in whatever pieces, and the buffer is empty afterwards', async () => {
   const bodies = fc.array(fc.array(fc.uint8Array({ maxLength: 3000 }), { maxLength: 20 }), { maxLength: 3 });
   fc.assert(
-    fc.property(bodies, (all) => {
-      const buffer = createByteBuffer();
+    fc.property(bodies, fc.nat(50_000), (all, expectedBytes) => {
+      const buffer = createByteBuffer(expectedBytes);
       return all.every((pieces) => {
         for (const piece of pieces) buffer.append(Buffer.from(piece));
         const expected = Buffer.concat(pieces);
@@ -36,3 +36,16 @@ t.test(
     t.equal(whole.length, bytes);
   },
 );
+
+t.test('a body of the length that is expected is copied once: it is the memory it was collected in', async (t) => {
+  const bytes = 1024 * 1024;
+  const piece = Buffer.alloc(16_384, 'x');
+  const buffer = createByteBuffer(bytes);
+  for (let from = 0; from < bytes; from += piece.length) buffer.append(piece);
+  const before = await heldBytes();
+  const whole = buffer.take();
+  t.equal(whole.length, bytes);
+  t.equal(whole.buffer.byteLength, bytes, 'nothing more is kept for it');
+  const taken = (await heldBytes()) - before;
+  t.ok(taken < bytes / 2, `${taken} bytes more`);
+});
