@@ -6,6 +6,9 @@ if (major < 22) {
   process.stderr.write(`portcullis: needs Node.js 24.17 or later (or 22.23); this is ${process.versions.node}\n`);
   process.exitCode = 2;
 } else {
+  const { enableCompileCache } = await import('node:module');
+  // Compiled code is believed, so it lies where only those write who may write the program. Where nobody may, nothing is kept.
+  enableCompileCache?.(`${import.meta.dirname}/../node_modules/.cache/portcullis`);
   const { catchSignals } = await import('./cli/signals.ts');
   // Before the modules are loaded, which takes a while.
   const signals = process.argv[2] === 'serve' ? catchSignals() : undefined;

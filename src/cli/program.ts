@@ -1,23 +1,18 @@
 // Command-line program: the table of commands, and the exit codes of errors.
 import { Command, CommanderError } from 'commander';
-import { ConfigError } from '../config/load.ts';
-import { auditCommand } from './audit.ts';
-import { checkCommand } from './check.ts';
-import { devCommand } from './dev.ts';
-import { keysCommand } from './keys.ts';
-import { schemaCommand } from './schema.ts';
-import { packageVersion, serveCommand } from './serve.ts';
+import { ConfigError } from '../config/problem.ts';
 import type { Signals } from './signals.ts';
+import { packageVersion } from './version.ts';
 
-/** The commands, in the order of the help text. A new command is a file in this folder and a line here. */
+/** The commands, in the order of the help text, each loaded on use. A new command is a file in this folder and a line here. */
 export const commands = {
-  serve: serveCommand,
-  check: checkCommand,
-  dev: devCommand,
-  keys: keysCommand,
-  audit: auditCommand,
-  schema: schemaCommand,
-} satisfies Record<string, () => Command>;
+  serve: async (signals?: Signals) => (await import('./serve.ts')).serveCommand(signals),
+  check: async () => (await import('./check.ts')).checkCommand(),
+  dev: async () => (await import('./dev.ts')).devCommand(),
+  keys: async () => (await import('./keys.ts')).keysCommand(),
+  audit: async () => (await import('./audit.ts')).auditCommand(),
+  schema: async () => (await import('./schema.ts')).schemaCommand(),
+} satisfies Record<string, (signals?: Signals) => Promise<Command>>;
 
 /**
  * Runs one command line. Sets the exit code: 2 for misuse, 1 for a failure, else that of the command. `signals` are those that came before it, for
@@ -29,10 +24,12 @@ export async function runProgram(argv: readonly string[], signals?: Signals): Pr
     .version(packageVersion());
   process.stdout.on('error', endUnprinted);
   process.stderr.on('error', () => {});
-  const table = { ...commands, serve: () => serveCommand(signals) };
-  for (const command of Object.values(table)) program.addCommand(command());
-  throwInsteadOfExit(program);
+  const rows = Object.entries(commands);
+  const named = rows.filter(([name]) => name === argv[2]);
   try {
+    // Help and a misspelt name need them all.
+    for (const [, load] of named.length === 0 ? rows : named) program.addCommand(await load(signals));
+    throwInsteadOfExit(program);
     await program.parseAsync(argv);
   } catch (error) {
     process.exitCode = exitCodeOf(error);

@@ -1,5 +1,4 @@
 // Command `portcullis serve`: the gateway until a signal ends it, reloaded on SIGHUP and on changes of its files.
-import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { Command } from 'commander';
 import { formatProblem, loadConfig } from '../config/load.ts';
@@ -9,6 +8,7 @@ import { type ReloadOptions, unlessAborted } from '../gateway/reload.ts';
 import { createLog, type Log } from '../log.ts';
 import { logLevelOption } from './output.ts';
 import { catchSignals, type Signals } from './signals.ts';
+import { packageVersion } from './version.ts';
 
 const quietMs = 1000;
 
@@ -129,12 +129,6 @@ function placesOf({ publicAddress, adminAddress }: Gateway): Record<string, unkn
     ...(!isSocket(publicAddress) && { port: publicAddress.port }),
     ...(isSocket(adminAddress) ? { adminAddress: adminAddress.address } : { adminPort: adminAddress.port }),
   };
-}
-
-/** The version of the package that this file belongs to. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** An error that nobody foresaw costs its own request at most, never the process. */

@@ -10,7 +10,7 @@ import { keySetPath, publicDocumentHeaders } from '../http/well-known.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Configuration } from './reload.ts';
-import { logOptions } from './request-log.ts';
+import { fastifyOptions } from './request-log.ts';
 import type { RevocationWatcher } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
 import type { UpstreamProbes } from './upstream-probes.ts';
@@ -38,7 +38,7 @@ const connectionLimits = { all: 32, perAddress: 16 };
 export function createAdmin(options: AdminOptions): FastifyInstance {
   const { audit, current, log, metrics, probes, revocations, runtime, version } = options;
   const app = fastify({
-    ...logOptions(log),
+    ...fastifyOptions(log),
     forceCloseConnections: true,
     requestTimeout: receiveTimeoutMs,
     http: { headersTimeout: receiveTimeoutMs, connectionsCheckingInterval: 1000 },

@@ -1,11 +1,12 @@
 // Public application: a Fastify instance whose hooks are the steps of the pipeline, and whose one route is the path proxy.
-import { METHODS, type RequestListener, type Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { LoadedConfig } from '../config/load.ts';
 import { GatewayError } from '../errors.ts';
 import { createListener } from '../http/connection/listener.ts';
 import { endRequest, takeInTurn } from '../http/connection/pipelining.ts';
+import { METHODS } from '../http/node-http.ts';
 import { badPath } from '../http/path.ts';
 import { onClientError } from './plugins/client-errors.ts';
 import { superviseConnections } from './plugins/connections.ts';
@@ -15,7 +16,7 @@ import { completePart, refuse } from './request/completion.ts';
 import { createRequestContext, type RequestContext } from './request/context.ts';
 import { toGatewayError } from './request/error-response.ts';
 import { bitOf, pipeline as everyStep, type Pipeline, type Step } from './request/pipeline.ts';
-import { logOptions, makeRequestLogsLazy } from './request-log.ts';
+import { fastifyOptions, makeRequestLogsLazy } from './request-log.ts';
 import type { Runtime } from './runtime.ts';
 
 declare module 'fastify' {
@@ -37,7 +38,7 @@ export async function createApp(
   pipeline: Pipeline = everyStep,
 ): Promise<FastifyInstance> {
   const app = fastify({
-    ...logOptions(runtime.log),
+    ...fastifyOptions(runtime.log),
     exposeHeadRoutes: false,
     return503OnClosing: false,
     forceCloseConnections: false,

@@ -1,6 +1,7 @@
 // Problem details of error responses (RFC 9457), and headers of every answer of the gateway's own.
-import { STATUS_CODES } from 'node:http';
+
 import type { GatewayError } from '../errors.ts';
+import { STATUS_CODES } from './node-http.ts';
 
 /** The JSON of a refusal or failure: `application/problem+json`. `requestId` is the id of the audit records. */
 export function problem(error: GatewayError, requestId: string): string {

@@ -1,7 +1,13 @@
 // HTTP client for authorization servers: bounded in time and size, TLS verified, no redirects, no content codings, perhaps through a proxy.
-import { Agent, type Dispatcher, errors, Pool, ProxyAgent, request } from 'undici';
+import { createRequire } from 'node:module';
+import type { Agent, Dispatcher, Pool, ProxyAgent } from 'undici';
 import { createByteBuffer } from '../http/byte-buffer.ts';
 import { type Egress, proxyFor } from './egress.ts';
+
+const require = createRequire(import.meta.url);
+
+/** The HTTP library, which `check` does without. The gateway has it from its start, for the connections to upstreams. */
+const undici = () => require('undici') as typeof import('undici');
 
 /** The cause of a failure; a closed list, used as a metric label. */
 export type RequestFailureReason =
@@ -118,6 +124,7 @@ function createDispatcher(
     allowH2: false,
     ...(authorities !== undefined && { ca: [...authorities] }),
   };
+  const { Agent, ProxyAgent } = undici();
   const timeouts = { headersTimeout: timeoutMs, bodyTimeout: timeoutMs };
   const pool = { ...timeouts, allowH2: false, ...(connections !== undefined && { connections }) };
   if (proxy === undefined) return new Agent({ ...pool, connect: tls });
@@ -135,7 +142,7 @@ function createDispatcher(
 
 /** The connections to a proxy. All that goes wrong before a tunnel stands is a `ProxyError`. */
 function createTunnels(proxy: URL, options: Pool.Options): Pool {
-  const pool = new Pool(proxy, options);
+  const pool = new (undici().Pool)(proxy, options);
   const connect = pool.connect.bind(pool) as (tunnel: Dispatcher.ConnectOptions) => Promise<Dispatcher.ConnectData>;
   const connectTunnel = async (tunnel: Dispatcher.ConnectOptions): Promise<Dispatcher.ConnectData> => {
     const answer = await connect(tunnel).catch((error: unknown) => {
@@ -190,7 +197,7 @@ async function ask(address: string, options: BoundedRequest): Promise<BoundedAns
     statusCode,
     headers: answered,
     body,
-  } = await request(address, {
+  } = await undici().request(address, {
     dispatcher: agent.dispatcherFor(address),
     signal,
     method,
@@ -222,6 +229,7 @@ function mediaTypeOf(headers: Dispatcher.ResponseData['headers']): string | unde
 }
 
 function isTimeout(error: unknown): boolean {
+  const { errors } = undici();
   return (
     error instanceof errors.ConnectTimeoutError ||
     error instanceof errors.HeadersTimeoutError ||

@@ -1,11 +1,10 @@
 // Upstream of a snapshot: its address, TLS context, limits and pool of kept-alive connections.
-import type { SecureContext } from 'node:tls';
 import type { UpstreamConfig } from '../config/schema/config.ts';
-import { buildSecureContext } from '../http/connection/secure-context.ts';
 import type { NamedFiles } from '../named-files.ts';
 import { type Concurrency, createConcurrency } from './concurrency.ts';
 import { type Connections, createConnections } from './connection-pool.ts';
 import { basePathOf } from './path-mapping.ts';
+import { buildUpstreamContext } from './tls-context.ts';
 
 /** An upstream with its connections and limits. */
 export interface Upstream {
@@ -74,17 +73,4 @@ export function createUpstream(name: string, config: UpstreamConfig, files: Name
 /** The same upstream under options that do not concern its connections: these go on, and so does the count of open requests. */
 export function adjustUpstream(upstream: Upstream, config: UpstreamConfig): Upstream {
   return { ...upstream, onClientDisconnect: config.onClientDisconnect, limits: config.limits };
-}
-
-/** The context that the upstream is reached with. Throws a SecureContextError that names key and file; `check` builds the same one. */
-export function buildUpstreamContext(name: string, tls: UpstreamConfig['tls'], files: NamedFiles): SecureContext {
-  const { caFile, certFile, keyFile } = tls ?? {};
-  const named = {
-    ...(caFile !== undefined && { ca: { key: 'caFile', path: caFile } }),
-    ...((certFile ?? keyFile) !== undefined && {
-      cert: { key: 'certFile', path: certFile },
-      key: { key: 'keyFile', path: keyFile },
-    }),
-  };
-  return buildSecureContext(`upstreams.${name}.tls`, named, files, { minVersion: 'TLSv1.2' }).context;
 }

@@ -6,7 +6,7 @@ import t from 'tap';
 const main = resolve(import.meta.dirname, '../../src/main.ts');
 
 function portcullis(command: string) {
-  const { status, stderr } = spawnSync(
+  const { status, stdout, stderr } = spawnSync(
     'bash',
     ['-o', 'pipefail', '-c', command.replace('portcullis', '"$0" "$1"'), process.execPath, main],
     {
@@ -14,12 +14,13 @@ function portcullis(command: string) {
       timeout: 60_000,
     },
   );
-  return { status, stderr };
+  return { status, stdout, stderr };
 }
 
 t.test('serve --log-level verbose', async (t) => {
   t.same(portcullis('portcullis serve -c gateway.yaml --log-level verbose'), {
     status: 2,
+    stdout: '',
     stderr:
       "error: option '--log-level <level>' argument 'verbose' is invalid. Allowed choices are debug, info, warn, error, fatal, silent.\n",
   });
@@ -32,11 +33,24 @@ t.test('serve -c with a file that is not there', async (t) => {
 });
 
 t.test('schema | true', async (t) => {
-  t.same(portcullis('portcullis schema | true'), { status: 0, stderr: '' });
+  t.same(portcullis('portcullis schema | true'), { status: 0, stdout: '', stderr: '' });
 });
 
 t.test('schema > /dev/full', async (t) => {
   const { status, stderr } = portcullis('portcullis schema > /dev/full');
   t.equal(status, 1);
   t.equal(stderr, 'portcullis: ENOSPC: no space left on device, write\n');
+});
+
+t.test('--help', async (t) => {
+  const { status, stdout } = portcullis('portcullis --help');
+  t.equal(status, 0);
+  for (const name of ['serve', 'check', 'dev', 'keys', 'audit', 'schema'])
+    t.match(stdout, new RegExp(`^  ${name} `, 'm'));
+});
+
+t.test('chek', async (t) => {
+  const { status, stderr } = portcullis('portcullis chek -c gateway.yaml');
+  t.equal(status, 2);
+  t.equal(stderr, "error: unknown command 'chek'\n(Did you mean check?)\n");
 });

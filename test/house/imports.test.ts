@@ -8,11 +8,14 @@ import { globalsOf, importsOf, parse, parseSource } from './source.ts';
 const pureRooms: Readonly<Record<string, readonly string[]>> = {
   json: ['node:buffer'],
   mcp: ['node:crypto', 'zod'],
-  policy: ['@marcbachmann/cel-js', 'zod'],
+  policy: ['@marcbachmann/cel-js', 'node:module', 'zod'],
   'authn/token/claims': [],
 };
-/** Builtin modules that pure rooms load by way of other files: `node:net` for BlockList and isIP, which open nothing. */
-const pureBuiltins = ['node:buffer', 'node:crypto', 'node:net'];
+/**
+ * Builtin modules that pure rooms load, by way of other files too: `node:net` for BlockList and isIP, which open nothing, `node:module` to load the
+ * library of conditions with the first one.
+ */
+const pureBuiltins = ['node:buffer', 'node:crypto', 'node:module', 'node:net'];
 
 const files = parseSource();
 const graph = importGraph(files);
@@ -121,6 +124,7 @@ t.test('an import is seen in each of its forms', (t) => {
     ['await import(`./${name}.ts`);', undefined, false],
     [`require('node:fs');`, 'node:fs', false],
     [`createRequire(import.meta.url)('node:fs');`, undefined, false],
+    [`const require = createRequire(import.meta.url); require('node:fs');`, 'node:fs', false],
     [`process.getBuiltinModule('node:fs');`, 'node:fs', false],
   ];
   const parsed = parse(Object.fromEntries(forms.map(([text], index) => [`${index}.ts`, text])));

@@ -86,6 +86,8 @@ function moduleNamedBy(node: Node): { name: Node | undefined; typeOnly?: boolean
   }
   if (isExternalModuleReference(node)) return { name: node.expression };
   if (!isCallExpression(node)) return undefined;
+  // What it loads is seen by its name.
+  if (node.parent.getText() === 'require = createRequire(import.meta.url)') return undefined;
   const { expression } = node;
   const loads =
     expression.kind === SyntaxKind.ImportKeyword ||

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { buildListenerContext } from '../../src/http/connection/listener.ts';
 import { createNamedFiles } from '../../src/named-files.ts';
-import { buildUpstreamContext } from '../../src/upstream/upstream.ts';
+import { buildUpstreamContext } from '../../src/upstream/tls-context.ts';
 import { createSmallCertificate, createTestCertificates } from '../support/certificates.ts';
 
 const { authority, stranger, files: pems } = await createTestCertificates();

@@ -1,9 +1,8 @@
 // Certificate revocation lists (RFC 5280 §5): complete, direct ones; anything else is refused when it is loaded.
-import 'reflect-metadata';
 import { constants, type KeyObject, verify } from 'node:crypto';
-import * as x509 from '@peculiar/x509';
+import type * as x509 from '@peculiar/x509';
 import { strongHashes } from '../../key-strength.ts';
-import { canonicalSerialNumber, nameDer, readDerElements, signatureHashOf } from './x509.ts';
+import { canonicalSerialNumber, loadX509, nameDer, readDerElements, signatureHashOf } from './x509.ts';
 
 /** A certificate revocation list. */
 export interface RevocationList {
@@ -21,7 +20,7 @@ const knownExtensions = new Set(['2.5.29.20', '2.5.29.35', '1.3.6.1.5.5.7.1.1', 
 
 /** Parses one list. Throws an Error when it is malformed, partial, indirect, weakly signed or has no end. */
 export function parseRevocationList(der: Buffer): RevocationList {
-  const list = new x509.X509Crl(der);
+  const list = new (loadX509().X509Crl)(der);
   const critical = list.extensions.find((extension) => extension.critical && !knownExtensions.has(extension.type));
   if (critical !== undefined)
     throw new Error(`the revocation list is partial or indirect (extension ${critical.type})`);

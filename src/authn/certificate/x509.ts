@@ -1,8 +1,16 @@
 // X.509 certificates (RFC 5280), parsed from their DER and never from a printed name.
-import 'reflect-metadata';
 import { hash, type KeyObject, type X509Certificate } from 'node:crypto';
-import * as x509 from '@peculiar/x509';
+import { createRequire } from 'node:module';
+import type * as x509 from '@peculiar/x509';
 import { certificateFromDer } from '../../pem.ts';
+
+const require = createRequire(import.meta.url);
+
+/** The ASN.1 library: loaded with the first certificate that is parsed, since it is a fifth of all modules. */
+export function loadX509(): typeof x509 {
+  require('reflect-metadata');
+  return require('@peculiar/x509') as typeof x509;
+}
 
 /** A certificate, parsed once. Nothing in it is trusted yet. */
 export interface ParsedCertificate {
@@ -73,8 +81,9 @@ export function createCertificateReader(): ReadCertificate {
 
 /** Parses a certificate. Undefined when any part of it that matters here is malformed or stands there twice. */
 export function parseCertificate(native: X509Certificate): ParsedCertificate | undefined {
+  const library = loadX509();
   try {
-    return parse(native);
+    return parse(native, library);
   } catch {
     return undefined;
   }
@@ -82,18 +91,19 @@ export function parseCertificate(native: X509Certificate): ParsedCertificate | u
 
 /** Parses the certificate in these bytes. Undefined when they are none, more than one, or one that `parseCertificate` cannot read. */
 export function parseCertificateDer(der: Buffer): ParsedCertificate | undefined {
+  const library = loadX509();
   try {
-    return parse(certificateFromDer(der));
+    return parse(certificateFromDer(der), library);
   } catch {
     return undefined;
   }
 }
 
-function parse(native: X509Certificate): ParsedCertificate {
-  const certificate = new x509.X509Certificate(native.raw);
+function parse(native: X509Certificate, library: typeof x509): ParsedCertificate {
+  const certificate = new library.X509Certificate(native.raw);
   const types = certificate.extensions.map((extension) => extension.type);
   if (new Set(types).size !== types.length) throw new Error('an extension stands there twice');
-  const basic = certificate.getExtension(x509.BasicConstraintsExtension);
+  const basic = certificate.getExtension(library.BasicConstraintsExtension);
   const names = alternativeNames(certificate);
   return {
     native,
@@ -108,8 +118,8 @@ function parse(native: X509Certificate): ParsedCertificate {
     notAfter: certificate.notAfter.getTime(),
     ca: native.ca && basic?.ca === true,
     pathLength: basic?.pathLength,
-    keyUsage: certificate.getExtension(x509.KeyUsagesExtension)?.usages,
-    extendedKeyUsage: certificate.getExtension(x509.ExtendedKeyUsageExtension)?.usages.map(String),
+    keyUsage: certificate.getExtension(library.KeyUsagesExtension)?.usages,
+    extendedKeyUsage: certificate.getExtension(library.ExtendedKeyUsageExtension)?.usages.map(String),
     hasUnknownCriticalExtension: certificate.extensions.some(
       (extension) => extension.critical && !knownExtensions.has(extension.type),
     ),
@@ -117,6 +127,25 @@ function parse(native: X509Certificate): ParsedCertificate {
     signatureHash: signatureHashOf(certificate.signatureAlgorithm as SignatureAlgorithm),
     publicKey: native.publicKey,
   };
+}
+
+/** Contents of their object identifiers: RSA and ECDSA with SHA-256, SHA-384 and SHA-512, Ed25519, Ed448. */
+const strongSignatures = new Set([
+  ...['2a864886f70d01010b', '2a864886f70d01010c', '2a864886f70d01010d'],
+  ...['2a8648ce3d040302', '2a8648ce3d040303', '2a8648ce3d040304'],
+  ...['2b6570', '2b6571'],
+]);
+
+/** True for the usual strong algorithms, without the library. False where the bytes are no DER. */
+export function hasStrongSignature({ raw }: X509Certificate): boolean {
+  try {
+    const [certificate] = readDerElements(raw);
+    const [, algorithm] = readDerElements(certificate!.content);
+    const [identifier] = readDerElements(algorithm!.content);
+    return strongSignatures.has(Buffer.from(identifier!.content).toString('hex'));
+  } catch {
+    return false;
+  }
 }
 
 interface SignatureAlgorithm {

@@ -1,6 +1,6 @@
 // Compact JWS (RFC 7515 §7.1) in canonical form, parsed before any library sees it.
 import type { KeyObject } from 'node:crypto';
-import { compactVerify } from 'jose';
+import { compactVerify } from 'jose/jws/compact/verify';
 
 /** A JWS that is parsed and not verified. */
 export interface CompactJws {

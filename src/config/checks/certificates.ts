@@ -1,7 +1,12 @@
 // Checks of the certificates, keys and revocation lists that the configuration names.
 import type { X509Certificate } from 'node:crypto';
 import { createTrustStore, parseAuthorities, parseRevocationLists } from '../../authn/certificate/trust-store.ts';
-import { createCertificateReader, type ParsedCertificate, parseCertificate } from '../../authn/certificate/x509.ts';
+import {
+  createCertificateReader,
+  hasStrongSignature,
+  type ParsedCertificate,
+  parseCertificate,
+} from '../../authn/certificate/x509.ts';
 import {
   buildSecureContext,
   parseCertificateChain,
@@ -35,9 +40,9 @@ export function warnOfChain(context: CheckContext, path: Path, file: string | un
   const end = chain[0]!.validToDate.getTime();
   if (end <= context.now) context.warn(path, `the certificate expired on ${day(end)}`);
   for (const certificate of chain) {
+    if (hasStrongSignature(certificate) || certificate.checkIssued(certificate)) continue;
     const hash = parseCertificate(certificate)?.signatureHash;
-    const isRoot = certificate.checkIssued(certificate);
-    if (isRoot || hash === undefined || strongHashes.has(hash)) continue;
+    if (hash === undefined || strongHashes.has(hash)) continue;
     const name = context.show(nameOf(certificate));
     context.warn(
       path,

@@ -2,7 +2,7 @@
 import { isPlainHttp } from '../../http/host.ts';
 import { foldHeaderName, isProtocolHeader } from '../../upstream/header-names.ts';
 import { identityHeaderDefaults } from '../../upstream/identity/facts.ts';
-import { buildUpstreamContext } from '../../upstream/upstream.ts';
+import { buildUpstreamContext } from '../../upstream/tls-context.ts';
 import type { UpstreamConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { suggestion } from '../schema/suggestion.ts';

@@ -1,11 +1,11 @@
 // Connection errors before or within a request: response where one can be written, record and count.
 import { randomUUID } from 'node:crypto';
-import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ErrorCode, GatewayError } from '../../errors.ts';
 import { clientGone } from '../../http/body.ts';
 import { isIdle, refuseRest } from '../../http/connection/pipelining.ts';
 import { badFraming } from '../../http/framing.ts';
+import { STATUS_CODES } from '../../http/node-http.ts';
 import { problem } from '../../http/problem.ts';
 import { plainAddress } from '../../ip-ranges.ts';
 import { connectionEvent } from '../request/audit-events.ts';

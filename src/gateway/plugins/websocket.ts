@@ -1,8 +1,9 @@
 // WebSockets (RFC 6455) on routes that allow them: the offer passes the pipeline like a request, and the open connection is supervised.
-import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { isIdle } from '../../http/connection/pipelining.ts';
+import { ServerResponse } from '../../http/node-http.ts';
 import { parseTarget } from '../../http/path.ts';
 import { agreesToOffer } from '../../http/websocket/handshake.ts';
 import type { ForwardOptions } from '../../upstream/forward.ts';

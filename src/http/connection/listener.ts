@@ -1,18 +1,13 @@
 // HTTP and TLS listener of the public application: its secure context, its limits, and their change by a reload.
 import { constants } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import {
-  createServer as createHttpServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerOptions,
-} from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerOptions } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { SecureContext, SecureVersion } from 'node:tls';
 import { unixPeer } from '../../ip-ranges.ts';
 import type { NamedFiles } from '../../named-files.ts';
+import { createServer as createHttpServer } from '../node-http.ts';
 import { cipherList } from './ciphers.ts';
 import { parseListenAddress } from './listen-address.ts';
 import { type BuiltContext, buildSecureContext, parseCertificateChain } from './secure-context.ts';

@@ -1,12 +1,6 @@
 // CEL conditions: compiled when the file is loaded, bounded when they run, and an error in one is never an answer.
-import {
-  type ASTNode,
-  TypeError as CelTypeError,
-  Environment,
-  EvaluationError,
-  ParseError,
-  type ParseResult,
-} from '@marcbachmann/cel-js';
+import { createRequire } from 'node:module';
+import type * as cel from '@marcbachmann/cel-js';
 import { originalOf } from './argument-view.ts';
 import { meterExpression } from './condition-meter.ts';
 import { checkSyntax, hasLoop, namesIn, textsIn } from './condition-syntax.ts';
@@ -28,7 +22,7 @@ export interface ConditionVariables {
  */
 export interface Condition {
   (variables: ConditionVariables, state: EvaluationState): boolean;
-  readonly ast: ASTNode;
+  readonly ast: cel.ASTNode;
   /** The variables that stand in the expression. */
   readonly names: ReadonlySet<string>;
 }
@@ -77,30 +71,37 @@ function countValues(value: unknown, counted: number): number {
   return total;
 }
 
-const environment = new Environment({
-  homogeneousAggregateLiterals: false,
-  limits: { maxAstNodes: 1000, maxDepth: 32, maxListElements: 256, maxMapEntries: 64, maxCallArguments: 8 },
-})
-  .registerVariable('principal', 'map')
-  .registerVariable('args', 'map')
-  .registerVariable('tool', 'string')
-  .registerVariable('route', 'string')
-  .registerVariable('request', 'map');
+const require = createRequire(import.meta.url);
 
-function parse(source: string): ParseResult {
+function parse(source: string): cel.ParseResult {
+  // Loaded with the first condition: many configurations have none.
+  const library = require('@marcbachmann/cel-js') as typeof cel;
   try {
-    const expression = environment.parse(source);
+    const expression = createEnvironment(library).parse(source);
     checkSyntax(expression.ast);
     const { valid, type, error } = expression.check();
     if (!valid) throw error;
     if (type !== 'bool' && type !== 'dyn') throw new Error(`the condition yields ${type}, not true or false`);
     return expression;
   } catch (error) {
-    throw new Error(publicMessage(error, source), { cause: error });
+    throw new Error(publicMessage(error, source, library), { cause: error });
   }
 }
 
-function publicMessage(error: unknown, source: string): string {
+function createEnvironment({ Environment }: typeof cel): cel.Environment {
+  return new Environment({
+    homogeneousAggregateLiterals: false,
+    limits: { maxAstNodes: 1000, maxDepth: 32, maxListElements: 256, maxMapEntries: 64, maxCallArguments: 8 },
+  })
+    .registerVariable('principal', 'map')
+    .registerVariable('args', 'map')
+    .registerVariable('tool', 'string')
+    .registerVariable('route', 'string')
+    .registerVariable('request', 'map');
+}
+
+function publicMessage(error: unknown, source: string, library: typeof cel): string {
+  const { EvaluationError, ParseError, TypeError: CelTypeError } = library;
   if (error instanceof ParseError || error instanceof CelTypeError || error instanceof EvaluationError) {
     if (error.range === undefined) return error.summary;
     const { start } = error.range;

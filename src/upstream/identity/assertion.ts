@@ -1,6 +1,6 @@
 // Assertion: a short-lived JWT (RFC 7519, RFC 9068 §2.2) that names the caller to an upstream. Signed once and reused.
 import { randomUUID } from 'node:crypto';
-import { CompactSign } from 'jose';
+import { CompactSign } from 'jose/jws/compact/sign';
 import { LRUCache } from 'lru-cache';
 import { expiryOf } from '../../authn/caller/caller.ts';
 import type { Caller, Principal } from '../../authn/caller/principal.ts';
