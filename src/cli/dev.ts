@@ -1,8 +1,6 @@
 // Command `portcullis dev`: the development environment on loopback, with instructions to try it.
 import { Command, InvalidArgumentError } from 'commander';
-import { createLog } from '../log.ts';
 import { logLevelOption } from './output.ts';
-import { runGateway } from './serve.ts';
 
 interface DevOptions {
   readonly upstream?: string;
@@ -29,7 +27,10 @@ export function devCommand(): Command {
 }
 
 async function runDevelopment(options: DevOptions): Promise<void> {
-  // Loaded on use: production leaves their packages out, and no other command pays for them.
+  process.stdout.write('Starting the development environment.\n');
+  // Loaded on use: production leaves their packages out, and the line above does not wait for them.
+  const { createLog } = await import('../log.ts');
+  const { runGateway } = await import('./serve.ts');
   const { startDevelopmentEnvironment } = await import('../dev/environment.ts');
   const { instructions } = await import('../dev/instructions.ts');
   const { instructionsText } = await import('../dev/instructions-text.ts');
