@@ -3,6 +3,7 @@ import { compileMetaTools, type MetaToolConfig, noMetaTools } from '../mcp/meta-
 import { metaToolsOf, type PresetConfig, presetOf } from './presets.ts';
 import { compileRequirement, noRequirement } from './requirement.ts';
 import { effects, type McpRuleConfig, type PathRuleConfig, type Policy, type Rule, type RuleConfigOf } from './rule.ts';
+import { indexRules } from './rule-index.ts';
 import {
   contextBelow,
   type PolicyContext,
@@ -59,12 +60,14 @@ function mcpPolicy(mcp: McpPolicyConfig, context: PolicyContext): Policy {
   });
   const unchecked = { ...contextBelow(context, 'mcp', 'preset'), route: undefined };
   const metaTools = compileMetaTools(metaToolsOf(mcp));
+  const rules = [
+    ...compileRules(mcp.rules, mcpSelectorTypes, below),
+    ...compileRules(mcp.preset?.rules === true ? preset.rules : [], mcpSelectorTypes, unchecked),
+  ];
   return {
     kind: 'mcp',
-    rules: [
-      ...compileRules(mcp.rules, mcpSelectorTypes, below),
-      ...compileRules(mcp.preset?.rules === true ? preset.rules : [], mcpSelectorTypes, unchecked),
-    ],
+    rules,
+    index: indexRules(rules),
     metaTools,
     toolNames: new Set([
       ...toolsNamedBy([...mcp.rules, ...preset.rules]),
@@ -84,7 +87,11 @@ function pathPolicy({ authenticate, scopes, rules }: PolicyConfig, context: Poli
     rules === undefined
       ? compileRules([short], pathSelectorTypes, { ...context, route: undefined })
       : compileRules(rules, pathSelectorTypes, contextBelow(context, 'rules'));
-  return { kind: 'path', rules: compiled, metaTools: noMetaTools, toolNames: new Set() };
+  return policyOfPaths(compiled);
+}
+
+function policyOfPaths(rules: readonly Rule[]): Policy {
+  return { kind: 'path', rules, index: indexRules(rules), metaTools: noMetaTools, toolNames: new Set() };
 }
 
 /** Allows everything, to everyone who got past authentication. */
@@ -93,8 +100,7 @@ const authenticatedPolicy = policyOfOneRule('authenticated');
 export const openPolicy = policyOfOneRule('anyone');
 
 function policyOfOneRule(name: string): Policy {
-  const rules: Rule[] = [{ name, effect: 'allow', selectors: [], require: noRequirement }];
-  return { kind: 'path', rules, metaTools: noMetaTools, toolNames: new Set() };
+  return policyOfPaths([{ name, effect: 'allow', selectors: [], require: noRequirement }]);
 }
 
 /** The tools that rules name without a glob. */

@@ -4,6 +4,7 @@ import type { Attributes } from './attributes.ts';
 import type { Decision, DenialReason, Denied } from './decision.ts';
 import { missingScopes, requiredScopes, unmetCredential, unmetScope } from './requirement.ts';
 import type { Policy, Rule } from './rule.ts';
+import { rulesOfCall } from './rule-index.ts';
 import type { Selector } from './selectors/selector-type.ts';
 
 /**
@@ -29,7 +30,8 @@ function decideNamed(thing: NamedThing, message: McpMessage, attributes: Attribu
 }
 
 function decideOne(attributes: Attributes, policy: Policy): Decision {
-  for (const rule of policy.rules) {
+  for (const position of rulesOfCall(attributes, policy.index)) {
+    const rule = policy.rules[position]!;
     try {
       if (!allMatch(rule.selectors, attributes)) continue;
       return rule.effect === 'deny' ? deny('denied', rule, attributes) : demand(rule, attributes);

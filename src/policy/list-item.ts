@@ -12,6 +12,13 @@ export interface ListItem {
   readonly via: string | undefined;
 }
 
+/** The MCP method that uses an item of a list. */
+export const useOf: Readonly<Record<McpTargetKind, string>> = {
+  tool: 'tools/call',
+  prompt: 'prompts/get',
+  resource: 'resources/read',
+};
+
 const none: ReadonlySet<string> = new Set();
 
 /** The item of a single name. */

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { MetaTools } from '../mcp/meta-tools.ts';
 import { type Requirement, type RequirementConfig, requirement } from './requirement.ts';
+import type { RuleIndex } from './rule-index.ts';
 import type { Effect, Selector } from './selectors/selector-type.ts';
 import { mcpSelectors, pathSelectors } from './selectors/selector-types.ts';
 
@@ -45,6 +46,8 @@ export interface Policy {
   /** On an MCP route some methods need no rule. */
   readonly kind: 'mcp' | 'path';
   readonly rules: readonly Rule[];
+  /** Of `rules`. */
+  readonly index: RuleIndex;
   /** Tools that are looked through; none on path routes. */
   readonly metaTools: MetaTools;
   /** The tools that are known by name, from rules, preset and meta-tools: a closed list for metric labels. */

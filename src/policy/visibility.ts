@@ -5,6 +5,7 @@ import type { Attributes } from './attributes.ts';
 import { anyToolThrough, itemOf, type ListItem, templateItem } from './list-item.ts';
 import { unmetCredential, unmetScope } from './requirement.ts';
 import type { Policy, Rule } from './rule.ts';
+import { rulesOfItem } from './rule-index.ts';
 import type { ItemCoverage, Selector } from './selectors/selector-type.ts';
 
 /** The policy and settings of the lists of a route. */
@@ -45,7 +46,8 @@ export type Usability = 'usable' | 'obtainable' | 'hidden';
  */
 export function usabilityOf(item: ListItem, attributes: Attributes, policy: Policy): Usability {
   let best: Usability = 'hidden';
-  for (const rule of policy.rules) {
+  for (const position of rulesOfItem(item, policy.index)) {
+    const rule = policy.rules[position]!;
     const covered = coverageOf(rule.selectors, item, attributes);
     if (covered === 'none') continue;
     if (covered !== 'error' && rule.effect === 'allow') best = better(best, demand(rule, item, attributes));

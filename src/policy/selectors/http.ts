@@ -19,7 +19,8 @@ export const httpMethods = {
   compile({ methods }) {
     if (methods === undefined) return undefined;
     const accepted = new Set(methods);
-    return selectorOf(({ http }) => acceptsMethod(accepted, http.method));
+    const followed = accepted.has('GET') ? ['HEAD'] : [];
+    return selectorOf(({ http }) => acceptsMethod(accepted, http.method), { httpMethod: [...methods, ...followed] });
   },
   covers: (wider, narrower) => listCovers(wider.methods, narrower.methods),
 } satisfies SelectorType<ConfigOf<typeof methodKeys>>;
@@ -36,8 +37,10 @@ export const paths = {
     });
   },
   compile({ paths: patterns }) {
-    const compiled = patterns?.map(compilePathPattern);
-    return compiled && selectorOf(({ http }) => compiled.some((pattern) => pattern.matches(http.path)));
+    if (patterns === undefined) return undefined;
+    const compiled = patterns.map(compilePathPattern);
+    const globs = compiled.flatMap(({ base, isOpen }) => [base, `${base === '/' ? '' : base}/${isOpen ? '*' : ''}`]);
+    return selectorOf(({ http }) => compiled.some((pattern) => pattern.matches(http.path)), { path: globs });
   },
   covers: (wider, narrower) => listCovers(wider.paths, narrower.paths, pathPatternCovers),
 } satisfies SelectorType<ConfigOf<typeof pathKeys>>;

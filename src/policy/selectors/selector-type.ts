@@ -13,14 +13,27 @@ export interface Selector {
   /** Throws where the arguments do not allow an answer: the call is denied with `condition_error`. */
   matches(attributes: Attributes): boolean;
   coverageOf(item: ListItem, attributes: Attributes): ItemCoverage;
+  /** Undefined where the selector may match any call. A selector with a reach comes before those that throw. */
+  readonly reach?: Reach;
 }
+
+/** The texts of a call that rules are found by: its MCP method, the name of its target by kind, its HTTP method and its path. */
+export const subjects = ['method', 'tool', 'resource', 'prompt', 'httpMethod', 'path'] as const;
+export type Subject = (typeof subjects)[number];
+
+/** Globs of a selector by their subject. It matches no call and no list item whose subjects match none of them. */
+export type Reach = Readonly<Partial<Record<Subject, readonly string[]>>>;
 
 /** The share of a list item's calls that a selector matches; `error` if it throws for all of them. */
 export type ItemCoverage = Coverage | 'error';
 
 /** A selector that looks at nothing that a list item leaves open. */
-export function selectorOf(matches: (attributes: Attributes) => boolean): Selector {
-  return { matches, coverageOf: (_item, attributes) => (matches(attributes) ? 'all' : 'none') };
+export function selectorOf(matches: (attributes: Attributes) => boolean, reach?: Reach): Selector {
+  return {
+    matches,
+    coverageOf: (_item, attributes) => (matches(attributes) ? 'all' : 'none'),
+    ...(reach && { reach }),
+  };
 }
 
 /** One row of the tables of selectors. */

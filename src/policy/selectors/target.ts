@@ -2,7 +2,7 @@
 import { globs } from '../../config/schema/values.ts';
 import type { McpTargetKind } from '../../mcp/message.ts';
 import { type CoverageOf, compileCoverage, compileGlob, compileGlobs, globCovers, type Matcher } from '../glob.ts';
-import { exampleOf } from '../list-item.ts';
+import { exampleOf, useOf } from '../list-item.ts';
 import { canonicalUri, isPlain } from '../plain-name.ts';
 import { type ConfigOf, type Effect, listCovers, type Selector, type SelectorType } from './selector-type.ts';
 
@@ -43,10 +43,11 @@ export const target = {
   compile(config, { effect }) {
     const methods = config.methods && compileMethods(config.methods, effect);
     const kinds = kindsIn(config);
-    if (kinds.length === 0) return methods && methodsAlone(methods, effect);
+    if (kinds.length === 0) return methods && { ...methodsAlone(methods, effect), reach: { method: config.methods! } };
     checkMethods(config);
     const byKind = Object.fromEntries(kinds.map((key) => [kindOf[key], compileNames(key, config[key]!, effect)]));
-    return namedTargets(byKind, methods, effect);
+    const reach = Object.fromEntries(Object.entries(byKind).map(([kind, { globs }]) => [kind, globs]));
+    return { ...namedTargets(byKind, methods, effect), reach };
   },
   covers(wider, narrower) {
     const [widerKinds, narrowerKinds] = [kindsIn(wider), kindsIn(narrower)];
@@ -82,14 +83,8 @@ const methodsTo: Readonly<Record<McpTargetKind, readonly string[]>> = {
 
 const kindOf = { tools: 'tool', resources: 'resource', prompts: 'prompt' } as const;
 
-/** The MCP method that uses an item of a list. */
-const useOf: Readonly<Record<McpTargetKind, string>> = {
-  tool: 'tools/call',
-  prompt: 'prompts/get',
-  resource: 'resources/read',
-};
-
 interface Names {
+  readonly globs: readonly string[];
   readonly matches: Matcher;
   readonly covers: CoverageOf;
   /** Reports whether the rule applies to a name that matches: no glob allows a name that is not plain, and nothing allows such a URI. */
@@ -101,20 +96,21 @@ function compileNames(key: Kind, names: readonly string[], effect: Effect): Name
   return {
     ...(key === 'resources'
       ? compileUris(names, effect)
-      : { matches: compileGlobs(names), covers: compileCoverage(names) }),
+      : { globs: names, matches: compileGlobs(names), covers: compileCoverage(names) }),
     appliesTo: (kind, name) =>
       effect === 'deny' || isPlain(kind, name) || (kind !== 'resource' && literals.has(name) && !name.includes('*')),
   };
 }
 
 /** Globs of URIs match a URI as it is, and its canonical form. */
-function compileUris(names: readonly string[], effect: Effect): Pick<Names, 'matches' | 'covers'> {
+function compileUris(names: readonly string[], effect: Effect): Omit<Names, 'appliesTo'> {
   const canonical = (uri: string): string => canonicalUri(uri, effect);
   // An empty path becomes `/`, but a last `*` is the path too.
   const open = (glob: string): string => (glob.endsWith('*') ? canonical(glob).replace(/\*\/$/, '*') : canonical(glob));
   const globs = [...new Set([...names, ...names.map(open)])];
   const [matches, covers] = [compileGlobs(globs), compileCoverage(globs)];
   return {
+    globs,
     matches: (uri) => matches(uri) || matches(canonical(uri)),
     covers(pattern, except) {
       const covered = covers(pattern, except);

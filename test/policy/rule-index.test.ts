@@ -1,0 +1,211 @@
+// The index of rules holds to the plain walk over all of them: properties over generated policies, calls and list items.
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import t from 'tap';
+import type { Attributes } from '../../src/policy/attributes.ts';
+import { decide } from '../../src/policy/decide.ts';
+import { anyToolThrough, itemOf, templateItem } from '../../src/policy/list-item.ts';
+import type { McpRuleConfig, PathRuleConfig, Policy } from '../../src/policy/rule.ts';
+import { rulesOfCall, rulesOfItem } from '../../src/policy/rule-index.ts';
+import { usabilityOf } from '../../src/policy/visibility.ts';
+import {
+  agent,
+  attributesOf,
+  call,
+  callerOf,
+  callThrough,
+  compile,
+  frontend,
+  mcpPolicy,
+  pathPolicy,
+  rpc,
+} from './scene.ts';
+
+/** The same policy, each of whose rules may match any call. */
+const walkAll = (policy: Policy): Policy => ({
+  ...policy,
+  index: { all: policy.index.all, anywhere: policy.index.all, by: {} },
+});
+
+const some = <T>(values: readonly T[]) => fc.uniqueArray(fc.constantFrom(...values), { minLength: 1, maxLength: 3 });
+const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined, freq: 2 });
+
+const names = ['get_a', 'get_b', 'get_a_b', 'set_a', 'call_tool', 'd\u0435l_a', 'my tool', 'a*', '', 'constructor'];
+const globs = [...names, '*', '**', 'get_*', '*_a', 'get_*_b', 'g*a', '*et_*', 'get_a*', '*t_a', 's*_a', '__proto__'];
+const uris = [
+  ...['db://x/a', 'db://x/b', 'db://x/é', 'db://x/%C3%A9', 'db://x/e\u0301', 'http://h', 'http://h/', 'HTTP://H/'],
+  ...['http://h:80/', 'db://x/%28', 'db://x/(', 'db://x/../b', 'a:b', 'x y'],
+];
+const uriGlobs = [...uris, '*', 'db://*', 'db://x/*', '*/b', 'db://x/%C3%A9*', 'http://h*', 'http://H/*', 'db://*/%28'];
+const methods = [
+  'tools/call',
+  'resources/read',
+  'resources/subscribe',
+  'prompts/get',
+  'tasks/get',
+  'ping',
+  'x\u200b/y',
+];
+const methodGlobs = [...methods, '*', 'tools/*', 'resources/*', '*/get', 'x*', 'subscriptions/listen'];
+const scopes = ['dashboards:read', 'queries:execute', 'exports:create'];
+const conditions = [
+  ...['has(args.x) && args.x == 1', 'args.x > 1', "principal.clientId == 'ai_agent_prod'", "tool == 'get_a'"],
+  ...['args.list.exists(each, each == 1)', "request.address == '192.0.2.1'", "principal.claims.tenant == 'acme'"],
+];
+
+const who = fc.oneof(
+  fc.constant({}),
+  fc.record({
+    clients: optional(some(['ai_agent_prod', 'corp-oauth/analytics_frontend', 'other'])),
+    claims: optional(fc.constantFrom({ tenant: ['acme'] }, { level: [1, 2] })),
+    networks: optional(fc.constantFrom(['192.0.2.0/24'], ['10.0.0.0/8'])),
+    when: optional(fc.constantFrom(...conditions)),
+  }),
+);
+const target = fc.oneof(
+  fc.record({ tools: some(globs) }),
+  fc.record({ resources: some(uriGlobs), methods: optional(some(['resources/read', 'resources/*'])) }),
+  fc.record({ methods: some(methodGlobs) }),
+  fc.record({ tools: some(globs), prompts: some(globs), resources: some(uriGlobs) }),
+  fc.record({}),
+);
+const requirement = fc.oneof(
+  fc.record({ scopes: some(scopes) }),
+  fc.record({
+    scopes: optional(some(scopes)),
+    anyScope: optional(some(scopes)),
+    authenticatedBy: optional(some(['corp-oauth', 'workloads'])),
+    senderConstrained: optional(fc.boolean()),
+    when: optional(fc.constantFrom(...conditions)),
+  }),
+);
+const ruleOf = (selectors: fc.Arbitrary<object>) =>
+  fc.oneof(
+    { weight: 3, arbitrary: fc.record({ allow: selectors, require: optional(requirement) }) },
+    { weight: 2, arbitrary: fc.record({ deny: selectors.filter((deny) => Object.values(deny).some(Boolean)) }) },
+  );
+const both = (what: fc.Arbitrary<object>) => fc.tuple(what, who).map(([one, other]) => ({ ...one, ...other }));
+const mcpPolicies = fc
+  .array(ruleOf(both(target)) as fc.Arbitrary<McpRuleConfig>, { maxLength: 8 })
+  .map((rules) => compile({ mcp: { rules } }));
+
+const acme = callerOf({ clientId: 'analytics_frontend', claims: { tenant: 'acme', level: 2 } }, scopes.slice(0, 2));
+const callers = fc.constantFrom(agent, frontend, acme, undefined);
+const args = fc.record({ x: fc.constantFrom(1, 2, 'a'), list: fc.constantFrom([1], []) }, { requiredKeys: [] });
+const name = fc.constantFrom(...names);
+const uri = fc.constantFrom(...uris);
+const calls = fc.oneof(
+  fc.tuple(name, args).map(([tool, given]) => call(tool, given)),
+  fc.tuple(name, args).map(([tool, given]) => callThrough('call_tool', tool, given)),
+  name.map((prompt) => rpc('prompts/get', { name: prompt })),
+  name.map((prompt) =>
+    rpc('completion/complete', { ref: { type: 'ref/prompt', name: prompt }, argument: { name: 'a', value: '' } }),
+  ),
+  fc
+    .tuple(fc.constantFrom('resources/read', 'resources/subscribe'), uri)
+    .map(([method, of]) => rpc(method, { uri: of })),
+  fc
+    .array(uri, { maxLength: 3 })
+    .map((of) => rpc('subscriptions/listen', { notifications: { resourceSubscriptions: of } })),
+  fc.constantFrom(...methods.slice(4)).map((method) => rpc(method, { taskId: 'a' })),
+  fc.constantFrom({ method: 'GET' }, { method: 'DELETE' }),
+);
+
+/** The decision, and the steps that its conditions took. */
+function outcome(attributes: Attributes, policy: Policy) {
+  const decision = decide(attributes, policy);
+  return { decision, steps: attributes.evaluation.steps, problem: attributes.evaluation.error?.problem };
+}
+
+t.test('a call is decided as by the plain walk, in as many steps', (t) => {
+  const seen = { left: 0, allow: 0, denied: 0, insufficient_scope: 0, condition_error: 0 };
+  const check = fc.property(mcpPolicies, callers, calls, (policy, caller, request) => {
+    const attributes = () => attributesOf(caller, request);
+    const found = outcome(attributes(), policy);
+    assert.deepStrictEqual(found, outcome(attributes(), walkAll(policy)));
+    seen.left += policy.rules.length - [...rulesOfCall(attributes(), policy.index)].length;
+    seen[found.decision.allow ? 'allow' : found.decision.reason] += 1;
+  });
+  fc.assert(check, { numRuns: 2000 });
+  for (const [kind, count] of Object.entries(seen)) t.ok(count > 10, `${kind}: ${count}`);
+  t.end();
+});
+
+t.test('an item is judged as by the plain walk', (t) => {
+  const seen = { left: 0, usable: 0, obtainable: 0, hidden: 0 };
+  const items = fc.oneof(
+    fc.tuple(fc.constantFrom('tool', 'prompt'), name).map(([kind, of]) => itemOf(kind as 'tool' | 'prompt', of)),
+    uri.map((of) => itemOf('resource', of)),
+    fc.constantFrom('db://{x}/b', 'db://x/%C3%A9{y}', '{+any}', 'db://x/b').map((template) => templateItem(template)!),
+    fc.constant(anyToolThrough('call_tool', new Set(['call_tool']))),
+  );
+  const check = fc.property(mcpPolicies, callers, items, (policy, caller, item) => {
+    const attributes = () => attributesOf(caller, rpc('tools/list'));
+    const found = usabilityOf(item, attributes(), policy);
+    assert.equal(found, usabilityOf(item, attributes(), walkAll(policy)));
+    seen.left += policy.rules.length - [...rulesOfItem(item, policy.index)].length;
+    seen[found] += 1;
+  });
+  fc.assert(check, { numRuns: 1000 });
+  for (const [kind, count] of Object.entries(seen)) t.ok(count > 10, `${kind}: ${count}`);
+  t.end();
+});
+
+t.test('a request of a path route is decided as by the plain walk', (t) => {
+  const paths = ['/', '/api', '/api/', '/api/a', '/api/a/', '/api/a/b', '/apix', '/api/*'];
+  const what = fc.record({
+    methods: optional(some(['GET', 'POST', 'HEAD'])),
+    paths: optional(some(['/', '/*', '/api', '/api/', '/api/*', '/api/a', '/api/a/*'])),
+  });
+  const policies = fc
+    .array(ruleOf(both(what)) as fc.Arbitrary<PathRuleConfig>, { maxLength: 8 })
+    .map((rules) => compile({ rules }));
+  const requests = fc.record({
+    method: fc.constantFrom('GET', 'HEAD', 'POST', 'PUT'),
+    path: fc.constantFrom(...paths),
+  });
+  let left = 0;
+  const check = fc.property(policies, callers, requests, (policy, caller, request) => {
+    const attributes = () => attributesOf(caller, request);
+    assert.deepStrictEqual(outcome(attributes(), policy), outcome(attributes(), walkAll(policy)));
+    left += policy.rules.length - [...rulesOfCall(attributes(), policy.index)].length;
+  });
+  fc.assert(check, { numRuns: 1000 });
+  t.ok(left > 100, `${left} rules were left out`);
+  t.end();
+});
+
+t.test('of 1,000 rules a call looks at those that can match it: by name, method, beginning, end, URI and path', (t) => {
+  const many = (of: (index: number) => object) => JSON.stringify(Array.from({ length: 1000 }, (_, index) => of(index)));
+  const tables: [string, Policy, Parameters<typeof attributesOf>[1]][] = [
+    ['exact names', mcpPolicy(many((index) => ({ allow: { tools: [`tool_${index}`] } }))), call('tool_999')],
+    ['beginnings', mcpPolicy(many((index) => ({ allow: { tools: [`tool_${index}_*`] } }))), call('tool_999_x')],
+    ['ends', mcpPolicy(many((index) => ({ allow: { tools: [`*_tool_${index}`] } }))), call('x_tool_999')],
+    ['methods', mcpPolicy(many((index) => ({ allow: { methods: [`vendor/${index}`] } }))), rpc('vendor/999')],
+    [
+      'URIs with an encoded delimiter, as denies read them',
+      mcpPolicy(many((index) => ({ deny: { resources: [`db://h${index}/(x)/*`] } }))),
+      rpc('resources/read', { uri: 'db://h999/%28x%29/' }),
+    ],
+    [
+      'URIs, in another spelling',
+      mcpPolicy(many((index) => ({ allow: { resources: [`http://h${index}/*`] } }))),
+      rpc('resources/read', { uri: 'http://h999' }),
+    ],
+    [
+      'prompts',
+      mcpPolicy(many((index) => ({ deny: { prompts: [`p${index}`] } }))),
+      rpc('prompts/get', { name: 'p999' }),
+    ],
+    [
+      'paths',
+      pathPolicy(`{rules: ${many((index) => ({ allow: { methods: ['GET'], paths: [`/api/${index}/*`] } }))}}`),
+      { method: 'GET', path: '/api/999/x' },
+    ],
+  ];
+  for (const [sentence, policy, request] of tables) {
+    t.same([...rulesOfCall(attributesOf(agent, request), policy.index)], [999], sentence);
+  }
+  t.same([...rulesOfItem(itemOf('tool', 'tool_999'), tables[0]![1].index)], [999], 'an item of a list');
+  t.end();
+});
