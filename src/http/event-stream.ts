@@ -33,8 +33,10 @@ export function readLine(position: StreamPosition, chunk: Buffer, from: number):
     position.afterReturn = false;
     if (chunk[from] === lineFeed) return from + 1;
   }
+  const near = Math.min(from + nearBytes, chunk.length);
   let at = from;
-  while (at < chunk.length && chunk[at] !== lineFeed && chunk[at] !== carriageReturn) at += 1;
+  while (at < near && chunk[at] !== lineFeed && chunk[at] !== carriageReturn) at += 1;
+  if (at === near && at < chunk.length) at = endOfLongLine(chunk, at);
   const isEmpty = position.atLineStart && at === from;
   if (position.atLineStart && !isEmpty && chunk[from] !== colon) position.inEvent = true;
   position.atLineStart = at < chunk.length;
@@ -42,4 +44,15 @@ export function readLine(position: StreamPosition, chunk: Buffer, from: number):
   if (isEmpty) position.inEvent = false;
   position.afterReturn = chunk[at] === carriageReturn;
   return at + 1;
+}
+
+/** A line is walked so far: the calls that find the end of a longer one cost as much. */
+const nearBytes = 512;
+
+/** The carriage return is searched for within the line only: behind it the chunk may have many lines. */
+function endOfLongLine(chunk: Buffer, from: number): number {
+  const end = chunk.indexOf(lineFeed, from);
+  const line = chunk.subarray(from, end === -1 ? chunk.length : end);
+  const length = line.indexOf(carriageReturn);
+  return from + (length === -1 ? line.length : length);
 }

@@ -24,7 +24,11 @@ const piece = fc.constantFrom(
   ' ',
   'é',
 );
-const text = fc.array(piece, { maxLength: 20 }).map((pieces) => pieces.join(''));
+/** About as long as a line is walked before its end is searched for. */
+const longLine = fc.integer({ min: 506, max: 518 }).map((length) => 'x'.repeat(length));
+const text = fc
+  .array(fc.oneof({ arbitrary: piece, weight: 16 }, longLine), { maxLength: 20 })
+  .map((pieces) => pieces.join(''));
 
 t.test('between two events is where the whole text so far says so, however it was cut', (t) => {
   fc.assert(
