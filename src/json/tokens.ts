@@ -101,14 +101,15 @@ function find(bytes: Buffer, byte: number, from: number): number {
   return at === -1 ? bytes.length : at;
 }
 
-const shortEscapes = new Set([...'"\\/bfnrt'].map((letter) => letter.charCodeAt(0)));
+const shortEscape = new Uint8Array(256);
+for (const letter of Buffer.from('"\\/bfnrt')) shortEscape[letter] = 1;
 
 /** From the byte after the backslash. A surrogate must be the first of a pair of escapes, unless lone ones may be. */
 function scanEscape({ bytes, loneSurrogates }: StringScan, at: number): number {
   const byte = bytes[at];
   if (byte === undefined) throw invalid('truncated');
   if (byte !== 0x75) {
-    if (!shortEscapes.has(byte)) throw invalid('escape');
+    if (shortEscape[byte] === 0) throw invalid('escape');
     return at + 1;
   }
   const unit = hexUnit(bytes, at + 1);
