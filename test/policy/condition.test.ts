@@ -1,9 +1,13 @@
 // Conditions: what they may say, what they yield, and what they cannot cost.
 import t from 'tap';
 import { viewArguments, viewClaims } from '../../src/policy/condition/argument-view.ts';
-import { type ConditionVariables, compileCondition, maxIteratedValues } from '../../src/policy/condition/condition.ts';
+import { compileCondition, maxIteratedValues } from '../../src/policy/condition/condition.ts';
 import { conditionWarnings, unguardedFields } from '../../src/policy/condition/condition-lint.ts';
-import { createEvaluation, type EvaluationState } from '../../src/policy/condition/evaluation.ts';
+import {
+  type ConditionVariables,
+  createEvaluation,
+  type EvaluationState,
+} from '../../src/policy/condition/evaluation.ts';
 
 function variables(json: string, evaluation: EvaluationState): ConditionVariables {
   return {

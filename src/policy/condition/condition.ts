@@ -4,17 +4,8 @@ import type * as cel from '@marcbachmann/cel-js';
 import { originalOf } from './argument-view.ts';
 import { meterExpression } from './condition-meter.ts';
 import { checkSyntax, hasLoop, namesIn, textsIn } from './condition-syntax.ts';
-import { createEvaluation, type EvaluationState, fail } from './evaluation.ts';
+import { type ConditionVariables, createEvaluation, type EvaluationState, fail } from './evaluation.ts';
 import { foreignOperator } from './foreign-operators.ts';
-
-/** The variables of a condition. `args` is read from the message when a condition first asks for it. */
-export interface ConditionVariables {
-  readonly principal: Readonly<Record<string, unknown>>;
-  readonly args: unknown;
-  readonly tool: string | undefined;
-  readonly route: string;
-  readonly request: { readonly method: string; readonly path: string; readonly address: string };
-}
 
 /**
  * Yields the value of the expression. Throws when it errors or its value is neither true nor false, and once the state has an error: the caller

@@ -17,11 +17,24 @@ export class ConditionError extends Error {
   }
 }
 
+/** The variables of a condition. `args` is read from the message when a condition first asks for it. */
+export interface ConditionVariables {
+  readonly principal: Readonly<Record<string, unknown>>;
+  readonly args: unknown;
+  readonly tool: string | undefined;
+  readonly route: string;
+  readonly request: { readonly method: string; readonly path: string; readonly address: string };
+}
+
 /** The state that the conditions of a request share. */
 export interface EvaluationState {
   steps: number;
   /** The first; CEL itself ignores an error beside an operand that decides. */
   error: ConditionError | undefined;
+  /** The variables of the call or list item that was judged last: its conditions share them. */
+  variables:
+    | { readonly attributes: object; readonly item: object | undefined; readonly values: ConditionVariables }
+    | undefined;
   /** The arguments as conditions see them, once one has read them. */
   args: unknown;
   /** The texts of the condition that is evaluated: names that it may look for among those of an object. */
@@ -34,7 +47,7 @@ const noTexts: ReadonlySet<string> = new Set();
 
 /** The state before the first condition. */
 export function createEvaluation(): EvaluationState {
-  return { steps: 0, error: undefined, args: undefined, texts: noTexts, coverages: undefined };
+  return { steps: 0, error: undefined, variables: undefined, args: undefined, texts: noTexts, coverages: undefined };
 }
 
 /** Ends this evaluation and all further ones of the request. */

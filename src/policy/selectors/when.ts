@@ -3,9 +3,9 @@ import type { Caller } from '../../authn/caller/principal.ts';
 import { condition } from '../../config/schema/values.ts';
 import type { Attributes } from '../attributes.ts';
 import { viewArguments, viewClaims } from '../condition/argument-view.ts';
-import { type Condition, type ConditionVariables, compileCondition } from '../condition/condition.ts';
+import { type Condition, compileCondition } from '../condition/condition.ts';
 import { conditionWarnings, unguardedFields } from '../condition/condition-lint.ts';
-import type { EvaluationState } from '../condition/evaluation.ts';
+import type { ConditionVariables, EvaluationState } from '../condition/evaluation.ts';
 import type { ListItem } from '../list-item.ts';
 import {
   type ConfigOf,
@@ -38,7 +38,7 @@ export function compileWhen(source: string, context: PolicyContext): Selector | 
   for (const message of isHidden ? [] : lintCondition(compiled)) context.warn([], message);
   return {
     matches: (attributes) => compiled(variablesOf(attributes), attributes.evaluation),
-    coverageOf: (item, attributes) => coverageOf(compiled, unboundVariables(attributes, item), attributes.evaluation),
+    coverageOf: (item, attributes) => coverageOf(compiled, variablesOf(attributes, item), attributes.evaluation),
   };
 }
 
@@ -49,7 +49,17 @@ function lintCondition(compiled: Condition): string[] {
   return [...unguarded, ...conditionWarnings(compiled)];
 }
 
-function variablesOf(attributes: Attributes): ConditionVariables {
+/** Made once for a call, or a list item: most of its conditions cost less than the variables. */
+function variablesOf(attributes: Attributes, item?: ListItem): ConditionVariables {
+  const { evaluation } = attributes;
+  const known = evaluation.variables;
+  if (known !== undefined && known.attributes === attributes && known.item === item) return known.values;
+  const values = item === undefined ? boundVariables(attributes) : unboundVariables(attributes, item);
+  evaluation.variables = { attributes, item, values };
+  return values;
+}
+
+function boundVariables(attributes: Attributes): ConditionVariables {
   const { message, evaluation } = attributes;
   return {
     ...callVariables(attributes),
@@ -80,6 +90,7 @@ function callVariables({ caller, route, http, client }: Attributes): Omit<Condit
 
 function principalOf({ principal, scopes }: Caller): ConditionVariables['principal'] {
   const { kind, issuer, subject, clientId, claims } = principal;
+  let view: unknown;
   return {
     kind,
     issuer,
@@ -87,7 +98,8 @@ function principalOf({ principal, scopes }: Caller): ConditionVariables['princip
     clientId,
     scopes,
     get claims() {
-      return viewClaims(claims);
+      view ??= viewClaims(claims);
+      return view;
     },
   };
 }
