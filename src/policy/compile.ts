@@ -1,5 +1,6 @@
 // Compilation of a route's rules into its policy, and their checks. Everything is parsed here, once: deciding parses nothing.
 import { compileMetaTools, type MetaToolConfig, noMetaTools } from '../mcp/meta-tools.ts';
+import { createConditionCompiler } from './condition/condition.ts';
 import { metaToolsOf, type PresetConfig, presetOf } from './presets.ts';
 import { compileRequirement, noRequirement } from './requirement.ts';
 import { effects, type McpRuleConfig, type PathRuleConfig, type Policy, type Rule, type RuleConfigOf } from './rule.ts';
@@ -7,6 +8,7 @@ import { indexRules } from './rule-index.ts';
 import {
   contextBelow,
   type PolicyContext,
+  type RuleContext,
   type Selector,
   type SelectorContext,
   type SelectorType,
@@ -38,8 +40,9 @@ export interface McpPolicyConfig {
  */
 export function compilePolicy(config: PolicyConfig, given: PolicyContext): Policy | undefined {
   let isUsable = true;
-  const context: PolicyContext = {
+  const context: RuleContext = {
     ...given,
+    compileCondition: createConditionCompiler(),
     error(path, message) {
       isUsable = false;
       given.error(path, message);
@@ -49,7 +52,7 @@ export function compilePolicy(config: PolicyConfig, given: PolicyContext): Polic
   return isUsable ? policy : undefined;
 }
 
-function mcpPolicy(mcp: McpPolicyConfig, context: PolicyContext): Policy {
+function mcpPolicy(mcp: McpPolicyConfig, context: RuleContext): Policy {
   const preset = presetOf(mcp);
   const below = contextBelow(context, 'mcp', 'rules');
   // Records tell the rules of a preset by their names.
@@ -77,7 +80,7 @@ function mcpPolicy(mcp: McpPolicyConfig, context: PolicyContext): Policy {
   };
 }
 
-function pathPolicy({ authenticate, scopes, rules }: PolicyConfig, context: PolicyContext): Policy {
+function pathPolicy({ authenticate, scopes, rules }: PolicyConfig, context: RuleContext): Policy {
   if (scopes === undefined && rules === undefined) return authenticate === 'none' ? openPolicy : authenticatedPolicy;
   if (scopes !== undefined && rules !== undefined) {
     context.error(['scopes'], 'is short for one rule; it cannot stand beside rules');
@@ -112,7 +115,7 @@ function toolsNamedBy(rules: readonly McpRuleConfig[]): string[] {
 function compileRules<C extends object>(
   rules: readonly RuleConfigOf<C>[],
   types: readonly SelectorType<C>[],
-  context: PolicyContext,
+  context: RuleContext,
 ): Rule[] {
   if (context.route !== undefined) checkTogether(rules, types, context);
   return rules.flatMap((rule, index) =>
@@ -124,7 +127,7 @@ function compileRules<C extends object>(
 function checkTogether<C>(
   rules: readonly RuleConfigOf<C>[],
   types: readonly SelectorType<C>[],
-  context: PolicyContext,
+  context: RuleContext,
 ): void {
   const first = new Map<string, number>();
   rules.forEach(({ name }, index) => {
@@ -144,7 +147,7 @@ function checkTogether<C>(
 function compileRule<C extends object>(
   { name, require, ...selectors }: RuleConfigOf<C> & { readonly name: string },
   types: readonly SelectorType<C>[],
-  context: PolicyContext,
+  context: RuleContext,
 ): Rule[] {
   const requirement = compileRequirement(require ?? {}, contextBelow(context, 'require'));
   const compiled = effects.flatMap((effect): Rule[] => {

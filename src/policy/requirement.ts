@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Caller } from '../authn/caller/principal.ts';
 import { suggestion } from '../config/schema/suggestion.ts';
 import { authenticatorName, condition, scopes } from '../config/schema/values.ts';
-import { contextBelow, type PolicyContext, type Selector } from './selectors/selector-type.ts';
+import { contextBelow, type PolicyContext, type RuleContext, type Selector } from './selectors/selector-type.ts';
 import { compileWhen } from './selectors/when.ts';
 
 export const requirement = z.strictObject({
@@ -45,7 +45,7 @@ export const noRequirement: Requirement = {
 };
 
 /** Reports a condition that cannot be compiled, and demands that no caller of the route can meet. */
-export function compileRequirement(config: RequirementConfig, context: PolicyContext): Requirement {
+export function compileRequirement(config: RequirementConfig, context: RuleContext): Requirement {
   checkCredentials(config, context);
   const { when } = config;
   return {

@@ -1,13 +1,15 @@
 // Conditions: what they may say, what they yield, and what they cannot cost.
 import t from 'tap';
 import { viewArguments, viewClaims } from '../../src/policy/condition/argument-view.ts';
-import { compileCondition, maxIteratedValues } from '../../src/policy/condition/condition.ts';
+import { createConditionCompiler, maxIteratedValues } from '../../src/policy/condition/condition.ts';
 import { conditionWarnings, unguardedFields } from '../../src/policy/condition/condition-lint.ts';
 import {
   type ConditionVariables,
   createEvaluation,
   type EvaluationState,
 } from '../../src/policy/condition/evaluation.ts';
+
+const compileCondition = createConditionCompiler();
 
 function variables(json: string, evaluation: EvaluationState): ConditionVariables {
   return {
@@ -77,6 +79,13 @@ t.test('what is true, false and an error', (t) => {
   ];
   for (const [source, args, expected] of cases)
     t.equal(evaluate(source, args), expected, `${source} of ${JSON.stringify(args)}`);
+  t.end();
+});
+
+t.test('a text that several rules have is compiled once', (t) => {
+  const compiled = compileCondition('args.limit <= 1000');
+  t.equal(compileCondition('args.limit <= 1000'), compiled);
+  t.not(compileCondition('args.limit <= 1001'), compiled);
   t.end();
 });
 

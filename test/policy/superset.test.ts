@@ -4,7 +4,7 @@ import t from 'tap';
 import { parse } from 'yaml';
 import type { Caller } from '../../src/authn/caller/principal.ts';
 import { compileMetaTools, lookThrough } from '../../src/mcp/meta-tools.ts';
-import { compileCondition } from '../../src/policy/condition/condition.ts';
+import { createConditionCompiler } from '../../src/policy/condition/condition.ts';
 import { conditionWarnings, unguardedFields } from '../../src/policy/condition/condition-lint.ts';
 import { metaToolsOf, presetOf, rulesOf } from '../../src/policy/presets.ts';
 import { type McpRuleConfig, type Policy, scopesOf } from '../../src/policy/rule.ts';
@@ -22,6 +22,8 @@ import {
   rpc,
   verdict,
 } from './scene.ts';
+
+const compileCondition = createConditionCompiler();
 
 const authenticators = ['corp-oauth', 'legacy-keys', 'workloads'];
 const preset = { name: 'superset', rules: true } as const;

@@ -22,11 +22,28 @@ export interface Condition {
 export const maxIteratedValues = 10_000;
 
 /**
- * Compiles a condition. Throws an Error whose message can be shown beside the place in the file: syntax, unknown variables and functions,
- * wrong types, a result that is not a boolean, or a shape whose cost the caller of a tool could blow up.
+ * Compiles a condition, each text once. Throws an Error whose message can be shown beside the place in the file: syntax, unknown variables and
+ * functions, wrong types, a result that is not a boolean, or a shape whose cost the caller of a tool could blow up.
  */
-export function compileCondition(source: string): Condition {
-  const expression = parse(source);
+export type CompileCondition = (source: string) => Condition;
+
+/** Creates a compiler. The library is loaded with the first condition: many configurations have none. */
+export function createConditionCompiler(): CompileCondition {
+  const compiled = new Map<string, Condition>();
+  let language: Language | undefined;
+  return (source) => {
+    let condition = compiled.get(source);
+    if (condition === undefined) {
+      language ??= loadLanguage();
+      condition = compile(source, language);
+      compiled.set(source, condition);
+    }
+    return condition;
+  };
+}
+
+function compile(source: string, language: Language): Condition {
+  const expression = parse(source, language);
   const iterates = hasLoop(expression.ast);
   const texts = textsIn(expression.ast);
   const idle = createEvaluation();
@@ -62,13 +79,22 @@ function countValues(value: unknown, counted: number): number {
   return total;
 }
 
+/** CEL with the variables and limits of conditions. Conditions share one, which takes 3 KB. */
+interface Language {
+  readonly library: typeof cel;
+  readonly environment: cel.Environment;
+}
+
 const require = createRequire(import.meta.url);
 
-function parse(source: string): cel.ParseResult {
-  // Loaded with the first condition: many configurations have none.
+function loadLanguage(): Language {
   const library = require('@marcbachmann/cel-js') as typeof cel;
+  return { library, environment: createEnvironment(library) };
+}
+
+function parse(source: string, { library, environment }: Language): cel.ParseResult {
   try {
-    const expression = createEnvironment(library).parse(source);
+    const expression = environment.parse(source);
     checkSyntax(expression.ast);
     const { valid, type, error } = expression.check();
     if (!valid) throw error;

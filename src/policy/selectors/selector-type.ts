@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import type { Path, Reporter } from '../../config/schema/reporter.ts';
 import type { Attributes } from '../attributes.ts';
+import type { CompileCondition } from '../condition/condition.ts';
 import type { Coverage } from '../glob.ts';
 import type { ListItem } from '../list-item.ts';
 
@@ -61,13 +62,18 @@ export interface PolicyContext extends Reporter {
   readonly route?: RouteContext | undefined;
 }
 
+/** The same, for the rules of one policy. */
+export interface RuleContext extends PolicyContext {
+  readonly compileCondition: CompileCondition;
+}
+
 /** The rule around a selector. */
-export interface SelectorContext extends PolicyContext {
+export interface SelectorContext extends RuleContext {
   readonly effect: Effect;
 }
 
 /** The context of what stands below a path. */
-export function contextBelow(context: PolicyContext, ...path: Path): PolicyContext {
+export function contextBelow<C extends Reporter>(context: C, ...path: Path): C {
   return {
     ...context,
     error: (rest, message) => context.error([...path, ...rest], message),

@@ -3,7 +3,7 @@ import type { Caller } from '../../authn/caller/principal.ts';
 import { condition } from '../../config/schema/values.ts';
 import type { Attributes } from '../attributes.ts';
 import { viewArguments, viewClaims } from '../condition/argument-view.ts';
-import { type Condition, compileCondition } from '../condition/condition.ts';
+import type { Condition } from '../condition/condition.ts';
 import { conditionWarnings, unguardedFields } from '../condition/condition-lint.ts';
 import type { ConditionVariables, EvaluationState } from '../condition/evaluation.ts';
 import type { ListItem } from '../list-item.ts';
@@ -11,7 +11,7 @@ import {
   type ConfigOf,
   contextBelow,
   type ItemCoverage,
-  type PolicyContext,
+  type RuleContext,
   type Selector,
   type SelectorType,
 } from './selector-type.ts';
@@ -26,11 +26,11 @@ export const when = {
 } satisfies SelectorType<ConfigOf<typeof keys>>;
 
 /** Undefined where the condition cannot be compiled, which is reported. Messages repeat parts of it. */
-export function compileWhen(source: string, context: PolicyContext): Selector | undefined {
+export function compileWhen(source: string, context: RuleContext): Selector | undefined {
   const isHidden = context.isInterpolated(source);
   let compiled: Condition;
   try {
-    compiled = compileCondition(source);
+    compiled = context.compileCondition(source);
   } catch (error) {
     context.error([], isHidden ? 'the condition cannot be compiled' : (error as Error).message);
     return undefined;
