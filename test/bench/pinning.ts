@@ -3,8 +3,13 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 
 export interface Pinning {
-  /** Starts Node on the processor of what is measured, or beside it. */
-  startNode(args: readonly string[], env: NodeJS.ProcessEnv, place: 'measured' | 'beside'): ChildProcess;
+  /** Starts Node on the processor of what is measured, or beside it. The output is dropped where `onOutput` is not given. */
+  startNode(
+    args: readonly string[],
+    env: NodeJS.ProcessEnv,
+    place: 'measured' | 'beside',
+    onOutput?: (text: string) => void,
+  ): ChildProcess;
   /** For the report. */
   readonly described: string;
 }
@@ -14,10 +19,15 @@ export function createPinning(wanted: boolean): Pinning {
   const possible = wanted && availableParallelism() > 1 && spawnSync('taskset', ['-V']).status === 0;
   if (possible) spawnSync('taskset', ['-a', '-c', '-p', '1', String(process.pid)]);
   return {
-    startNode(args, env, place) {
+    startNode(args, env, place, onOutput) {
       const pinned = ['taskset', '-c', place === 'measured' ? '0' : '1', process.execPath, ...args];
       const [command, ...rest] = possible ? pinned : pinned.slice(3);
-      return spawn(command!, rest, { env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'inherit'] });
+      const child = spawn(command!, rest, {
+        env: { ...process.env, ...env },
+        stdio: ['ignore', onOutput === undefined ? 'ignore' : 'pipe', 'inherit'],
+      });
+      if (onOutput !== undefined) child.stdout!.setEncoding('utf8').on('data', onOutput);
+      return child;
     },
     described: possible ? 'the measured process on a processor of its own' : 'not pinned',
   };

@@ -1,19 +1,34 @@
-// Surroundings of the targets of a benchmark: certificates, a token, the upstream in a process of its own, and the gateway's configuration.
-import { generateKeyPairSync, X509Certificate } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+// Surroundings of the targets of a benchmark: certificates, tokens, the upstream in a process of its own, and the gateway's configuration.
+import type { ChildProcess } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { exportJWK, type JWTPayload, SignJWT } from 'jose';
+import type { JWTPayload } from 'jose';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import type { Configuration } from '../support/configuration.ts';
+import { startIssuer } from './issuer.ts';
 import type { Pinning } from './pinning.ts';
+
+export type Script = 'test/bench/plain.ts' | 'test/bench/bare.ts' | 'dist/main.js';
+
+export interface SceneOptions {
+  /** The gateway also asks for client certificates, and takes opaque tokens. */
+  readonly allTokens?: boolean;
+  /** Rules of further MCP routes, by path. */
+  readonly routes?: Readonly<Record<string, readonly Configuration[]>>;
+}
 
 export interface Scene {
   readonly configFile: string;
   readonly caPem: string;
   /** What clients ask for. */
   readonly resource: string;
-  /** For the MCP route and for the path route. */
+  readonly adminUrl: string;
+  /** For every route. */
   readonly token: string;
   /** For the introspection endpoint to know. */
   readonly opaqueToken: string;
@@ -21,18 +36,31 @@ export interface Scene {
   signToken(claims: JWTPayload): Promise<string>;
   /** A certificate that the gateway trusts, with its RFC 8705 thumbprint. */
   issueClientCertificate(): Promise<{ certificatePem: string; keyPem: string; thumbprint: string }>;
-  /** About 1 KiB: a tools/call. */
-  readonly body: string;
-  readonly answerBytes: number;
-  readonly environment: Record<string, string>;
-  portOf(script: string): number;
+  portOf(script: Script): number;
+  /** Starts one of those that are measured. */
+  start(script: Script, options?: StartOptions): ChildProcess;
+  /** Ends everything that was started, and removes the directory. */
   close(): Promise<void>;
 }
 
-const answerBytes = 1024;
+export interface StartOptions {
+  readonly nodeOptions?: readonly string[];
+  readonly onOutput?: (text: string) => void;
+}
 
-/** With `allTokens` the gateway also asks for client certificates, and takes opaque tokens. */
-export async function prepareScene(directory: string, pinning: Pinning, { allTokens = false } = {}): Promise<Scene> {
+/** Node options with which SIGUSR2 is a full collection. */
+export const collectOnSignal: readonly string[] = [
+  '--expose-gc',
+  "--import=data:text/javascript,process.on('SIGUSR2',()=>gc())",
+];
+
+/** Of the upstream, unless the query of the request says another number. */
+export const defaultAnswerBytes = 1024;
+const opaqueToken = 'opaque-bench-token';
+
+/** The upstream runs when this resolves; the targets do not. */
+export async function prepareScene(pinning: Pinning, options: SceneOptions = {}): Promise<Scene> {
+  const directory = mkdtempSync(join(tmpdir(), 'portcullis-bench-'));
   const { certFile, keyFile, caFile, caPem, issueClientCertificate } = await certificateFiles(directory);
   const [upstreamPort, plainPort, barePort, gatewayPort, adminPort] = await freePorts(5);
   const environment = {
@@ -40,41 +68,40 @@ export async function prepareScene(directory: string, pinning: Pinning, { allTok
     KEY_FILE: keyFile,
     CA_FILE: caFile,
     UPSTREAM: `https://localhost:${upstreamPort}`,
-    ANSWER_BYTES: String(answerBytes),
+    ANSWER_BYTES: String(defaultAnswerBytes),
+    NODE_ENV: 'production',
   };
-  const upstream = pinning.startNode(
-    ['test/bench/upstream.ts'],
-    { ...environment, PORT: String(upstreamPort) },
-    'beside',
-  );
-  const resource = `https://localhost:${gatewayPort}/mcp`;
-  const issuer = await startIssuer([resource, `https://localhost:${gatewayPort}/exports`]);
+  const origin = `https://localhost:${gatewayPort}`;
+  const paths = ['/mcp', '/exports', ...Object.keys(options.routes ?? {})];
+  const issuer = await startIssuer(paths.map((path) => `${origin}${path}`));
   const configFile = join(directory, 'gateway.yaml');
-  writeFileSync(
-    configFile,
-    configuration({
-      gatewayPort: gatewayPort!,
-      adminPort: adminPort!,
-      issuer: issuer.url,
-      upstreamPort: upstreamPort!,
-      allTokens,
-    }),
-  );
+  const addresses = { origin, admin: `127.0.0.1:${adminPort}`, issuer: issuer.url, upstream: environment.UPSTREAM };
+  // JSON is YAML.
+  writeFileSync(configFile, JSON.stringify(configurationOf(addresses, options)));
+  const ports = { 'test/bench/plain.ts': plainPort!, 'test/bench/bare.ts': barePort!, 'dist/main.js': gatewayPort! };
+  const upstreamEnvironment = { ...environment, PORT: String(upstreamPort) };
+  const children = [pinning.startNode(['test/bench/upstream.ts'], upstreamEnvironment, 'beside')];
   return {
     configFile,
     caPem,
-    resource,
+    resource: `${origin}/mcp`,
+    adminUrl: `http://${addresses.admin}`,
     token: issuer.token,
     opaqueToken,
     signToken: issuer.sign,
     issueClientCertificate,
-    body: callOfAboutOneKibibyte(),
-    answerBytes,
-    environment,
-    portOf: (script) => (script.includes('plain') ? plainPort! : script.includes('bare') ? barePort! : gatewayPort!),
+    portOf: (script) => ports[script],
+    start(script, { nodeOptions = [], onOutput } = {}) {
+      const serve = script === 'dist/main.js' ? ['serve', '-c', configFile, '--log-level', 'error'] : [];
+      const env = { ...environment, PORT: String(ports[script]) };
+      const child = pinning.startNode([...nodeOptions, script, ...serve], env, 'measured', onOutput);
+      children.push(child);
+      return child;
+    },
     async close() {
-      upstream.kill('SIGKILL');
+      for (const child of children) child.kill('SIGKILL');
       await issuer.close();
+      rmSync(directory, { recursive: true, force: true });
     },
   };
 }
@@ -110,95 +137,81 @@ function thumbprintOf(certificatePem: string): string {
   );
 }
 
-function callOfAboutOneKibibyte(): string {
-  const sql = `SELECT region, SUM(amount) AS total FROM sales WHERE region IN (${Array.from({ length: 60 }, (_, index) => `'r${index}'`).join(', ')}) GROUP BY region`;
-  const call = {
-    jsonrpc: '2.0',
-    id: 1,
-    method: 'tools/call',
-    params: { name: 'execute_sql', arguments: { request: { database_id: 1, sql, limit: 100 } } },
+function configurationOf(
+  addresses: { readonly origin: string; readonly admin: string; readonly issuer: string; readonly upstream: string },
+  { allTokens = false, routes = {} }: SceneOptions,
+): Configuration {
+  const { origin, admin, issuer, upstream } = addresses;
+  const partner = {
+    type: 'introspection',
+    endpoint: `${issuer}/introspect`,
+    issuer: `${issuer}/partner`,
+    clientId: 'portcullis',
+    clientSecret: 'bench',
   };
-  const text = JSON.stringify(call);
-  return text.replace('GROUP BY', `${' '.repeat(Math.max(0, 1024 - text.length))}GROUP BY`);
+  const toSuperset = { upstream: 'superset', authenticate: allTokens ? { anyOf: ['corp', 'partner'] } : 'corp' };
+  return {
+    version: 1,
+    server: {
+      listen: new URL(origin).host.replace('localhost', '127.0.0.1'),
+      publicUrl: origin,
+      tls: {
+        certFile: 'tls.crt',
+        keyFile: 'tls.key',
+        ...(allTokens && { clientCertificates: 'optional', clientCaFile: 'ca.crt' }),
+      },
+    },
+    admin: { listen: admin },
+    authenticators: { corp: { type: 'jwt', issuer, jwksUri: `${issuer}/jwks` }, ...(allTokens && { partner }) },
+    upstreams: {
+      superset: {
+        url: upstream,
+        tls: { caFile: 'ca.crt' },
+        limits: { concurrency: 64, concurrencyPerClient: 64 },
+      },
+    },
+    routes: [
+      {
+        path: '/mcp',
+        ...toSuperset,
+        mcp: {
+          rules: [
+            { deny: { tools: ['delete_*'] } },
+            {
+              allow: { tools: ['list_dashboards', 'get_dashboard_info'] },
+              require: { scopes: ['dashboards:read'] },
+            },
+            { name: 'sql', allow: { tools: ['execute_sql'] }, require: { scopes: ['queries:execute'] } },
+          ],
+        },
+      },
+      {
+        path: '/exports/*',
+        ...toSuperset,
+        rules: [
+          {
+            name: 'exports',
+            allow: { methods: ['POST'], paths: ['/exports/*'] },
+            require: { scopes: ['queries:execute'] },
+          },
+        ],
+      },
+      ...Object.entries(routes).map(([path, rules]) => ({ path, ...toSuperset, mcp: { rules } })),
+    ],
+    audit: { sinks: [{ type: 'file', path: 'audit.jsonl' }] },
+  };
 }
 
-function configuration(of: {
-  gatewayPort: number;
-  adminPort: number;
-  issuer: string;
-  upstreamPort: number;
-  allTokens: boolean;
-}): string {
-  const clients = of.allTokens ? ', clientCertificates: optional, clientCaFile: ca.crt' : '';
-  const partner = of.allTokens
-    ? `\n  partner: {type: introspection, endpoint: "${of.issuer}/introspect", issuer: "${of.issuer}/partner", clientId: portcullis, clientSecret: bench}`
-    : '';
-  return `version: 1
-server:
-  listen: 127.0.0.1:${of.gatewayPort}
-  publicUrl: https://localhost:${of.gatewayPort}
-  tls: {certFile: tls.crt, keyFile: tls.key${clients}}
-admin: {listen: 127.0.0.1:${of.adminPort}}
-authenticators:
-  corp: {type: jwt, issuer: "${of.issuer}", jwksUri: "${of.issuer}/jwks"}${partner}
-upstreams:
-  superset: {url: "https://localhost:${of.upstreamPort}", tls: {caFile: ca.crt}, limits: {concurrency: 64, concurrencyPerClient: 64}}
-routes:
-  - path: /mcp
-    upstream: superset
-    authenticate: ${of.allTokens ? '{anyOf: [corp, partner]}' : 'corp'}
-    mcp:
-      rules:
-        - deny: {tools: ["delete_*"]}
-        - allow: {tools: [list_dashboards, get_dashboard_info]}
-          require: {scopes: [dashboards:read]}
-        - name: sql
-          allow: {tools: [execute_sql]}
-          require: {scopes: [queries:execute]}
-  - path: /exports/*
-    upstream: superset
-    authenticate: corp
-    rules:
-      - name: exports
-        allow: {methods: [POST], paths: ["/exports/*"]}
-        require: {scopes: [queries:execute]}
-audit: {sinks: [{type: file, path: audit.jsonl}]}
-`;
-}
-
-const opaqueToken = 'opaque-bench-token';
-
-/** Publishes one key, and signs tokens for `audience` with it; anything that is posted is an active opaque token. */
-export async function startIssuer(audience: string | string[]) {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const keys = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'bench', alg: 'ES256', use: 'sig' }] });
-  const granted = { scope: 'dashboards:read queries:execute', client_id: 'ai_agent_prod', sub: 'ai_agent_prod' };
-  const server = createServer((request, response) => {
-    const active = { ...granted, active: true, aud: audience, exp: Math.floor(Date.now() / 1000) + 3600 };
-    response.setHeader('content-type', 'application/json');
-    response.end(request.method === 'POST' ? JSON.stringify(active) : keys);
-    request.resume();
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const sign = (claims: JWTPayload): Promise<string> =>
-    new SignJWT({ ...granted, ...claims })
-      .setProtectedHeader({ alg: 'ES256', kid: 'bench', typ: 'at+jwt' })
-      .setIssuer(url)
-      .setAudience(audience)
-      .setIssuedAt()
-      .setJti('bench-token')
-      .setExpirationTime('1h')
-      .sign(privateKey);
-  const token = await sign({});
-  return { url, token, sign, close: () => new Promise<void>((resolve) => server.close(() => resolve())) };
-}
-
-/** Ports that were free a moment ago; good enough on a machine of one's own. */
+/** Ports that were free a moment ago, below those that systems give to clients: a benchmark beside this one takes thousands of them. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.once('listening', resolve))));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const server = createServer().listen(15_000 + Math.floor(Math.random() * 15_000), '127.0.0.1');
+    await once(server, 'listening').then(
+      () => ports.add((server.address() as AddressInfo).port),
+      () => {},
+    );
+    server.close();
+  }
+  return [...ports];
 }

@@ -4,13 +4,14 @@ import { createServer as createPlainServer, type RequestListener } from 'node:ht
 import { createServer } from 'node:https';
 
 const { CERT_FILE, KEY_FILE, PORT, TLS } = process.env;
+const answer = '{"jsonrpc":"2.0","id":1,"result":{"content":[]}}';
 const block = Buffer.from(`data: ${'x'.repeat(65_528)}\n\n`);
 
 const serve: RequestListener = (request, response) => {
   request.resume();
   if (request.method === 'POST') {
-    response.writeHead(200, { 'content-type': 'application/json' });
-    response.end('{"jsonrpc":"2.0","id":1,"result":{"content":[]}}');
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': answer.length });
+    response.end(answer);
     return;
   }
   response.writeHead(200, { 'content-type': 'text/event-stream' });

@@ -1,0 +1,92 @@
+// Part `start`: time and CPU until a process is ready, and its resident memory, idle and after load, beside plain Node.
+
+import { openLoad } from '../load.ts';
+import { cpuMsSinceStart, settledKilobytes } from '../proc.ts';
+import { untilReady } from '../ready.ts';
+import { median, type Report, spread } from '../report.ts';
+import { callOf } from '../requests.ts';
+import { prepareScene, type Script } from '../scene.ts';
+import type { Settings } from '../settings.ts';
+import { plain } from './calls.ts';
+
+interface Start {
+  readonly target: string;
+  readonly readyMs: number;
+  readonly cpuMs: number;
+  readonly idleMegabytes: number;
+  /** Three seconds of quiet behind the load. */
+  readonly loadedMegabytes: number;
+}
+
+const gateway = 'portcullis';
+const targets: readonly (readonly [string, Script])[] = [
+  [plain, 'test/bench/plain.ts'],
+  [gateway, 'dist/main.js'],
+];
+
+export async function measureStart(settings: Settings): Promise<Report> {
+  const starts: Start[] = [];
+  for (let round = 0; round < settings.starts; round++) {
+    for (const [target, script] of targets) starts.push(await measure(target, script, settings));
+  }
+  const of = (target: string, get: (one: Start) => number) => starts.filter((one) => one.target === target).map(get);
+  const ofGateway = (get: (one: Start) => number) => median(of(gateway, get));
+  return {
+    part: 'start',
+    told: `Node ${process.versions.node}, ${settings.starts} starts of each, ready when it answers, ${settings.warmup} requests on ${settings.connections} connections as load, ${settings.pinning.described}; medians and quartiles`,
+    header: ['target', 'ready after ms', 'CPU ms until then', 'resident MB, idle', 'resident MB, after load'],
+    rows: targets.map(([target]) => [
+      target,
+      spread(
+        of(target, (one) => one.readyMs),
+        0,
+      ),
+      spread(
+        of(target, (one) => one.cpuMs),
+        0,
+      ),
+      spread(
+        of(target, (one) => one.idleMegabytes),
+        0,
+      ),
+      spread(
+        of(target, (one) => one.loadedMegabytes),
+        0,
+      ),
+    ]),
+    checks: [
+      { of: 'seconds until the gateway is ready', measured: ofGateway((one) => one.readyMs) / 1000, atMost: 0.5 },
+      { of: 'resident MB of the gateway, idle', measured: ofGateway((one) => one.idleMegabytes), atMost: 100 },
+      {
+        of: 'resident after load, to plain Node',
+        measured: ofGateway((one) => one.loadedMegabytes) / median(of(plain, (one) => one.loadedMegabytes)),
+        atMost: 1.5,
+      },
+    ],
+    samples: starts,
+  };
+}
+
+async function measure(target: string, script: Script, settings: Settings): Promise<Start> {
+  const scene = await prepareScene(settings.pinning);
+  try {
+    const started = performance.now();
+    const { pid } = scene.start(script);
+    await untilReady(scene, script);
+    const [readyMs, cpuMs] = [performance.now() - started, cpuMsSinceStart(pid!)];
+    const idle = await settledKilobytes(pid!);
+    const load = await openLoad({
+      port: scene.portOf(script),
+      ca: scene.caPem,
+      token: scene.token,
+      body: callOf(),
+      connections: settings.connections,
+    });
+    await load.closedLoop((sent) => sent >= settings.warmup);
+    const loaded = await settledKilobytes(pid!);
+    load.close();
+    return { target, readyMs, cpuMs, idleMegabytes: idle / 1024, loadedMegabytes: loaded / 1024 };
+  } finally {
+    await scene.close();
+  }
+}
