@@ -16,23 +16,36 @@ export interface ExpiringSetLimits {
 }
 
 interface Entry {
+  readonly id: string;
   readonly caller: { entries: number };
   readonly from: number;
   readonly until: number;
 }
 
+/** Expired entries that the list of arrivals may begin with, however short it is. */
+const spareArrivals = 1024;
+
 /** Creates an empty set. `id` should be a digest: it is what takes the room. */
 export function createExpiringSet(limits: ExpiringSetLimits): ExpiringSet {
-  /** In the order in which they came, which is nearly that in which they go. */
   const entries = new Map<string, Entry>();
+  /**
+   * The entries in the order in which they came, which is nearly that in which they go, from `oldest` on. A list of its own: to find its first member a
+   * Map walks over the places of all that have left.
+   */
+  let arrivals: Entry[] = [];
+  let oldest = 0;
   const callers = createKeyedCounts(() => ({ entries: 0 }));
 
   function evictExpired(nowMs: number): void {
-    for (const [id, { caller, until }] of entries) {
-      if (nowMs < until) return;
+    for (; oldest < arrivals.length; oldest += 1) {
+      const { id, caller, until } = arrivals[oldest]!;
+      if (nowMs < until) break;
       entries.delete(id);
       caller.entries -= 1;
     }
+    if (oldest < spareArrivals || 2 * oldest < arrivals.length) return;
+    arrivals = arrivals.slice(oldest);
+    oldest = 0;
   }
 
   return {
@@ -46,7 +59,9 @@ export function createExpiringSet(limits: ExpiringSetLimits): ExpiringSet {
       if (entries.has(id)) return 'present';
       const own = callers.of(caller);
       if (entries.size >= limits.entries || own.entries >= limits.entriesPerCaller) return 'full';
-      entries.set(id, { caller: own, from: nowMs, until: nowMs + keepMs });
+      const entry = { id, caller: own, from: nowMs, until: nowMs + keepMs };
+      entries.set(id, entry);
+      arrivals.push(entry);
       own.entries += 1;
       return 'added';
     },

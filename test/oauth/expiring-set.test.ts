@@ -19,3 +19,18 @@ t.test('an id is in the set from its addition for its time, and a clock that was
   t.equal(set.add('a', '5', 2000, 3000), 'added', 'in the room of what is over');
   t.end();
 });
+
+t.test('behind thousands of ids that came and went, each is in the set for its time and no longer', (t) => {
+  const set = createExpiringSet({ entries: 10, entriesPerCaller: 10 });
+  const wrong: number[] = [];
+  for (let now = 0; now < 5000; now++) {
+    const ids = [now, now, Math.max(0, now - 9)].map(String);
+    const answers = ids.map((id) => set.add('a', id, 10, now));
+    const held = [now - 9, now - 10].map((id) => set.has(`${id}`, now));
+    if (`${answers}` !== 'added,present,present' || (now > 9 && `${held}` !== 'true,false')) wrong.push(now);
+  }
+  t.same(wrong, []);
+  t.equal(set.add('a', 'one more', 10, 4999), 'full');
+  t.equal(set.add('a', 'one more', 10, 5000), 'added');
+  t.end();
+});
