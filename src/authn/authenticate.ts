@@ -58,7 +58,7 @@ function find(
 ): Found {
   const { credential } = attempt;
   if (credential.kind !== 'api-key') {
-    const verified = authenticators.tokens.get(credential.token.text, requirements.opaque, request);
+    const verified = authenticators.tokens.get(credential.token, requirements.opaque, request);
     if (verified !== undefined) {
       attempt.authenticator = verified.principal.authenticator;
       attempt.startedMs = undefined;
@@ -131,7 +131,7 @@ async function verifyToken(
 ): Promise<Verification> {
   const verification = await authenticator.verify(credential.token, request);
   if (verification.verified) {
-    authenticators.tokens.set(credential.token.text, requirements.opaque, request, verification);
+    authenticators.tokens.set(credential.token, requirements.opaque, request, verification);
   }
   return verification;
 }

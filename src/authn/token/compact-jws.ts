@@ -1,5 +1,5 @@
 // Compact JWS (RFC 7515 §7.1) in canonical form, parsed before any library sees it.
-import type { KeyObject } from 'node:crypto';
+import { hash, type KeyObject } from 'node:crypto';
 import { compactVerify } from 'jose/jws/compact/verify';
 
 /** A JWS that is parsed and not verified. */
@@ -9,16 +9,22 @@ export interface CompactJws {
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
+/** The segments of a compact JWS, still encoded. */
+export interface JwsSegments {
+  readonly header: string;
+  readonly claims: string;
+  readonly signature: string;
+}
+
 /** An access token as it was presented. */
 export interface AccessToken {
   readonly text: string;
+  /** SHA-256 of the text, in base64url: the key of its cache, and the `ath` of its proofs (RFC 9449 §4.2). */
+  readonly digest: string;
   /** The token as a JWS, parsed when it is first asked for and not again; undefined for one that is opaque or not in canonical form. */
   jws(): CompactJws | undefined;
 }
 
-/** Base64url without padding whose unused trailing bits are zero: each byte string has exactly one spelling. */
-const segment = '(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{4}|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]|[A-Za-z0-9_-][AQgw])';
-const compactForm = new RegExp(`^(${segment})\\.(${segment})\\.${segment}$`);
 /** The beginning of a JOSE header. Random bytes hardly ever begin so. */
 const joseHeaderStart = /^\{\s*"[ -~]*$/;
 const joseHeaderStartLength = 12;
@@ -31,6 +37,7 @@ export function createAccessToken(text: string): AccessToken {
   let parsed: { readonly jws: CompactJws | undefined } | undefined;
   return {
     text,
+    digest: hash('sha256', text, 'base64url'),
     jws() {
       parsed ??= { jws: parseCompactJws(text) };
       return parsed.jws;
@@ -40,11 +47,37 @@ export function createAccessToken(text: string): AccessToken {
 
 /** Parses header and claims. Undefined unless the text is in canonical form and both are JSON objects. */
 export function parseCompactJws(text: string): CompactJws | undefined {
-  const [, header, claims] = compactForm.exec(text) ?? [];
-  if (header === undefined || claims === undefined) return undefined;
-  const parsedHeader = parseJsonObject(header);
-  const parsedClaims = parsedHeader && parseJsonObject(claims);
-  return parsedClaims && { text, header: parsedHeader, claims: parsedClaims };
+  const segments = splitCompactJws(text);
+  if (segments === undefined || decodeSegment(segments.signature) === undefined) return undefined;
+  const header = parseJsonSegment(segments.header);
+  const claims = header && parseJsonSegment(segments.claims);
+  return claims && { text, header, claims };
+}
+
+/** Splits at the two dots. Undefined for any other number of them. */
+export function splitCompactJws(text: string): JwsSegments | undefined {
+  const first = text.indexOf('.');
+  const second = text.indexOf('.', first + 1);
+  if (second <= first || text.includes('.', second + 1)) return undefined;
+  return { header: text.slice(0, first), claims: text.slice(first + 1, second), signature: text.slice(second + 1) };
+}
+
+/** Undefined unless it is base64url without padding whose unused trailing bits are zero: each byte string but the empty one has exactly one spelling. */
+export function decodeSegment(segment: string): Buffer | undefined {
+  const bytes = Buffer.from(segment, 'base64url');
+  return bytes.length > 0 && bytes.toString('base64url') === segment ? bytes : undefined;
+}
+
+/** Parses a segment. Undefined unless it is a JSON object, in UTF-8. */
+export function parseJsonSegment(segment: string): Record<string, unknown> | undefined {
+  const bytes = decodeSegment(segment);
+  if (bytes === undefined) return undefined;
+  try {
+    const value: unknown = JSON.parse(utf8.decode(bytes));
+    return isJsonObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The `iss` of a token that is not verified: it names the authenticator to ask, and nothing else. */
@@ -60,15 +93,6 @@ export function isOpaque(text: string): boolean {
   const [first = '', ...others] = text.split('.');
   const start = Buffer.from(first.slice(0, joseHeaderStartLength), 'base64url').toString('latin1');
   return others.length === 0 || others.length === 4 || !joseHeaderStart.test(start);
-}
-
-function parseJsonObject(base64url: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(utf8.decode(Buffer.from(base64url, 'base64url')));
-    return isJsonObject(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** True for a header that changes the meaning of the rest. None belongs on an access token or a proof. */

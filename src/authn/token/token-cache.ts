@@ -1,20 +1,20 @@
 // Cache of verified access tokens of one snapshot, by their digests.
-import { hash } from 'node:crypto';
 import { createSharedCache } from '../../oauth/shared-cache.ts';
 import type { VerificationContext, Verified } from '../authenticator.ts';
 import { subjectKey } from '../caller/principal.ts';
+import type { AccessToken } from './compact-jws.ts';
 
 /** Belongs to one snapshot, so that it holds nothing that a reload may have changed. Holds digests, not tokens. */
 export interface TokenCache {
   /** The verification of a token while it holds. `opaque` is the route's authenticator of tokens that are no JWTs. */
   get(
-    token: string,
+    token: AccessToken,
     opaque: Named | undefined,
     context: Pick<VerificationContext, 'resource' | 'now'>,
   ): Verified | undefined;
   /** Keeps a verification for as long as its `validity` says; one without is not kept. */
   set(
-    token: string,
+    token: AccessToken,
     opaque: Named | undefined,
     context: Pick<VerificationContext, 'resource'>,
     verified: Verified,
@@ -36,7 +36,7 @@ export function createTokenCache(): TokenCache {
     set(token, opaque, { resource }, verified) {
       if (verified.validity === undefined) return;
       // The claims that are kept are a part of the token, or of what its server says of it.
-      entries.set(subjectKey(verified.principal), keyOf(token, opaque, resource), verified, token.length);
+      entries.set(subjectKey(verified.principal), keyOf(token, opaque, resource), verified, token.text.length);
     },
   };
 }
@@ -46,6 +46,6 @@ function holds({ validity }: Verified, nowMs: number): boolean {
 }
 
 /** Verified for a resource, the default audience, and by `opaque` where the token does not tell its issuer. */
-function keyOf(token: string, opaque: Named | undefined, resource: string): string {
-  return `${hash('sha256', token, 'base64')} ${opaque?.name ?? ''} ${resource}`;
+function keyOf({ digest }: AccessToken, opaque: Named | undefined, resource: string): string {
+  return `${digest} ${opaque?.name ?? ''} ${resource}`;
 }

@@ -1,12 +1,20 @@
 // DPoP proofs (RFC 9449 §4.3): the sender of a request possesses the key that its token is bound to.
-import { createSecretKey, hash, type KeyObject, randomBytes } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+import { createSecretKey, hash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { timeout } from '../../../config/schema/values.ts';
 import { createExpiringSet, type ExpiringSet } from '../../../oauth/expiring-set.ts';
-import { type CompactJws, hasForbiddenHeader, isJsonObject, isSignedBy, parseCompactJws } from '../compact-jws.ts';
+import { createSharedCache, type SharedCache } from '../../../oauth/shared-cache.ts';
+import {
+  type CompactJws,
+  decodeSegment,
+  hasForbiddenHeader,
+  isJsonObject,
+  parseJsonSegment,
+  splitCompactJws,
+} from '../compact-jws.ts';
 import { parseVerificationKey, signatureAlgorithm } from '../jwk.ts';
 import { createNonceMint, type NonceMint } from './dpop-nonce.ts';
+import { createSignatureVerifier, type SignatureVerifier } from './proof-signature.ts';
 
 const maxProofAgeMs = 300_000;
 
@@ -68,7 +76,8 @@ export type ProofVerification =
 export interface ProofRequest {
   /** The value of the DPoP header; undefined when there was none. */
   readonly proof: string | undefined;
-  readonly token: string;
+  /** SHA-256 of the token, in base64url. */
+  readonly ath: string;
   /** The `jkt` of the token. */
   readonly thumbprint: string;
   /** Whom the token names, with however many keys. */
@@ -102,11 +111,16 @@ export function createProofMemory(replays: ExpiringSet = createExpiringSet(repla
   return { replays, nonces: createNonceMint(createSecretKey(randomBytes(32))) };
 }
 
-interface ProofKey {
-  readonly key: KeyObject;
+type Claims = CompactJws['claims'];
+
+/** The key in the header of a proof. */
+export interface ProofKey {
   readonly thumbprint: string;
-  readonly algorithm: string;
+  readonly isSigned: SignatureVerifier;
 }
+
+/** Keys by the text of the header, which a client repeats with every proof. Only what proved a token is in it. */
+export type ProofKeyCache = SharedCache<ProofKey>;
 
 /** Room for a URL of 8 KiB beside the largest key. */
 const maxProofLength = 16_384;
@@ -114,64 +128,76 @@ const maxIdLength = 256;
 const maxUrlLength = 8192;
 /** Tolerated lead of a client's clock. */
 const toleranceMs = 5000;
-const maxCachedKeys = 1000;
+const keyLimits = { entries: 1000, entriesPerCaller: 250, bytes: 8 * 1024 * 1024 };
+/** About what a key takes beside its header. */
+const keyBytes = 4096;
 /** Of the headers in that cache: those of the largest keys are shorter. */
 const maxCachedHeaderLength = 4096;
 
 /** Creates the verifier of proofs beside the tokens of one authenticator; undefined with `dpop: off`. */
-export function createProofVerifier(config: DpopConfig, memory: ProofMemory): ProofVerifier | undefined {
+export function createProofVerifier(
+  config: DpopConfig,
+  memory: ProofMemory,
+  keys: ProofKeyCache = createSharedCache(keyLimits),
+): ProofVerifier | undefined {
   if (config === 'off') return undefined;
   // RFC 9864 gives EdDSA with Ed25519 a name of its own.
   const algorithms = config.algorithms.flatMap((name) => (name === 'EdDSA' ? [name, 'Ed25519'] : [name]));
-  /** By the text of the proof's header, which a client repeats with every proof. Only what proved a token is in it. */
-  const keys = new LRUCache<string, ProofKey>({ max: maxCachedKeys });
   const keepMs = config.maxAge + 2 * toleranceMs;
 
-  async function verifySignature(proof: CompactJws, key: ProofKey, request: ProofRequest, nonce: string | undefined) {
-    if (!(await isSignedBy(proof, key.key, key.algorithm))) return refused('proof_signature');
-    const id = hash('sha256', `${key.thumbprint} ${String(proof.claims.jti)}`, 'base64url');
-    const added = memory.replays.add(request.caller, id, keepMs, request.now);
-    if (added !== 'added') return refused(added === 'full' ? 'full' : 'proof_replayed');
-    const header = headerTextOf(proof);
-    if (header.length <= maxCachedHeaderLength) keys.set(header, key);
-    return { proven: true, nonce } as const;
+  function remember(caller: string, header: string, key: ProofKey): void {
+    if (header.length > maxCachedHeaderLength) return;
+    // Copied: a slice would keep the whole proof in memory.
+    keys.set(caller, Buffer.from(header, 'latin1').toString('latin1'), key, keyBytes);
   }
 
   return {
     algorithms,
     async verify(request) {
-      const current = config.nonce === 'required' ? memory.nonces.current(request.now) : undefined;
-      if (request.proof === undefined) return refused('proof_missing', current);
-      const proof = request.proof.length > maxProofLength ? undefined : parseCompactJws(request.proof);
-      if (proof === undefined) return refused('proof_format');
-      const key = keys.get(headerTextOf(proof)) ?? keyOf(proof.header, algorithms);
+      const { proof, caller, now } = request;
+      const current = config.nonce === 'required' ? memory.nonces.current(now) : undefined;
+      if (proof === undefined) return refused('proof_missing', current);
+      const segments = proof.length > maxProofLength ? undefined : splitCompactJws(proof);
+      if (segments === undefined) return refused('proof_format');
+      const signature = decodeSegment(segments.signature);
+      const claims = parseJsonSegment(segments.claims);
+      if (signature === undefined || claims === undefined) return refused('proof_format');
+      const known = keys.get(segments.header);
+      const key = known ?? parseKey(segments.header, algorithms);
       if (typeof key === 'string') return refused(key);
-      const reason = verifyClaims(proof.claims, request, config.maxAge);
+      const reason = verifyClaims(claims, request, config.maxAge);
       if (reason !== undefined) return refused(reason);
       if (key.thumbprint !== request.thumbprint) return refused('proof_key');
-      if (current === undefined) return verifySignature(proof, key, request, undefined);
-      const { nonce } = proof.claims;
-      const age = typeof nonce === 'string' ? memory.nonces.verify(nonce, request.now) : 'refused';
-      if (age === 'refused') return refused('proof_nonce', current);
-      return verifySignature(proof, key, request, age === 'stale' ? current : undefined);
+      const nonce = current === undefined ? 'current' : verifyNonce(claims, memory.nonces, now);
+      if (nonce === 'refused') return refused('proof_nonce', current);
+      const signed = Buffer.from(proof.slice(0, proof.lastIndexOf('.')), 'latin1');
+      if (!(await key.isSigned(signed, signature))) return refused('proof_signature');
+      const id = hash('sha256', `${key.thumbprint} ${String(claims.jti)}`, 'base64url');
+      const added = memory.replays.add(caller, id, keepMs, now);
+      if (added !== 'added') return refused(added === 'full' ? 'full' : 'proof_replayed');
+      if (known === undefined) remember(caller, segments.header, key);
+      return { proven: true, nonce: nonce === 'stale' ? current : undefined };
     },
   };
 }
 
 /** The key in the header of a proof, or why there is none. Nothing of it is trusted before its thumbprint is that of the token. */
-function keyOf(header: CompactJws['header'], algorithms: readonly string[]): ProofKey | ProofRefusal {
+function parseKey(text: string, algorithms: readonly string[]): ProofKey | ProofRefusal {
+  const header = parseJsonSegment(text);
+  if (header === undefined) return 'proof_format';
   const { alg, jwk, typ } = header;
   if (typ !== 'dpop+jwt' || hasForbiddenHeader(header)) return 'proof_format';
   if (typeof alg !== 'string' || !algorithms.includes(alg)) return 'proof_algorithm';
   if (!isJsonObject(jwk)) return 'proof_format';
-  const key = parseVerificationKey(jwk);
-  if (typeof key === 'string') return 'proof_key';
-  const fits = key.algorithms.has(alg === 'Ed25519' ? 'EdDSA' : alg);
-  return fits ? { key: key.key, thumbprint: key.thumbprint, algorithm: alg } : 'proof_algorithm';
+  const parsed = parseVerificationKey(jwk);
+  if (typeof parsed === 'string') return 'proof_key';
+  const { algorithms: fitting, key, thumbprint } = parsed;
+  if (!fitting.has(alg === 'Ed25519' ? 'EdDSA' : alg)) return 'proof_algorithm';
+  return { thumbprint, isSigned: createSignatureVerifier(key, alg) };
 }
 
 function verifyClaims(
-  { ath, htm, htu, iat, jti }: CompactJws['claims'],
+  { ath, htm, htu, iat, jti }: Claims,
   request: ProofRequest,
   maxAgeMs: number,
 ): ProofRefusal | undefined {
@@ -181,7 +207,11 @@ function verifyClaims(
   const issuedMs = iat * 1000;
   // Both ends are negated comparisons, so that what is no number is refused.
   if (!(issuedMs <= request.now + toleranceMs && issuedMs > request.now - maxAgeMs - toleranceMs)) return 'proof_time';
-  return ath === hash('sha256', request.token, 'base64url') ? undefined : 'proof_token';
+  return ath === request.ath ? undefined : 'proof_token';
+}
+
+function verifyNonce({ nonce }: Claims, nonces: NonceMint, now: number): ReturnType<NonceMint['verify']> {
+  return typeof nonce === 'string' ? nonces.verify(nonce, now) : 'refused';
 }
 
 /** RFC 9449 §4.3: without query and fragment; scheme, host and default port as RFC 3986 §6.2 makes them alike. */
@@ -192,10 +222,6 @@ function isSameUrl(stated: string, url: string): boolean {
   if (!URL.canParse(bare)) return false;
   const { origin, pathname } = new URL(bare);
   return `${origin}${pathname}` === url;
-}
-
-function headerTextOf({ text }: CompactJws): string {
-  return text.slice(0, text.indexOf('.'));
 }
 
 function refused(reason: ProofRefusal | 'full', nonce?: string): ProofVerification {

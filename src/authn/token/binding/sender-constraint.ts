@@ -38,7 +38,7 @@ export async function verifyDpop(
   if (confirmation?.method !== 'dpop' || verifier === undefined) return notTheSender(verified);
   const { thumbprint } = confirmation;
   const caller = subjectKey(verified.principal);
-  const outcome = await verifier.verify({ proof, token: token.text, thumbprint, caller, method, url, now });
+  const outcome = await verifier.verify({ proof, ath: token.digest, thumbprint, caller, method, url, now });
   if (!outcome.proven) {
     if (outcome.reason === 'full') throw proofsOverloaded();
     return { verified: false, reason: outcome.reason, nonce: outcome.nonce, principal: verified.principal };
