@@ -1,18 +1,24 @@
 // Command-line program: the table of commands, and the exit codes of errors.
 import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../config/problem.ts';
+import { installUndici } from './global-undici.ts';
 import type { Signals } from './signals.ts';
 import { packageVersion } from './version.ts';
 
 /** The commands, in the order of the help text, each loaded on use. A new command is a file in this folder and a line here. */
 export const commands = {
-  serve: async (signals?: Signals) => (await import('./serve.ts')).serveCommand(signals),
+  serve: async (signals?: Signals) => (await loadServe()).serveCommand(signals),
   check: async () => (await import('./check.ts')).checkCommand(),
   dev: async () => (await import('./dev.ts')).devCommand(),
   keys: async () => (await import('./keys.ts')).keysCommand(),
   audit: async () => (await import('./audit.ts')).auditCommand(),
   schema: async () => (await import('./schema.ts')).schemaCommand(),
 } satisfies Record<string, (signals?: Signals) => Promise<Command>>;
+
+async function loadServe() {
+  await installUndici();
+  return import('./serve.ts');
+}
 
 /**
  * Runs one command line. Sets the exit code: 2 for misuse, 1 for a failure, else that of the command. `signals` are those that came before it, for

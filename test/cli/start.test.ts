@@ -58,8 +58,8 @@ t.test('check loads nothing that serves, and no library that the configuration h
   t.notOk(hasFetch, "Node's fetch");
 });
 
-t.test('serve loads neither conditions nor certificates nor compilers of schemas', async (t) => {
-  const { code, packages, stderr } = await run(t, 'serve', plain);
+t.test('serve loads neither conditions nor certificates nor compilers of schemas, and one undici', async (t) => {
+  const { code, hasFetch, packages, stderr } = await run(t, 'serve', plain);
   t.equal(code, 0, stderr);
   t.same(
     serving.filter((name) => !packages.includes(name)),
@@ -69,6 +69,7 @@ t.test('serve loads neither conditions nor certificates nor compilers of schemas
     [certificates, conditions, 'ajv'].filter((name) => packages.includes(name)),
     [],
   );
+  t.notOk(hasFetch, "Node's fetch");
 });
 
 t.test('a condition, and authorities of client certificates, load their library', async (t) => {
