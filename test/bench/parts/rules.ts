@@ -34,7 +34,7 @@ const rows = [
     entry: { name: nameOf(count), base: nameOf(10), script },
   })),
   { path: '/condition', rules: ofConditions(1), entry: { name: one, base: one, script } },
-  { path: '/conditions', rules: ofConditions(1000), entry: { name: many, base: one, script } },
+  { path: '/conditions', rules: ofConditions(1000), entry: { name: many, base: one, script, weight: 10 } },
 ] as const;
 
 export const rules: Contest = {
