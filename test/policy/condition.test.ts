@@ -1,7 +1,8 @@
 // Conditions: what they may say, what they yield, and what they cannot cost.
+import assert from 'node:assert/strict';
 import t from 'tap';
 import { viewArguments, viewClaims } from '../../src/policy/condition/argument-view.ts';
-import { createConditionCompiler, maxIteratedValues } from '../../src/policy/condition/condition.ts';
+import { type Condition, createConditionCompiler, maxIteratedValues } from '../../src/policy/condition/condition.ts';
 import { conditionWarnings, unguardedFields } from '../../src/policy/condition/condition-lint.ts';
 import {
   type ConditionVariables,
@@ -86,6 +87,91 @@ t.test('a text that several rules have is compiled once', (t) => {
   const compiled = compileCondition('args.limit <= 1000');
   t.equal(compileCondition('args.limit <= 1000'), compiled);
   t.not(compileCondition('args.limit <= 1001'), compiled);
+  t.end();
+});
+
+t.test('conditions that share the fields of a call yield and cost what each does alone', (t) => {
+  const sources = [
+    ...['args.limit == 7', 'args.limit == 8', 'has(args.limit) && args.limit == 7', 'has(args.limit) || args.x'],
+    ...[
+      'args.limit > 1 || args.sql == "x"',
+      'has(args.r.limit)',
+      'has(args.r) && has(args.r.limit)',
+      'args.r.limit == 7',
+    ],
+    ...[
+      'args.r == args.r',
+      'size(args.r) == 1',
+      'size(args) == 2',
+      "'limit' in args",
+      "'LIMIT' in args",
+      'has(args.LIMIT)',
+    ],
+    ...['args.list.all(each, each == 1)', '[1, 2].all(each, each < args.limit)', 'args.list == [1.0]'],
+    ...[
+      "args['limit'] == 7",
+      "args['r.limit'] == 7",
+      'has(principal.claims.tenant)',
+      "principal.claims.tenant == 'acme'",
+    ],
+    ...[
+      'principal.claims.profile.constructor == 1',
+      "principal['claims'].tenant == 'acme'",
+      "args.sql.startsWith('SELECT')",
+    ],
+    ...['args.sql.size() > 40', 'args.sql == args.sql', "request.method == 'POST' && route == tool"],
+    ...['args.list.exists(r, r.limit == 7)', 'args.list.exists(r, has(r.limit))', 'args.list.map(r, r.limit) == [7.0]'],
+  ];
+  const texts = ['{}', '{"limit":7,"r":{"limit":7}}', '{"limit":7,"LIMIT":8}', '{"limit":"7","list":[{"limit":7}]}'];
+  const long = `{"sql":"SELECT ${'x'.repeat(200)}","r.limit":7,"r":{"limit":7,"rest":"${'x'.repeat(200)}"}}`;
+  const judge = (condition: Condition, given: ConditionVariables, state: EvaluationState) => {
+    const before = state.steps;
+    let value: boolean | 'error';
+    try {
+      value = condition(given, state);
+    } catch {
+      value = 'error';
+    }
+    return { value, steps: state.steps - before, problem: state.error?.problem };
+  };
+  const alone = (source: string, json: string) => {
+    const state = createEvaluation();
+    return judge(createConditionCompiler()(source), variables(json, state), state);
+  };
+  const cases = [...texts, '{"list":[1],"r":{"limit":1e999}}', long].map((json) => ({
+    json,
+    expected: new Map(sources.map((source) => [source, alone(source, json)])),
+  }));
+  for (const first of sources) {
+    const compileTogether = createConditionCompiler();
+    const conditions = [first, ...sources].map((source) => [source, compileTogether(source)] as const);
+    for (const { json, expected } of cases) {
+      const state = createEvaluation();
+      const shared = variables(json, state);
+      for (const [source, condition] of conditions) {
+        if (state.error !== undefined) break;
+        assert.deepEqual(judge(condition, shared, state), expected.get(source), `${source} of ${json}`);
+      }
+    }
+  }
+  t.end();
+});
+
+t.test('a field is read anew from other variables', (t) => {
+  const compileTogether = createConditionCompiler();
+  const conditions = ['args.limit == 7', 'args.limit == 8'].map(compileTogether);
+  const state = createEvaluation();
+  for (const [json, expected] of [
+    ['{"limit":7}', [true, false]],
+    ['{"limit":8}', [false, true]],
+  ] as const) {
+    const given = variables(json, state);
+    t.same(
+      conditions.map((condition) => condition(given, state)),
+      expected,
+      json,
+    );
+  }
   t.end();
 });
 

@@ -1,8 +1,8 @@
 // Metering of conditions: each evaluated part of an expression counts its steps, so that no arguments make a condition run long.
 import type { ASTNode } from '@marcbachmann/cel-js';
 import { originalOf } from './argument-view.ts';
-import { operands } from './condition-syntax.ts';
-import { type EvaluationState, maxSteps, takeSteps } from './evaluation.ts';
+import { fieldNames, operands } from './condition-syntax.ts';
+import { type EvaluationState, maxSteps, type SharedField, takeSteps } from './evaluation.ts';
 import { stringFunctions } from './string-functions.ts';
 
 interface Evaluator {
@@ -31,8 +31,9 @@ const errorSteps = 125;
 /**
  * Makes a checked expression count the steps of its evaluation, and gives some of its functions a meaning of ours. A part counts one step and the
  * size of its value, as everything that is done with the value takes time in proportion to that; the object of a field access counts one.
+ * One of the `fields` that stands in several places is read once in a call, and counts each time.
  */
-export function meterExpression(root: ASTNode, stateOf: () => EvaluationState): void {
+export function meterExpression(root: ASTNode, stateOf: () => EvaluationState, fields: Map<string, SharedField>): void {
   let lastError: unknown;
   const metered =
     (evaluate: Evaluate, isHolder: boolean): Evaluate =>
@@ -51,14 +52,47 @@ export function meterExpression(root: ASTNode, stateOf: () => EvaluationState): 
     };
   const visit = (node: ASTNode, isHolder: boolean): void => {
     const { meta, setMeta } = node as unknown as Evaluable;
-    if (meta.macro !== undefined) meta.macro.evaluate = metered(meta.macro.evaluate, false);
+    const field = sharedField(node, isHolder, fields);
+    const once = (evaluate: Evaluate): Evaluate =>
+      field === undefined ? evaluate : readOnce(field, evaluate, stateOf);
+    if (meta.macro !== undefined) meta.macro.evaluate = once(metered(meta.macro.evaluate, false));
     const target = (meta.alternate ?? node) as Evaluable;
-    setMeta.call(target, 'evaluate', metered(withOwnFunction(node, target.meta.evaluate), isHolder));
+    setMeta.call(target, 'evaluate', once(metered(withOwnFunction(node, target.meta.evaluate), isHolder)));
     operands(node).forEach((part, index) => {
       visit(part, index === 0 && (node.op === '.' || node.op === '[]'));
     });
   };
   visit(root, false);
+}
+
+/** The entry of a node that is a field, or `has()` of one. As the object of another field it counts other steps, and is another entry. */
+function sharedField(node: ASTNode, isHolder: boolean, fields: Map<string, SharedField>): SharedField | undefined {
+  const isAsked = node.op === 'call' && node.args[0] === 'has';
+  const names = node.op === '.' || isAsked ? fieldNames(isAsked ? node.args[1][0]! : node) : undefined;
+  if (names === undefined) return undefined;
+  const key = JSON.stringify([isAsked, isHolder, ...names]);
+  const field = fields.get(key) ?? { places: 0 };
+  field.places += 1;
+  fields.set(key, field);
+  return field;
+}
+
+/** A field that errs is not remembered: each place reports its own error. */
+function readOnce(field: SharedField, evaluate: Evaluate, stateOf: () => EvaluationState): Evaluate {
+  return (evaluator, node, context) => {
+    const state = stateOf();
+    if (field.places === 1 || state.fields === undefined) return evaluate(evaluator, node, context);
+    const { known } = state.fields;
+    const found = known.get(field);
+    if (found !== undefined) {
+      takeSteps(state, found.steps);
+      return found.value;
+    }
+    const before = state.steps;
+    const value = evaluate(evaluator, node, context);
+    known.set(field, { value, steps: state.steps - before });
+    return value;
+  };
 }
 
 /** The evaluation of a call whose only operand is text, by our own function of that name. Other operands go to the library. */

@@ -4,7 +4,13 @@ import type * as cel from '@marcbachmann/cel-js';
 import { originalOf } from './argument-view.ts';
 import { meterExpression } from './condition-meter.ts';
 import { checkSyntax, hasLoop, namesIn, textsIn } from './condition-syntax.ts';
-import { type ConditionVariables, createEvaluation, type EvaluationState, fail } from './evaluation.ts';
+import {
+  type ConditionVariables,
+  createEvaluation,
+  type EvaluationState,
+  fail,
+  type SharedField,
+} from './evaluation.ts';
 import { foreignOperator } from './foreign-operators.ts';
 
 /**
@@ -30,27 +36,29 @@ export type CompileCondition = (source: string) => Condition;
 /** Creates a compiler. The library is loaded with the first condition: many configurations have none. */
 export function createConditionCompiler(): CompileCondition {
   const compiled = new Map<string, Condition>();
+  const fields = new Map<string, SharedField>();
   let language: Language | undefined;
   return (source) => {
     let condition = compiled.get(source);
     if (condition === undefined) {
       language ??= loadLanguage();
-      condition = compile(source, language);
+      condition = compile(source, language, fields);
       compiled.set(source, condition);
     }
     return condition;
   };
 }
 
-function compile(source: string, language: Language): Condition {
+function compile(source: string, language: Language, fields: Map<string, SharedField>): Condition {
   const expression = parse(source, language);
   const iterates = hasLoop(expression.ast);
   const texts = textsIn(expression.ast);
   const idle = createEvaluation();
   let current = idle;
-  meterExpression(expression.ast, () => current);
+  meterExpression(expression.ast, () => current, fields);
   const run = (variables: ConditionVariables, state: EvaluationState): unknown => {
     state.texts = texts;
+    if (state.fields?.of !== variables) state.fields = { of: variables, known: new Map() };
     current = state;
     try {
       return expression(variables);

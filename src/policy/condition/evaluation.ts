@@ -26,6 +26,17 @@ export interface ConditionVariables {
   readonly request: { readonly method: string; readonly path: string; readonly address: string };
 }
 
+/** A field of the variables that conditions of one policy read, or ask for with `has()`, and in how many places they do. */
+export interface SharedField {
+  places: number;
+}
+
+/** The value of a field in a call. */
+export interface FieldValue {
+  readonly value: unknown;
+  readonly steps: number;
+}
+
 /** The state that the conditions of a request share. */
 export interface EvaluationState {
   steps: number;
@@ -35,6 +46,8 @@ export interface EvaluationState {
   variables:
     | { readonly attributes: object; readonly item: object | undefined; readonly values: ConditionVariables }
     | undefined;
+  /** Fields of these variables that conditions have read, each with the steps that it took. */
+  fields: { readonly of: ConditionVariables; readonly known: Map<SharedField, FieldValue> } | undefined;
   /** The arguments as conditions see them, once one has read them. */
   args: unknown;
   /** The texts of the condition that is evaluated: names that it may look for among those of an object. */
@@ -47,7 +60,15 @@ const noTexts: ReadonlySet<string> = new Set();
 
 /** The state before the first condition. */
 export function createEvaluation(): EvaluationState {
-  return { steps: 0, error: undefined, variables: undefined, args: undefined, texts: noTexts, coverages: undefined };
+  return {
+    steps: 0,
+    error: undefined,
+    variables: undefined,
+    fields: undefined,
+    args: undefined,
+    texts: noTexts,
+    coverages: undefined,
+  };
 }
 
 /** Ends this evaluation and all further ones of the request. */
