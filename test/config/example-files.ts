@@ -3,9 +3,9 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { now } from './support.ts';
 
-/** Contents by the names that the example gives them. */
-export async function exampleFiles(): Promise<Record<string, string>> {
-  const validity = { notBefore: new Date(now - 86_400_000), notAfter: new Date(now + 86_400_000) };
+/** Contents by the names that the example gives them, valid for half an hour and more from `at`. */
+export async function exampleFiles(at: number = now): Promise<Record<string, string>> {
+  const validity = { notBefore: new Date(at - 86_400_000), notAfter: new Date(at + 86_400_000) };
   const clients = await createCertificateAuthority({ commonName: 'Clients', ...validity });
   const internal = await createCertificateAuthority({ commonName: 'Internal', ...validity });
   const server = await internal.issue({ commonName: 'mcp.example.com', server: true, ...validity });
@@ -24,7 +24,7 @@ export async function exampleFiles(): Promise<Record<string, string>> {
     'tls/alias.crt': alias.certificatePem,
     'tls/alias.key': alias.keyPem,
     'tls/clients-ca.crt': clients.certificatePem,
-    'tls/clients.crl': await clients.revoke([], { nextUpdate: new Date(now + 1_800_000) }),
+    'tls/clients.crl': await clients.revoke([], { nextUpdate: new Date(at + 1_800_000) }),
     'tls/issuer-ca.crt': internal.certificatePem,
     'tls/superset-ca.crt': internal.certificatePem,
     'tls/gateway.crt': gateway.certificatePem,
