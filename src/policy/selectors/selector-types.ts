@@ -10,11 +10,13 @@ import { when } from './when.ts';
 
 type SelectorTable = Readonly<Record<string, SelectorType<never>>>;
 
-/** Selectors of both kinds of routes. A new type is a file in this folder and a row here, or in one of the tables below. */
-const shared = { clients, claims, networks, when } satisfies SelectorTable;
+/** Selectors of the caller. Of the rules that the index found by all else they rule out the most. */
+const ofCallers = { clients, claims } satisfies SelectorTable;
+/** Selectors of both kinds of routes. A new type is a file in this folder and a row here, or in one of the tables beside it. */
+const shared = { networks, when } satisfies SelectorTable;
 
-const ofMcpRoutes = { target, ...shared } satisfies SelectorTable;
-const ofPathRoutes = { httpMethods, paths, ...shared } satisfies SelectorTable;
+const ofMcpRoutes = { ...ofCallers, target, ...shared } satisfies SelectorTable;
+const ofPathRoutes = { ...ofCallers, httpMethods, paths, ...shared } satisfies SelectorTable;
 
 export const mcpSelectors = z.strictObject(keysOf(ofMcpRoutes));
 export const pathSelectors = z.strictObject(keysOf(ofPathRoutes));
