@@ -19,26 +19,36 @@ t.test('every required sink has each record, in the order of the calls, in a cha
   }
 });
 
-t.test('lines of successive turns of the event loop share one write', async (t) => {
-  const path = join(t.testdir({}), 'audit.jsonl');
-  let writes = 0;
-  const write = ((...args: Parameters<typeof fs.write>) => {
-    writes += 1;
-    return fs.write(...args);
-  }) as typeof fs.write;
-  const log = await openLog(configOf([fileSink(path)]), { files: { ...fs, write }, tickMs: 60_000 });
-  writes = 0;
-  const pending: Promise<void>[] = [];
-  for (let turn = 0; turn < 4; turn += 1) {
-    pending.push(log.write(eventOf(`r${turn}`)));
+t.test(
+  'a line alone is written in its turn of the event loop; behind a write of many, those of successive turns share one',
+  async (t) => {
+    const path = join(t.testdir({}), 'audit.jsonl');
+    let writes = 0;
+    const write = ((...args: Parameters<typeof fs.write>) => {
+      writes += 1;
+      return fs.write(...args);
+    }) as typeof fs.write;
+    const log = await openLog(configOf([fileSink(path)]), { files: { ...fs, write }, tickMs: 60_000 });
+    writes = 0;
+    const alone = log.write(eventOf('alone'));
     await turnOfEventLoop();
-  }
-  await Promise.all(pending);
-  // One, unless the machine stood still for so long that the first lines would have waited too long for the others.
-  t.ok(writes < pending.length, `${writes} writes`);
-  t.strictSame(requestIds(path), ['r0', 'r1', 'r2', 'r3']);
-  await log.close();
-});
+    t.equal(writes, 1);
+    await alone;
+    await Promise.all(['m0', 'm1', 'm2', 'm3'].map((id) => log.write(eventOf(id))));
+    await Promise.all(['n0', 'n1', 'n2', 'n3'].map((id) => log.write(eventOf(id))));
+    writes = 0;
+    const pending: Promise<void>[] = [];
+    for (let turn = 0; turn < 4; turn += 1) {
+      pending.push(log.write(eventOf(`r${turn}`)));
+      await turnOfEventLoop();
+    }
+    await Promise.all(pending);
+    // One, unless the machine stood still for so long that the first lines would have waited too long for the others.
+    t.ok(writes < pending.length, `${writes} writes`);
+    t.strictSame(requestIds(path).slice(-4), ['r0', 'r1', 'r2', 'r3']);
+    await log.close();
+  },
+);
 
 t.test('lines that never stop coming are written all the same', async (t) => {
   const path = join(t.testdir({}), 'audit.jsonl');
