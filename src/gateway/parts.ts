@@ -5,6 +5,7 @@ import { createPeerCertificateReader } from '../authn/certificate/peer.ts';
 import { createProofMemory } from '../authn/token/binding/dpop.ts';
 import type { Schedule } from '../authn/token/jwks.ts';
 import { createBodyBudget } from '../http/body-budget.ts';
+import { createBodyScavenges } from '../http/body-scavenges.ts';
 import { createPeerAddressReader } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
@@ -78,6 +79,7 @@ export function createRuntime(listen: string, snapshot: Snapshot, parts: Parts):
     peerCertificate: createPeerCertificateReader(),
     revocations: revocations.current,
     bodies: createBodyBudget(),
+    countPassed: createBodyScavenges(),
     open: createUnorderedSet(),
     streams: createUnorderedSet(),
     drainingAnswers: createUnorderedSet(),

@@ -7,6 +7,7 @@ import { certificateThatCounts } from '../authn/certificate/peer.ts';
 import type { PeerCertificate } from '../authn/credential.ts';
 import { credentialRefused } from '../authn/errors.ts';
 import type { BodyBudget } from '../http/body-budget.ts';
+import type { CountPassed } from '../http/body-scavenges.ts';
 import type { Log } from '../log.ts';
 import type { McpMessage } from '../mcp/message.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -35,6 +36,8 @@ export interface Runtime {
   readonly revocations: () => Revocations;
   /** Bytes of the bodies of `open` that are held whole. */
   readonly bodies: BodyBudget;
+  /** Told of each piece of a body that goes to the upstream or the client as it comes. */
+  readonly countPassed: CountPassed;
   /** Requests that are not complete. */
   readonly open: UnorderedSet<RequestContext>;
   /** Event streams and WebSockets that are open. */

@@ -113,8 +113,9 @@ function announcesTooMuch(
 
 /** A chunk of the body. False pauses the upstream until the client has taken it. */
 export function relayBody(transfer: Transfer, chunk: Buffer): boolean {
-  const { filter, upstream } = transfer;
+  const { filter, options, upstream } = transfer;
   transfer.received += chunk.length;
+  options.onBody?.(chunk.length);
   if (!transfer.endless && transfer.received > upstream.limits.responseBytes)
     return rejectResponse(transfer, 'too_large');
   if (transfer.drain !== undefined) return true;

@@ -37,6 +37,8 @@ export interface ForwardOptions {
   readonly rewriteHeaders?: RewriteHeaders | undefined;
   /** Runs once, when the head goes to the client; `stream` is defined for an event stream or a WebSocket. */
   readonly onResponseStart?: ((status: number, stream: OpenStream | undefined) => void) | undefined;
+  /** Told the bytes of each piece of the upstream's body. */
+  readonly onBody?: ((bytes: number) => void) | undefined;
   /** Looks at the head of the answer; undefined lets the body pass as it comes. */
   readonly filter?: ((status: number, head: ResponseHead) => BodyFilter | undefined) | undefined;
   /** An event stream in response has no end of its own, as with every GET: `responseBytes` bounds each event. */

@@ -41,7 +41,10 @@ export async function registerPathProxy(app: FastifyInstance, runtime: Runtime, 
   async function handler(request: FastifyRequest, reply: FastifyReply, _destination: string, given: object) {
     const { context } = request;
     const decided = decisionOf(context);
-    const body = streamBody(context.request, bodyLimitsOf(context), () => checkCredential(context, runtime));
+    const body = streamBody(context.request, bodyLimitsOf(context), (bytes) => {
+      checkCredential(context, runtime);
+      runtime.countPassed(bytes);
+    });
     request.body = body ?? undefined;
     sendContinue(context.request, context.response);
     const send = (transfer: Transfer): void => {

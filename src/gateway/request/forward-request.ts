@@ -95,6 +95,7 @@ export async function forwardRequest(
       rewriteHeaders: paths.references,
       ...options,
       extraHeaders: responseHeaders(context, runtime),
+      onBody: runtime.countPassed,
       onResponseStart(status, stream) {
         context.upstreamStatus = status;
         if (stream !== undefined) watchStream(stream, context, route, runtime);
