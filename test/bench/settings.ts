@@ -5,8 +5,8 @@ import { createPinning, type Pinning } from './pinning.ts';
 const defaults = {
   /** With fresh processes each. */
   runs: 3,
-  rounds: 100,
-  requests: 300,
+  rounds: 15,
+  requests: 2000,
   warmup: 20_000,
   connections: 16,
   /** Of each window of `tail`, at least. */
