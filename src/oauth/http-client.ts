@@ -1,7 +1,7 @@
 // HTTP client for authorization servers: bounded in time and size, TLS verified, no redirects, no content codings, perhaps through a proxy.
 import { createRequire } from 'node:module';
 import type { Agent, Dispatcher, Pool, ProxyAgent } from 'undici';
-import { createByteBuffer } from '../http/byte-buffer.ts';
+import { createByteBuffer } from '../http/body/byte-buffer.ts';
 import { type Egress, proxyFor } from './egress.ts';
 
 const require = createRequire(import.meta.url);

@@ -13,7 +13,7 @@ import {
   relayHead,
   relayInformational,
   relayUpgrade,
-} from './response-relay.ts';
+} from './response/relay.ts';
 import {
   abortUpstream,
   type ForwardOptions,

@@ -1,7 +1,7 @@
 // Path mapping between a route and its upstream: `upstreamPath` on the way there, references such as Location on the way back.
 import type { Config, RouteConfig } from '../config/schema/config.ts';
 import { compilePathPattern, type PathPattern } from '../http/path-pattern.ts';
-import type { RewriteHeaders, Targets } from './response-headers.ts';
+import type { RewriteHeaders, Targets } from './response/headers.ts';
 
 /** The paths of one route. */
 export interface PathMapping {

@@ -3,10 +3,10 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { type Dispatcher, errors } from 'undici';
-import type { BodyFilter } from './body-filter.ts';
 import type { UpstreamFailure } from './errors.ts';
-import type { ResponseHead, RewriteHeaders, Targets } from './response-headers.ts';
-import type { EventBoundary } from './sse-boundary.ts';
+import type { BodyFilter } from './response/body-filter.ts';
+import type { ResponseHead, RewriteHeaders, Targets } from './response/headers.ts';
+import type { EventBoundary } from './response/sse-boundary.ts';
 import type { Upstream } from './upstream.ts';
 
 /** A request to forward. */

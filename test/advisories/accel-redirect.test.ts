@@ -3,7 +3,7 @@
 // or address instead. `x-envoy-immediate-health-check-fail` takes the gateway out of Envoy's pool.
 import fc from 'fast-check';
 import t from 'tap';
-import { relayResponseHeaders } from '../../src/upstream/response-headers.ts';
+import { relayResponseHeaders } from '../../src/upstream/response/headers.ts';
 import { startScenario } from '../support/scenario.ts';
 
 const instructions = [

@@ -1,7 +1,7 @@
 // Growing byte buffer: order of the bytes, and the memory that it holds.
 import fc from 'fast-check';
 import t from 'tap';
-import { createByteBuffer } from '../../src/http/byte-buffer.ts';
+import { createByteBuffer } from '../../src/http/body/byte-buffer.ts';
 import { heldBytes } from '../support/memory.ts';
 
 t.test('the bytes come out as they went in, in whatever pieces, and the buffer is empty afterwards', async () => {

@@ -1,7 +1,7 @@
 // Boundaries between the events of a stream, whatever pieces it comes in.
 import fc from 'fast-check';
 import t from 'tap';
-import { createEventBoundary } from '../../src/upstream/sse-boundary.ts';
+import { createEventBoundary } from '../../src/upstream/response/sse-boundary.ts';
 
 /** The definition, on the whole text: complete lines, and whether one that is no comment came after the last empty one. */
 function isBetweenEvents(text: string): boolean {

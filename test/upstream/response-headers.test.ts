@@ -1,6 +1,6 @@
 // Headers of relayed answers: what goes on, what is dropped, and what the gateway adds.
 import t from 'tap';
-import { relayResponseHeaders } from '../../src/upstream/response-headers.ts';
+import { relayResponseHeaders } from '../../src/upstream/response/headers.ts';
 
 const targets = { path: '/mcp', publicTarget: '/mcp' };
 

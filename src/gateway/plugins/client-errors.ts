@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { type ErrorCode, GatewayError } from '../../errors.ts';
-import { clientGone } from '../../http/body.ts';
+import { clientGone } from '../../http/body/body.ts';
 import { isIdle, refuseRest } from '../../http/connection/pipelining.ts';
 import { badFraming } from '../../http/framing.ts';
 import { STATUS_CODES } from '../../http/node-http.ts';

@@ -1,7 +1,7 @@
 // Path proxy: requests of path routes, forwarded by @fastify/http-proxy with our connections, timeouts and relay of the answer.
 import httpProxy, { type FastifyHttpProxyOptions } from '@fastify/http-proxy';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { sendContinue, streamBody } from '../../http/body.ts';
+import { sendContinue, streamBody } from '../../http/body/body.ts';
 import { dispatch } from '../../upstream/forward.ts';
 import type { Transfer } from '../../upstream/transfer.ts';
 import { completePart } from '../request/completion.ts';

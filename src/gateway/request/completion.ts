@@ -1,8 +1,8 @@
 // Completion of a request: its refusal, its completion record and its metrics, each exactly once.
 import type { Priority } from '../../audit/event.ts';
 import type { GatewayError } from '../../errors.ts';
-import { boundUnreadBody, clientGone } from '../../http/body.ts';
-import { releaseBody } from '../../http/body-budget.ts';
+import { boundUnreadBody, clientGone } from '../../http/body/body.ts';
+import { releaseBody } from '../../http/body/budget.ts';
 import { releaseSlot } from '../../upstream/concurrency.ts';
 import type { Runtime } from '../runtime.ts';
 import { completedEvent } from './audit-events.ts';

@@ -1,7 +1,7 @@
 // Id of the JSON-RPC request that an error response answers: without it some clients wait for ever, and others end their session.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { GatewayError } from '../../errors.ts';
-import { clientGone } from '../../http/body.ts';
+import { clientGone } from '../../http/body/body.ts';
 import { badFraming, hasBody } from '../../http/framing.ts';
 import { createRequestIdScanner, type RequestIdScanner } from '../../mcp/request-id.ts';
 import type { RequestContext } from './context.ts';

@@ -6,7 +6,7 @@ import { type RouteSessions, sessionIdForClient } from '../../mcp/session.ts';
 import { showsItem } from '../../policy/visibility.ts';
 import * as concurrency from '../../upstream/concurrency.ts';
 import { type ForwardOptions, forward } from '../../upstream/forward.ts';
-import type { RewriteHeaders } from '../../upstream/response-headers.ts';
+import type { RewriteHeaders } from '../../upstream/response/headers.ts';
 import type { Transfer } from '../../upstream/transfer.ts';
 import type { Route, RouteUpstream } from '../route.ts';
 import { attributesOf, type Runtime } from '../runtime.ts';

@@ -1,6 +1,6 @@
 // Responses of the gateway's own, and the headers of every response.
-import type { BodyLimits } from '../../http/body.ts';
-import type { BodyBudgetLimits } from '../../http/body-budget.ts';
+import type { BodyLimits } from '../../http/body/body.ts';
+import type { BodyBudgetLimits } from '../../http/body/budget.ts';
 import { corsHeaders, preflightHeaders } from '../../http/cors.ts';
 import { ownHeaders } from '../../http/problem.ts';
 import type { Route } from '../route.ts';

@@ -2,8 +2,8 @@
 import type { AuditEvent } from '../../audit/event.ts';
 import { authenticate as authenticateCaller } from '../../authn/authenticate.ts';
 import { expiryOf } from '../../authn/caller/caller.ts';
-import { checkAnnouncedLength, readBody as readWholeBody, sendContinue } from '../../http/body.ts';
-import { reserveBody } from '../../http/body-budget.ts';
+import { checkAnnouncedLength, readBody as readWholeBody, sendContinue } from '../../http/body/body.ts';
+import { reserveBody } from '../../http/body/budget.ts';
 import { acceptRequest } from '../../http/connection/pipelining.ts';
 import { isPreflight } from '../../http/cors.ts';
 import { checkFraming as checkFramingOf, hasBody } from '../../http/framing.ts';

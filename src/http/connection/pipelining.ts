@@ -1,7 +1,7 @@
 // Pipelining (RFC 9112 §9.3.2): a bounded number of requests of one connection under way, and none behind one that may close it.
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { createBodyCoalescer } from './body-coalescer.ts';
+import { createBodyCoalescer } from '../body/coalescer.ts';
 import type { ReadTurns } from './read-turns.ts';
 import { dropInput } from './staged-close.ts';
 

@@ -1,5 +1,5 @@
 // Filters for the responses of upstreams that are read before the caller sees them.
-import { createByteBuffer } from '../../http/byte-buffer.ts';
+import { createByteBuffer } from '../../http/body/byte-buffer.ts';
 import { isEventStream, isJson } from '../media-type.ts';
 import type { McpMessage } from '../message.ts';
 import type { MetaTools, SearchMetaTool } from '../meta-tools.ts';

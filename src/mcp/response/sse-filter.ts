@@ -1,5 +1,5 @@
 // Filter for event streams (WHATWG HTML §9.2.6): the data of each event is rewritten when it is whole, all other bytes pass as they come.
-import { type ByteBuffer, createByteBuffer } from '../../http/byte-buffer.ts';
+import { type ByteBuffer, createByteBuffer } from '../../http/body/byte-buffer.ts';
 import { carriageReturn, lineFeed } from '../../http/event-stream.ts';
 
 /** Yields what to send instead of an event's data, or undefined to leave it as it is. A throw ends the stream. */

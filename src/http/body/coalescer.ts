@@ -1,8 +1,8 @@
 // Coalescing of the pieces of a request body that nobody reads yet: Node queues a Buffer for each chunk, however short.
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
-import { createByteBuffer } from '../byte-buffer.ts';
 import { hasBody } from '../framing.ts';
+import { createByteBuffer } from './byte-buffer.ts';
 
 /** Bytes of a body that nobody reads yet, after which the connection is not read any more. */
 const unreadBytes = 16_384;

@@ -1,5 +1,5 @@
 // Writer of an upstream's answer to the client, with backpressure, comments in a silent event stream, and an early end between events.
-import { abortUpstream, drainAfterDisconnect, type OpenStream, type Transfer } from './transfer.ts';
+import { abortUpstream, drainAfterDisconnect, type OpenStream, type Transfer } from '../transfer.ts';
 
 /** A comment (WHATWG HTML §9.2.6): clients ignore it, middleboxes see traffic. */
 const comment = Buffer.from(': keep-alive\n\n');

@@ -1,6 +1,6 @@
 // Budget of bytes for request bodies that are held in memory, by subject and in all.
-import { overloadedBy } from '../errors.ts';
-import { createKeyedCounts, type KeyedCounts } from '../keyed-counts.ts';
+import { overloadedBy } from '../../errors.ts';
+import { createKeyedCounts, type KeyedCounts } from '../../keyed-counts.ts';
 
 /** Reserved bytes. */
 export interface BodyBudget {

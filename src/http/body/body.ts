@@ -1,9 +1,9 @@
 // Request bodies, bounded in bytes and time: read whole where they are judged, streamed where they are not.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../../errors.ts';
+import { hasBody } from '../framing.ts';
 import { createByteBuffer } from './byte-buffer.ts';
-import { hasBody } from './framing.ts';
 
 /** The reason of the error of a request whose client left before it was complete. */
 export const clientGone = 'client_gone';

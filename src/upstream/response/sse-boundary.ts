@@ -1,5 +1,5 @@
 // Event boundaries of an event stream (WHATWG HTML §9.2.6), found chunk by chunk without keeping bytes.
-import { carriageReturn, isBetweenEvents, lineFeed, readLine, startOfStream } from '../http/event-stream.ts';
+import { carriageReturn, isBetweenEvents, lineFeed, readLine, startOfStream } from '../../http/event-stream.ts';
 
 /** Follows the events of a stream. */
 export interface EventBoundary {

@@ -1,12 +1,12 @@
 // Relay of an upstream's response to the client: head, body, end and failure. Only a filter buffers, and a cut body ends uncleanly.
 import type { Socket } from 'node:net';
+import { credentialRefused, type UpstreamFailure, upstreamError } from '../errors.ts';
+import type { Transfer } from '../transfer.ts';
+import { abortUpstream } from '../transfer.ts';
 import { type BodyFilter, filteredHeaders } from './body-filter.ts';
-import { credentialRefused, type UpstreamFailure, upstreamError } from './errors.ts';
-import { type ResponseHead, refuseContent, relayResponseHeaders } from './response-headers.ts';
-import { eventStreamOf, writeBody, writeEnd } from './response-writer.ts';
+import { type ResponseHead, refuseContent, relayResponseHeaders } from './headers.ts';
 import { createEventBoundary } from './sse-boundary.ts';
-import type { Transfer } from './transfer.ts';
-import { abortUpstream } from './transfer.ts';
+import { eventStreamOf, writeBody, writeEnd } from './writer.ts';
 
 const maxInformational = 16;
 

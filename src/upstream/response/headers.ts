@@ -5,7 +5,7 @@ import {
   foldHeaderName,
   hopByHopHeaders,
   withoutConnectionOptions,
-} from './header-names.ts';
+} from '../header-names.ts';
 
 /** The head for the client. */
 export interface ResponseHead {
