@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { Agent, fetch as undiciFetch } from 'undici';
 import { approve } from '../dev/browser.ts';
 import { type Scene, type SceneOptions, startScene } from '../e2e/clients/scene.ts';
+import { until } from '../support/until.ts';
 
 type Provider = NonNullable<ConstructorParameters<typeof StreamableHTTPClientTransport>[1]>['authProvider'] & {
   redirectToAuthorization(url: URL): void;
@@ -18,6 +19,8 @@ interface Setting {
   readonly send: FetchLike;
   /** `METHOD path status` of everything sent to the gateway and to the authorization server since the last time. */
   readonly sent: () => string[];
+  /** Comes about when all that was sent is answered: the client opens its event stream beside its calls. */
+  readonly answered: () => Promise<void>;
   /** Every token that is there ends; new ones are good again. */
   readonly expireTokens: () => void;
 }
@@ -36,11 +39,14 @@ async function arrange(t: Test, options: SceneOptions = {}): Promise<Setting> {
     await scene.close();
   });
   let log: string[] = [];
+  let unanswered = 0;
   return {
     scene,
     async send(url, init) {
       const { pathname, origin } = new URL(url);
+      unanswered += 1;
       const response = await undiciFetch(url, { ...init, dispatcher } as Parameters<typeof undiciFetch>[1]);
+      unanswered -= 1;
       const whose = origin === scene.origin ? '' : 'issuer ';
       log.push(`${whose}${init?.method ?? 'GET'} ${pathname} ${response.status}`);
       return response as unknown as Response;
@@ -50,6 +56,7 @@ async function arrange(t: Test, options: SceneOptions = {}): Promise<Setting> {
       log = [];
       return so;
     },
+    answered: () => until(() => unanswered === 0),
     expireTokens() {
       skewMs += (lifetimeSeconds + 10) * 1000;
       lifetimeSeconds += 3600;
@@ -118,6 +125,14 @@ interface AnyClient {
 
 type Generation = (t: Test, url: URL, login: ReturnType<typeof createLogin>, send: FetchLike) => () => AnyClient;
 
+// A stream that ends with its token is not opened anew: that would be a log-in beside the one of the test.
+const reconnectionOptions = {
+  maxRetries: 0,
+  initialReconnectionDelay: 1000,
+  maxReconnectionDelay: 1000,
+  reconnectionDelayGrowFactor: 1,
+};
+
 const textOf = (result: unknown): string => (result as { content: { text: string }[] }).content[0]?.text ?? '';
 
 const first: Generation =
@@ -125,7 +140,11 @@ const first: Generation =
   () => {
     const client = new FirstGenerationClient({ name: 'test', version: '1' });
     t.teardown(() => client.close());
-    const transport = new FirstGenerationTransport(url, { fetch: send, authProvider: provider as never });
+    const transport = new FirstGenerationTransport(url, {
+      fetch: send,
+      authProvider: provider as never,
+      reconnectionOptions,
+    });
     return {
       connect: () => client.connect(transport as Parameters<typeof client.connect>[0]),
       finish: (callback) => transport.finishAuth(callback.get('code') ?? ''),
@@ -140,7 +159,11 @@ const second =
   () => {
     const client = new Client({ name: 'test', version: '1' }, { versionNegotiation: { mode } });
     t.teardown(() => client.close());
-    const transport = new StreamableHTTPClientTransport(url, { fetch: send, authProvider: provider });
+    const transport = new StreamableHTTPClientTransport(url, {
+      fetch: send,
+      authProvider: provider,
+      reconnectionOptions,
+    });
     return {
       connect: () => client.connect(transport),
       finish: (callback) => transport.finishAuth(callback),
@@ -155,7 +178,7 @@ const scoped = ['test_tool_with_progress', 'Tool with progress executed successf
 /** From the URL to the first call: what was sent on the way, and the client. */
 async function logIn(
   t: Test,
-  { scene, send, sent }: Setting,
+  { scene, send, sent, answered }: Setting,
   path: string,
   generation: Generation,
   login: ReturnType<typeof createLogin>,
@@ -183,6 +206,7 @@ async function logIn(
   t.equal(await client.call(plain[0]), plain[1]);
   t.ok((await client.listTools()).includes(plain[0]));
   t.notOk((await client.listTools()).includes(scoped[0]), 'not usable with the scope of the first log-in');
+  await answered();
   t.notOk(
     sent().some((line) => /40[13]|issuer/.test(line)),
     'nothing more is asked for',

@@ -1,0 +1,4 @@
+// A filtered event stream of the upstream in chunks of one byte: each chunk became a Buffer of its own.
+import { testList } from '../../support/one-byte-lists.ts';
+
+testList('text/event-stream');
