@@ -32,7 +32,7 @@ export interface RawConnection {
   end(): void;
 }
 
-const patienceMs = 10_000;
+const patienceMs = 30_000;
 
 /** Opens a connection. */
 export async function rawConnection(port: number): Promise<RawConnection> {

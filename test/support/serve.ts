@@ -57,7 +57,7 @@ export async function spawnServe(t: Test, options: ServeProcessOptions): Promise
   });
   const says = async (text: string): Promise<string> => {
     const found = () => lines.find((line) => line.includes(text));
-    await until(() => found() !== undefined || child.exitCode !== null, `it says ${text}`, 20_000);
+    await until(() => found() !== undefined || child.exitCode !== null, `it says ${text}`);
     return found() ?? Promise.reject(new Error(`it ended without saying ${text}: ${lines.join('\n')}`));
   };
   return {
