@@ -256,7 +256,7 @@ t.test(
     await scenario.upstream.received(2);
     const started = performance.now();
     await scenario.gateway.close();
-    t.ok(performance.now() - started < 5000);
+    t.ok(performance.now() - started < 15_000, 'long before drainTimeout');
     t.equal((await waiting.closed()).text, '');
     const completed = await scenario.matchingRecords(2, ({ stage }) => stage === 'completed');
     t.match(completed, [{ outcome: 'aborted' }, { outcome: 'aborted' }]);
