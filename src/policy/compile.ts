@@ -14,6 +14,7 @@ import {
   type SelectorType,
 } from './selectors/selector-type.ts';
 import { mcpSelectorTypes, pathSelectorTypes } from './selectors/selector-types.ts';
+import { compileWhen } from './selectors/when.ts';
 import { unreachableRules } from './unreachable-rules.ts';
 
 /** The part of a route that its policy is made of. */
@@ -43,6 +44,7 @@ export function compilePolicy(config: PolicyConfig, given: PolicyContext): Polic
   const context: RuleContext = {
     ...given,
     compileCondition: createConditionCompiler(),
+    selectors: new Map(),
     error(path, message) {
       isUsable = false;
       given.error(path, message);
@@ -103,7 +105,7 @@ const authenticatedPolicy = policyOfOneRule('authenticated');
 export const openPolicy = policyOfOneRule('anyone');
 
 function policyOfOneRule(name: string): Policy {
-  return policyOfPaths([{ name, effect: 'allow', selectors: [], require: noRequirement }]);
+  return policyOfPaths([{ name, effect: 'allow', selectors: [], when: undefined, require: noRequirement }]);
 }
 
 /** The tools that rules name without a glob. */
@@ -112,7 +114,7 @@ function toolsNamedBy(rules: readonly McpRuleConfig[]): string[] {
   return tools.filter((tool) => !tool.includes('*'));
 }
 
-function compileRules<C extends object>(
+function compileRules<C extends Conditional>(
   rules: readonly RuleConfigOf<C>[],
   types: readonly SelectorType<C>[],
   context: RuleContext,
@@ -143,8 +145,13 @@ function checkTogether<C>(
   }
 }
 
+/** Selectors, and the condition beside them. */
+interface Conditional {
+  readonly when?: string | undefined;
+}
+
 /** None where the rule has not exactly one effect, which is reported. */
-function compileRule<C extends object>(
+function compileRule<C extends Conditional>(
   { name, require, ...selectors }: RuleConfigOf<C> & { readonly name: string },
   types: readonly SelectorType<C>[],
   context: RuleContext,
@@ -154,8 +161,9 @@ function compileRule<C extends object>(
     const config = selectors[effect];
     if (config === undefined) return [];
     const below = { ...contextBelow(context, effect), effect };
-    const own = types.flatMap((type) => compileSelector(type, config, below) ?? []);
-    return [{ name, effect, selectors: own, require: requirement }];
+    const compiled = compileSelectors(types, config, below);
+    const when = compileWhen(config.when, contextBelow(below, 'when'));
+    return [{ name, effect, selectors: compiled, when, require: requirement }];
   });
   const { deny } = selectors;
   if (deny !== undefined && require !== undefined) {
@@ -167,6 +175,18 @@ function compileRule<C extends object>(
   if (compiled.length === 1) return compiled;
   context.error([], 'needs either allow or deny');
   return [];
+}
+
+function compileSelectors<C extends Conditional>(
+  types: readonly SelectorType<C>[],
+  config: C,
+  context: SelectorContext,
+): readonly Selector[] {
+  const compiled = types.flatMap((type) => compileSelector(type, config, context) ?? []);
+  const key = `${context.effect} ${JSON.stringify({ ...config, when: undefined })}`;
+  const shared = context.selectors.get(key) ?? compiled;
+  context.selectors.set(key, shared);
+  return shared;
 }
 
 function compileSelector<C>(type: SelectorType<C>, config: C, context: SelectorContext): Selector | undefined {

@@ -6,6 +6,7 @@ import { missingScopes, requiredScopes, unmetCredential, unmetScope } from './re
 import type { Policy, Rule } from './rule.ts';
 import { rulesOfCall } from './rule-index.ts';
 import type { Selector } from './selectors/selector-type.ts';
+import { holds } from './selectors/when.ts';
 
 /**
  * The first rule whose selectors all match governs, whatever it then demands. Where none does, the open methods of an MCP route are allowed
@@ -30,10 +31,19 @@ function decideNamed(thing: NamedThing, message: McpMessage, attributes: Attribu
 }
 
 function decideOne(attributes: Attributes, policy: Policy): Decision {
-  for (const position of rulesOfCall(attributes, policy.index)) {
-    const rule = policy.rules[position]!;
+  const { rules, index } = policy;
+  // Of the rule before, which often has the same.
+  let selectors: readonly Selector[] | undefined;
+  let isMatch = false;
+  for (const position of rulesOfCall(attributes, index)) {
+    const rule = rules[position]!;
+    if (rule.selectors !== selectors) {
+      selectors = rule.selectors;
+      isMatch = allMatch(selectors, attributes);
+    }
+    if (!isMatch) continue;
     try {
-      if (!allMatch(rule.selectors, attributes)) continue;
+      if (rule.when !== undefined && !holds(rule.when, attributes)) continue;
       return rule.effect === 'deny' ? deny('denied', rule, attributes) : demand(rule, attributes);
     } catch {
       return deny('condition_error', rule, attributes, { problem: attributes.evaluation.error?.problem });
@@ -76,7 +86,7 @@ const unknownMember: Denied = { ...noRule, unknownMember: true };
 function demand(rule: Rule, attributes: Attributes): Decision {
   const { require } = rule;
   const { caller } = attributes;
-  const isTrue = require.when === undefined || require.when.matches(attributes);
+  const isTrue = require.when === undefined || holds(require.when, attributes);
   const unmet = unmetCredential(require, caller) ?? (isTrue ? undefined : 'when');
   if (unmet !== undefined) return deny('denied', rule, attributes, { unmet });
   const granted = caller?.scopes ?? [];

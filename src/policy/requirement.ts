@@ -3,7 +3,8 @@ import { z } from 'zod';
 import type { Caller } from '../authn/caller/principal.ts';
 import { suggestion } from '../config/schema/suggestion.ts';
 import { authenticatorName, condition, scopes } from '../config/schema/values.ts';
-import { contextBelow, type PolicyContext, type RuleContext, type Selector } from './selectors/selector-type.ts';
+import type { Condition } from './condition/condition.ts';
+import { contextBelow, type PolicyContext, type RuleContext } from './selectors/selector-type.ts';
 import { compileWhen } from './selectors/when.ts';
 
 export const requirement = z.strictObject({
@@ -33,7 +34,7 @@ export interface Requirement {
   readonly authenticatedBy: readonly string[];
   /** The caller's credential must be of no use to anybody else. */
   readonly senderConstrained: boolean;
-  readonly when: Selector | undefined;
+  readonly when: Condition | undefined;
 }
 
 export const noRequirement: Requirement = {
@@ -47,13 +48,12 @@ export const noRequirement: Requirement = {
 /** Reports a condition that cannot be compiled, and demands that no caller of the route can meet. */
 export function compileRequirement(config: RequirementConfig, context: RuleContext): Requirement {
   checkCredentials(config, context);
-  const { when } = config;
   return {
     scopes: [...new Set(config.scopes)],
     anyScope: [...new Set(config.anyScope)],
     authenticatedBy: config.authenticatedBy ?? [],
     senderConstrained: config.senderConstrained ?? false,
-    when: when === undefined ? undefined : compileWhen(when, contextBelow(context, 'when')),
+    when: compileWhen(config.when, contextBelow(context, 'when')),
   };
 }
 

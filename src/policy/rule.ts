@@ -1,6 +1,7 @@
 // Rules: their schema, and the compiled policy of a route, which is immutable and shared by all its requests.
 import { z } from 'zod';
 import type { MetaTools } from '../mcp/meta-tools.ts';
+import type { Condition } from './condition/condition.ts';
 import { type Requirement, type RequirementConfig, requirement } from './requirement.ts';
 import type { RuleIndex } from './rule-index.ts';
 import type { Effect, Selector } from './selectors/selector-type.ts';
@@ -36,8 +37,10 @@ export interface Rule {
   /** As configured, or its place, such as `rules[2]`. */
   readonly name: string;
   readonly effect: Effect;
-  /** All must match. They are tried in this order. */
+  /** All must match. They are tried in this order. Rules of the same selectors share them. */
   readonly selectors: readonly Selector[];
+  /** Must hold too. It is evaluated last. */
+  readonly when: Condition | undefined;
   readonly require: Requirement;
 }
 

@@ -2,11 +2,12 @@
 import type { MetaTools } from '../mcp/meta-tools.ts';
 import type { Listing } from '../mcp/methods.ts';
 import type { Attributes } from './attributes.ts';
+import type { Coverage } from './glob.ts';
 import { anyToolThrough, itemOf, type ListItem, templateItem } from './list-item.ts';
 import { unmetCredential, unmetScope } from './requirement.ts';
 import type { Policy, Rule } from './rule.ts';
 import { rulesOfItem } from './rule-index.ts';
-import type { ItemCoverage, Selector } from './selectors/selector-type.ts';
+import { type ConditionCoverage, coverageOf as conditionCoverageOf } from './selectors/when.ts';
 
 /** The policy and settings of the lists of a route. */
 export interface ListPolicy {
@@ -48,7 +49,7 @@ export function usabilityOf(item: ListItem, attributes: Attributes, policy: Poli
   let best: Usability = 'hidden';
   for (const position of rulesOfItem(item, policy.index)) {
     const rule = policy.rules[position]!;
-    const covered = coverageOf(rule.selectors, item, attributes);
+    const covered = coverageOf(rule, item, attributes);
     if (covered === 'none') continue;
     if (covered !== 'error' && rule.effect === 'allow') best = better(best, demand(rule, item, attributes));
     if (best === 'usable' || covered !== 'some') return best;
@@ -57,15 +58,17 @@ export function usabilityOf(item: ListItem, attributes: Attributes, policy: Poli
 }
 
 /** The share of an item's calls that a rule decides; `error`: it denies all of them. A rule that errs for some of them allows none. */
-function coverageOf(selectors: readonly Selector[], item: ListItem, attributes: Attributes): ItemCoverage {
-  let covered: ItemCoverage = 'all';
+function coverageOf({ selectors, when }: Rule, item: ListItem, attributes: Attributes): ConditionCoverage {
+  let covered: Coverage = 'all';
   for (const selector of selectors) {
     const part = selector.coverageOf(item, attributes);
     if (part === 'none') return 'none';
-    if (part === 'error') return covered === 'all' ? 'error' : 'none';
     if (part === 'some') covered = 'some';
   }
-  return covered;
+  if (when === undefined) return covered;
+  const met = conditionCoverageOf(when, item, attributes);
+  if (met === 'error') return covered === 'all' ? 'error' : 'none';
+  return met === 'all' ? covered : met;
 }
 
 function better(one: Usability, other: Usability): Usability {
@@ -74,7 +77,7 @@ function better(one: Usability, other: Usability): Usability {
 
 function demand({ require }: Rule, item: ListItem, attributes: Attributes): Usability {
   const { caller } = attributes;
-  const met = require.when?.coverageOf(item, attributes) ?? 'all';
+  const met = require.when === undefined ? 'all' : conditionCoverageOf(require.when, item, attributes);
   if (met === 'none' || met === 'error' || unmetCredential(require, caller) !== undefined) return 'hidden';
   if (unmetScope(require, caller?.scopes ?? []) === undefined) return 'usable';
   return caller === undefined ? 'hidden' : 'obtainable';

@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict';
 import t from 'tap';
 import { viewArguments, viewClaims } from '../../src/policy/condition/argument-view.ts';
-import { type Condition, createConditionCompiler, maxIteratedValues } from '../../src/policy/condition/condition.ts';
+import {
+  type Condition,
+  createConditionCompiler,
+  evaluateCondition,
+  maxIteratedValues,
+} from '../../src/policy/condition/condition.ts';
 import { conditionWarnings, unguardedFields } from '../../src/policy/condition/condition-lint.ts';
 import {
   type ConditionVariables,
@@ -35,7 +40,7 @@ function evaluate(source: string, args: unknown = {}): boolean | 'error' {
   const evaluation = createEvaluation();
   const json = typeof args === 'string' ? args : JSON.stringify(args);
   try {
-    return condition(variables(json, evaluation), evaluation);
+    return evaluateCondition(condition, variables(json, evaluation), evaluation);
   } catch {
     return 'error';
   }
@@ -103,6 +108,8 @@ t.test('conditions that share the fields of a call yield and cost what each does
       'args.r == args.r',
       'size(args.r) == 1',
       'size(args) == 2',
+      'size(args) == 1',
+      "size(args) == 1 || tool == 'LIMIT'",
       "'limit' in args",
       "'LIMIT' in args",
       'has(args.LIMIT)',
@@ -122,13 +129,19 @@ t.test('conditions that share the fields of a call yield and cost what each does
     ...['args.sql.size() > 40', 'args.sql == args.sql', "request.method == 'POST' && route == tool"],
     ...['args.list.exists(r, r.limit == 7)', 'args.list.exists(r, has(r.limit))', 'args.list.map(r, r.limit) == [7.0]'],
   ];
-  const texts = ['{}', '{"limit":7,"r":{"limit":7}}', '{"limit":7,"LIMIT":8}', '{"limit":"7","list":[{"limit":7}]}'];
+  const texts = [
+    '{}',
+    '{"limit":7}',
+    '{"limit":7,"r":{"limit":7}}',
+    '{"limit":7,"LIMIT":8}',
+    '{"limit":"7","list":[{"limit":7}]}',
+  ];
   const long = `{"sql":"SELECT ${'x'.repeat(200)}","r.limit":7,"r":{"limit":7,"rest":"${'x'.repeat(200)}"}}`;
   const judge = (condition: Condition, given: ConditionVariables, state: EvaluationState) => {
     const before = state.steps;
     let value: boolean | 'error';
     try {
-      value = condition(given, state);
+      value = evaluateCondition(condition, given, state);
     } catch {
       value = 'error';
     }
@@ -167,7 +180,7 @@ t.test('a field is read anew from other variables', (t) => {
   ] as const) {
     const given = variables(json, state);
     t.same(
-      conditions.map((condition) => condition(given, state)),
+      conditions.map((condition) => evaluateCondition(condition, given, state)),
       expected,
       json,
     );

@@ -52,6 +52,7 @@ function viewObject(members: Members, state: EvaluationState | undefined, views:
   };
   const names = (): readonly string[] => {
     const all = Object.keys(members);
+    if (state !== undefined) state.enumerations += 1;
     all.forEach(checkName);
     for (const text of state?.texts ?? []) checkName(text);
     return all;

@@ -1,8 +1,8 @@
 // Metering of conditions: each evaluated part of an expression counts its steps, so that no arguments make a condition run long.
 import type { ASTNode } from '@marcbachmann/cel-js';
 import { originalOf } from './argument-view.ts';
-import { fieldNames, operands } from './condition-syntax.ts';
-import { type EvaluationState, maxSteps, type SharedField, takeSteps } from './evaluation.ts';
+import { operands } from './condition-syntax.ts';
+import { type EvaluationState, maxSteps, type SharedExpression, takeSteps } from './evaluation.ts';
 import { stringFunctions } from './string-functions.ts';
 
 interface Evaluator {
@@ -31,9 +31,13 @@ const errorSteps = 125;
 /**
  * Makes a checked expression count the steps of its evaluation, and gives some of its functions a meaning of ours. A part counts one step and the
  * size of its value, as everything that is done with the value takes time in proportion to that; the object of a field access counts one.
- * One of the `fields` that stands in several places is read once in a call, and counts each time.
+ * A part that is `shared` with other places is evaluated once in a call, and counts each time.
  */
-export function meterExpression(root: ASTNode, stateOf: () => EvaluationState, fields: Map<string, SharedField>): void {
+export function meterExpression(
+  root: ASTNode,
+  stateOf: () => EvaluationState,
+  shared: ReadonlyMap<ASTNode, SharedExpression>,
+): void {
   let lastError: unknown;
   const metered =
     (evaluate: Evaluate, isHolder: boolean): Evaluate =>
@@ -42,7 +46,7 @@ export function meterExpression(root: ASTNode, stateOf: () => EvaluationState, f
       takeSteps(state, 1);
       try {
         const value = evaluate(evaluator, node, context);
-        if (!isHolder) takeSteps(state, Math.floor(sizeOf(value) / charactersPerStep));
+        if (!isHolder) takeSteps(state, sizeInSteps(value));
         return value;
       } catch (error) {
         if (error !== lastError && error !== state.error) takeSteps(state, errorSteps);
@@ -52,9 +56,9 @@ export function meterExpression(root: ASTNode, stateOf: () => EvaluationState, f
     };
   const visit = (node: ASTNode, isHolder: boolean): void => {
     const { meta, setMeta } = node as unknown as Evaluable;
-    const field = sharedField(node, isHolder, fields);
+    const expression = shared.get(node);
     const once = (evaluate: Evaluate): Evaluate =>
-      field === undefined ? evaluate : readOnce(field, evaluate, stateOf);
+      expression === undefined ? evaluate : evaluateOnce(expression, evaluate, stateOf);
     if (meta.macro !== undefined) meta.macro.evaluate = once(metered(meta.macro.evaluate, false));
     const target = (meta.alternate ?? node) as Evaluable;
     setMeta.call(target, 'evaluate', once(metered(withOwnFunction(node, target.meta.evaluate), isHolder)));
@@ -65,32 +69,23 @@ export function meterExpression(root: ASTNode, stateOf: () => EvaluationState, f
   visit(root, false);
 }
 
-/** The entry of a node that is a field, or `has()` of one. As the object of another field it counts other steps, and is another entry. */
-function sharedField(node: ASTNode, isHolder: boolean, fields: Map<string, SharedField>): SharedField | undefined {
-  const isAsked = node.op === 'call' && node.args[0] === 'has';
-  const names = node.op === '.' || isAsked ? fieldNames(isAsked ? node.args[1][0]! : node) : undefined;
-  if (names === undefined) return undefined;
-  const key = JSON.stringify([isAsked, isHolder, ...names]);
-  const field = fields.get(key) ?? { places: 0 };
-  field.places += 1;
-  fields.set(key, field);
-  return field;
-}
-
-/** A field that errs is not remembered: each place reports its own error. */
-function readOnce(field: SharedField, evaluate: Evaluate, stateOf: () => EvaluationState): Evaluate {
+/**
+ * An error is not remembered: each place reports its own. Nor is a value for which all names of an object were read, as each condition compares them
+ * with texts of its own.
+ */
+function evaluateOnce(expression: SharedExpression, evaluate: Evaluate, stateOf: () => EvaluationState): Evaluate {
   return (evaluator, node, context) => {
     const state = stateOf();
-    if (field.places === 1 || state.fields === undefined) return evaluate(evaluator, node, context);
-    const { known } = state.fields;
-    const found = known.get(field);
+    if (expression.places === 1 || state.known === undefined) return evaluate(evaluator, node, context);
+    const { values } = state.known;
+    const found = values.get(expression);
     if (found !== undefined) {
       takeSteps(state, found.steps);
       return found.value;
     }
-    const before = state.steps;
+    const { steps, enumerations } = state;
     const value = evaluate(evaluator, node, context);
-    known.set(field, { value, steps: state.steps - before });
+    if (state.enumerations === enumerations) values.set(expression, { value, steps: state.steps - steps });
     return value;
   };
 }
@@ -105,6 +100,11 @@ function withOwnFunction(node: ASTNode, evaluate: Evaluate): Evaluate {
     const value = evaluator.run(operand, context);
     return typeof value === 'string' ? own(value) : evaluate(evaluator, call, context);
   };
+}
+
+/** The steps of a value of that size. */
+export function sizeInSteps(value: unknown): number {
+  return Math.floor(sizeOf(value) / charactersPerStep);
 }
 
 /** In characters; not much further than the limit of steps. */

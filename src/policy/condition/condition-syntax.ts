@@ -74,14 +74,6 @@ export function textsIn(root: ASTNode): ReadonlySet<string> {
   return texts;
 }
 
-/** The path of a field of a variable, such as `args.request.limit`, its names apart; undefined for any other expression. */
-export function fieldNames(node: ASTNode): readonly string[] | undefined {
-  if (node.op === 'id') return variableNames.includes(node.args) ? [node.args] : undefined;
-  if (node.op !== '.') return undefined;
-  const holder = fieldNames(node.args[0]);
-  return holder && [...holder, node.args[1]];
-}
-
 /** The direct parts of a node, in their order. */
 export function operands(node: ASTNode): readonly ASTNode[] {
   switch (node.op) {

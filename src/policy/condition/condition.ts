@@ -4,21 +4,15 @@ import type * as cel from '@marcbachmann/cel-js';
 import { originalOf } from './argument-view.ts';
 import { meterExpression } from './condition-meter.ts';
 import { checkSyntax, hasLoop, namesIn, textsIn } from './condition-syntax.ts';
-import {
-  type ConditionVariables,
-  createEvaluation,
-  type EvaluationState,
-  fail,
-  type SharedField,
-} from './evaluation.ts';
+import { compileDirectly, type DirectEvaluation, evaluateDirectly, type Shapes } from './direct-evaluation.ts';
+import { type ConditionVariables, createEvaluation, type EvaluationState, fail } from './evaluation.ts';
 import { foreignOperator } from './foreign-operators.ts';
+import { type SharedExpressions, shareExpressions } from './shared-expressions.ts';
 
-/**
- * Yields the value of the expression. Throws when it errors or its value is neither true nor false, and once the state has an error: the caller
- * denies with `condition_error`.
- */
-export interface Condition {
-  (variables: ConditionVariables, state: EvaluationState): boolean;
+/** A compiled condition. */
+export interface Condition extends DirectEvaluation {
+  /** Evaluates the whole of it. */
+  readonly run: (variables: ConditionVariables, state: EvaluationState) => unknown;
   readonly ast: cel.ASTNode;
   /** The variables that stand in the expression. */
   readonly names: ReadonlySet<string>;
@@ -36,29 +30,36 @@ export type CompileCondition = (source: string) => Condition;
 /** Creates a compiler. The library is loaded with the first condition: many configurations have none. */
 export function createConditionCompiler(): CompileCondition {
   const compiled = new Map<string, Condition>();
-  const fields = new Map<string, SharedField>();
+  const sharing: Sharing = { expressions: new Map(), shapes: new Map() };
   let language: Language | undefined;
   return (source) => {
     let condition = compiled.get(source);
     if (condition === undefined) {
       language ??= loadLanguage();
-      condition = compile(source, language, fields);
+      condition = compile(source, language, sharing);
       compiled.set(source, condition);
     }
     return condition;
   };
 }
 
-function compile(source: string, language: Language, fields: Map<string, SharedField>): Condition {
+/** Parts that conditions of a policy have in common. */
+interface Sharing {
+  readonly expressions: SharedExpressions;
+  readonly shapes: Shapes;
+}
+
+function compile(source: string, language: Language, { expressions, shapes }: Sharing): Condition {
   const expression = parse(source, language);
   const iterates = hasLoop(expression.ast);
   const texts = textsIn(expression.ast);
   const idle = createEvaluation();
   let current = idle;
-  meterExpression(expression.ast, () => current, fields);
+  const shared = shareExpressions(expression.ast, expressions);
+  meterExpression(expression.ast, () => current, shared);
   const run = (variables: ConditionVariables, state: EvaluationState): unknown => {
+    if (iterates && countValues(variables.args, 0) > maxIteratedValues) fail(state, 'too_many_values');
     state.texts = texts;
-    if (state.fields?.of !== variables) state.fields = { of: variables, known: new Map() };
     current = state;
     try {
       return expression(variables);
@@ -66,14 +67,24 @@ function compile(source: string, language: Language, fields: Map<string, SharedF
       current = idle;
     }
   };
-  const evaluate = (variables: ConditionVariables, state: EvaluationState): boolean => {
-    if (iterates && countValues(variables.args, 0) > maxIteratedValues) fail(state, 'too_many_values');
-    const result = run(variables, state);
-    if (state.error !== undefined) throw state.error;
-    if (typeof result !== 'boolean') throw new Error('the condition is neither true nor false');
-    return result;
-  };
-  return Object.assign(evaluate, { ast: expression.ast, names: namesIn(expression.ast) });
+  const { ast } = expression;
+  return { ...compileDirectly(ast, shared, shapes), run, ast, names: namesIn(ast) };
+}
+
+/**
+ * Yields the value of a condition. Throws when it errors or its value is neither true nor false, and once the state has an error: the caller denies
+ * with `condition_error`.
+ */
+export function evaluateCondition(
+  condition: Condition,
+  variables: ConditionVariables,
+  state: EvaluationState,
+): boolean {
+  if (state.known?.of !== variables) state.known = { of: variables, values: new Map() };
+  const result = evaluateDirectly(condition, state) ?? condition.run(variables, state);
+  if (state.error !== undefined) throw state.error;
+  if (typeof result !== 'boolean') throw new Error('the condition is neither true nor false');
+  return result;
 }
 
 /** Counts no further than it must. */

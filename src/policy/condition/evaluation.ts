@@ -26,13 +26,16 @@ export interface ConditionVariables {
   readonly request: { readonly method: string; readonly path: string; readonly address: string };
 }
 
-/** A field of the variables that conditions of one policy read, or ask for with `has()`, and in how many places they do. */
-export interface SharedField {
+/** An expression over the variables that conditions of one policy have in common. */
+export interface SharedExpression {
+  /** Equal for the same expression. */
+  readonly form: string;
+  /** The number of places that have it. */
   places: number;
 }
 
-/** The value of a field in a call. */
-export interface FieldValue {
+/** The value of an expression in a call, with the steps that it took. */
+export interface KnownValue {
   readonly value: unknown;
   readonly steps: number;
 }
@@ -46,14 +49,16 @@ export interface EvaluationState {
   variables:
     | { readonly attributes: object; readonly item: object | undefined; readonly values: ConditionVariables }
     | undefined;
-  /** Fields of these variables that conditions have read, each with the steps that it took. */
-  fields: { readonly of: ConditionVariables; readonly known: Map<SharedField, FieldValue> } | undefined;
+  /** Expressions over these variables that conditions have evaluated. */
+  known: { readonly of: ConditionVariables; readonly values: Map<SharedExpression, KnownValue> } | undefined;
   /** The arguments as conditions see them, once one has read them. */
   args: unknown;
   /** The texts of the condition that is evaluated: names that it may look for among those of an object. */
   texts: ReadonlySet<string>;
+  /** The number of times that all names of an object were read. */
+  enumerations: number;
   /** By condition, for those that are the same for every item of a list. */
-  coverages: Map<unknown, Coverage | 'error'> | undefined;
+  coverages: Map<object, Coverage | 'error'> | undefined;
 }
 
 const noTexts: ReadonlySet<string> = new Set();
@@ -64,9 +69,10 @@ export function createEvaluation(): EvaluationState {
     steps: 0,
     error: undefined,
     variables: undefined,
-    fields: undefined,
+    known: undefined,
     args: undefined,
     texts: noTexts,
+    enumerations: 0,
     coverages: undefined,
   };
 }

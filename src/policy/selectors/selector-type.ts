@@ -11,10 +11,9 @@ export type Effect = 'allow' | 'deny';
 
 /** A compiled selector of a rule. All selectors of a rule must match. */
 export interface Selector {
-  /** Throws where the arguments do not allow an answer: the call is denied with `condition_error`. */
   matches(attributes: Attributes): boolean;
-  coverageOf(item: ListItem, attributes: Attributes): ItemCoverage;
-  /** Undefined where the selector may match any call. A selector with a reach comes before those that throw. */
+  coverageOf(item: ListItem, attributes: Attributes): Coverage;
+  /** Undefined where the selector may match any call. */
   readonly reach?: Reach;
 }
 
@@ -24,9 +23,6 @@ export type Subject = (typeof subjects)[number];
 
 /** Globs of a selector by their subject. It matches no call and no list item whose subjects match none of them. */
 export type Reach = Readonly<Partial<Record<Subject, readonly string[]>>>;
-
-/** The share of a list item's calls that a selector matches; `error` if it throws for all of them. */
-export type ItemCoverage = Coverage | 'error';
 
 /** A selector that looks at nothing that a list item leaves open. */
 export function selectorOf(matches: (attributes: Attributes) => boolean, reach?: Reach): Selector {
@@ -65,6 +61,8 @@ export interface PolicyContext extends Reporter {
 /** The same, for the rules of one policy. */
 export interface RuleContext extends PolicyContext {
   readonly compileCondition: CompileCondition;
+  /** Of the rules compiled so far, by effect and configuration. Rules that differ in nothing else share them. */
+  readonly selectors: Map<string, readonly Selector[]>;
 }
 
 /** The rule around a selector. */

@@ -1,32 +1,27 @@
-// The `when` selector: a CEL condition over the attributes of a call. It is tried last.
+// The `when` of a rule: a CEL condition over the attributes of a call. It is tried last.
 import type { Caller } from '../../authn/caller/principal.ts';
 import { condition } from '../../config/schema/values.ts';
 import type { Attributes } from '../attributes.ts';
 import { viewArguments, viewClaims } from '../condition/argument-view.ts';
-import type { Condition } from '../condition/condition.ts';
+import { type Condition, evaluateCondition } from '../condition/condition.ts';
 import { conditionWarnings, unguardedFields } from '../condition/condition-lint.ts';
-import type { ConditionVariables, EvaluationState } from '../condition/evaluation.ts';
+import type { ConditionVariables } from '../condition/evaluation.ts';
+import type { Coverage } from '../glob.ts';
 import type { ListItem } from '../list-item.ts';
-import {
-  type ConfigOf,
-  contextBelow,
-  type ItemCoverage,
-  type RuleContext,
-  type Selector,
-  type SelectorType,
-} from './selector-type.ts';
+import type { ConfigOf, RuleContext, SelectorType } from './selector-type.ts';
 
 const keys = { when: condition.optional().describe('A CEL condition, evaluated last.') };
 
 export const when = {
   keys,
-  compile: ({ when: source }, context) =>
-    source === undefined ? undefined : compileWhen(source, contextBelow(context, 'when')),
+  /** A rule has its condition beside its selectors. */
+  compile: () => undefined,
   covers: (wider, narrower) => wider.when === undefined || wider.when === narrower.when,
 } satisfies SelectorType<ConfigOf<typeof keys>>;
 
-/** Undefined where the condition cannot be compiled, which is reported. Messages repeat parts of it. */
-export function compileWhen(source: string, context: RuleContext): Selector | undefined {
+/** Undefined without a condition, and where it cannot be compiled, which is reported. Messages repeat parts of it. */
+export function compileWhen(source: string | undefined, context: RuleContext): Condition | undefined {
+  if (source === undefined) return undefined;
   const isHidden = context.isInterpolated(source);
   let compiled: Condition;
   try {
@@ -36,10 +31,12 @@ export function compileWhen(source: string, context: RuleContext): Selector | un
     return undefined;
   }
   for (const message of isHidden ? [] : lintCondition(compiled)) context.warn([], message);
-  return {
-    matches: (attributes) => compiled(variablesOf(attributes), attributes.evaluation),
-    coverageOf: (item, attributes) => coverageOf(compiled, variablesOf(attributes, item), attributes.evaluation),
-  };
+  return compiled;
+}
+
+/** Throws where the arguments do not allow an answer: the call is denied with `condition_error`. */
+export function holds(condition: Condition, attributes: Attributes): boolean {
+  return evaluateCondition(condition, variablesOf(attributes), attributes.evaluation);
 }
 
 function lintCondition(compiled: Condition): string[] {
@@ -104,24 +101,29 @@ function principalOf({ principal, scopes }: Caller): ConditionVariables['princip
   };
 }
 
+/** The share of a list item's calls for which a condition holds; `error` if it throws for all of them. */
+export type ConditionCoverage = Coverage | 'error';
+
 /**
  * An expression with `args` unbound is true or false whatever they are, or it throws. The error need not concern them: with arguments that decide
  * the expression, the failing part might not have been evaluated. So it is an error for all only when it does not read the unbound variables.
  */
-function coverageOf(compiled: Condition, variables: ConditionVariables, state: EvaluationState): ItemCoverage {
-  const { names } = compiled;
+export function coverageOf(condition: Condition, item: ListItem, attributes: Attributes): ConditionCoverage {
+  const { names } = condition;
+  const state = attributes.evaluation;
+  const variables = variablesOf(attributes, item);
   const isSame = !names.has('args') && !names.has('tool');
-  const known = isSame ? state.coverages?.get(compiled) : undefined;
+  const known = isSame ? state.coverages?.get(condition) : undefined;
   if (known !== undefined) return known;
-  let coverage: ItemCoverage;
+  let coverage: ConditionCoverage;
   try {
-    coverage = compiled(variables, state) ? 'all' : 'none';
+    coverage = evaluateCondition(condition, variables, state) ? 'all' : 'none';
   } catch {
     coverage = names.has('args') || (variables.tool === undefined && names.has('tool')) ? 'some' : 'error';
   }
   if (isSame) {
     state.coverages ??= new Map();
-    state.coverages.set(compiled, coverage);
+    state.coverages.set(condition, coverage);
   }
   return coverage;
 }
