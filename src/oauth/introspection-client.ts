@@ -1,7 +1,7 @@
 // Introspection client (RFC 7662): bounded in time, size and number, and silent shortly after an outage.
 import type { webcrypto } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import { type AuthorizationServer, introspectionRequest, processIntrospectionResponse } from 'oauth4webapi';
+import { createBoundedCache } from '../bounded-cache.ts';
 import type { Log } from '../log.ts';
 import {
   boundedTransport,
@@ -56,7 +56,7 @@ export function createIntrospectionEndpoint(options: IntrospectionEndpointOption
   const send = createRequest(options, { connections, timeoutMs, maxBytes: maxBodyBytes });
   const inactive = createExpiringSet(inactiveLimits);
   /** Digests of tokens that were active when they were last asked about. */
-  const known = new LRUCache<string, true>({ max: maxKnown });
+  const known = createBoundedCache<true>({ entries: maxKnown });
   const request = createSingleFlight({
     async send(token: string) {
       const answer = await send(token);

@@ -1,5 +1,5 @@
 // Shared cache: the least recently used entry leaves when all callers together have too many, a caller's oldest when it alone has.
-import { LRUCache } from 'lru-cache';
+import { createBoundedCache } from '../bounded-cache.ts';
 
 /** A cache with a share for each caller. */
 export interface SharedCache<V> {
@@ -25,10 +25,9 @@ interface Entry<V> {
 export function createSharedCache<V>({ entries, entriesPerCaller, bytes }: SharedCacheLimits): SharedCache<V> {
   /** Oldest first. */
   const keysOf = new Map<string, Set<string>>();
-  const cache = new LRUCache<string, Entry<V>>({
-    max: entries,
-    maxSize: bytes,
-    sizeCalculation: (entry, key) => key.length + entry.bytes,
+  const cache = createBoundedCache<Entry<V>>({
+    entries,
+    size: { bytes, of: (entry, key) => key.length + entry.bytes },
     dispose({ caller }, key) {
       const own = keysOf.get(caller);
       own?.delete(key);

@@ -4,7 +4,16 @@ import type { SourceFile } from 'typescript/unstable/ast';
 import { type Import, importsOf } from './source.ts';
 
 /** The files below all rooms, from bottom to top. Every room may import them. */
-export const ground = ['errors', 'log', 'ip-ranges', 'pem', 'key-strength', 'named-files', 'keyed-counts'];
+export const ground = [
+  'errors',
+  'log',
+  'ip-ranges',
+  'pem',
+  'key-strength',
+  'named-files',
+  'keyed-counts',
+  'bounded-cache',
+];
 
 /** The rooms of src from bottom to top, each with the rooms below it that it imports. A file is of the room with the longest path. */
 export const rooms: readonly (readonly [name: string, imports: readonly string[]])[] = [

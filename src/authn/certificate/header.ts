@@ -1,6 +1,6 @@
 // Header in which a TLS-terminating proxy states the client certificate: its configuration and its reading.
-import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
+import { createBoundedCache } from '../../bounded-cache.ts';
 import { filePath, peers } from '../../config/schema/values.ts';
 import { GatewayError } from '../../errors.ts';
 import { certificateFromDer } from '../../pem.ts';
@@ -26,17 +26,17 @@ export const certificateHeaderSchema = z.strictObject({
 export type CertificateHeaderConfig = z.output<typeof certificateHeaderSchema>;
 
 /** Parsed headers are cached by their text, so that the same certificate object comes of the same text. */
-const cacheLimits = { max: 1000, maxSize: 4 * 1024 * 1024 };
+const cacheLimits = {
+  entries: 1000,
+  size: { bytes: 4 * 1024 * 1024, of: (_: PeerCertificate, text: string) => text.length },
+};
 const headerNames = { 'client-cert': 'Client-Cert', 'x-forwarded-client-cert': 'X-Forwarded-Client-Cert' } as const;
 
 /** Creates the reader of that header. It throws GatewayError `duplicate_header`, or `bad_request` for what it cannot read. */
 export function createHeaderReader({
   format,
 }: Pick<CertificateHeaderConfig, 'format'>): (rawHeaders: readonly string[]) => PeerCertificate | undefined {
-  const known = new LRUCache<string, PeerCertificate>({
-    ...cacheLimits,
-    sizeCalculation: (_, text) => text.length,
-  });
+  const known = createBoundedCache<PeerCertificate>(cacheLimits);
   return (rawHeaders) => {
     const lines = linesOf(rawHeaders, format);
     const chain = format === 'client-cert' ? linesOf(rawHeaders, 'client-cert-chain') : [];

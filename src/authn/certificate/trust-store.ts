@@ -1,5 +1,5 @@
 // Trust store of client certificates (RFC 5280 §6): chain, validity, purpose, strength and revocation, verified on every request.
-import { LRUCache } from 'lru-cache';
+import { createBoundedCache } from '../../bounded-cache.ts';
 import { PemError, parsePem } from '../../pem.ts';
 import type { RefusalReason } from '../authenticator.ts';
 import type { PeerCertificate } from '../credential.ts';
@@ -59,7 +59,7 @@ export function createTrustStore({ authorities, lists, now, read }: TrustStoreOp
   // No handshake enforces such constraints on a certificate from a header, so authorities that have them are none for these.
   const unconstrained = authorities.filter(isUnconstrained);
   // A session that is resumed brings no intermediates: the path found at its first handshake still holds.
-  const paths = new LRUCache<string, TrustedPath>({ max: maxCachedPaths });
+  const paths = createBoundedCache<TrustedPath>({ entries: maxCachedPaths });
 
   return {
     anchors: new Set(authorities.map((authority) => authority.fingerprint)),

@@ -1,9 +1,9 @@
 // Assertion: a short-lived JWT (RFC 7519, RFC 9068 §2.2) that names the caller to an upstream. Signed once and reused.
 import { randomUUID } from 'node:crypto';
 import { CompactSign } from 'jose/jws/compact/sign';
-import { LRUCache } from 'lru-cache';
 import { expiryOf } from '../../authn/caller/caller.ts';
 import type { Caller, Principal } from '../../authn/caller/principal.ts';
+import { createBoundedCache } from '../../bounded-cache.ts';
 import type { AssertionConfig } from '../../config/schema/config.ts';
 import { GatewayError } from '../../errors.ts';
 import type { AssertionKey } from './assertion-key.ts';
@@ -45,7 +45,7 @@ export function compileAssertion(
 ): Assert {
   const identityOf = compileIdentityClaims(config, issuer);
   const sign = compileSigner(keys[0]);
-  const signed = new LRUCache<string, Signed>({ max: maxEntries, maxSize: maxCacheBytes, sizeCalculation: sizeOf });
+  const signed = createBoundedCache<Signed>({ entries: maxEntries, size: { bytes: maxCacheBytes, of: sizeOf } });
   const marginMs = Math.min(maxMarginMs, config.lifetime / 2);
 
   return (caller, nowMs) => {
