@@ -10,8 +10,6 @@ export interface ChainHead {
 /** Before the first line. */
 export const genesis: ChainHead = { seq: 0, hash: '0'.repeat(64) };
 
-const encoder = new TextEncoder();
-
 /** A UTF-16 unit is at most three bytes of UTF-8. */
 const maxUnitBytes = 3;
 /** Upper bound of `seq`, `prev`, `hash` and the newline together. */
@@ -41,7 +39,7 @@ export function chainLines(
   for (const body of bodies) {
     seq += 1;
     const start = at + ending.length;
-    at += encoder.encodeInto(`${ending}{"seq":${seq},${body},"prev":"${prev}"`, bytes.subarray(at)).written;
+    at += bytes.write(`${ending}{"seq":${seq},${body},"prev":"${prev}"`, at);
     prev = hash('sha256', bytes.subarray(start, at), 'hex');
     ending = `,"hash":"${prev}"}\n`;
   }

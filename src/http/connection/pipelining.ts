@@ -31,7 +31,7 @@ interface PipelinedSocket extends Socket {
 }
 
 const pipeline = Symbol('pipeline');
-const headEnd = '\r\n\r\n';
+const headEnd = Buffer.from('\r\n\r\n');
 /** Bounds the requests that Node parses, and makes objects of, before the first of them can pause the connection. */
 const headsPerPiece = 8;
 /** Chunks may all be of one byte: each costs about a microsecond. Node copies each piece of a body, and large copies are collected late. */
