@@ -113,8 +113,8 @@ function hookOf(
     try {
       for (let index = 0; index < steps.length; index += 1) {
         const step = steps[index]!;
-        if ('run' in step) step.run(context, runtime);
-        else await step.wait(context, runtime);
+        const waited = step.run(context, runtime);
+        if (waited !== undefined) await waited;
         context.passedSteps |= bits[index]!;
         if (context.answered) return endPipeline(reply, context, runtime);
       }

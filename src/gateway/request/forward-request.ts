@@ -16,11 +16,11 @@ import { responseHeaders } from './local-responses.ts';
 import { watchStream } from './streams.ts';
 
 /** The Authorization header for the upstream, never the caller's own; undefined where it gets none. Throws GatewayError `denied`, and those of `AuthorizeCaller`. */
-export async function authorizationFor(
+export function authorizationFor(
   { caller, request }: RequestContext,
   { upstream }: Route,
   runtime: Runtime,
-): Promise<string | undefined> {
+): string | undefined | Promise<string> {
   if (upstream !== undefined && caller !== undefined) upstream.shapeRequest.checkIdentity(caller);
   if (upstream?.authorize === undefined) return undefined;
   if (caller === undefined) {
