@@ -9,7 +9,7 @@ import { type ForwardOptions, forward } from '../../upstream/forward.ts';
 import type { RewriteHeaders } from '../../upstream/response/headers.ts';
 import type { Transfer } from '../../upstream/transfer.ts';
 import type { Route, RouteUpstream } from '../route.ts';
-import { attributesOf, type Runtime } from '../runtime.ts';
+import { attributesOf, logOf, type Runtime } from '../runtime.ts';
 import { isFailureWithinLimit } from './completion.ts';
 import type { RecordedDecision, RequestContext } from './context.ts';
 import { responseHeaders } from './local-responses.ts';
@@ -52,7 +52,7 @@ export function forwardMcpRequest(
   const upstream = route.upstream!;
   const body = context.body!.length === 0 ? null : context.body!;
   return forwardRequest(context, decided, route, runtime, body, {
-    ...(route.sessions !== undefined && { rewriteHeaders: rewritesOf(context, route.sessions, upstream) }),
+    rewriteHeaders: route.sessions && rewritesOf(context, route.sessions, upstream),
     filter: filterOf(context, upstream, route, runtime),
     subscription: isSubscription(context),
     drain: isDrained(upstream, context) ? (abort) => beginDrain(context, upstream, runtime, abort) : undefined,
@@ -92,8 +92,11 @@ export async function forwardRequest(
     },
     response,
     {
-      rewriteHeaders: paths.references,
-      ...options,
+      rewriteHeaders: options.rewriteHeaders ?? paths.references,
+      filter: options.filter,
+      subscription: options.subscription,
+      drain: options.drain,
+      upgrade: options.upgrade,
       extraHeaders: responseHeaders(context, runtime),
       onBody: runtime.countPassed,
       onResponseStart(status, stream) {
@@ -107,7 +110,10 @@ export async function forwardRequest(
   context.outcome ??= result.outcome;
   if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
   if (result.failure !== undefined && isFailureWithinLimit(context, runtime))
-    context.log.warn({ upstream: target.name, reason: result.failure }, 'the upstream broke off its answer');
+    logOf(context, runtime).warn(
+      { upstream: target.name, reason: result.failure },
+      'the upstream broke off its answer',
+    );
 }
 
 /**
@@ -173,7 +179,7 @@ function filterOf(
   return responseFilter(reading, {
     shows: showsItem(attributesOf(context, route, runtime), { policy, lists: mcp.lists }),
     withheld: (cause) => {
-      context.log.warn({ upstream: target.name, err: cause }, 'the result of a search could not be read');
+      logOf(context, runtime).warn({ upstream: target.name, err: cause }, 'the result of a search could not be read');
     },
     maxBytes: target.limits.responseBytes,
   });
