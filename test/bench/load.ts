@@ -18,7 +18,7 @@ export interface Load {
   close(): void;
 }
 
-/** Asked before each request. */
+/** Asked before each request, with the number of those before it. */
 export type Until = (sent: number) => boolean;
 
 /** Opens the connections. An answer that is not 200 fails the loop. */
@@ -52,29 +52,34 @@ function openLoop(connections: readonly Connection[], perSecond: number, until: 
   const due: number[] = [];
   const started = performance.now();
   let planned = 0;
+  let over = false;
   return new Promise((resolve, reject) => {
-    const dispatch = (): void => {
-      while (due.length > 0 && idle.length > 0) {
-        const [connection, intended] = [idle.pop()!, due.shift()!];
-        connection.send().then(() => {
-          latencies.push(performance.now() - intended);
-          idle.push(connection);
-          dispatch();
-        }, reject);
-      }
-    };
-    const tick = (): void => {
-      const over = until(planned);
+    const intendedTime = () => started + (planned * 1000) / perSecond;
+    // With each answer too, not by the timer alone: its millisecond would count as latency, and hide the difference of two fast targets.
+    const advance = (): void => {
+      over ||= until(planned);
       const now = performance.now();
       for (let at = intendedTime(); !over && at <= now; at = intendedTime()) {
         due.push(at);
         planned++;
       }
-      dispatch();
+      while (due.length > 0 && idle.length > 0) {
+        // In turn: a server closes a connection that is idle for long.
+        const [connection, intended] = [idle.shift()!, due.shift()!];
+        connection.send().then(() => {
+          latencies.push(performance.now() - intended);
+          idle.push(connection);
+          advance();
+        }, reject);
+      }
+    };
+    const tick = (): void => {
+      advance();
+      // Those that were never sent have waited for so long at least.
+      if (over) latencies.push(...due.splice(0).map((intended) => performance.now() - intended));
       if (over && idle.length === connections.length) resolve(latencies);
       else setTimeout(tick, 1);
     };
-    const intendedTime = () => started + (planned * 1000) / perSecond;
     tick();
   });
 }

@@ -13,6 +13,10 @@ export interface Target {
   /** At the same time. */
   readonly connections: number;
   readonly answerBytes: number;
+  /** Requests before anything counts. */
+  readonly warmup: number;
+  /** Makes the process do a full collection; undefined where there is no collector. */
+  readonly collect: (() => void) | undefined;
   /** A request of this target counts as so many where requests are counted: it is so much larger. */
   readonly weight: number;
   /** The requests of one turn, made before the clock runs. */
@@ -27,8 +31,6 @@ export interface Sample {
 export interface MeterOptions {
   readonly rounds: number;
   readonly requests: number;
-  /** Before anything counts, to each target. */
-  readonly warmup: number;
 }
 
 /** Connects to the port and waits until it answers the target's own kind of request with 200. */
@@ -39,7 +41,7 @@ export async function openTarget(
   const { port, ...rest } = of;
   const options = { connections: of.connections, pipelining: 1, connect: tls };
   const target = { ...rest, pool: new Pool(`https://localhost:${port}`, options) };
-  for (let attempt = 0; attempt < 100 && of.process.exitCode === null; attempt++) {
+  for (let attempt = 0; attempt < 300 && of.process.exitCode === null; attempt++) {
     const ready = await send(target, 1).then(
       () => true,
       () => false,
@@ -53,11 +55,8 @@ export async function openTarget(
 }
 
 /** The targets take turns in each round. Yields the samples of each, in the order of the targets. */
-export async function measureAll(
-  targets: readonly Target[],
-  { rounds, requests, warmup }: MeterOptions,
-): Promise<Sample[][]> {
-  for (const target of targets) await warmUp(target, warmup);
+export async function measureAll(targets: readonly Target[], { rounds, requests }: MeterOptions): Promise<Sample[][]> {
+  for (const target of targets) await warmUp(target);
   const samples = targets.map((): Sample[] => []);
   for (let round = 0; round < rounds; round++) {
     // A different order each round, so that a slow spell of the machine does not always meet the same target.
@@ -70,15 +69,18 @@ export async function measureAll(
 }
 
 /** Until the compilers are done, and past a full collection under load: what a gateway is for the weeks that it runs. */
-async function warmUp(target: Target, warmup: number): Promise<void> {
-  await send(target, countOf(target, warmup / 2));
-  const underLoad = send(target, countOf(target, warmup / 2));
-  target.process.kill('SIGUSR2');
+async function warmUp(target: Target): Promise<void> {
+  const half = countOf(target, target.warmup / 2);
+  await send(target, half);
+  const underLoad = send(target, half);
+  target.collect?.();
   await underLoad;
 }
 
 async function measure(target: Target, requests: number): Promise<Sample> {
   const count = countOf(target, requests);
+  // A connection that was idle for the turns of the others may be gone: its handshake is no part of a request.
+  await send(target, target.connections);
   const cpuBefore = cpuMicros(target.process.pid!);
   const seconds = await send(target, count);
   return {

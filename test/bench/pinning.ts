@@ -3,9 +3,9 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 
 export interface Pinning {
-  /** Starts Node on the processor of what is measured, or beside it. The output is dropped where `onOutput` is not given. */
-  startNode(
-    args: readonly string[],
+  /** Starts a command on the processor of what is measured, or beside it. The output is dropped where `onOutput` is not given. */
+  start(
+    command: readonly string[],
     env: NodeJS.ProcessEnv,
     place: 'measured' | 'beside',
     onOutput?: (text: string) => void,
@@ -19,10 +19,10 @@ export function createPinning(wanted: boolean): Pinning {
   const possible = wanted && availableParallelism() > 1 && spawnSync('taskset', ['-V']).status === 0;
   if (possible) spawnSync('taskset', ['-a', '-c', '-p', '1', String(process.pid)]);
   return {
-    startNode(args, env, place, onOutput) {
-      const pinned = ['taskset', '-c', place === 'measured' ? '0' : '1', process.execPath, ...args];
-      const [command, ...rest] = possible ? pinned : pinned.slice(3);
-      const child = spawn(command!, rest, {
+    start(command, env, place, onOutput) {
+      const pinned = ['taskset', '-c', place === 'measured' ? '0' : '1', ...command];
+      const [program, ...args] = possible ? pinned : command;
+      const child = spawn(program!, args, {
         env: { ...process.env, ...env },
         stdio: ['ignore', onOutput === undefined ? 'ignore' : 'pipe', 'inherit'],
       });

@@ -19,39 +19,45 @@ export interface Report {
 
 /** Prints both tables in Markdown. */
 export function printReport({ part, told, header, rows, checks }: Report): void {
-  console.log(`## ${part}\n\n${told}\n`);
-  printTable(header, rows);
-  printTable(
-    ['bound', 'measured', 'at most', ''],
-    checks.map((check) => [
-      check.of,
-      check.measured.toFixed(2),
-      String(check.atMost),
-      isMet(check) ? 'met' : '**NOT met**',
-    ]),
-  );
+  const bounds = checks.map((check) => [
+    check.of,
+    check.measured.toFixed(2),
+    String(check.atMost),
+    isMet(check) ? 'met' : '**NOT met**',
+  ]);
+  const tables = [tableOf(header, rows), tableOf(['bound', 'measured', 'at most', ''], bounds)];
+  console.log([`## ${part}`, told, ...tables].join('\n\n'), '\n');
 }
 
 export function isMet({ measured, atMost }: Check): boolean {
   return measured <= atMost;
 }
 
-function printTable(header: readonly string[], rows: readonly (readonly string[])[]): void {
-  if (rows.length === 0) return;
+/** In Markdown; empty without rows. */
+export function tableOf(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  if (rows.length === 0) return '';
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  console.log(`${[line(header), `|${'---|'.repeat(header.length)}`, ...rows.map(line)].join('\n')}\n`);
+  return [line(header), `|${'---|'.repeat(header.length)}`, ...rows.map(line)].join('\n');
 }
 
-/** The value below which this share of them lies. */
+/** The value below which this share of them lies; NaN of none. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = Float64Array.from(values).sort();
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
 export function median(values: readonly number[]): number {
   const sorted = Float64Array.from(values).sort();
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** Growth from one value to the next, by least squares. */
+export function slopeOf(values: readonly number[]): number {
+  const [middle, mean] = [(values.length - 1) / 2, values.reduce((sum, value) => sum + value, 0) / values.length];
+  const sum = (of: (value: number, index: number) => number) =>
+    values.reduce((all, value, at) => all + of(value, at), 0);
+  return sum((value, at) => (at - middle) * (value - mean)) / sum((_, at) => (at - middle) ** 2);
 }
 
 /** The median, and the quartiles around it. */

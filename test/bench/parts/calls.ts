@@ -17,7 +17,7 @@ export function yardsticks(scene: Scene): Entry[] {
   ];
 }
 
-const call = { name: 'portcullis, MCP route', script: 'dist/main.js', base: bare } as const;
+export const call = { name: 'portcullis, MCP route', script: 'dist/main.js', base: bare } as const;
 const path = { name: 'portcullis, path route', script: 'dist/main.js', base: bare } as const;
 
 export const calls: Contest = {

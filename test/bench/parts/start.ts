@@ -4,7 +4,6 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { exampleFiles } from '../../config/example-files.ts';
-
 import { openLoad } from '../load.ts';
 import { cpuMsSinceStart, settledKilobytes } from '../proc.ts';
 import { untilReady } from '../ready.ts';
@@ -32,6 +31,7 @@ const targets: readonly (readonly [string, Script])[] = [
 export async function measureStart(settings: Settings): Promise<Report> {
   const starts: Start[] = [];
   for (let round = 0; round < settings.starts; round++) {
+    settings.progress(`start: ${round + 1} of ${settings.starts}`);
     for (const [target, script] of targets) starts.push(await measure(target, script, settings));
   }
   const checksMs = await measureCheck(settings);
@@ -102,7 +102,10 @@ async function measureCheck({ starts, pinning }: Settings): Promise<number[]> {
     copyFileSync('gateway.example.yaml', file);
     for (let round = 0; round < starts; round++) {
       const started = performance.now();
-      const [code] = await once(pinning.startNode(['dist/main.js', 'check', '-c', file], {}, 'measured'), 'exit');
+      const [code] = await once(
+        pinning.start([process.execPath, 'dist/main.js', 'check', '-c', file], {}, 'measured'),
+        'exit',
+      );
       times.push(performance.now() - started);
       if (code !== 0) throw new Error(`check of the example ended with ${code}`);
     }

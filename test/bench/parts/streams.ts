@@ -9,10 +9,11 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { startIssuer } from '../issuer.ts';
 import { openLoad } from '../load.ts';
+import { freePorts } from '../ports.ts';
 import { residentKilobytes, settledKilobytes } from '../proc.ts';
 import { untilReady } from '../ready.ts';
 import { quantile, type Report } from '../report.ts';
-import { certificateFiles, freePorts } from '../scene.ts';
+import { certificateFiles } from '../scene.ts';
 import type { Settings } from '../settings.ts';
 
 /** Handshakes at the same time: more only wait for each other. */
@@ -52,6 +53,7 @@ export async function measureStreams(settings: Settings): Promise<Report> {
 
 async function measure(settings: Settings, scheme: 'http' | 'https') {
   const { streams, 'slow-readers': slowReaders } = settings;
+  settings.progress(`streams: upstream over ${scheme}`);
   const surroundings = await surround(settings, scheme);
   const pid = surroundings.gateway.pid!;
   const agent = new Agent({ ca: surroundings.caPem, keepAlive: false, maxCachedSessions: 0 });

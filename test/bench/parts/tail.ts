@@ -1,6 +1,7 @@
 // Part `tail`: latency at saturation and at a fixed rate, in windows that hold a full collection, beside plain Node.
-
 import type { ChildProcess } from 'node:child_process';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { countFullCollections } from '../collections.ts';
 import { type Load, type LoadTarget, openLoad, type Until } from '../load.ts';
 import { cpuMicros } from '../proc.ts';
 import { untilReady } from '../ready.ts';
@@ -11,7 +12,7 @@ import type { Settings } from '../settings.ts';
 import { plain } from './calls.ts';
 
 /** One target, under one load, for one window. */
-interface Window {
+export interface Window {
   readonly target: string;
   readonly load: string;
   readonly p50Ms: number;
@@ -21,6 +22,8 @@ interface Window {
   /** Share of a processor that the process took. */
   readonly cpu: number;
   readonly fullCollections: number;
+  /** Delay of the event loop that sends the load, 99th percentile: where it is near the latency, the window says little of the target. */
+  readonly loadDelayMs: number;
 }
 
 interface Runner {
@@ -37,6 +40,9 @@ const open = (share: number) => `open loop at ${share * 100} % of its capacity`;
 /** A window goes on beyond its time until it has seen a full collection, so many times as long at most: plain Node may have none. */
 const maxStretch = 3;
 
+/** A loop without delay reads as much. */
+const loadIntervalMs = 1;
+
 const bounds = [
   { load: closed, atMost: 2 },
   { load: open(0.5), atMost: 3 },
@@ -44,13 +50,26 @@ const bounds = [
 
 export async function measureTail(settings: Settings): Promise<Report> {
   const windows: Window[] = [];
-  for (let run = 0; run < settings.runs; run++) windows.push(...(await measureFreshProcesses(settings)));
+  for (let run = 0; run < settings.runs; run++) {
+    settings.progress(`tail: run ${run + 1} of ${settings.runs}`);
+    windows.push(...(await measureFreshProcesses(settings)));
+  }
   const of = (target: string, load: string) => windows.filter((one) => one.target === target && one.load === load);
   const loads = [closed, open(0.5), open(0.7)];
   return {
     part: 'tail',
     told: `Node ${process.versions.node}, ${settings.runs} runs with fresh processes, windows of ${settings.seconds} s and up to ${maxStretch} times as long until they hold a full collection, ${settings.warmup} requests of warm-up with a full collection, TLS on both sides, ${settings.pinning.described}; medians of the runs. At a fixed rate a latency counts from the intended time`,
-    header: ['load', 'target', 'requests/s', 'CPU', 'p50 ms', 'p99 ms', 'longest ms', 'full collections'],
+    header: [
+      'load',
+      'target',
+      'requests/s',
+      'CPU',
+      'p50 ms',
+      'p99 ms',
+      'longest ms',
+      'full collections',
+      'delay of the load itself, p99 ms',
+    ],
     rows: loads.flatMap((load) =>
       [plain, gateway].map((target) => {
         const all = of(target, load);
@@ -64,6 +83,7 @@ export async function measureTail(settings: Settings): Promise<Report> {
           figure((one) => one.p99Ms, 2),
           figure((one) => one.longestMs, 0),
           all.map((one) => one.fullCollections).join(', '),
+          figure((one) => one.loadDelayMs, 1),
         ];
       }),
     ),
@@ -98,16 +118,12 @@ async function measureFreshProcesses(settings: Settings): Promise<Window[]> {
 }
 
 async function start(scene: Scene, name: string, script: Script): Promise<Runner> {
-  let fullCollections = 0;
-  const child = scene.start(script, {
-    nodeOptions: ['--trace-gc', ...collectOnSignal],
-    onOutput: (text) => {
-      fullCollections += text.match(/ms: Mark-Compact /g)?.length ?? 0;
-    },
-  });
+  const collections = countFullCollections();
+  const nodeOptions = ['--trace-gc', ...collectOnSignal];
+  const child = scene.start(script, { nodeOptions, onOutput: collections.onOutput });
   await untilReady(scene, script);
   const target = { port: scene.portOf(script), ca: scene.caPem, token: scene.token, body: callOf(), connections };
-  return { name, process: child, target, fullCollections: () => fullCollections };
+  return { name, process: child, target, fullCollections: () => collections.count };
 }
 
 /** Past a full collection under load. */
@@ -129,10 +145,13 @@ function measure(
   return loaded(target, async (opened) => {
     const [cpuBefore, collectionsBefore, started] = [cpuMicros(child.pid!), fullCollections(), performance.now()];
     const elapsed = () => (performance.now() - started) / 1000;
+    const delay = monitorEventLoopDelay({ resolution: loadIntervalMs });
+    delay.enable();
     const latencies = await run(
       opened,
       () => elapsed() >= seconds && (fullCollections() > collectionsBefore || elapsed() >= maxStretch * seconds),
     );
+    delay.disable();
     return {
       target: name,
       load,
@@ -142,6 +161,7 @@ function measure(
       perSecond: latencies.length / elapsed(),
       cpu: (cpuMicros(child.pid!) - cpuBefore) / 1e6 / elapsed(),
       fullCollections: fullCollections() - collectionsBefore,
+      loadDelayMs: delay.percentile(99) / 1e6 - loadIntervalMs,
     };
   });
 }
