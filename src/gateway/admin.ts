@@ -1,5 +1,5 @@
 // Admin application: metrics, liveness, readiness and status, on a listener of its own and without secrets.
-import fastify, { type FastifyBaseLogger, type FastifyInstance, type onRequestHookHandler } from 'fastify';
+import fastify, { type FastifyInstance, type onRequestHookHandler } from 'fastify';
 import type { AuditLog } from '../audit/event.ts';
 import { limitConnections } from '../http/connection/connection-limit.ts';
 import { parseListenAddress } from '../http/connection/listen-address.ts';
@@ -9,8 +9,8 @@ import { ownHeaders } from '../http/problem.ts';
 import { keySetPath, publicDocumentHeaders } from '../http/well-known.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics/metrics.ts';
-import { fastifyOptions } from './fastify-options.ts';
 import type { Configuration } from './reload.ts';
+import { fastifyOptions } from './request-log.ts';
 import type { RevocationWatcher } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
 import type { UpstreamProbes } from './upstream-probes.ts';
@@ -38,8 +38,7 @@ const connectionLimits = { all: 32, perAddress: 16 };
 export function createAdmin(options: AdminOptions): FastifyInstance {
   const { audit, current, log, metrics, probes, revocations, runtime, version } = options;
   const app = fastify({
-    ...fastifyOptions,
-    loggerInstance: log as FastifyBaseLogger,
+    ...fastifyOptions(log),
     forceCloseConnections: true,
     requestTimeout: receiveTimeoutMs,
     http: { headersTimeout: receiveTimeoutMs, connectionsCheckingInterval: 1000 },

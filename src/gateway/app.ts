@@ -8,7 +8,6 @@ import { createListener } from '../http/connection/listener.ts';
 import { endRequest, takeInTurn } from '../http/connection/pipelining.ts';
 import { METHODS } from '../http/node-http.ts';
 import { badPath } from '../http/path.ts';
-import { fastifyOptions } from './fastify-options.ts';
 import { onClientError } from './plugins/client-errors.ts';
 import { superviseConnections } from './plugins/connections.ts';
 import { endPipeline, registerPathProxy } from './plugins/path-proxy.ts';
@@ -17,6 +16,7 @@ import { completePart, refuse } from './request/completion.ts';
 import { createRequestContext, type RequestContext } from './request/context.ts';
 import { toGatewayError } from './request/error-response.ts';
 import { bitOf, pipeline as everyStep, type Pipeline, type Step } from './request/pipeline.ts';
+import { fastifyOptions, makeRequestLogsLazy } from './request-log.ts';
 import type { Runtime } from './runtime.ts';
 
 declare module 'fastify' {
@@ -38,7 +38,7 @@ export async function createApp(
   pipeline: Pipeline = everyStep,
 ): Promise<FastifyInstance> {
   const app = fastify({
-    ...fastifyOptions,
+    ...fastifyOptions(runtime.log),
     exposeHeadRoutes: false,
     return503OnClosing: false,
     forceCloseConnections: false,
@@ -50,6 +50,7 @@ export async function createApp(
       void fail(badPath(), request, reply, runtime);
     },
   });
+  makeRequestLogsLazy(app);
   for (const method of methods) app.addHttpMethod(method, { overrideExisting: true });
   app.decorateRequest('context');
   app.setErrorHandler((thrown, request, reply) => fail(thrown, request, reply, runtime));
@@ -112,8 +113,8 @@ function hookOf(
     try {
       for (let index = 0; index < steps.length; index += 1) {
         const step = steps[index]!;
-        const waited = step.run(context, runtime);
-        if (waited !== undefined) await waited;
+        if ('run' in step) step.run(context, runtime);
+        else await step.wait(context, runtime);
         context.passedSteps |= bits[index]!;
         if (context.answered) return endPipeline(reply, context, runtime);
       }

@@ -77,11 +77,6 @@ export interface LiveStream extends Placed {
   endingSince: number | undefined;
 }
 
-/** The operator's log, whose lines name the request. */
-export function logOf({ id }: RequestContext, { log }: Pick<Runtime, 'log'>): Log {
-  return log.child({ id });
-}
-
 /**
  * The client certificate of a request under a snapshot, which may be newer than the request. Throws a GatewayError when the certificate header of
  * a trusted proxy is unusable, or the proxy's own certificate is revoked.

@@ -1,7 +1,6 @@
 // Prometheus metrics of the gateway (prom-client). Label values come from the configuration or from closed lists.
 import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { createSummedCounter } from './summed-counter.ts';
 
 const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const validationBuckets = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
@@ -49,8 +48,6 @@ function declareMetrics(registry: Registry) {
   const registers = [registry];
   const counter = <L extends string>(name: string, labelNames: L[], help: string) =>
     new Counter({ name: `portcullis_${name}`, help, labelNames, registers });
-  const summed = <L extends string>(name: string, labelNames: [L, L, L], help: string) =>
-    createSummedCounter({ name: `portcullis_${name}`, help, labelNames, registers });
   const gauge = <L extends string>(name: string, labelNames: L[], help: string) =>
     new Gauge({ name: `portcullis_${name}`, help, labelNames, registers });
   const histogram = <L extends string>(name: string, label: L, buckets: number[], help: string) =>
@@ -59,10 +56,10 @@ function declareMetrics(registry: Registry) {
     histogram(name, label, latencyBuckets, help);
 
   return {
-    requests: summed('requests_total', ['route', 'outcome', 'status'], 'Requests by route, outcome and status'),
+    requests: counter('requests_total', ['route', 'outcome', 'status'], 'Requests by route, outcome and status'),
     requestDuration: latency('request_duration_seconds', 'route', 'From the head read to the response closed'),
     upstreamDuration: latency('upstream_request_duration_seconds', 'upstream', 'From dispatch to the first byte'),
-    authentications: summed('authentications_total', ['authenticator', 'result', 'reason'], 'Credentials by result'),
+    authentications: counter('authentications_total', ['authenticator', 'result', 'reason'], 'Credentials by result'),
     validation: histogram(
       'token_validation_seconds',
       'authenticator',
@@ -70,8 +67,8 @@ function declareMetrics(registry: Registry) {
       'Verification of a credential',
     ),
     overloads: counter('overloads_total', ['limit'], 'Requests and drains that a limit of load refused'),
-    decisions: summed('decisions_total', ['route', 'decision', 'reason'], 'Policy decisions'),
-    toolCalls: summed(
+    decisions: counter('decisions_total', ['route', 'decision', 'reason'], 'Policy decisions'),
+    toolCalls: counter(
       'tool_calls_total',
       ['route', 'tool', 'outcome'],
       'Calls of tools that the rules name, or "other"',
@@ -133,13 +130,13 @@ export function createMetrics(version: string) {
 
   function requestFinished(request: FinishedRequest): void {
     const { route = 'none', outcome, status, seconds, tool, decision, apiKey } = request;
-    metrics.requests(route, outcome, status === undefined ? 'none' : String(status));
+    metrics.requests.inc({ route, outcome, status: status === undefined ? 'none' : String(status) });
     metrics.requestDuration.observe({ route }, seconds);
-    if (tool !== undefined) metrics.toolCalls(route, tool, outcome);
+    if (tool !== undefined) metrics.toolCalls.inc({ route, tool, outcome });
     if (apiKey !== undefined) metrics.apiKeyRequests.inc({ key: apiKey });
     if (decision === undefined) return;
     const { allow, reason = 'allowed', rule = 'none' } = decision;
-    metrics.decisions(route, allow ? 'allow' : 'deny', reason);
+    metrics.decisions.inc({ route, decision: allow ? 'allow' : 'deny', reason });
     if (reason === 'condition_error') metrics.conditionErrors.inc({ route, rule });
   }
 
@@ -168,7 +165,7 @@ export function createMetrics(version: string) {
     upstreamResponded: (upstream: string, seconds: number) => metrics.upstreamDuration.observe({ upstream }, seconds),
     /** `seconds` is undefined where nothing had to be verified: the token was known. */
     authenticationAttempted(authenticator: string, result: string, reason: string, seconds: number | undefined): void {
-      metrics.authentications(authenticator, result, reason);
+      metrics.authentications.inc({ authenticator, result, reason });
       if (seconds !== undefined) metrics.validation.observe({ authenticator }, seconds);
     },
     streamOpened: (route: string) => metrics.activeStreams.inc({ route }),
@@ -180,7 +177,7 @@ export function createMetrics(version: string) {
     keySetRefreshFailed: (issuer: string) => metrics.keySetFailures.inc({ issuer }),
     introspected: (authenticator: string, outcome: string) => metrics.introspections.inc({ authenticator, outcome }),
     tokenExchanged: (upstream: string, outcome: string) => metrics.exchanges.inc({ upstream, outcome }),
-    connectionRefused: (reason: string) => metrics.requests('none', 'refused', reason),
+    connectionRefused: (reason: string) => metrics.requests.inc({ route: 'none', outcome: 'refused', status: reason }),
     configurationLoaded(hash: string): void {
       metrics.configuration.reset();
       metrics.configuration.set({ hash }, 1);

@@ -1,10 +1,9 @@
-// Metrics: event loop delay and pauses of the garbage collector, sums across scrapes; dashboard, alert rules and documentation name metrics that exist.
+// Metrics of the process: event loop delay and pauses of the garbage collector; dashboard, alert rules and documentation name metrics that exist.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import t from 'tap';
-import { createMetrics } from '../../src/metrics/metrics.ts';
 import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
 
@@ -25,36 +24,6 @@ t.test('the delay of the event loop is a metric', async (t) => {
   const { metric } = await startScenario(t, {}, { inject: true });
   // The first interval of the measurement must have passed.
   await until(async () => (await metric('nodejs_eventloop_lag_p99_seconds')) > 0, 'a delay');
-});
-
-t.test('requests before, between and behind scrapes are counted once each', async (t) => {
-  const { requestFinished, scrape } = createMetrics('test');
-  const source = { keySets: [], certificates: [], revocationLists: [], apiKeys: [], probes: [] };
-  const finish = (route: string, status: number) =>
-    requestFinished({
-      route,
-      outcome: 'completed',
-      status,
-      seconds: 0,
-      tool: undefined,
-      decision: undefined,
-      apiKey: undefined,
-    });
-  const counted = async () =>
-    (await scrape(source)).split('\n').filter((line) => line.startsWith('portcullis_requests_total'));
-  const line = (route: string, status: number, sum: number) =>
-    `portcullis_requests_total{route="${route}",outcome="completed",status="${status}"} ${sum}`;
-
-  t.same(await counted(), []);
-  finish('mcp', 200);
-  finish('mcp', 200);
-  finish('mcp', 404);
-  finish('exports', 200);
-  const first = [line('mcp', 200, 2), line('mcp', 404, 1), line('exports', 200, 1)];
-  t.same(await counted(), first);
-  t.same(await counted(), first);
-  finish('mcp', 404);
-  t.same(await counted(), first.with(1, line('mcp', 404, 2)));
 });
 
 for (const file of [

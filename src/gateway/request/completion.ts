@@ -4,7 +4,7 @@ import type { GatewayError } from '../../errors.ts';
 import { boundUnreadBody, clientGone } from '../../http/body/body.ts';
 import { releaseBody } from '../../http/body/budget.ts';
 import { releaseSlot } from '../../upstream/concurrency.ts';
-import { logOf, type Runtime } from '../runtime.ts';
+import type { Runtime } from '../runtime.ts';
 import { completedEvent } from './audit-events.ts';
 import type { RequestContext } from './context.ts';
 import { rateLimited, statusOfError, toGatewayError, writeError } from './error-response.ts';
@@ -23,13 +23,13 @@ export async function refuse(error: GatewayError, context: RequestContext, runti
   if (error.code === 'overloaded') runtime.metrics.overloaded(error.reason);
   if (context.decided !== undefined) {
     context.outcome = error.reason === clientGone ? 'aborted' : 'failed';
-    if (isFailureWithinLimit(context, runtime)) logFailure(error, context, runtime);
+    if (isFailureWithinLimit(context, runtime)) logFailure(error, context);
   } else {
     const gone = context.response.destroyed;
     context.outcome = gone ? 'aborted' : 'refused';
     context.recorded = true;
     if (isWithinLimit(context, runtime)) {
-      logFailure(error, context, runtime);
+      logFailure(error, context);
       await record(context, runtime, gone ? undefined : statusOfError(context, error)).catch((unwritten: unknown) => {
         context.error = toGatewayError(unwritten);
       });
@@ -40,14 +40,10 @@ export async function refuse(error: GatewayError, context: RequestContext, runti
 }
 
 /** The stack of a failed connection names no line of ours. */
-function logFailure(
-  { cause, code, message, reason, status }: GatewayError,
-  context: RequestContext,
-  runtime: Runtime,
-): void {
+function logFailure({ cause, code, message, reason, status }: GatewayError, { log }: RequestContext): void {
   if (status < 500) return;
   const isPlain = code !== 'internal_error' && isSystemError(cause);
-  logOf(context, runtime).warn(
+  log.warn(
     { code, reason, ...(isPlain ? { cause: { code: cause.code, message: cause.message } } : { err: cause }) },
     message,
   );
@@ -80,7 +76,7 @@ export function completePart(context: RequestContext, runtime: Runtime): void {
   count(context, runtime, status);
   if (!isWithinLimit(context, runtime)) return;
   record(context, runtime, status, 'completion').catch((cause: unknown) => {
-    logOf(context, runtime).error({ err: cause }, 'the completion record of a request could not be written');
+    context.log.error({ err: cause }, 'the completion record of a request could not be written');
   });
 }
 

@@ -17,9 +17,14 @@ import type { Route } from '../route.ts';
 import type { Snapshot } from '../snapshot.ts';
 import type { Placed } from '../unordered-set.ts';
 
+/** The log of a request. */
+export type RequestLog = Record<'warn' | 'error', (fields: object, message: string) => void>;
+
 /** The state of one request, the one mutable record of it. */
 export interface RequestContext extends Placed {
   readonly id: string;
+  /** The operator's log, whose lines name the request. */
+  readonly log: RequestLog;
   /** Monotonic milliseconds, for durations. */
   readonly startedMs: number;
   /** The snapshot that the request uses to its end. */
@@ -103,7 +108,7 @@ export interface RecordedDecision {
 
 /** Creates the context of a request; `id` names it in records, logs and responses. */
 export function createRequestContext(
-  { id, raw: request }: { readonly id: string; readonly raw: IncomingMessage },
+  { id, log, raw: request }: { readonly id: string; readonly log: RequestLog; readonly raw: IncomingMessage },
   response: ServerResponse,
   snapshot: Snapshot,
   upgrade: UpgradeOffer | undefined,
@@ -112,6 +117,7 @@ export function createRequestContext(
   return {
     place: -1,
     id,
+    log,
     startedMs: performance.now(),
     snapshot,
     request,

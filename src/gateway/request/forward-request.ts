@@ -9,18 +9,18 @@ import { type ForwardOptions, forward } from '../../upstream/forward.ts';
 import type { RewriteHeaders } from '../../upstream/response/headers.ts';
 import type { Transfer } from '../../upstream/transfer.ts';
 import type { Route, RouteUpstream } from '../route.ts';
-import { attributesOf, logOf, type Runtime } from '../runtime.ts';
+import { attributesOf, type Runtime } from '../runtime.ts';
 import { isFailureWithinLimit } from './completion.ts';
 import type { RecordedDecision, RequestContext } from './context.ts';
 import { responseHeaders } from './local-responses.ts';
 import { watchStream } from './streams.ts';
 
 /** The Authorization header for the upstream, never the caller's own; undefined where it gets none. Throws GatewayError `denied`, and those of `AuthorizeCaller`. */
-export function authorizationFor(
+export async function authorizationFor(
   { caller, request }: RequestContext,
   { upstream }: Route,
   runtime: Runtime,
-): string | undefined | Promise<string> {
+): Promise<string | undefined> {
   if (upstream !== undefined && caller !== undefined) upstream.shapeRequest.checkIdentity(caller);
   if (upstream?.authorize === undefined) return undefined;
   if (caller === undefined) {
@@ -52,7 +52,7 @@ export function forwardMcpRequest(
   const upstream = route.upstream!;
   const body = context.body!.length === 0 ? null : context.body!;
   return forwardRequest(context, decided, route, runtime, body, {
-    rewriteHeaders: route.sessions && rewritesOf(context, route.sessions, upstream),
+    ...(route.sessions !== undefined && { rewriteHeaders: rewritesOf(context, route.sessions, upstream) }),
     filter: filterOf(context, upstream, route, runtime),
     subscription: isSubscription(context),
     drain: isDrained(upstream, context) ? (abort) => beginDrain(context, upstream, runtime, abort) : undefined,
@@ -92,11 +92,8 @@ export async function forwardRequest(
     },
     response,
     {
-      rewriteHeaders: options.rewriteHeaders ?? paths.references,
-      filter: options.filter,
-      subscription: options.subscription,
-      drain: options.drain,
-      upgrade: options.upgrade,
+      rewriteHeaders: paths.references,
+      ...options,
       extraHeaders: responseHeaders(context, runtime),
       onBody: runtime.countPassed,
       onResponseStart(status, stream) {
@@ -110,10 +107,7 @@ export async function forwardRequest(
   context.outcome ??= result.outcome;
   if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
   if (result.failure !== undefined && isFailureWithinLimit(context, runtime))
-    logOf(context, runtime).warn(
-      { upstream: target.name, reason: result.failure },
-      'the upstream broke off its answer',
-    );
+    context.log.warn({ upstream: target.name, reason: result.failure }, 'the upstream broke off its answer');
 }
 
 /**
@@ -179,7 +173,7 @@ function filterOf(
   return responseFilter(reading, {
     shows: showsItem(attributesOf(context, route, runtime), { policy, lists: mcp.lists }),
     withheld: (cause) => {
-      logOf(context, runtime).warn({ upstream: target.name, err: cause }, 'the result of a search could not be read');
+      context.log.warn({ upstream: target.name, err: cause }, 'the result of a search could not be read');
     },
     maxBytes: target.limits.responseBytes,
   });

@@ -26,14 +26,10 @@ import { rateLimited } from './error-response.ts';
 import { acquireUpstreamSlot, authorizationFor, forwardMcpRequest } from './forward-request.ts';
 import { bodyBudgetOf, bodyLimitsOf, respondLocally, respondToPreflight } from './local-responses.ts';
 
-/**
- * Lets a request pass by returning, refuses it by throwing a GatewayError, or sends its response and sets `answered`. Gives a promise only where
- * there is something to wait for.
- */
-export interface Step {
-  readonly name: string;
-  readonly run: (context: RequestContext, runtime: Runtime) => void | Promise<void>;
-}
+/** Lets a request pass by returning, refuses it by throwing a GatewayError, or sends its response and sets `answered`. */
+export type Step =
+  | { readonly name: string; readonly run: (context: RequestContext, runtime: Runtime) => void }
+  | { readonly name: string; readonly wait: (context: RequestContext, runtime: Runtime) => Promise<void> };
 
 /** The steps of each hook of the application, in their order. A request that no step has answered is of a path route, and goes to the path proxy. */
 export interface Pipeline {
@@ -49,19 +45,19 @@ export const pipeline: Pipeline = {
     { name: 'checkHostAndOrigin', run: checkHostAndOrigin },
     { name: 'requireRoute', run: ({ match }) => void requireRoute(match) },
     { name: 'answerPreflight', run: answerPreflight },
-    { name: 'authenticate', run: authenticate },
+    { name: 'authenticate', wait: authenticate },
   ],
   preHandler: [
-    { name: 'readBody', run: readBody },
+    { name: 'readBody', wait: readBody },
     { name: 'readMcpMessage', run: readMcpMessage },
     { name: 'checkCredentialStillValid', run: checkCredential },
     { name: 'resolveSession', run: resolveSession },
     { name: 'authorize', run: authorize },
-    { name: 'obtainUpstreamCredential', run: obtainUpstreamCredential },
+    { name: 'obtainUpstreamCredential', wait: obtainUpstreamCredential },
     { name: 'acquireSlot', run: acquireSlot },
-    { name: 'recordDecision', run: recordDecision },
+    { name: 'recordDecision', wait: recordDecision },
     { name: 'answerLocally', run: answerLocally },
-    { name: 'forwardMcp', run: forwardMcp },
+    { name: 'forwardMcp', wait: forwardMcp },
   ],
 };
 
@@ -126,7 +122,7 @@ async function authenticate(context: RequestContext, runtime: Runtime): Promise<
 }
 
 /** A path route streams its bodies while they are forwarded, an MCP route reads and judges them whole, and a fixed answer drops them. */
-function readBody(context: RequestContext, runtime: Runtime): void | Promise<void> {
+async function readBody(context: RequestContext, runtime: Runtime): Promise<void> {
   const { request, response } = context;
   const limits = bodyLimitsOf(context);
   checkAnnouncedLength(request, limits);
@@ -135,12 +131,7 @@ function readBody(context: RequestContext, runtime: Runtime): void | Promise<voi
   sendContinue(request, response);
   const budget = bodyBudgetOf(context);
   const reserve = (bytes: number) => reserveBody(runtime.bodies, context, bytes, budget);
-  const read = readWholeBody(request, response, limits, route.mcp && reserve);
-  if (!(read instanceof Promise)) context.body = read;
-  else
-    return read.then((body) => {
-      context.body = body;
-    });
+  context.body = await readWholeBody(request, response, limits, route.mcp && reserve);
 }
 
 function readMcpMessage(context: RequestContext): void {
@@ -172,13 +163,8 @@ function authorize(context: RequestContext, runtime: Runtime): void {
   if (context.body !== undefined || !hasBody(context.request)) acceptRequest(context.request);
 }
 
-function obtainUpstreamCredential(context: RequestContext, runtime: Runtime): void | Promise<void> {
-  const authorization = authorizationFor(context, routeOf(context), runtime);
-  if (!(authorization instanceof Promise)) context.authorization = authorization;
-  else
-    return authorization.then((signed) => {
-      context.authorization = signed;
-    });
+async function obtainUpstreamCredential(context: RequestContext, runtime: Runtime): Promise<void> {
+  context.authorization = await authorizationFor(context, routeOf(context), runtime);
 }
 
 /** A stranger whose rate is used up is not forwarded: that would take a record of its own. */
@@ -219,11 +205,11 @@ function answerLocally(context: RequestContext, runtime: Runtime): void {
   context.answered = true;
 }
 
-function forwardMcp(context: RequestContext, runtime: Runtime): void | Promise<void> {
+async function forwardMcp(context: RequestContext, runtime: Runtime): Promise<void> {
   const route = routeOf(context);
   if (isPathRoute(route)) return;
+  await forwardMcpRequest(context, decisionOf(context), route, runtime);
   context.answered = true;
-  return forwardMcpRequest(context, decisionOf(context), route, runtime);
 }
 
 function isPathRoute({ mcp, upstream }: Route): boolean {

@@ -9,7 +9,7 @@ import { decide } from '../../policy/decide.ts';
 import { convertSlot } from '../../upstream/concurrency.ts';
 import type { OpenStream } from '../../upstream/forward.ts';
 import type { Route } from '../route.ts';
-import { type AuthorizationState, attributesOf, type LiveStream, logOf, type Runtime } from '../runtime.ts';
+import { type AuthorizationState, attributesOf, type LiveStream, type Runtime } from '../runtime.ts';
 import { streamEvent } from './audit-events.ts';
 import type { RequestContext } from './context.ts';
 import { reauthenticateCaller } from './credential-check.ts';
@@ -86,7 +86,7 @@ function endStream(live: LiveStream, reason: Loss | 'expired', now: number, runt
   live.endingSince = now;
   const event = streamEvent(context, { reason, bytes: stream.bytes(), policy: runtime.snapshot.hash, nowMs: now });
   runtime.audit.write(event).catch((cause: unknown) => {
-    logOf(context, runtime).error({ err: cause }, 'the end of a stream could not be recorded');
+    context.log.error({ err: cause }, 'the end of a stream could not be recorded');
   });
   stream.end(reason);
 }

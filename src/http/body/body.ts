@@ -35,16 +35,16 @@ export function sendContinue(request: IncomingMessage, response: ServerResponse)
 }
 
 /**
- * Reads the whole body, nothing where there is none; a promise only of one that has not come. `reserve` is called with the number of bytes before that many are held, and with the real one at
+ * Reads the whole body, nothing where there is none. `reserve` is called with the number of bytes before that many are held, and with the real one at
  * the end; the read fails with what it throws. Without `reserve` nothing is held, and the result is empty. Throws `body_too_large` as soon as the limit
  * is passed, `request_timeout`, and `bad_request` (reason `client_gone`) when the client leaves.
  */
-export function readBody(
+export async function readBody(
   request: IncomingMessage,
   response: ServerResponse,
   limits: BodyLimits,
   reserve: ((bytes: number) => void) | undefined,
-): Buffer | Promise<Buffer> {
+): Promise<Buffer> {
   if (!hasBody(request)) return empty;
   checkAnnouncedLength(request, limits);
   // It came with its head, as most do.
@@ -53,15 +53,6 @@ export function readBody(
     const whole = request.read() as Buffer | null;
     return (reserve && whole) ?? empty;
   }
-  return collectBody(request, response, limits, reserve);
-}
-
-async function collectBody(
-  request: IncomingMessage,
-  response: ServerResponse,
-  limits: BodyLimits,
-  reserve: ((bytes: number) => void) | undefined,
-): Promise<Buffer> {
   const announced = Number(request.headers['content-length'] ?? 0);
   let reserved = announced || Math.min(firstReservation, limits.bodyBytes);
   reserve?.(reserved);
