@@ -73,21 +73,39 @@ export function scanString(scan: StringScan, start: number): number {
   }
 }
 
-/** A run is walked so far: the calls that find the end of a longer one cost as much. */
-const nearBytes = 96;
+/** A run is walked so far, byte by byte. */
+const nearBytes = 16;
+/** And so far by words: the calls that find the end of a longer one cost as much. */
+const nearWords = 64;
 
-/** Skips bytes that are plain for certain: up to the word that holds a control, or the next quote or backslash. The rest is walked. */
+/** Skips bytes that are plain for certain: up to the word that holds a control, a quote or a backslash. The rest is walked. */
 function skipPlain(scan: StringScan, at: number): number {
   const { bytes } = scan;
-  if (scan.quoteAhead < at) scan.quoteAhead = find(bytes, quote, at);
-  if (scan.backslashAhead < at) scan.backslashAhead = find(bytes, backslash, at);
   const first = -bytes.byteOffset & 3;
   scan.words ??= new Int32Array(bytes.buffer, bytes.byteOffset + first, (bytes.length - first) >> 2);
   const { words } = scan;
+  let word = (at - first) >> 2;
+  const near = Math.min(word + nearWords, words.length);
+  while (word < near && !holdsSpecial(words[word]!)) word++;
+  const reached = Math.max(at, first + 4 * word);
+  return word === near && word < words.length ? skipFarPlain(scan, words, first, reached) : reached;
+}
+
+function skipFarPlain(scan: StringScan, words: Int32Array, first: number, at: number): number {
+  const { bytes } = scan;
+  if (scan.quoteAhead < at) scan.quoteAhead = find(bytes, quote, at);
+  if (scan.backslashAhead < at) scan.backslashAhead = find(bytes, backslash, at);
   const end = (Math.min(scan.quoteAhead, scan.backslashAhead) - first) >> 2;
   let word = (at - first) >> 2;
   while (word < end && !holdsControl(words[word]!)) word++;
   return Math.max(at, first + 4 * word);
+}
+
+/** True where one of the four bytes is special. The quote, 0x22, is the one byte that becomes 0x20 when the bit of 2 is flipped; controls stay controls. */
+function holdsSpecial(word: number): boolean {
+  const flipped = word ^ 0x02020202;
+  const unescaped = word ^ 0x5c5c5c5c;
+  return ((((flipped - 0x21212121) & ~flipped) | ((unescaped - 0x01010101) & ~unescaped)) & 0x80808080) !== 0;
 }
 
 /** True where one of the four bytes is below 0x20: only then a borrow reaches a high bit that was not set. */

@@ -232,8 +232,8 @@ t.test('a control, an escape or a quote at any place of a long string is seen', 
     '"x': 'syntax',
   };
   const right = ['\\n', '\\"', '\\\\', '\\ud83d\\ude00', '\u007f', ' ', '\u0080', 'é', '😀', '', '","'];
-  // Both sides of the place from which a string is skipped by words, on each alignment of its first byte.
-  for (let before = 0; before <= 140; before++) {
+  // Both sides of the places from which a string is skipped by words and then natively, on each alignment of its first byte.
+  for (const before of [...range(0, 140), ...range(256, 290)]) {
     const pad = 'é'.repeat(before % 4) + 'x'.repeat(before);
     for (let shift = 0; shift < 4; shift++) {
       for (const after of ['', 'xx', 'x'.repeat(200)]) {
@@ -253,6 +253,25 @@ t.test('a control, an escape or a quote at any place of a long string is seen', 
   t.pass('at every place');
   t.end();
 });
+
+t.test(
+  'of the ASCII characters only the controls, the quote and the backslash end a run, wherever they stand in a word',
+  (t) => {
+    for (const byte of range(0, 127)) {
+      const isPlain = byte >= 0x20 && byte !== 0x22 && byte !== 0x5c;
+      for (const before of range(16, 24)) {
+        // Neighbours that differ from a special byte by one bit.
+        for (const pad of ['x', '#', ']', '\u00a2']) {
+          const bytes = Buffer.from(`"${pad.repeat(before)}?${pad.repeat(9)}"`);
+          bytes[bytes.indexOf('?')] = byte;
+          if ((outcome(bytes) === 'accepted') !== isPlain) t.fail(JSON.stringify([byte, before, pad, outcome(bytes)]));
+        }
+      }
+    }
+    t.pass('at every place');
+    t.end();
+  },
+);
 
 t.test('long strings are accepted where JSON.parse accepts them, on any alignment, and their spans are theirs', (t) => {
   const counts = { accepted: 0, refused: 0 };
@@ -320,11 +339,15 @@ function escapeAll(text: string): string {
   return `"${[...text].map((character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')}"`;
 }
 
+function range(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+}
+
 /** Strings of long runs with now and then a byte that ends one, and the white space between them. */
 function longStrings(): fc.Arbitrary<{ strings: string[]; spaces: string }> {
   const run = fc.tuple(
     fc.constantFrom('x', ' ', 'é', '😀', '\u007f'),
-    fc.oneof(fc.nat(12), fc.integer({ min: 90, max: 130 })),
+    fc.oneof(fc.nat(12), fc.integer({ min: 10, max: 40 }), fc.integer({ min: 250, max: 300 })),
   );
   const end = fc.oneof(
     { arbitrary: fc.constantFrom('\\n', '\\"', '\\\\', '\\u0041', '\\ud83d\\ude00', ''), weight: 24 },
