@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { GatewayError } from '../../errors.ts';
 import { hasBody } from '../framing.ts';
 import { createByteBuffer } from './byte-buffer.ts';
+import { freeBuffer } from './free.ts';
 
 /** The reason of the error of a request whose client left before it was complete. */
 export const clientGone = 'client_gone';
@@ -58,7 +59,7 @@ export async function readBody(
   reserve?.(reserved);
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const timer = setTimeout(() => reject(tooSlow()), limits.receiveTimeoutMs).unref();
-  const body = createByteBuffer(announced);
+  const body = createByteBuffer(announced, freeBuffer);
   let length = 0;
   const takePiece = (chunk: Buffer): void => {
     try {

@@ -14,8 +14,10 @@ export interface ByteBuffer {
 
 const empty = Buffer.alloc(0);
 
-/** Creates an empty buffer. As many bytes as are expected are reserved with the second piece, and copied once. */
-export function createByteBuffer(expectedBytes = 0): ByteBuffer {
+const ignore = (): void => {};
+
+/** Creates an empty buffer. As many bytes as are expected are reserved with the second piece, and copied once. `onCopied` gets each piece that was copied. */
+export function createByteBuffer(expectedBytes = 0, onCopied: (piece: Buffer) => void = ignore): ByteBuffer {
   let first: Buffer | undefined;
   let full: Buffer[] = [];
   let slab = empty;
@@ -35,6 +37,7 @@ export function createByteBuffer(expectedBytes = 0): ByteBuffer {
       from += copied;
       length += copied;
     }
+    onCopied(piece);
   }
 
   return {

@@ -12,25 +12,30 @@ const largePiece = 4096;
 const piecesPerTurn = 256;
 const empty = Buffer.alloc(0);
 
+/** Told the bytes of each piece, as the parser gives it. */
+type CountPiece = (request: IncomingMessage, bytes: number) => void;
+
 /** Lets other connections be read first; gets the function that says whether to read on. */
 type YieldTurn = (isWanted: () => boolean) => void;
 
 /**
  * Creates a function that holds the pieces of a request's body in one buffer until they are read, and hands them over together. Node makes a Buffer
  * of some hundred bytes for each chunk, however short, and queues them. The first piece is queued as it is: most bodies have no other. The function is
- * called before the first byte of the body. `turnOf` gives what is called where one turn of the event loop brings many pieces.
+ * called before the first byte of the body. `turnOf` gives what is called where one turn of the event loop brings many pieces; `count` is told each piece.
  */
 export function createBodyCoalescer(
   turnOf: (request: IncomingMessage) => YieldTurn,
+  count: CountPiece,
 ): (request: IncomingMessage) => void {
   const { push } = Readable.prototype;
   function pushFirst(this: IncomingMessage, piece: Buffer | null): boolean {
     this.push = pushSecond;
+    if (piece !== null) count(this, piece.length);
     return push.call(this, piece);
   }
   function pushSecond(this: IncomingMessage, piece: Buffer | null): boolean {
     this.push = push;
-    if (piece !== null) coalesceRest(this, turnOf(this));
+    if (piece !== null) coalesceRest(this, turnOf(this), count);
     return this.push(piece);
   }
   return (request) => {
@@ -38,7 +43,7 @@ export function createBodyCoalescer(
   };
 }
 
-function coalesceRest(request: IncomingMessage, yieldTurn: YieldTurn): void {
+function coalesceRest(request: IncomingMessage, yieldTurn: YieldTurn, count: CountPiece): void {
   const { push, _read: readMore } = request;
   const held = createByteBuffer();
   let isWanted = request.readableLength === 0;
@@ -66,6 +71,7 @@ function coalesceRest(request: IncomingMessage, yieldTurn: YieldTurn): void {
       handOver();
       return push.call(request, null);
     }
+    count(request, piece.length);
     if (piece.length >= largePiece && held.length() === 0) {
       const hasMoreRoom = push.call(request, piece);
       isWanted &&= request.readableLength === 0;

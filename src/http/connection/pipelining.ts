@@ -2,6 +2,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { createBodyCoalescer } from '../body/coalescer.ts';
+import { freeBuffer } from '../body/free.ts';
 import type { ReadTurns } from './read-turns.ts';
 import { dropInput } from './staged-close.ts';
 
@@ -18,6 +19,10 @@ interface Pipeline {
   readonly listener: RequestListener;
   readonly limit: () => number;
   readonly turns: ReadTurns;
+  /** The request that was parsed last, until its response has closed: then the parser drops the rest of its body. */
+  parsed: IncomingMessage | undefined;
+  /** Of its body, where its length was announced: bytes that the parser has not given yet. */
+  bodyLeft: number;
   /** Waits for its turn to be read. */
   isWaiting: boolean;
   /** Refuses the bytes behind the last request, which are none. */
@@ -36,12 +41,13 @@ const headEnd = Buffer.from('\r\n\r\n');
 const headsPerPiece = 8;
 /** Chunks may all be of one byte: each costs about a microsecond. Node copies each piece of a body, and large copies are collected late. */
 const bytesPerPiece = 4096;
-const coalesceBody = createBodyCoalescer(turnOf);
+const coalesceBody = createBodyCoalescer(turnOf, countBody);
 const ignore = (): void => {};
 
 /**
  * Prepares a connection for `takeInTurn`: `listener` gets at most `limit()` of its requests at once, and the next only when the one before is
- * accepted or answered. Meanwhile the connection is not read. A read is parsed in pieces: Node would take thousands of requests out of one.
+ * accepted or answered. Meanwhile the connection is not read. A read is parsed in pieces, unless all of it is of a body of known length: Node would
+ * take thousands of requests out of one.
  */
 export function pipelineRequests(
   socket: PipelinedSocket,
@@ -57,6 +63,8 @@ export function pipelineRequests(
     listener,
     limit,
     turns,
+    parsed: undefined,
+    bodyLeft: 0,
     isWaiting: false,
     refuseRest: undefined,
   };
@@ -65,6 +73,13 @@ export function pipelineRequests(
   socket.on('data', ignore).off('data', ignore);
   const { push, resume } = socket;
   socket.push = (chunk: Buffer | null) => {
+    if (chunk !== null && isOfBody(own, socket, chunk)) {
+      const left = own.bodyLeft - chunk.length;
+      const hasRoom = push.call(socket, chunk);
+      // The parser has copied it.
+      if (own.bodyLeft === left) freeBuffer(chunk);
+      return hasRoom;
+    }
     let rest = chunk;
     for (let end = endOfPiece(rest, 2); end > 0; end = endOfPiece(rest, 1)) {
       push.call(socket, rest!.subarray(0, end));
@@ -83,12 +98,24 @@ export function pipelineRequests(
 export function takeInTurn(request: IncomingMessage, response: ServerResponse): void {
   const socket = request.socket as PipelinedSocket;
   const own = socket[pipeline]!;
+  own.parsed = request;
+  own.bodyLeft =
+    request.headers['transfer-encoding'] === undefined ? Number(request.headers['content-length'] ?? 0) : 0;
   coalesceBody(request);
   if (own.held.length === 0 && mayTake(own)) take(own, request, response);
   else {
     own.held.push([request, response]);
     socket.pause();
   }
+}
+
+function countBody({ socket }: IncomingMessage, bytes: number): void {
+  (socket as PipelinedSocket)[pipeline]!.bodyLeft -= bytes;
+}
+
+/** True if the parser is in a body of known length, and the chunk has no byte behind it. */
+function isOfBody({ bodyLeft, parsed }: Pipeline, socket: Socket, chunk: Buffer): boolean {
+  return chunk.length <= bodyLeft && socket.readableLength === 0 && parsed?.complete === false;
 }
 
 function turnOf({ socket }: IncomingMessage): (isWanted: () => boolean) => void {
@@ -115,10 +142,12 @@ export function acceptRequest({ socket }: IncomingMessage): void {
 }
 
 /** The response to the request has closed. */
-export function endRequest({ socket }: IncomingMessage): void {
-  const own = (socket as PipelinedSocket)[pipeline];
+export function endRequest(request: IncomingMessage): void {
+  const socket = request.socket as PipelinedSocket;
+  const own = socket[pipeline];
   // An offer to switch protocols was not taken in turn.
   if (own === undefined || own.open === 0) return;
+  if (own.parsed === request) own.parsed = undefined;
   own.open -= 1;
   takeLater(own, socket);
   endRest(own);
