@@ -53,7 +53,7 @@ export interface Gateway {
 const lameDuckMs = 5000;
 
 /** Closes one open part of the gateway. */
-type Closer = () => void | Promise<void>;
+type Closer = () => Promise<void>;
 
 /**
  * Brings the configuration into force and listens. Throws an Error of one line that names the unusable key; then every opened part is closed.
@@ -72,12 +72,16 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   const { loaded, log, signal } = options;
   const state: GatewayState = { inForce: undefined, started: false };
   const parts = createParts(options, () => (state.inForce?.loaded ?? loaded).hash);
-  opened.push(parts.audit.close, parts.revocations.close, parts.probes.close);
+  opened.push(
+    parts.audit.close,
+    async () => parts.revocations.close(),
+    async () => parts.probes.close(),
+  );
   const first = await prepareConfiguration(loaded, undefined, parts, signal);
   opened.push(() => (state.inForce === undefined ? first.dispose() : closeSnapshot(state.inForce.snapshot)));
   const runtime = createRuntime(loaded.config.server.listen, first.snapshot, parts);
   const flushing = setInterval(() => runtime.strangers.flush(), 1000).unref();
-  opened.push(() => {
+  opened.push(async () => {
     clearInterval(flushing);
     runtime.strangers.flush(true);
   });
@@ -96,7 +100,7 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   app.server.on('error', (error) => log.error({ err: error }, 'the public listener reported an error'));
   first.commit(app.server, install);
   const sweeping = setInterval(() => sweepStreams(runtime), options.streamTickMs ?? streamTickMs).unref();
-  opened.push(() => clearInterval(sweeping));
+  opened.push(async () => clearInterval(sweeping));
   await unlessAborted(recordStart(options.version, parts), signal);
   state.started = true;
   warnOfFewDescriptors(loaded, log);
