@@ -94,6 +94,8 @@ function createHandler(transfer: Transfer, connection: Connection): Dispatcher.D
         status < 200 && status !== 101 && status >= 100
           ? relayInformational(transfer, status, controller.rawHeaders as Buffer[])
           : relayHead(transfer, status, controller.rawHeaders as Buffer[]);
+      // undici would keep them until the body ends, which an event stream may never do.
+      controller.rawHeaders = null;
       if (!more) controller.pause();
     },
     onResponseData(controller, chunk) {

@@ -6,7 +6,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import { createNamedFiles } from '../../src/named-files.ts';
-import type { ForwardOptions, ForwardResult } from '../../src/upstream/forward.ts';
+import { dispatch, type ForwardOptions, type ForwardResult, forward } from '../../src/upstream/forward.ts';
+import type { Transfer } from '../../src/upstream/transfer.ts';
 import { createUpstream } from '../../src/upstream/upstream.ts';
 import { ask, configOf, open, startForwarder } from '../support/forwarder.ts';
 import { until, untilAtRest } from '../support/until.ts';
@@ -127,6 +128,33 @@ t.test('events of a stream arrive one by one, the head before the first of them'
   t.equal(String((await once(answer, 'data'))[0]), ': bye\n\n');
   await forwarder.settled(1);
   t.match(forwarder.results, [{ outcome: 'completed', bytes: 24 }]);
+});
+
+t.test('an open stream keeps nothing of the head that its client has', async (t) => {
+  const upstream = await startUpstream({
+    reply(_request, response) {
+      response.writeHead(200, { 'content-type': 'text/event-stream', 'x-build': '1' });
+      response.write('data: one\n\n');
+    },
+  });
+  const target = createUpstream('up', configOf(upstream.url).upstreams.up!, createNamedFiles(new Map()), Date.now);
+  const transfers: Transfer[] = [];
+  const server = createServer((_request, response) => {
+    const request = { method: 'GET', path: '/', publicTarget: '/', headers: [], body: null };
+    void forward(target, request, response, {}, (transfer) => {
+      transfers.push(transfer);
+      dispatch(transfer);
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const answer = await open((server.address() as AddressInfo).port);
+  t.match(answer.headers, { 'content-type': 'text/event-stream', 'x-build': '1' });
+  t.equal(String((await once(answer, 'data'))[0]), 'data: one\n\n');
+  t.match(transfers, [{ attempts: 1, controller: { rawHeaders: null } }]);
+  answer.destroy();
+  server.close();
+  await target.close();
+  await upstream.close();
 });
 
 t.test('a client that leaves ends the upstream’s request at once', async (t) => {
