@@ -1,5 +1,13 @@
 // DPoP proofs apart from the gateway: what is remembered and what happens when no more can be, and nonces from the wrong hands.
-import { constants, createPrivateKey, createSecretKey, hash, randomBytes, sign } from 'node:crypto';
+import {
+  constants,
+  createPrivateKey,
+  createSecretKey,
+  generateKeyPairSync,
+  hash,
+  randomBytes,
+  sign,
+} from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
 import { authenticate } from '../../src/authn/authenticate.ts';
@@ -11,6 +19,7 @@ import {
   type ProofRequest,
 } from '../../src/authn/token/binding/dpop.ts';
 import { createNonceMint } from '../../src/authn/token/binding/dpop-nonce.ts';
+import { createSignatureVerifier } from '../../src/authn/token/binding/proof-signature.ts';
 import type { SignatureAlgorithm } from '../../src/authn/token/jwk.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { createExpiringSet } from '../../src/oauth/expiring-set.ts';
@@ -187,6 +196,31 @@ t.test('a second proof with the same header is verified as the first', async (t)
   for (const [what, proof, reason] of table) t.equal(await judge(proof, key), reason, what);
   t.equal(await judge(second, other), 'proof_key', 'beside a token of another key');
   t.equal(await judge(second, key), 'proven', 'none of them used it up');
+});
+
+t.test('ECDSA signatures verify whose numbers begin with a zero byte, or with a high bit', async (t) => {
+  for (const [algorithm, namedCurve, digest, numberBytes] of [
+    ['ES256', 'P-256', 'sha256', 32],
+    ['ES512', 'P-521', 'sha512', 66],
+  ] as const) {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve });
+    const isSigned = createSignatureVerifier(publicKey, algorithm);
+    const missing = new Set(['first 0', 'second 0', 'first high', 'second high']);
+    // Of P-521 the highest byte is 0 or 1.
+    const highBit = numberBytes === 66 ? 1 : 0x80;
+    for (let signed = 0; missing.size > 0 && signed < 20_000; signed++) {
+      const message = Buffer.from(String(signed));
+      const signature = sign(digest, message, { key: privateKey, dsaEncoding: 'ieee-p1363' });
+      const found = ['first', 'second'].flatMap((name, index) => {
+        const byte = signature[index * numberBytes]!;
+        return byte === 0 ? [`${name} 0`] : byte >= highBit ? [`${name} high`] : [];
+      });
+      if (!found.some((kind) => missing.delete(kind))) continue;
+      t.equal(await isSigned(message, signature), true, `${algorithm}: ${found}`);
+      t.equal(await isSigned(Buffer.from('another'), signature), false);
+    }
+    t.same([...missing], [], algorithm);
+  }
 });
 
 t.test('both proofs of a header are verified by their algorithm, and by no other', async (t) => {

@@ -44,15 +44,25 @@ export function createSignatureVerifier(key: KeyObject, algorithm: string): Sign
  */
 function derSignature(signature: Buffer, numberBytes: number): Buffer | undefined {
   if (signature.length !== 2 * numberBytes) return undefined;
-  const numbers = [derInteger(signature.subarray(0, numberBytes)), derInteger(signature.subarray(numberBytes))];
-  const length = numbers[0]!.length + numbers[1]!.length;
-  return Buffer.concat([Buffer.from(length < 0x80 ? [0x30, length] : [0x30, 0x81, length]), ...numbers]);
+  // From its end on: the length of what follows stands before it.
+  const der = Buffer.allocUnsafe(2 * (numberBytes + 3) + 3);
+  const second = putInteger(der, der.length, signature, numberBytes);
+  let start = putInteger(der, second, signature.subarray(0, numberBytes), 0);
+  const length = der.length - start;
+  der[--start] = length;
+  if (length >= 0x80) der[--start] = 0x81;
+  der[--start] = 0x30;
+  return der.subarray(start);
 }
 
-function derInteger(number: Buffer): Buffer {
-  let start = 0;
-  while (start < number.length - 1 && number[start] === 0) start++;
-  const digits = number.subarray(start);
-  const sign = digits[0]! < 0x80 ? [] : [0];
-  return Buffer.concat([Buffer.from([2, sign.length + digits.length, ...sign]), digits]);
+/** Puts the number that begins at `from` in front of `end`. Gives where it begins. */
+function putInteger(der: Buffer, end: number, number: Buffer, from: number): number {
+  let first = from;
+  while (first < number.length - 1 && number[first] === 0) first++;
+  let start = end - (number.length - first);
+  number.copy(der, start, first);
+  if (number[first]! >= 0x80) der[--start] = 0;
+  der[start - 1] = end - start;
+  der[start - 2] = 2;
+  return start - 2;
 }
