@@ -26,8 +26,9 @@ export function residentKilobytes(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
 }
 
-/** The resident set once it has stayed within one per cent for three seconds, or after half a minute. */
-export async function settledKilobytes(pid: number): Promise<number> {
+/** The resident set behind so many seconds, once it has stayed within one per cent for three seconds, or after half a minute more. */
+export async function settledKilobytes(pid: number, seconds = 0): Promise<number> {
+  await pause(seconds * 1000);
   let last = residentKilobytes(pid);
   for (let quiet = 0, waited = 0; quiet < 3 && waited < 30; waited++) {
     await pause(1000);

@@ -16,6 +16,8 @@ const defaults = {
   'slow-readers': 20,
   /** Of each target of `start`. */
   starts: 3,
+  /** Seconds of quiet behind a start: V8 gives back what loading has left about 17 s behind it. */
+  idle: 20,
   /** Of `soak`. */
   minutes: 30,
 };

@@ -45,7 +45,7 @@ export async function measureStart(settings: Settings): Promise<Report> {
   ];
   return {
     part: 'start',
-    told: `Node ${process.versions.node}, ${settings.starts} starts of each, ready when it answers, ${settings.warmup} requests on ${settings.connections} connections as load, ${settings.pinning.described}; medians and quartiles`,
+    told: `Node ${process.versions.node}, ${settings.starts} starts of each, ready when it answers, idle for ${settings.idle} s, then ${settings.warmup} requests on ${settings.connections} connections as load, ${settings.pinning.described}; medians and quartiles`,
     header: ['target', 'ready, or done, after ms', 'CPU ms until then', 'resident MB, idle', 'resident MB, after load'],
     rows: [
       ...targets.map(([target]) => [target, ...columns.map((get) => spread(of(target, get), 0))]),
@@ -72,7 +72,7 @@ async function measure(target: string, script: Script, settings: Settings): Prom
     const { pid } = scene.start(script);
     await untilReady(scene, script);
     const [readyMs, cpuMs] = [performance.now() - started, cpuMsSinceStart(pid!)];
-    const idle = await settledKilobytes(pid!);
+    const idle = await settledKilobytes(pid!, settings.idle);
     const load = await openLoad({
       port: scene.portOf(script),
       ca: scene.caPem,
