@@ -35,14 +35,40 @@ export function plainAddress(address: string): string {
 /** The network that one caller has to itself: an IPv4 address, or the /64 of an IPv6 address (RFC 6177). Anything else is itself. */
 export function callerNetwork(address: string): string {
   if (isIP(address) !== 6) return address;
-  const [head = '', tail] = address.replace(/%.*$/, '').split('::');
-  const leading = head === '' ? [] : head.split(':');
-  const trailing = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = Array(Math.max(0, 8 - leading.length - trailing.length)).fill('0');
-  const prefix = [...leading, ...zeros, ...trailing]
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16));
-  return `${prefix.join(':')}::/64`;
+  const prefix = groupsOf(address).slice(0, 4);
+  return `${prefix.map((group) => group.toString(16)).join(':')}::/64`;
+}
+
+/** An address as 128 binary digits, an IPv4 address as its IPv4-mapped one (RFC 4291 §2.5.5.2). Undefined for anything else. */
+export function addressBits(address: string): string | undefined {
+  const family = isIP(address);
+  if (family === 0) return undefined;
+  const groups = groupsOf(family === 4 ? `::ffff:${address}` : address);
+  return groups.map((group) => group.toString(2).padStart(16, '0')).join('');
+}
+
+/** The digits that all addresses of a well-formed range begin with. */
+export function rangeBits(range: string): string {
+  const [address = '', width] = range.split('/');
+  const bits = addressBits(address) ?? '';
+  return width === undefined ? bits : bits.slice(0, Number(width) + (isIP(address) === 4 ? 96 : 0));
+}
+
+/** The eight groups of an IPv6 address. */
+function groupsOf(address: string): readonly number[] {
+  const [head = '', tail = ''] = address.replace(/%.*$/, '').split('::');
+  const [leading, trailing] = [readGroups(head), readGroups(tail)];
+  return [...leading, ...Array<number>(8 - leading.length - trailing.length).fill(0), ...trailing];
+}
+
+/** An IPv4 address at the end is two groups. */
+function readGroups(text: string): readonly number[] {
+  if (text === '') return [];
+  return text.split(':').flatMap((group) => {
+    if (!group.includes('.')) return Number.parseInt(group, 16);
+    const [a = 0, b = 0, c = 0, d = 0] = group.split('.').map(Number);
+    return [a * 256 + b, c * 256 + d];
+  });
 }
 
 function addRange(list: BlockList, range: string): void {

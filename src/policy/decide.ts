@@ -37,12 +37,12 @@ function decideOne(attributes: Attributes, policy: Policy): Decision {
   let isMatch = false;
   for (const position of rulesOfCall(attributes, index)) {
     const rule = rules[position]!;
-    if (rule.selectors !== selectors) {
-      selectors = rule.selectors;
-      isMatch = allMatch(selectors, attributes);
-    }
-    if (!isMatch) continue;
     try {
+      if (rule.selectors !== selectors) {
+        selectors = rule.selectors;
+        isMatch = allMatch(selectors, attributes);
+      }
+      if (!isMatch) continue;
       if (rule.when !== undefined && !holds(rule.when, attributes)) continue;
       return rule.effect === 'deny' ? deny('denied', rule, attributes) : demand(rule, attributes);
     } catch {

@@ -47,7 +47,7 @@ export type Usability = 'usable' | 'obtainable' | 'hidden';
  */
 export function usabilityOf(item: ListItem, attributes: Attributes, policy: Policy): Usability {
   let best: Usability = 'hidden';
-  for (const position of rulesOfItem(item, policy.index)) {
+  for (const position of rulesOfItem(item, attributes, policy.index)) {
     const rule = policy.rules[position]!;
     const covered = coverageOf(rule, item, attributes);
     if (covered === 'none') continue;

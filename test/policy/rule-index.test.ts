@@ -2,29 +2,19 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
+import { addressBits, compileNetworks, rangeBits } from '../../src/ip-ranges.ts';
 import type { Attributes } from '../../src/policy/attributes.ts';
 import { decide } from '../../src/policy/decide.ts';
-import { anyToolThrough, itemOf, templateItem } from '../../src/policy/list-item.ts';
+import { anyToolThrough, itemOf, type ListItem, templateItem } from '../../src/policy/list-item.ts';
 import type { McpRuleConfig, PathRuleConfig, Policy } from '../../src/policy/rule.ts';
 import { rulesOfCall, rulesOfItem } from '../../src/policy/rule-index.ts';
 import { usabilityOf } from '../../src/policy/visibility.ts';
-import {
-  agent,
-  attributesOf,
-  call,
-  callerOf,
-  callThrough,
-  compile,
-  frontend,
-  mcpPolicy,
-  pathPolicy,
-  rpc,
-} from './scene.ts';
+import { agent, attributesOf, call, callerOf, callThrough, compile, frontend, rpc } from './scene.ts';
 
 /** The same policy, each of whose rules may match any call. */
 const walkAll = (policy: Policy): Policy => ({
   ...policy,
-  index: { all: policy.index.all, anywhere: policy.index.all, by: {} },
+  index: { anywhere: [...policy.rules.keys()], by: {}, claims: [] },
 });
 
 const some = <T>(values: readonly T[]) => fc.uniqueArray(fc.constantFrom(...values), { minLength: 1, maxLength: 3 });
@@ -56,9 +46,15 @@ const conditions = [
 const who = fc.oneof(
   fc.constant({}),
   fc.record({
-    clients: optional(some(['ai_agent_prod', 'corp-oauth/analytics_frontend', 'other'])),
-    claims: optional(fc.constantFrom({ tenant: ['acme'] }, { level: [1, 2] })),
-    networks: optional(fc.constantFrom(['192.0.2.0/24'], ['10.0.0.0/8'])),
+    clients: optional(some(['ai_agent_prod', 'corp-oauth/analytics_frontend', 'other', 'a*'])),
+    claims: optional(
+      fc.constantFrom<object>(
+        ...[{ tenant: ['acme'] }, { level: [1, 2] }, { tenant: ['acme'], level: ['2'] }, { groups: ['a', true] }],
+      ),
+    ),
+    networks: optional(
+      some(['192.0.2.0/24', '10.0.0.0/8', '192.0.2.1', '2001:db8::/33', '::ffff:0:0/95', '0.0.0.0/0']),
+    ),
     when: optional(fc.constantFrom(...conditions)),
   }),
 );
@@ -90,7 +86,16 @@ const mcpPolicies = fc
   .map((rules) => compile({ mcp: { rules } }));
 
 const acme = callerOf({ clientId: 'analytics_frontend', claims: { tenant: 'acme', level: 2 } }, scopes.slice(0, 2));
-const callers = fc.constantFrom(agent, frontend, acme, undefined);
+const grouped = callerOf({ clientId: 'other', claims: { groups: ['b', 'a', { a: 1 }], level: '2' } }, []);
+const callers = fc.constantFrom(agent, frontend, acme, grouped, undefined);
+const addresses = fc.constantFrom(
+  '192.0.2.1',
+  '192.0.2.2',
+  '::ffff:10.1.1.1',
+  '2001:db8::1',
+  '2001:db8:8000::',
+  'none',
+);
 const args = fc.record({ x: fc.constantFrom(1, 2, 'a'), list: fc.constantFrom([1], []) }, { requiredKeys: [] });
 const name = fc.constantFrom(...names);
 const uri = fc.constantFrom(...uris);
@@ -118,13 +123,18 @@ function outcome(attributes: Attributes, policy: Policy) {
 }
 
 t.test('a call is decided as by the plain walk, in as many steps', (t) => {
-  const seen = { left: 0, allow: 0, denied: 0, insufficient_scope: 0, condition_error: 0 };
-  const check = fc.property(mcpPolicies, callers, calls, (policy, caller, request) => {
-    const attributes = () => attributesOf(caller, request);
+  const seen = {
+    ...{ left: 0, allow: 0, denied: 0, insufficient_scope: 0, condition_error: 0 },
+    ...{ client: 0, claim: 0, network: 0 },
+  };
+  const check = fc.property(mcpPolicies, callers, calls, addresses, (policy, caller, request, address) => {
+    const attributes = () => attributesOf(caller, { ...request, address });
     const found = outcome(attributes(), policy);
     assert.deepStrictEqual(found, outcome(attributes(), walkAll(policy)));
     seen.left += policy.rules.length - [...rulesOfCall(attributes(), policy.index)].length;
     seen[found.decision.allow ? 'allow' : found.decision.reason] += 1;
+    for (const kind of ['client', 'network'] as const) if (policy.index.by[kind] !== undefined) seen[kind] += 1;
+    if (policy.index.claims.length > 0) seen.claim += 1;
   });
   fc.assert(check, { numRuns: 2000 });
   for (const [kind, count] of Object.entries(seen)) t.ok(count > 10, `${kind}: ${count}`);
@@ -136,14 +146,28 @@ t.test('an item is judged as by the plain walk', (t) => {
   const items = fc.oneof(
     fc.tuple(fc.constantFrom('tool', 'prompt'), name).map(([kind, of]) => itemOf(kind as 'tool' | 'prompt', of)),
     uri.map((of) => itemOf('resource', of)),
-    fc.constantFrom('db://{x}/b', 'db://x/%C3%A9{y}', '{+any}', 'db://x/b').map((template) => templateItem(template)!),
+    fc
+      .constantFrom(
+        ...[
+          'db://{x}/b',
+          'db://x/%C3%A9{y}',
+          '{+any}',
+          'db://x/b',
+          'db://x/{y}',
+          '{s}://x/a',
+          'HTTP://H/{x}',
+          'db://x/{y}b',
+          'db://{x}/x/b',
+        ],
+      )
+      .map((template) => templateItem(template)!),
     fc.constant(anyToolThrough('call_tool', new Set(['call_tool']))),
   );
-  const check = fc.property(mcpPolicies, callers, items, (policy, caller, item) => {
-    const attributes = () => attributesOf(caller, rpc('tools/list'));
+  const check = fc.property(mcpPolicies, callers, items, addresses, (policy, caller, item, address) => {
+    const attributes = () => attributesOf(caller, { ...rpc('tools/list'), address });
     const found = usabilityOf(item, attributes(), policy);
     assert.equal(found, usabilityOf(item, attributes(), walkAll(policy)));
-    seen.left += policy.rules.length - [...rulesOfItem(item, policy.index)].length;
+    seen.left += policy.rules.length - [...rulesOfItem(item, attributes(), policy.index)].length;
     seen[found] += 1;
   });
   fc.assert(check, { numRuns: 1000 });
@@ -175,37 +199,88 @@ t.test('a request of a path route is decided as by the plain walk', (t) => {
   t.end();
 });
 
-t.test('of 1,000 rules a call looks at those that can match it: by name, method, beginning, end, URI and path', (t) => {
-  const many = (of: (index: number) => object) => JSON.stringify(Array.from({ length: 1000 }, (_, index) => of(index)));
+t.test('of 1,000 rules a call looks at those that can match it: by name, glob, method, path and caller', (t) => {
+  const numbered = (of: (index: number) => object) => Array.from({ length: 1000 }, (_, index) => of(index));
+  const many = (of: (index: number) => object) => compile({ mcp: { rules: numbered(of) } });
+  const byClient = many((index) => ({ allow: { tools: ['*'], clients: [`client-${index}`] } }));
+  const byName = many((index) => ({ allow: { tools: [`tool_${index}`] } }));
   const tables: [string, Policy, Parameters<typeof attributesOf>[1]][] = [
-    ['exact names', mcpPolicy(many((index) => ({ allow: { tools: [`tool_${index}`] } }))), call('tool_999')],
-    ['beginnings', mcpPolicy(many((index) => ({ allow: { tools: [`tool_${index}_*`] } }))), call('tool_999_x')],
-    ['ends', mcpPolicy(many((index) => ({ allow: { tools: [`*_tool_${index}`] } }))), call('x_tool_999')],
-    ['methods', mcpPolicy(many((index) => ({ allow: { methods: [`vendor/${index}`] } }))), rpc('vendor/999')],
+    ['exact names', byName, call('tool_999')],
+    ['beginnings', many((index) => ({ allow: { tools: [`tool_${index}_*`] } })), call('tool_999_x')],
+    ['ends', many((index) => ({ allow: { tools: [`*_tool_${index}`] } })), call('x_tool_999')],
+    ['methods', many((index) => ({ allow: { methods: [`vendor/${index}`] } })), rpc('vendor/999')],
     [
       'URIs with an encoded delimiter, as denies read them',
-      mcpPolicy(many((index) => ({ deny: { resources: [`db://h${index}/(x)/*`] } }))),
+      many((index) => ({ deny: { resources: [`db://h${index}/(x)/*`] } })),
       rpc('resources/read', { uri: 'db://h999/%28x%29/' }),
     ],
     [
       'URIs, in another spelling',
-      mcpPolicy(many((index) => ({ allow: { resources: [`http://h${index}/*`] } }))),
+      many((index) => ({ allow: { resources: [`http://h${index}/*`] } })),
       rpc('resources/read', { uri: 'http://h999' }),
     ],
-    [
-      'prompts',
-      mcpPolicy(many((index) => ({ deny: { prompts: [`p${index}`] } }))),
-      rpc('prompts/get', { name: 'p999' }),
-    ],
+    ['prompts', many((index) => ({ deny: { prompts: [`p${index}`] } })), rpc('prompts/get', { name: 'p999' })],
     [
       'paths',
-      pathPolicy(`{rules: ${many((index) => ({ allow: { methods: ['GET'], paths: [`/api/${index}/*`] } }))}}`),
+      compile({ rules: numbered((index) => ({ allow: { methods: ['GET'], paths: [`/api/${index}/*`] } })) }),
       { method: 'GET', path: '/api/999/x' },
     ],
+    ['clients', byClient, call('any')],
+    [
+      'claims, beside one that all rules name',
+      many((index) => ({ allow: { methods: ['ping'], claims: { team: ['bi'], groups: [`g-${index}`] } } })),
+      rpc('ping'),
+    ],
+    [
+      'networks',
+      many((index) => ({ allow: { tools: ['any'], networks: [`10.${index >> 8}.${index & 255}.0/24`] } })),
+      { ...call('any'), address: '::ffff:10.3.231.1' },
+    ],
   ];
+  const caller = callerOf({ clientId: 'client-999', claims: { team: 'bi', groups: ['staff', 'g-999'] } }, []);
   for (const [sentence, policy, request] of tables) {
-    t.same([...rulesOfCall(attributesOf(agent, request), policy.index)], [999], sentence);
+    t.same([...rulesOfCall(attributesOf(caller, request), policy.index)], [999], sentence);
   }
-  t.same([...rulesOfItem(itemOf('tool', 'tool_999'), tables[0]![1].index)], [999], 'an item of a list');
+  const resources = many((index) => ({ allow: { resources: [`db://h${index}/*`, `x${index}:a`] } }));
+  const items: [string, Policy, ListItem][] = [
+    ['an item of a list', byName, itemOf('tool', 'tool_999')],
+    ['a template', resources, templateItem('db://h999/{table}')!],
+    ['a template of an end', resources, templateItem('x999{name}a')!],
+    ['a tool that calls any other one', byClient, anyToolThrough('any')],
+  ];
+  for (const [sentence, policy, item] of items) {
+    t.same([...rulesOfItem(item, attributesOf(caller, rpc('tools/list')), policy.index)], [999], sentence);
+  }
+  t.end();
+});
+
+t.test('the bits of an address begin with those of a range that holds it, and of no other', (t) => {
+  const parts = ['192.0.2.1', '10.0.0.0', '0.0.0.0', '255.255.255.255', '::', '::1', '2001:db8::', 'fe80::1', '1::8'];
+  const address = fc.oneof(
+    fc.constantFrom(
+      ...parts,
+      '::ffff:10.0.0.1',
+      '::ffff:a00:1',
+      '64:ff9b::10.0.0.1',
+      '1:2:3:4:5:6:1.2.3.4',
+      'none',
+      '',
+    ),
+    fc.ipV4(),
+    fc.ipV6(),
+  );
+  const width = (of: string) => fc.nat(of.includes(':') ? 128 : 32).map((bits) => `${of}/${bits}`);
+  const range = fc.oneof(
+    fc.constantFrom(...parts),
+    fc.oneof(fc.constantFrom(...parts), fc.ipV4(), fc.ipV6()).chain(width),
+  );
+  let held = 0;
+  const check = fc.property(range, address, (within, of) => {
+    const expected = compileNetworks([within])(of);
+    assert.equal(addressBits(of)?.startsWith(rangeBits(within)) ?? false, expected);
+    if (expected) held += 1;
+  });
+  fc.assert(check, { numRuns: 3000 });
+  t.ok(held > 50, `${held} are held`);
   t.end();
 });

@@ -26,18 +26,26 @@ export const claims = {
   compile({ claims: wanted }) {
     if (wanted === undefined) return undefined;
     const entries = Object.entries(wanted).map(([claim, values]) => ({ claim, values: new Set<unknown>(values) }));
-    return selectorOf(({ caller }) => {
-      const present = caller?.principal.claims;
-      if (present === undefined) return false;
-      return entries.every(({ claim, values }) => {
-        if (!Object.hasOwn(present, claim)) return false;
-        const value = present[claim];
-        return Array.isArray(value) ? value.some((element) => values.has(element)) : values.has(value);
-      });
-    });
+    return selectorOf(
+      ({ caller }) => {
+        const present = caller?.principal.claims;
+        if (present === undefined) return false;
+        return entries.every(({ claim, values }) => {
+          if (!Object.hasOwn(present, claim)) return false;
+          const value = present[claim];
+          return Array.isArray(value) ? value.some((element) => values.has(element)) : values.has(value);
+        });
+      },
+      Object.entries(wanted).map(([claim, values]) => ({ [`claim ${claim}`]: values.map(textOfClaim) })),
+    );
   },
   covers: ({ claims: wider = {} }, { claims: narrower = {} }) =>
     Object.entries(wider).every(
       ([claim, values]) => Object.hasOwn(narrower, claim) && listCovers(values, narrower[claim]),
     ),
 } satisfies SelectorType<ConfigOf<typeof keys>>;
+
+/** Equal for equal values of a claim. */
+export function textOfClaim(value: unknown): string {
+  return `${typeof value} ${value}`;
+}

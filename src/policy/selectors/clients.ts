@@ -36,11 +36,14 @@ export const clients = {
       if (authenticator === undefined) bare.add(clientId);
       else byAuthenticator.set(authenticator, (byAuthenticator.get(authenticator) ?? new Set()).add(clientId));
     }
-    return selectorOf(({ caller }) => {
-      const clientId = caller?.principal.clientId;
-      if (caller === undefined || clientId === undefined) return false;
-      return bare.has(clientId) || byAuthenticator.get(caller.principal.authenticator)?.has(clientId) === true;
-    });
+    return selectorOf(
+      ({ caller }) => {
+        const clientId = caller?.principal.clientId;
+        if (caller === undefined || clientId === undefined) return false;
+        return bare.has(clientId) || byAuthenticator.get(caller.principal.authenticator)?.has(clientId) === true;
+      },
+      [{ client: entries.map((entry) => parseClientEntry(entry, authenticators).clientId) }],
+    );
   },
   covers: (wider, narrower) =>
     listCovers(wider.clients, narrower.clients, (one, other) => one === other || other.endsWith(`/${one}`)),

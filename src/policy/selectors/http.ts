@@ -20,7 +20,7 @@ export const httpMethods = {
     if (methods === undefined) return undefined;
     const accepted = new Set(methods);
     const followed = accepted.has('GET') ? ['HEAD'] : [];
-    return selectorOf(({ http }) => acceptsMethod(accepted, http.method), { httpMethod: [...methods, ...followed] });
+    return selectorOf(({ http }) => acceptsMethod(accepted, http.method), [{ httpMethod: [...methods, ...followed] }]);
   },
   covers: (wider, narrower) => listCovers(wider.methods, narrower.methods),
 } satisfies SelectorType<ConfigOf<typeof methodKeys>>;
@@ -40,7 +40,7 @@ export const paths = {
     if (patterns === undefined) return undefined;
     const compiled = patterns.map(compilePathPattern);
     const globs = compiled.flatMap(({ base, isOpen }) => [base, `${base === '/' ? '' : base}/${isOpen ? '*' : ''}`]);
-    return selectorOf(({ http }) => compiled.some((pattern) => pattern.matches(http.path)), { path: globs });
+    return selectorOf(({ http }) => compiled.some((pattern) => pattern.matches(http.path)), [{ path: globs }]);
   },
   covers: (wider, narrower) => listCovers(wider.paths, narrower.paths, pathPatternCovers),
 } satisfies SelectorType<ConfigOf<typeof pathKeys>>;

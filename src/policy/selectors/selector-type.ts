@@ -1,6 +1,7 @@
 // Contract of a selector type: its keys below `allow` and `deny`, its check, its compilation, and what it covers.
 import type { z } from 'zod';
 import type { Path, Reporter } from '../../config/schema/reporter.ts';
+import type { McpTargetKind } from '../../mcp/message.ts';
 import type { Attributes } from '../attributes.ts';
 import type { CompileCondition } from '../condition/condition.ts';
 import type { Coverage } from '../glob.ts';
@@ -13,23 +14,26 @@ export type Effect = 'allow' | 'deny';
 export interface Selector {
   matches(attributes: Attributes): boolean;
   coverageOf(item: ListItem, attributes: Attributes): Coverage;
-  /** Undefined where the selector may match any call. */
-  readonly reach?: Reach;
+  /** Each alone finds all calls and list items that may match. None where any may. */
+  readonly reaches?: readonly Reach[];
 }
 
-/** The texts of a call that rules are found by: its MCP method, the name of its target by kind, its HTTP method and its path. */
-export const subjects = ['method', 'tool', 'resource', 'prompt', 'httpMethod', 'path'] as const;
-export type Subject = (typeof subjects)[number];
+/**
+ * The texts of a call that rules are found by: the client's id, the values of a claim, the bits of the client's address, the MCP method, the name of
+ * the target by kind, the HTTP method and the path.
+ */
+export type Subject = 'client' | ClaimSubject | 'network' | 'method' | McpTargetKind | 'httpMethod' | 'path';
+export type ClaimSubject = `claim ${string}`;
 
-/** Globs of a selector by their subject. It matches no call and no list item whose subjects match none of them. */
+/** Globs by their subject. The selector matches no call and no list item whose subjects match none of them. */
 export type Reach = Readonly<Partial<Record<Subject, readonly string[]>>>;
 
 /** A selector that looks at nothing that a list item leaves open. */
-export function selectorOf(matches: (attributes: Attributes) => boolean, reach?: Reach): Selector {
+export function selectorOf(matches: (attributes: Attributes) => boolean, reaches: readonly Reach[] = []): Selector {
   return {
     matches,
     coverageOf: (_item, attributes) => (matches(attributes) ? 'all' : 'none'),
-    ...(reach && { reach }),
+    reaches,
   };
 }
 

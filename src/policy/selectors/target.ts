@@ -43,11 +43,13 @@ export const target = {
   compile(config, { effect }) {
     const methods = config.methods && compileMethods(config.methods, effect);
     const kinds = kindsIn(config);
-    if (kinds.length === 0) return methods && { ...methodsAlone(methods, effect), reach: { method: config.methods! } };
+    if (kinds.length === 0) {
+      return methods && { ...methodsAlone(methods, effect), reaches: [{ method: config.methods! }] };
+    }
     checkMethods(config);
     const byKind = Object.fromEntries(kinds.map((key) => [kindOf[key], compileNames(key, config[key]!, effect)]));
     const reach = Object.fromEntries(Object.entries(byKind).map(([kind, { globs }]) => [kind, globs]));
-    return { ...namedTargets(byKind, methods, effect), reach };
+    return { ...namedTargets(byKind, methods, effect), reaches: [reach] };
   },
   covers(wider, narrower) {
     const [widerKinds, narrowerKinds] = [kindsIn(wider), kindsIn(narrower)];
