@@ -45,11 +45,12 @@ export type CoverageOf = (pattern: readonly string[], except: ReadonlySet<string
 /** Compiles globs to a function that compares them with a pattern. */
 export function compileCoverage(globs: readonly string[]): CoverageOf {
   const matches = compileGlobs(globs);
+  const all = globs.map((glob) => ({ glob, parts: glob.split('*') }));
   return (pattern, except) => {
     // A `*` of the pattern, literal or not, is a character that only a `*` of a glob can match.
     if (matches(pattern.join('*'))) return 'all';
     if (pattern.length === 1) return 'none';
-    return globs.some((glob) => !except.has(glob) && overlaps(glob.split('*'), pattern)) ? 'some' : 'none';
+    return all.some(({ glob, parts }) => !except.has(glob) && overlaps(parts, pattern)) ? 'some' : 'none';
   };
 }
 
