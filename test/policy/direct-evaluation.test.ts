@@ -8,6 +8,7 @@ import {
   type Condition,
   createConditionCompiler,
   evaluateCondition,
+  maxIteratedValues,
 } from '../../src/policy/condition/condition.ts';
 import { evaluateDirectly } from '../../src/policy/condition/direct-evaluation.ts';
 import {
@@ -171,6 +172,22 @@ t.test('conditions of one policy yield and cost what the library does with each 
   );
   fc.assert(check, { numRuns: 300 });
   for (const [kind, count] of Object.entries(seen)) t.ok(count > 5, `${kind}: ${count}`);
+  t.end();
+});
+
+t.test('more values than a loop may run over are an error also where what is known decides', (t) => {
+  const request = call('run', { x: 1, list: Array(maxIteratedValues).fill(0) });
+  const first = { deny: { tools: ['run'], when: 'args.x == 2' } };
+  const loops = [
+    { allow: { tools: ['run'], when: "args.x == 1 || args.list.exists(each, each == 'a')" } },
+    { allow: { tools: ['run'], when: "tool == 'run' || args.list.exists(each, each == 'a')" } },
+    { deny: { tools: ['run'], when: 'args.x == 2 && args.list.all(each, each == 0)' } },
+  ];
+  for (const loop of loops) {
+    const rules = [first, { deny: { tools: ['run'], when: "tool == 'other'" } }, loop, { allow: { tools: ['run'] } }];
+    const decision = decide(attributesOf(agent, request), compilePolicy({ mcp: { rules } }));
+    t.match(decision, { allow: false, reason: 'condition_error', rule: 'rules[2]', problem: 'too_many_values' });
+  }
   t.end();
 });
 

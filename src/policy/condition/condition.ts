@@ -4,7 +4,13 @@ import type * as cel from '@marcbachmann/cel-js';
 import { originalOf } from './argument-view.ts';
 import { meterExpression } from './condition-meter.ts';
 import { checkSyntax, hasLoop, namesIn, textsIn } from './condition-syntax.ts';
-import { compileDirectly, type DirectEvaluation, evaluateDirectly, type Shapes } from './direct-evaluation.ts';
+import {
+  compileDirectly,
+  type DirectEvaluation,
+  evaluateDirectly,
+  neverDirect,
+  type Shapes,
+} from './direct-evaluation.ts';
 import { type ConditionVariables, createEvaluation, type EvaluationState, fail } from './evaluation.ts';
 import { foreignOperator } from './foreign-operators.ts';
 import { type SharedExpressions, shareExpressions } from './shared-expressions.ts';
@@ -68,7 +74,9 @@ function compile(source: string, language: Language, { expressions, shapes }: Sh
     }
   };
   const { ast } = expression;
-  return { ...compileDirectly(ast, shared, shapes), run, ast, names: namesIn(ast) };
+  // Values are counted before a loop, also where another operand decides.
+  const direct = iterates ? neverDirect : compileDirectly(ast, shared, shapes);
+  return { ...direct, run, ast, names: namesIn(ast) };
 }
 
 /**

@@ -12,6 +12,9 @@ export interface DirectEvaluation {
   readonly literals: readonly unknown[];
 }
 
+/** Leaves all to the library. */
+export const neverDirect: DirectEvaluation = { evaluate: () => undefined, literals: [] };
+
 /** Conditions that differ only in their literals have one evaluation: many then fit into the processor's caches. */
 export type Shapes = Map<string, Evaluate>;
 
