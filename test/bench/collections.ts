@@ -2,8 +2,8 @@
 
 export interface FullCollections {
   count: number;
-  /** Called as one has ended. */
-  onFullCollection: () => void;
+  /** Called as one has ended, with the megabytes of the heap that are in use behind it. */
+  onFullCollection: (heapMegabytes: number) => void;
   /** For the pieces of the output. */
   readonly onOutput: (text: string) => void;
 }
@@ -17,9 +17,10 @@ export function countFullCollections(): FullCollections {
       const lines = (rest + text).split('\n');
       rest = lines.pop()!;
       for (const line of lines) {
-        if (!line.includes('ms: Mark-Compact ')) continue;
+        const heap = /ms: Mark-Compact .*?-> ([\d.]+) \(/.exec(line)?.[1];
+        if (heap === undefined) continue;
         collections.count++;
-        collections.onFullCollection();
+        collections.onFullCollection(Number(heap));
       }
     },
   };

@@ -39,7 +39,7 @@ test('every part of the request benchmarks has rows, bounds and a chart', { time
       ['tail', 6, 2],
       ['tokens', 6, 1],
       ['peers', 6 - missing, compared],
-      ['soak', 6, 4],
+      ['soak', 6, 5],
     ],
   );
   for (const { part, checks } of reports) {
