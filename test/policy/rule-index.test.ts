@@ -86,7 +86,7 @@ const mcpPolicies = fc
   .map((rules) => compile({ mcp: { rules } }));
 
 const acme = callerOf({ clientId: 'analytics_frontend', claims: { tenant: 'acme', level: 2 } }, scopes.slice(0, 2));
-const grouped = callerOf({ clientId: 'other', claims: { groups: ['b', 'a', { a: 1 }], level: '2' } }, []);
+const grouped = callerOf({ clientId: 'other', claims: { groups: ['b', 'a', { toString: 'a' }], level: '2' } }, []);
 const callers = fc.constantFrom(agent, frontend, acme, grouped, undefined);
 const addresses = fc.constantFrom(
   '192.0.2.1',

@@ -45,7 +45,7 @@ export const claims = {
     ),
 } satisfies SelectorType<ConfigOf<typeof keys>>;
 
-/** Equal for equal values of a claim. */
+/** Equal for equal values of a claim. An object is none that can be asked for, and its own `toString` is not called. */
 export function textOfClaim(value: unknown): string {
-  return `${typeof value} ${value}`;
+  return typeof value === 'object' ? 'object' : `${typeof value} ${value}`;
 }
