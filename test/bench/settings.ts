@@ -4,8 +4,8 @@ import { createPinning, type Pinning } from './pinning.ts';
 
 const defaults = {
   /** With fresh processes each. */
-  runs: 3,
-  rounds: 8,
+  runs: 2,
+  rounds: 10,
   requests: 2000,
   /** Of a process; half of it for each kind of request where it has several. */
   warmup: 20_000,
