@@ -1,11 +1,14 @@
 // Connection pool of one upstream: each connection carries one request at a time, and the last used is taken first.
 import type { EventEmitter } from 'node:events';
+import type { Socket } from 'node:net';
 import { buildConnector, Client } from 'undici';
 
 /** One kept-alive connection, and its successor when the upstream closes it. */
 export interface Connection {
-  readonly client: Pick<Client, 'dispatch' | 'close'>;
+  readonly client: Pick<Client, 'dispatch' | 'close' | 'destroy'>;
   readonly openedMs: number;
+  /** Connected last. */
+  socket: Socket | undefined;
   /** Set by `take`, reset by `give`. */
   taken: boolean;
 }
@@ -45,10 +48,19 @@ export function createConnections(
   let closed: PromiseWithResolvers<void> | undefined;
 
   const open = (): Connection => {
-    const client = new Client(origin, { ...options, connect: connector });
+    const client = new Client(origin, {
+      ...options,
+      connect(target, callback) {
+        connector(target, (...result) => {
+          connection.socket = result[1] ?? undefined;
+          callback(...result);
+        });
+      },
+    });
     // A failure is reported to its request. Without a listener it would also end the process.
     (client as EventEmitter).on('error', ignore);
-    return { client, openedMs: age.now(), taken: false };
+    const connection: Connection = { client, openedMs: age.now(), socket: undefined, taken: false };
+    return connection;
   };
   /** An old one is closed: the name of the upstream may have another address by now. */
   const takeIdle = (): Connection | undefined => {
@@ -71,7 +83,9 @@ export function createConnections(
       if (!connection.taken) return;
       connection.taken = false;
       taken -= 1;
-      if (closed === undefined && idle.length < maxIdle) idle.push(connection);
+      // The upstream has answered before it took the whole request, and may never read another (RFC 9112 section 9.3).
+      if (connection.socket !== undefined && connection.socket.writableLength > 0) connection.client.destroy(ignore);
+      else if (closed === undefined && idle.length < maxIdle) idle.push(connection);
       else connection.client.close(ignore);
       if (taken === 0) closed?.resolve();
     },

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import t from 'tap';
+import { pipeline } from '../../../src/gateway/request/pipeline.ts';
 import { withKey } from '../../support/attack.ts';
 import { heldBytes } from '../../support/memory.ts';
-import { startIntrospection } from '../../support/oauth-endpoints.ts';
 import { constantBytes, headOf, inChunks, message, sendChunks, startAtRest } from '../../support/one-byte-chunks.ts';
 import { type RawConnection, talk } from '../../support/raw-http.ts';
 import { startScenario } from '../../support/scenario.ts';
@@ -18,20 +18,19 @@ t.test('what the first requests of a process load and compile stays', async (t) 
 t.test(
   'one whose credential is still being verified costs what has been read of its connection, and a constant',
   async (t) => {
-    const introspection = await startIntrospection();
-    t.teardown(introspection.close);
-    const answer = introspection.hold();
-    const { open, recordsOf, upstream } = await startAtRest(t, {
-      authenticators: { partner: introspection.authenticator },
-      routes: { '/mcp': { authenticate: { anyOf: ['corp', 'keys', 'partner'] } } },
+    const verifying = Promise.withResolvers<void>();
+    const onRequest = pipeline.onRequest.map((step) => {
+      if (step.name !== 'authenticate' || !('wait' in step)) return step;
+      return { ...step, wait: (...of: Parameters<typeof step.wait>) => verifying.promise.then(() => step.wait(...of)) };
     });
+    const { open, recordsOf, upstream } = await startAtRest(t, {}, { pipeline: { ...pipeline, onRequest } });
     const requests = await Promise.all(
       Array.from({ length: 2 }, (_, index) => open(headOf(`Authorization: Bearer unknown-${index}`))),
     );
     const before = await heldBytes();
     const each = await heldOfUnread(requests, before);
     t.ok(each.held <= each.read + 2 * constantBytes, `${each.held} bytes for ${each.read} that were read`);
-    answer();
+    verifying.resolve();
     for (const { client } of requests) {
       const { answers } = await client.answers();
       t.match(answers, [{ status: 401 }]);
