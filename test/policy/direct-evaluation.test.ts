@@ -191,6 +191,17 @@ t.test('more values than a loop may run over are an error also where what is kno
   t.end();
 });
 
+t.test('a list that holds NaN does not equal the same one made again', (t) => {
+  const compile = createConditionCompiler();
+  for (const made of ['dyn([double(args.x / args.x)])', '[[args.x / args.x]][0]', "{'a': [args.x / args.x]}.a"]) {
+    const conditions = [`${made} == ${made}`, `${made} in [${made}]`].map(compile);
+    const state = createEvaluation();
+    const given = variables('{"x": 0}', {}, state);
+    for (const each of [...conditions, ...conditions]) t.notOk(evaluateCondition(each, given, state), each.ast.input);
+  }
+  t.end();
+});
+
 t.test('of 200 conditions on the arguments of one tool the library evaluates those that read a new one', (t) => {
   const cases: [string, (index: number) => string, number][] = [
     ['equality', (index) => `args.request.limit == ${index}`, 1],

@@ -37,7 +37,10 @@ function isShareable(node: ASTNode): boolean {
   return isAccess(node) || op === 'id' || op === 'call' || (op === 'rcall' && operatorOf(node) === undefined);
 }
 
-/** Equal for expressions of the same parts. Undefined with a variable of a loop, or a literal that is an object. */
+/**
+ * Equal for expressions of the same parts. Undefined with a variable of a loop, a literal that is an object, or a list or map made by the expression:
+ * each evaluation makes another one, which does not equal the first where it holds NaN.
+ */
 function formOf(node: ASTNode, parts: readonly (string | undefined)[]): string | undefined {
   if (node.op === 'value') {
     return typeof node.args === 'object' && node.args !== null
@@ -45,7 +48,7 @@ function formOf(node: ASTNode, parts: readonly (string | undefined)[]): string |
       : `${typeof node.args} ${JSON.stringify(String(node.args))}`;
   }
   if (node.op === 'id') return variableNames.includes(node.args) ? node.args : undefined;
-  if (parts.includes(undefined)) return undefined;
+  if (node.op === 'list' || node.op === 'map' || parts.includes(undefined)) return undefined;
   const name = node.op === '.' ? node.args[1] : node.op === 'call' || node.op === 'rcall' ? node.args[0] : '';
   return `(${node.op} ${name} ${parts.join(' ')})`;
 }
