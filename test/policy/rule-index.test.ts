@@ -150,6 +150,7 @@ t.test('an item is judged as by the plain walk', (t) => {
       .constantFrom(
         ...[
           'db://{x}/b',
+          'db://{x}*',
           'db://x/%C3%A9{y}',
           '{+any}',
           'db://x/b',

@@ -117,7 +117,9 @@ function compileUris(names: readonly string[], effect: Effect): Omit<Names, 'app
     covers(pattern, except) {
       const covered = covers(pattern, except);
       if (covered === 'all') return covered;
-      const whole = canonical(pattern.join('*'));
+      const written = pattern.join('*');
+      const whole = canonical(written);
+      if (whole === written) return covered;
       const other = covers(pattern.length === 1 ? [whole] : whole.split('*'), except);
       return other === 'none' ? covered : other;
     },
