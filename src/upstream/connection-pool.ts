@@ -84,7 +84,7 @@ export function createConnections(
       connection.taken = false;
       taken -= 1;
       // The upstream has answered before it took the whole request, and may never read another (RFC 9112 section 9.3).
-      if (connection.socket !== undefined && connection.socket.writableLength > 0) connection.client.destroy(ignore);
+      if (connection.socket?.writableNeedDrain === true) connection.client.destroy(ignore);
       else if (closed === undefined && idle.length < maxIdle) idle.push(connection);
       else connection.client.close(ignore);
       if (taken === 0) closed?.resolve();
