@@ -8,11 +8,13 @@ export type TargetPlace =
   | { readonly kind: 'reference' }
   | { readonly kind: 'subscriptions' };
 
+/** The member of a result that is a list. */
+export type ListMember = 'tools' | 'resources' | 'resourceTemplates' | 'prompts';
+
 /** A list in a result. */
 export interface Listing {
   readonly kind: 'tool' | 'resource' | 'prompt';
-  /** The member of the result that is the list. */
-  readonly member: string;
+  readonly member: ListMember;
   /** The member of each item that is called, read or asked for. */
   readonly key: 'name' | 'uri' | 'uriTemplate';
 }

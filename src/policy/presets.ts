@@ -3,21 +3,46 @@ import { z } from 'zod';
 import type { MetaToolConfig } from '../mcp/meta-tools.ts';
 import type { McpRuleConfig } from './rule.ts';
 
-/** Rules and meta-tools of a server. */
+/** Rules, meta-tools and names of a server. */
 export interface McpPreset {
   /** In the form of the file; every name begins with that of the preset and a colon. */
   readonly rules: readonly McpRuleConfig[];
   readonly metaTools: Readonly<Record<string, MetaToolConfig>>;
+  /** All names that the server has; undefined where they are not known. */
+  readonly names: KnownNames | undefined;
+}
+
+/** Names of an MCP server. */
+export interface KnownNames {
+  readonly tools: readonly string[];
+  readonly resources: readonly string[];
+  readonly resourceTemplates: readonly string[];
+  readonly prompts: readonly string[];
 }
 
 /** Superset takes an absent format for json, but may come to take it for another: only what says json is no export. */
 const asksForJson = "has(args.request) && has(args.request.format) && args.request.format == 'json'";
+
+/** Superset 6.1.0. With tool search `tools/list` has four of them. */
+const supersetNames: KnownNames = {
+  tools: [
+    ...['add_chart_to_existing_dashboard', 'call_tool', 'create_virtual_dataset', 'execute_sql', 'generate_chart'],
+    ...['generate_dashboard', 'generate_explore_link', 'get_chart_data', 'get_chart_info', 'get_chart_preview'],
+    ...['get_chart_type_schema', 'get_dashboard_info', 'get_database_info', 'get_dataset_info', 'get_instance_info'],
+    ...['get_schema', 'health_check', 'list_charts', 'list_dashboards', 'list_databases', 'list_datasets'],
+    ...['open_sql_lab_with_context', 'save_sql_query', 'search_tools', 'update_chart', 'update_chart_preview'],
+  ],
+  resources: ['chart://configs', 'instance://metadata'],
+  resourceTemplates: [],
+  prompts: ['create_chart_guided', 'quickstart'],
+};
 
 /**
  * All 24 tools of the catalogue, and nothing by a glob: what later versions and extensions add is denied until a rule names it.
  * The meta-tools are those of FastMCP 3, which Superset turns on by default.
  */
 export const superset: McpPreset = {
+  names: supersetNames,
   metaTools: {
     call_tool: { name: '/name', arguments: '/arguments' },
     search_tools: { results: '/result' },
@@ -117,7 +142,7 @@ export function presetOf({ preset }: PresetRoute): McpPreset {
   return preset === undefined ? nothing : presets[preset.name];
 }
 
-const nothing: McpPreset = { rules: [], metaTools: {} };
+const nothing: McpPreset = { rules: [], metaTools: {}, names: undefined };
 
 /** All rules of an MCP route in the order in which they are read. */
 export function rulesOf(mcp: PresetRoute & { readonly rules: readonly McpRuleConfig[] }): readonly McpRuleConfig[] {

@@ -4,8 +4,10 @@ import t from 'tap';
 import { parse } from 'yaml';
 import type { Caller } from '../../src/authn/caller/principal.ts';
 import { compileMetaTools, lookThrough } from '../../src/mcp/meta-tools.ts';
+import { createNamedFiles } from '../../src/named-files.ts';
 import { createConditionCompiler } from '../../src/policy/condition/condition.ts';
 import { conditionWarnings, unguardedFields } from '../../src/policy/condition/condition-lint.ts';
+import { knownNamesOf } from '../../src/policy/known-names.ts';
 import { metaToolsOf, presetOf, rulesOf } from '../../src/policy/presets.ts';
 import { type McpRuleConfig, type Policy, scopesOf } from '../../src/policy/rule.ts';
 import { mcpSelectorTypes } from '../../src/policy/selectors/selector-types.ts';
@@ -310,5 +312,14 @@ t.test('its rules can be left out, and its meta-tools replaced', (t) => {
     search_tools: { results: '/result' },
     proxy,
   });
+  t.end();
+});
+
+t.test('the known names are those of the documented catalogue and of its meta-tools', (t) => {
+  const names = knownNamesOf({ mcp: { preset } }, createNamedFiles(new Map()));
+  t.same(names?.tools, [...Object.keys(catalogue), 'call_tool', 'search_tools'].sort());
+  t.same(names?.resources, ['chart://configs', 'instance://metadata']);
+  t.same(names?.prompts, ['create_chart_guided', 'quickstart']);
+  t.equal(knownNamesOf({ mcp: {} }, createNamedFiles(new Map())), undefined, 'without a preset no name is known');
   t.end();
 });

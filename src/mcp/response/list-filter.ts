@@ -2,15 +2,15 @@
 import { applyEdits, type Edit, keepElements } from '../../json/edit.ts';
 import { isArray, spanOf, stringAt } from '../../json/members.ts';
 import { responseLimits, scanElements } from '../../json/scanner.ts';
-import { type Listing, listings } from '../methods.ts';
+import { type Listing, type ListMember, listings } from '../methods.ts';
 import { type Result, readResults, shapeOfMembers, shapeOfResult } from './results.ts';
 
 /** True for an item that the caller is shown. `name` is its member `listing.key`. */
 export type ShowsItem = (listing: Listing, name: string) => boolean;
 
-type Member = 'tools' | 'resources' | 'resourceTemplates' | 'prompts' | 'ttlMs' | 'cacheScope';
+type Member = ListMember | 'ttlMs' | 'cacheScope';
 
-const all = [...listings.values()] as readonly (Listing & { readonly member: Member })[];
+const all = [...listings.values()];
 const listResult = shapeOfResult<Member>([...all.map(({ member }) => member), 'ttlMs', 'cacheScope']);
 const itemShapes = new Map(all.map(({ key }) => [key, shapeOfMembers([key])]));
 

@@ -1,0 +1,78 @@
+// The catalogue file: the same definitions give the same bytes, and a file that was changed by hand is not read.
+import t from 'tap';
+import { canonicalJson } from '../../src/json/canonical.ts';
+import { type Catalog, catalogFaults, formatCatalog, parseCatalog } from '../../src/mcp/catalog/catalog.ts';
+import { type Definition, digestOf, recordedOf } from '../../src/mcp/catalog/definition.ts';
+
+const tool: Definition = { name: 'execute_sql', description: 'Runs SQL', inputSchema: { type: 'object' } };
+const catalogOf = (...tools: Definition[]): Catalog => ({
+  protocolVersion: '2025-11-25',
+  server: { name: 'Superset', version: '6.1.0' },
+  tools: new Map(tools.map((each) => [String(each.name), { listed: recordedOf('tools', each) }])),
+  resources: new Map(),
+  resourceTemplates: new Map(),
+  prompts: new Map(),
+});
+
+t.test('the canonical form is that of RFC 8785', (t) => {
+  const text =
+    '{"numbers":[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001],"literals":[null,true,false],"string":"\\u20ac$\\u000F\\u000aA\'\\u0042\\u0022\\u005c\\\\\\"\\/"}';
+  t.equal(
+    canonicalJson(JSON.parse(text)),
+    '{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],"string":"€$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}',
+  );
+  const names = { '\u20ac': 1, '\r': 2, '\ufb33': 3, '1': 4, '\ud83d\ude00': 5, '\u0080': 6, '\u00f6': 7 };
+  t.same(
+    [...canonicalJson(names).matchAll(/:(\d)/g)].map(([, digit]) => Number(digit)),
+    [2, 4, 6, 7, 1, 5, 3],
+  );
+  t.equal(canonicalJson(JSON.parse('{"__proto__":1,"a":{"__proto__":[]}}')), '{"__proto__":1,"a":{"__proto__":[]}}');
+  t.end();
+});
+
+t.test('the digest does not depend on the order of members, and on every value', (t) => {
+  const reordered = JSON.parse('{"inputSchema":{"type":"object"},"description":"Runs SQL","name":"execute_sql"}');
+  t.equal(digestOf(reordered), digestOf(tool));
+  t.not(digestOf({ ...tool, description: 'Runs SQL.' }), digestOf(tool));
+  t.not(digestOf({ ...tool, annotations: { readOnlyHint: true } }), digestOf(tool));
+  t.end();
+});
+
+t.test('the state of a resource is no part of its definition', (t) => {
+  const resource = { uri: 'a://b', name: 'b', size: 1, annotations: { priority: 1, lastModified: '2026-01-01' } };
+  const { definition } = recordedOf('resources', resource);
+  t.same(definition, { uri: 'a://b', name: 'b', annotations: { priority: 1 } });
+  t.equal(recordedOf('resources', { ...resource, size: 2 }).digest, digestOf(definition));
+  t.not(recordedOf('resources', { ...resource, name: 'c' }).digest, digestOf(definition));
+  t.end();
+});
+
+t.test('the same definitions in another order give the same bytes, which are read back', (t) => {
+  const other: Definition = { name: 'add_chart', inputSchema: {} };
+  const text = formatCatalog(catalogOf(tool, other));
+  t.equal(formatCatalog(catalogOf(other, { inputSchema: { type: 'object' }, ...tool })), text);
+  const read = parseCatalog(Buffer.from(text));
+  t.equal(formatCatalog(read), text);
+  t.same([...read.tools.keys()], ['add_chart', 'execute_sql']);
+  t.end();
+});
+
+t.test('a file that was changed by hand is not read', (t) => {
+  const text = formatCatalog(catalogOf(tool));
+  const refusals: readonly (readonly [change: string, to: string, place: string])[] = [
+    ['Runs SQL', 'Runs SQL quickly', 'tools.0.digest'],
+    ['"name": "execute_sql",\n      "digest"', '"name": "other",\n      "digest"', 'tools.0.definition'],
+    ['portcullis-catalog-1', 'portcullis-catalog-9', 'format'],
+    ['"prompts": []', '"prompts": {}', 'prompts'],
+  ];
+  for (const [from, to, place] of refusals) {
+    const changed = text.replace(from, to);
+    t.not(changed, text);
+    t.equal(catalogFaults(JSON.parse(changed))[0]?.path.join('.'), place);
+    t.throws(() => parseCatalog(Buffer.from(changed)), { message: new RegExp(`^${place}: `) });
+  }
+  const entry = /\{\n {6}"name"[\s\S]*?\n {4}\}/.exec(text)![0];
+  t.throws(() => parseCatalog(Buffer.from(text.replace(entry, `${entry}, ${entry}`))), { message: /twice/ });
+  t.throws(() => parseCatalog(Buffer.from(text.replace('{', '{"format": "portcullis-catalog-1",'))), 'a name twice');
+  t.end();
+});
