@@ -152,7 +152,7 @@ interface Conditional {
 
 /** None where the rule has not exactly one effect, which is reported. */
 function compileRule<C extends Conditional>(
-  { name, require, ...selectors }: RuleConfigOf<C> & { readonly name: string },
+  { name, require, message, ...selectors }: RuleConfigOf<C> & { readonly name: string },
   types: readonly SelectorType<C>[],
   context: RuleContext,
 ): Rule[] {
@@ -163,7 +163,7 @@ function compileRule<C extends Conditional>(
     const below = { ...contextBelow(context, effect), effect };
     const compiled = compileSelectors(types, config, below);
     const when = compileWhen(config.when, contextBelow(below, 'when'));
-    return [{ name, effect, selectors: compiled, when, require: requirement }];
+    return [{ name, effect, selectors: compiled, when, require: requirement, message }];
   });
   const { deny } = selectors;
   if (deny !== undefined && require !== undefined) {
@@ -172,9 +172,18 @@ function compileRule<C extends Conditional>(
   if (deny !== undefined && Object.values(deny).every((selector) => selector === undefined)) {
     context.error(['deny'], 'needs a selector; what no rule allows is denied anyway');
   }
+  checkMessage(message, deny !== undefined || Object.values(require ?? {}).some(Boolean), context);
   if (compiled.length === 1) return compiled;
   context.error([], 'needs either allow or deny');
   return [];
+}
+
+/** Callers read it: no value that was put in may stand in it. */
+function checkMessage(message: string | undefined, isTold: boolean, context: RuleContext): void {
+  if (message === undefined) return;
+  if (context.isInterpolated(message)) {
+    context.error(['message'], 'must not hold an interpolated value: callers are told it');
+  } else if (!isTold) context.warn(['message'], 'is told to nobody: the rule denies nothing and has no require');
 }
 
 function compileSelectors<C extends Conditional>(

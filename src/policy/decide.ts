@@ -37,6 +37,7 @@ function decideOne(attributes: Attributes, policy: Policy): Decision {
   let isMatch = false;
   for (const position of rulesOfCall(attributes, index)) {
     const rule = rules[position]!;
+    let governs = false;
     try {
       if (rule.selectors !== selectors) {
         selectors = rule.selectors;
@@ -44,9 +45,11 @@ function decideOne(attributes: Attributes, policy: Policy): Decision {
       }
       if (!isMatch) continue;
       if (rule.when !== undefined && !holds(rule.when, attributes)) continue;
+      governs = true;
       return rule.effect === 'deny' ? deny('denied', rule, attributes) : demand(rule, attributes);
     } catch {
-      return deny('condition_error', rule, attributes, { problem: attributes.evaluation.error?.problem });
+      const problem = attributes.evaluation.error?.problem;
+      return deny('condition_error', governs ? rule : { ...rule, message: undefined }, attributes, { problem });
     }
   }
   if (policy.kind !== 'mcp' || !isOpen(attributes)) return noRule;
@@ -66,7 +69,11 @@ function allOf(decisions: readonly Decision[]): Decision {
   const requiredScopes = distinct(decisions.flatMap((decision) => decision.requiredScopes));
   const [first] = denials;
   if (first !== undefined) {
-    return { ...first, requiredScopes, missingScopes: distinct(denials.flatMap((denied) => denied.missingScopes)) };
+    const missingScopes = distinct(denials.flatMap((denied) => denied.missingScopes));
+    const { message, ...rest } = first;
+    // The words of one rule are not about the scopes of another.
+    const isOfAll = message !== undefined && denials.every(({ rule }) => rule === first.rule);
+    return { ...rest, requiredScopes, missingScopes, ...(isOfAll && { message }) };
   }
   return { allow: true, rule: distinct(decisions.map(({ rule }) => rule)).join(', '), requiredScopes };
 }
@@ -107,7 +114,9 @@ function deny(
   const granted = attributes.caller?.scopes ?? [];
   const required = requiredScopes(rule.require, granted);
   const missing = missingScopes(required, granted);
-  return { allow: false, reason, rule: rule.name, requiredScopes: required, missingScopes: missing, ...cause };
+  const { name, message } = rule;
+  const told = message !== undefined && { message };
+  return { allow: false, reason, rule: name, requiredScopes: required, missingScopes: missing, ...told, ...cause };
 }
 
 /** By exact name, where all that they hold is known. Lists are filtered on their way back; what a `subscriptions/listen` subscribes to needs a rule. */

@@ -19,6 +19,8 @@ export interface Denied {
   readonly missingScopes: readonly string[];
   /** The demand of the governing rule that was not met. */
   readonly unmet?: Demand | undefined;
+  /** The governing rule's own sentence. */
+  readonly message?: string | undefined;
   /** The message has a member that may name something, and no rule allows that. */
   readonly unknownMember?: true;
   /** Of `condition_error`, where CEL itself had no error. */
@@ -26,14 +28,14 @@ export interface Denied {
 }
 
 /**
- * The error of a denial. It names missing scopes only where they would help. Denied by a rule or by none, and whether the target exists, reads the same.
- * The same denial has the same words, as clients compare it.
+ * The error of a denial. It names missing scopes only where they would help. Denied by a rule or by none, and whether the target exists, reads the same, unless
+ * the rule has a message of its own. The same denial has the same words, as clients compare it.
  */
 export function denial(decision: Denied): GatewayError {
-  const { missingScopes, requiredScopes, reason, rule, unmet, unknownMember, problem } = decision;
+  const { missingScopes, requiredScopes, reason, rule, unmet, message, unknownMember, problem } = decision;
   switch (reason) {
     case 'insufficient_scope':
-      return new GatewayError('insufficient_scope', sentenceOf(missingScopes), {
+      return new GatewayError('insufficient_scope', message ?? sentenceOf(missingScopes), {
         missingScopes,
         requiredScopes,
         detail: { unmet },
@@ -42,7 +44,8 @@ export function denial(decision: Denied): GatewayError {
       return new GatewayError(
         'condition_error',
         problem === undefined
-          ? 'The rule for this call cannot be applied to these arguments. Check their fields and types and call again, or ask the operator of this gateway.'
+          ? (message ??
+              'The rule for this call cannot be applied to these arguments. Check their fields and types and call again, or ask the operator of this gateway.')
           : adviceOn[problem],
         problem && { detail: { condition: { problem } } },
       );
@@ -50,7 +53,8 @@ export function denial(decision: Denied): GatewayError {
       if (unknownMember) return memberDenial();
       return new GatewayError(
         'denied',
-        'No rule of this gateway allows this client to make this call with these arguments. Do not repeat it unchanged; if it is needed, ask the operator of this gateway.',
+        message ??
+          'No rule of this gateway allows this client to make this call with these arguments. Do not repeat it unchanged; if it is needed, ask the operator of this gateway.',
         { reason: rule === undefined ? 'no_rule' : 'rule', ...(unmet !== undefined && { detail: { unmet } }) },
       );
   }

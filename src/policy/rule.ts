@@ -13,6 +13,13 @@ const ruleOf = <S extends z.ZodType>(selectors: S) =>
     allow: selectors.optional().describe('The calls that this rule allows.'),
     deny: selectors.optional().describe('The calls that this rule denies.'),
     require: requirement.optional().describe('Demands of the rule on such calls; unmet, the call is denied.'),
+    message: z
+      .string()
+      .min(1)
+      .max(512)
+      .regex(/^\P{Cc}*$/u, 'expected text on one line, without control characters')
+      .optional()
+      .describe('Told to whom this rule denies, or who does not meet require, in place of our sentence.'),
   });
 
 export const mcpRule = ruleOf(mcpSelectors);
@@ -28,6 +35,7 @@ export interface RuleConfigOf<C> {
   readonly allow?: C | undefined;
   readonly deny?: C | undefined;
   readonly require?: RequirementConfig | undefined;
+  readonly message?: string | undefined;
 }
 
 export const effects = ['allow', 'deny'] as const satisfies readonly Effect[];
@@ -42,6 +50,8 @@ export interface Rule {
   /** Must hold too. It is evaluated last. */
   readonly when: Condition | undefined;
   readonly require: Requirement;
+  /** The sentence of its denials. */
+  readonly message?: string | undefined;
 }
 
 /** The compiled rules of a route. */
