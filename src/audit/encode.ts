@@ -1,6 +1,6 @@
 // Encoding of an audit event as one line of JSON (RFC 8259): bounded, escaped, in a fixed order of members. Pure.
 import { hash } from 'node:crypto';
-import type { AuditEvent, AuditPrincipal } from './event.ts';
+import type { AuditEvent, AuditPrincipal, OtherDecision } from './event.ts';
 
 const maxFieldBytes = 256;
 /** Of a UTF-16 unit in UTF-8. */
@@ -82,11 +82,11 @@ export type MessagePart = Pick<AuditEvent, 'http' | 'mcp'>;
 export type DecisionPart = Pick<AuditEvent, 'scopes' | 'decision' | 'rule'>;
 
 /**
- * The members from `route` to `rule`, each behind a comma: what the records of one request share.
+ * The members from `route` to `report`, each behind a comma: what the records of one request share.
  * Concatenated by hand, because building objects for JSON.stringify costs several times as much.
  */
 function encodeParts(event: AuditEvent): string {
-  return encodeCaller(event) + encodeMessage(event) + encodeDecision(event);
+  return encodeCaller(event) + encodeMessage(event) + encodeDecision(event) + encodeOther('report', event.report);
 }
 
 /** The caller's members as JSON text, each behind a comma. */
@@ -115,6 +115,14 @@ export function encodeDecision({ scopes, decision, rule }: DecisionPart): string
   }
   if (decision !== undefined) json += `,"decision":"${decision}"`;
   return json + member('rule', rule);
+}
+
+/** A decision that was not enforced, as JSON text behind a comma. */
+export function encodeOther(name: string, of: OtherDecision | undefined): string {
+  if (of === undefined) return '';
+  const { rule, decision, reason, unmet, missing } = of;
+  const rest = member('rule', rule) + member('reason', reason) + member('unmet', unmet);
+  return `,"${name}":{"decision":"${decision}"${rest}${missing === undefined ? '' : listMember('missing', missing)}}`;
 }
 
 function principalOf(of: AuditPrincipal): string {

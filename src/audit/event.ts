@@ -10,13 +10,24 @@ export interface AuditPrincipal {
   readonly tenant?: string | undefined;
 }
 
+/** A decision that was not enforced. */
+export interface OtherDecision {
+  readonly rule?: string | undefined;
+  readonly decision: 'allow' | 'deny';
+  readonly reason?: string | undefined;
+  /** The demand that was not met. */
+  readonly unmet?: string | undefined;
+  /** The scopes that were missing. */
+  readonly missing?: readonly string[] | undefined;
+}
+
 /** No field ever holds a secret. `seq`, `prev` and `hash` are added by the chain. */
 export interface AuditEvent {
   readonly id: string;
   /** Milliseconds since 1970; written as an RFC 3339 instant. */
   readonly time: number;
   readonly stage: 'decided' | 'completed' | 'stream' | 'config';
-  /** The members from `route` to `rule`, encoded once for all records of a request; then they are not given one by one. */
+  /** The members from `route` to `report`, encoded once for all records of a request; then they are not given one by one. */
   readonly encodedParts?: string | undefined;
   readonly route?: string | undefined;
   readonly client?: { readonly address: string; readonly userAgent?: string | undefined } | undefined;
@@ -47,6 +58,8 @@ export interface AuditEvent {
     | undefined;
   readonly decision?: 'allow' | 'deny' | undefined;
   readonly rule?: string | undefined;
+  /** Of the first rule in report mode that matched. */
+  readonly report?: OtherDecision | undefined;
   readonly reason?: string | undefined;
   readonly upstream?: { readonly name: string; readonly status?: number | undefined } | undefined;
   readonly status?: number | undefined;

@@ -21,6 +21,13 @@ export interface MetricsSource {
   readonly probes: readonly { readonly upstream: string; readonly success: boolean }[];
 }
 
+/** A decision, as far as it is counted. */
+export interface CountedDecision {
+  readonly allow: boolean;
+  readonly reason?: string;
+  readonly rule?: string | undefined;
+}
+
 /** A request that has ended, allowed or not. */
 export interface FinishedRequest {
   /** Name of the route; undefined where none matched. */
@@ -34,7 +41,10 @@ export interface FinishedRequest {
   readonly tool: string | undefined;
   /** Undefined where the policy was not asked. */
   readonly decision:
-    | { readonly allow: boolean; readonly reason?: string; readonly rule?: string | undefined }
+    | (CountedDecision & {
+        /** The decisions of rules in report mode. */
+        readonly reports?: readonly CountedDecision[] | undefined;
+      })
     | undefined;
   /** Id of the API key that authenticated the request. */
   readonly apiKey: string | undefined;
@@ -68,6 +78,11 @@ function declareMetrics(registry: Registry) {
     ),
     overloads: counter('overloads_total', ['limit'], 'Requests and drains that a limit of load refused'),
     decisions: counter('decisions_total', ['route', 'decision', 'reason'], 'Policy decisions'),
+    reportedDecisions: counter(
+      'reported_decisions_total',
+      ['route', 'rule', 'decision'],
+      'Decisions of rules in report mode',
+    ),
     toolCalls: counter(
       'tool_calls_total',
       ['route', 'tool', 'outcome'],
@@ -119,6 +134,10 @@ function observePauses(registry: Registry): void {
   }).observe({ entryTypes: ['gc'] });
 }
 
+function nameOf(allow: boolean): string {
+  return allow ? 'allow' : 'deny';
+}
+
 /** Creates the metrics in a registry of their own. */
 export function createMetrics(version: string) {
   const registry = new Registry();
@@ -135,8 +154,11 @@ export function createMetrics(version: string) {
     if (tool !== undefined) metrics.toolCalls.inc({ route, tool, outcome });
     if (apiKey !== undefined) metrics.apiKeyRequests.inc({ key: apiKey });
     if (decision === undefined) return;
-    const { allow, reason = 'allowed', rule = 'none' } = decision;
-    metrics.decisions.inc({ route, decision: allow ? 'allow' : 'deny', reason });
+    const { allow, reason = 'allowed', reports, rule = 'none' } = decision;
+    metrics.decisions.inc({ route, decision: nameOf(allow), reason });
+    for (const report of reports ?? []) {
+      metrics.reportedDecisions.inc({ route, rule: report.rule ?? 'none', decision: nameOf(report.allow) });
+    }
     if (reason === 'condition_error') metrics.conditionErrors.inc({ route, rule });
   }
 

@@ -71,11 +71,10 @@ function mcpPolicy(mcp: McpPolicyConfig, context: RuleContext): Policy {
   ];
   return {
     kind: 'mcp',
-    rules,
-    index: indexRules(rules),
+    ...listRules(rules),
     metaTools,
     toolNames: new Set([
-      ...toolsNamedBy([...mcp.rules, ...preset.rules]),
+      ...toolsNamedBy([...mcp.rules.filter(({ mode }) => mode !== 'report'), ...preset.rules]),
       ...metaTools.calls.keys(),
       ...metaTools.searches.keys(),
     ]),
@@ -96,7 +95,13 @@ function pathPolicy({ authenticate, scopes, rules }: PolicyConfig, context: Rule
 }
 
 function policyOfPaths(rules: readonly Rule[]): Policy {
-  return { kind: 'path', rules, index: indexRules(rules), metaTools: noMetaTools, toolNames: new Set() };
+  return { kind: 'path', ...listRules(rules), metaTools: noMetaTools, toolNames: new Set() };
+}
+
+function listRules(all: readonly Rule[]): Pick<Policy, 'rules' | 'index' | 'withReported'> {
+  const list = (rules: readonly Rule[]) => ({ rules, index: indexRules(rules) });
+  const enforced = all.filter(({ mode }) => mode === 'enforce');
+  return { ...list(enforced), withReported: enforced.length === all.length ? undefined : list(all) };
 }
 
 /** Allows everything, to everyone who got past authentication. */
@@ -105,7 +110,9 @@ const authenticatedPolicy = policyOfOneRule('authenticated');
 export const openPolicy = policyOfOneRule('anyone');
 
 function policyOfOneRule(name: string): Policy {
-  return policyOfPaths([{ name, effect: 'allow', selectors: [], when: undefined, require: noRequirement }]);
+  return policyOfPaths([
+    { name, effect: 'allow', selectors: [], when: undefined, require: noRequirement, mode: 'enforce' },
+  ]);
 }
 
 /** The tools that rules name without a glob. */
@@ -152,7 +159,7 @@ interface Conditional {
 
 /** None where the rule has not exactly one effect, which is reported. */
 function compileRule<C extends Conditional>(
-  { name, require, message, ...selectors }: RuleConfigOf<C> & { readonly name: string },
+  { name, require, message, mode = 'enforce', ...selectors }: RuleConfigOf<C> & { readonly name: string },
   types: readonly SelectorType<C>[],
   context: RuleContext,
 ): Rule[] {
@@ -163,7 +170,7 @@ function compileRule<C extends Conditional>(
     const below = { ...contextBelow(context, effect), effect };
     const compiled = compileSelectors(types, config, below);
     const when = compileWhen(config.when, contextBelow(below, 'when'));
-    return [{ name, effect, selectors: compiled, when, require: requirement, message }];
+    return [{ name, effect, selectors: compiled, when, require: requirement, message, mode }];
   });
   const { deny } = selectors;
   if (deny !== undefined && require !== undefined) {

@@ -1,7 +1,8 @@
 // The decision on a request: attributes and policy in, allow or deny out. Pure, and a denial unless a rule says otherwise.
 import type { McpMessage, McpTarget, NamedThing } from '../mcp/message.ts';
 import type { Attributes } from './attributes.ts';
-import type { Decision, DenialReason, Denied } from './decision.ts';
+import { createEvaluation } from './condition/evaluation.ts';
+import type { Decision, DenialReason, Denied, Reports } from './decision.ts';
 import { missingScopes, requiredScopes, unmetCredential, unmetScope } from './requirement.ts';
 import type { Policy, Rule } from './rule.ts';
 import { rulesOfCall } from './rule-index.ts';
@@ -10,13 +11,16 @@ import { holds } from './selectors/when.ts';
 
 /**
  * The first rule whose selectors all match governs, whatever it then demands. Where none does, the open methods of an MCP route are allowed
- * (rule `open`) and everything else is denied. A message that names resources or tasks must be allowed by itself and for each of them.
+ * (rule `open`) and everything else is denied. Rules in report mode
+ * are decided too, change nothing, and stand in `reports`. A message that names resources or tasks must be allowed by itself and for each of them.
  */
 export function decide(attributes: Attributes, policy: Policy): Decision {
   const { message } = attributes;
   const decision = decideOne(attributes, policy);
   // A rule for the method allows no subscription to what cannot be judged.
-  if (decision.allow && message?.method === 'subscriptions/listen' && !message.membersKnown) return unknownMember;
+  if (decision.allow && message?.method === 'subscriptions/listen' && !message.membersKnown) {
+    return reporting(decision.reports, unknownMember);
+  }
   if (message?.named === undefined) return decision;
   return allOf([decision, ...message.named.flatMap((thing) => decideNamed(thing, message, attributes, policy))]);
 }
@@ -31,29 +35,48 @@ function decideNamed(thing: NamedThing, message: McpMessage, attributes: Attribu
 }
 
 function decideOne(attributes: Attributes, policy: Policy): Decision {
-  const { rules, index } = policy;
+  const { rules, index } = policy.withReported ?? policy;
+  let reports: Reports;
+  let beside: Attributes | undefined;
   // Of the rule before, which often has the same.
   let selectors: readonly Selector[] | undefined;
   let isMatch = false;
   for (const position of rulesOfCall(attributes, index)) {
     const rule = rules[position]!;
+    const isEnforced = rule.mode === 'enforce';
+    if (!isEnforced) beside ??= apart(attributes);
+    const facts = isEnforced ? attributes : beside!;
+    let decision: Decision;
     let governs = false;
     try {
       if (rule.selectors !== selectors) {
+        isMatch = allMatch(rule.selectors, facts);
         selectors = rule.selectors;
-        isMatch = allMatch(selectors, attributes);
       }
       if (!isMatch) continue;
-      if (rule.when !== undefined && !holds(rule.when, attributes)) continue;
+      if (rule.when !== undefined && !holds(rule.when, facts)) continue;
       governs = true;
-      return rule.effect === 'deny' ? deny('denied', rule, attributes) : demand(rule, attributes);
+      decision = rule.effect === 'deny' ? deny('denied', rule, facts) : demand(rule, facts);
     } catch {
-      const problem = attributes.evaluation.error?.problem;
-      return deny('condition_error', governs ? rule : { ...rule, message: undefined }, attributes, { problem });
+      const { problem } = facts.evaluation.error ?? {};
+      decision = deny('condition_error', governs ? rule : { ...rule, message: undefined }, facts, { problem });
     }
+    if (isEnforced) return reporting(reports, decision);
+    reports = [...(reports ?? []), decision];
   }
-  if (policy.kind !== 'mcp' || !isOpen(attributes)) return noRule;
-  return hasUnknownMember(attributes) ? unknownMember : open;
+  if (policy.kind !== 'mcp' || !isOpen(attributes)) return reporting(reports, noRule);
+  return reporting(reports, hasUnknownMember(attributes) ? unknownMember : open);
+}
+
+/** The attributes for rules in report mode, whose conditions share an evaluation of their own. */
+function apart(attributes: Attributes): Attributes {
+  const { evaluation } = attributes;
+  evaluation.reports ??= createEvaluation();
+  return { ...attributes, evaluation: evaluation.reports };
+}
+
+function reporting(reports: Reports, decision: Decision): Decision {
+  return reports === undefined ? decision : { ...decision, reports };
 }
 
 function allMatch(selectors: readonly Selector[], attributes: Attributes): boolean {
@@ -63,6 +86,18 @@ function allMatch(selectors: readonly Selector[], attributes: Attributes): boole
 
 /** One decision of several. A denial that no scope cures comes first; missing scopes come together, so that a client asks once. */
 function allOf(decisions: readonly Decision[]): Decision {
+  return reporting(reportsOf(decisions), judgementOf(decisions));
+}
+
+/** One report a rule: that of a part that it would deny, if there is one. */
+function reportsOf(decisions: readonly Decision[]): Reports {
+  const all = decisions.flatMap(({ reports = [] }) => reports);
+  const rules = distinct(all.map(({ rule }) => rule));
+  const denialFirst = [...all.filter(({ allow }) => !allow), ...all];
+  return rules.length === 0 ? undefined : rules.map((name) => denialFirst.find(({ rule }) => rule === name)!);
+}
+
+function judgementOf(decisions: readonly Decision[]): Decision {
   const denials = decisions.filter((decision) => !decision.allow);
   const final = denials.find(({ reason }) => reason !== 'insufficient_scope');
   if (final !== undefined) return final;

@@ -5,9 +5,18 @@ import type { Demand } from './requirement.ts';
 
 export type DenialReason = 'denied' | 'insufficient_scope' | 'condition_error';
 
-export type Decision =
-  | { readonly allow: true; readonly rule: string; readonly requiredScopes: readonly string[] }
-  | Denied;
+export type Decision = Allowed | Denied;
+
+/** A permission. */
+export interface Allowed {
+  readonly allow: true;
+  readonly rule: string;
+  readonly requiredScopes: readonly string[];
+  readonly reports?: Reports;
+}
+
+/** The decisions of the rules in report mode that stand before the governing rule and match, one a rule, in their order; undefined without any. */
+export type Reports = readonly Decision[] | undefined;
 
 /** A denial. */
 export interface Denied {
@@ -25,6 +34,7 @@ export interface Denied {
   readonly unknownMember?: true;
   /** Of `condition_error`, where CEL itself had no error. */
   readonly problem?: ConditionProblem | undefined;
+  readonly reports?: Reports;
 }
 
 /**

@@ -7,6 +7,9 @@ import type { RuleIndex } from './rule-index.ts';
 import type { Effect, Selector } from './selectors/selector-type.ts';
 import { mcpSelectors, pathSelectors } from './selectors/selector-types.ts';
 
+/** `report`: the rule is decided, counted and recorded, and the rules behind it go on as if it were not there. */
+const mode = z.enum(['enforce', 'report']);
+
 const ruleOf = <S extends z.ZodType>(selectors: S) =>
   z.strictObject({
     name: z.string().min(1).max(128).optional().describe('Names the rule in records; default its position.'),
@@ -20,6 +23,9 @@ const ruleOf = <S extends z.ZodType>(selectors: S) =>
       .regex(/^\P{Cc}*$/u, 'expected text on one line, without control characters')
       .optional()
       .describe('Told to whom this rule denies, or who does not meet require, in place of our sentence.'),
+    mode: mode
+      .optional()
+      .describe('enforce (default), or report: its decision is only recorded, and the next rules decide.'),
   });
 
 export const mcpRule = ruleOf(mcpSelectors);
@@ -36,6 +42,7 @@ export interface RuleConfigOf<C> {
   readonly deny?: C | undefined;
   readonly require?: RequirementConfig | undefined;
   readonly message?: string | undefined;
+  readonly mode?: Rule['mode'] | undefined;
 }
 
 export const effects = ['allow', 'deny'] as const satisfies readonly Effect[];
@@ -52,15 +59,22 @@ export interface Rule {
   readonly require: Requirement;
   /** The sentence of its denials. */
   readonly message?: string | undefined;
+  readonly mode: z.output<typeof mode>;
 }
 
-/** The compiled rules of a route. */
-export interface Policy {
-  /** On an MCP route some methods need no rule. */
-  readonly kind: 'mcp' | 'path';
+/** Rules in their order. */
+export interface RuleList {
   readonly rules: readonly Rule[];
   /** Of `rules`. */
   readonly index: RuleIndex;
+}
+
+/** The compiled rules of a route; those of its own list are enforced. */
+export interface Policy extends RuleList {
+  /** On an MCP route some methods need no rule. */
+  readonly kind: 'mcp' | 'path';
+  /** All rules, with those in report mode among them; undefined where there are none. */
+  readonly withReported: RuleList | undefined;
   /** Tools that are looked through; none on path routes. */
   readonly metaTools: MetaTools;
   /** The tools that are known by name, from rules, preset and meta-tools: a closed list for metric labels. */

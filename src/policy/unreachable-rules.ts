@@ -9,15 +9,16 @@ export interface UnreachableRule {
   readonly by: number;
 }
 
-/** Finds rules behind a wider one. It reports only what is certain: conditions are compared as text, networks by name. */
+/** Finds rules behind a wider one that is enforced. It reports only what is certain: conditions are compared as text, networks by name. */
 export function unreachableRules<C>(
   rules: readonly RuleConfigOf<C>[],
   types: readonly SelectorType<C>[],
 ): UnreachableRule[] {
   const selectors = rules.map(({ allow, deny }) => allow ?? deny);
   return selectors.flatMap((narrower, index) => {
-    const by = selectors.slice(0, index).findIndex((wider) => {
-      return wider !== undefined && narrower !== undefined && types.every((type) => type.covers(wider, narrower));
+    const by = selectors.slice(0, index).findIndex((wider, earlier) => {
+      if (wider === undefined || narrower === undefined || rules[earlier]!.mode === 'report') return false;
+      return types.every((type) => type.covers(wider, narrower));
     });
     return by === -1 ? [] : [{ index, by }];
   });

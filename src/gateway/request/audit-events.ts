@@ -6,10 +6,12 @@ import {
   encodeCaller,
   encodeDecision,
   encodeMessage,
+  encodeOther,
   type MessagePart,
 } from '../../audit/encode.ts';
-import type { AuditEvent, AuditPrincipal } from '../../audit/event.ts';
+import type { AuditEvent, AuditPrincipal, OtherDecision } from '../../audit/event.ts';
 import type { Identity } from '../../authn/caller/principal.ts';
+import type { Decision } from '../../policy/decision.ts';
 import type { LastEncoding } from '../snapshot.ts';
 import type { RequestContext } from './context.ts';
 
@@ -112,7 +114,16 @@ function targetOf({
 
 function encodeRequest(context: RequestContext): string {
   const last = lastEncodingOf(context);
-  return encodeCallerOf(context, last) + encodeMessage(messageOf(context)) + encodeDecisionOf(context, last);
+  const parts = encodeCallerOf(context, last) + encodeMessage(messageOf(context)) + encodeDecisionOf(context, last);
+  const [report] = context.decision?.reports ?? [];
+  return report === undefined ? parts : parts + encodeOther('report', notEnforced(report));
+}
+
+function notEnforced(decision: Decision): OtherDecision {
+  const { rule } = decision;
+  if (decision.allow) return { rule, decision: 'allow' };
+  const { missingScopes, reason, unmet } = decision;
+  return { rule, decision: 'deny', reason, unmet, missing: missingScopes.length > 0 ? missingScopes : undefined };
 }
 
 function lastEncodingOf({ caller, snapshot }: RequestContext): LastEncoding | undefined {

@@ -59,6 +59,8 @@ export interface EvaluationState {
   enumerations: number;
   /** By condition, for those that are the same for every item of a list. */
   coverages: Map<object, Coverage | 'error'> | undefined;
+  /** Of the rules in report mode: they take none of the steps above. */
+  reports: EvaluationState | undefined;
 }
 
 const noTexts: ReadonlySet<string> = new Set();
@@ -74,6 +76,7 @@ export function createEvaluation(): EvaluationState {
     texts: noTexts,
     enumerations: 0,
     coverages: undefined,
+    reports: undefined,
   };
 }
 
