@@ -2,6 +2,7 @@
 
 import type { Identity, Principal } from './caller/principal.ts';
 import type { RevokedBy } from './caller/revocations.ts';
+import type { CertificateNames } from './certificate/identity.ts';
 import type { PresentedCertificate, PresentedKey } from './credential.ts';
 import type { ProofRefusal, ProofVerifier } from './token/binding/dpop.ts';
 import type { AccessToken } from './token/compact-jws.ts';
@@ -103,7 +104,15 @@ export interface TokenAuthenticator extends Reverification {
   readonly proofs: ProofVerifier | undefined;
   /** Throws GatewayError `idp_unavailable` while its authorization server cannot be asked. */
   verify(token: AccessToken, context: VerificationContext): Promise<Verification>;
+  /** The verification of a token that says this and is genuine, current and for the resource: the review of a policy has no token. */
+  assume(stated: StatedToken): Verification;
 }
+
+/** The statements of a token, claims by our names. */
+export type StatedToken = Pick<
+  Principal,
+  'claims' | 'clientId' | 'confirmation' | 'credentialId' | 'issuedAt' | 'subject'
+> & { readonly scopes: readonly string[] };
 
 /** Verifies API keys. */
 export interface KeyAuthenticator extends Reverification {
@@ -114,6 +123,8 @@ export interface KeyAuthenticator extends Reverification {
   /** Lower-case name of the header of its keys; they may come as `Authorization: Bearer` too. */
   readonly header: string;
   verify(key: PresentedKey, context: VerificationContext): Verification;
+  /** By the id of the key alone. */
+  reverify(principal: Pick<Principal, 'credentialId'>, context: VerificationContext): Verification;
 }
 
 /** Identifies trusted client certificates. */
@@ -121,6 +132,8 @@ export interface CertificateAuthenticator {
   readonly name: string;
   readonly accepts: 'client-certificate';
   verify(certificate: PresentedCertificate, context: VerificationContext): Verification;
+  /** The verification of a trusted certificate with these names. */
+  assume(names: CertificateNames): Verification;
 }
 
 export type Authenticator = TokenAuthenticator | KeyAuthenticator | CertificateAuthenticator;

@@ -16,7 +16,7 @@ import { type Policy, scopesOf } from '../policy/rule.ts';
 import type { PathMapping } from '../upstream/path-mapping.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from '../upstream/request-headers.ts';
 import type { Upstream } from '../upstream/upstream.ts';
-import type { AuthorizeCaller } from './upstream-credential.ts';
+import type { AuthorizeCaller, UpstreamIdentity } from './upstream-credential.ts';
 import type { PooledUpstreams } from './upstream-set.ts';
 
 /** The MCP part of a route. */
@@ -66,6 +66,7 @@ export interface RouteUpstream {
   readonly shapeRequest: ShapeRequestHeaders;
   /** Undefined where the upstream gets no credential of the caller. */
   readonly authorize: AuthorizeCaller | undefined;
+  readonly claimsOf: UpstreamIdentity['claimsOf'] | undefined;
 }
 
 /** The sessions of an MCP route; undefined elsewhere. */
@@ -154,6 +155,7 @@ function compileUpstream(
     paths: pathsOf(route),
     shapeRequest: compileRequestHeaders(config, upstream, route),
     authorize: pooled.identity?.authorize,
+    claimsOf: pooled.identity?.claimsOf,
   };
 }
 

@@ -122,7 +122,7 @@ export function isPending(
 
 /** The attributes that the policy decides on. The reauthorization of a stream gives its caller and message of that time. */
 export function attributesOf(
-  context: RequestContext,
+  context: Pick<RequestContext, 'caller' | 'clientAddress' | 'message' | 'method' | 'path'>,
   route: Route,
   runtime: Pick<Runtime, 'now'>,
   caller: Caller | undefined = context.caller,

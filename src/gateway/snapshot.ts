@@ -21,6 +21,8 @@ import { metadataRoutes } from './well-known-routes.ts';
 export interface Snapshot {
   readonly hash: string;
   readonly config: Config;
+  /** Of the configuration, in its order. */
+  readonly routes: readonly Route[];
   readonly match: (method: string, path: string) => RouteMatch<Route>;
   readonly hosts: HostPolicy;
   /** True for the hops whose headers are believed: many clients share their connections. */
@@ -67,6 +69,7 @@ export function compileSnapshot(
   return {
     hash: loaded.hash,
     config,
+    routes,
     match: compileRoutes([...metadataRoutes(routes, config, authenticators, publishedKeys), ...routes]),
     hosts: compileHostPolicy({ ...config.server, onLoopback: isLocal(parseListenAddress(config.server.listen)) }),
     isProxy: compilePeers([...config.server.trustedProxies, ...(config.server.clientCertificateHeader?.from ?? [])]),

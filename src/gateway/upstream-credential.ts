@@ -30,6 +30,11 @@ export type AuthorizeCaller = (
 /** Makes the credentials of one upstream. */
 export interface UpstreamIdentity {
   readonly authorize: AuthorizeCaller;
+  /**
+   * The claims of a caller's assertion but those of time; undefined where a token is exchanged. Throws GatewayError `denied` for a caller whom
+   * `authorize` denies whatever its token.
+   */
+  readonly claimsOf: (caller: Caller) => Readonly<Record<string, unknown>> | undefined;
   /** The signing key and older ones, all of which are published. */
   readonly keys: readonly AssertionKey[];
   /** The token exchange, carried over reloads with the same `key`. */
@@ -59,8 +64,7 @@ function assertionOf(name: string, assertion: AssertionConfig, context: Identity
     ),
   );
   const keys = [first ?? context.ephemeralKeys(assertion.algorithm), ...others] as const;
-  const authorize = compileAssertion(assertion, context.config.server.publicUrl, keys);
-  return { authorize, keys, exchange: undefined };
+  return { ...compileAssertion(assertion, context.config.server.publicUrl, keys), keys, exchange: undefined };
 }
 
 function exchangeOf(name: string, config: ExchangeConfig, context: IdentityContext): UpstreamIdentity {
@@ -90,6 +94,7 @@ function exchangeOf(name: string, config: ExchangeConfig, context: IdentityConte
       const { expiresAt } = principal;
       return tokens.exchange({ token: token ?? refuse(), expiresAt, caller }, nowMs);
     },
+    claimsOf: ({ principal }) => (principal.authenticator === config.authenticator ? undefined : refuse()),
     keys: [],
     exchange: { key, tokens },
   };

@@ -3,6 +3,7 @@ import type {
   CertificateAuthenticator,
   RefusalReason,
   Refused,
+  Verification,
   VerificationContext,
   Verified,
 } from '../authenticator.ts';
@@ -49,9 +50,17 @@ export function identifyCertificate(
     }
     return { fingerprint: trusted.certificate.fingerprint, until: trusted.until, verified: undefined };
   }
+  return identifyBy((authenticator) => authenticator.verify(credential, context), authenticators);
+}
+
+/** The same for at least one authenticator, by any verification. */
+export function identifyBy(
+  verify: (authenticator: CertificateAuthenticator) => Verification,
+  authenticators: readonly CertificateAuthenticator[],
+): ClientCertificate | RefusedCertificate {
   let refused: Refused | undefined;
   for (const authenticator of authenticators) {
-    const verification = authenticator.verify(credential, context);
+    const verification = verify(authenticator);
     if (verification.verified) {
       const { principal, validity } = verification;
       return { fingerprint: principal.credentialId!, until: validity?.until, verified: verification };

@@ -3,6 +3,9 @@ import type { z } from 'zod';
 import { fingerprint, text } from '../../config/schema/values.ts';
 import type { ParsedCertificate } from './x509.ts';
 
+/** The part of a certificate that entries of an allowlist are compared with. */
+export type CertificateNames = Pick<ParsedCertificate, 'commonNames' | 'dnsNames' | 'fingerprint' | 'uris'>;
+
 export const identityKeys = {
   commonName: text.optional().describe('The one common name of the subject.'),
   dnsName: text.optional().describe('A DNS name among the alternative names.'),
@@ -22,7 +25,7 @@ export function identityKeyOf(identity: CertificateIdentity): IdentityKey | unde
 }
 
 /** The identity if the certificate has it, with every key that is named. */
-export function matchingIdentity(identity: CertificateIdentity, certificate: ParsedCertificate): string | undefined {
+export function matchingIdentity(identity: CertificateIdentity, certificate: CertificateNames): string | undefined {
   const { commonName, dnsName, uri, fingerprint } = identity;
   const [onlyName, ...furtherNames] = certificate.commonNames;
   const matches =

@@ -6,7 +6,14 @@ import { type CertificateAuthenticator, refused, type Verification, type Verifie
 import type { AuthenticatorType } from '../authenticator-type.ts';
 import type { Identity } from '../caller/principal.ts';
 import { capScopes } from '../caller/scopes.ts';
-import { type IdentityKey, identityKeyOf, identityKeys, matchingIdentity, oneIdentityNeeded } from './identity.ts';
+import {
+  type CertificateNames,
+  type IdentityKey,
+  identityKeyOf,
+  identityKeys,
+  matchingIdentity,
+  oneIdentityNeeded,
+} from './identity.ts';
 import type { TrustStore } from './trust-store.ts';
 import type { ParsedCertificate } from './x509.ts';
 
@@ -64,10 +71,10 @@ export function createMtlsAuthenticator(
   const cap = config.maxScopes && new Set(config.maxScopes);
   const verifications = new WeakMap<ParsedCertificate, Verification>();
 
-  function identify(certificate: ParsedCertificate): Verification {
+  function identify(certificate: CertificateNames, notAfter?: number): Verification {
     for (const entry of config.allow) {
       const subject = matchingIdentity(entry, certificate);
-      if (subject !== undefined) return verified(name, entry, subject, certificate, cap);
+      if (subject !== undefined) return verified(name, entry, subject, certificate.fingerprint, notAfter, cap);
     }
     return refused('identity', unlisted(name, certificate));
   }
@@ -83,11 +90,15 @@ export function createMtlsAuthenticator(
       }
       let verification = verifications.get(trust.certificate);
       if (verification === undefined || (verification.verified && verification.validity?.until !== trust.until)) {
-        verification = trustedUntil(verification ?? identify(trust.certificate), trust.until);
+        verification = trustedUntil(
+          verification ?? identify(trust.certificate, trust.certificate.notAfter),
+          trust.until,
+        );
         verifications.set(trust.certificate, verification);
       }
       return verification;
     },
+    assume: (names) => identify(names),
   };
 }
 
@@ -97,7 +108,7 @@ function trustedUntil(verification: Verification, until: number): Verification {
 }
 
 /** A certificate of an authority of ours that names no client of ours. */
-function unlisted(name: string, { commonNames, dnsNames, fingerprint, uris }: ParsedCertificate): Identity {
+function unlisted(name: string, { commonNames, dnsNames, fingerprint, uris }: CertificateNames): Identity {
   const subject = uris[0] ?? dnsNames[0] ?? commonNames[0] ?? fingerprint;
   return { kind: 'mtls', issuer: name, subject, clientId: undefined, credentialId: fingerprint, claims: {} };
 }
@@ -106,7 +117,8 @@ function verified(
   name: string,
   entry: Entry,
   subject: string,
-  certificate: ParsedCertificate,
+  fingerprint: string,
+  expiresAt: number | undefined,
   cap: ReadonlySet<string> | undefined,
 ): Verified {
   return {
@@ -117,11 +129,11 @@ function verified(
       issuer: name,
       subject,
       clientId: entry.clientId,
-      credentialId: certificate.fingerprint,
+      credentialId: fingerprint,
       scopes: entry.scopes && capScopes(entry.scopes, cap),
       claims: {},
       issuedAt: undefined,
-      expiresAt: certificate.notAfter,
+      expiresAt,
       confirmation: undefined,
     },
   };

@@ -1,5 +1,5 @@
 // Claims of an access token (RFC 9068 §4, RFC 7519 §4.1): issuer, audience, times, scopes, and the principal that they make. Pure.
-import type { RefusalReason, VerificationContext } from '../authenticator.ts';
+import type { RefusalReason, StatedToken, VerificationContext } from '../authenticator.ts';
 import type { Identity, Principal } from '../caller/principal.ts';
 import { capScopes } from '../caller/scopes.ts';
 import { parseConfirmation } from './binding/confirmation.ts';
@@ -73,15 +73,29 @@ export function verifyClaims(claims: Claims, rules: ClaimRules, resource: Resour
     return { refused: 'claims', identity };
   }
   return {
-    principal: {
-      ...identity,
-      authenticator: rules.authenticator,
-      scopes: capScopes(scopes, rules.maxScopes),
+    principal: principalOf(rules, identity, scopes, {
       issuedAt: claims.iat === undefined ? undefined : (claims.iat as number) * 1000,
       expiresAt: present(claims, 'exp') ? (claims.exp as number) * 1000 : nowMs + endlessTokenMs,
       confirmation: present(claims, 'cnf') ? parseConfirmation(claims.cnf) : undefined,
-    },
+    }),
   };
+}
+
+function principalOf(
+  { authenticator, maxScopes }: ClaimRules,
+  identity: Identity,
+  scopes: readonly string[],
+  rest: Pick<Principal, 'confirmation' | 'expiresAt' | 'issuedAt'>,
+): Principal {
+  return { ...identity, authenticator, scopes: capScopes(scopes, maxScopes), ...rest };
+}
+
+/** The verification of a token that says this, for the resource and at the time of whoever asks. */
+export function assumeClaims(stated: StatedToken, rules: ClaimRules): ClaimsVerification {
+  const { claims, clientId, confirmation, credentialId, issuedAt, scopes, subject } = stated;
+  const identity: Identity = { kind: 'oauth', issuer: rules.issuer, subject, clientId, credentialId, claims };
+  if (rules.requireClientId && clientId === undefined) return { refused: 'claims', identity };
+  return { principal: principalOf(rules, identity, scopes, { issuedAt, expiresAt: undefined, confirmation }) };
 }
 
 function refusalOf(claims: Claims, rules: ClaimRules, resource: Resource, nowMs: number): RefusalReason | undefined {

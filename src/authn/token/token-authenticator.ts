@@ -1,8 +1,8 @@
 // Common part of the authenticators of access tokens: all but their verification.
-import type { TokenAuthenticator } from '../authenticator.ts';
+import { refused, type TokenAuthenticator } from '../authenticator.ts';
 import type { AuthenticatorContext } from '../authenticator-type.ts';
 import { createProofVerifier } from './binding/dpop.ts';
-import { type ClaimRules, dependsOnResource } from './claims.ts';
+import { assumeClaims, type ClaimRules, dependsOnResource } from './claims.ts';
 import type { TokenConfig } from './token-config.ts';
 
 interface Parts<C extends TokenConfig> extends Pick<TokenAuthenticator, 'name' | 'takesOpaque' | 'verify'> {
@@ -32,5 +32,10 @@ export function createTokenAuthenticator<C extends TokenConfig>(
       return JSON.stringify([decisive, dependsOnResource(rules) && resource, isBound && proofs?.algorithms]);
     },
     reverify: (principal) => ({ verified: true, principal }),
+    assume(stated) {
+      const claims = assumeClaims(stated, rules);
+      if ('refused' in claims) return refused(claims.refused, claims.identity);
+      return { verified: true, principal: claims.principal };
+    },
   };
 }

@@ -4,7 +4,7 @@ import { challenge } from '../../http/challenge.ts';
 import { hasBody } from '../../http/framing.ts';
 import { ownHeaders, problem } from '../../http/problem.ts';
 import { jsonRpcError } from '../../mcp/json-rpc-error.ts';
-import { challengeAt } from '../route.ts';
+import { type Answer, challengeAt } from '../route.ts';
 import type { RequestContext } from './context.ts';
 
 /** Errors that close the connection: the rest of the request is ambiguous or unwanted, or the connection itself is at fault. */
@@ -43,16 +43,40 @@ export function toGatewayError(thrown: unknown): GatewayError {
 }
 
 /** The status of the error response. A denied tools/call under `denials: rpc` has 200, so that a model can read it. */
-export function statusOfError(context: RequestContext, error: GatewayError): number {
+export function statusOfError(context: Pick<RequestContext, 'message' | 'route'>, error: GatewayError): number {
   const policyDenial = error.code === 'denied' || error.code === 'condition_error';
   const toolCall = context.message?.method === 'tools/call' && context.message.kind === 'request';
   return policyDenial && toolCall && context.route?.mcp?.denials === 'rpc' ? 200 : error.status;
 }
 
-/**
- * Writes the error response, with `extraHeaders` beside its own. `rpcId` is the JSON text of the id of the JSON-RPC request. When the head of another
- * response was sent, destroys the connection, so that a cut response never looks complete.
- */
+/** The facts of a request that its error response depends on. */
+export type RefusedRequest = Pick<RequestContext, 'id' | 'credentials' | 'message' | 'method' | 'path' | 'route'>;
+
+/** The error response, with `extraHeaders` beside its own. `rpcId` is the JSON text of the id of the JSON-RPC request. */
+export function errorAnswer(
+  request: RefusedRequest,
+  error: GatewayError,
+  rpcId: string | undefined,
+  extraHeaders: Readonly<Record<string, string>> | undefined,
+): Answer {
+  const { credentials, id, method, path, route } = request;
+  const rpc = route?.mcp !== undefined && method === 'POST';
+  const body = rpc ? jsonRpcError(rpcId, error, id) : problem(error, id);
+  const headers: Record<string, string> = {
+    ...ownHeaders,
+    ...extraHeaders,
+    ...error.headers,
+    'content-type': rpc ? 'application/json' : 'application/problem+json',
+    'content-length': String(Buffer.byteLength(body)),
+    'cache-control': 'no-store',
+  };
+  const asked = challenge(route && challengeAt(path, route), error, credentials.at(-1)?.authenticator);
+  if (asked !== undefined) headers['www-authenticate'] = asked;
+  if (closing.has(error.code)) headers.connection ??= 'close';
+  return { status: statusOfError(request, error), headers, body };
+}
+
+/** Writes the error response. When the head of another response was sent, destroys the connection, so that a cut response never looks complete. */
 export function writeError(
   context: RequestContext,
   error: GatewayError,
@@ -65,24 +89,11 @@ export function writeError(
     response.destroy();
     return;
   }
-  const rpc = context.route?.mcp !== undefined && context.method === 'POST';
-  const body = rpc ? jsonRpcError(rpcId, error, context.id) : problem(error, context.id);
-  const headers: Record<string, string> = {
-    ...ownHeaders,
-    ...extraHeaders,
-    ...error.headers,
-    'content-type': rpc ? 'application/json' : 'application/problem+json',
-    'content-length': String(Buffer.byteLength(body)),
-    'cache-control': 'no-store',
-  };
-  const asked = challenge(
-    context.route && challengeAt(context.path, context.route),
-    error,
-    context.credentials.at(-1)?.authenticator,
+  const { status, headers, body } = errorAnswer(context, error, rpcId, extraHeaders);
+  response.writeHead(
+    status,
+    unreadBodyIsLarge(context) ? { ...headers, connection: headers.connection ?? 'close' } : headers,
   );
-  if (asked !== undefined) headers['www-authenticate'] = asked;
-  if (closing.has(error.code) || unreadBodyIsLarge(context)) headers.connection ??= 'close';
-  response.writeHead(statusOfError(context, error), headers);
   response.end(body);
 }
 

@@ -1,5 +1,6 @@
 // Forwarding of an allowed request: upstream credential, slot, session ids, filtered lists, streams and counts.
 import { Readable } from 'node:stream';
+import type { Caller } from '../../authn/caller/principal.ts';
 import { GatewayError } from '../../errors.ts';
 import { type FilterResponse, readingOf, responseFilter } from '../../mcp/response/response-filter.ts';
 import { type RouteSessions, sessionIdForClient } from '../../mcp/session.ts';
@@ -21,12 +22,16 @@ export async function authorizationFor(
   { upstream }: Route,
   runtime: Runtime,
 ): Promise<string | undefined> {
-  if (upstream !== undefined && caller !== undefined) upstream.shapeRequest.checkIdentity(caller);
-  if (upstream?.authorize === undefined) return undefined;
-  if (caller === undefined) {
+  if (upstream === undefined) return undefined;
+  checkIdentity(caller, upstream);
+  return caller && upstream.authorize?.(caller, runtime.now(), request.headers.authorization);
+}
+
+/** Throws GatewayError `denied` for a caller that cannot be named to the upstream. */
+export function checkIdentity(caller: Caller | undefined, { authorize, shapeRequest }: RouteUpstream): void {
+  if (caller !== undefined) shapeRequest.checkIdentity(caller);
+  else if (authorize !== undefined)
     throw new GatewayError('denied', 'The upstream has to know who is calling.', { reason: 'identity' });
-  }
-  return upstream.authorize(caller, runtime.now(), request.headers.authorization);
 }
 
 /**

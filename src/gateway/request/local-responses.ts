@@ -3,23 +3,33 @@ import type { BodyLimits } from '../../http/body/body.ts';
 import type { BodyBudgetLimits } from '../../http/body/budget.ts';
 import { corsHeaders, preflightHeaders } from '../../http/cors.ts';
 import { ownHeaders } from '../../http/problem.ts';
-import type { Route } from '../route.ts';
+import type { Answer, Route } from '../route.ts';
 import type { Runtime } from '../runtime.ts';
 import type { RequestContext } from './context.ts';
 
 /** Sends the fixed response of a route without an upstream. */
 export function respondLocally(context: RequestContext, route: Route, runtime: Runtime): void {
   const { method, path, response } = context;
-  const { status, headers, body } = route.respond!(method, path);
+  const { status, headers, body } = fixedAnswer(route.respond!(method, path), responseHeaders(context, runtime));
   context.bytes = method === 'HEAD' ? 0 : Buffer.byteLength(body);
-  response.writeHead(status, {
-    ...ownHeaders,
-    ...responseHeaders(context, runtime),
-    ...headers,
-    // RFC 9110 §8.6: an answer that cannot have a body has no length.
-    ...(status !== 204 && { 'content-length': String(Buffer.byteLength(body)) }),
-  });
+  response.writeHead(status, headers);
   response.end(method === 'HEAD' ? undefined : body);
+}
+
+/** The fixed response of a route, with `extraHeaders` beside its own. */
+export function fixedAnswer(answer: Answer, extraHeaders: Readonly<Record<string, string>> | undefined): Answer {
+  const { status, headers, body } = answer;
+  return {
+    status,
+    headers: {
+      ...ownHeaders,
+      ...extraHeaders,
+      ...headers,
+      // RFC 9110 §8.6: an answer that cannot have a body has no length.
+      ...(status !== 204 && { 'content-length': String(Buffer.byteLength(body)) }),
+    },
+    body,
+  };
 }
 
 /** Sends the response to a CORS preflight (Fetch standard §4.8). */

@@ -24,8 +24,13 @@ const empty = Buffer.alloc(0);
 const ignore = (): void => {};
 
 /** Throws `body_too_large` for an announced length above the limit. */
-export function checkAnnouncedLength(request: IncomingMessage, { bodyBytes }: BodyLimits): void {
-  if (Number(request.headers['content-length'] ?? 0) > bodyBytes) throw tooLarge(bodyBytes);
+export function checkAnnouncedLength(request: IncomingMessage, limits: BodyLimits): void {
+  checkLength(Number(request.headers['content-length'] ?? 0), limits);
+}
+
+/** Throws `body_too_large`. */
+export function checkLength(length: number, { bodyBytes }: Pick<BodyLimits, 'bodyBytes'>): void {
+  if (length > bodyBytes) throw tooLarge(bodyBytes);
 }
 
 /** Sends 100 (Continue) where the client waits for it. RFC 9110 §10.1.1: an HTTP/1.0 client would take it for the response. */

@@ -9,8 +9,16 @@ import { GatewayError } from '../../errors.ts';
 import type { AssertionKey } from './assertion-key.ts';
 import { parseUsername, renderUsername, type UsernameTemplate } from './username.ts';
 
-/** Makes the Authorization header of one caller; a promise only where something must be signed. */
-type Assert = (caller: Caller, nowMs: number) => string | Promise<string>;
+/** The assertion of one upstream. */
+export interface Assertion {
+  /**
+   * Makes the Authorization header of one caller; a promise only where something must be signed. Throws GatewayError `denied` when the identity lacks a
+   * value that the upstream needs, `invalid_token` when the credential is at its end.
+   */
+  readonly authorize: (caller: Caller, nowMs: number) => string | Promise<string>;
+  /** The claims of one caller but those of time. Throws GatewayError `denied` as `authorize` does. */
+  readonly claimsOf: (caller: Caller) => Readonly<Record<string, unknown>>;
+}
 
 /** The claims of one caller that do not depend on the time. */
 interface Identity {
@@ -34,21 +42,18 @@ const maxClaimsLength = 6144;
 /** An assertion with less lifetime left is not reused: the clock of the upstream may be ahead. */
 const maxMarginMs = 10_000;
 
-/**
- * Compiles the assertion of one upstream. The first of `keys` signs. The compiled function throws GatewayError `denied` when the identity lacks a value
- * that the upstream needs, `invalid_token` when the credential is at its end.
- */
+/** Compiles the assertion of one upstream. The first of `keys` signs. */
 export function compileAssertion(
   config: AssertionConfig,
   issuer: string,
   keys: readonly [AssertionKey, ...AssertionKey[]],
-): Assert {
+): Assertion {
   const identityOf = compileIdentityClaims(config, issuer);
   const sign = compileSigner(keys[0]);
   const signed = createBoundedCache<Signed>({ entries: maxEntries, size: { bytes: maxCacheBytes, of: sizeOf } });
   const marginMs = Math.min(maxMarginMs, config.lifetime / 2);
 
-  return (caller, nowMs) => {
+  const authorize: Assertion['authorize'] = (caller, nowMs) => {
     const { claims, text, expiresAt } = identityOf(caller);
     const expiresEarly = expiresAt < nowMs + config.lifetime;
     const key = expiresEarly ? `${expiresAt} ${text}` : text;
@@ -56,7 +61,7 @@ export function compileAssertion(
     if (known !== undefined && nowMs < known.reuseUntilMs) return known.authorization;
     const exp = Math.floor((expiresEarly ? expiresAt : nowMs + config.lifetime) / 1000);
     if (exp * 1000 <= nowMs) throw expired();
-    if (text.length > maxClaimsLength) throw tooLarge();
+    checkSize(text);
     const remember = (authorization: string | Promise<string>) =>
       signed.set(key, { authorization, reuseUntilMs: exp * 1000 - (expiresEarly ? 0 : marginMs) });
     const pending = sign({ ...claims, jti: randomUUID(), iat: Math.floor(nowMs / 1000), exp });
@@ -64,6 +69,12 @@ export function compileAssertion(
     pending.then(remember, () => signed.delete(key));
     return pending;
   };
+  const claimsOf: Assertion['claimsOf'] = (caller) => {
+    const { claims, text } = identityOf(caller);
+    checkSize(text);
+    return claims;
+  };
+  return { authorize, claimsOf };
 }
 
 function compileSigner({ privateKey, algorithm, kid }: AssertionKey): (payload: object) => Promise<string> {
@@ -135,8 +146,9 @@ function expired(): GatewayError {
   );
 }
 
-function tooLarge(): GatewayError {
-  return new GatewayError(
+function checkSize(text: string): void {
+  if (text.length <= maxClaimsLength) return;
+  throw new GatewayError(
     'denied',
     'Your identity is too large to be passed on. Ask for a credential with less in it.',
     {
