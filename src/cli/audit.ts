@@ -1,6 +1,9 @@
 // Command `portcullis audit`: offline work with audit files.
 import { Command } from 'commander';
 import { type ChainReport, verifyChain } from '../audit/verify.ts';
+import { auditReportCommand } from './audit-report.ts';
+import { auditShowCommand } from './audit-show.ts';
+import { auditTailCommand } from './audit-tail.ts';
 import type { CommandOutput } from './output.ts';
 
 /** Exit code 0: the hash chain is valid; 1: it is broken, or there is no record; 2: a file cannot be read. */
@@ -20,7 +23,12 @@ export function auditCommand(output: CommandOutput = process): Command {
       output.stdout.write(options.json === true ? `${JSON.stringify(report)}\n` : describe(report));
       output.exitCode = report.valid ? 0 : 1;
     });
-  return new Command('audit').description('work with audit files').addCommand(verify);
+  return new Command('audit')
+    .description('work with audit files')
+    .addCommand(verify)
+    .addCommand(auditShowCommand())
+    .addCommand(auditTailCommand())
+    .addCommand(auditReportCommand());
 }
 
 function describe(report: ChainReport): string {

@@ -3,10 +3,19 @@ import { Option } from 'commander';
 
 /** The part of `process` that a command writes to. Tests pass another. */
 export interface CommandOutput {
-  readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown };
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
   /** 0: success; 1: a negative result; 2: misuse. */
   exitCode?: number | string | null | undefined;
+}
+
+/** The part of a stream that a command uses. */
+export interface OutputStream {
+  write(text: string): unknown;
+  /** A reader that has left is an error. */
+  once?(event: 'error', listener: () => void): unknown;
+  /** True for a terminal. */
+  readonly isTTY?: boolean;
 }
 
 /** `--log-level` of the operator's log. */

@@ -68,7 +68,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
     ],
   ],
   ['dev', []],
-  ['cli', ['audit', 'authn', 'config', 'gateway', 'dev']],
+  ['cli', ['config/schema/values', 'audit', 'authn', 'config', 'gateway', 'dev']],
   ['main', ['cli']],
 ];
 

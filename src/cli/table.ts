@@ -1,0 +1,80 @@
+// Tables that commands print: aligned text, CSV (RFC 4180), JSON, Markdown.
+import { Option } from 'commander';
+
+/** Cells in rows. A cell of undefined is empty. */
+export interface Table {
+  /** Of the columns; in JSON they are the names of members. */
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly Cell[])[];
+}
+
+export type Cell = string | number | undefined;
+export const tableFormats = ['table', 'csv', 'json', 'markdown'] as const;
+export type TableFormat = (typeof tableFormats)[number];
+
+/** `--format` of a command that prints a table. */
+export function formatOption(): Option {
+  return new Option('--format <format>', 'the form of the table').choices(tableFormats).default('table');
+}
+
+/** The table as text that ends in a newline. Where people read it, control characters are escaped. */
+export function formatTable(table: Table, format: TableFormat): string {
+  switch (format) {
+    case 'table':
+      return aligned(table);
+    case 'csv':
+      return [table.columns, ...table.rows].map((row) => `${row.map(csvCell).join()}\r\n`).join('');
+    case 'json':
+      return `${JSON.stringify(asObjects(table), undefined, 2)}\n`;
+    case 'markdown':
+      return markdown(table);
+  }
+}
+
+/** The rows as objects. */
+export function asObjects({ columns, rows }: Table): Readonly<Record<string, Cell>>[] {
+  return rows.map((row) => Object.fromEntries(columns.map((column, index) => [column, row[index]])));
+}
+
+function aligned({ columns, rows }: Table): string {
+  const cells = [columns, ...rows].map((row) =>
+    row.map((cell) => (cell === undefined ? '-' : printable(String(cell)))),
+  );
+  const widths = columns.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));
+  const isNumber = columns.map(
+    (_, column) => rows.length > 0 && rows.every((row) => typeof (row[column] ?? 0) === 'number'),
+  );
+  return cells
+    .map((row) => {
+      const padded = row.map((cell, column) =>
+        isNumber[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
+      );
+      return `${padded.join('  ').trimEnd()}\n`;
+    })
+    .join('');
+}
+
+function markdown({ columns, rows }: Table): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
+  const text = (cell: Cell): string => printable(String(cell ?? '')).replace(/[\\|`*_<>[\]]/g, '\\$&');
+  return [line(columns), line(columns.map(() => '---')), ...rows.map((row) => line(row.map(text)))].join('');
+}
+
+/** A spreadsheet would take text that begins so for a formula, and callers choose some of it. */
+const formula = /^[=+\-@\t\r]/;
+
+function csvCell(cell: Cell): string {
+  if (typeof cell !== 'string') return String(cell ?? '');
+  const safe = formula.test(cell) ? `'${cell}` : cell;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+/** Characters that a terminal acts on: controls, line separators, and what has no width, such as bidirectional controls. */
+const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** Text with escapes, as in JSON, for characters that a terminal acts on. */
+export function printable(text: string): string {
+  return text.replace(unprintable, (character) =>
+    character.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  );
+}
