@@ -208,9 +208,24 @@ function compileSelectors<C extends Conditional>(
 function compileSelector<C>(type: SelectorType<C>, config: C, context: SelectorContext): Selector | undefined {
   if (context.route !== undefined) type.check?.(config, context.route, context);
   try {
-    return type.compile(config, context);
+    const compiled = type.compile(config, context);
+    return compiled && { ...compiled, wanted: wantedOf(type, config, context), had: (call) => type.had(call, config) };
   } catch (error) {
     context.error([], (error as Error).message);
     return undefined;
   }
+}
+
+/** The keys of a selector that are given. */
+function wantedOf<C>({ keys }: SelectorType<C>, config: C, { isInterpolated }: SelectorContext): Selector['wanted'] {
+  const given = Object.entries(config as object).filter(([key, value]) => key in keys && value !== undefined);
+  const isHidden = (value: unknown): boolean =>
+    typeof value === 'string'
+      ? isInterpolated(value)
+      : typeof value === 'object' && value !== null && Object.values(value).some(isHidden);
+  const wanted = Object.fromEntries(given);
+  if (!isHidden(wanted)) return wanted;
+  const show = (_key: string, value: unknown): unknown =>
+    typeof value === 'string' && isInterpolated(value) ? 'the interpolated value' : value;
+  return JSON.parse(JSON.stringify(wanted), show) as Selector['wanted'];
 }

@@ -22,16 +22,21 @@ export function decide(attributes: Attributes, policy: Policy): Decision {
     return reporting(decision.reports, unknownMember);
   }
   if (message?.named === undefined) return decision;
-  return allOf([decision, ...message.named.flatMap((thing) => decideNamed(thing, message, attributes, policy))]);
+  const others = message.named.flatMap((thing) => messagesNaming(thing, message));
+  return allOf([decision, ...others.map((each) => decideOne({ ...attributes, message: each }, policy))]);
 }
 
-/** By the right to read it, and for a resource also by the rules for the message itself with that target. */
-function decideNamed(thing: NamedThing, message: McpMessage, attributes: Attributes, policy: Policy): Decision[] {
-  const judge = (method: string | undefined, target?: McpTarget): Decision =>
-    decideOne({ ...attributes, message: { ...message, method, target } }, policy);
-  if (thing.kind === 'task') return [judge('tasks/get')];
+/**
+ * The messages that stand for a thing that a message names: each must be allowed too. They are the right to read it, and for a resource also the
+ * message itself with that target.
+ */
+export function messagesNaming(thing: NamedThing, message: McpMessage): McpMessage[] {
+  if (thing.kind === 'task') return [{ ...message, method: 'tasks/get', target: undefined }];
   const target: McpTarget = { kind: 'resource', name: thing.name };
-  return [judge(message.method, target), judge('resources/read', target)];
+  return [
+    { ...message, target },
+    { ...message, method: 'resources/read', target },
+  ];
 }
 
 function decideOne(attributes: Attributes, policy: Policy): Decision {
@@ -85,7 +90,7 @@ function allMatch(selectors: readonly Selector[], attributes: Attributes): boole
 }
 
 /** One decision of several. A denial that no scope cures comes first; missing scopes come together, so that a client asks once. */
-function allOf(decisions: readonly Decision[]): Decision {
+export function allOf(decisions: readonly Decision[]): Decision {
   return reporting(reportsOf(decisions), judgementOf(decisions));
 }
 
@@ -175,13 +180,13 @@ const openMethods: ReadonlySet<string> = new Set([
 const openVerbs: ReadonlySet<string> = new Set(['GET', 'DELETE']);
 
 /** Reports whether a request on an MCP route needs no rule. Client responses belong to a stream that is already theirs. */
-function isOpen({ message, http }: Attributes): boolean {
+export function isOpen({ message, http }: Attributes): boolean {
   if (message === undefined) return openVerbs.has(http.method);
   if (message.method === undefined) return message.kind === 'response';
   return message.target === undefined && openMethods.has(message.method);
 }
 
 /** Of a method: what it may name is not known. */
-function hasUnknownMember({ message }: Attributes): boolean {
+export function hasUnknownMember({ message }: Attributes): boolean {
   return message?.method !== undefined && !message.membersKnown;
 }

@@ -16,7 +16,7 @@ const readme = readFileSync(join(root, 'README.md'), 'utf8');
 
 const tables = [
   { file: 'src/authn/authenticator-types.ts', name: 'authenticatorTypes', missing: /schema, check, create/ },
-  { file: 'src/policy/selectors/selector-types.ts', name: 'shared', missing: /keys, compile, covers/ },
+  { file: 'src/policy/selectors/selector-types.ts', name: 'shared', missing: /keys, compile, had, covers/ },
   { file: 'src/audit/sink-types.ts', name: 'sinkTypes', missing: /schema, key, create/ },
   {
     file: 'src/cli/program.ts',

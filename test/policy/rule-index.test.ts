@@ -6,115 +6,17 @@ import { addressBits, compileNetworks, rangeBits } from '../../src/ip-ranges.ts'
 import type { Attributes } from '../../src/policy/attributes.ts';
 import { decide } from '../../src/policy/decide.ts';
 import { anyToolThrough, itemOf, type ListItem, templateItem } from '../../src/policy/list-item.ts';
-import type { McpRuleConfig, PathRuleConfig, Policy } from '../../src/policy/rule.ts';
+import type { Policy } from '../../src/policy/rule.ts';
 import { rulesOfCall, rulesOfItem } from '../../src/policy/rule-index.ts';
 import { usabilityOf } from '../../src/policy/visibility.ts';
-import { agent, attributesOf, call, callerOf, callThrough, compile, frontend, rpc } from './scene.ts';
+import { addresses, callers, calls, mcpPolicies, name, pathPolicies, pathRequests, uri } from './arbitraries.ts';
+import { attributesOf, call, callerOf, compile, rpc } from './scene.ts';
 
 /** The same policy, each of whose rules may match any call. */
 const walkAll = (policy: Policy): Policy => ({
   ...policy,
   index: { anywhere: [...policy.rules.keys()], by: {}, claims: [] },
 });
-
-const some = <T>(values: readonly T[]) => fc.uniqueArray(fc.constantFrom(...values), { minLength: 1, maxLength: 3 });
-const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined, freq: 2 });
-
-const names = ['get_a', 'get_b', 'get_a_b', 'set_a', 'call_tool', 'd\u0435l_a', 'my tool', 'a*', '', 'constructor'];
-const globs = [...names, '*', '**', 'get_*', '*_a', 'get_*_b', 'g*a', '*et_*', 'get_a*', '*t_a', 's*_a', '__proto__'];
-const uris = [
-  ...['db://x/a', 'db://x/b', 'db://x/é', 'db://x/%C3%A9', 'db://x/e\u0301', 'http://h', 'http://h/', 'HTTP://H/'],
-  ...['http://h:80/', 'db://x/%28', 'db://x/(', 'db://x/../b', 'a:b', 'x y'],
-];
-const uriGlobs = [...uris, '*', 'db://*', 'db://x/*', '*/b', 'db://x/%C3%A9*', 'http://h*', 'http://H/*', 'db://*/%28'];
-const methods = [
-  'tools/call',
-  'resources/read',
-  'resources/subscribe',
-  'prompts/get',
-  'tasks/get',
-  'ping',
-  'x\u200b/y',
-];
-const methodGlobs = [...methods, '*', 'tools/*', 'resources/*', '*/get', 'x*', 'subscriptions/listen'];
-const scopes = ['dashboards:read', 'queries:execute', 'exports:create'];
-const conditions = [
-  ...['has(args.x) && args.x == 1', 'args.x > 1', "principal.clientId == 'ai_agent_prod'", "tool == 'get_a'"],
-  ...['args.list.exists(each, each == 1)', "request.address == '192.0.2.1'", "principal.claims.tenant == 'acme'"],
-];
-
-const who = fc.oneof(
-  fc.constant({}),
-  fc.record({
-    clients: optional(some(['ai_agent_prod', 'corp-oauth/analytics_frontend', 'other', 'a*'])),
-    claims: optional(
-      fc.constantFrom<object>(
-        ...[{ tenant: ['acme'] }, { level: [1, 2] }, { tenant: ['acme'], level: ['2'] }, { groups: ['a', true] }],
-      ),
-    ),
-    networks: optional(
-      some(['192.0.2.0/24', '10.0.0.0/8', '192.0.2.1', '2001:db8::/33', '::ffff:0:0/95', '0.0.0.0/0']),
-    ),
-    when: optional(fc.constantFrom(...conditions)),
-  }),
-);
-const target = fc.oneof(
-  fc.record({ tools: some(globs) }),
-  fc.record({ resources: some(uriGlobs), methods: optional(some(['resources/read', 'resources/*'])) }),
-  fc.record({ methods: some(methodGlobs) }),
-  fc.record({ tools: some(globs), prompts: some(globs), resources: some(uriGlobs) }),
-  fc.record({}),
-);
-const requirement = fc.oneof(
-  fc.record({ scopes: some(scopes) }),
-  fc.record({
-    scopes: optional(some(scopes)),
-    anyScope: optional(some(scopes)),
-    authenticatedBy: optional(some(['corp-oauth', 'workloads'])),
-    senderConstrained: optional(fc.boolean()),
-    when: optional(fc.constantFrom(...conditions)),
-  }),
-);
-const ruleOf = (selectors: fc.Arbitrary<object>) =>
-  fc.oneof(
-    { weight: 3, arbitrary: fc.record({ allow: selectors, require: optional(requirement) }) },
-    { weight: 2, arbitrary: fc.record({ deny: selectors.filter((deny) => Object.values(deny).some(Boolean)) }) },
-  );
-const both = (what: fc.Arbitrary<object>) => fc.tuple(what, who).map(([one, other]) => ({ ...one, ...other }));
-const mcpPolicies = fc
-  .array(ruleOf(both(target)) as fc.Arbitrary<McpRuleConfig>, { maxLength: 8 })
-  .map((rules) => compile({ mcp: { rules } }));
-
-const acme = callerOf({ clientId: 'analytics_frontend', claims: { tenant: 'acme', level: 2 } }, scopes.slice(0, 2));
-const grouped = callerOf({ clientId: 'other', claims: { groups: ['b', 'a', { toString: 'a' }], level: '2' } }, []);
-const callers = fc.constantFrom(agent, frontend, acme, grouped, undefined);
-const addresses = fc.constantFrom(
-  '192.0.2.1',
-  '192.0.2.2',
-  '::ffff:10.1.1.1',
-  '2001:db8::1',
-  '2001:db8:8000::',
-  'none',
-);
-const args = fc.record({ x: fc.constantFrom(1, 2, 'a'), list: fc.constantFrom([1], []) }, { requiredKeys: [] });
-const name = fc.constantFrom(...names);
-const uri = fc.constantFrom(...uris);
-const calls = fc.oneof(
-  fc.tuple(name, args).map(([tool, given]) => call(tool, given)),
-  fc.tuple(name, args).map(([tool, given]) => callThrough('call_tool', tool, given)),
-  name.map((prompt) => rpc('prompts/get', { name: prompt })),
-  name.map((prompt) =>
-    rpc('completion/complete', { ref: { type: 'ref/prompt', name: prompt }, argument: { name: 'a', value: '' } }),
-  ),
-  fc
-    .tuple(fc.constantFrom('resources/read', 'resources/subscribe'), uri)
-    .map(([method, of]) => rpc(method, { uri: of })),
-  fc
-    .array(uri, { maxLength: 3 })
-    .map((of) => rpc('subscriptions/listen', { notifications: { resourceSubscriptions: of } })),
-  fc.constantFrom(...methods.slice(4)).map((method) => rpc(method, { taskId: 'a' })),
-  fc.constantFrom({ method: 'GET' }, { method: 'DELETE' }),
-);
 
 /** The decision, and the steps that its conditions took. */
 function outcome(attributes: Attributes, policy: Policy) {
@@ -177,20 +79,8 @@ t.test('an item is judged as by the plain walk', (t) => {
 });
 
 t.test('a request of a path route is decided as by the plain walk', (t) => {
-  const paths = ['/', '/api', '/api/', '/api/a', '/api/a/', '/api/a/b', '/apix', '/api/*'];
-  const what = fc.record({
-    methods: optional(some(['GET', 'POST', 'HEAD'])),
-    paths: optional(some(['/', '/*', '/api', '/api/', '/api/*', '/api/a', '/api/a/*'])),
-  });
-  const policies = fc
-    .array(ruleOf(both(what)) as fc.Arbitrary<PathRuleConfig>, { maxLength: 8 })
-    .map((rules) => compile({ rules }));
-  const requests = fc.record({
-    method: fc.constantFrom('GET', 'HEAD', 'POST', 'PUT'),
-    path: fc.constantFrom(...paths),
-  });
   let left = 0;
-  const check = fc.property(policies, callers, requests, (policy, caller, request) => {
+  const check = fc.property(pathPolicies, callers, pathRequests, (policy, caller, request) => {
     const attributes = () => attributesOf(caller, request);
     assert.deepStrictEqual(outcome(attributes(), policy), outcome(attributes(), walkAll(policy)));
     left += policy.rules.length - [...rulesOfCall(attributes(), policy.index)].length;

@@ -20,6 +20,8 @@ export interface Condition extends DirectEvaluation {
   /** Evaluates the whole of it. */
   readonly run: (variables: ConditionVariables, state: EvaluationState) => unknown;
   readonly ast: cel.ASTNode;
+  /** Its text as configured, for explanations; undefined where it has a part from the environment or a file. */
+  readonly source: string | undefined;
   /** The variables that stand in the expression. */
   readonly names: ReadonlySet<string>;
 }
@@ -76,7 +78,7 @@ function compile(source: string, language: Language, { expressions, shapes }: Sh
   const { ast } = expression;
   // Values are counted before a loop, also where another operand decides.
   const direct = iterates ? neverDirect : compileDirectly(ast, shared, shapes);
-  return { ...direct, run, ast, names: namesIn(ast) };
+  return { ...direct, run, ast, source, names: namesIn(ast) };
 }
 
 /**

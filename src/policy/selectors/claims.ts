@@ -39,6 +39,11 @@ export const claims = {
       Object.entries(wanted).map(([claim, values]) => ({ [`claim ${claim}`]: values.map(textOfClaim) })),
     );
   },
+  had({ caller }, { claims: wanted = {} }) {
+    const present = caller?.principal.claims ?? {};
+    const looked = Object.keys(wanted).filter((claim) => Object.hasOwn(present, claim));
+    return looked.length === 0 ? undefined : Object.fromEntries(looked.map((claim) => [claim, present[claim]]));
+  },
   covers: ({ claims: wider = {} }, { claims: narrower = {} }) =>
     Object.entries(wider).every(
       ([claim, values]) => Object.hasOwn(narrower, claim) && listCovers(values, narrower[claim]),

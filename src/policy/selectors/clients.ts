@@ -45,6 +45,10 @@ export const clients = {
       [{ client: entries.map((entry) => parseClientEntry(entry, authenticators).clientId) }],
     );
   },
+  had: ({ caller }) => {
+    const { authenticator, clientId } = caller?.principal ?? {};
+    return clientId === undefined ? undefined : `${authenticator}/${clientId}`;
+  },
   covers: (wider, narrower) =>
     listCovers(wider.clients, narrower.clients, (one, other) => one === other || other.endsWith(`/${one}`)),
 } satisfies SelectorType<ConfigOf<typeof keys>>;

@@ -22,6 +22,7 @@ export const httpMethods = {
     const followed = accepted.has('GET') ? ['HEAD'] : [];
     return selectorOf(({ http }) => acceptsMethod(accepted, http.method), [{ httpMethod: [...methods, ...followed] }]);
   },
+  had: ({ http }) => http.method,
   covers: (wider, narrower) => listCovers(wider.methods, narrower.methods),
 } satisfies SelectorType<ConfigOf<typeof methodKeys>>;
 
@@ -42,5 +43,6 @@ export const paths = {
     const globs = compiled.flatMap(({ base, isOpen }) => [base, `${base === '/' ? '' : base}/${isOpen ? '*' : ''}`]);
     return selectorOf(({ http }) => compiled.some((pattern) => pattern.matches(http.path)), [{ path: globs }]);
   },
+  had: ({ http }) => http.path,
   covers: (wider, narrower) => listCovers(wider.paths, narrower.paths, pathPatternCovers),
 } satisfies SelectorType<ConfigOf<typeof pathKeys>>;

@@ -13,5 +13,6 @@ export const networks = {
     const globs = wanted.map((range) => `${rangeBits(range)}*`);
     return selectorOf(({ client }) => contains(client.address), [{ network: globs }]);
   },
+  had: ({ client }) => client.address,
   covers: (wider, narrower) => listCovers(wider.networks, narrower.networks),
 } satisfies SelectorType<ConfigOf<typeof keys>>;

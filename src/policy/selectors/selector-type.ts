@@ -11,7 +11,15 @@ import type { ListItem } from '../list-item.ts';
 export type Effect = 'allow' | 'deny';
 
 /** A compiled selector of a rule. All selectors of a rule must match. */
-export interface Selector {
+export interface Selector extends Matching {
+  /** Its keys as configured, for explanations. A value from the environment or a file is not shown. */
+  readonly wanted: Readonly<Record<string, unknown>>;
+  /** The part of a call that it looks at, for explanations; undefined where the call has none. */
+  readonly had: (attributes: Attributes) => unknown;
+}
+
+/** The calls and list items that a selector matches. */
+export interface Matching {
   matches(attributes: Attributes): boolean;
   coverageOf(item: ListItem, attributes: Attributes): Coverage;
   /** Each alone finds all calls and list items that may match. None where any may. */
@@ -29,7 +37,7 @@ export type ClaimSubject = `claim ${string}`;
 export type Reach = Readonly<Partial<Record<Subject, readonly string[]>>>;
 
 /** A selector that looks at nothing that a list item leaves open. */
-export function selectorOf(matches: (attributes: Attributes) => boolean, reaches: readonly Reach[] = []): Selector {
+export function selectorOf(matches: (attributes: Attributes) => boolean, reaches: readonly Reach[] = []): Matching {
   return {
     matches,
     coverageOf: (_item, attributes) => (matches(attributes) ? 'all' : 'none'),
@@ -44,7 +52,9 @@ export interface SelectorType<C> {
   /** Reports what can never match on the route, or be enforced there. */
   check?(config: C, route: RouteContext, context: SelectorContext): void;
   /** Undefined where none of the keys is given. Reports, or throws an Error with a public message, for a configuration that does not compile. */
-  compile(config: C, context: SelectorContext): Selector | undefined;
+  compile(config: C, context: SelectorContext): Matching | undefined;
+  /** The part of a call that the selector looks at. */
+  had(attributes: Attributes, config: C): unknown;
   /** Reports whether it is certain that `wider` matches every call that `narrower` matches. */
   covers(wider: C, narrower: C): boolean;
 }

@@ -4,7 +4,7 @@ import type { McpTargetKind } from '../../mcp/message.ts';
 import { type CoverageOf, compileCoverage, compileGlob, compileGlobs, globCovers, type Matcher } from '../glob.ts';
 import { exampleOf, useOf } from '../list-item.ts';
 import { canonicalUri, isPlain } from '../plain-name.ts';
-import { type ConfigOf, type Effect, listCovers, type Selector, type SelectorType } from './selector-type.ts';
+import { type ConfigOf, type Effect, listCovers, type Matching, type SelectorType } from './selector-type.ts';
 
 const keys = {
   tools: globs.optional().describe('Tool names; * is any run of characters.'),
@@ -50,6 +50,11 @@ export const target = {
     const byKind = Object.fromEntries(kinds.map((key) => [kindOf[key], compileNames(key, config[key]!, effect)]));
     const reach = Object.fromEntries(Object.entries(byKind).map(([kind, { globs }]) => [kind, globs]));
     return { ...namedTargets(byKind, methods, effect), reaches: [reach] };
+  },
+  had({ message }) {
+    if (message?.method === undefined) return undefined;
+    const { method, target, via } = message;
+    return { method, ...(target && { [target.kind]: target.name }), ...(via !== undefined && { via }) };
   },
   covers(wider, narrower) {
     const [widerKinds, narrowerKinds] = [kindsIn(wider), kindsIn(narrower)];
@@ -137,7 +142,7 @@ function namedTargets(
   byKind: Readonly<Partial<Record<McpTargetKind, Names>>>,
   methods: Matcher | undefined,
   effect: Effect,
-): Selector {
+): Matching {
   const byVia = ({ matches }: Names, via: string | undefined): boolean =>
     effect === 'deny' && via !== undefined && matches(via);
   return {
@@ -161,7 +166,7 @@ function namedTargets(
 }
 
 /** A resource that `subscriptions/listen` subscribes to is not allowed by the name of that method. */
-function methodsAlone(methods: Matcher, effect: Effect): Selector {
+function methodsAlone(methods: Matcher, effect: Effect): Matching {
   return {
     matches({ message }) {
       if (message?.method === undefined || !methods(message.method)) return false;

@@ -16,6 +16,7 @@ export const when = {
   keys,
   /** A rule has its condition beside its selectors. */
   compile: () => undefined,
+  had: () => undefined,
   covers: (wider, narrower) => wider.when === undefined || wider.when === narrower.when,
 } satisfies SelectorType<ConfigOf<typeof keys>>;
 
@@ -31,7 +32,7 @@ export function compileWhen(source: string | undefined, context: RuleContext): C
     return undefined;
   }
   for (const message of isHidden ? [] : lintCondition(compiled)) context.warn([], message);
-  return compiled;
+  return isHidden ? { ...compiled, source: undefined } : compiled;
 }
 
 /** Throws where the arguments do not allow an answer: the call is denied with `condition_error`. */
