@@ -4,6 +4,9 @@ import { type AuditObserver, type ChainWriter, createChainWriter } from './chain
 import { createEventEncoder } from './encode.ts';
 import { unavailable } from './errors.ts';
 import type { AuditEvent, AuditLog, Priority } from './event.ts';
+import { checkHeadState, type StateFinding } from './heads/head-state.ts';
+import { createHeads, type HeadObserver, type Signing } from './heads/heads.ts';
+import type { HeadKey } from './heads/signed-head.ts';
 import type { AuditConfig } from './schema.ts';
 import { createSink, type Sink } from './sink.ts';
 import type { LogEvent, SinkTarget, TargetRuntime } from './sink-type.ts';
@@ -15,7 +18,7 @@ export interface AuditRuntime extends Omit<TargetRuntime, 'signal'> {
   readonly instance: string;
   /** Hash of the live configuration, for the log's own records. */
   readonly policy: () => string;
-  readonly observe?: AuditObserver;
+  readonly observe?: AuditObserver & Partial<HeadObserver>;
   /** Interval of housekeeping and of retries of failed sinks. Default a second. */
   readonly tickMs?: number;
 }
@@ -33,8 +36,9 @@ export interface ReconfigurableAuditLog extends AuditLog {
   /**
    * Opens what a configuration needs beside the sinks in use, which stay as they are. Throws an error that names the key when a required sink
    * cannot be opened, or when `signal` is aborted; then nothing is left open. A sink with `required: false` is tried again in the background.
+   * `headKey` is the key of `audit.sign`. Chains that are opened are held to the heads in the state file.
    */
-  prepare(config: AuditConfig, signal?: AbortSignal): Promise<PreparedSinks>;
+  prepare(config: AuditConfig, signal?: AbortSignal, headKey?: HeadKey): Promise<PreparedSinks>;
   /** The reason for which a required sink takes no records, with its key; undefined while all do. */
   problem(): string | undefined;
 }
@@ -69,6 +73,7 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
   /** Sinks that are gone from the configuration, by their key, until they are closed. */
   const closing = new Map<string, Promise<void>>();
   let closed = false;
+  const heads = createHeads({ ...runtime, record: (event) => void write(ownEvent(event)).catch(ignore) });
 
   function write(event: AuditEvent, priority: Priority = 'decision'): Promise<void> {
     const { mounted, onFailure } = state;
@@ -93,13 +98,17 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
     return written;
   }
 
-  /** A record of the log's own. */
-  function record(event: LogEvent): string {
-    return encode({ id: randomUUID(), time: now(), stage: 'config', policy: runtime.policy(), ...event });
+  function ownEvent(event: LogEvent): AuditEvent {
+    return { id: randomUUID(), time: now(), stage: 'config', policy: runtime.policy(), ...event };
   }
 
-  async function prepare(next: AuditConfig, signal?: AbortSignal): Promise<PreparedSinks> {
+  /** A record of the log's own. */
+  const record = (event: LogEvent): string => encode(ownEvent(event));
+
+  async function prepare(next: AuditConfig, signal?: AbortSignal, headKey?: HeadKey): Promise<PreparedSinks> {
     if (closed) throw new Error('the audit log is closed');
+    if (next.sign !== undefined && headKey === undefined) throw new Error('audit.sign.keyFile: the key was not given');
+    const signing = next.sign && headKey && { ...next.sign, key: headKey };
     const opened: Opened[] = [];
     const dispose = async () => {
       await Promise.all(opened.map(({ target }) => target.close().catch(ignore)));
@@ -114,17 +123,37 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
         await closing.get(key);
         opened.push(await open(sink, placeOf(sink, index), signal));
       }
+      const finding = await checkState(signing?.stateFile, opened);
+      return { commit: () => commit(next, opened, signing, finding), dispose };
     } catch (error) {
       await dispose();
       throw error;
     }
-    return { commit: () => commit(next, opened), dispose };
+  }
+
+  /** Holds chains that are opened to the state file; undefined where there is nothing to hold. */
+  async function checkState(path: string | undefined, opened: readonly Opened[]): Promise<StateFinding | undefined> {
+    if (path === undefined || (opened.length === 0 && path === heads.signing()?.stateFile)) return undefined;
+    return checkHeadState(
+      path,
+      opened.map(({ key, target, writer }) => ({ sink: key, target, end: writer.end() })),
+    );
+  }
+
+  function reportState(finding: StateFinding | undefined, stateFile: string | undefined): void {
+    if (finding === undefined) return;
+    if (finding !== 'missing') {
+      for (const truncation of finding) heads.truncated(truncation);
+      return;
+    }
+    log.warn({ stateFile }, 'audit.sign has no state file yet: this start could not see whether records were cut off');
+    void write(ownEvent({ reason: 'audit_state_missing', detail: { stateFile } })).catch(ignore);
   }
 
   async function open(sink: SinkConfig, at: string, signal: AbortSignal | undefined): Promise<Opened> {
     const key = keyOf(sink);
     const target = sinkTypeOf(sink).create(sink, { ...runtime, signal });
-    const writer = createChainWriter({ ...runtime, type: sink.type, key, target, record });
+    const writer = createChainWriter({ ...runtime, type: sink.type, key, target, record, heads });
     let openError: unknown;
     try {
       await writer.write([]);
@@ -136,7 +165,12 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
     return { key, target, writer, openError };
   }
 
-  function commit(next: AuditConfig, opened: readonly Opened[]): void {
+  function commit(
+    next: AuditConfig,
+    opened: readonly Opened[],
+    signing: Signing | undefined,
+    finding: StateFinding | undefined,
+  ): void {
     const before = state.mounted;
     const mounted = next.sinks.map((config, index): Mounted => {
       const key = keyOf(config);
@@ -149,6 +183,11 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
       return { ...kept, ...place };
     });
     state = { mounted, onFailure: next.onFailure };
+    heads.configure(
+      signing,
+      mounted.map(({ key }) => key),
+    );
+    reportState(finding, signing?.stateFile);
     for (const { key, sink } of before) {
       if (mounted.some((each) => each.key === key)) continue;
       const ending = sink
@@ -174,9 +213,12 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
       const failed = state.mounted.find(({ required, sink }) => required && !sink.healthy());
       return failed && `${failed.at}: ${failed.sink.problem()}`;
     },
+    heads: heads.last,
+    truncation: heads.problem,
     async close() {
       closed = true;
       await Promise.all([...state.mounted.map((each) => each.sink.close()), ...closing.values()]);
+      await heads.settled();
     },
   };
 }

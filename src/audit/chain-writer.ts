@@ -1,6 +1,7 @@
 // Writer of chained lines to the target of one sink. After an outage it records the number of missed records, and writes kept ones.
 import type { Log } from '../log.ts';
-import { chainLines } from './hash-chain.ts';
+import { type ChainHead, chainLines } from './hash-chain.ts';
+import type { Heads, Signing } from './heads/heads.ts';
 import type { LogEvent, SinkTarget } from './sink-type.ts';
 
 /** Called with the number of records; `sink` is the sink's type. */
@@ -19,6 +20,7 @@ export interface ChainWriterOptions {
   readonly target: SinkTarget;
   /** Encodes a record of the log's own. */
   readonly record: (event: LogEvent) => string;
+  readonly heads: Heads;
   readonly now: () => number;
   readonly log: Log;
   readonly observe?: AuditObserver | undefined;
@@ -28,8 +30,12 @@ export interface ChainWriterOptions {
 export interface ChainWriter {
   /** Writes the bodies as lines of the chain, all or none. Without bodies it opens the target and writes what is due. */
   write(bodies: readonly string[]): Promise<void>;
-  /** Housekeeping, about once a second; writes what is due. */
+  /** Housekeeping, about once a second; writes what is due, also a signed head. */
   tick(): Promise<void>;
+  /** Signs the end of the chain, unless its last record is a head. */
+  sign(): Promise<void>;
+  /** The end of the chain; undefined until the target was opened. */
+  end(): ChainHead | undefined;
   /** Begins an outage, which ends with the next successful `write`. */
   fail(error: unknown): void;
   /** Counts records that the target did not take. `late` of them are kept and will be written. */
@@ -52,7 +58,7 @@ const maxKept = 1000;
 
 /** Creates a writer. It opens the target with the first write. */
 export function createChainWriter(options: ChainWriterOptions): ChainWriter {
-  const { type, key, target, record, now, log, observe } = options;
+  const { type, key, target, record, now, log, observe, heads } = options;
   /** Where lines are put together; one write at a time uses it. */
   const scratch = Buffer.allocUnsafeSlow(scratchBytes);
   let outage: { readonly since: number; readonly error: unknown; missed: number } | undefined;
@@ -62,13 +68,52 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
   /** Records that found no room since the last record of it. */
   let crowded: { readonly since: number; missed: number } | undefined;
 
+  /** The end of the chain. */
+  let end: ChainHead | undefined;
+  /** Records that are written to the chain by this process. */
+  let count = 0;
+  /** Records of a write that failed, some of which may have got out. */
+  let unsure = 0;
+  let rotations = 0;
+  let signed:
+    | { readonly seq: number; readonly at: number; readonly by: Signing; readonly rotations: number }
+    | undefined;
+
   async function append(bodies: readonly string[]): Promise<void> {
-    const { head, events } = await target.prepare();
-    if (events.length > 0) found.push(...events.map(record));
+    const opened = await target.prepare();
+    if (opened.events.length > 0) found.push(...opened.events.map(record));
+    count += Math.min(Math.max(opened.head.seq - (end ?? opened.head).seq, 0), unsure);
+    unsure = 0;
+    end = opened.head;
+    rotations = opened.rotations;
     const all = found.length === 0 ? bodies : [...found, ...bodies];
     if (all.length === 0) return;
-    await target.write(chainLines(head, all, scratch));
+    unsure = all.length;
+    const chained = chainLines(end, all, scratch);
+    await target.write(chained);
+    end = chained.head;
+    count += unsure;
+    unsure = 0;
     found = [];
+  }
+
+  function isHeadDue(): boolean {
+    const by = heads.signing();
+    if (by === undefined) return false;
+    if (signed === undefined || signed.by.key.id !== by.key.id || signed.rotations !== rotations) return true;
+    const elapsed = now() - signed.at;
+    return elapsed < 0 || elapsed >= by.every;
+  }
+
+  async function sign(): Promise<void> {
+    const by = heads.signing();
+    if (by === undefined) return;
+    await write([]);
+    if (end === undefined || end.seq === (signed?.seq ?? 0)) return;
+    const { head, event } = heads.sign(key, end, count, by);
+    await append([record(event)]);
+    signed = { seq: end.seq, at: now(), by, rotations };
+    heads.written(key, head, end, target.hashAt && target.sync);
   }
 
   async function write(bodies: readonly string[]): Promise<void> {
@@ -84,16 +129,23 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
     outage = outage.missed > missed || kept.length > 0 ? { ...outage, missed: outage.missed - missed } : undefined;
   }
 
+  async function writeDue(): Promise<void> {
+    if (crowded === undefined) return write([]);
+    const { since, missed } = crowded;
+    log.warn({ sink: key, missed }, 'the audit queue was full; records were refused');
+    await write([record({ reason: 'overloaded', detail: { sink: key, missed, since: new Date(since) } })]);
+    crowded = crowded.missed > missed ? { since: now(), missed: crowded.missed - missed } : undefined;
+  }
+
   return {
     write,
     async tick() {
-      await target.tick((event) => append([record(event)]));
-      if (crowded === undefined) return write([]);
-      const { since, missed } = crowded;
-      log.warn({ sink: key, missed }, 'the audit queue was full; records were refused');
-      await write([record({ reason: 'overloaded', detail: { sink: key, missed, since: new Date(since) } })]);
-      crowded = crowded.missed > missed ? { since: now(), missed: crowded.missed - missed } : undefined;
+      await target.tick((event) => append([record(heads.attest(event))]));
+      await writeDue();
+      if (isHeadDue()) await sign();
     },
+    sign,
+    end: () => end,
     fail(error) {
       if (outage !== undefined) return;
       outage = { since: now(), error, missed: 0 };

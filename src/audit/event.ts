@@ -1,4 +1,5 @@
 // Audit record before it is encoded and chained. The order of the fields is that of the line.
+import type { SinkHead } from './heads/signed-head.ts';
 
 /** The principal of a record. */
 export interface AuditPrincipal {
@@ -26,7 +27,7 @@ export interface AuditEvent {
   readonly id: string;
   /** Milliseconds since 1970; written as an RFC 3339 instant. */
   readonly time: number;
-  readonly stage: 'decided' | 'completed' | 'stream' | 'config';
+  readonly stage: 'decided' | 'completed' | 'stream' | 'config' | 'head';
   /** The members from `route` to `report`, encoded once for all records of a request; then they are not given one by one. */
   readonly encodedParts?: string | undefined;
   readonly route?: string | undefined;
@@ -66,7 +67,7 @@ export interface AuditEvent {
   readonly bytes?: number | undefined;
   readonly durationMs?: number | undefined;
   readonly outcome?: 'completed' | 'refused' | 'aborted' | 'failed' | 'unknown' | undefined;
-  /** Particulars of a `config` record, such as the deleted files; of a completed request, those of its session. */
+  /** Particulars of a `config` record, such as the deleted files; of a completed request, those of its session; of a `head`, its signature. */
   readonly detail?: Readonly<Record<string, unknown>> | undefined;
   /** Hash of the live configuration. */
   readonly policy: string;
@@ -88,6 +89,10 @@ export interface AuditLog {
   write(event: AuditEvent, priority?: Priority): Promise<void>;
   /** False from a required sink's failure until it works again. */
   healthy(): boolean;
+  /** The last signed head of each sink that has one, in the order of the configuration. */
+  heads(): readonly SinkHead[];
+  /** The reason for which the gateway is not ready with `onTruncation: refuse`; undefined while there is none. */
+  truncation(): string | undefined;
   /** Flushes and closes every sink. */
   close(): Promise<void>;
 }

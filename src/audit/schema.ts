@@ -1,6 +1,6 @@
 // The schema of the `audit` section.
 import { z } from 'zod';
-import { timeout } from '../config/schema/values.ts';
+import { filePath, timeout, writtenFilePath } from '../config/schema/values.ts';
 import { sinkTypes } from './sink-types.ts';
 
 type SinkSchema = (typeof sinkTypes)[keyof typeof sinkTypes]['schema'];
@@ -20,6 +20,20 @@ export const audit = z.strictObject({
     .enum(['refuse', 'continue'])
     .default('refuse')
     .describe('Requests are refused, or go on, while a required sink fails.'),
+  sign: z
+    .strictObject({
+      keyFile: filePath.describe('PEM file with the private key, Ed25519 or P-256.'),
+      every: timeout.prefault('60s').describe('The time between two heads of a chain that grows.'),
+      stateFile: writtenFilePath
+        .optional()
+        .describe('Keeps the last heads; should lie where those who can write the audit files cannot.'),
+      onTruncation: z
+        .enum(['continue', 'refuse'])
+        .default('continue')
+        .describe('Whether the gateway turns ready when an audit file ends before its head in stateFile.'),
+    })
+    .optional()
+    .describe('Signed heads of the hash chains.'),
 });
 
 export type AuditConfig = z.output<typeof audit>;

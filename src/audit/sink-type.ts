@@ -47,16 +47,23 @@ export interface TargetRuntime {
 /** The members that tell a record of the log's own from others. */
 export type LogEvent = Partial<AuditEvent>;
 
+/** A target that is open. */
+export interface Prepared {
+  /** Of the chain there. */
+  readonly head: ChainHead;
+  /** Events of the opening that have to be recorded. Each is yielded once. */
+  readonly events: readonly LogEvent[];
+  /** Grows with each rotation. */
+  readonly rotations: number;
+}
+
 /**
  * Takes the bytes of whole lines and knows the head of the chain that they end in. One method is called at a time and
  * waited for, so a target never overlaps with itself.
  */
 export interface SinkTarget {
-  /**
-   * Called before each write. Opens what is not open and repairs its end. Yields the head of the chain there, and what has
-   * to be recorded of what was found; each event is yielded once.
-   */
-  prepare(): Promise<{ readonly head: ChainHead; readonly events: readonly LogEvent[] }>;
+  /** Called before each write. Opens what is not open and repairs its end. */
+  prepare(): Promise<Prepared>;
   /**
    * Writes all of the lines or throws. After a failure the chain is where the next `prepare` says: where it was, or behind
    * lines of which a part had got out and which `prepare` has finished. The bytes may be overwritten once this returns.
@@ -64,6 +71,10 @@ export interface SinkTarget {
   write(chained: ChainedLines): Promise<void>;
   /** Housekeeping, about once a second; throws when the target turns out to be broken. `record` resolves when the event is written. */
   tick(record: (event: LogEvent) => Promise<void>): Promise<void>;
+  /** The hash of the record with this number, of those that an earlier process wrote; without it the chain does not outlive the process. */
+  hashAt?(seq: number): Promise<string | undefined>;
+  /** Resolves when all that was written is on the disk, or will be as far as the options say. May be called during a write. */
+  sync?(): Promise<void>;
   /** Takes over other options; what it writes to stays. */
   configure?(config: CommonSinkConfig): void;
   close(): Promise<void>;

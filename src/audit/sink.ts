@@ -28,7 +28,7 @@ export interface Sink {
   /** The reason for which the sink is not healthy; undefined while it is. */
   problem(): string | undefined;
   setTimeoutMs(timeoutMs: number): void;
-  /** Writes what is queued, bounded by the timeout, and closes the target. */
+  /** Writes what is queued and a last signed head, bounded by the timeout, and closes the target. */
   close(): Promise<void>;
 }
 
@@ -216,13 +216,15 @@ export function createSink(options: SinkOptions): Sink {
     clearInterval(ticker);
     tickDue ||= writer.isBehind();
     if (queue.length > 0 || tickDue) start();
+    const { promise: late, resolve: expired } = Promise.withResolvers<void>();
+    const timer = setTimeout(expired, timeoutMs);
     if (running) {
-      const { promise, resolve } = Promise.withResolvers<void>();
+      const { promise: idle, resolve } = Promise.withResolvers<void>();
       whenIdle = resolve;
-      const timer = setTimeout(resolve, timeoutMs);
-      await promise;
-      clearTimeout(timer);
+      await Promise.race([idle, late]);
     }
+    if (!running && healthy()) await Promise.race([attempt(writer.sign()), late]);
+    clearTimeout(timer);
     if (!busy) await writer.close();
   }
 

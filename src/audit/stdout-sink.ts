@@ -58,7 +58,7 @@ function createStdoutTarget(fd = 1): SinkTarget {
   return {
     async prepare() {
       await finish();
-      return { head, events: [] };
+      return { head, events: [], rotations: 0 };
     },
     async write(chained) {
       remainder = chained.lines;

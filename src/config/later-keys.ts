@@ -25,7 +25,6 @@ const laterKeys: readonly LaterKey[] = [
   ...rules.map((rule) => ({ at: `${rule}.require.during` })),
   ...rules.map((rule) => ({ at: `${rule}.limits` })),
   ...rules.flatMap((rule) => selectors.map((selector) => ({ at: `${rule}.${selector}.during` }))),
-  { at: 'audit.sign' },
 ];
 
 /** A key of a later version in the file. */

@@ -69,6 +69,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
       draining: runtime.draining,
       openRequests: runtime.open.size(),
       auditHealthy: audit.healthy(),
+      auditHeads: audit.heads(),
       revocation: revocations.state(),
     }),
   );
@@ -79,7 +80,12 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   });
   app.get('/metrics', async (_request, reply) => {
     const keySets = [...runtime.snapshot.authenticators.keySets.values()];
-    const scraped = await metrics.scrape({ ...current().expiries, keySets, probes: probes.states() });
+    const scraped = await metrics.scrape({
+      ...current().expiries,
+      keySets,
+      probes: probes.states(),
+      auditHead: audit.heads()[0],
+    });
     return reply.type(metrics.contentType).send(scraped);
   });
   app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain').send('nothing here\n'));
@@ -112,6 +118,8 @@ function reasonsNotReady({ audit, probes, runtime, started }: AdminOptions): str
   if (!started()) reasons.push('starting');
   if (runtime.draining) reasons.push('draining: the process was told to stop');
   if (!audit.healthy()) reasons.push('audit: a required sink does not take records');
+  const truncation = audit.truncation();
+  if (truncation !== undefined) reasons.push(`audit: ${truncation}`);
   for (const keySet of runtime.snapshot.authenticators.keySets.values())
     if (!keySet.ready()) reasons.push(`issuer ${keySet.issuer}: no keys yet, or they are too old`);
   return [...reasons, ...probes.notReady()];

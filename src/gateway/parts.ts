@@ -50,7 +50,13 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
     policy,
     log,
     now,
-    observe: { written: metrics.auditWritten, failed: metrics.auditFailed, shed: metrics.auditShed },
+    observe: {
+      written: metrics.auditWritten,
+      failed: metrics.auditFailed,
+      shed: metrics.auditShed,
+      truncated: metrics.auditTruncated,
+      stateFailed: metrics.auditStateFailed,
+    },
   });
   const write = (detail: ChangeDetail) =>
     audit.write({ id: randomUUID(), time: now(), stage: 'config', detail, policy: policy() });

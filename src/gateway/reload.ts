@@ -1,11 +1,13 @@
 // Start and reload of a configuration: it is prepared beside the one in force, then committed or disposed of.
 import type { Server } from 'node:http';
 import type { PreparedSinks, ReconfigurableAuditLog } from '../audit/audit-log.ts';
+import { headKeyOf } from '../audit/heads/signed-head.ts';
 import { closeAuthenticators, startAuthenticators } from '../authn/registry.ts';
 import { apiKeyExpiries, certificateExpiries, type Expiry, revocationListExpiries } from '../config/expiries.ts';
 import type { LoadedConfig, LoadOptions } from '../config/load.ts';
 import { prepareListener } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
+import { parsePrivateKey } from '../pem.ts';
 import type { RevocationWatcher } from './revocation-watcher.ts';
 import { compileSnapshot, type Snapshot, type SnapshotRuntime } from './snapshot.ts';
 import type { UpstreamProbes } from './upstream-probes.ts';
@@ -55,7 +57,9 @@ export async function prepareConfiguration(
   const snapshot = compileSnapshot(loaded, runtime.snapshots, previous?.snapshot);
   let sinks: PreparedSinks;
   try {
-    sinks = await runtime.audit.prepare(loaded.config.audit, signal);
+    const { audit } = loaded.config;
+    const headKey = audit.sign && headKeyOf(loaded.files.parse(audit.sign.keyFile, parsePrivateKey));
+    sinks = await runtime.audit.prepare(audit, signal, headKey);
   } catch (error) {
     await closeSnapshot(snapshot, previous?.snapshot);
     throw error;

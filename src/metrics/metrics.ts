@@ -19,6 +19,10 @@ export interface MetricsSource {
   readonly revocationLists: readonly { readonly name: string; readonly expiresAtSeconds: number }[];
   readonly apiKeys: readonly { readonly name: string; readonly expiresAtSeconds: number }[];
   readonly probes: readonly { readonly upstream: string; readonly success: boolean }[];
+  /** The last signed head of the first audit sink. */
+  readonly auditHead?:
+    | { readonly instance: string; readonly seq: number; readonly hash: string; readonly time: string }
+    | undefined;
 }
 
 /** A decision, as far as it is counted. */
@@ -93,6 +97,10 @@ function declareMetrics(registry: Registry) {
     auditRecords: counter('audit_records_total', ['sink'], 'Audit records written'),
     auditFailures: counter('audit_write_failures_total', ['sink'], 'Audit records that a sink did not take'),
     auditShed: counter('audit_queue_full_total', ['sink'], 'Audit records for which the queue of a sink had no room'),
+    auditHead: gauge('audit_head_info', ['instance', 'seq', 'hash'], 'The last signed head of the first audit sink'),
+    auditHeadTime: gauge('audit_head_timestamp_seconds', [], 'When the last head of the first audit sink was signed'),
+    auditTruncations: counter('audit_truncations_total', [], 'Audit files that ended before their signed head'),
+    auditStateFailures: counter('audit_state_failures_total', [], 'Failed writes of the state file of audit.sign'),
     refusalsSummed: counter('refusals_summed_total', [], 'Requests of strangers that are recorded in sums'),
     keySetAge: gauge('key_set_age_seconds', ['issuer'], 'Age of the key set in use'),
     keySetFailures: counter('key_set_refresh_failures_total', ['issuer'], 'Fetches of a key set that failed'),
@@ -162,6 +170,14 @@ export function createMetrics(version: string) {
     if (reason === 'condition_error') metrics.conditionErrors.inc({ route, rule });
   }
 
+  function showHead(head: MetricsSource['auditHead']): void {
+    metrics.auditHead.reset();
+    metrics.auditHeadTime.remove();
+    if (head === undefined) return;
+    metrics.auditHead.set({ instance: head.instance, seq: String(head.seq), hash: head.hash }, 1);
+    metrics.auditHeadTime.set(Date.parse(head.time) / 1000);
+  }
+
   /** The text that Prometheus reads. State of `source` is read now. */
   async function scrape(source: MetricsSource): Promise<string> {
     const { keySetAge, certificateExpiry, revocationListExpiry, apiKeyExpiry, upstreamProbe } = metrics;
@@ -176,6 +192,7 @@ export function createMetrics(version: string) {
       revocationListExpiry.set({ list: name }, expiresAtSeconds);
     for (const { name, expiresAtSeconds } of source.apiKeys) apiKeyExpiry.set({ key: name }, expiresAtSeconds);
     for (const { upstream, success } of source.probes) upstreamProbe.set({ upstream }, success ? 1 : 0);
+    showHead(source.auditHead);
     return registry.metrics();
   }
 
@@ -195,6 +212,8 @@ export function createMetrics(version: string) {
     auditWritten: (sink: string, records: number) => metrics.auditRecords.inc({ sink }, records),
     auditFailed: (sink: string, records: number) => metrics.auditFailures.inc({ sink }, records),
     auditShed: (sink: string) => metrics.auditShed.inc({ sink }),
+    auditTruncated: () => metrics.auditTruncations.inc(),
+    auditStateFailed: () => metrics.auditStateFailures.inc(),
     refusalSummed: () => metrics.refusalsSummed.inc(),
     keySetRefreshFailed: (issuer: string) => metrics.keySetFailures.inc({ issuer }),
     introspected: (authenticator: string, outcome: string) => metrics.introspections.inc({ authenticator, outcome }),

@@ -1,7 +1,9 @@
 // Fixtures of the audit tests: events, logs over files of their own, and reading back the lines.
+import type { KeyObject } from 'node:crypto';
 import fs from 'node:fs';
 import { type AuditRuntime, createAuditLog } from '../../src/audit/audit-log.ts';
 import type { AuditEvent } from '../../src/audit/event.ts';
+import { headKeyOf } from '../../src/audit/heads/signed-head.ts';
 import type { AuditConfig } from '../../src/audit/schema.ts';
 import type { SinkConfig } from '../../src/audit/sink-types.ts';
 import { verifyChain } from '../../src/audit/verify.ts';
@@ -25,7 +27,12 @@ export function configOf(sinks: SinkConfig[], more: Partial<AuditConfig> = {}): 
 
 export const silent = createLog({ level: 'silent' });
 
-export async function openLog(config: AuditConfig, more: Partial<AuditRuntime> = {}) {
+/** The part of a configuration that signs heads with this key, which `openLog` takes too. */
+export function signOf(more: Partial<NonNullable<AuditConfig['sign']>> = {}): Partial<AuditConfig> {
+  return { sign: { keyFile: 'audit.pem', every: 60_000, onTruncation: 'continue', ...more } };
+}
+
+export async function openLog(config: AuditConfig, more: Partial<AuditRuntime> = {}, key?: KeyObject) {
   const log = createAuditLog({
     instance: 'test',
     policy: () => 'p1',
@@ -34,7 +41,7 @@ export async function openLog(config: AuditConfig, more: Partial<AuditRuntime> =
     tickMs: 10,
     ...more,
   });
-  (await log.prepare(config)).commit();
+  (await log.prepare(config, undefined, key && headKeyOf(key))).commit();
   return log;
 }
 

@@ -1,5 +1,5 @@
 // Checks across the keys of a configuration, each with its message.
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { fileOf, lineAt, linesOf, type Parts } from './support.ts';
 
@@ -1281,3 +1281,30 @@ t.test('audit: each place once, nothing overwritten, and a word where no record 
     ],
   ]),
 );
+
+t.test('audit.sign: a key that signs, and a state file that overwrites nothing and lies elsewhere', async (t) => {
+  const yaml = (stateFile: string) =>
+    fileOf({
+      audit: `{sinks: [{type: file, path: log/audit.jsonl}], sign: {keyFile: a.pem, stateFile: ${stateFile}}}`,
+    });
+  const problems = async (stateFile: string, key: KeyObject) => {
+    const files = { 'a.pem': key.export({ type: 'pkcs8', format: 'pem' }).toString() };
+    return (await linesOf(t.testdir(), yaml(stateFile), { files })).map((line) =>
+      line.replace(/gateway\.yaml:\S+ /, ''),
+    );
+  };
+  const { privateKey } = generateKeyPairSync('ed25519');
+  t.same(await problems('state/audit.head', privateKey), []);
+  t.same(await problems('a.pem', privateKey), [
+    'audit.sign.stateFile: is a file that this configuration reads; heads would destroy it',
+  ]);
+  t.same(await problems('log/audit.jsonl', privateKey), [
+    'audit.sign.stateFile: is an audit file; heads would destroy it',
+  ]);
+  t.match(await problems('log/audit.head', privateKey), [
+    /^warning: audit\.sign\.stateFile: lies beside an audit file/,
+  ]);
+  t.match(await problems('state/audit.head', generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey), [
+    /^audit\.sign\.keyFile: holds neither an Ed25519 nor a P-256 key; make one with/,
+  ]);
+});

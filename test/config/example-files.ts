@@ -32,6 +32,7 @@ export async function exampleFiles(at: number = now): Promise<Record<string, str
     'secrets/introspection': 'the-secret-of-the-gateway\n',
     'keys/client.pem': privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     'keys/assertion.pem': privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    'secrets/audit.pem': generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     'secrets/superset-api': 'a-token-of-the-gateway\n',
     'secrets/sessions.key': `${randomBytes(32).toString('base64')}\n`,
   };

@@ -16,7 +16,7 @@ t.test('the example is valid and says what the scenario says', async (t) => {
     warnings.map(({ path, message }) => `${path}: ${message}`),
     [],
   );
-  t.equal(files.size, 15);
+  t.equal(files.size, 16);
   t.match(
     config.routes.map(({ name, path, methods }) => [name, path, methods]),
     [

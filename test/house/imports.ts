@@ -13,6 +13,7 @@ export const ground = [
   'named-files',
   'keyed-counts',
   'bounded-cache',
+  'jwk-thumbprint',
 ];
 
 /** The rooms of src from bottom to top, each with the rooms below it that it imports. A file is of the room with the longest path. */

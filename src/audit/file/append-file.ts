@@ -58,7 +58,8 @@ export async function openAppendFile(path: string, size: number, files: FileCall
   };
 }
 
-async function syncDirectory(path: string): Promise<void> {
+/** Makes the names in a directory durable. */
+export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   try {
     await directory.sync();

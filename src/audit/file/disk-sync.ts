@@ -10,6 +10,8 @@ export interface DiskSync {
   written(file: AppendFile): Promise<void>;
   /** Starts a sync that is due; throws the failure of an earlier one. */
   tick(file: AppendFile | undefined): void;
+  /** Resolves once what was written before is on the disk, unless the mode is `never`. Throws when it is not. */
+  flush(file: () => AppendFile | undefined): Promise<void>;
   /** Begins to sync and close a file that is no longer written. */
   finish(file: AppendFile): Promise<void>;
   /** Resolves when no sync is running. */
@@ -39,6 +41,10 @@ export function createDiskSync(mode: () => SyncMode): DiskSync {
     });
   }
 
+  async function idle(): Promise<void> {
+    while (running !== undefined) await running;
+  }
+
   return {
     async written(file) {
       unsynced = mode() !== 'always';
@@ -57,12 +63,17 @@ export function createDiskSync(mode: () => SyncMode): DiskSync {
       unsynced = false;
       start(sync(file));
     },
+    async flush(current) {
+      await idle();
+      const file = current();
+      if (file !== undefined) start(sync(file));
+      await idle();
+      if (owed) throw new Error('the records are not on the disk', { cause: failure?.error });
+    },
     async finish(file) {
-      await running;
+      await idle();
       start(sync(file).then(() => file.close().catch(() => {})));
     },
-    async idle() {
-      await running;
-    },
+    idle,
   };
 }

@@ -9,3 +9,8 @@ export function codeOf(error: unknown): unknown {
 export function ignoreMissing(error: unknown): undefined {
   if (codeOf(error) !== 'ENOENT') throw error;
 }
+
+/** True where a write found no room; the file itself is sound. */
+export function isOutOfSpace(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(String(codeOf(error)));
+}

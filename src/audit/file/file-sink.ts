@@ -8,10 +8,10 @@ import { type ChainedLines, type ChainHead, genesis } from '../hash-chain.ts';
 import { commonKeys, type LogEvent, type SinkTarget, type SinkType, type TargetRuntime } from '../sink-type.ts';
 import { type AppendFile, createDirectory, openAppendFile } from './append-file.ts';
 import { createDiskSync } from './disk-sync.ts';
-import { codeOf, ignoreMissing } from './errno.ts';
+import { ignoreMissing, isOutOfSpace } from './errno.ts';
 import { acquireLock, type FileLock } from './lock.ts';
 import { findUnfinished, inspectTail } from './recovery.ts';
-import { deleteSurplus, lastHead, listRotated, rotatedName } from './rotation.ts';
+import { deleteSurplus, hashAt, lastHead, listRotated, rotatedName } from './rotation.ts';
 
 const schema = z.strictObject({
   type: z.literal('file'),
@@ -50,9 +50,6 @@ export const fileSink = {
 const lookBackBytes = 64 * 1024 * 1024;
 const retentionEveryMs = 3_600_000;
 const rotationRetryMs = 60_000;
-/** After these the file itself is sound: it is cut back and kept open. */
-const outOfSpace = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
-const noInode = -1;
 
 function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): SinkTarget {
   const { now, log, signal, files = fs } = runtime;
@@ -72,6 +69,7 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
   /** Created by the first opening. */
   let createdFile = false;
   let createdDirectories: readonly string[] = [];
+  let rotations = 0;
 
   async function prepare() {
     try {
@@ -81,7 +79,7 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
       await abandon();
       throw error;
     }
-    return { head, events: found.splice(0) };
+    return { head, events: found.splice(0), rotations };
   }
 
   /** Continues what earlier processes wrote. */
@@ -163,7 +161,7 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
 
   /** A write that failed may have left a part. Where the file cannot simply be cut, opening it again repairs its end. */
   async function cutBack(current: AppendFile, before: number, error: unknown): Promise<void> {
-    if (!outOfSpace.has(String(codeOf(error)))) return abandon();
+    if (!isOutOfSpace(error)) return abandon();
     if (current.size() === before) return;
     await current.cut(before).catch(abandon);
   }
@@ -189,6 +187,7 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
     file = undefined;
     inode = 0;
     retentionDueAt = 0;
+    rotations += 1;
     await disk.finish(full);
     return openAt(0);
   }
@@ -210,8 +209,8 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
     const stats = await stat(path).catch(ignoreMissing);
     if ((await current.isOpen()) && stats?.ino === current.inode && stats.size === current.size()) return last;
     await abandon();
-    // A deleted file's number may be given to the new one.
-    if (stats?.ino !== inode) inode = noInode;
+    // No file has this number; that of a deleted one may be given to the new one.
+    if (stats?.ino !== inode) inode = -1;
     return reopen(last);
   }
 
@@ -238,6 +237,8 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
     prepare,
     write,
     tick,
+    hashAt: (seq) => hashAt(path, seq),
+    sync: () => disk.flush(() => file),
     configure: (next: FileSinkConfig) => {
       config = next;
       retentionDueAt = 0;

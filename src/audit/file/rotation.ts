@@ -98,3 +98,22 @@ async function digestOf(path: string): Promise<string> {
   for await (const chunk of handle.createReadStream()) digest.update(chunk);
   return digest.digest('hex');
 }
+
+/** The hash of the record with this number in the file at `path` or its rotated ones; undefined when they do not hold it. */
+export async function hashAt(path: string, seq: number): Promise<string | undefined> {
+  const rotated = await listRotated(path);
+  for (const each of [path, ...rotated.map((file) => file.path).reverse()]) {
+    for await (const { bytes } of readLines(each)) {
+      const found = seqOf(bytes);
+      if (found === undefined || found > seq) break;
+      if (found === seq) return parseLink(bytes)?.hash;
+    }
+  }
+  return undefined;
+}
+
+/** The number at the start of a line, read without the rest. */
+function seqOf(line: Buffer): number | undefined {
+  const [, digits] = /^\{"seq":(\d{1,16}),/.exec(line.toString('latin1', 0, 24)) ?? [];
+  return digits === undefined ? undefined : Number(digits);
+}

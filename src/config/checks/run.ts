@@ -27,7 +27,7 @@ export function runChecks(context: CheckContext, placeOfKey: PlaceOfKey): Checke
   checkUpstreams(context);
   checkIdentity(context);
   const policies = checkRoutes(context);
-  if (context.draft.audit !== undefined) checkAudit(context.draft.audit, context, context.files);
+  if (context.draft.audit !== undefined) checkAudit(context.draft.audit, context);
   checkUse(context);
   return { policies };
 }

@@ -1,5 +1,6 @@
 // Assertion keys: private keys of PEM files or of the process, and the public key set (RFC 7517).
-import { createPublicKey, generateKeyPairSync, hash, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { publicMembers, thumbprintOf } from '../../jwk-thumbprint.ts';
 import { minModulusBits, rsaWeakness } from '../../key-strength.ts';
 import type { AssertionAlgorithm } from './facts.ts';
 
@@ -77,13 +78,6 @@ function generate(algorithm: AssertionAlgorithm): KeyObject {
 }
 
 function describe(privateKey: KeyObject, algorithm: AssertionAlgorithm): AssertionKey {
-  const material = materialOf(createPublicKey(privateKey).export({ format: 'jwk' }));
-  const kid = hash('sha256', JSON.stringify(material), 'base64url');
-  return { kid, algorithm, privateKey, jwk: { ...material, kid, use: 'sig', alg: algorithm } };
-}
-
-/** RFC 7638 §3.2: the members that make the key, in alphabetical order, and no others. */
-function materialOf({ kty, crv, e, n, x, y }: JsonWebKey): Record<string, string> {
-  const members = kty === 'RSA' ? { e, kty, n } : kty === 'EC' ? { crv, kty, x, y } : { crv, kty, x };
-  return members as Record<string, string>;
+  const kid = thumbprintOf(privateKey);
+  return { kid, algorithm, privateKey, jwk: { ...publicMembers(privateKey), kid, use: 'sig', alg: algorithm } };
 }
