@@ -88,6 +88,9 @@ const methods: ReadonlyMap<string, Method> = new Map<string, Method>([
   ['subscriptions/listen', { target: { kind: 'subscriptions' }, params: { notifications: 'object' } }],
 ]);
 
+/** All methods that a client may send. */
+export const methodNames: readonly string[] = [...methods.keys()];
+
 /** Undefined for a method that no revision defines for clients. */
 export function methodOf(name: string): Method | undefined {
   return methods.get(name);

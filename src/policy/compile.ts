@@ -1,6 +1,7 @@
 // Compilation of a route's rules into its policy, and their checks. Everything is parsed here, once: deciding parses nothing.
 import { compileMetaTools, type MetaToolConfig, noMetaTools } from '../mcp/meta-tools.ts';
 import { createConditionCompiler } from './condition/condition.ts';
+import { lintNames, lintOpenedTools } from './name-lint.ts';
 import { metaToolsOf, type PresetConfig, presetOf } from './presets.ts';
 import { compileRequirement, noRequirement } from './requirement.ts';
 import { effects, type McpRuleConfig, type PathRuleConfig, type Policy, type Rule, type RuleConfigOf } from './rule.ts';
@@ -63,6 +64,10 @@ function mcpPolicy(mcp: McpPolicyConfig, context: RuleContext): Policy {
     if (name === undefined || !reserved.includes(name)) return;
     below.error([index, 'name'], `${context.show(name)} is the name of a rule of the preset`);
   });
+  if (context.route !== undefined) {
+    lintNames(mcp.rules, context.route, below);
+    lintOpenedTools(mcp.rules, preset.rules, context.route.callers?.everyone ?? 'everybody', below);
+  }
   const unchecked = { ...contextBelow(context, 'mcp', 'preset'), route: undefined };
   const metaTools = compileMetaTools(metaToolsOf(mcp));
   const rules = [

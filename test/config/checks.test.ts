@@ -929,6 +929,10 @@ t.test('routes: one answer each, reachable, with nothing that cannot be enforced
     [
       'a rule that shadows the preset',
       { routes: route('authenticate: corp, mcp: {preset: superset, rules: [{allow: {tools: ["*"]}}]}') },
+      [
+        'allow: ‸{tools',
+        'warning: routes[0].mcp.rules[0].allow: opens get_instance_info, get_schema, list_dashboards and 20 more to every token that "corp" accepts, where the preset demands dashboards:read, exports:create, dashboards:write, queries:read, queries:execute; write require: {scopes: […]}',
+      ],
     ],
     [
       'an allow of what is looked through',

@@ -6,15 +6,16 @@ export function suggestion(word: string, candidates: Iterable<string>): string {
   return near === undefined ? '' : ` (did you mean "${near}"?)`;
 }
 
-/** The candidate with the fewest edits, at most a third of the word's length; case alone is always near. */
+/** The candidate with the fewest edits, at most a third of the longer one; case alone is always near. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   if (word.length > 64) return undefined;
   let best: string | undefined;
-  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
+  let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of candidates) {
     if (candidate === word || candidate.length > 64) continue;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
-    if (distance < bestDistance) {
+    const bound = Math.max(1, Math.floor(Math.max(word.length, candidate.length) / 3));
+    if (distance <= bound && distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
     }

@@ -1,6 +1,6 @@
 // The `clients` selector: the client that acts, as `ai_agent_prod` or, qualified, as `corp-oauth/ai_agent_prod`.
 import { z } from 'zod';
-import { nearest } from '../../config/schema/suggestion.ts';
+import { nearest, suggestion } from '../../config/schema/suggestion.ts';
 import { text } from '../../config/schema/values.ts';
 import { type ConfigOf, listCovers, type SelectorType, selectorOf } from './selector-type.ts';
 
@@ -10,12 +10,14 @@ const keys = {
 
 export const clients = {
   keys,
-  check({ clients: entries }, { callers }, { authenticators, error, show }) {
+  check({ clients: entries }, { callers }, { authenticators, error, warn, show }) {
     if (entries === undefined) return;
     if (callers === undefined) return error(['clients'], 'cannot be enforced with authenticate: none');
     const { acting } = callers;
     entries.forEach((entry, index) => {
-      const { authenticator } = parseClientEntry(entry, authenticators);
+      const { authenticator, clientId } = parseClientEntry(entry, authenticators);
+      const owner = authenticator ?? (acting.length === 1 ? acting[0] : undefined);
+      const known = owner === undefined ? undefined : callers.clients.get(owner);
       if (authenticator !== undefined && !acting.includes(authenticator)) {
         const name = show(authenticator);
         error(['clients', index], `can never match: authenticator ${name} names no client on this route`);
@@ -24,6 +26,9 @@ export const clients = {
         const example = show(qualified(entry, acting));
         const message = `several authenticators can name clients on this route; write which, such as ${example}`;
         error(['clients', index], message);
+      } else if (known !== undefined && !known.includes(clientId)) {
+        const near = suggestion(clientId, known);
+        warn(['clients', index], `can never match: ${show(owner!)} has no client ${show(clientId)}${near}`);
       }
     });
   },

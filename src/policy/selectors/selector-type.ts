@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import type { Path, Reporter } from '../../config/schema/reporter.ts';
 import type { McpTargetKind } from '../../mcp/message.ts';
+import type { ListMember } from '../../mcp/methods.ts';
 import type { Attributes } from '../attributes.ts';
 import type { CompileCondition } from '../condition/condition.ts';
 import type { Coverage } from '../glob.ts';
@@ -104,6 +105,10 @@ export interface RouteContext {
   readonly callers: AcceptedCallers | undefined;
   /** The tools that call other tools. */
   readonly callMetaTools: readonly string[];
+  /** The names that the MCP server has, as far as they are known. */
+  readonly known: Readonly<Record<ListMember, readonly string[]>> | undefined;
+  /** They are those of a recorded catalogue, and so all that there are. */
+  readonly isRecorded: boolean;
 }
 
 /** The callers that a route accepts. */
@@ -114,6 +119,10 @@ export interface AcceptedCallers {
   readonly acting: readonly string[];
   /** The claims that they keep; undefined where one of them could not be read. */
   readonly claims: readonly string[] | undefined;
+  /** The clients of authenticators that name all of theirs. */
+  readonly clients: ReadonlyMap<string, readonly string[]>;
+  /** The callers in words, such as `every token that "corp" accepts`. */
+  readonly everyone: string;
 }
 
 /** Reports whether each item of the narrower list is covered by one of the wider. No list stands for everything. */
