@@ -3,6 +3,7 @@ import { hash, randomBytes } from 'node:crypto';
 import { access, constants, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve, sep } from 'node:path';
+import { createCertificateAuthority, type IssuedCertificate } from '../pki/authority.ts';
 import { type AuthorizationServer, startAuthorizationServer } from './authorization-server.ts';
 import {
   configFile,
@@ -12,7 +13,6 @@ import {
   generalPolicy,
   supersetPolicy,
 } from './config-file.ts';
-import { createCertificateAuthority, type IssuedCertificate } from './pki.ts';
 import { choosePort, type PortChoice } from './ports.ts';
 import { startDemoSuperset } from './superset/server.ts';
 

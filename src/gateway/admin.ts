@@ -13,6 +13,7 @@ import type { Configuration } from './reload.ts';
 import { fastifyOptions } from './request-log.ts';
 import type { RevocationWatcher } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
+import { groupStreams } from './stream-groups.ts';
 import type { UpstreamProbes } from './upstream-probes.ts';
 
 /** Sources of the answers of the admin listener. */
@@ -71,6 +72,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
       auditHealthy: audit.healthy(),
       auditHeads: audit.heads(),
       revocation: revocations.state(),
+      ...groupStreams(runtime.streams),
     }),
   );
   app.get(keySetPath, (_request, reply) => {

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import t from 'tap';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import { startScenario } from '../support/scenario.ts';
 import { startUpstream } from '../support/upstream.ts';
 

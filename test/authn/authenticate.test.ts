@@ -7,8 +7,8 @@ import type { Caller } from '../../src/authn/caller/principal.ts';
 import type { CredentialRecord } from '../../src/authn/credential.ts';
 import { type AuthenticatorSet, closeAuthenticators } from '../../src/authn/registry.ts';
 import { compileRequirements } from '../../src/authn/requirements.ts';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { GatewayError } from '../../src/errors.ts';
+import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { createRuntime, createSet, type Presented as PresentedText, peerOf, requestWith } from './fixture.ts';
 

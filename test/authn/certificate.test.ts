@@ -16,7 +16,7 @@ import {
 import { createCertificateReader, parseCertificate, readDerElements } from '../../src/authn/certificate/x509.ts';
 import type { PeerCertificate } from '../../src/authn/credential.ts';
 import type { AuthenticatorSet } from '../../src/authn/registry.ts';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import { createCertificate, createRevocationList, type SubjectName, type TestCertificate } from './certificates.ts';
 import { createRuntime, createSet, parseAuthenticators, peerOf, requestWith, type TestRuntime } from './fixture.ts';
 

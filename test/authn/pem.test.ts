@@ -2,8 +2,8 @@
 import { X509Certificate } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
 import { parseCertificates, parsePem, parsePemBlocks } from '../../src/pem.ts';
+import { createCertificateAuthority } from '../../src/pki/authority.ts';
 
 const authority = await createCertificateAuthority();
 const { certificatePem: first, keyPem } = await authority.issue({ commonName: 'first' });

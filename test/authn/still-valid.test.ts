@@ -6,7 +6,7 @@ import type { Caller } from '../../src/authn/caller/principal.ts';
 import { compileRevocations, noEntries, nothingRevoked, type Revocations } from '../../src/authn/caller/revocations.ts';
 import { checkStillValid } from '../../src/authn/caller/still-valid.ts';
 import { compileRequirements } from '../../src/authn/requirements.ts';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { createRuntime, createSet, type Presented, peerOf, requestWith } from './fixture.ts';
 

@@ -76,7 +76,7 @@ function openLoop(connections: readonly Connection[], perSecond: number, until: 
     const tick = (): void => {
       advance();
       // Those that were never sent have waited for so long at least.
-      if (over) latencies.push(...due.splice(0).map((intended) => performance.now() - intended));
+      if (over) for (const intended of due.splice(0)) latencies.push(performance.now() - intended);
       if (over && idle.length === connections.length) resolve(latencies);
       else setTimeout(tick, 1);
     };

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JWTPayload } from 'jose';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import type { Configuration } from '../support/configuration.ts';
 import { type Algorithm, startIssuer } from './issuer.ts';
 import type { Pinning } from './pinning.ts';

@@ -1,7 +1,7 @@
 // Checks of certificates: client authorities, key pairs, allowlists and certificate headers.
 import { createHash } from 'node:crypto';
 import t from 'tap';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import { fileOf, lineAt, linesOf, now } from './support.ts';
 
 const validity = { notBefore: new Date('2026-01-01'), notAfter: new Date('2028-01-01') };

@@ -1,6 +1,6 @@
 // The files that gateway.example.yaml names, made for the occasion.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import { now } from './support.ts';
 
 /** Contents by the names that the example gives them, valid for half an hour and more from `at`. */

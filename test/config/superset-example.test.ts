@@ -3,7 +3,7 @@ import { generateKeyPairSync, hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import { loadText, now } from './support.ts';
 
 const folder = join(import.meta.dirname, '../../deploy/superset');

@@ -6,7 +6,7 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request as sendSecurely } from 'node:https';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import type { IssuedCertificate } from '../../src/dev/pki.ts';
+import type { IssuedCertificate } from '../../src/pki/authority.ts';
 import { type ClientOptions, createClient } from '../support/client.ts';
 import { readJsonLines } from '../support/json-lines.ts';
 import { checkConfiguration } from './configuration.ts';

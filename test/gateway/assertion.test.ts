@@ -3,7 +3,7 @@ import { generateKeyPairSync, type JsonWebKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader } from 'jose';
 import t from 'tap';
-import type { IssuedCertificate } from '../../src/dev/pki.ts';
+import type { IssuedCertificate } from '../../src/pki/authority.ts';
 import { createTestCertificates } from '../support/certificates.ts';
 import { toolCall } from '../support/client.ts';
 import { apiKey, type Changes, type Configuration, keyEntry } from '../support/configuration.ts';

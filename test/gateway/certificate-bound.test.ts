@@ -1,6 +1,6 @@
 // Certificate-bound access tokens (RFC 8705 §3) over real TLS: only who has the certificate can use the token, also when the token is known already.
 import t, { type Test } from 'tap';
-import type { IssuedCertificate } from '../../src/dev/pki.ts';
+import type { IssuedCertificate } from '../../src/pki/authority.ts';
 import { boundTo, certificateAllowlist, createTestCertificates, fingerprintOf } from '../support/certificates.ts';
 import type { TestClient } from '../support/client.ts';
 import type { Configuration } from '../support/configuration.ts';

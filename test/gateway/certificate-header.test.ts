@@ -1,7 +1,7 @@
 // The client certificate behind a proxy that ends TLS: believed from that proxy only, and then judged like one of our own connections.
 import { createHash, X509Certificate } from 'node:crypto';
 import t, { type Test } from 'tap';
-import type { IssuedCertificate } from '../../src/dev/pki.ts';
+import type { IssuedCertificate } from '../../src/pki/authority.ts';
 import { createCertificate } from '../authn/certificates.ts';
 import { boundTo, certificateAllowlist, createTestCertificates, fingerprintOf } from '../support/certificates.ts';
 import type { Changes, Configuration } from '../support/configuration.ts';

@@ -1,6 +1,6 @@
 // Issuers with a private authority that are reached only through an HTTP proxy: keys, introspection and exchange, and a proxy that fails.
 import t from 'tap';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import { assertRefused, attack, host, post, request } from '../support/attack.ts';
 import { toolCall } from '../support/client.ts';
 import { listDashboards } from '../support/configuration.ts';

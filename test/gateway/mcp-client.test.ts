@@ -11,8 +11,8 @@ import {
 } from '@modelcontextprotocol/sdk/types.js';
 import t, { type Test } from 'tap';
 import { Agent, fetch as undiciFetch } from 'undici';
-import type { IssuedCertificate } from '../../src/dev/pki.ts';
 import { startDemoSuperset } from '../../src/dev/superset/server.ts';
+import type { IssuedCertificate } from '../../src/pki/authority.ts';
 import { createTestCertificates, fingerprintOf } from '../support/certificates.ts';
 import { startScenario } from '../support/scenario.ts';
 import { type RecordedRequest, startUpstream } from '../support/upstream.ts';

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { IssuedCertificate } from '../../src/dev/pki.ts';
+import type { IssuedCertificate } from '../../src/pki/authority.ts';
 import { boundTo, createTestCertificates, fingerprintOf } from '../support/certificates.ts';
 import { toolCall } from '../support/client.ts';
 import { apiKey, type Changes, listDashboards } from '../support/configuration.ts';

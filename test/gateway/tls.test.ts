@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
-import type { IssuedCertificate } from '../../src/dev/pki.ts';
+import type { IssuedCertificate } from '../../src/pki/authority.ts';
 import { createTestCertificates, fingerprintOf } from '../support/certificates.ts';
 import { apiKey, type Changes, type Configuration } from '../support/configuration.ts';
 import { type Scenario, startScenario } from '../support/scenario.ts';

@@ -14,6 +14,7 @@ export const ground = [
   'keyed-counts',
   'bounded-cache',
   'jwk-thumbprint',
+  'replace-file',
 ];
 
 /** The rooms of src from bottom to top, each with the rooms below it that it imports. A file is of the room with the longest path. */
@@ -68,8 +69,23 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'gateway',
     ],
   ],
-  ['dev', []],
-  ['cli', ['config/schema/values', 'audit', 'authn', 'config', 'gateway', 'dev']],
+  ['pki', []],
+  ['dev', ['pki']],
+  [
+    'cli',
+    [
+      'http',
+      'config/schema/suggestion',
+      'config/schema/values',
+      'config/schema',
+      'audit',
+      'authn',
+      'config',
+      'gateway',
+      'pki',
+      'dev',
+    ],
+  ],
   ['main', ['cli']],
 ];
 

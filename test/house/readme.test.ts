@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { commands } from '../../src/cli/program.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { createCertificateAuthority } from '../../src/pki/authority.ts';
 
 const root = join(import.meta.dirname, '../..');
 const pages = ['.', 'docs'].flatMap((folder) =>

@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Pool } from 'undici';
-import { createCertificateAuthority } from '../../src/dev/pki.ts';
+import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import {
   apiKey,
   type Changes,

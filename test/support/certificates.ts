@@ -3,7 +3,11 @@ import 'reflect-metadata';
 import { createHash, createPrivateKey, webcrypto, X509Certificate } from 'node:crypto';
 import type { TlsOptions } from 'node:tls';
 import * as x509 from '@peculiar/x509';
-import { type CertificateAuthority, createCertificateAuthority, type IssuedCertificate } from '../../src/dev/pki.ts';
+import {
+  type CertificateAuthority,
+  createCertificateAuthority,
+  type IssuedCertificate,
+} from '../../src/pki/authority.ts';
 
 export interface TestCertificates {
   readonly authority: CertificateAuthority;

@@ -4,7 +4,7 @@ import { Agent as HttpAgent, type IncomingHttpHeaders, type IncomingMessage, req
 import { Agent as HttpsAgent, request as sendSecurely } from 'node:https';
 import { TLSSocket } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
-import type { IssuedCertificate } from '../../src/dev/pki.ts';
+import type { IssuedCertificate } from '../../src/pki/authority.ts';
 
 export interface ClientRequest {
   readonly method?: string;

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request as sendPlainly } from 'node:http';
 import { request as sendSecurely } from 'node:https';
-import type { IssuedCertificate } from '../../src/dev/pki.ts';
+import type { IssuedCertificate } from '../../src/pki/authority.ts';
 import { publicHost } from './client.ts';
 
 export interface HeldStream {

@@ -1,6 +1,6 @@
 // TLS to upstreams: authorities, client certificates and handshakes that fail.
 import t, { type Test } from 'tap';
-import { type CertificateAuthority, createCertificateAuthority } from '../../src/dev/pki.ts';
+import { type CertificateAuthority, createCertificateAuthority } from '../../src/pki/authority.ts';
 import { ask, configOf, startForwarder } from '../support/forwarder.ts';
 import { faults, startRawUpstream, startUpstream } from '../support/upstream.ts';
 

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { type AuthorizationServerOptions, startAuthorizationServer } from '../../../src/dev/authorization-server.ts';
-import { createCertificateAuthority } from '../../../src/dev/pki.ts';
+import { createCertificateAuthority } from '../../../src/pki/authority.ts';
 import { type Changes, configure, yamlOf } from '../../support/configuration.ts';
 import { startTestGateway, type TestGateway, type TestGatewayOptions } from '../../support/gateway.ts';
 import { closedPort } from '../../support/upstream.ts';

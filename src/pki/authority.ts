@@ -1,14 +1,34 @@
-// Certificate authority for development and tests: ECDSA P-256 certificates and CRLs in memory (RFC 5280).
+// Private certificate authority: ECDSA P-256 certificates and CRLs (RFC 5280).
 import 'reflect-metadata';
-import { webcrypto } from 'node:crypto';
+import { createPrivateKey, createPublicKey, webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 
-/** A certificate authority. Its key stays in memory. */
+/** A certificate authority. */
 export interface CertificateAuthority {
   readonly certificatePem: string;
+  /** PKCS #8. */
+  readonly keyPem: string;
+  /** A certificate for a new key. */
   issue(options: IssueOptions): Promise<IssuedCertificate>;
+  /** A certificate for the key of a PKCS #10 request in PEM (RFC 2986). Names are those of the options. Throws an Error where the request is not signed with its key. */
+  sign(request: string, options: IssueOptions): Promise<Omit<IssuedCertificate, 'keyPem'>>;
   /** A CRL (RFC 5280 §5) of exactly these serial numbers. `nextUpdate` defaults to 30 days from now. */
-  revoke(serialNumbers: readonly string[], options?: { nextUpdate?: Date }): Promise<string>;
+  revoke(serialNumbers: readonly string[], options?: RevocationListOptions): Promise<string>;
+}
+
+/** Dates of a CRL. */
+export interface RevocationListOptions {
+  readonly nextUpdate?: Date;
+  /** By serial number; default the date of the list. */
+  readonly revokedAt?: ReadonlyMap<string, Date>;
+}
+
+/** Name and validity of an authority. */
+export interface AuthorityOptions extends Validity {
+  /** Default `Portcullis development CA`. */
+  readonly commonName?: string;
+  /** Also of the certificates that it issues; default `Portcullis development`. */
+  readonly organization?: string;
 }
 
 /** Validity of a certificate (RFC 5280 §4.1.2.5). */
@@ -49,15 +69,14 @@ const usageIdentifiers: Readonly<Record<string, string>> = {
   clientAuth: x509.ExtendedKeyUsage.clientAuth,
 };
 
-/** Creates an authority with a fresh key. `commonName` defaults to `Portcullis development CA`, `notAfter` to a year from now. */
-export async function createCertificateAuthority(
-  options: { readonly commonName?: string } & Validity = {},
-): Promise<CertificateAuthority> {
+/** Creates an authority with a fresh key. `notAfter` defaults to a year from now. */
+export async function createCertificateAuthority(options: AuthorityOptions = {}): Promise<CertificateAuthority> {
   const keys = await webcrypto.subtle.generateKey(keyAlgorithm, true, ['sign', 'verify']);
+  const { commonName = 'Portcullis development CA', organization = 'Portcullis development' } = options;
   const certificate = await x509.X509CertificateGenerator.createSelfSigned(
     {
       serialNumber: randomSerialNumber(),
-      name: subjectName(options.commonName ?? 'Portcullis development CA'),
+      name: subjectName(organization, commonName),
       keys,
       signingAlgorithm,
       ...validity(options, 365 * dayMs),
@@ -69,25 +88,61 @@ export async function createCertificateAuthority(
     },
     webcrypto,
   );
+  return authorityOf(certificate, keys, await keyPemOf(keys.privateKey));
+}
+
+/** Opens an authority from the PEM of its certificate and key. Throws an Error where they are no pair on the curve P-256. */
+export async function openCertificateAuthority(certificatePem: string, keyPem: string): Promise<CertificateAuthority> {
+  const certificate = new x509.X509Certificate(certificatePem);
+  const key = createPrivateKey(keyPem);
+  if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('the key is not an ECDSA key on P-256');
+  const publicDer = createPublicKey(key).export({ type: 'spki', format: 'der' });
+  if (!publicDer.equals(Buffer.from(certificate.publicKey.rawData))) {
+    throw new Error('the certificate is of another key');
+  }
+  const { subtle } = webcrypto;
+  const privateDer = key.export({ type: 'pkcs8', format: 'der' });
+  const keys = {
+    privateKey: await subtle.importKey('pkcs8', privateDer, keyAlgorithm, false, ['sign']),
+    publicKey: await subtle.importKey('spki', publicDer, keyAlgorithm, true, ['verify']),
+  };
+  return authorityOf(certificate, keys, keyPem);
+}
+
+function authorityOf(
+  certificate: x509.X509Certificate,
+  keys: webcrypto.CryptoKeyPair,
+  keyPem: string,
+): CertificateAuthority {
   return {
     certificatePem: pem(certificate.rawData, 'CERTIFICATE'),
-    issue: (issueOptions) => issue(certificate, keys, issueOptions),
-    revoke: (serialNumbers, revokeOptions) => revoke(certificate, keys, serialNumbers, revokeOptions),
+    keyPem,
+    async issue(options) {
+      const own = await webcrypto.subtle.generateKey(keyAlgorithm, true, ['sign', 'verify']);
+      return { ...(await issue(certificate, keys, own.publicKey, options)), keyPem: await keyPemOf(own.privateKey) };
+    },
+    async sign(request, options) {
+      const parsed = new x509.Pkcs10CertificateRequest(request);
+      if (!(await parsed.verify(webcrypto))) throw new Error('the request is not signed with its own key');
+      return issue(certificate, keys, await parsed.publicKey.export(webcrypto), options);
+    },
+    revoke: (serialNumbers, options) => revoke(certificate, keys, serialNumbers, options),
   };
 }
 
 async function issue(
   issuer: x509.X509Certificate,
   issuerKeys: webcrypto.CryptoKeyPair,
+  publicKey: webcrypto.CryptoKey,
   options: IssueOptions,
-): Promise<IssuedCertificate> {
-  const keys = await webcrypto.subtle.generateKey(keyAlgorithm, true, ['sign', 'verify']);
+): Promise<Omit<IssuedCertificate, 'keyPem'>> {
+  const [organization] = issuer.subjectName.getField('O');
   const certificate = await x509.X509CertificateGenerator.create(
     {
       serialNumber: randomSerialNumber(),
       issuer: issuer.subjectName,
-      subject: subjectName(options.commonName ?? []),
-      publicKey: keys.publicKey,
+      subject: subjectName(organization, options.commonName ?? []),
+      publicKey,
       signingKey: issuerKeys.privateKey,
       signingAlgorithm,
       ...validity(options, 90 * dayMs),
@@ -95,17 +150,15 @@ async function issue(
         new x509.BasicConstraintsExtension(false, undefined, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
         new x509.ExtendedKeyUsageExtension(extendedKeyUsage(options)),
-        await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false, webcrypto),
+        await x509.SubjectKeyIdentifierExtension.create(publicKey, false, webcrypto),
         await x509.AuthorityKeyIdentifierExtension.create(issuerKeys.publicKey, false, webcrypto),
         ...alternativeNames(options),
       ],
     },
     webcrypto,
   );
-  const key = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
   return {
     certificatePem: pem(certificate.rawData, 'CERTIFICATE'),
-    keyPem: pem(key, 'PRIVATE KEY'),
     serialNumber: certificate.serialNumber.toUpperCase(),
   };
 }
@@ -114,7 +167,7 @@ async function revoke(
   issuer: x509.X509Certificate,
   issuerKeys: webcrypto.CryptoKeyPair,
   serialNumbers: readonly string[],
-  options: { nextUpdate?: Date } = {},
+  options: RevocationListOptions = {},
 ): Promise<string> {
   const nextUpdate = options.nextUpdate ?? new Date(Date.now() + 30 * dayMs);
   const thisUpdate = new Date(Math.min(Date.now(), nextUpdate.getTime()) - hourMs);
@@ -125,7 +178,10 @@ async function revoke(
       nextUpdate,
       signingAlgorithm,
       signingKey: issuerKeys.privateKey,
-      entries: serialNumbers.map((serialNumber) => ({ serialNumber, revocationDate: thisUpdate })),
+      entries: serialNumbers.map((serialNumber) => ({
+        serialNumber,
+        revocationDate: options.revokedAt?.get(serialNumber) ?? thisUpdate,
+      })),
       extensions: [
         await x509.AuthorityKeyIdentifierExtension.create(issuerKeys.publicKey, false, webcrypto),
         crlNumber(Date.now()),
@@ -136,10 +192,14 @@ async function revoke(
   return pem(list.rawData, 'X509 CRL');
 }
 
-function subjectName(commonNames: string | readonly string[]): x509.Name {
+async function keyPemOf(key: webcrypto.CryptoKey): Promise<string> {
+  return pem(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY');
+}
+
+function subjectName(organization: string | undefined, commonNames: string | readonly string[]): x509.Name {
   const names = typeof commonNames === 'string' ? [commonNames] : commonNames;
   return new x509.Name([
-    { O: [{ utf8String: 'Portcullis development' }] },
+    ...(organization === undefined ? [] : [{ O: [{ utf8String: organization }] }]),
     ...names.map((commonName) => ({ CN: [{ utf8String: commonName }] })),
   ]);
 }

@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer, type PeerCertificate, type TLSSocket } from 'node:tls';
 import t from 'tap';
-import { createCertificateAuthority, type IssuedCertificate } from '../../src/dev/pki.ts';
+import { createCertificateAuthority, type IssuedCertificate } from '../../src/pki/authority.ts';
 
 const authority = await createCertificateAuthority();
 const server = await authority.issue({

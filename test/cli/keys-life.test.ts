@@ -1,0 +1,130 @@
+// `portcullis keys list` and `rotate`: the ends of keys, and two keys that overlap.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { keysCommand } from '../../src/cli/keys.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { fileOf } from '../config/support.ts';
+import { apiKey, hashOf } from '../support/configuration.ts';
+import { capture } from './capture.ts';
+
+const now = () => Date.UTC(2026, 10, 28, 12);
+
+async function keys(...args: string[]) {
+  const output = capture();
+  const command = keysCommand(output, now, {});
+  for (const each of [command, ...command.commands])
+    each.exitOverride().configureOutput({ writeErr: output.stderr.write });
+  const error = await command.parseAsync(args, { from: 'user' }).then(
+    () => undefined,
+    (thrown: Error & { exitCode?: number }) => thrown,
+  );
+  const exitCode = error === undefined ? output.exitCode : (error.exitCode ?? 1);
+  return { out: output.text(), err: output.errors() + (error?.message ?? ''), exitCode };
+}
+
+const yaml = fileOf({
+  authenticators: `
+  # two kinds
+  legacy:
+    type: apiKey
+    sunset: 2027-03-01
+    keys:
+      - id: reporting-tool-1   # the tool
+        hash: ${hashOf(apiKey)}
+        clientId: reporting_tool
+        scopes: [dashboards:read]
+        networks: [10.0.0.0/8]
+      - {id: old, hash: "${hashOf('sk_old')}", clientId: reporting_tool, scopes: [], expires: 2026-11-01}
+  partner: {type: apiKey, prefix: pk_, header: x-partner, keysFile: keys.yaml}`,
+  routes: '[{path: /api, upstream: superset, authenticate: {anyOf: [legacy, partner]}}]',
+  more: 'revocation: {file: revoked.yaml}',
+});
+const keysFile = `# partners
+- id: p1
+  hash: ${hashOf('pk_1')}
+  clientId: partner
+  scopes: [dashboards:read]
+  expires: 2026-12-10
+`;
+
+function folder(t: Test) {
+  const directory = t.testdir({
+    'gateway.yaml': yaml,
+    'keys.yaml': keysFile,
+    'revoked.yaml': 'keyIds: [legacy/old]',
+  });
+  const file = join(directory, 'gateway.yaml');
+  return { file, read: (name: string) => readFile(join(directory, name), 'utf8') };
+}
+
+t.test('list: the first to end first, with its state, and no hash', async (t) => {
+  const { file } = folder(t);
+  const { out } = await keys('list', '-c', file);
+  t.match(out.split('\n').slice(1), [
+    /^old +legacy +reporting_tool +2026-11-01 +revoked/,
+    /^p1 +partner +partner +2026-12-10 +ends soon +dashboards:read$/,
+    /^reporting-tool-1 +legacy +reporting_tool +2027-03-01 +good +dashboards:read from 10\.0\.0\.0\/8$/,
+  ]);
+  const json = await keys('list', '-c', file, '--json');
+  t.match(JSON.parse(json.out), [{ id: 'old' }, { id: 'p1', end: '2026-12-10T00:00:00.000Z' }, { state: 'good' }]);
+  t.notOk(/sha256/.test(out + json.out));
+});
+
+t.test('rotate: prints the new key, its entry and the end of the first, and writes nothing', async (t) => {
+  const { file, read } = folder(t);
+  const { out, err } = await keys('rotate', '-c', file, 'reporting-tool-1');
+  t.equal(err, '');
+  t.match(out, /^ {2}sk_[\w-]{43}$/m);
+  t.match(out, 'expires: 2026-12-05T12:00:00Z');
+  t.match(out, /networks:\n {4}- 10\.0\.0\.0\/8/);
+  t.equal(await read('gateway.yaml'), yaml);
+});
+
+t.test('rotate --write: both keys verify until the first ends, in the configuration or its keys file', async (t) => {
+  const { file, read } = folder(t);
+  const own = await keys('rotate', '-c', file, 'reporting-tool-1', '--write', '--id', 'reporting-tool-2', '--json');
+  const partner = await keys('rotate', '-c', file, 'partner/p1', '--write', '--overlap', '30d', '--json');
+  const text = await read('gateway.yaml');
+  t.match(text, '# two kinds');
+  t.match(text, 'id: reporting-tool-1   # the tool');
+  t.match(await read('keys.yaml'), '# partners\n- id: p1\n');
+  const { config } = await loadConfig(file, { env: {}, now });
+  const made = JSON.parse(own.out);
+  t.match(config.authenticators.legacy, {
+    keys: [
+      { id: 'reporting-tool-1', expires: Date.UTC(2026, 11, 5, 12) },
+      {
+        id: 'reporting-tool-2',
+        hash: hashOf(made.key),
+        clientId: 'reporting_tool',
+        scopes: ['dashboards:read'],
+        networks: ['10.0.0.0/8'],
+        expires: Date.UTC(2027, 1, 26),
+      },
+      { id: 'old' },
+    ],
+  });
+  const made2 = JSON.parse(partner.out);
+  t.match(made2.key, /^pk_/);
+  t.match(config.authenticators.partner, {
+    keys: [{ id: 'p1', expires: Date.UTC(2026, 11, 10) }, { hash: hashOf(made2.key) }],
+  });
+});
+
+t.test('a key that nobody has, an id that is taken and a date that has passed make no key', async (t) => {
+  const { file, read } = folder(t);
+  for (const [args, message] of [
+    [['reporting-tool-2'], /no key "reporting-tool-2" \(did you mean "reporting-tool-1"\?\); keys list/],
+    [['partner/old'], /no key "partner\/old"/],
+    [['p1', '--id', 'old'], /there is a key "old" already/],
+    [['p1', '--expires', '2026-11-01'], /has passed/],
+    [['p1', '--overlap', 'week'], /Expected a duration/],
+    [['p1', '-c', '/nowhere.yaml'], /cannot read the file/],
+  ] as const) {
+    const { err, exitCode, out } = await keys('rotate', '-c', file, '--write', ...args);
+    t.match([err, out], [message, '']);
+    t.ok(Number(exitCode) > 0);
+  }
+  t.equal(await read('keys.yaml'), keysFile);
+});
