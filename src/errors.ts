@@ -16,6 +16,7 @@ export const statusOfCode = {
   insufficient_scope: 403,
   denied: 403,
   condition_error: 403,
+  definition_changed: 403,
   origin_denied: 403,
   not_found: 404,
   session_not_found: 404,

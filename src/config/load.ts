@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import { withIssuerPresets } from '../authn/token/issuer-presets.ts';
 import type { NamedFiles } from '../named-files.ts';
 import { type Egress, egressOf } from '../oauth/egress.ts';
+import { checkCatalogFiles } from './catalog-file.ts';
 import { type ContextOptions, createCheckContext, type Draft, type Findings } from './checks/context.ts';
 import { type Checked, runChecks } from './checks/run.ts';
 import { checkEgress } from './checks/server.ts';
@@ -76,6 +77,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
   const revocations = await loadRevocations(parsed.draft, revocationOptions, findings, (reason) =>
     findings.problems.push(document.problem(['revocation', 'file'], `cannot read the file: ${reason}`)),
   );
+  checkCatalogFiles(keys.draft, { folder, named: dirname(file), files: reader.files }, findings);
   const secrets = [...values.secrets, ...keys.secrets];
   const context = createCheckContext(
     { ...parsed, draft: keys.draft, document, secrets, folder, files: reader.files, now },

@@ -9,6 +9,7 @@ import { ownHeaders } from '../http/problem.ts';
 import { keySetPath, publicDocumentHeaders } from '../http/well-known.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import type { DefinitionChecks } from './catalog/definition-checks.ts';
 import type { Configuration } from './reload.ts';
 import { fastifyOptions } from './request-log.ts';
 import type { RevocationWatcher } from './revocation-watcher.ts';
@@ -22,6 +23,7 @@ export interface AdminOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly probes: UpstreamProbes;
+  readonly definitions: DefinitionChecks;
   readonly revocations: RevocationWatcher;
   readonly runtime: Runtime;
   readonly version: string;
@@ -37,7 +39,7 @@ const connectionLimits = { all: 32, perAddress: 16 };
 
 /** Builds the application; it does not listen yet. */
 export function createAdmin(options: AdminOptions): FastifyInstance {
-  const { audit, current, log, metrics, probes, revocations, runtime, version } = options;
+  const { audit, current, definitions, log, metrics, probes, revocations, runtime, version } = options;
   const app = fastify({
     ...fastifyOptions(log),
     forceCloseConnections: true,
@@ -73,6 +75,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
       auditHeads: audit.heads(),
       revocation: revocations.state(),
       ...groupStreams(runtime.streams),
+      definitions: definitions.states(),
     }),
   );
   app.get(keySetPath, (_request, reply) => {

@@ -76,6 +76,7 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
     parts.audit.close,
     async () => parts.revocations.close(),
     async () => parts.probes.close(),
+    async () => parts.definitions.close(),
   );
   const first = await prepareConfiguration(loaded, undefined, parts, signal);
   opened.push(() => (state.inForce === undefined ? first.dispose() : closeSnapshot(state.inForce.snapshot)));
@@ -88,7 +89,11 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   const install = (next: Configuration): void => {
     state.inForce = next;
     runtime.snapshot = next.snapshot;
-    parts.metrics.configurationLoaded(next.loaded.hash);
+    const pinned = next.snapshot.routes.filter(({ pins }) => pins !== undefined);
+    parts.metrics.configurationLoaded(
+      next.loaded.hash,
+      pinned.map(({ name }) => name),
+    );
   };
   const current = () => state.inForce ?? first;
   const admin = createAdmin({ ...parts, runtime, version: options.version, current, started: () => state.started });

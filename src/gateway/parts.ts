@@ -9,6 +9,8 @@ import { createBodyScavenges } from '../http/body/scavenges.ts';
 import { createPeerAddressReader } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
+import { createChangeReport } from './catalog/change-report.ts';
+import { createDefinitionChecks } from './catalog/definition-checks.ts';
 import type { ConfigurationRuntime } from './reload.ts';
 import { createStrangerLimit } from './request/stranger-limit.ts';
 import { createRevocationWatcher } from './revocation-watcher.ts';
@@ -66,8 +68,10 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
     );
   const revocations = createRevocationWatcher(undefined, { log, observe: metrics, intervalMs, record });
   const probes = createUpstreamProbes({ log, record });
-  const snapshots = { proofMemory: createProofMemory(), log, now, observe: metrics, schedule };
-  return { log, now, metrics, audit, write, record, revocations, probes, snapshots };
+  const definitions = createDefinitionChecks({ log, now, version: options.version });
+  const definitionChanged = createChangeReport({ log, observe: metrics, record });
+  const snapshots = { proofMemory: createProofMemory(), log, now, observe: metrics, schedule, definitionChanged };
+  return { log, now, metrics, audit, write, record, revocations, probes, definitions, snapshots };
 }
 
 /** Creates the state of all requests to the address `listen`, at first under `snapshot`. */

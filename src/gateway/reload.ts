@@ -8,6 +8,7 @@ import type { LoadedConfig, LoadOptions } from '../config/load.ts';
 import { prepareListener } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { parsePrivateKey } from '../pem.ts';
+import type { DefinitionChecks } from './catalog/definition-checks.ts';
 import type { RevocationWatcher } from './revocation-watcher.ts';
 import { compileSnapshot, type Snapshot, type SnapshotRuntime } from './snapshot.ts';
 import type { UpstreamProbes } from './upstream-probes.ts';
@@ -35,6 +36,7 @@ export interface ConfigurationRuntime {
   readonly audit: ReconfigurableAuditLog;
   readonly revocations: RevocationWatcher;
   readonly probes: UpstreamProbes;
+  readonly definitions: DefinitionChecks;
   readonly snapshots: SnapshotRuntime;
 }
 
@@ -78,6 +80,7 @@ export async function prepareConfiguration(
       runtime.revocations.follow(loaded.revocations);
       startAuthenticators(snapshot.authenticators);
       runtime.probes.follow(snapshot);
+      runtime.definitions.follow(snapshot);
       if (previous === undefined) return;
       // Not waited for: an open stream may keep an old connection for hours.
       closeSnapshot(previous.snapshot, snapshot).catch((cause: unknown) =>

@@ -16,6 +16,7 @@ import { type Policy, scopesOf } from '../policy/rule.ts';
 import type { PathMapping } from '../upstream/path-mapping.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from '../upstream/request-headers.ts';
 import type { Upstream } from '../upstream/upstream.ts';
+import type { RoutePins } from './catalog/route-pins.ts';
 import type { AuthorizeCaller, UpstreamIdentity } from './upstream-credential.ts';
 import type { PooledUpstreams } from './upstream-set.ts';
 
@@ -34,6 +35,8 @@ export interface Route extends RoutePattern {
   readonly forwardHeaders: readonly string[];
   /** Of MCP routes with an upstream. A session belongs to the principal that opened it. */
   readonly sessions: RouteSessions | undefined;
+  /** Of MCP routes with a catalogue: the definitions that the upstream may show. */
+  readonly pins: RoutePins | undefined;
   readonly resource: string;
   /** Issuers of accepted tokens. */
   readonly authorizationServers: readonly string[];
@@ -82,14 +85,14 @@ export function compileRouteSessions(
   return compileSessions(keys, { route: route.name, upstream: route.upstream, address }, memory, subjectKey);
 }
 
-/** Compiles a route of the configuration, apart from its sessions. Throws where it cannot be used. */
+/** Compiles a route of the configuration, apart from its sessions and pins. Throws where it cannot be used. */
 export function compileRoute(
   route: RouteConfig,
   { config, policies }: LoadedConfig,
   authenticators: AuthenticatorSet,
   upstreams: PooledUpstreams,
   pathsOf: (route: RouteConfig) => PathMapping,
-): Omit<Route, 'sessions'> {
+): Omit<Route, 'sessions' | 'pins'> {
   const { mcp, resource } = route;
   const requirements = compileRequirements(route, authenticators.byName, config.scopeImplies);
   const authorizationServers = authorizationServersOf(route.authenticate, config.authenticators);

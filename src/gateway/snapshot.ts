@@ -13,6 +13,7 @@ import { compilePeers, type NetworkMatcher } from '../ip-ranges.ts';
 import { createSessionMemory, type SessionMemory } from '../mcp/session.ts';
 import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../upstream/identity/assertion-key.ts';
 import { compilePathMappings } from '../upstream/path-mapping.ts';
+import { compileRoutePins, type PinsRuntime } from './catalog/route-pins.ts';
 import { compileRoute, compileRouteSessions, type Route } from './route.ts';
 import { openUpstreams, type PooledUpstreams, type UpstreamsRuntime } from './upstream-set.ts';
 import { metadataRoutes } from './well-known-routes.ts';
@@ -45,7 +46,7 @@ export interface LastEncoding {
 }
 
 /** Process-wide state that outlives a snapshot. */
-export interface SnapshotRuntime extends AuthenticatorRuntime {
+export interface SnapshotRuntime extends AuthenticatorRuntime, Pick<PinsRuntime, 'definitionChanged'> {
   readonly observe: AuthenticatorRuntime['observe'] & UpstreamsRuntime['observe'];
 }
 
@@ -62,9 +63,11 @@ export function compileSnapshot(
   const publishedKeys = publishedKeySet([...upstreams.values()].flatMap(({ identity }) => identity?.keys ?? []));
   const sessionMemory = previous?.sessionMemory ?? createSessionMemory();
   const pathsOf = compilePathMappings(config);
+  const pinsBefore = new Map(previous?.routes.map(({ name, pins }) => [name, pins]));
   const routes = config.routes.map((route) => ({
     ...compileRoute(route, loaded, authenticators, upstreams, pathsOf),
     sessions: compileRouteSessions(route, loaded, sessionMemory),
+    pins: compileRoutePins(route, loaded, upstreams, runtime, pinsBefore.get(route.name)),
   }));
   return {
     hash: loaded.hash,

@@ -44,6 +44,7 @@ function documentRoute(name: string, path: string, document: (path: string) => A
     mcp: undefined,
     forwardHeaders: [],
     sessions: undefined,
+    pins: undefined,
     resource: '',
     authorizationServers: [],
     bindings: noBindings,

@@ -115,6 +115,11 @@ function declareMetrics(registry: Registry) {
     apiKeyExpiry: gauge('api_key_expiry_timestamp_seconds', ['key'], 'Expiry of an API key'),
     apiKeyRequests: counter('api_key_requests_total', ['key'], 'Requests authenticated by an API key'),
     conditionErrors: counter('condition_errors_total', ['route', 'rule'], 'Calls that a failed condition denied'),
+    definitionChanges: counter(
+      'tool_definition_changes_total',
+      ['route'],
+      'Definitions that are not as they were recorded',
+    ),
     configuration: gauge('config_info', ['hash'], 'The live configuration'),
     reloadSuccess: gauge('config_last_reload_success', [], '1 when the last reload was taken, 0 when it was refused'),
     revocationEntries: gauge('revocation_entries', [], 'Entries of the revocation list in force'),
@@ -219,7 +224,10 @@ export function createMetrics(version: string) {
     introspected: (authenticator: string, outcome: string) => metrics.introspections.inc({ authenticator, outcome }),
     tokenExchanged: (upstream: string, outcome: string) => metrics.exchanges.inc({ upstream, outcome }),
     connectionRefused: (reason: string) => metrics.requests.inc({ route: 'none', outcome: 'refused', status: reason }),
-    configurationLoaded(hash: string): void {
+    definitionChanged: (route: string) => metrics.definitionChanges.inc({ route }),
+    configurationLoaded(hash: string, pinnedRoutes: readonly string[] = []): void {
+      // An increase is seen only from a value on that was there before.
+      for (const route of pinnedRoutes) metrics.definitionChanges.inc({ route }, 0);
       metrics.configuration.reset();
       metrics.configuration.set({ hash }, 1);
       metrics.reloadSuccess.set(1);

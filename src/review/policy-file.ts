@@ -39,5 +39,6 @@ function offline(now: () => number): SnapshotRuntime {
       introspected: ignore,
       tokenExchanged: ignore,
     },
+    definitionChanged: ignore,
   };
 }

@@ -57,6 +57,16 @@ export const mcp = z.strictObject({
     })
     .prefault({})
     .describe('Content of the audit records of calls.'),
+  catalog: z
+    .strictObject({
+      file: filePath.describe('The file that `portcullis catalog` wrote.'),
+      onChange: z
+        .enum(['deny', 'warn'])
+        .default('deny')
+        .describe('What is not as it was recorded is hidden and refused (deny), or only recorded and counted (warn).'),
+    })
+    .optional()
+    .describe('Pins the definitions of tools, resources and prompts to those of a recorded catalogue.'),
   rules: z.array(mcpRule).default([]).describe('The first rule that matches a call governs it; none: denied.'),
 });
 

@@ -11,7 +11,7 @@ import type { RouteMatch } from '../../http/route-matcher.ts';
 import { callerNetwork } from '../../ip-ranges.ts';
 import type { McpMessage } from '../../mcp/message.ts';
 import type { ClientSession } from '../../mcp/session.ts';
-import type { Decision } from '../../policy/decision.ts';
+import type { Decision, Denied } from '../../policy/decision.ts';
 import type { Slot } from '../../upstream/concurrency.ts';
 import type { Route } from '../route.ts';
 import type { Snapshot } from '../snapshot.ts';
@@ -19,6 +19,9 @@ import type { Placed } from '../unordered-set.ts';
 
 /** The log of a request. */
 export type RequestLog = Record<'warn' | 'error', (fields: object, message: string) => void>;
+
+/** An allowed call of something whose definition is not the recorded one. */
+export type DefinitionRefusal = Omit<Denied, 'reason'> & { readonly reason: 'definition_changed' };
 
 /** The state of one request, the one mutable record of it. */
 export interface RequestContext extends Placed {
@@ -61,7 +64,7 @@ export interface RequestContext extends Placed {
   message: McpMessage | undefined;
   /** The session that the request belongs to, verified. */
   session: ClientSession | undefined;
-  decision: Decision | undefined;
+  decision: Decision | DefinitionRefusal | undefined;
   /** The Authorization header made for the upstream. */
   authorization: string | undefined;
   /** The call's arguments, as far as `mcp.audit.arguments` lets the record have them. */

@@ -21,6 +21,7 @@ const closing = new Set<ErrorCode>([
   'duplicate_header',
   'invalid_certificate',
 ]);
+const policyDenials = new Set<ErrorCode>(['denied', 'condition_error', 'definition_changed']);
 const drainableBytes = 65_536;
 
 /** The refusal of a stranger above the limit of its address. In place of another one it closes the connection where that one does. */
@@ -44,7 +45,7 @@ export function toGatewayError(thrown: unknown): GatewayError {
 
 /** The status of the error response. A denied tools/call under `denials: rpc` has 200, so that a model can read it. */
 export function statusOfError(context: Pick<RequestContext, 'message' | 'route'>, error: GatewayError): number {
-  const policyDenial = error.code === 'denied' || error.code === 'condition_error';
+  const policyDenial = policyDenials.has(error.code);
   const toolCall = context.message?.method === 'tools/call' && context.message.kind === 'request';
   return policyDenial && toolCall && context.route?.mcp?.denials === 'rpc' ? 200 : error.status;
 }

@@ -9,6 +9,7 @@ import * as concurrency from '../../upstream/concurrency.ts';
 import { type ForwardOptions, forward } from '../../upstream/forward.ts';
 import type { RewriteHeaders } from '../../upstream/response/headers.ts';
 import type { Transfer } from '../../upstream/transfer.ts';
+import { showsPinned } from '../catalog/pinned-requests.ts';
 import type { Route, RouteUpstream } from '../route.ts';
 import { attributesOf, type Runtime } from '../runtime.ts';
 import { isFailureWithinLimit } from './completion.ts';
@@ -172,11 +173,13 @@ function filterOf(
   route: Route,
   runtime: Runtime,
 ): FilterResponse | undefined {
-  const { mcp, policy } = route;
-  const reading = mcp && readingOf(context.message, policy.metaTools);
+  const { mcp, pins, policy } = route;
+  const reading = mcp && readingOf(context.message, policy.metaTools, pins !== undefined);
   if (mcp === undefined || reading === undefined) return undefined;
+  const shows = showsItem(attributesOf(context, route, runtime), { policy, lists: mcp.lists });
   return responseFilter(reading, {
-    shows: showsItem(attributesOf(context, route, runtime), { policy, lists: mcp.lists }),
+    shows: pins === undefined ? shows : showsPinned(pins, context.subject, shows),
+    listChanged: pins?.recheck,
     withheld: (cause) => {
       context.log.warn({ upstream: target.name, err: cause }, 'the result of a search could not be read');
     },

@@ -17,6 +17,7 @@ import { readMessage } from '../../mcp/read-message.ts';
 import { checkSessionless, identifySession } from '../../mcp/session.ts';
 import { decide } from '../../policy/decide.ts';
 import { denial } from '../../policy/decision.ts';
+import { checkDefinitions } from '../catalog/pinned-requests.ts';
 import type { Route } from '../route.ts';
 import { attributesOf, clientCertificateOf, isPending, type Runtime } from '../runtime.ts';
 import { decidedEvent } from './audit-events.ts';
@@ -163,8 +164,11 @@ function authorize(context: RequestContext, runtime: Runtime): void {
   if (context.body !== undefined || !hasBody(context.request)) acceptRequest(context.request);
 }
 
+/** A call whose definition has changed gets no credential. */
 async function obtainUpstreamCredential(context: RequestContext, runtime: Runtime): Promise<void> {
-  context.authorization = await authorizationFor(context, routeOf(context), runtime);
+  const route = routeOf(context);
+  if (route.pins !== undefined) await checkDefinitions(context, route.pins);
+  context.authorization = await authorizationFor(context, route, runtime);
 }
 
 /** A stranger whose rate is used up is not forwarded: that would take a record of its own. */

@@ -5,8 +5,11 @@ import { responseLimits, scanElements } from '../../json/scanner.ts';
 import { type Listing, type ListMember, listings } from '../methods.ts';
 import { type Result, readResults, shapeOfMembers, shapeOfResult } from './results.ts';
 
-/** True for an item that the caller is shown. `name` is its member `listing.key`. */
-export type ShowsItem = (listing: Listing, name: string) => boolean;
+/**
+ * True for an item that the caller is shown. `name` is its member `listing.key`; `item` its text in a list, and in the result of a search (`found`)
+ * where that has more than the name.
+ */
+export type ShowsItem = (listing: Listing, name: string, item: Buffer | undefined, found: boolean) => boolean;
 
 type Member = ListMember | 'ttlMs' | 'cacheScope';
 
@@ -42,7 +45,7 @@ function editsOf(text: Buffer, result: Result<Member>, expected: Listing | undef
       ...keepElements(text, list, items, (item) => {
         const name = stringAt(text, spanOf(item, 0));
         if (name === undefined) throw new Error(`an item of \`${listing.member}\` has no ${listing.key}`);
-        return shows(listing, name);
+        return shows(listing, name, text.subarray(item.start, item.end), false);
       }),
     );
   }

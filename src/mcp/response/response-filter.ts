@@ -30,6 +30,8 @@ export type Reading =
 /** Options of the filter of a response. */
 export interface ResponseFilterOptions {
   readonly shows: ShowsItem;
+  /** Called when an event says that a list of the server has changed. */
+  readonly listChanged?: (() => void) | undefined;
   /** Called with the cause when a search result could not be read and is replaced by an error. */
   readonly withheld: (cause: unknown) => void;
   /** Of a JSON body, or of one event; more cannot be read. */
@@ -39,11 +41,15 @@ export interface ResponseFilterOptions {
 const anyList: Reading = { kind: 'any list' };
 
 /**
- * The part to filter in the response to a message. Without a message, as for a GET, it is any list: a broken stream with the response to another request
+ * The part to filter in the response to a message. With `subscriptions` those are read too. Without a message, as for a GET, it is any list: a broken stream with the response to another request
  * may be resumed there. Undefined for all other calls, whose responses are not read.
  */
-export function readingOf(message: McpMessage | undefined, { searches }: MetaTools): Reading | undefined {
-  if (message === undefined) return anyList;
+export function readingOf(
+  message: McpMessage | undefined,
+  { searches }: MetaTools,
+  subscriptions = false,
+): Reading | undefined {
+  if (message === undefined || (subscriptions && message.method === 'subscriptions/listen')) return anyList;
   if (message.method === undefined) return undefined;
   const listing = methodOf(message.method)?.listing;
   if (listing !== undefined) return { kind: 'list', listing };
@@ -57,7 +63,7 @@ export function readingOf(message: McpMessage | undefined, { searches }: MetaToo
  * told from the results of other tools.
  */
 export function responseFilter(reading: Reading, options: ResponseFilterOptions): FilterResponse {
-  const { maxBytes } = options;
+  const { listChanged, maxBytes } = options;
   return (status, { contentType = '', contentEncoding = 'identity' }) => {
     if (status === 204 || status === 304) return undefined;
     const expected = reading.kind !== 'any list' && status >= 200 && status < 300;
@@ -65,7 +71,7 @@ export function responseFilter(reading: Reading, options: ResponseFilterOptions)
     const plain = contentEncoding.toLowerCase() === 'identity';
     if (plain && isEventStream(contentType)) {
       const resumable = reading.kind !== 'search';
-      return createEventStreamFilter({ rewrite: whereObjects(rewrite), maxBytes, resumable });
+      return createEventStreamFilter({ rewrite: whereObjects(rewrite, listChanged), maxBytes, resumable });
     }
     if (plain && isJson(contentType)) return documentFilter(rewrite, maxBytes);
     return expected || readElsewhere.test(contentType) ? nothingShown : undefined;
@@ -75,7 +81,8 @@ export function responseFilter(reading: Reading, options: ResponseFilterOptions)
 function rewriteOf(reading: Reading, expected: boolean, { shows, withheld }: ResponseFilterOptions): RewriteText {
   if (reading.kind === 'search') {
     const { tool } = reading;
-    return (text) => filterSearch(text, { tool, shows: (name) => shows(toolListing, name), withheld });
+    return (text) =>
+      filterSearch(text, { tool, shows: (name, item) => shows(toolListing, name, item, true), withheld });
   }
   const listing = reading.kind === 'list' && expected ? reading.listing : undefined;
   return (text) => filterLists(text, listing, shows);
@@ -86,9 +93,10 @@ const toolListing = methodOf('tools/list')!.listing!;
 const readElsewhere = /application\/json|text\/event-stream/i;
 
 /** Data without a brace holds no list, whatever it is; an event with empty data begins every resumable stream. */
-function whereObjects(rewrite: RewriteText): RewriteText {
+function whereObjects(rewrite: RewriteText, listChanged?: () => void): RewriteText {
   return (text) => {
     if (!text.includes('{')) return undefined;
+    if (listChanged !== undefined && text.includes('list_changed')) listChanged();
     const rewritten = rewrite(text);
     return escapeLineEnds(rewritten ?? text) ?? rewritten;
   };

@@ -10,7 +10,7 @@ import { type Result, readResults, shapeOfMembers, shapeOfResult } from './resul
 /** Options of the filter of a search result. */
 export interface SearchOptions {
   readonly tool: SearchMetaTool;
-  readonly shows: (name: string) => boolean;
+  readonly shows: (name: string, item: Buffer | undefined) => boolean;
   /** A result that could not be read was put aside; why, for the log. */
   readonly withheld: (cause: unknown) => void;
 }
@@ -73,9 +73,10 @@ function filterPayload(payload: Buffer, { tool, shows }: SearchOptions): Buffer 
   return applyEdits(
     payload,
     keepElements(payload, tools, elements, (element) => {
-      const name = stringAt(payload, element) ?? stringAt(payload, spanOf(element, 0));
+      const bare = stringAt(payload, element);
+      const name = bare ?? stringAt(payload, spanOf(element, 0));
       if (name === undefined) throw new Error('a tool that was found has no name');
-      return shows(name);
+      return shows(name, bare === undefined ? payload.subarray(element.start, element.end) : undefined);
     }),
   );
 }
