@@ -19,6 +19,7 @@ import {
   subjectOf,
 } from './certs-shared.ts';
 import type { CommandOutput } from './output.ts';
+import { formatTable } from './table.ts';
 
 const authorityDays = 1825;
 /** `list` marks what ends sooner. */
@@ -100,11 +101,11 @@ function listCommand(context: CertsContext): Command {
       const store = await openAuthorityStore(ca);
       const rows = (await store.list()).map((record) => rowOf(record, context.now()));
       const { validToDate: notAfter } = new X509Certificate(store.authority.certificatePem);
-      const lines = rows.map((row) =>
-        [row.serialNumber.padEnd(32), dayOf(row.notAfter), row.state.padEnd(9), row.names.join(', ')].join('  '),
-      );
-      const count = `${rows.length} ${rows.length === 1 ? 'certificate' : 'certificates'}`;
-      const text = [`authority until ${dayOf(notAfter)}; ${count}`, ...lines].join('\n');
+      const table = {
+        columns: ['serial', 'until', 'state', 'names'],
+        rows: rows.map((row) => [row.serialNumber, dayOf(row.notAfter), row.state, row.names.join(', ')]),
+      };
+      const text = `authority until ${dayOf(notAfter)}\n\n${formatTable(table, 'table').trimEnd()}`;
       print(context, json, { notAfter, certificates: rows }, text);
     });
 }

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import type { ApiKeyEntry } from '../authn/api-key.ts';
 import { type LoadedConfig, loadConfig } from '../config/load.ts';
 import type { CommandOutput } from './output.ts';
+import { formatOption, formatTable, type Table, type TableFormat } from './table.ts';
 
 /** A configured key. */
 export interface ConfiguredKey extends Omit<ApiKeyEntry, 'hash'> {
@@ -48,10 +49,11 @@ export function keysListCommand(output: CommandOutput, now: () => number, env: N
   return new Command('list')
     .description('the configured API keys, the first to end first')
     .requiredOption('-c, --config <file>', 'the configuration file')
-    .option('--json', 'print them as JSON')
-    .action(async ({ config, json }: { config: string; json?: boolean }) => {
+    .addOption(formatOption())
+    .option('--json', 'print them as JSON, with lists as lists')
+    .action(async ({ config, format, json }: { config: string; format: TableFormat; json?: boolean }) => {
       const keys = configuredKeys(await loadConfig(config, { env, now }), now());
-      output.stdout.write(json === true ? `${JSON.stringify(keys.map(plain))}\n` : describe(keys));
+      output.stdout.write(json === true ? `${JSON.stringify(keys.map(plain))}\n` : formatTable(tableOf(keys), format));
     });
 }
 
@@ -59,26 +61,14 @@ function plain({ end, notBefore, expires: _, ...key }: ConfiguredKey) {
   return { ...key, ...(notBefore !== undefined && { notBefore: instant(notBefore) }), end: end && instant(end) };
 }
 
-function describe(keys: readonly ConfiguredKey[]): string {
-  if (keys.length === 0) return 'no API keys\n';
-  const rows = keys.map(({ id, authenticator, clientId, end, networks, scopes, state }) => [
-    id,
-    authenticator,
-    clientId,
-    end === undefined ? 'no end' : instant(end).replace('T00:00:00.000Z', ''),
-    state,
-    scopes.join(' ') + (networks === undefined ? '' : ` from ${networks.join(' ')}`),
-  ]);
-  const table = [['key', 'authenticator', 'client', 'until', 'state', 'scopes'], ...rows];
-  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
-  return `${table
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')}\n`;
+function tableOf(keys: readonly ConfiguredKey[]): Table {
+  return {
+    columns: ['key', 'authenticator', 'client', 'until', 'state', 'scopes', 'networks'],
+    rows: keys.map(({ id, authenticator, clientId, end, networks, scopes, state }) => {
+      const until = end === undefined ? undefined : instant(end).replace('T00:00:00.000Z', '');
+      return [id, authenticator, clientId, until, state, scopes.join(' '), networks?.join(' ')];
+    }),
+  };
 }
 
 function instant(milliseconds: number): string {

@@ -83,9 +83,9 @@ t.test('list, renew and crl', async (t) => {
   await certs('issue', '--uri', 'spiffe://corp/agent', '--out', path('agent'), '--days', '20');
   const before = new X509Certificate(await readFile(path('agent.crt')));
   const list = await certs('list');
-  t.match(list.out, /^authority until 2031-12-31; 2 certificates\n/);
+  t.match(list.out, /^authority until 2031-12-31\n\nserial /);
   t.match(list.out, `${before.serialNumber}  2027-01-21  ends soon  spiffe://corp/agent`);
-  t.match(list.out, /2031-12-31 {2}good {7}gw\.example, 127\.0\.0\.1\n/, 'no longer than its authority');
+  t.match(list.out, /2031-12-31 {2}good +gw\.example, 127\.0\.0\.1\n/, 'no longer than its authority');
   const renewed = await certs('renew', path('agent.crt'), '--revoke', '--json');
   t.equal(renewed.err, '');
   const after = new X509Certificate(await readFile(path('agent.crt')));

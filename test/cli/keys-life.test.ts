@@ -63,8 +63,8 @@ t.test('list: the first to end first, with its state, and no hash', async (t) =>
   const { out } = await keys('list', '-c', file);
   t.match(out.split('\n').slice(1), [
     /^old +legacy +reporting_tool +2026-11-01 +revoked/,
-    /^p1 +partner +partner +2026-12-10 +ends soon +dashboards:read$/,
-    /^reporting-tool-1 +legacy +reporting_tool +2027-03-01 +good +dashboards:read from 10\.0\.0\.0\/8$/,
+    /^p1 +partner +partner +2026-12-10 +ends soon +dashboards:read +-$/,
+    /^reporting-tool-1 +legacy +reporting_tool +2027-03-01 +good +dashboards:read +10\.0\.0\.0\/8$/,
   ]);
   const json = await keys('list', '-c', file, '--json');
   t.match(JSON.parse(json.out), [{ id: 'old' }, { id: 'p1', end: '2026-12-10T00:00:00.000Z' }, { state: 'good' }]);

@@ -1,9 +1,8 @@
 // State file of signed heads (`audit.sign.stateFile`): the last head of each chain, replaced atomically.
-import { open, readFile, rename, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { fileProblem } from '../../errors.ts';
-import { syncDirectory } from '../file/append-file.ts';
+import { replaceFile } from '../../replace-file.ts';
 import { codeOf } from '../file/errno.ts';
 import type { ChainHead } from '../hash-chain.ts';
 import type { SinkTarget } from '../sink-type.ts';
@@ -68,22 +67,8 @@ export async function readHeadState(path: string): Promise<HeadState | undefined
 
 /** Replaces a state file: whoever reads it sees the old heads or the new ones, also after a power loss. */
 export async function writeHeadState(path: string, heads: readonly SinkHead[]): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
   const state: HeadState = { version: 1, heads: [...heads] };
-  try {
-    const handle = await open(temporary, 'w', 0o600);
-    try {
-      await handle.writeFile(`${JSON.stringify(state, undefined, 2)}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await unlink(temporary).catch(() => {});
-    throw error;
-  }
-  await syncDirectory(dirname(path));
+  await replaceFile(path, `${JSON.stringify(state, undefined, 2)}\n`, 0o600);
 }
 
 /** The differences between a state file and chains; `missing` without a state file. */
