@@ -1,6 +1,8 @@
 // Lint for names in MCP rules: those that the server behind the route does not have, and its tools that a rule opens to every caller.
 import { nearest } from '../config/schema/suggestion.ts';
 import { methodNames } from '../mcp/methods.ts';
+import type { CompileCondition } from './condition/condition.ts';
+import { comparedWith } from './condition/condition-lint.ts';
 import { compileCoverage, compileGlobs } from './glob.ts';
 import type { KnownNames } from './presets.ts';
 import { effects, type McpRuleConfig } from './rule.ts';
@@ -16,13 +18,15 @@ const kinds = {
 const kindNames = Object.keys(kinds) as Kind[];
 
 /** The part of a rule that names things. */
-type Target = Readonly<Partial<Record<Kind | 'methods', readonly string[] | undefined>>>;
+type Target = Readonly<Partial<Record<Kind | 'methods', readonly string[] | undefined>>> & {
+  readonly when?: string | undefined;
+};
 
 /** Warns of names that are not known. Without known names only methods are, which MCP defines. */
 export function lintNames(
   rules: readonly McpRuleConfig[],
   { known, isRecorded }: Pick<RouteContext, 'known' | 'isRecorded'>,
-  { warn, show }: RuleContext,
+  { warn, show, compileCondition }: RuleContext,
 ): void {
   rules.forEach((rule, index) => {
     for (const effect of effects) {
@@ -31,6 +35,10 @@ export function lintNames(
         const message = methodProblem(glob, show);
         if (message !== undefined) warn([index, effect, 'methods', place], message);
       });
+      for (const tool of known === undefined ? [] : toolsComparedIn(target.when, compileCondition)) {
+        const message = nameProblem('tools', tool, known!, { show, isExpected: true });
+        if (message !== undefined) warn([index, effect, 'when'], message);
+      }
       for (const kind of known === undefined ? [] : kindNames) {
         target[kind]?.forEach((glob, place) => {
           const message = nameProblem(kind, glob, known!, { show, isExpected: isRecorded && effect === 'allow' });
@@ -61,6 +69,15 @@ export function nameProblem(
   if (isGlob && !isExpected && meant === undefined) return undefined;
   const near = meant === undefined ? '' : ` (did you mean "${meant}"?)`;
   return `${show(glob)} ${isGlob ? 'matches' : 'is'} no known ${kinds[kind].one} of this server${near}`;
+}
+
+function toolsComparedIn(when: string | undefined, compileCondition: CompileCondition): string[] {
+  try {
+    return when === undefined ? [] : comparedWith(compileCondition(when).ast, 'tool');
+  } catch {
+    // Reported where the condition is compiled.
+    return [];
+  }
 }
 
 function reachesTemplate(glob: string, template: string): boolean {

@@ -1,7 +1,8 @@
 // Lint for conditions that compile: fields that may be absent, and arithmetic that JSON numbers do not have.
 import type { ASTNode } from '@marcbachmann/cel-js';
+import type { PrincipalKind } from '../../authn/caller/principal.ts';
 import type { Condition } from './condition.ts';
-import { operands } from './condition-syntax.ts';
+import { fieldPath, operands, textOf } from './condition-syntax.ts';
 
 /**
  * The fields of `args`, `principal.claims`, iterated elements and `principal.clientId` that are read where no `has()` makes sure of them: a call without the field is
@@ -13,10 +14,16 @@ export function unguardedFields({ ast }: Pick<Condition, 'ast'>): string[] {
   return [...found];
 }
 
-/** Sentences for `check` about what will err whenever it is evaluated. */
+/** Sentences for `check` about what errs whenever it is evaluated, and about what is never so. */
 export function conditionWarnings({ ast }: Pick<Condition, 'ast'>): string[] {
   const found = new Set<string>();
+  for (const kind of comparedWith(ast, 'principal.kind')) {
+    if (principalKinds.some((each) => each === kind)) continue;
+    found.add(`principal.kind is never ${JSON.stringify(kind)}, but one of ${principalKinds.join(', ')}`);
+  }
   const visit = (node: ASTNode): void => {
+    const [field, number] = orderedAsText(node) ?? [];
+    if (field) found.add(`${field} is compared as text with "${number}", and a number then errs: write ${number}`);
     if (isArithmetic(node)) {
       const [left, right] = node.args;
       const field = (isInteger(left) && fieldPath(right)) || (isInteger(right) && fieldPath(left));
@@ -31,6 +38,33 @@ export function conditionWarnings({ ast }: Pick<Condition, 'ast'>): string[] {
   };
   visit(ast);
   return [...found];
+}
+
+/** The texts that a variable or field is compared with, by `==`, `!=` or `in`. */
+export function comparedWith(root: ASTNode, path: string): string[] {
+  const found = new Set<string>();
+  const visit = (node: ASTNode): void => {
+    if (node.op === '==' || node.op === '!=' || node.op === 'in') {
+      const [left, right] = node.args;
+      const others = fieldPath(left) === path ? [right] : fieldPath(right) === path && node.op !== 'in' ? [left] : [];
+      for (const other of others.flatMap((each) => (each.op === 'list' ? each.args : [each]))) {
+        const text = textOf(other);
+        if (text !== undefined) found.add(text);
+      }
+    }
+    for (const part of operands(node)) visit(part);
+  };
+  visit(root);
+  return [...found];
+}
+
+/** A field and the number that stands in quotes on the other side of `<`, `<=`, `>` or `>=`. */
+function orderedAsText(node: ASTNode): [string, string] | undefined {
+  if (node.op !== '<' && node.op !== '<=' && node.op !== '>' && node.op !== '>=') return undefined;
+  const [left, right] = node.args;
+  const field = fieldPath(left) ?? fieldPath(right);
+  const text = textOf(left) ?? textOf(right);
+  return field !== undefined && text !== undefined && /^-?\d+(\.\d+)?$/.test(text) ? [field, text] : undefined;
 }
 
 type Arithmetic = ASTNode & { op: '+' | '-' | '*' | '/' | '%' };
@@ -112,16 +146,8 @@ function intersection(left: ReadonlySet<string>, right: ReadonlySet<string>): Re
   return new Set([...left].filter((path) => right.has(path)));
 }
 
-/** `args.a.b` for a chain of fields from a variable; undefined for anything else. */
-function fieldPath(node: ASTNode): string | undefined {
-  if (node.op === 'id') return node.args;
-  if (node.op !== '.' && node.op !== '[]') return undefined;
-  const holder = fieldPath(node.args[0]);
-  if (holder === undefined) return undefined;
-  const field = node.args[1];
-  if (typeof field === 'string') return `${holder}.${field}`;
-  return field.op === 'value' && typeof field.args === 'string' ? `${holder}.${field.args}` : undefined;
-}
+/** Of callers, and `none` on a route without authentication. */
+const principalKinds: readonly (PrincipalKind | 'none')[] = ['oauth', 'api-key', 'mtls', 'none'];
 
 /** Everything else comes from the caller or from its token. */
 const alwaysThere: ReadonlySet<string> = new Set([

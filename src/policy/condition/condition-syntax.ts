@@ -74,6 +74,27 @@ export function textsIn(root: ASTNode): ReadonlySet<string> {
   return texts;
 }
 
+/** `args.a.b` for a chain of fields from a variable; undefined for anything else. */
+export function fieldPath(node: ASTNode): string | undefined {
+  if (node.op === 'id') return node.args;
+  const access = accessOf(node);
+  return access && `${access.holder}.${access.name}`;
+}
+
+/** The field that is read, and the path of what it is read from. */
+export function accessOf(node: ASTNode): { readonly holder: string; readonly name: string } | undefined {
+  if (node.op !== '.' && node.op !== '[]') return undefined;
+  const holder = fieldPath(node.args[0]);
+  const field = node.args[1];
+  const name = typeof field === 'string' ? field : textOf(field);
+  return holder === undefined || name === undefined ? undefined : { holder, name };
+}
+
+/** The text of a literal. */
+export function textOf(node: ASTNode): string | undefined {
+  return node.op === 'value' && typeof node.args === 'string' ? node.args : undefined;
+}
+
 /** The direct parts of a node, in their order. */
 export function operands(node: ASTNode): readonly ASTNode[] {
   switch (node.op) {

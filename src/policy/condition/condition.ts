@@ -4,6 +4,7 @@ import type * as cel from '@marcbachmann/cel-js';
 import { originalOf } from './argument-view.ts';
 import { meterExpression } from './condition-meter.ts';
 import { checkSyntax, hasLoop, namesIn, textsIn } from './condition-syntax.ts';
+import { checkMembers, declareTypes, typeAdvice } from './condition-types.ts';
 import {
   compileDirectly,
   type DirectEvaluation,
@@ -112,22 +113,27 @@ function countValues(value: unknown, counted: number): number {
 interface Language {
   readonly library: typeof cel;
   readonly environment: cel.Environment;
+  /** For the check of types alone. */
+  readonly typed: cel.Environment;
 }
 
 const require = createRequire(import.meta.url);
 
 function loadLanguage(): Language {
   const library = require('@marcbachmann/cel-js') as typeof cel;
-  return { library, environment: createEnvironment(library) };
+  const objects = createEnvironment(library).registerVariable('principal', 'map').registerVariable('request', 'map');
+  return { library, environment: objects, typed: declareTypes(createEnvironment(library)) };
 }
 
-function parse(source: string, { library, environment }: Language): cel.ParseResult {
+function parse(source: string, { library, environment, typed }: Language): cel.ParseResult {
   try {
     const expression = environment.parse(source);
     checkSyntax(expression.ast);
-    const { valid, type, error } = expression.check();
-    if (!valid) throw error;
-    if (type !== 'bool' && type !== 'dyn') throw new Error(`the condition yields ${type}, not true or false`);
+    checkMembers(expression.ast);
+    for (const { valid, type, error } of [typed.check(source), expression.check()]) {
+      if (!valid) throw error;
+      if (type !== 'bool' && type !== 'dyn') throw new Error(`the condition yields ${type}, not true or false`);
+    }
     return expression;
   } catch (error) {
     throw new Error(publicMessage(error, source, library), { cause: error });
@@ -139,11 +145,9 @@ function createEnvironment({ Environment }: typeof cel): cel.Environment {
     homogeneousAggregateLiterals: false,
     limits: { maxAstNodes: 1000, maxDepth: 32, maxListElements: 256, maxMapEntries: 64, maxCallArguments: 8 },
   })
-    .registerVariable('principal', 'map')
     .registerVariable('args', 'map')
     .registerVariable('tool', 'string')
-    .registerVariable('route', 'string')
-    .registerVariable('request', 'map');
+    .registerVariable('route', 'string');
 }
 
 function publicMessage(error: unknown, source: string, library: typeof cel): string {
@@ -151,7 +155,7 @@ function publicMessage(error: unknown, source: string, library: typeof cel): str
   if (error instanceof ParseError || error instanceof CelTypeError || error instanceof EvaluationError) {
     if (error.range === undefined) return error.summary;
     const { start } = error.range;
-    return foreignOperator(source, start) ?? `${error.summary} at character ${start + 1}`;
+    return foreignOperator(source, start) ?? `${error.summary} at character ${start + 1}${typeAdvice(error.summary)}`;
   }
   return error instanceof Error ? error.message : 'the condition cannot be read';
 }

@@ -1,10 +1,12 @@
 // The `when` of a rule: a CEL condition over the attributes of a call. It is tried last.
 import type { Caller } from '../../authn/caller/principal.ts';
+import { suggestion } from '../../config/schema/suggestion.ts';
 import { condition } from '../../config/schema/values.ts';
 import type { Attributes } from '../attributes.ts';
 import { viewArguments, viewClaims } from '../condition/argument-view.ts';
 import { type Condition, evaluateCondition } from '../condition/condition.ts';
 import { conditionWarnings, unguardedFields } from '../condition/condition-lint.ts';
+import { membersRead } from '../condition/condition-types.ts';
 import type { ConditionVariables } from '../condition/evaluation.ts';
 import type { Coverage } from '../glob.ts';
 import type { ListItem } from '../list-item.ts';
@@ -31,6 +33,8 @@ export function compileWhen(source: string | undefined, context: RuleContext): C
     context.error([], isHidden ? 'the condition cannot be compiled' : (error as Error).message);
     return undefined;
   }
+  const problems = claimProblems(compiled, context.route?.callers?.claims);
+  for (const message of problems) context.error([], isHidden ? 'the condition reads an unknown claim' : message);
   for (const message of isHidden ? [] : lintCondition(compiled)) context.warn([], message);
   return isHidden ? { ...compiled, source: undefined } : compiled;
 }
@@ -38,6 +42,16 @@ export function compileWhen(source: string | undefined, context: RuleContext): C
 /** Throws where the arguments do not allow an answer: the call is denied with `condition_error`. */
 export function holds(condition: Condition, attributes: Attributes): boolean {
   return evaluateCondition(condition, variablesOf(attributes), attributes.evaluation);
+}
+
+/** Only configured claims are kept. Undefined where these are not known. */
+function claimProblems({ ast }: Condition, claims: readonly string[] | undefined): string[] {
+  if (claims === undefined) return [];
+  const unknown = membersRead(ast, 'principal.claims').filter((name) => !claims.includes(name));
+  return unknown.map((name) => {
+    const claim = JSON.stringify(name);
+    return `no authenticator of this route has the claim ${claim} in its claims${suggestion(name, claims)}`;
+  });
 }
 
 function lintCondition(compiled: Condition): string[] {
