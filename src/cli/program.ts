@@ -9,6 +9,7 @@ import { packageVersion } from './version.ts';
 export const commands = {
   serve: async (signals?: Signals) => (await loadServe()).serveCommand(signals),
   check: async () => (await import('./check.ts')).checkCommand(),
+  test: async () => (await import('./test-policy.ts')).testCommand(),
   dev: async () => (await import('./dev.ts')).devCommand(),
   keys: async () => (await import('./keys.ts')).keysCommand(),
   revoke: async () => (await import('./revoke.ts')).revokeCommand(),

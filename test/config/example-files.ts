@@ -1,5 +1,5 @@
-// The files that gateway.example.yaml names, made for the occasion.
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+// The files that gateway.example.yaml and deploy/superset/gateway.yaml name, made for the occasion.
+import { generateKeyPairSync, hash, randomBytes } from 'node:crypto';
 import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import { now } from './support.ts';
 
@@ -36,4 +36,32 @@ export async function exampleFiles(at: number = now): Promise<Record<string, str
     'secrets/superset-api': 'a-token-of-the-gateway\n',
     'secrets/sessions.key': `${randomBytes(32).toString('base64')}\n`,
   };
+}
+
+/** The same for deploy/superset/gateway.yaml. */
+export async function supersetFiles(at: number = now): Promise<Record<string, string>> {
+  const authority = await createCertificateAuthority({
+    notBefore: new Date(at - 86_400_000),
+    notAfter: new Date(at + 86_400_000),
+  });
+  const server = await authority.issue({
+    commonName: 'mcp.example.com',
+    dnsNames: ['mcp.example.com'],
+    server: true,
+  });
+  const privateKey = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    .privateKey.export({ type: 'pkcs8', format: 'pem' })
+    .toString();
+  const key = `{id: k1, hash: "sha256:${hash('sha256', 'sk_a-key-of-the-reporting-tool')}", clientId: reporting_tool, scopes: ["dashboards:read"], expires: 2999-01-01}`;
+  return {
+    'tls/tls.crt': server.certificatePem,
+    'tls/tls.key': server.keyPem,
+    'keys.yaml': `[${key}]`,
+    'keys/assertion.pem': privateKey,
+  };
+}
+
+/** gateway.example.yaml without the demands of its rule `sql`. */
+export function withoutRequire(example: string): string {
+  return example.replace(/(allow: \{tools: \[execute_sql\]\}\n) +require:\n(?: {12}.*\n)+/, '$1');
 }

@@ -1,36 +1,17 @@
 // The configuration of deploy/superset, which loads without a warning.
-import { generateKeyPairSync, hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { createCertificateAuthority } from '../../src/pki/authority.ts';
-import { loadText, now } from './support.ts';
+import { supersetFiles } from './example-files.ts';
+import { loadText } from './support.ts';
 
 const folder = join(import.meta.dirname, '../../deploy/superset');
 
 t.test(
   'the configuration for Superset is valid, and its assertions are those that superset_config.py expects',
   async (t) => {
-    const authority = await createCertificateAuthority({
-      notBefore: new Date(now - 86_400_000),
-      notAfter: new Date(now + 86_400_000),
-    });
-    const server = await authority.issue({
-      commonName: 'mcp.example.com',
-      dnsNames: ['mcp.example.com'],
-      server: true,
-    });
-    const privateKey = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-      .privateKey.export({ type: 'pkcs8', format: 'pem' })
-      .toString();
-    const key = `{id: k1, hash: "sha256:${hash('sha256', 'sk_a-key-of-the-reporting-tool')}", clientId: reporting_tool, scopes: ["dashboards:read"], expires: 2999-01-01}`;
     const { config, warnings } = await loadText(t.testdir(), readFileSync(join(folder, 'gateway.yaml'), 'utf8'), {
-      files: {
-        'tls/tls.crt': server.certificatePem,
-        'tls/tls.key': server.keyPem,
-        'keys.yaml': `[${key}]`,
-        'keys/assertion.pem': privateKey,
-      },
+      files: await supersetFiles(),
     });
     t.same(
       warnings.map(({ path, message }) => `${path}: ${message}`),
