@@ -30,6 +30,8 @@ export interface Connections {
 
 /** Idle connections above this number are closed, so that a peak does not stay in memory. */
 const maxIdle = 256;
+/** Turns of the event loop in which the end of a write is told, though the answer to what was written may be read before. */
+const drainTurns = 2;
 const ignore = (): void => {};
 
 /**
@@ -72,6 +74,15 @@ export function createConnections(
     return undefined;
   };
 
+  const release = (connection: Connection): void => {
+    taken -= 1;
+    // The upstream has answered before it took the whole request, and may never read another (RFC 9112 section 9.3).
+    if (connection.socket?.writableNeedDrain === true) connection.client.destroy(ignore);
+    else if (closed === undefined && idle.length < maxIdle) idle.push(connection);
+    else connection.client.close(ignore);
+    if (taken === 0) closed?.resolve();
+  };
+
   return {
     take() {
       const connection = takeIdle() ?? open();
@@ -82,12 +93,8 @@ export function createConnections(
     give(connection) {
       if (!connection.taken) return;
       connection.taken = false;
-      taken -= 1;
-      // The upstream has answered before it took the whole request, and may never read another (RFC 9112 section 9.3).
-      if (connection.socket?.writableNeedDrain === true) connection.client.destroy(ignore);
-      else if (closed === undefined && idle.length < maxIdle) idle.push(connection);
-      else connection.client.close(ignore);
-      if (taken === 0) closed?.resolve();
+      if (connection.socket?.writableNeedDrain === true) afterTurns(drainTurns, () => release(connection));
+      else release(connection);
     },
     close() {
       if (closed !== undefined) return closed.promise;
@@ -97,4 +104,8 @@ export function createConnections(
       return closed.promise;
     },
   };
+}
+
+function afterTurns(turns: number, run: () => void): void {
+  setImmediate(() => (turns === 1 ? run() : afterTurns(turns - 1, run)));
 }

@@ -147,7 +147,7 @@ export async function createRig({ answer = answerCall, changes = {}, tls = false
       await ready(`http://127.0.0.1:${adminPort}/readyz`, child);
       return child;
     },
-    load: (options) => load(publicUrl, apiKey, options),
+    load: (options) => load(publicUrl, apiKey, certificates?.ca, options),
     async auditFiles() {
       const names = await readdir(directory);
       return names.filter((name) => /^audit.*\.jsonl$/.test(name)).map((name) => join(directory, name));
@@ -193,8 +193,12 @@ async function writeCertificates(directory: string) {
   return { ca: authority.certificatePem, cert: certificatePem, key: keyPem };
 }
 
-async function load(publicUrl: string, key: string, options: LoadOptions): Promise<LoadResult> {
-  const pool = new Pool(publicUrl, { connections: options.connections, pipelining: 1 });
+async function load(publicUrl: string, key: string, ca: string | undefined, options: LoadOptions): Promise<LoadResult> {
+  const pool = new Pool(publicUrl, {
+    connections: options.connections,
+    pipelining: 1,
+    ...(ca !== undefined && { connect: { ca } }),
+  });
   const answered = new Map<number, number>();
   const failures: unknown[] = [];
   const client = async (): Promise<void> => {
