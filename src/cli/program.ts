@@ -15,6 +15,7 @@ export const commands = {
   revoke: async () => (await import('./revoke.ts')).revokeCommand(),
   certs: async () => (await import('./certs.ts')).certsCommand(),
   audit: async () => (await import('./audit.ts')).auditCommand(),
+  catalog: async () => (await import('./catalog.ts')).catalogCommand(),
   schema: async () => (await import('./schema.ts')).schemaCommand(),
 } satisfies Record<string, (signals?: Signals) => Promise<Command>>;
 
