@@ -3,7 +3,7 @@ import { hash } from 'node:crypto';
 import type { ApiKeyConfig, ApiKeyEntry } from '../../authn/api-key.ts';
 import type { PlaceOfKey } from '../keys-file.ts';
 import { entriesOf } from './authenticators.ts';
-import type { CheckContext, Where } from './context.ts';
+import { type CheckContext, type Where, whereBelow } from './context.ts';
 
 /** Placeholders that people put where a key belongs; also behind the prefix of the authenticator. */
 const placeholderKeys = [
@@ -48,10 +48,10 @@ export function checkKeys(context: CheckContext, placeOf: PlaceOfKey): void {
     const placeholders = placeholderHashes(config.prefix);
     config.keys?.forEach((key, index) => {
       const where = placeOf(name, index);
-      checkUnique(context, below(where, 'id'), ids, key.id, key.id);
-      checkUnique(context, below(where, 'hash'), hashes, key.hash, key.id);
+      checkUnique(context, whereBelow(where, 'id'), ids, key.id, key.id);
+      checkUnique(context, whereBelow(where, 'hash'), hashes, key.hash, key.id);
       if (placeholders.has(key.hash) || isPattern(key.hash)) {
-        context.error(below(where, 'hash'), 'is a placeholder; `portcullis keys new` makes a key and its hash');
+        context.error(whereBelow(where, 'hash'), 'is a placeholder; `portcullis keys new` makes a key and its hash');
       }
       checkLifetime(context, where, config, key);
     });
@@ -77,8 +77,9 @@ function checkLifetime(context: CheckContext, where: Where, config: ApiKeyConfig
     return;
   }
   if (notBefore !== undefined && expires <= notBefore)
-    context.error(below(where, 'expires'), 'must be after notBefore');
-  else if (expires <= context.now) context.warn(below(where, 'expires'), `key ${context.show(key.id)} has expired`);
+    context.error(whereBelow(where, 'expires'), 'must be after notBefore');
+  else if (expires <= context.now)
+    context.warn(whereBelow(where, 'expires'), `key ${context.show(key.id)} has expired`);
 }
 
 function placeholderHashes(prefix: string): ReadonlySet<string> {
@@ -93,8 +94,4 @@ function isPattern(hash: string): boolean {
     if (digits.slice(period) === digits.slice(0, -period)) return true;
   }
   return false;
-}
-
-function below(where: Where, key: string): Where {
-  return 'document' in where ? { ...where, path: [...where.path, key] } : [...where, key];
 }

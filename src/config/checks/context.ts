@@ -12,6 +12,11 @@ export type Draft = Partial<Config>;
 /** A path in the configuration, or in another file. */
 export type Where = Path | { readonly document: LocatedYaml; readonly path: Path };
 
+/** The place of a member. */
+export function whereBelow(where: Where, key: string | number): Where {
+  return 'document' in where ? { ...where, path: [...where.path, key] } : [...where, key];
+}
+
 /** The configuration under check, and the reporter. */
 export interface CheckContext extends SectionReporter {
   readonly draft: Draft;

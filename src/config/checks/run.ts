@@ -6,6 +6,7 @@ import { checkKeys } from './api-keys.ts';
 import { checkAuthenticators } from './authenticators.ts';
 import type { CheckContext } from './context.ts';
 import { checkRoutes } from './routes.ts';
+import { checkScopeNames } from './scope-names.ts';
 import { checkScopes } from './scopes.ts';
 import { checkServer } from './server.ts';
 import { checkUse } from './unused.ts';
@@ -27,6 +28,7 @@ export function runChecks(context: CheckContext, placeOfKey: PlaceOfKey): Checke
   checkUpstreams(context);
   checkIdentity(context);
   const policies = checkRoutes(context);
+  checkScopeNames(context, placeOfKey, policies);
   if (context.draft.audit !== undefined) checkAudit(context.draft.audit, context);
   checkUse(context);
   return { policies };

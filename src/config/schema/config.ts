@@ -18,6 +18,10 @@ export const fileSchema = z.strictObject({
     .record(authenticatorName, authenticatorSchema)
     .default({})
     .describe('Verifiers of credentials, by name.'),
+  scopes: z
+    .record(scope, z.string().min(1).max(256))
+    .optional()
+    .describe('The scopes that there are, each in words for people; with it, any other scope in the file is an error.'),
   scopeImplies: z
     .record(scope, scopes.min(1))
     .default({})
