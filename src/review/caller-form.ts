@@ -180,10 +180,11 @@ export function authenticateStated(
   context: VerificationContext,
   seen: CredentialRecord[],
 ): Caller | undefined {
-  if (requirements.kind === 'none') return undefined;
   const { revocations, snapshot } = policyFile;
+  // Such a connection ends in its handshake, whatever is asked.
   if (certificate === undefined && snapshot.config.server.tls?.clientCertificates === 'required')
     throw credentialRefused('client-certificate', 'untrusted');
+  if (requirements.kind === 'none') return undefined;
   const clientCertificate = certificate && identifyStated(certificate, requirements.certificates);
   const record: CredentialRecord = {
     kind: 'access-token',

@@ -2,6 +2,7 @@
 import type { Caller } from '../authn/caller/principal.ts';
 import type { CredentialRecord } from '../authn/credential.ts';
 import { GatewayError } from '../errors.ts';
+import { checkKnownDefinitions } from '../gateway/catalog/pinned-requests.ts';
 import { errorAnswer } from '../gateway/request/error-response.ts';
 import { checkIdentity } from '../gateway/request/forward-request.ts';
 import { bodyLimitsOf, fixedAnswer } from '../gateway/request/local-responses.ts';
@@ -41,9 +42,13 @@ export interface Judgement {
   readonly route: Route | undefined;
   /** Undefined where no caller was authenticated. */
   readonly caller: Caller | undefined;
+  /** The message, looked through; undefined where there is none or it cannot be read. */
+  readonly message: McpMessage | undefined;
   /** Undefined where the request was refused before the decision. */
   readonly attributes: Attributes | undefined;
   readonly decision: Decision | undefined;
+  /** Further members of the audit record. */
+  readonly detail: Readonly<Record<string, unknown>> | undefined;
   /** Claims of the assertion that the upstream would get, but those of time. */
   readonly assertion: Readonly<Record<string, unknown>> | undefined;
   /** The refusal or denial; undefined where the request would be forwarded or answered. */
@@ -86,6 +91,8 @@ export function judgeCall(
     clientAddress,
     route: undefined,
     caller: undefined,
+    message: undefined,
+    detail: undefined,
     attributes: undefined,
     decision: undefined,
     assertion: undefined,
@@ -93,27 +100,25 @@ export function judgeCall(
     answer: undefined,
   };
   const credentials: CredentialRecord[] = [];
-  let message: McpMessage | undefined;
   let path = '';
   try {
     ({ path } = parseTarget(call.target, policyFile.snapshot.config.server.limits.urlBytes));
     const route = requireRoute(policyFile.snapshot.match(call.method, path));
     judged.route = route;
     judged.caller = authenticate({ route, now: at, clientAddress }, credentials);
-    message = messageOf(call, route, policyFile);
+    judged.message = messageOf(call, route, policyFile);
     const { method } = call;
-    judged.attributes = attributesOf({ method, path, clientAddress, caller: judged.caller, message }, route, {
-      now: () => at,
-    });
+    judged.attributes = attributesOf({ ...judged, method, path }, route, { now: () => at });
     judged.decision = decide(judged.attributes, route.policy);
     if (!judged.decision.allow) throw denial(judged.decision);
+    if (route.pins !== undefined) checkKnownDefinitions(judged, judged.caller?.subjectKey ?? '', route.pins);
     judged.assertion = identify(route, judged.caller);
     judged.answer = route.respond && fixedAnswer(route.respond(method, path), judged.caller?.responseHeaders);
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
     const { caller, route } = judged;
     judged.error = error;
-    const request = { id: 'request-id', credentials, message, method: call.method, path, route };
+    const request = { id: 'request-id', credentials, message: judged.message, method: call.method, path, route };
     judged.answer = errorAnswer(request, error, call.rpcId, caller?.responseHeaders);
   }
   return judged;

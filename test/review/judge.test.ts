@@ -1,4 +1,5 @@
 // Made-up requests, held to the live gateway: the same caller by its real credentials and by a form gets the same answer.
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { judge } from '../../src/review/judge.ts';
@@ -19,6 +20,15 @@ const keyEntries = [
   keyEntry('key-elsewhere', key('elsewhere'), { networks: ['192.0.2.0/24'] }),
   keyEntry('key-revoked', key('revoked')),
 ];
+const catalog = JSON.stringify({
+  format: 'portcullis-catalog-1',
+  protocolVersion: '2025-06-18',
+  server: { name: 'superset', version: '6.1.0' },
+  tools: [{ name: 'recorded' }],
+  resources: [],
+  resourceTemplates: [],
+  prompts: [],
+});
 const certificates = await createTestCertificates();
 const scenario = await startScenario(
   t,
@@ -84,6 +94,11 @@ const scenario = await startScenario(
         },
       },
       {
+        name: 'pinned',
+        path: '/pinned',
+        mcp: { catalog: { file: 'catalog.json' }, rules: [{ name: 'all', allow: { tools: ['*'] } }] },
+      },
+      {
         name: 'strict',
         path: '/strict',
         mcp: { denials: 'http', rules: [{ deny: { tools: ['*'] } }] },
@@ -92,10 +107,14 @@ const scenario = await startScenario(
   },
   {
     tls: certificates,
-    files: { 'revoked.yaml': 'clientIds: [former_agent]\nsubjects: [leaver]\nkeyIds: [key-revoked]\n' },
+    files: {
+      'revoked.yaml': 'clientIds: [former_agent]\nsubjects: [leaver]\nkeyIds: [key-revoked]\n',
+      'catalog.json': catalog,
+    },
   },
 );
-const policyFile = await openPolicyFile(join(scenario.directory, 'gateway.yaml'), { env: process.env });
+const file = join(scenario.directory, 'gateway.yaml');
+const policyFile = await openPolicyFile(file, { env: process.env });
 t.teardown(policyFile.close);
 
 const judged = (form: unknown) => judge(policyFile, readForm(requestForm, form), { now: Date.now });
@@ -323,6 +342,13 @@ t.test('calls of an MCP route', async (t) => {
     'denials: http',
   );
   t.equal(judged({ as, call: { route: 'mcp', mcp: { method: 'initialize' } } }).decision?.rule, 'open');
+  for (const tool of ['recorded', 'unrecorded'])
+    await same(
+      t,
+      { ...token, path: '/pinned', message: toolCall(tool) },
+      { as, call: { route: 'pinned', tool } },
+      `${tool} in the catalogue`,
+    );
 });
 
 t.test('what is not on the wire: time, address, binding', (t) => {
@@ -347,6 +373,15 @@ t.test('what is not on the wire: time, address, binding', (t) => {
   t.end();
 });
 
+t.test('where the listener requires certificates, nobody gets anything without one', async (t) => {
+  const yaml = (await readFile(file, 'utf8')).replace('clientCertificates: optional', 'clientCertificates: required');
+  await writeFile(join(scenario.directory, 'required.yaml'), yaml);
+  const required = await openPolicyFile(join(scenario.directory, 'required.yaml'), { env: process.env });
+  t.teardown(required.close);
+  const form = readForm(requestForm, { call: { method: 'GET', path: '/health' } });
+  t.match(judge(required, form, { now: Date.now }), { decision: undefined, error: { code: 'invalid_certificate' } });
+});
+
 t.test('a form that names what the file does not have is misuse, and says what there is', (t) => {
   const problemsOf = (form: unknown) => {
     try {
@@ -367,7 +402,7 @@ t.test('a form that names what the file does not have is misuse, and says what t
     [{ as: { scopes: ['x'] }, call }, 'as: a token needs client or subject'],
     [
       { as: { key: 'key-god' }, call: { route: 'mpc', tool: 'x' } },
-      'call.route: unknown route "mpc" (did you mean "mcp"?); MCP routes are mcp, strict',
+      'call.route: unknown route "mpc" (did you mean "mcp"?); MCP routes are mcp, pinned, strict',
       'as.key: unknown key "key-god" (did you mean "key-good"?); there are key-good, key-expired, key-later, key-elsewhere, key-revoked, key-sunset',
     ],
     [{ as: { key: 'key-good', scopes: [] }, call }, 'as.scopes: is of the configured key: leave it out beside a key'],
@@ -386,10 +421,10 @@ t.test('a form that names what the file does not have is misuse, and says what t
     [{ as: { client: 'x', authenticator: 'workloads' }, call }, 'as.client: "workloads" has no entry of client "x"'],
     [{ call: {} }, 'call: needs one of: tool, mcp, or method and path'],
     [{ call: { path: '/jwt' } }, 'call: needs both method and path'],
-    [{ call: { tool: 'x' } }, 'call: needs route, which is one of mcp, strict'],
+    [{ call: { tool: 'x' } }, 'call: needs route, which is one of mcp, pinned, strict'],
     [
       { call: { route: 'jwt', tool: 'x' } },
-      'call.route: is no MCP route: give method and path; MCP routes are mcp, strict',
+      'call.route: is no MCP route: give method and path; MCP routes are mcp, pinned, strict',
     ],
     [{ call: { method: 'POST', path: '/mcp' } }, 'call.path: is the MCP route "mcp": give route, and tool or mcp'],
     [

@@ -20,10 +20,20 @@ type NamedItem = [listing: Parameters<ShowsItem>[0], name: string];
 
 /** Throws GatewayError `definition_changed` for an allowed call of something that is not as it was recorded; with `warn` the record says so. */
 export async function checkDefinitions(context: RequestContext, pins: RoutePins): Promise<void> {
-  const { decision, message, subject } = context;
+  const { message, subject } = context;
   if (message === undefined || (message.target ?? message.named) === undefined) return;
   await pins.firstAsked.promise;
-  const change = pins.refusalOf(message, subject);
+  checkKnownDefinitions(context, subject, pins);
+}
+
+/** The same by the answers so far, of which there may be none. */
+export function checkKnownDefinitions(
+  context: Pick<RequestContext, 'decision' | 'detail' | 'message'>,
+  subject: string,
+  pins: RoutePins,
+): void {
+  const { decision, message } = context;
+  const change = message && pins.refusalOf(message, subject);
   if (change === undefined) return;
   if (pins.onChange === 'warn') {
     context.detail = { ...context.detail, definition: partOfRecord(change) };
