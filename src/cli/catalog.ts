@@ -10,7 +10,7 @@ import { scopes, text } from '../config/schema/values.ts';
 import { fileProblem } from '../errors.ts';
 import { connectMcp } from '../gateway/catalog/mcp-connection.ts';
 import { type CatalogRead, readCatalog } from '../gateway/catalog/read-catalog.ts';
-import { callerOf } from '../gateway/catalog/self.ts';
+import { callerOf, gatewayItself } from '../gateway/catalog/self.ts';
 import type { Route } from '../gateway/route.ts';
 import { type Catalog, catalogLists, formatCatalog, parseCatalog } from '../mcp/catalog/catalog.ts';
 import { type CatalogDifference, compareCatalogs } from '../mcp/catalog/comparison.ts';
@@ -143,7 +143,7 @@ async function ask(route: Route, options: CatalogOptions, { loaded }: PolicyFile
   const { as, tokenFile } = options;
   const config = loaded.config.routes.find(({ name }) => name === route.name)!;
   const [authenticator] = authenticatorNamesOf(config.authenticate);
-  const self = callerOf({ authenticator, ...(as ?? { subject: 'portcullis' }), clientId: as?.client });
+  const self = callerOf(as === undefined ? gatewayItself : { authenticator, ...as, clientId: as.client });
   const token = tokenFile === undefined ? undefined : await readToken(tokenFile);
   const authorization = await route.upstream!.authorize?.(self, Date.now(), token && `Bearer ${token}`);
   const signal = AbortSignal.timeout(wholeTimeoutMs);

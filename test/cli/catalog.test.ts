@@ -10,7 +10,7 @@ import { capture } from './capture.ts';
 const yamlOf = (url: string, mcp = '', upstream = '') => `version: 1
 server: {listen: 127.0.0.1:0, publicUrl: https://mcp.example.com}
 admin: {listen: 127.0.0.1:0}
-authenticators: {corp: {type: jwt, issuer: https://idp.example.com/}}
+authenticators: {corp: {type: jwt, issuer: https://idp.example.com/, claims: {email: email}}}
 upstreams: {superset: {url: "${url}"${upstream}}}
 routes: [{name: tools, path: /finance/mcp, upstreamPath: /mcp, upstream: superset, authenticate: corp, mcp: {rules: [{allow: {tools: ["*"]}}]${mcp}}}]
 audit: {sinks: [{type: stdout}]}
@@ -177,7 +177,7 @@ t.test('the identity of --as is in the assertion and the headers; without it nob
   const upstream = await startUpstream({ reply: streaming(() => ({ tools: [] })) });
   t.teardown(upstream.close);
   const assertion =
-    ', identity: {assertion: {audience: superset, algorithm: ES256, username: {default: "${subject}"}}}';
+    ', identity: {assertion: {audience: superset, algorithm: ES256, username: {corp: "${claims.email}"}}}';
   const claims = () => {
     const [token] = upstream.requests.at(-1)!.header('authorization');
     return JSON.parse(Buffer.from(token!.split('.')[1]!, 'base64url').toString());
@@ -185,8 +185,9 @@ t.test('the identity of --as is in the assertion and the headers; without it nob
   await run(t, yamlOf(upstream.url, '', assertion));
   t.match(claims(), { sub: 'portcullis', preferred_username: 'portcullis', aud: 'superset' });
   t.same(upstream.requests.at(-1)!.header('x-forwarded-user'), []);
-  await run(t, yamlOf(upstream.url, '', assertion), '--as', '{subject: ann, client: ai_agent_prod, scopes: [a, b]}');
-  t.match(claims(), { sub: 'ann', client_id: 'ai_agent_prod', scope: 'a b' });
+  const ann = '{subject: ann, client: ai_agent_prod, scopes: [a, b], claims: {email: ann@example.com}}';
+  await run(t, yamlOf(upstream.url, '', assertion), '--as', ann);
+  t.match(claims(), { sub: 'ann@example.com', client_id: 'ai_agent_prod', scope: 'a b' });
   t.same(upstream.requests.at(-1)!.header('x-forwarded-user'), ['ann']);
 });
 

@@ -6,7 +6,7 @@ import type { Snapshot } from '../snapshot.ts';
 import { connectMcp } from './mcp-connection.ts';
 import { readLists } from './read-catalog.ts';
 import type { RoutePins } from './route-pins.ts';
-import { callerOf } from './self.ts';
+import { callerOf, gatewayItself } from './self.ts';
 
 /** The questions of the snapshot in force. */
 export interface DefinitionChecks {
@@ -77,7 +77,7 @@ export function createDefinitionChecks({ log, now, version }: DefinitionChecksRu
 
   async function lookAt(route: Route, pins: RoutePins, stopped: AbortSignal): Promise<void> {
     const signal = AbortSignal.any([stopped, AbortSignal.timeout(timeoutMs)]);
-    const self = callerOf({ subject: 'portcullis' });
+    const self = callerOf(gatewayItself);
     const { authorize } = route.upstream!;
     const authorization = await authorize?.(self, now(), undefined);
     // Only an assertion names the gateway: in headers nobody is named.

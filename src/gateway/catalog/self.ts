@@ -5,12 +5,15 @@ import { type Caller, clientKey, type Principal, subjectKey } from '../../authn/
 export interface SelfIdentity {
   readonly subject: string;
   readonly clientId?: string | undefined;
-  /** Chooses the username template of the assertion. */
+  /** Chooses the username template of the assertion; without one the subject is the username. */
   readonly authenticator?: string | undefined;
   readonly issuer?: string | undefined;
   readonly scopes?: readonly string[] | undefined;
   readonly claims?: Readonly<Record<string, unknown>> | undefined;
 }
+
+/** The gateway itself. */
+export const gatewayItself: SelfIdentity = { subject: 'portcullis' };
 
 /** The caller of such an identity. */
 export function callerOf(identity: SelfIdentity): Caller {

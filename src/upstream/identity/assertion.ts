@@ -87,7 +87,9 @@ function compileSigner({ privateKey, algorithm, kid }: AssertionKey): (payload: 
 
 /** A cached token has one Caller object, by which its identity is cached too. */
 function compileIdentityClaims(config: AssertionConfig, issuer: string): (caller: Caller) => Identity {
-  const usernames = new Map(Object.entries(config.username).map(([name, text]) => [name, parseUsername(text)]));
+  // No authenticator has an empty name: it is the gateway itself, in questions of its own.
+  const templates = Object.entries({ '': '${subject}', ...config.username });
+  const usernames = new Map(templates.map(([name, text]) => [name, parseUsername(text)]));
   const known = new WeakMap<Caller, Identity>();
   return (caller) => {
     let identity = known.get(caller);
