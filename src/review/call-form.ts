@@ -49,6 +49,8 @@ export function resolveCall(
     return wrong(`is never asked at ${target}: route "${match.route.name}" comes before it`, 'route');
   const message = mcp ?? toolCall(tool!, args, via, route, wrong);
   if (message === undefined) return undefined;
+  if (!isJson(message.params))
+    return wrong('holds a number that JSON does not have', mcp === undefined ? 'args' : 'mcp');
   const id = isNotificationName(message.method) ? undefined : 1;
   const body = Buffer.from(JSON.stringify({ jsonrpc: '2.0', id, ...message }));
   return { method: 'POST', target, rpcId: id?.toString(), body };
@@ -95,4 +97,10 @@ function metaArguments(metaTool: CallMetaTool, tool: string, args: CallForm['arg
 function withMember(whole: Record<string, unknown>, [step, ...rest]: readonly string[], value: unknown): typeof whole {
   const inner = (whole[step!] ?? {}) as typeof whole;
   return { ...whole, [step!]: rest.length === 0 ? value : withMember(inner, rest, value) };
+}
+
+/** YAML has numbers that are not finite. */
+function isJson(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  return typeof value !== 'object' || value === null || Object.values(value).every(isJson);
 }

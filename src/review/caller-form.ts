@@ -3,15 +3,15 @@ import type { Verification, VerificationContext } from '../authn/authenticator.t
 import { buildCaller } from '../authn/caller/caller.ts';
 import type { Caller } from '../authn/caller/principal.ts';
 import { type ClientCertificate, identifyBy, type RefusedCertificate } from '../authn/certificate/identify.ts';
-import { type CertificateNames, type IdentityKey, identityKeyOf } from '../authn/certificate/identity.ts';
+import type { CertificateNames } from '../authn/certificate/identity.ts';
 import type { CredentialRecord } from '../authn/credential.ts';
 import { credentialRefused } from '../authn/errors.ts';
 import { hasBoundCertificate } from '../authn/token/binding/sender-constraint.ts';
-import type { Path } from '../config/schema/reporter.ts';
 import { suggestion } from '../config/schema/suggestion.ts';
 import type { Route } from '../gateway/route.ts';
 import type { PolicyFile } from './policy-file.ts';
 import type { CallerForm, FormProblem } from './request-form.ts';
+import { entriesOf, madeUp, namesOf, type Wrong } from './stated-certificate.ts';
 
 type Stated = Exclude<CallerForm, 'none'>;
 
@@ -25,10 +25,6 @@ type StatedTokenOrKey =
   | { readonly kind: 'api-key'; readonly authenticator: string; readonly id: string }
   | { readonly kind: 'access-token'; readonly authenticator: string; readonly form: Stated };
 
-type Wrong = (message: string, ...path: Path) => undefined;
-
-/** In the place of the fingerprint and of a key that nobody has. */
-const madeUp = 'made-up';
 const ofTokens = ['client', 'subject', 'scopes', 'claims', 'senderConstrained'] as const;
 
 /** The credentials of a form on a route; undefined, with its problems reported, where the policy file does not have them. */
@@ -76,6 +72,7 @@ function credentialsOf(
   }
   if (chosen === undefined && ofToken.length === 0) return { certificate, tokenOrKey: undefined };
   if (form.client === undefined && form.subject === undefined) return wrong('a token needs client or subject');
+  checkNames(form, policyFile, wrong);
   const authenticator = form.authenticator ?? tokenAuthenticator(route, policyFile);
   if (authenticator === undefined) return wrong('there is no authenticator of access tokens; give key or certificate');
   const { claims: mapped = {} } = authenticators[authenticator] as { claims?: Record<string, unknown> };
@@ -86,6 +83,19 @@ function credentialsOf(
     wrong(`"${authenticator}" maps no claim "${name}"${suggestion(name, names)}; it maps ${known}`, 'claims', name);
   }
   return unknown.length > 0 ? undefined : { certificate, tokenOrKey: { kind: 'access-token', authenticator, form } };
+}
+
+/** Reports names that would make a denial pass for another reason than the one that is tested. */
+function checkNames({ authenticator, client, scopes = [] }: Stated, { loaded }: PolicyFile, wrong: Wrong): void {
+  const [name, ...rest] = client?.split('/') ?? [];
+  if (authenticator === undefined && rest.length > 0 && Object.hasOwn(loaded.config.authenticators, name!))
+    wrong(`is qualified: give client: ${rest.join('/')} and authenticator: ${name}`, 'client');
+  const vocabulary = loaded.config.scopes ?? {};
+  for (const [index, scope] of scopes.entries()) {
+    if (Object.hasOwn(vocabulary, scope)) continue;
+    const near = suggestion(scope, Object.keys(vocabulary));
+    if (near !== '') wrong(`"${scope}" is not in the vocabulary of scopes${near}`, 'scopes', index);
+  }
 }
 
 /** The first that the route names, or else the first at all: its tokens are refused on the route. */
@@ -128,45 +138,6 @@ function certificateOf(
   if (names === undefined)
     return wrong(`"${form.authenticator}" has no entry of client "${form.client ?? ''}"`, 'client');
   return { certificate: names, tokenOrKey: undefined };
-}
-
-interface AllowedCertificate {
-  readonly clientId: string;
-  readonly key: IdentityKey;
-  readonly identity: string;
-}
-
-function entriesOf({ loaded }: PolicyFile, authenticator?: string): AllowedCertificate[] {
-  return Object.entries(loaded.config.authenticators).flatMap(([name, config]) =>
-    config.type !== 'mtls' || (authenticator ?? name) !== name
-      ? []
-      : config.allow.map((entry) => {
-          const key = identityKeyOf(entry)!;
-          return { clientId: entry.clientId, key, identity: entry[key]! };
-        }),
-  );
-}
-
-/** The names of a certificate that has this one: of the kind that an allowlist has it, or of the kind that it looks like. */
-function namesOf(text: string, policyFile: PolicyFile, wrong: Wrong): CertificateNames | undefined {
-  if (policyFile.snapshot.authenticators.clientTrust === undefined)
-    return wrong('no certificate is asked for: server.tls.clientCertificates is off', 'certificate');
-  const isFingerprint = /^sha256:[0-9a-f]{64}$/i.test(text);
-  const identity = isFingerprint ? text.toLowerCase() : text;
-  const key =
-    entriesOf(policyFile).find((entry) => entry.identity === identity)?.key ?? kindOf(identity, isFingerprint);
-  const named = (kind: IdentityKey): string[] => (kind === key ? [identity] : []);
-  return {
-    commonNames: named('commonName'),
-    dnsNames: named('dnsName'),
-    uris: named('uri'),
-    fingerprint: named('fingerprint')[0] ?? madeUp,
-  };
-}
-
-function kindOf(identity: string, isFingerprint: boolean): IdentityKey {
-  if (isFingerprint) return 'fingerprint';
-  return /^[a-z][a-z0-9+.-]*:\/\//i.test(identity) ? 'uri' : 'commonName';
 }
 
 /**

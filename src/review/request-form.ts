@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Path } from '../config/schema/reporter.ts';
 import { authenticatorName, date, method, scopes, text } from '../config/schema/values.ts';
 import { shapeProblems } from '../config/schema-errors.ts';
+import { plainAddress } from '../ip-ranges.ts';
 
 /** `as`: the credentials of a made-up caller. */
 export const callerForm = z.union([
@@ -51,6 +52,7 @@ export const requestMembers = {
   from: z
     .string()
     .refine((address) => isIP(address) !== 0, 'expected an IP address')
+    .transform(plainAddress)
     .default('127.0.0.1')
     .describe('The address that it comes from; default loopback.'),
   at: date.optional().describe('The time of the request; default now.'),

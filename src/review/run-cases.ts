@@ -92,7 +92,8 @@ function differencesOf(expected: Expectation, actual: Outcome, { route }: Judgem
   if (reason !== actual.code) compare('the reason', reason, actual.reason ?? actual.code);
   compare('the unmet demand', unmet, actual.unmet);
   compare('the missing scopes', missing?.toSorted().join(' '), actual.missing.toSorted().join(' '));
-  compare('the status', answer, actual.answer);
+  if (answer !== undefined && actual.answer === undefined) differences.push('the upstream gives the status');
+  else compare('the status', answer, actual.answer);
   if (message !== undefined && !actual.message?.includes(message))
     differences.push(`the message is ${show(actual.message)}, and has no ${show(message)}`);
   return differences;

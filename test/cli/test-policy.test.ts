@@ -127,6 +127,7 @@ t.test('every member of expect is compared', async (t) => {
     ['{deny: invalid_api_key, reason: expired}', undefined, 'as: {key: k1}, at: 2027-01-01, call: {tool: drop}'],
     ['{allow: open}', undefined, 'as: {client: f}, call: {mcp: {method: ping}}'],
     ['{allow: true, rule: never}', /the rule is open, not never/, 'as: {client: f}, call: {mcp: {method: ping}}'],
+    ['{allow: open, answer: 200}', /the upstream gives the status/, 'as: {client: f}, call: {mcp: {method: ping}}'],
     ['deny', /the decision is allow, not deny/, 'as: {client: f}, call: {mcp: {method: ping}}'],
   ];
   const lines = cases.map(
@@ -139,7 +140,7 @@ t.test('every member of expect is compared', async (t) => {
     t.equal(ok, difference === undefined, `${expected}: ${differences}`);
     if (difference !== undefined) t.match(differences.join('; '), difference);
   }
-  t.match(report, { ok: false, passed: 7, failed: 10 });
+  t.match(report, { ok: false, passed: 7, failed: 11 });
 });
 
 t.test('all problems of the files are reported at once, with their places, and exit with 2', async (t) => {

@@ -33,6 +33,13 @@ const certificates = await createTestCertificates();
 const scenario = await startScenario(
   t,
   {
+    scopes: {
+      'dashboards:read': 'See dashboards',
+      'dashboards:write': 'Edit dashboards',
+      'queries:read': 'See queries',
+      'queries:execute': 'Run SQL',
+      'exports:create': 'Export',
+    },
     scopeImplies: { 'dashboards:write': ['dashboards:read'] },
     revocation: { file: 'revoked.yaml' },
     authenticators: {
@@ -357,6 +364,7 @@ t.test('what is not on the wire: time, address, binding', (t) => {
   t.equal(codeOf({ as: { key: 'key-expired' }, at: '2019-12-31', call }), undefined);
   t.equal(codeOf({ as: { key: 'key-expired' }, at: '2020-01-01', call }), 'invalid_api_key');
   t.equal(codeOf({ as: { key: 'key-elsewhere' }, from: '192.0.2.7', call }), undefined);
+  t.equal(judged({ as: { key: 'key-elsewhere' }, from: '::ffff:192.0.2.7', call }).clientAddress, '192.0.2.7');
   t.equal(codeOf({ as: { key: 'key-sunset' }, at: '2025-12-31', call: { method: 'GET', path: '/old' } }), undefined);
   const bound = { ...agentForm, senderConstrained: true };
   t.equal(codeOf({ as: bound, call: { method: 'GET', path: '/bound' } }), undefined, 'bound');
@@ -419,6 +427,12 @@ t.test('a form that names what the file does not have is misuse, and says what t
       'as.authenticator: no key of client "x"; there are key-good, key-expired, key-later, key-elsewhere, key-revoked',
     ],
     [{ as: { client: 'x', authenticator: 'workloads' }, call }, 'as.client: "workloads" has no entry of client "x"'],
+    [{ as: { client: 'corp/x' }, call }, 'as.client: is qualified: give client: x and authenticator: corp'],
+    [
+      { as: { client: 'x', scopes: ['openid', 'queries:exeucte'] }, call },
+      'as.scopes.1: "queries:exeucte" is not in the vocabulary of scopes (did you mean "queries:execute"?)',
+    ],
+    [{ call: { ...tool, args: { list: [1, Number.NaN] } } }, 'call.args: holds a number that JSON does not have'],
     [{ call: {} }, 'call: needs one of: tool, mcp, or method and path'],
     [{ call: { path: '/jwt' } }, 'call: needs both method and path'],
     [{ call: { tool: 'x' } }, 'call: needs route, which is one of mcp, pinned, strict'],
