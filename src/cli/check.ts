@@ -1,7 +1,13 @@
 // Command `portcullis check`: validation of a configuration file.
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { ConfigError, formatProblem, type LoadedConfig, loadConfig, type Problem } from '../config/load.ts';
+import { summarize } from '../config/summary.ts';
+import { githubCommands, sarifOf } from './check-formats.ts';
 import type { CommandOutput } from './output.ts';
+import { packageVersion } from './version.ts';
+
+const formats = ['text', 'json', 'sarif', 'github'] as const;
+type Format = (typeof formats)[number];
 
 /** The result, as `--json` prints it. */
 export interface CheckReport {
@@ -18,9 +24,10 @@ export function checkCommand(output: CommandOutput = process, env: NodeJS.Proces
   return new Command('check')
     .description('validate the configuration file, and warn of what is doubtful in it')
     .requiredOption('-c, --config <file>', 'the configuration file')
-    .option('--json', 'print the result as JSON')
+    .addOption(new Option('--format <format>', 'the form of the result').choices(formats).default('text'))
+    .addOption(new Option('--json', 'short for --format json').implies({ format: 'json' }))
     .option('--strict', 'exit with 1 on warnings too')
-    .action(async (options: { config: string; json?: boolean; strict?: boolean }) => {
+    .action(async (options: { config: string; format: Format; strict?: boolean }) => {
       const outcome = await load(options.config, env);
       if (outcome instanceof ConfigError && outcome.unreadable) {
         output.stderr.write(`portcullis: ${outcome.message}\n`);
@@ -28,8 +35,8 @@ export function checkCommand(output: CommandOutput = process, env: NodeJS.Proces
         return;
       }
       const report = reportOf(outcome, options.strict === true);
-      if (options.json === true) output.stdout.write(`${JSON.stringify(report)}\n`);
-      else describe(options.config, report, output);
+      const summary = outcome instanceof ConfigError ? [] : summarize(outcome, Date.now());
+      print[options.format](report, { file: options.config, summary, output });
       output.exitCode = report.ok ? 0 : 1;
     });
 }
@@ -49,14 +56,41 @@ function reportOf(outcome: LoadedConfig | ConfigError, strict: boolean): CheckRe
   return { ok: !strict || warnings.length === 0, problems: [], warnings, hash };
 }
 
-function describe(file: string, report: CheckReport, output: CommandOutput): void {
+interface Printing {
+  readonly file: string;
+  readonly summary: readonly string[];
+  readonly output: CommandOutput;
+}
+
+const print: Readonly<Record<Format, (report: CheckReport, printing: Printing) => void>> = {
+  text(report, printing) {
+    listProblems(report, printing.output);
+    describe(report, printing);
+  },
+  json: (report, { output }) => void output.stdout.write(`${JSON.stringify(report)}\n`),
+  sarif: (report, { output }) =>
+    void output.stdout.write(`${JSON.stringify(sarifOf(report, packageVersion()), undefined, 2)}\n`),
+  github(report, printing) {
+    printing.output.stdout.write(githubCommands(report));
+    describe(report, printing);
+  },
+};
+
+function listProblems(report: CheckReport, output: CommandOutput): void {
   for (const problem of report.problems) output.stderr.write(`${formatProblem(problem)}\n`);
   for (const warning of report.warnings) {
     output.stderr.write(`${formatProblem({ ...warning, message: `warning: ${warning.message}` })}\n`);
   }
+}
+
+function describe(report: CheckReport, { file, summary, output }: Printing): void {
   const counted = [count(report.problems, 'problem'), count(report.warnings, 'warning')].filter((text) => text !== '');
-  if (report.ok) output.stdout.write(`${[`${file}: valid`, ...counted].join(', ')}\nhash ${report.hash}\n`);
-  else output.stderr.write(`${file}: ${counted.join(', ')}\n`);
+  if (!report.ok) {
+    output.stderr.write(`${file}: ${counted.join(', ')}\n`);
+    return;
+  }
+  const lines = [[`${file}: valid`, ...counted].join(', '), `hash ${report.hash}`, ...summary];
+  output.stdout.write(lines.map((line) => `${line}\n`).join(''));
 }
 
 function count(found: readonly Problem[], word: string): string {

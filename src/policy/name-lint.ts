@@ -152,3 +152,13 @@ function reaches(target: Target, kind: Kind, name: string): boolean {
   if (names !== undefined) return compileGlobs(names)(name);
   return methods !== undefined && kindNames.every((each) => target[each] === undefined);
 }
+
+/** Reports whether rules allow some caller some call of a tool; conditions and demands may be met by nobody. */
+export function allowsSome(rules: readonly McpRuleConfig[], tool: string): boolean {
+  const enforced = rules.filter(({ mode }) => mode !== 'report');
+  const about = enforced.filter(({ allow, deny }) => reaches(allow ?? deny ?? {}, 'tools', tool));
+  const governing = about.findIndex(
+    ({ deny, ...rule }) => deny !== undefined && unconditionalTarget({ deny, ...rule }).length > 0,
+  );
+  return about.slice(0, governing === -1 ? undefined : governing).some(({ allow }) => allow !== undefined);
+}
