@@ -82,11 +82,17 @@ export type MessagePart = Pick<AuditEvent, 'http' | 'mcp'>;
 export type DecisionPart = Pick<AuditEvent, 'scopes' | 'decision' | 'rule'>;
 
 /**
- * The members from `route` to `report`, each behind a comma: what the records of one request share.
+ * The members from `route` to `shadow`, each behind a comma: what the records of one request share.
  * Concatenated by hand, because building objects for JSON.stringify costs several times as much.
  */
 function encodeParts(event: AuditEvent): string {
-  return encodeCaller(event) + encodeMessage(event) + encodeDecision(event) + encodeOther('report', event.report);
+  return (
+    encodeCaller(event) +
+    encodeMessage(event) +
+    encodeDecision(event) +
+    encodeOther('report', event.report) +
+    encodeOther('shadow', event.shadow)
+  );
 }
 
 /** The caller's members as JSON text, each behind a comma. */
@@ -120,9 +126,10 @@ export function encodeDecision({ scopes, decision, rule }: DecisionPart): string
 /** A decision that was not enforced, as JSON text behind a comma. */
 export function encodeOther(name: string, of: OtherDecision | undefined): string {
   if (of === undefined) return '';
-  const { rule, decision, reason, unmet, missing } = of;
-  const rest = member('rule', rule) + member('reason', reason) + member('unmet', unmet);
-  return `,"${name}":{"decision":"${decision}"${rest}${missing === undefined ? '' : listMember('missing', missing)}}`;
+  const { rule, decision, reason, unmet, missing, policy } = of;
+  let json = `,"${name}":{"decision":"${decision}"${member('rule', rule)}${member('reason', reason)}${member('unmet', unmet)}`;
+  if (missing !== undefined) json += listMember('missing', missing);
+  return `${json}${member('policy', policy)}}`;
 }
 
 function principalOf(of: AuditPrincipal): string {

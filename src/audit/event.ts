@@ -20,6 +20,8 @@ export interface OtherDecision {
   readonly unmet?: string | undefined;
   /** The scopes that were missing. */
   readonly missing?: readonly string[] | undefined;
+  /** Hash of the configuration that decided, where it is another one. */
+  readonly policy?: string | undefined;
 }
 
 /** No field ever holds a secret. `seq`, `prev` and `hash` are added by the chain. */
@@ -28,7 +30,7 @@ export interface AuditEvent {
   /** Milliseconds since 1970; written as an RFC 3339 instant. */
   readonly time: number;
   readonly stage: 'decided' | 'completed' | 'stream' | 'config' | 'head';
-  /** The members from `route` to `report`, encoded once for all records of a request; then they are not given one by one. */
+  /** The members from `route` to `shadow`, encoded once for all records of a request; then they are not given one by one. */
   readonly encodedParts?: string | undefined;
   readonly route?: string | undefined;
   readonly client?: { readonly address: string; readonly userAgent?: string | undefined } | undefined;
@@ -61,6 +63,8 @@ export interface AuditEvent {
   readonly rule?: string | undefined;
   /** Of the first rule in report mode that matched. */
   readonly report?: OtherDecision | undefined;
+  /** Of the shadow, where it differs from `decision`. */
+  readonly shadow?: OtherDecision | undefined;
   readonly reason?: string | undefined;
   readonly upstream?: { readonly name: string; readonly status?: number | undefined } | undefined;
   readonly status?: number | undefined;

@@ -103,6 +103,12 @@ export function createApiKeyAuthenticator(name: string, config: ApiKeyConfig): K
     return now >= announcedFrom ? key.announced : key.verified;
   }
 
+  function verifyDigest(digest: string, context: VerificationContext): Verification {
+    const key = keys.get(digest);
+    if (key === undefined || !timingSafeEqual(key.digest, Buffer.from(digest, 'hex'))) return refused('unknown');
+    return verifyKey(key, context);
+  }
+
   return {
     name,
     accepts: 'api-key',
@@ -111,11 +117,10 @@ export function createApiKeyAuthenticator(name: string, config: ApiKeyConfig): K
     verify(presented, context) {
       if (!presented.key.startsWith(prefix)) return refused('format');
       if (presented.header !== header && presented.header !== 'authorization') return refused('format');
-      const digest = hash('sha256', presented.key, 'hex');
-      const key = keys.get(digest);
-      if (key === undefined || !timingSafeEqual(key.digest, Buffer.from(digest, 'hex'))) return refused('unknown');
-      return verifyKey(key, context);
+      return verifyDigest(hash('sha256', presented.key, 'hex'), context);
     },
+    digestOf: ({ credentialId }) => keysById.get(credentialId)?.digest.toString('hex'),
+    verifyDigest,
     configurationOf(principal) {
       const key = keysById.get(principal.credentialId);
       return key && [header, prefix, key.digest.toString('hex')].join(' ');

@@ -102,6 +102,10 @@ export interface TokenAuthenticator extends Reverification {
   readonly clockToleranceMs: number;
   /** Undefined where DPoP-bound tokens are refused. */
   readonly proofs: ProofVerifier | undefined;
+  /** The scopes that it may grant; undefined for any. */
+  readonly maxScopes: ReadonlySet<string> | undefined;
+  /** `configurationOf` without `maxScopes`. */
+  acceptanceOf(principal: Principal, resource: string): string | undefined;
   /** Throws GatewayError `idp_unavailable` while its authorization server cannot be asked. */
   verify(token: AccessToken, context: VerificationContext): Promise<Verification>;
   /** The verification of a token that says this and is genuine, current and for the resource: the review of a policy has no token. */
@@ -125,6 +129,10 @@ export interface KeyAuthenticator extends Reverification {
   verify(key: PresentedKey, context: VerificationContext): Verification;
   /** By the id of the key alone. */
   reverify(principal: Pick<Principal, 'credentialId'>, context: VerificationContext): Verification;
+  /** The SHA-256 of the key of its principal, in hexadecimal. */
+  digestOf(principal: Principal): string | undefined;
+  /** Verifies the key with this digest, but for its prefix and header. */
+  verifyDigest(digest: string, context: VerificationContext): Verification;
 }
 
 /** Identifies trusted client certificates. */

@@ -1,12 +1,18 @@
 // Loading of the configuration: YAML, interpolation, schema, named files, checks across keys. All problems are reported at once.
 import { hash } from 'node:crypto';
-import { dirname, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import type { z } from 'zod';
 import { withIssuerPresets } from '../authn/token/issuer-presets.ts';
 import type { NamedFiles } from '../named-files.ts';
 import { type Egress, egressOf } from '../oauth/egress.ts';
 import { checkCatalogFiles } from './catalog-file.ts';
-import { type ContextOptions, createCheckContext, type Draft, type Findings } from './checks/context.ts';
+import {
+  type CheckContext,
+  type ContextOptions,
+  createCheckContext,
+  type Draft,
+  type Findings,
+} from './checks/context.ts';
 import { type Checked, runChecks } from './checks/run.ts';
 import { checkEgress } from './checks/server.ts';
 import { isUsername } from './checks/upstream-identity.ts';
@@ -41,6 +47,16 @@ export interface LoadedConfig extends Checked {
   readonly warnings: readonly Problem[];
   /** The list of `revocation.file` as it was then; undefined where there is no such key. */
   readonly revocations: LoadedRevocations | undefined;
+  /** Undefined where there is no such key. Its file and those that it names are no part of the hash. */
+  readonly shadow: LoadedShadow | undefined;
+}
+
+/** The configuration that `shadow.file` names. */
+export interface LoadedShadow {
+  /** Absolute path. */
+  readonly file: string;
+  /** Or the problem of a file whose last good state is in force. */
+  readonly loaded: LoadedConfig | Error;
 }
 
 /** Options of `loadConfig`. */
@@ -50,6 +66,8 @@ export interface LoadOptions {
   readonly now?: () => number;
   /** The absolute path of the revocation list that is in force; while that file is bad, the last good list goes on. */
   readonly revocationsInForce?: string | undefined;
+  /** The absolute path of the shadow in force; while that file is bad, its last good state goes on. */
+  readonly shadowInForce?: string | undefined;
   /**
    * Takes the stamp of every file on which the outcome depends, from before it is read, whatever the outcome: a file with another stamp may change it.
    * A revocation list is among them only where it is what is refused: it is watched apart.
@@ -58,7 +76,11 @@ export interface LoadOptions {
 }
 
 /** Loads and checks the file. Throws a ConfigError with every problem; after a YAML syntax error with that one. */
-export async function loadConfig(file: string, options: LoadOptions): Promise<LoadedConfig> {
+export function loadConfig(file: string, options: LoadOptions): Promise<LoadedConfig> {
+  return load(file, options, loadShadow);
+}
+
+async function load(file: string, options: LoadOptions, openShadow: typeof loadShadow): Promise<LoadedConfig> {
   const absolute = resolve(file);
   const folder = dirname(absolute);
   const { stamps = new Map<string, string>() } = options;
@@ -83,6 +105,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
     { ...parsed, draft: keys.draft, document, secrets, folder, files: reader.files, now },
     findings,
   );
+  const shadow = await openShadow(context, { ...options, named: dirname(file), folder, stamps }, findings);
   const egress = egressOf(keys.draft.server?.egressProxy, options.env);
   checkEgress(context, options.env);
   const checked = runChecks(context, keys.placeOf);
@@ -98,7 +121,43 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Lo
     egress,
     warnings: inOrder(warnings),
     revocations,
+    shadow,
   };
+}
+
+type ShadowOptions = LoadOptions & {
+  readonly named: string;
+  readonly folder: string;
+  readonly stamps: Map<string, string>;
+};
+
+async function loadShadow(
+  context: CheckContext,
+  { named, folder, shadowInForce, stamps, ...options }: ShadowOptions,
+  findings: Findings,
+): Promise<LoadedShadow | undefined> {
+  const file = context.draft.shadow?.file;
+  if (file === undefined) return undefined;
+  const own = new Map<string, string>();
+  try {
+    const loaded = await load(join(named, relative(folder, file)), { ...options, stamps: own }, noShadowOfShadow);
+    findings.warnings.push(...loaded.warnings);
+    return { file, loaded };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    if (file === shadowInForce) return { file, loaded: error };
+    if (error.unreadable) context.error(['shadow', 'file'], error.problems[0]!.message);
+    else findings.problems.push(...error.problems);
+    return undefined;
+  } finally {
+    // Of a file that both name the stamp from before the first reading counts.
+    for (const [path, stamp] of own) if (!stamps.has(path)) stamps.set(path, stamp);
+  }
+}
+
+async function noShadowOfShadow(context: CheckContext): Promise<undefined> {
+  if (context.draft.shadow !== undefined)
+    context.warn(['shadow'], 'is not read here: a shadow has no shadow of its own');
 }
 
 interface Values extends Interpolated {

@@ -69,6 +69,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     reply.send({
       version,
       policy: current().loaded.hash,
+      shadow: shadowOf(current()),
       draining: runtime.draining,
       openRequests: runtime.open.size(),
       auditHealthy: audit.healthy(),
@@ -99,6 +100,11 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
     return reply.code(503).type('text/plain').send('not available right now\n');
   });
   return app;
+}
+
+/** The shadow by its hash, and the problem of its file where that is an older one. */
+function shadowOf({ snapshot: { shadow } }: Configuration): object | undefined {
+  return shadow && { policy: shadow.loaded.hash, problem: shadow.problem };
 }
 
 /** Answers 421 to a Host that a page of somebody else may have bound to this address (DNS rebinding). */

@@ -90,10 +90,10 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
     state.inForce = next;
     runtime.snapshot = next.snapshot;
     const pinned = next.snapshot.routes.filter(({ pins }) => pins !== undefined);
-    parts.metrics.configurationLoaded(
-      next.loaded.hash,
-      pinned.map(({ name }) => name),
-    );
+    parts.metrics.configurationLoaded(next.loaded.hash, {
+      pinnedRoutes: pinned.map(({ name }) => name),
+      isShadowCurrent: next.snapshot.shadow?.problem === undefined,
+    });
   };
   const current = () => state.inForce ?? first;
   const admin = createAdmin({ ...parts, runtime, version: options.version, current, started: () => state.started });

@@ -98,11 +98,12 @@ export async function prepareConfiguration(
 /** Closes what `kept` does not go on with, connections once their requests have ended. */
 export async function closeSnapshot(snapshot: Snapshot, kept?: Snapshot): Promise<void> {
   closeAuthenticators(snapshot.authenticators, kept?.authenticators);
+  if (snapshot.shadow !== undefined) closeAuthenticators(snapshot.shadow.authenticators, snapshot.authenticators);
   await closeUpstreams(snapshot.upstreams, kept?.upstreams);
 }
 
 /** State in force that a reload depends on. */
-export type ReloadOptions = Pick<LoadOptions, 'revocationsInForce'>;
+export type ReloadOptions = Pick<LoadOptions, 'revocationsInForce' | 'shadowInForce'>;
 
 /** Loads the configuration anew. */
 export type Load = (options: ReloadOptions) => Promise<LoadedConfig>;
@@ -137,7 +138,11 @@ export function createReloader(options: ReloaderOptions): Reloader {
     const previous = current();
     let prepared: PreparedConfiguration | undefined;
     try {
-      const loaded = await unlessAborted(load({ revocationsInForce: revocations.path() }), signal);
+      const inForce = {
+        revocationsInForce: revocations.path(),
+        shadowInForce: previous.snapshot.shadow?.loaded.file,
+      };
+      const loaded = await unlessAborted(load(inForce), signal);
       refuseRestartOnly(previous.loaded, loaded);
       prepared = await prepareConfiguration(loaded, previous, options, signal);
       signal.throwIfAborted();
@@ -150,8 +155,12 @@ export function createReloader(options: ReloaderOptions): Reloader {
       log.error(`configuration not reloaded, the old one stays in force: ${problem}`);
       return record({ event: 'reload refused', problem });
     }
-    log.info({ policy: prepared.loaded.hash }, 'configuration reloaded');
-    await record({ event: 'reloaded', previous: previous.loaded.hash });
+    const { shadow } = prepared.snapshot;
+    log.info({ policy: prepared.loaded.hash, shadow: shadow?.loaded.hash }, 'configuration reloaded');
+    await record({ event: 'reloaded', previous: previous.loaded.hash, shadow: shadow?.loaded.hash });
+    if (shadow?.problem === undefined) return;
+    log.error(`the shadow was not reloaded, the old one goes on: ${shadow.problem}`);
+    await record({ event: 'shadow refused', problem: shadow.problem });
   }
 
   return {

@@ -109,11 +109,10 @@ export function compileRoute(
           metadataUrl: authorizationServers.length > 0 ? metadataUrlOf(resource).href : undefined,
           dpopAlgorithms: bindings.dpopAlgorithms.join(' ') || undefined,
         };
-  const methods = route.methods ?? (mcp === undefined ? pathRouteMethods : mcpRouteMethods);
   return {
     name: route.name ?? route.path,
     path: route.path,
-    methods: new Set(methods),
+    methods: methodsOf(route),
     mcp,
     forwardHeaders: mcp?.forwardHeaders ?? route.forwardHeaders,
     resource,
@@ -129,6 +128,11 @@ export function compileRoute(
     otherForm: challenge && otherFormOfChallenge(challenge),
     anyOrigin: false,
   };
+}
+
+/** The methods that a route answers. */
+export function methodsOf({ mcp, methods }: RouteConfig): ReadonlySet<string> {
+  return new Set(methods ?? (mcp === undefined ? pathRouteMethods : mcpRouteMethods));
 }
 
 function otherFormOfChallenge(challenge: ChallengeSource): Route['otherForm'] {

@@ -83,7 +83,7 @@ export interface LiveStream extends Placed {
  */
 export function clientCertificateOf(
   { request }: Pick<RequestContext, 'request'>,
-  { authenticators, config }: Snapshot,
+  { authenticators, config }: Pick<Snapshot, 'authenticators' | 'config'>,
   {
     now,
     peerAddress,

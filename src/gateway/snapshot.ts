@@ -15,6 +15,7 @@ import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../ups
 import { compilePathMappings } from '../upstream/path-mapping.ts';
 import { compileRoutePins, type PinsRuntime } from './catalog/route-pins.ts';
 import { compileRoute, compileRouteSessions, type Route } from './route.ts';
+import { openShadow, type Shadow } from './shadow.ts';
 import { openUpstreams, type PooledUpstreams, type UpstreamsRuntime } from './upstream-set.ts';
 import { metadataRoutes } from './well-known-routes.ts';
 
@@ -37,6 +38,7 @@ export interface Snapshot {
   readonly ephemeralKeys: EphemeralKeys;
   /** The key set that upstreams verify assertions with, as JSON; undefined when none has an assertion. */
   readonly publishedKeys: string | undefined;
+  readonly shadow: Shadow | undefined;
 }
 
 /** Parts of an audit record with their encoded text. The next record of a principal mostly has the same ones. */
@@ -58,6 +60,7 @@ export function compileSnapshot(
 ): Snapshot {
   const { config } = loaded;
   const authenticators = createAuthenticators(loaded, runtime, previous?.authenticators);
+  const shadow = openShadow(loaded.shadow, runtime, { config, authenticators }, previous?.shadow);
   const ephemeralKeys = previous?.ephemeralKeys ?? createEphemeralKeys();
   const upstreams = openUpstreams(loaded, runtime, previous?.upstreams, ephemeralKeys);
   const publishedKeys = publishedKeySet([...upstreams.values()].flatMap(({ identity }) => identity?.keys ?? []));
@@ -83,5 +86,6 @@ export function compileSnapshot(
     sessionMemory,
     ephemeralKeys,
     publishedKeys,
+    shadow,
   };
 }

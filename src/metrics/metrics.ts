@@ -1,16 +1,9 @@
 // Prometheus metrics of the gateway (prom-client). Label values come from the configuration or from closed lists.
-import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { observePauses } from './pauses.ts';
 
 const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const validationBuckets = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
-const pauseBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
-const gcKinds: Readonly<Record<number, string>> = {
-  [constants.NODE_PERFORMANCE_GC_MAJOR]: 'major',
-  [constants.NODE_PERFORMANCE_GC_MINOR]: 'minor',
-  [constants.NODE_PERFORMANCE_GC_INCREMENTAL]: 'incremental',
-  [constants.NODE_PERFORMANCE_GC_WEAKCB]: 'weakcb',
-};
 
 /** State that is read at each scrape. */
 export interface MetricsSource {
@@ -54,6 +47,13 @@ export interface FinishedRequest {
   readonly apiKey: string | undefined;
 }
 
+/** A configuration that came into force. */
+export interface LoadedState {
+  readonly pinnedRoutes: readonly string[];
+  /** False where its shadow is older than the file. */
+  readonly isShadowCurrent: boolean;
+}
+
 /** The metrics, told plain values. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -87,6 +87,17 @@ function declareMetrics(registry: Registry) {
       ['route', 'rule', 'decision'],
       'Decisions of rules in report mode',
     ),
+    shadowDifferences: counter(
+      'shadow_differences_total',
+      ['route', 'live', 'shadow'],
+      'Requests on which the shadow decides otherwise',
+    ),
+    shadowUntold: counter(
+      'shadow_untold_total',
+      ['route', 'reason'],
+      'Requests on which the decision of the shadow cannot be told',
+    ),
+    shadowSuccess: gauge('shadow_last_reload_success', [], '1 when the shadow is that of its file as it is'),
     toolCalls: counter(
       'tool_calls_total',
       ['route', 'tool', 'outcome'],
@@ -126,25 +137,6 @@ function declareMetrics(registry: Registry) {
     revocationSuccess: gauge('revocation_last_reload_success', [], '1 when the revocation file as it is is in force'),
     build: gauge('build_info', ['version', 'node'], 'Version of the gateway and of Node'),
   };
-}
-
-/** PerformanceNodeEntry of a collection, which the types of Node lack. */
-interface GcEntry {
-  readonly duration: number;
-  readonly detail: { readonly kind: number };
-}
-
-/** Takes the place of prom-client's own histogram, which counts one collection for each turn of the event loop that had any. */
-function observePauses(registry: Registry): void {
-  const name = 'nodejs_gc_duration_seconds';
-  registry.removeSingleMetric(name);
-  const help = 'Pauses of the garbage collector by kind';
-  const pauses = new Histogram({ name, help, labelNames: ['kind'], buckets: pauseBuckets, registers: [registry] });
-  new PerformanceObserver((list) => {
-    for (const { duration, detail } of list.getEntries() as unknown as GcEntry[]) {
-      pauses.observe({ kind: gcKinds[detail.kind] ?? 'other' }, duration / 1000);
-    }
-  }).observe({ entryTypes: ['gc'] });
 }
 
 function nameOf(allow: boolean): string {
@@ -225,9 +217,13 @@ export function createMetrics(version: string) {
     tokenExchanged: (upstream: string, outcome: string) => metrics.exchanges.inc({ upstream, outcome }),
     connectionRefused: (reason: string) => metrics.requests.inc({ route: 'none', outcome: 'refused', status: reason }),
     definitionChanged: (route: string) => metrics.definitionChanges.inc({ route }),
-    configurationLoaded(hash: string, pinnedRoutes: readonly string[] = []): void {
+    shadowDiffered: (route: string, live: string, shadow: string) =>
+      metrics.shadowDifferences.inc({ route, live, shadow }),
+    shadowUntold: (route: string, reason: string) => metrics.shadowUntold.inc({ route, reason }),
+    configurationLoaded(hash: string, { pinnedRoutes, isShadowCurrent }: LoadedState): void {
       // An increase is seen only from a value on that was there before.
       for (const route of pinnedRoutes) metrics.definitionChanges.inc({ route }, 0);
+      metrics.shadowSuccess.set(isShadowCurrent ? 1 : 0);
       metrics.configuration.reset();
       metrics.configuration.set({ hash }, 1);
       metrics.reloadSuccess.set(1);

@@ -24,6 +24,8 @@ const unseen: Readonly<Record<string, readonly string[]>> = {
   portcullis_audit_write_failures_total: ['sink'],
   portcullis_crl_next_update_timestamp_seconds: ['list'],
   portcullis_introspection_requests_total: ['authenticator', 'outcome'],
+  portcullis_shadow_differences_total: ['route', 'live', 'shadow'],
+  portcullis_shadow_untold_total: ['route', 'reason'],
   portcullis_token_exchanges_total: ['upstream', 'outcome'],
 };
 
@@ -92,7 +94,10 @@ async function scrape(scene: Scene, program: string): Promise<string> {
         authenticate: { anyOf: ['corp', 'gone', 'keys'] },
         mcp: {
           preset: 'superset',
-          rules: [{ name: 'broken', allow: { tools: ['broken'] }, require: { when: 'args.missing.field == 1' } }],
+          rules: [
+            { name: 'tried', mode: 'report', deny: { tools: ['list_dashboards'] } },
+            { name: 'broken', allow: { tools: ['broken'] }, require: { when: 'args.missing.field == 1' } },
+          ],
         },
       },
     ],

@@ -46,6 +46,7 @@ export interface TestGateway {
 export interface GatewayStatus {
   readonly openRequests: number;
   readonly policy: string;
+  readonly shadow?: { readonly policy: string; readonly problem?: string };
 }
 
 /** One line of the audit file. */

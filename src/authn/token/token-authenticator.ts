@@ -18,18 +18,24 @@ export function createTokenAuthenticator<C extends TokenConfig>(
   { proofMemory }: Pick<AuthenticatorContext, 'proofMemory'>,
 ): TokenAuthenticator {
   const proofs = createProofVerifier(config.dpop, proofMemory);
-  const all: readonly PropertyKey[] = [...reloadable, 'caFile', 'clockTolerance', 'dpop', 'scopePrefix'];
+  const all: readonly PropertyKey[] = [...reloadable, 'caFile', 'clockTolerance', 'dpop', 'maxScopes', 'scopePrefix'];
   const decisive = Object.entries(config).filter(([key]) => !all.includes(key));
+  const acceptanceOf: TokenAuthenticator['acceptanceOf'] = ({ confirmation }, resource) => {
+    const isBound = confirmation?.method === 'dpop';
+    if (isBound && proofs === undefined) return undefined;
+    return JSON.stringify([decisive, dependsOnResource(rules) && resource, isBound && proofs?.algorithms]);
+  };
   return {
     ...parts,
     accepts: 'access-token',
     issuer: config.issuer,
     clockToleranceMs: config.clockTolerance,
     proofs,
-    configurationOf({ confirmation }, resource) {
-      const isBound = confirmation?.method === 'dpop';
-      if (isBound && proofs === undefined) return undefined;
-      return JSON.stringify([decisive, dependsOnResource(rules) && resource, isBound && proofs?.algorithms]);
+    maxScopes: rules.maxScopes,
+    acceptanceOf,
+    configurationOf(principal, resource) {
+      const acceptance = acceptanceOf(principal, resource);
+      return acceptance && JSON.stringify([acceptance, config.maxScopes]);
     },
     reverify: (principal) => ({ verified: true, principal }),
     assume(stated) {

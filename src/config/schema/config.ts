@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { audit } from '../../audit/schema.ts';
 import { type AuthenticatorConfig, authenticatorSchema } from '../../authn/authenticator-types.ts';
 import { type mcp, route } from './routes.ts';
-import { admin, revocation, server } from './server.ts';
+import { admin, revocation, server, shadow } from './server.ts';
 import { upstream } from './upstreams.ts';
 import { authenticatorName, name, scope, scopes } from './values.ts';
 
@@ -29,6 +29,9 @@ export const fileSchema = z.strictObject({
   revocation: revocation.optional().describe('Revoked credentials, in a file of its own.'),
   upstreams: z.record(name, upstream).default({}).describe('Servers behind the gateway, by name.'),
   routes: z.array(route).min(1).describe('The first route that matches a request serves it.'),
+  shadow: shadow
+    .optional()
+    .describe('A configuration whose decisions are compared with those of this one, and never enforced.'),
   audit: audit.describe('The record of every request.'),
 });
 

@@ -115,6 +115,10 @@ export const admin = z.strictObject({
     .describe('host:port of metrics, health and status, or unix: and a path; never the public listener.'),
 });
 
+export const shadow = z.strictObject({
+  file: watchedFilePath.describe('YAML file: another configuration. It is loaded and checked as this one is.'),
+});
+
 export const revocation = z.strictObject({
   file: watchedFilePath.describe(
     'YAML file: what is revoked. Looked at several times a second, apart from the configuration.',

@@ -116,10 +116,12 @@ function encodeRequest(context: RequestContext): string {
   const last = lastEncodingOf(context);
   const parts = encodeCallerOf(context, last) + encodeMessage(messageOf(context)) + encodeDecisionOf(context, last);
   const [report] = context.decision?.reports ?? [];
-  return report === undefined ? parts : parts + encodeOther('report', notEnforced(report));
+  if (report === undefined && context.shadow === undefined) return parts;
+  return parts + encodeOther('report', report && notEnforced(report)) + encodeOther('shadow', context.shadow);
 }
 
-function notEnforced(decision: Decision): OtherDecision {
+/** A decision for the record that was not enforced. */
+export function notEnforced(decision: Decision): OtherDecision {
   const { rule } = decision;
   if (decision.allow) return { rule, decision: 'allow' };
   const { missingScopes, reason, unmet } = decision;

@@ -2,7 +2,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { AuditEvent } from '../../audit/event.ts';
+import type { AuditEvent, OtherDecision } from '../../audit/event.ts';
 import type { Caller } from '../../authn/caller/principal.ts';
 import type { Revocations } from '../../authn/caller/revocations.ts';
 import type { CredentialRecord } from '../../authn/credential.ts';
@@ -65,6 +65,8 @@ export interface RequestContext extends Placed {
   /** The session that the request belongs to, verified. */
   session: ClientSession | undefined;
   decision: Decision | DefinitionRefusal | undefined;
+  /** The decision of the shadow, where it differs. */
+  shadow: OtherDecision | undefined;
   /** The Authorization header made for the upstream. */
   authorization: string | undefined;
   /** The call's arguments, as far as `mcp.audit.arguments` lets the record have them. */
@@ -144,6 +146,7 @@ export function createRequestContext(
     message: undefined,
     session: undefined,
     decision: undefined,
+    shadow: undefined,
     authorization: undefined,
     auditArguments: undefined,
     detail: undefined,

@@ -2,6 +2,7 @@
 import type { AuditEvent } from '../../audit/event.ts';
 import { authenticate as authenticateCaller } from '../../authn/authenticate.ts';
 import { expiryOf } from '../../authn/caller/caller.ts';
+import type { Caller } from '../../authn/caller/principal.ts';
 import { checkAnnouncedLength, readBody as readWholeBody, sendContinue } from '../../http/body/body.ts';
 import { reserveBody } from '../../http/body/budget.ts';
 import { acceptRequest } from '../../http/connection/pipelining.ts';
@@ -26,6 +27,7 @@ import { checkCredential } from './credential-check.ts';
 import { rateLimited } from './error-response.ts';
 import { acquireUpstreamSlot, authorizationFor, forwardMcpRequest } from './forward-request.ts';
 import { bodyBudgetOf, bodyLimitsOf, respondLocally, respondToPreflight } from './local-responses.ts';
+import { compareRefused, compareWithShadow } from './shadow-comparison.ts';
 
 /** Lets a request pass by returning, refuses it by throwing a GatewayError, or sends its response and sets `answered`. */
 export type Step =
@@ -116,7 +118,13 @@ async function authenticate(context: RequestContext, runtime: Runtime): Promise<
     seen: context.credentials,
     revocations: runtime.revocations,
   };
-  const caller = await authenticateCaller(presented, requirements, snapshot.authenticators);
+  let caller: Caller | undefined;
+  try {
+    caller = await authenticateCaller(presented, requirements, snapshot.authenticators);
+  } catch (error) {
+    compareRefused(context, error, runtime);
+    throw error;
+  }
   context.caller = caller;
   context.expiresAt = expiryOf(caller);
   if (caller !== undefined) context.subject = caller.subjectKey;
@@ -159,6 +167,7 @@ function authorize(context: RequestContext, runtime: Runtime): void {
   const route = routeOf(context);
   const decision = decide(attributesOf(context, route, runtime), route.policy);
   context.decision = decision;
+  compareWithShadow(context, decision.allow, runtime);
   if (!decision.allow) throw denial(decision);
   // A body that is streamed may still be refused.
   if (context.body !== undefined || !hasBody(context.request)) acceptRequest(context.request);
