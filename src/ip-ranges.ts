@@ -54,6 +54,18 @@ export function rangeBits(range: string): string {
   return width === undefined ? bits : bits.slice(0, Number(width) + (isIP(address) === 4 ? 96 : 0));
 }
 
+/** The relation of ranges, given by the digits of `rangeBits`, to others: all within them, or none of them touching one. */
+export function rangesRelation(
+  ranges: readonly string[],
+  others: readonly string[] | undefined,
+): 'within' | 'apart' | undefined {
+  if (others === undefined) return undefined;
+  if (ranges.every((range) => others.some((other) => range.startsWith(other)))) return 'within';
+  const touches = (range: string): boolean =>
+    others.some((other) => range.startsWith(other) || other.startsWith(range));
+  return ranges.some(touches) ? undefined : 'apart';
+}
+
 /** The eight groups of an IPv6 address. */
 function groupsOf(address: string): readonly number[] {
   const [head = '', tail = ''] = address.replace(/%.*$/, '').split('::');

@@ -16,6 +16,7 @@ export const commands = {
   certs: async () => (await import('./certs.ts')).certsCommand(),
   audit: async () => (await import('./audit.ts')).auditCommand(),
   catalog: async () => (await import('./catalog.ts')).catalogCommand(),
+  'who-can': async () => (await import('./who-can.ts')).whoCanCommand(),
   schema: async () => (await import('./schema.ts')).schemaCommand(),
 } satisfies Record<string, (signals?: Signals) => Promise<Command>>;
 
