@@ -110,9 +110,10 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
     if (by === undefined) return;
     await write([]);
     if (end === undefined || end.seq === (signed?.seq ?? 0)) return;
+    const at = now();
     const { head, event } = heads.sign(key, end, count, by);
     await append([record(event)]);
-    signed = { seq: end.seq, at: now(), by, rotations };
+    signed = { seq: end.seq, at, by, rotations };
     heads.written(key, head, end, target.hashAt && target.sync);
   }
 

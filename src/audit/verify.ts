@@ -1,171 +1,201 @@
-// Verification of the hash chain over the files of one audit log, up to its first break.
-import { realpath } from 'node:fs/promises';
-import { fileProblem } from '../errors.ts';
-import { maxLineBytes, readLines } from './file/lines.ts';
-import { genesis, parseLink } from './hash-chain.ts';
+// Verification of audit logs: the hash chains over their files, the signed heads, and the heads that are expected.
+import { maxLineBytes } from './file/lines.ts';
+import { type Link, parseLink } from './hash-chain.ts';
+import type { PublicKeys } from './heads/signed-head.ts';
+import {
+  type Chain,
+  type ChainBreak,
+  createChain,
+  isGenesis,
+  reasonBetween,
+  takeRecord,
+} from './verification/chain.ts';
+import type { ExpectedHead } from './verification/expected-heads.ts';
+import { type LogFile, linesOf, openLogFiles } from './verification/log-files.ts';
+import { type ChainReport, maxProblems, reportOf } from './verification/report.ts';
 
-/** The first line that does not fit into the chain. */
-export interface ChainBreak {
-  readonly file: string;
-  /** Counted from 1. */
-  readonly line: number;
-  readonly reason: string;
+export type { ChainBreak } from './verification/chain.ts';
+export type { ChainPart, ChainReport } from './verification/report.ts';
+
+/** Options of `verifyChain`. */
+export interface VerifyOptions {
+  /** Keys that may have signed heads. With keys every chain needs a head, and every head a signature by one of them. */
+  readonly keys?: PublicKeys;
+  /** Records that have to be there. */
+  readonly expected?: readonly ExpectedHead[];
 }
 
-/** The result of a verification. */
-export interface ChainReport {
-  readonly valid: boolean;
-  /** The files in the order of the chain. */
-  readonly files: readonly string[];
-  /** Records that hold together, up to the first that does not fit. */
-  readonly records: number;
-  readonly firstSeq: number | undefined;
-  readonly lastSeq: number | undefined;
-  /** Hash of the last good line. Kept elsewhere, it later proves that nothing was cut off the end. */
-  readonly lastHash: string | undefined;
-  /** The first break; undefined when the chain holds, or when there is no record. */
-  readonly break: ChainBreak | undefined;
-  readonly notes: readonly string[];
-}
-
-interface Walk {
-  readonly files: string[];
-  readonly notes: string[];
-  records: number;
-  firstSeq: number | undefined;
-  seq: number;
-  hash: string;
-  /** The file of the last good line. */
-  lastFile: string | undefined;
-  /** The first record, while it does not begin the chain and no retention record covers the ones before it. */
-  uncovered: { readonly seq: number; readonly prev: string; readonly at: ChainBreak } | undefined;
+/** State of a verification. */
+interface Verification {
+  readonly keys: PublicKeys | undefined;
+  readonly expected: Map<number, ExpectedHead[]>;
+  readonly chains: Chain[];
+  readonly problems: ChainBreak[];
 }
 
 /**
- * Verifies files given in any order. Every line must be an audit line with the hash of its own text, follow its
- * predecessor's `seq` and state its hash as `prev`. The first must begin the chain, or follow records whose deletion a
- * retention record in these files states. A torn last line of the newest file is a note. Lines missing from the end cannot show.
- * Files without a record are not valid: they prove nothing. Throws an Error with a public message when a file cannot be read.
+ * Verifies files given in any order, of one or several chains; the links tell which file follows which. Every line must be an audit line with the
+ * hash of its own text, follow its predecessor's `seq` and state its hash as `prev`. The first of a chain must begin it, or follow records whose
+ * deletion a retention record states. A torn last line of the newest file is a note. Lines missing from the end show by heads that are expected, or
+ * that other sinks state. Files without a record are not valid: they prove nothing. Throws an Error with a public message when a file cannot be read.
  */
-export async function verifyChain(paths: readonly string[]): Promise<ChainReport> {
-  const files = await sortByChain(paths);
-  const walk: Walk = {
-    files,
-    notes: [],
-    records: 0,
-    firstSeq: undefined,
-    seq: 0,
-    hash: genesis.hash,
-    lastFile: undefined,
-    uncovered: undefined,
-  };
-  for (const file of files) {
-    const broken = await walkFile(walk, file, file === files.at(-1));
-    if (broken !== undefined) return report(walk, broken);
-  }
-  return report(walk, walk.uncovered?.at);
+export async function verifyChain(paths: readonly string[], options: VerifyOptions = {}): Promise<ChainReport> {
+  const files = await openLogFiles(paths);
+  const expected = new Map<number, ExpectedHead[]>();
+  for (const head of options.expected ?? []) expected.set(head.seq, [...(expected.get(head.seq) ?? []), head]);
+  const state: Verification = { keys: options.keys, expected, chains: [], problems: [] };
+  const left = [...files];
+  while (left.length > 0) await followChain(state, left);
+  for (const chain of state.chains) checkStart(state, chain, files);
+  for (const chain of state.chains) checkSignatures(state, chain);
+  await checkStatements(state);
+  checkExpected(state);
+  return reportOf(state, files);
 }
 
-async function walkFile(walk: Walk, file: string, newest: boolean): Promise<ChainBreak | undefined> {
-  let line = 0;
-  for await (const { bytes, terminated } of readLines(file)) {
-    line += 1;
-    if (!terminated && newest && bytes.length <= maxLineBytes && parseLink(bytes) === undefined) {
-      walk.notes.push(`${file}:${line}: the last line is torn (${bytes.length} bytes); the next start repairs it`);
+/** Follows a chain from the first of the files, and takes its files off the list. */
+async function followChain(state: Verification, left: LogFile[]): Promise<void> {
+  const chain = createChain(state.keys);
+  state.chains.push(chain);
+  for (let file = left.shift(); file !== undefined; file = nextOf(chain, file, left)) {
+    chain.files.push(file.path);
+    const broken = await walkFile(state, chain, file);
+    if (broken === undefined) continue;
+    state.problems.push(broken);
+    // The rest of a broken log belongs to nothing.
+    const { log } = file;
+    for (let index = left.length - 1; index >= 0; index -= 1) {
+      if (left[index]!.log === log) chain.files.push(...left.splice(index, 1).map(({ path }) => path));
+    }
+    return;
+  }
+}
+
+/** The file that goes on behind the last record. The chains of two sinks may be the same for a while: a file of the same log comes first. */
+function nextOf({ last }: Chain, current: LogFile, left: LogFile[]): LogFile | undefined {
+  if (last === undefined) return undefined;
+  const fitting = left.filter(({ first }) => first?.seq === last.seq + 1 && first.prev === last.hash);
+  const next = fitting.find(({ log }) => log === current.log) ?? fitting[0];
+  if (next !== undefined) left.splice(left.indexOf(next), 1);
+  return next;
+}
+
+async function walkFile(state: Verification, chain: Chain, { path }: LogFile): Promise<ChainBreak | undefined> {
+  if (chain.torn !== undefined) return chain.torn;
+  const place = { file: path, line: 0 };
+  const report = (reason: string) => {
+    if (state.problems.length < maxProblems) state.problems.push({ ...place, reason });
+  };
+  for await (const { bytes, terminated } of linesOf(path)) {
+    place.line += 1;
+    const link = parseLink(bytes);
+    if (!terminated && link === undefined && bytes.length <= maxLineBytes) {
+      chain.torn = { ...place, reason: 'not an audit record' };
+      chain.notes.push(
+        `${path}:${place.line}: the last line is torn (${bytes.length} bytes); the next start repairs it`,
+      );
       return undefined;
     }
-    const reason = takeLine(walk, file, line, bytes);
-    if (reason !== undefined) return { file, line, reason };
+    const reason = takeRecord(chain, link, place, report);
+    if (reason !== undefined) return { ...place, reason };
+    meetExpected(state, chain.last!);
   }
   return undefined;
 }
 
-/** Adds a line to the walk, or says why it does not belong. */
-function takeLine(walk: Walk, file: string, line: number, bytes: Buffer): string | undefined {
-  const link = parseLink(bytes);
-  if (link === undefined) return 'not an audit record';
-  if (!link.intact) return 'the record was altered: its hash is not that of its text';
-  if (walk.firstSeq === undefined) {
-    walk.firstSeq = link.seq;
-    if (link.seq !== 1 || link.prev !== genesis.hash) {
-      const reason = `begins at seq ${link.seq}: earlier records are missing and no retention record covers them`;
-      walk.uncovered = { seq: link.seq, prev: link.prev, at: { file, line, reason } };
+function meetExpected({ expected }: Verification, { seq, hash }: Link): void {
+  const heads = expected.get(seq);
+  if (heads === undefined) return;
+  const unmet = heads.filter((head) => head.hash !== hash);
+  if (unmet.length === 0) expected.delete(seq);
+  else expected.set(seq, unmet);
+}
+
+/** Reports a chain whose beginning is missing, or that shares a log with another one. */
+function checkStart({ chains, problems }: Verification, chain: Chain, files: readonly LogFile[]): void {
+  const { first } = chain;
+  if (first === undefined) return;
+  const { file, link } = first;
+  const others = chains.filter((other) => other !== chain && other.first !== undefined);
+  const logOf = (path: string) => files.find((each) => each.path === path)?.log;
+  const sameLog = others.find((other) => other.files.some((path) => logOf(path) === logOf(file)));
+  if (chain.isUncovered) {
+    const before = others.find((other) => other.last!.record.instance === link.record.instance) ?? sameLog;
+    problems.push(before?.torn ?? { file, line: 1, reason: missingReason(chain, before) });
+    return;
+  }
+  if (sameLog !== undefined && isGenesis(link) && chains.indexOf(sameLog) < chains.indexOf(chain)) {
+    problems.push({ file, line: 1, reason: `${reasonBetween(sameLog.last!, link)}, the last of ${sameLog.lastFile}` });
+    return;
+  }
+  for (const [index, path] of chain.files.entries()) {
+    const previous = chain.files[index - 1];
+    if (previous === undefined || logOf(path) === logOf(previous)) continue;
+    const robbed = others.find((other) => other.files.some((each) => logOf(each) === logOf(path)));
+    if (robbed === undefined) continue;
+    const reason = `goes on with the chain of ${previous}, and not with that of ${robbed.lastFile}: the files of two logs were exchanged`;
+    problems.push({ file: path, line: 1, reason });
+  }
+}
+
+function missingReason({ first, unproved }: Chain, before: Chain | undefined): string {
+  const { link } = first!;
+  if (unproved !== undefined) {
+    return `begins at seq ${link.seq}: earlier records are missing, and the retention record that covers them, seq ${unproved}, is not signed by a key that was given`;
+  }
+  if (before !== undefined) {
+    const hint =
+      link.seq > before.last!.seq + 1 ? '' : '; the files may be of two chains: each sink has one of its own';
+    return `${reasonBetween(before.last!, link)}, the last of ${before.lastFile}${hint}`;
+  }
+  return `begins at seq ${link.seq}: earlier records are missing and no retention record covers them`;
+}
+
+function checkSignatures({ keys, problems }: Verification, { first, heads }: Chain): void {
+  if (keys === undefined || first === undefined || heads.signed().heads > 0) return;
+  problems.push({ file: first.file, line: 1, reason: 'no head of this chain is signed by a key that was given' });
+}
+
+/** Holds each chain to the last heads that the chains of other sinks state of it. */
+async function checkStatements({ chains, problems }: Verification): Promise<void> {
+  for (const chain of chains) {
+    for (const { file, line, instance, sink, seq, hash } of chain.stated.values()) {
+      const others = chains.filter((each) => each.sinks.has(`${instance} ${sink}`));
+      const other = others[0];
+      if (other === undefined) {
+        chain.notes.push(`${file}:${line}: states a head of ${sink} at seq ${seq}, whose chain is not in these files`);
+        continue;
+      }
+      const found = await Promise.all(others.map((each) => holds(each, seq, hash)));
+      if (found.includes(true)) continue;
+      const reason = `states a head of ${sink} at seq ${seq}, which ${other.lastFile} does not hold: records were cut off or written anew`;
+      problems.push({ file, line, reason });
     }
-  } else {
-    const reason = compare(walk, file, link.seq, link.prev);
-    if (reason !== undefined) return reason;
   }
-  if (walk.uncovered !== undefined && covers(link.record, walk.uncovered)) {
-    walk.notes.push(`records up to seq ${walk.uncovered.seq - 1} were deleted by retention, as seq ${link.seq} states`);
-    walk.uncovered = undefined;
-  }
-  walk.seq = link.seq;
-  walk.hash = link.hash;
-  walk.lastFile = file;
-  walk.records += 1;
-  return undefined;
 }
 
-/** Where the break is between two files. */
-const hint = '; the files may be of two chains: each sink has one of its own, verify them one by one';
-
-function compare(walk: Walk, file: string, seq: number, prev: string): string | undefined {
-  // Within one file there is no other chain.
-  const otherChain = file === walk.lastFile ? '' : hint;
-  if (seq === 1 && prev === genesis.hash) return `the chain starts again: seq 1 after seq ${walk.seq}${otherChain}`;
-  if (seq > walk.seq + 1) return `records are missing: seq ${seq} after seq ${walk.seq}`;
-  if (seq <= walk.seq) return `records are repeated or out of order: seq ${seq} after seq ${walk.seq}${otherChain}`;
-  return prev === walk.hash ? undefined : `prev is not the hash of the record before${otherChain}`;
-}
-
-/** True for a retention record that states the deletion of the records right before the first one. */
-function covers(record: Readonly<Record<string, unknown>>, start: { seq: number; prev: string }): boolean {
-  if (record.stage !== 'config' || record.reason !== 'retention') return false;
-  const deleted = objectOf(objectOf(record.detail)?.deleted);
-  return deleted?.lastSeq === start.seq - 1 && deleted.lastHash === start.prev;
-}
-
-/** By the first record's `seq`; files that begin with none go last, where their line is reported. */
-async function sortByChain(paths: readonly string[]): Promise<string[]> {
-  const seen = new Set<string>();
-  const starts: { path: string; seq: number }[] = [];
-  for (const path of paths) {
-    try {
-      const real = await realpath(path);
-      if (seen.has(real)) continue;
-      seen.add(real);
-      const seq = await firstSeqOf(path);
-      // Right after a rotation the newest file is empty.
-      if (seq !== undefined) starts.push({ path, seq });
-    } catch (cause) {
-      throw new Error(`${path}: ${fileProblem(cause)}`, { cause });
+async function holds({ files, last }: Chain, seq: number, hash: string): Promise<boolean> {
+  if (seq > (last?.seq ?? 0)) return false;
+  for (const file of files) {
+    for await (const { bytes } of linesOf(file)) {
+      if (!bytes.includes(`{"seq":${seq},`)) continue;
+      const link = parseLink(bytes);
+      if (link?.seq === seq) return link.hash === hash;
     }
   }
-  return starts.sort((one, other) => one.seq - other.seq).map(({ path }) => path);
+  return false;
 }
 
-async function firstSeqOf(path: string): Promise<number | undefined> {
-  for await (const { bytes } of readLines(path)) return parseLink(bytes)?.seq ?? Number.MAX_SAFE_INTEGER;
-  return undefined;
-}
-
-function report(walk: Walk, broken: ChainBreak | undefined): ChainReport {
-  const start = walk.uncovered?.at;
-  if (start !== undefined && start !== broken) walk.notes.push(`${start.file}:${start.line}: ${start.reason}`);
-  const { files, notes, records, firstSeq } = walk;
-  const any = records > 0;
-  return {
-    valid: broken === undefined && any,
-    files,
-    records,
-    firstSeq,
-    lastSeq: any ? walk.seq : undefined,
-    lastHash: any ? walk.hash : undefined,
-    break: broken,
-    notes,
-  };
-}
-
-function objectOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+function checkExpected({ chains, expected, problems }: Verification): void {
+  const ends = chains.map(({ last }) => last?.seq ?? 0);
+  for (const { seq, hash, from } of [...expected.values()].flat()) {
+    const why = ends.every((end) => end < seq)
+      ? `the chains end before it, at seq ${ends.join(', ')}: records were cut off`
+      : 'other records stand there: the log was written anew, replaced, or is another one';
+    problems.push({
+      file: from,
+      line: 0,
+      reason: `the head at seq ${seq} (${hash.slice(0, 12)}…) is in no chain; ${why}`,
+    });
+  }
 }

@@ -42,7 +42,7 @@ export interface Heads {
   configure(signing: Signing | undefined, sinks: readonly string[]): void;
   /** Undefined while nothing is signed. */
   signing(): Signing | undefined;
-  /** Signs the end of a sink's chain. The event also names the last heads of the other sinks. */
+  /** Signs the end of a sink's chain. The event also names the records of the last heads of the other sinks. */
   sign(sink: string, end: ChainHead, count: number, signing: Signing): NewHead;
   /** The event with a signature where it states the deletion of records. */
   attest(event: LogEvent): LogEvent;
@@ -127,7 +127,7 @@ export function createHeads({ instance, log, now, observe, record }: HeadsOption
         key: key.id,
         signature,
         sink,
-        others: others.map((other) => ({ hash: other.hash, seq: other.seq, sink: other.sink })),
+        others: others.map(({ record, sink: name }) => ({ hash: record.hash, seq: record.seq, sink: name })),
       };
       return { head: { ...head, key: key.id, signature }, event: { stage: 'head', time, detail } };
     },
