@@ -126,6 +126,11 @@ function declareMetrics(registry: Registry) {
     apiKeyExpiry: gauge('api_key_expiry_timestamp_seconds', ['key'], 'Expiry of an API key'),
     apiKeyRequests: counter('api_key_requests_total', ['key'], 'Requests authenticated by an API key'),
     conditionErrors: counter('condition_errors_total', ['route', 'rule'], 'Calls that a failed condition denied'),
+    serverRequestsWithheld: counter(
+      'server_requests_withheld_total',
+      ['route', 'method'],
+      'Requests of upstreams to clients that a route does not let pass',
+    ),
     definitionChanges: counter(
       'tool_definition_changes_total',
       ['route'],
@@ -216,6 +221,7 @@ export function createMetrics(version: string) {
     introspected: (authenticator: string, outcome: string) => metrics.introspections.inc({ authenticator, outcome }),
     tokenExchanged: (upstream: string, outcome: string) => metrics.exchanges.inc({ upstream, outcome }),
     connectionRefused: (reason: string) => metrics.requests.inc({ route: 'none', outcome: 'refused', status: reason }),
+    serverRequestWithheld: (route: string, method: string) => metrics.serverRequestsWithheld.inc({ route, method }),
     definitionChanged: (route: string) => metrics.definitionChanges.inc({ route }),
     shadowDiffered: (route: string, live: string, shadow: string) =>
       metrics.shadowDifferences.inc({ route, live, shadow }),

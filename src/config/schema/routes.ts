@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { authenticateSchema } from '../../authn/alternatives.ts';
 import { metaTool } from '../../mcp/meta-tools.ts';
+import { serverRequestMethods } from '../../mcp/response/server-request-filter.ts';
 import { preset } from '../../policy/presets.ts';
 import { mcpRule, pathRule } from '../../policy/rule.ts';
 import {
@@ -57,6 +58,10 @@ export const mcp = z.strictObject({
     })
     .prefault({})
     .describe('Content of the audit records of calls.'),
+  serverRequests: z
+    .array(z.enum(serverRequestMethods))
+    .optional()
+    .describe('Requests of the upstream to the client that pass; others are withheld. Default all; [] none.'),
   catalog: z
     .strictObject({
       file: filePath.describe('The file that `portcullis catalog` wrote.'),

@@ -15,6 +15,7 @@ import { attributesOf, type Runtime } from '../runtime.ts';
 import { isFailureWithinLimit } from './completion.ts';
 import type { RecordedDecision, RequestContext } from './context.ts';
 import { responseHeaders } from './local-responses.ts';
+import { serverRequestsOf } from './server-requests.ts';
 import { watchStream } from './streams.ts';
 
 /** The Authorization header for the upstream, never the caller's own; undefined where it gets none. Throws GatewayError `denied`, and those of `AuthorizeCaller`. */
@@ -174,11 +175,15 @@ function filterOf(
   runtime: Runtime,
 ): FilterResponse | undefined {
   const { mcp, pins, policy } = route;
-  const reading = mcp && readingOf(context.message, policy.metaTools, pins !== undefined);
-  if (mcp === undefined || reading === undefined) return undefined;
+  if (mcp === undefined) return undefined;
+  const requests = serverRequestsOf(context, route, runtime, authorizationFor);
+  const read = readingOf(context.message, policy.metaTools, pins !== undefined);
+  const reading = read ?? (requests && ({ kind: 'requests' } as const));
+  if (reading === undefined) return undefined;
   const shows = showsItem(attributesOf(context, route, runtime), { policy, lists: mcp.lists });
   return responseFilter(reading, {
     shows: pins === undefined ? shows : showsPinned(pins, context.subject, shows),
+    requests,
     listChanged: pins?.recheck,
     withheld: (cause) => {
       context.log.warn({ upstream: target.name, err: cause }, 'the result of a search could not be read');

@@ -119,6 +119,7 @@ function reauthorize(
   if (route.upstream === undefined || (route.mcp === undefined) !== (authorization.route.mcp === undefined))
     return 'policy';
   if (context.upgrade !== undefined && !route.websocket) return 'policy';
+  if (isReadOtherwise(route, authorization.route)) return 'policy';
   let caller: Caller | undefined;
   if (route.requirements.kind !== 'none') {
     caller = reauthenticateCaller(context, authorization, route, runtime);
@@ -129,6 +130,12 @@ function reauthorize(
   } catch {
     return 'policy';
   }
+}
+
+/** The filter of an open stream stays as it was made. */
+function isReadOtherwise(next: Route, before: Route): boolean {
+  const [now, then] = [next.mcp?.serverRequests, before.mcp?.serverRequests];
+  return next.pins !== before.pins || now?.join() !== then?.join();
 }
 
 /** Throws the GatewayErrors of the steps before the decision. */

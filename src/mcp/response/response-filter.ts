@@ -6,6 +6,7 @@ import type { MetaTools, SearchMetaTool } from '../meta-tools.ts';
 import { type Listing, methodOf } from '../methods.ts';
 import { filterLists, type ShowsItem } from './list-filter.ts';
 import { filterSearch } from './search-filter.ts';
+import { filterServerRequests, type ServerRequestOptions } from './server-request-filter.ts';
 import { createEventStreamFilter, type RewriteText } from './sse-filter.ts';
 
 /** Takes the body of one response; `whole` ones give nothing before their end. After a throw the response must not be shown. */
@@ -25,11 +26,14 @@ export type FilterResponse = (
 export type Reading =
   | { readonly kind: 'list'; readonly listing: Listing }
   | { readonly kind: 'search'; readonly tool: SearchMetaTool }
-  | { readonly kind: 'any list' };
+  | { readonly kind: 'any list' }
+  | { readonly kind: 'requests' };
 
 /** Options of the filter of a response. */
 export interface ResponseFilterOptions {
   readonly shows: ShowsItem;
+  /** Undefined lets all requests of the server to the client pass. */
+  readonly requests?: ServerRequestOptions | undefined;
   /** Called when an event says that a list of the server has changed. */
   readonly listChanged?: (() => void) | undefined;
   /** Called with the cause when a search result could not be read and is replaced by an error. */
@@ -66,8 +70,8 @@ export function responseFilter(reading: Reading, options: ResponseFilterOptions)
   const { listChanged, maxBytes } = options;
   return (status, { contentType = '', contentEncoding = 'identity' }) => {
     if (status === 204 || status === 304) return undefined;
-    const expected = reading.kind !== 'any list' && status >= 200 && status < 300;
-    const rewrite = rewriteOf(reading, expected, options);
+    const expected = (reading.kind === 'list' || reading.kind === 'search') && status >= 200 && status < 300;
+    const rewrite = withoutRequests(rewriteOf(reading, expected, options), options.requests);
     const plain = contentEncoding.toLowerCase() === 'identity';
     if (plain && isEventStream(contentType)) {
       const resumable = reading.kind !== 'search';
@@ -78,12 +82,22 @@ export function responseFilter(reading: Reading, options: ResponseFilterOptions)
   };
 }
 
+/** Requests are taken out first: what is left is read as a list or a search. */
+function withoutRequests(rewrite: RewriteText, requests: ServerRequestOptions | undefined): RewriteText {
+  if (requests === undefined) return rewrite;
+  return (text) => {
+    const left = filterServerRequests(text, requests);
+    return left?.length === 0 ? left : (rewrite(left ?? text) ?? left);
+  };
+}
+
 function rewriteOf(reading: Reading, expected: boolean, { shows, withheld }: ResponseFilterOptions): RewriteText {
   if (reading.kind === 'search') {
     const { tool } = reading;
     return (text) =>
       filterSearch(text, { tool, shows: (name, item) => shows(toolListing, name, item, true), withheld });
   }
+  if (reading.kind === 'requests') return () => undefined;
   const listing = reading.kind === 'list' && expected ? reading.listing : undefined;
   return (text) => filterLists(text, listing, shows);
 }
@@ -123,7 +137,10 @@ function documentFilter(rewrite: RewriteText, maxBytes: number): ResponseFilter 
     },
     end() {
       const text = body.take();
-      return text.length === 0 ? undefined : (rewrite(text) ?? text);
+      if (text.length === 0) return undefined;
+      const left = rewrite(text) ?? text;
+      if (left.length === 0) throw new Error('the answer is a request of the server that does not pass');
+      return left;
     },
   };
 }

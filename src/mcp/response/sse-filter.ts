@@ -2,7 +2,7 @@
 import { type ByteBuffer, createByteBuffer } from '../../http/body/byte-buffer.ts';
 import { carriageReturn, lineFeed } from '../../http/event-stream.ts';
 
-/** Yields what to send instead of an event's data, or undefined to leave it as it is. A throw ends the stream. */
+/** Yields what to send instead of an event's data, empty for nothing, or undefined to leave it as it is. A throw ends the stream. */
 export type RewriteText = (text: Buffer) => Buffer | undefined;
 
 /** A filter that takes and yields the bytes of a stream. */
@@ -151,7 +151,8 @@ function endEvent({ event, eventStart, options, passed }: Stream): void {
     return;
   }
   passed.append(bytes.subarray(0, eventStart));
-  appendData(passed, rewritten, endingOf(bytes.subarray(0, endOfLine(bytes, 0))));
+  // An event without data is not dispatched; its id still counts.
+  if (rewritten.length > 0) appendData(passed, rewritten, endingOf(bytes.subarray(0, endOfLine(bytes, 0))));
   eachLine(bytes, eventStart, (line, isData) => {
     if (!isData) passed.append(line);
   });

@@ -1,0 +1,89 @@
+// Filter for requests of the server to its client: those that a route does not let pass are withheld.
+import { isArray, type Span, spanOf, stringAt } from '../../json/members.ts';
+import { type Element, responseLimits, scanElements, scanJson } from '../../json/scanner.ts';
+import { compileShape } from '../../json/shape.ts';
+
+/** The requests of servers that a route may let pass. */
+export const serverRequestMethods = ['elicitation/create', 'sampling/createMessage', 'roots/list'] as const;
+
+/** Options of the filter. */
+export interface ServerRequestOptions {
+  readonly allowed: ReadonlySet<string>;
+  /** Told the method of each withheld request. `id` is its JSON text; undefined for one that the server waits for in another way. */
+  readonly withheld: (method: string, id: string | undefined) => void;
+  /** The JSON-RPC error in place of an answer that asks for something withheld; `id` is the JSON text of the answer's. */
+  readonly refusal: (id: string | undefined) => string;
+}
+
+const slots = { method: 0, id: 1, result: 2, error: 3, params: 4, ofResult: 5, ofParams: 6, code: 7 };
+const slotCount = 8;
+const asking = (slot: number) => compileShape(new Map([['inputRequests', { slot }]]), false);
+const envelope = compileShape(
+  new Map([
+    ['method', { slot: slots.method }],
+    ['id', { slot: slots.id }],
+    ['result', { slot: slots.result, shape: asking(slots.ofResult) }],
+    ['error', { slot: slots.error, shape: compileShape(new Map([['code', { slot: slots.code }]]), false) }],
+    ['params', { slot: slots.params, shape: asking(slots.ofParams) }],
+  ]),
+  false,
+);
+/** URLElicitationRequiredError (MCP 2025-11-25): its data are elicitations. */
+const elicitationRequired = '-32042';
+const nothing = Buffer.alloc(0);
+
+/** The text without what is withheld: undefined when nothing is, empty when nothing is left. Throws an Error for the log for what cannot be read. */
+export function filterServerRequests(text: Buffer, options: ServerRequestOptions): Buffer | undefined {
+  const spans = scanJson(text, envelope, slotCount, responseLimits);
+  const start = text.findIndex((byte) => byte > 0x20);
+  const whole = { start, end: text.length };
+  if (!isArray(text, whole)) return filterMessage(text, { ...whole, spans }, options);
+  const messages = scanElements(text, start, envelope, slotCount, responseLimits);
+  const filtered = messages.map((message) => filterMessage(text, message, options));
+  if (filtered.every((each) => each === undefined)) return undefined;
+  const kept = messages.flatMap(({ start: from, end }, index) => {
+    const left = filtered[index] ?? text.subarray(from, end);
+    return left.length === 0 ? [] : [left.toString()];
+  });
+  return kept.length === 0 ? nothing : Buffer.from(`[${kept.join(',')}]`);
+}
+
+function filterMessage(text: Buffer, message: Element, options: ServerRequestOptions): Buffer | undefined {
+  const at = (slot: number) => spanOf(message, slot);
+  const id = textAt(text, at(slots.id));
+  const methodSpan = at(slots.method);
+  const method = stringAt(text, methodSpan);
+  if (methodSpan !== undefined && method === undefined) throw new Error('the method of a message is no string');
+  if (method !== undefined && !method.startsWith('notifications/') && !passes(method, options)) {
+    options.withheld(method, id);
+    return nothing;
+  }
+  const asked = [slots.ofResult, slots.ofParams].flatMap((slot) => requestsIn(text, at(slot)));
+  if (textAt(text, at(slots.code)) === elicitationRequired) asked.push('elicitation/create');
+  const refused = asked.filter((each) => !passes(each, options));
+  for (const each of refused) options.withheld(each, undefined);
+  if (refused.length === 0) return undefined;
+  // A notification is answered by nobody.
+  return method === undefined ? Buffer.from(options.refusal(id)) : nothing;
+}
+
+/** Methods of the requests in an input-required result or a task (MCP 2026-07-28). */
+function requestsIn(text: Buffer, span: Span | undefined): string[] {
+  const requests: unknown = JSON.parse(textAt(text, span) ?? '{}');
+  if (typeof requests !== 'object') throw new Error('`inputRequests` is no object');
+  return Object.values(requests ?? {}).map((request: unknown) => {
+    const { method } = Object(request) as { method?: unknown };
+    if (typeof method !== 'string') throw new Error('a request in `inputRequests` has no method');
+    return method;
+  });
+}
+
+/** A ping asks for nothing. Tasks of the client are those of its samplings and elicitations. */
+function passes(method: string, { allowed }: ServerRequestOptions): boolean {
+  if (method === 'ping' || allowed.has(method)) return true;
+  return method.startsWith('tasks/') && (allowed.has('sampling/createMessage') || allowed.has('elicitation/create'));
+}
+
+function textAt(text: Buffer, span: Span | undefined): string | undefined {
+  return span && text.subarray(span.start, span.end).toString();
+}
