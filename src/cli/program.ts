@@ -17,6 +17,7 @@ export const commands = {
   audit: async () => (await import('./audit.ts')).auditCommand(),
   catalog: async () => (await import('./catalog.ts')).catalogCommand(),
   'who-can': async () => (await import('./who-can.ts')).whoCanCommand(),
+  replay: async () => (await import('./replay.ts')).replayCommand(),
   schema: async () => (await import('./schema.ts')).schemaCommand(),
 } satisfies Record<string, (signals?: Signals) => Promise<Command>>;
 

@@ -99,15 +99,16 @@ t.test('a record with members of other types, as an altered log may have, is non
 
 t.test('a request is given once, by its end where there is one', (t) => {
   const given: string[] = [];
+  const line = Buffer.from('');
   const pairing = pairRequests(({ id, stage, outcome, route }) => given.push([id, stage, outcome, route].join(' ')));
-  pairing.take(recordOf('whole', { stage: 'decided' }));
-  pairing.take(recordOf('killed', { stage: 'decided', route: 'mcp' }));
-  pairing.take(recordOf('open', { stage: 'decided' }));
-  pairing.take(recordOf('whole', { outcome: 'completed' }));
-  pairing.take(recordOf('whole', { stage: 'stream' }));
-  pairing.take(recordOf('refused', { outcome: 'refused' }));
-  pairing.take(recordOf('killed', { outcome: 'unknown' }));
-  pairing.take(recordOf('c', { stage: 'config' }));
+  pairing.take(recordOf('whole', { stage: 'decided' }), line);
+  pairing.take(recordOf('killed', { stage: 'decided', route: 'mcp' }), line);
+  pairing.take(recordOf('open', { stage: 'decided' }), line);
+  pairing.take(recordOf('whole', { outcome: 'completed' }), line);
+  pairing.take(recordOf('whole', { stage: 'stream' }), line);
+  pairing.take(recordOf('refused', { outcome: 'refused' }), line);
+  pairing.take(recordOf('killed', { outcome: 'unknown' }), line);
+  pairing.take(recordOf('c', { stage: 'config' }), line);
   t.strictSame(given, ['whole completed completed ', 'refused completed refused ', 'killed completed unknown mcp']);
   pairing.end();
   t.strictSame(given.slice(3), ['open decided  ']);

@@ -63,6 +63,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'config/schema/reporter',
       'config/schema/values',
       'config/schema',
+      'audit',
       'mcp',
       'authn',
       'policy',
