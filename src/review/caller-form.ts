@@ -29,19 +29,22 @@ const ofTokens = ['client', 'subject', 'scopes', 'claims', 'senderConstrained'] 
 
 /** The credentials of a form on a route; undefined, with its problems reported, where the policy file does not have them. */
 export function resolveCaller(
-  form: CallerForm,
+  given: CallerForm,
   route: Route | undefined,
   policyFile: PolicyFile,
   report: (problem: FormProblem) => void,
 ): StatedCredentials | undefined {
   const wrong: Wrong = (message, ...path) => void report({ path: ['as', ...path], message });
-  if (form === 'none') return { certificate: undefined, tokenOrKey: undefined };
-  const stated = Object.keys(form).filter((key) => form[key as keyof Stated] !== undefined);
+  if (given === 'none') return { certificate: undefined, tokenOrKey: undefined };
+  // `senderConstrained: false` says nothing.
+  const form: Stated = Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined && value !== false),
+  );
   if (form.none) {
-    if (stated.length > 1) return wrong('goes with nothing beside it', 'none');
+    if (Object.keys(form).length > 1) return wrong('goes with nothing beside it', 'none');
     return { certificate: undefined, tokenOrKey: undefined };
   }
-  if (stated.length === 0) return wrong('names no caller; give client, key or certificate, or say none');
+  if (Object.keys(form).length === 0) return wrong('names no caller; give client, key or certificate, or say none');
   const { authenticators } = policyFile.loaded.config;
   if (form.authenticator !== undefined && !Object.hasOwn(authenticators, form.authenticator)) {
     const names = Object.keys(authenticators);
@@ -52,7 +55,21 @@ export function resolveCaller(
   }
   const certificate = form.certificate === undefined ? undefined : namesOf(form.certificate, policyFile, wrong);
   if (form.certificate !== undefined && certificate === undefined) return undefined;
-  return credentialsOf(form, certificate, route, policyFile, wrong);
+  return credentialsOf(withCredential(form, route, policyFile), certificate, route, policyFile, wrong);
+}
+
+/** A client alone shows its key or certificate on a route that takes no tokens and has one of this client. */
+function withCredential(form: Stated, route: Route | undefined, { loaded }: PolicyFile): Stated {
+  const { client } = form;
+  if (Object.keys(form).join() !== 'client') return form;
+  const { authenticators } = loaded.config;
+  const named = [...(route?.requirements.named ?? [])].map((name) => ({ name, section: authenticators[name]! }));
+  if (named.some(({ section }) => 'issuer' in section)) return form;
+  const fitting = named.find(({ section }) => {
+    const entries = section.type === 'apiKey' ? section.keys : section.type === 'mtls' ? section.allow : undefined;
+    return entries?.some(({ clientId }: { readonly clientId: string }) => clientId === client);
+  });
+  return fitting === undefined ? form : { ...form, authenticator: fitting.name };
 }
 
 function credentialsOf(

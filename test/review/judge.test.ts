@@ -381,6 +381,18 @@ t.test('what is not on the wire: time, address, binding', (t) => {
   t.end();
 });
 
+t.test('a client alone shows a token where the route takes one, or else its key or certificate', (t) => {
+  const methodOf = (client: string, path: string) =>
+    judged({ as: { client, senderConstrained: false }, call: { method: 'GET', path } }).caller?.method;
+  t.equal(methodOf('reporting_tool', '/any'), 'oauth');
+  t.equal(methodOf('reporting_tool', '/key'), 'api-key');
+  t.equal(methodOf('reporting_tool', '/mtls'), 'mtls');
+  t.equal(methodOf('ai_agent_prod', '/key-or-mtls'), 'mtls');
+  const stranger = judged({ as: { client: 'stranger' }, call: { method: 'GET', path: '/key' } });
+  t.match(stranger.error, { code: 'invalid_token', reason: 'not_accepted' });
+  t.end();
+});
+
 t.test('where the listener requires certificates, nobody gets anything without one', async (t) => {
   const yaml = (await readFile(file, 'utf8')).replace('clientCertificates: optional', 'clientCertificates: required');
   await writeFile(join(scenario.directory, 'required.yaml'), yaml);
