@@ -5,6 +5,7 @@ import t from 'tap';
 import { parse, stringify } from 'yaml';
 import { checkCommand } from '../../src/cli/check.ts';
 import { testCommand } from '../../src/cli/test-policy.ts';
+import { type PolicyCommand, whoCanCommand } from '../../src/cli/who-can.ts';
 import { capture } from '../cli/capture.ts';
 import { startScenario } from '../support/scenario.ts';
 
@@ -82,6 +83,24 @@ t.test('removing `require` from the rule for SQL is seen by each command', async
   const warnings = async (path: string) => JSON.parse((await check(path)).out).warnings;
   t.same(await warnings(now), []);
   t.match(await warnings(next), [{ path: 'routes[0].mcp.rules[1].allow', message: /execute_sql/ }]);
+
+  const review: PolicyCommand = { output: capture(), env: {}, now: Date.now };
+  const whoCan = async (path: string) => {
+    const command = (output: ReturnType<typeof capture>) => whoCanCommand({ ...review, output });
+    const { out } = await run(command, '-c', path, '--tool', 'execute_sql', '--json');
+    const rows: { caller: string; access: string; condition?: string }[] = JSON.parse(out);
+    return rows.filter(({ access }) => access !== 'no').map(({ caller, condition = '' }) => [caller, condition]);
+  };
+  t.same(await whoCan(now), [
+    [
+      'client corp/ai_agent_prod',
+      'with scope queries:execute, with a certificate of workloads, if `request.limit` >= 1 and `request.limit` <= 1000',
+    ],
+  ]);
+  t.match(await whoCan(next), [
+    ['client corp/analytics_frontend', ''],
+    ['client corp/ai_agent_prod', ''],
+  ]);
 
   t.match(await run(testCommand, file('cases.yaml')), { code: 0 });
   t.match(await run(testCommand, '-c', next, file('cases.yaml')), {
