@@ -6,6 +6,7 @@ import { bodies } from './parts/bodies.ts';
 import { calls, paths } from './parts/calls.ts';
 import { peers } from './parts/peers.ts';
 import { rules } from './parts/rules.ts';
+import { shadow } from './parts/shadow.ts';
 import { measureSoak } from './parts/soak.ts';
 import { measureStart } from './parts/start.ts';
 import { measureStreams } from './parts/streams.ts';
@@ -23,6 +24,7 @@ const parts: Readonly<Record<string, Part>> = {
   calls: contest('calls', calls),
   paths: contest('paths', paths),
   rules: contest('rules', rules),
+  shadow: contest('shadow', shadow),
   bodies: contest('bodies', bodies),
   tail: measureTail,
   tokens: contest('tokens', tokens),
