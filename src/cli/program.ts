@@ -18,6 +18,7 @@ export const commands = {
   catalog: async () => (await import('./catalog.ts')).catalogCommand(),
   'who-can': async () => (await import('./who-can.ts')).whoCanCommand(),
   replay: async () => (await import('./replay.ts')).replayCommand(),
+  explain: async () => (await import('./explain.ts')).explainCommand(),
   schema: async () => (await import('./schema.ts')).schemaCommand(),
 } satisfies Record<string, (signals?: Signals) => Promise<Command>>;
 

@@ -7,6 +7,8 @@ import type { Decision, Denied, Reports } from './decision.ts';
 import type { Policy } from './rule.ts';
 import { type RuleReading, readRule, unread } from './rule-reading.ts';
 
+export type { ConditionReading, DemandReading, RuleReading, ScopeReading, SelectorReading } from './rule-reading.ts';
+
 /** The reading of a decision. */
 export interface Explanation {
   /** The same as that of `decide`. */

@@ -124,8 +124,7 @@ function createJwtAuthenticator(
   keySet: KeySet,
   context: AuthenticatorContext,
 ): TokenAuthenticator {
-  const algorithms = new Set<string>(config.algorithms);
-  const tokenTypes = new Set(config.tokenTypes.map((type) => (type === untyped ? untyped : mediaType(type))));
+  const verifyHeader = compileHeaderRules(config);
   const rules = compileClaimRules(name, config, []);
 
   /** Header, then signature, then claims: nothing that is unsigned is believed. */
@@ -133,7 +132,7 @@ function createJwtAuthenticator(
     const { now } = request;
     const jws = token.jws();
     if (jws === undefined) return refused('format');
-    const header = verifyHeader(jws.header, algorithms, tokenTypes);
+    const header = verifyHeader(jws.header);
     if (typeof header === 'string') return refused(header);
     const found = await keySet.resolve(header.kid, header.algorithm);
     if (found === undefined) return refused('unknown_key');
@@ -148,17 +147,20 @@ function createJwtAuthenticator(
   return createTokenAuthenticator({ name, config, rules, reloadable, takesOpaque: false, verify }, context);
 }
 
-function verifyHeader(
-  header: CompactJws['header'],
-  algorithms: ReadonlySet<string>,
-  tokenTypes: ReadonlySet<string>,
-): TokenHeader | RefusalReason {
-  const { alg, typ, kid } = header;
-  if (hasForbiddenHeader(header)) return 'format';
-  if (typeof alg !== 'string' || !algorithms.has(alg)) return 'algorithm';
-  if (!isAccepted(typ, tokenTypes)) return 'token_type';
-  if (kid !== undefined && (typeof kid !== 'string' || kid.length > maxKidLength)) return 'format';
-  return { algorithm: alg, kid };
+/** Compiles the verification of headers: the algorithm and key of the signature, or the reason of a refusal. */
+export function compileHeaderRules(
+  config: Pick<JwtConfig, 'algorithms' | 'tokenTypes'>,
+): (header: CompactJws['header']) => TokenHeader | RefusalReason {
+  const algorithms = new Set<string>(config.algorithms);
+  const tokenTypes = new Set(config.tokenTypes.map((type) => (type === untyped ? untyped : mediaType(type))));
+  return (header) => {
+    const { alg, typ, kid } = header;
+    if (hasForbiddenHeader(header)) return 'format';
+    if (typeof alg !== 'string' || !algorithms.has(alg)) return 'algorithm';
+    if (!isAccepted(typ, tokenTypes)) return 'token_type';
+    if (kid !== undefined && (typeof kid !== 'string' || kid.length > maxKidLength)) return 'format';
+    return { algorithm: alg, kid };
+  };
 }
 
 function isAccepted(typ: unknown, tokenTypes: ReadonlySet<string>): boolean {
