@@ -3,7 +3,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { parse, stringify } from 'yaml';
+import { ofProcess } from '../../src/cli/audit-reading.ts';
 import { checkCommand } from '../../src/cli/check.ts';
+import { replayCommand } from '../../src/cli/replay.ts';
 import { testCommand } from '../../src/cli/test-policy.ts';
 import { type PolicyCommand, whoCanCommand } from '../../src/cli/who-can.ts';
 import { capture } from '../cli/capture.ts';
@@ -106,6 +108,17 @@ t.test('removing `require` from the rule for SQL is seen by each command', async
   t.match(await run(testCommand, '-c', next, file('cases.yaml')), {
     code: 1,
     out: /FAIL {2}the frontend may not run SQL\n.*\n +the decision is allow, not deny\n +got: allow, by rule sql\n/,
+  });
+
+  const replay = async (path: string) => {
+    const command = (output: ReturnType<typeof capture>) => replayCommand({ ...ofProcess, output }, {});
+    return JSON.parse((await run(command, '-c', path, file('audit.jsonl'), '--json')).out);
+  };
+  t.match(await replay(now), { requests: 6, nowAllowed: 0, nowDenied: 0 });
+  t.match(await replay(next), {
+    nowAllowed: 3,
+    nowDenied: 0,
+    changes: [{ change: 'now allowed', client: 'analytics_frontend', call: 'execute_sql', requests: 3 }],
   });
 });
 
