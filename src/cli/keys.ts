@@ -1,6 +1,7 @@
 // Command `portcullis keys`: the life of API keys.
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { keysListCommand } from './keys-list.ts';
+import { keysReportCommand } from './keys-report.ts';
 import { keysRotateCommand } from './keys-rotate.ts';
 import { createApiKey, describeNewKey, type NewApiKeyOptions, problemOfEntry } from './new-key.ts';
 import type { CommandOutput } from './output.ts';
@@ -37,7 +38,8 @@ export function keysCommand(
     .description('work with API keys')
     .addCommand(create)
     .addCommand(keysListCommand(output, now, env))
-    .addCommand(keysRotateCommand(output, now, env));
+    .addCommand(keysRotateCommand(output, now, env))
+    .addCommand(keysReportCommand({ output, stdin: process.stdin, now }, env));
 }
 
 function parseScopes(text: string): string[] {

@@ -72,3 +72,8 @@ export function requestsIn({ detail }: Pick<AuditRecord, 'detail'>): number {
   const { requests } = Object(summed) as { readonly requests?: unknown };
   return typeof requests === 'number' && requests > 1 ? requests : 1;
 }
+
+/** Names the call of a request: its tool, its MCP method, or the HTTP method and the route. */
+export function callOf({ http, mcp, route }: AuditRecord): string {
+  return mcp?.tool ?? mcp?.method ?? `${http?.method ?? ''} ${route ?? http?.path ?? ''}`.trim();
+}

@@ -1,5 +1,5 @@
 // Report of a replay: what the new policy decides otherwise, by client, call and rule, in bounded memory. Pure.
-import { type AuditRecord, requestsIn, timeOf } from '../../audit/reading/record.ts';
+import { type AuditRecord, callOf, requestsIn, timeOf } from '../../audit/reading/record.ts';
 import type { Replayed } from './replay.ts';
 
 export const changes = ['now allowed', 'now denied', 'cannot be told'] as const;
@@ -109,8 +109,4 @@ export function createReplayCounts(capacity = maxRows): ReplayCounts {
       ),
     }),
   };
-}
-
-function callOf({ http, mcp, route }: AuditRecord): string {
-  return mcp?.tool ?? mcp?.method ?? `${http?.method ?? ''} ${route ?? http?.path ?? ''}`.trim();
 }
