@@ -33,6 +33,19 @@ export interface IssuerMetadataObserver {
   metadataFailed(error: unknown): void;
 }
 
+/** The metadata at the issuer's place is that of another one. */
+export class IssuerMismatch extends Error {
+  /** The issuer that the metadata names. */
+  readonly found: string;
+
+  constructor(found: unknown) {
+    const text = String(found).slice(0, 256);
+    super(`the metadata is that of another issuer, ${JSON.stringify(text)}`);
+    this.name = 'IssuerMismatch';
+    this.found = text;
+  }
+}
+
 const maxBodyBytes = 512 * 1024;
 const totalTimeoutMs = 5000;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -93,7 +106,7 @@ async function discover<T>(
   for (const address of metadataAddresses(issuer)) {
     try {
       const metadata = ((await fetchJson(agent, address, signal)) ?? {}) as Record<string, unknown>;
-      if (metadata.issuer !== issuer) throw new Error('the metadata is that of another issuer');
+      if (metadata.issuer !== issuer) throw new IssuerMismatch(metadata.issuer);
       const found = read(metadata);
       observe.metadataFound(metadata);
       return found;
