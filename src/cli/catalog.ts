@@ -5,6 +5,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { authenticatorNamesOf } from '../authn/alternatives.ts';
+import { ConfigError } from '../config/problem.ts';
 import { suggestion } from '../config/schema/suggestion.ts';
 import { scopes, text } from '../config/schema/values.ts';
 import { fileProblem } from '../errors.ts';
@@ -65,7 +66,13 @@ export function catalogCommand(output: CommandOutput = process, env: NodeJS.Proc
     .option('--check', 'say what has changed since it was recorded, and write nothing')
     .option('--json', 'print the differences, or with --out what was recorded, as JSON')
     .action(async (options: CatalogOptions) => {
-      const file = await openPolicyFile(options.config, { env });
+      const file = await openPolicyFile(options.config, { env }).catch((error: unknown) => {
+        if (error instanceof ConfigError && error.problems.some(({ path }) => path.endsWith('.catalog.file')))
+          output.stderr.write(
+            'portcullis: record a catalogue before the configuration names it: take mcp.catalog out until then\n',
+          );
+        throw error;
+      });
       try {
         await run(options, file, output);
       } catch (error) {

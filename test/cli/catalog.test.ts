@@ -248,5 +248,13 @@ t.test('misuse ends with 2', async (t) => {
     exitCode: 2,
     err: /none\.json: there is no such file/,
   });
+  const early = capture();
+  const named = yamlOf('http://127.0.0.1:9', ', catalog: {file: tools.json}');
+  const gateway = join(t.testdir({ 'gateway.yaml': named }), 'gateway.yaml');
+  const args = ['-c', gateway, '--route', 'tools'];
+  await t.rejects(catalogCommand(early, {}).parseAsync(args, { from: 'user' }), {
+    message: /tools\.json|catalog\.file/,
+  });
+  t.match(early.errors(), /record a catalogue before the configuration names it/);
   await t.rejects(run(t, yaml, '--as', '{name: ann}'), { code: 'commander.invalidArgument' });
 });

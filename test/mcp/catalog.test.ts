@@ -3,6 +3,8 @@ import t from 'tap';
 import { canonicalJson } from '../../src/json/canonical.ts';
 import { type Catalog, catalogFaults, formatCatalog, parseCatalog } from '../../src/mcp/catalog/catalog.ts';
 import { type Definition, digestOf, recordedOf } from '../../src/mcp/catalog/definition.ts';
+import { differencesOf } from '../../src/mcp/catalog/difference.ts';
+import { createPins, type DefinitionChange } from '../../src/mcp/catalog/pins.ts';
 
 const tool: Definition = { name: 'execute_sql', description: 'Runs SQL', inputSchema: { type: 'object' } };
 const catalogOf = (...tools: Definition[]): Catalog => ({
@@ -74,5 +76,59 @@ t.test('a file that was changed by hand is not read', (t) => {
   const entry = /\{\n {6}"name"[\s\S]*?\n {4}\}/.exec(text)![0];
   t.throws(() => parseCatalog(Buffer.from(text.replace(entry, `${entry}, ${entry}`))), { message: /twice/ });
   t.throws(() => parseCatalog(Buffer.from(text.replace('{', '{"format": "portcullis-catalog-1",'))), 'a name twice');
+  t.end();
+});
+
+t.test(
+  'an answer with any number of names that are not recorded: all are hidden, the first hundred are read and reported',
+  (t) => {
+    const reports: DefinitionChange[] = [];
+    const pins = createPins(catalogOf(tool), (change) => reports.push(change));
+    const view = pins.view('');
+    let read = 0;
+    let hidden = 0;
+    for (let index = 0; index < 1000; index += 1) {
+      const item = () => ({ name: `t${read++}` });
+      if (view.changeOf({ member: 'tools' }, `t${index}`, item, 'listed') !== undefined) hidden += 1;
+    }
+    t.equal(
+      view.changeOf({ member: 'tools' }, 'execute_sql', () => tool, 'listed'),
+      undefined,
+    );
+    t.same([hidden, reports.length, read, pins.changed().length], [1000, 100, 100, 0]);
+    t.end();
+  },
+);
+
+t.test('a search shows fewer members than a list: those that it shows have to be the recorded ones', (t) => {
+  const view = createPins(catalogOf(tool), () => {}).view('');
+  const found = (item: Definition) => view.changeOf({ member: 'tools' }, 'execute_sql', () => item, 'found');
+  t.equal(found({ name: 'execute_sql' }), undefined);
+  t.equal(found({ name: 'execute_sql', description: 'Runs SQL' }), undefined);
+  t.match(found({ name: 'execute_sql', score: 1 })?.differences, [{ pointer: '/score' }]);
+  t.end();
+});
+
+t.test('differences say where and what, and write out what cannot be seen', (t) => {
+  const changed = {
+    name: 'execute_sql',
+    description: 'Runs S\u200bQL',
+    inputSchema: { type: 'object', required: ['a/b'] },
+    extra: null,
+  };
+  t.same(differencesOf({ ...tool, title: 'SQL' }, changed), [
+    { pointer: '/description', text: '"Runs SQL" is now "Runs S\\u{200b}QL"' },
+    { pointer: '/inputSchema/required', text: 'is new: ["a/b"]' },
+    { pointer: '/title', text: 'is gone; it was "SQL"' },
+    { pointer: '/extra', text: 'is new: null' },
+  ]);
+  const many = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`m~${index}`, index]));
+  t.equal(differencesOf({}, many).length, 20);
+  t.equal(differencesOf({}, many)[0]!.pointer, '/m~00');
+  const long = differencesOf(
+    { description: 'x'.repeat(9000) },
+    { description: `${'x'.repeat(4000)}y${'x'.repeat(4999)}` },
+  );
+  t.ok(long[0]!.text.length < 600, long[0]!.text);
   t.end();
 });

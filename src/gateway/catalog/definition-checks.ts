@@ -40,6 +40,8 @@ interface Check {
   readonly stop: AbortController;
   timer: NodeJS.Timeout | undefined;
   isAsking: boolean;
+  /** The upstream has said since the last question began that a list has changed. */
+  isStale: boolean;
 }
 
 const everyMs = 60_000;
@@ -54,6 +56,7 @@ export function createDefinitionChecks({ log, now, version }: DefinitionChecksRu
   async function ask(check: Check): Promise<void> {
     const { pins, route, stop } = check;
     check.isAsking = true;
+    check.isStale = false;
     const before = pins.problem;
     try {
       await lookAt(route, pins, stop.signal);
@@ -67,7 +70,8 @@ export function createDefinitionChecks({ log, now, version }: DefinitionChecksRu
     const { problem } = pins;
     if (problem !== undefined && problem !== before)
       log.warn({ route: route.name, reason: problem }, 'the tool definitions of a pinned route could not be asked for');
-    later(check, problem === undefined || problem === before ? everyMs : soonMs);
+    const isSettled = problem === undefined || problem === before;
+    later(check, isSettled && !check.isStale ? everyMs : soonMs);
   }
 
   function later(check: Check, waitMs: number): void {
@@ -85,7 +89,7 @@ export function createDefinitionChecks({ log, now, version }: DefinitionChecksRu
     const connection = await connectMcp({ route, caller, authorization, version, timeoutMs, signal });
     try {
       const view = pins.view('');
-      await readLists(connection, (listing, name, item) => void view.changeOf(listing, name, item, 'listed'));
+      await readLists(connection, (listing, name, item) => void view.changeOf(listing, name, () => item, 'listed'));
     } finally {
       await connection.close();
     }
@@ -103,9 +107,19 @@ export function createDefinitionChecks({ log, now, version }: DefinitionChecksRu
           next.set(pins, known);
           continue;
         }
-        const check: Check = { route, pins, stop: new AbortController(), timer: undefined, isAsking: false };
+        const check: Check = {
+          route,
+          pins,
+          stop: new AbortController(),
+          timer: undefined,
+          isAsking: false,
+          isStale: false,
+        };
         pins.recheck = () => {
-          if (!check.isAsking && !check.stop.signal.aborted) later(check, soonMs);
+          // Once is enough: more of them must not put the question off.
+          if (check.isStale || check.stop.signal.aborted) return;
+          check.isStale = true;
+          if (!check.isAsking) later(check, soonMs);
         };
         next.set(pins, check);
         void ask(check);

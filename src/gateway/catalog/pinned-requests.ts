@@ -10,8 +10,8 @@ import type { RoutePins } from './route-pins.ts';
 export function showsPinned(pins: RoutePins, viewer: string, shows: (...item: NamedItem) => boolean): ShowsItem {
   const view = pins.view(viewer);
   return (listing, name, item, isFound) => {
-    const definition = item && readDefinition(item);
-    const change = view.changeOf(listing, name, definition, isFound ? 'found' : 'listed');
+    const read = item && (() => readDefinition(item));
+    const change = view.changeOf(listing, name, read, isFound ? 'found' : 'listed');
     return (change === undefined || pins.onChange === 'warn') && shows(listing, name);
   };
 }

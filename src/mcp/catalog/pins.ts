@@ -20,13 +20,16 @@ export interface DefinitionChange {
 /** The place where a definition is shown: in a list, or in the result of a search. */
 export type Form = 'listed' | 'found';
 
+/** Gives the item that is shown. */
+export type ReadItem = () => Definition;
+
 /** One answer of the upstream to one viewer. */
 export interface View {
-  /** The change of an item that is shown; undefined for one that is as it was recorded. `item` is undefined where the name alone is shown. */
+  /** The change of an item that is shown; undefined for one that is as it was recorded. `read` is undefined where the name alone is shown. */
   changeOf(
     listing: Pick<Listing, 'member'>,
     name: string,
-    item: Definition | undefined,
+    read: ReadItem | undefined,
     form: Form,
   ): DefinitionChange | undefined;
 }
@@ -47,6 +50,8 @@ export interface Pins {
 type Changes = Map<string, DefinitionChange>;
 
 const maxViewers = 10_000;
+/** Names that are not recorded in one answer; further ones are not reported. */
+const maxStrangers = 100;
 const forms: readonly Form[] = ['listed', 'found'];
 
 /** Creates the pins of a catalogue. `report` is told each answer with a change. */
@@ -90,15 +95,23 @@ export function createPins(catalog: Catalog, report: (change: DefinitionChange) 
   return {
     view(viewer) {
       const changed: Changes = new Map();
+      let strangers = 0;
       return {
-        changeOf({ member }, name, item, form) {
-          const key = keyOf(member, name, form);
+        changeOf({ member }, name, read, form) {
           const entry = catalog[member].get(name);
-          const change = changed.get(key) ?? compare(entry, member, name, item, form);
-          if (change !== undefined) changed.set(key, change);
-          // Names that are not recorded are refused without a state, which an upstream could fill.
-          if (entry !== undefined && item !== undefined) take(change, key, viewer);
-          if (change !== undefined) report(change);
+          if (entry === undefined) {
+            // Refused without a state, and past a number unread: an upstream could name any number.
+            const isLooked = ++strangers <= maxStrangers;
+            const stranger = unrecorded(member, name, isLooked ? read : undefined);
+            if (isLooked) report(stranger);
+            return stranger;
+          }
+          const key = keyOf(member, name, form);
+          const change = changed.get(key) ?? compare(entry, member, name, read?.(), form);
+          if (read !== undefined) take(change, key, viewer);
+          if (change === undefined) return undefined;
+          changed.set(key, change);
+          report(change);
           return change;
         },
       };
@@ -127,19 +140,18 @@ function keyOf(list: ListMember, name: string, form: Form): string {
   return `${form} ${list} ${name}`;
 }
 
-function unrecorded(list: ListMember, name: string, item?: Definition): DefinitionChange {
-  const seen = item && digestOf(definitionOf(list, item));
+function unrecorded(list: ListMember, name: string, read?: ReadItem): DefinitionChange {
+  const seen = read && digestOf(definitionOf(list, read()));
   return { list, name, recorded: undefined, seen, differences: [] };
 }
 
 function compare(
-  entry: CatalogEntry | undefined,
+  entry: CatalogEntry,
   list: ListMember,
   name: string,
   item: Definition | undefined,
   form: Form,
 ): DefinitionChange | undefined {
-  if (entry === undefined) return unrecorded(list, name, item);
   const recorded = entry[form] ?? entry.listed ?? entry.found;
   if (item === undefined || recorded === undefined) return undefined;
   const definition = definitionOf(list, item);
