@@ -1,6 +1,7 @@
 // Command `portcullis dev`: the development environment on loopback, with instructions to try it.
 import { Command, InvalidArgumentError } from 'commander';
 import { logLevelOption } from './output.ts';
+import { packageVersion } from './version.ts';
 
 interface DevOptions {
   readonly upstream?: string;
@@ -53,9 +54,27 @@ async function runDevelopment(options: DevOptions): Promise<void> {
   process.stdout.write(
     instructionsText(instructions({ ...environment, program }), clientConfigurations(environment), colour),
   );
+  if (options.upstream !== undefined) {
+    for (const warning of await upstreamWarnings(environment.configFile)) process.stderr.write(`warning: ${warning}\n`);
+  }
   await stopped;
   await environment.close();
   process.exit(0);
+}
+
+/** A sentence for each upstream of a configuration that does not answer as it should. */
+export async function upstreamWarnings(configFile: string): Promise<string[]> {
+  const { openPolicyFile } = await import('../review/policy-file.ts');
+  const { checkUpstream } = await import('../review/online/upstreams.ts');
+  const policyFile = await openPolicyFile(configFile, { env: process.env });
+  try {
+    const options = { now: Date.now(), version: packageVersion() };
+    const upstreams = [...policyFile.snapshot.upstreams.values()];
+    const results = await Promise.all(upstreams.flatMap(({ target }) => checkUpstream(target, policyFile, options)));
+    return results.flatMap(({ level, message }) => (level === 'ok' ? [] : [message]));
+  } finally {
+    await policyFile.close();
+  }
 }
 
 /** Resolves at the first SIGINT or SIGTERM, also during the start. A second one ends the process at once. */

@@ -2,6 +2,9 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { checkCommand } from '../../src/cli/check.ts';
+import { upstreamWarnings } from '../../src/cli/dev.ts';
+import { createCertificateAuthority } from '../../src/pki/authority.ts';
+import { endOf } from '../../src/review/online/online-check.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { startIntrospection } from '../support/oauth-endpoints.ts';
 import { closedPort, type Reply, startUpstream } from '../support/upstream.ts';
@@ -22,18 +25,20 @@ const mcpServer: Reply = ({ method, url, body }, response) => {
 interface Parts {
   readonly authenticators?: object;
   readonly url?: string;
+  readonly tls?: object;
   readonly route?: object;
   readonly audit?: object;
+  readonly files?: Readonly<Record<string, string>>;
 }
 
-async function check(t: Test, { authenticators, url, route, audit }: Parts, ...args: readonly string[]) {
+async function check(t: Test, { authenticators, url, tls, route, audit, files }: Parts, ...args: readonly string[]) {
   const isMcp = route === undefined || 'mcp' in route;
   const config = {
     version: 1,
     server: { listen: '127.0.0.1:0', publicUrl: 'https://mcp.example.com' },
     admin: { listen: '127.0.0.1:0' },
     authenticators: authenticators ?? { keys: { type: 'apiKey', sunset: '2099-01-01', keys: [] } },
-    upstreams: { superset: { url: url ?? 'http://127.0.0.1:1' } },
+    upstreams: { superset: { url: url ?? 'http://127.0.0.1:1', ...(tls && { tls }) } },
     routes: [
       {
         ...{
@@ -48,7 +53,7 @@ async function check(t: Test, { authenticators, url, route, audit }: Parts, ...a
     ],
     audit: audit ?? { sinks: [{ type: 'stdout' }] },
   };
-  const file = join(t.testdir({ 'gateway.yaml': JSON.stringify(config), sub: {} }), 'gateway.yaml');
+  const file = join(t.testdir({ 'gateway.yaml': JSON.stringify(config), ...files }), 'gateway.yaml');
   const output = capture();
   await checkCommand(output, {})
     .exitOverride()
@@ -134,6 +139,37 @@ t.test('upstreams.url with the path of the route', async (t) => {
   t.same(await found({ url: strict.url }), [
     ['ok', `${strict.url}/mcp answers, and refuses who is nobody there (status 401)`],
   ]);
+});
+
+t.test('dev --upstream to nobody', async (t) => {
+  const nobody = await closedPort();
+  const { file } = await check(t, { url: nobody });
+  t.match(await upstreamWarnings(file), [new RegExp(`^nobody answers at ${nobody}/mcp: `)]);
+  const upstream = await startUpstream({ reply: mcpServer });
+  t.teardown(upstream.close);
+  t.same(await upstreamWarnings((await check(t, { url: upstream.url })).file), []);
+});
+
+t.test('TLS of an upstream is verified, and the end of its authority is told', async (t) => {
+  const authority = await createCertificateAuthority();
+  const { certificatePem: cert, keyPem: key } = await authority.issue({
+    ...{ commonName: 'localhost', dnsNames: ['localhost'], ips: ['127.0.0.1'], server: true },
+  });
+  const upstream = await startUpstream({ reply: mcpServer, tls: { cert, key } });
+  t.teardown(upstream.close);
+  t.match(await findings(t, { url: upstream.url }, 'upstreams.superset'), [
+    ['error', /^nobody answers at https:\S+\/mcp: .*certificate/],
+  ]);
+  const caFile = 'ca.crt';
+  const trusting = { url: upstream.url, tls: { caFile }, files: { [caFile]: authority.certificatePem } };
+  t.match(await findings(t, trusting, 'upstreams.superset'), [['ok', /is an MCP server/]]);
+  t.match(await findings(t, trusting, 'upstreams.superset.tls.caFile'), [
+    [/^(ok|warning)$/, /^ends on \d{4}-\d\d-\d\d$/],
+  ]);
+  const findingsAt = (now: number) => endOf(Date.UTC(2026, 10, 20), now);
+  t.same(findingsAt(Date.UTC(2026, 9, 1)), { level: 'ok', message: 'ends on 2026-11-20' });
+  t.same(findingsAt(Date.UTC(2026, 10, 1)), { level: 'warning', message: 'ends on 2026-11-20' });
+  t.same(findingsAt(Date.UTC(2026, 10, 20)), { level: 'error', message: 'has ended on 2026-11-20' });
 });
 
 t.test('audit files, and the table for people', async (t) => {

@@ -33,7 +33,7 @@ export async function checkOnline(file: PolicyFile, options: OnlineOptions): Pro
   const ends = [...certificateExpiries(file.loaded), ...revocationListExpiries(file.loaded)];
   const ended = ends.map(({ name, expiresAtSeconds }) => ({
     path: name,
-    ...checkEnd(expiresAtSeconds * 1000, options.now),
+    ...endOf(expiresAtSeconds * 1000, options.now),
   }));
   return [...(await Promise.all(asked)), ...ended];
 }
@@ -60,7 +60,8 @@ async function checkWritable(file: string): Promise<Result> {
   }
 }
 
-function checkEnd(endMs: number, now: number): Result {
+/** The end of a certificate or list: past, within 30 days, or later. */
+export function endOf(endMs: number, now: number): Result {
   const day = new Date(endMs).toISOString().slice(0, 10);
   if (endMs <= now) return failed(`has ended on ${day}`);
   return endMs - now < soonMs ? { level: 'warning', message: `ends on ${day}` } : ok(`ends on ${day}`);

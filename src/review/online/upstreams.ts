@@ -28,11 +28,13 @@ export function checkUpstream(target: Upstream, { snapshot }: PolicyFile, option
 async function checkReachable(target: Upstream, { timeoutMs = 5000 }: OnlineOptions): Promise<Result> {
   const question = { path: '/', method: 'HEAD', headers: ['accept', '*/*'], body: null, maxBytes: 65_536 };
   const signal = AbortSignal.timeout(timeoutMs);
-  const { status } = await askUpstream(target, { ...question, timeoutMs, signal, take: () => true }).catch(
-    (error: Error) => Promise.reject(new Error(`nobody answers at ${target.origin}: ${error.message}`)),
-  );
-  const message = `${target.origin} answers (status ${status})`;
-  return status >= 500 ? { level: 'warning', message } : ok(message);
+  try {
+    const { status } = await askUpstream(target, { ...question, timeoutMs, signal, take: () => true });
+    const message = `${target.origin} answers (status ${status})`;
+    return status >= 500 ? { level: 'warning', message } : ok(message);
+  } catch (error) {
+    return failed(`nobody answers at ${target.origin}: ${(error as Error).message}`);
+  }
 }
 
 async function checkMcp(route: Route, options: OnlineOptions): Promise<Result> {
