@@ -19,6 +19,7 @@ export const commands = {
   'who-can': async () => (await import('./who-can.ts')).whoCanCommand(),
   replay: async () => (await import('./replay.ts')).replayCommand(),
   explain: async () => (await import('./explain.ts')).explainCommand(),
+  diff: async () => (await import('./diff.ts')).diffCommand(),
   schema: async () => (await import('./schema.ts')).schemaCommand(),
 } satisfies Record<string, (signals?: Signals) => Promise<Command>>;
 

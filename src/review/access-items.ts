@@ -127,7 +127,10 @@ export function itemsOf({ loaded }: PolicyFile, names: ItemNames): readonly Acce
   };
   const mcp = [...names.mcp].flatMap(([path, byKind]) => {
     const route = routeAt('POST', path);
-    return route?.mcp === undefined ? [] : kinds.flatMap((kind) => mcpItems(route, kind, byKind[kind]));
+    if (route?.mcp === undefined) return [];
+    const { calls } = policyOf(route, loaded.policies).metaTools;
+    const items = kinds.flatMap((kind) => mcpItems(route, kind, byKind[kind]));
+    return items.filter(({ kind, name }) => kind !== 'tool' || !calls.has(name));
   });
   const paths = [...names.paths].flatMap((pattern) => pathItems(pattern, routeAt));
   return [...mcp, ...paths];

@@ -36,9 +36,7 @@ export function presentationsOf(
   { now, scopes }: { readonly now: number; readonly scopes: readonly string[] },
 ): Presentations {
   const { requirements } = route;
-  if (requirements.kind === 'none') {
-    return { openCallers: caller.kind === 'anyone' ? [nobody] : [], refused: undefined };
-  }
+  if (requirements.kind === 'none') return { openCallers: [nobody], refused: undefined };
   const { byName, clientTrust } = policyFile.snapshot.authenticators;
   const authenticator = byName.get(caller.authenticator);
   if (authenticator === undefined || caller.kind === 'anyone') return { openCallers: [], refused: undefined };

@@ -76,6 +76,7 @@ export function groupCallers(access: ReadonlyMap<string, Access>, callers: reado
 
 /** A name for callers that are treated alike. Named clients and claims are among the tokens of their authenticator where those are treated so too. */
 export function nameTogether(alike: readonly CallerClass[], all: readonly ReportedCaller[]): string {
+  if (alike.some(({ kind }) => kind === 'anyone')) return 'anyone';
   const tokens = new Set(alike.flatMap(({ kind, authenticator }) => (kind === 'token' ? authenticator : [])));
   const named = alike.filter(
     ({ kind, authenticator }) => kind !== 'token' && !(isOfTokens(kind) && tokens.has(authenticator)),
