@@ -82,19 +82,32 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
   async function append(bodies: readonly string[]): Promise<void> {
     const opened = await target.prepare();
     if (opened.events.length > 0) found.push(...opened.events.map(record));
-    count += Math.min(Math.max(opened.head.seq - (end ?? opened.head).seq, 0), unsure);
-    unsure = 0;
-    end = opened.head;
+    takeEnd(opened.head);
     rotations = opened.rotations;
     const all = found.length === 0 ? bodies : [...found, ...bodies];
     if (all.length === 0) return;
     unsure = all.length;
-    const chained = chainLines(end, all, scratch);
+    const chained = chainLines(opened.head, all, scratch);
     await target.write(chained);
     end = chained.head;
     count += unsure;
     unsure = 0;
     found = [];
+  }
+
+  /** Counts the records of a failed write that are there all the same. Further ones are of somebody else. */
+  function takeEnd(there: ChainHead): void {
+    const grown = Math.max(there.seq - (end ?? there).seq, 0);
+    const own = Math.min(grown, unsure);
+    count += own;
+    unsure = 0;
+    end = there;
+    if (grown > own) tellForeign(grown - own, there.seq);
+  }
+
+  function tellForeign(records: number, lastSeq: number): void {
+    log.error({ sink: key, records, lastSeq }, 'audit records of somebody else stand in the chain');
+    found.push(record({ reason: 'foreign_records', detail: { sink: key, records, lastSeq } }));
   }
 
   function isHeadDue(): boolean {

@@ -6,6 +6,7 @@ import t from 'tap';
 import type { AuditRuntime } from '../../src/audit/audit-log.ts';
 import { parseHeadState } from '../../src/audit/heads/head-state.ts';
 import { headKeyOf } from '../../src/audit/heads/signed-head.ts';
+import { verifyChain } from '../../src/audit/verify.ts';
 import { until } from '../support/until.ts';
 import {
   breakOf,
@@ -240,3 +241,43 @@ t.test(
     t.equal(parseHeadState(fs.readFileSync(stateFile, 'utf8'))?.heads[0]?.record.seq, linesOf(path).at(-1)?.seq);
   },
 );
+
+t.test('a write that fails, whole, in part or only in appearance, leaves the count of the heads right', async (t) => {
+  type Attempt = (bytes: number) => { readonly written: number; readonly code?: string };
+  const outcomes: Record<string, Attempt[]> = {
+    'nothing got out': [() => ({ written: 0, code: 'EIO' })],
+    'all got out': [(bytes) => ({ written: bytes, code: 'EIO' })],
+    'a part got out': [(bytes) => ({ written: bytes - 20, code: 'EIO' })],
+    'a part got out, and no room is left': [
+      (bytes) => ({ written: bytes - 20 }),
+      () => ({ written: 0, code: 'ENOSPC' }),
+    ],
+  };
+  for (const [name, outcome] of Object.entries(outcomes)) {
+    const path = join(t.testdir({}), 'audit.jsonl');
+    const attempts: Attempt[] = [];
+    const write = ((fd: number, bytes: Buffer, from: number, length: number, at: null, done: Done) => {
+      const attempt = attempts.shift();
+      if (attempt === undefined) return fs.write(fd, bytes, from, length, at, done);
+      const { written, code } = attempt(length);
+      fs.writeSync(fd, bytes, from, written);
+      done(code === undefined ? null : Object.assign(new Error(code), { code }), written);
+    }) as typeof fs.write;
+    const log = await openLog(configOf([fileSink(path)], signOf()), { files: { ...fs, write } }, ed25519);
+    await log.write(eventOf('r1'));
+    await until(() => headsOf(linesSoFar(path)).length === 1);
+    attempts.push(...outcome);
+    const refused = await Promise.allSettled([log.write(eventOf('r2')), log.write(eventOf('r3'))]);
+    t.ok(
+      refused.some(({ status }) => status === 'rejected'),
+      name,
+    );
+    await until(() => log.healthy());
+    await log.write(eventOf('r4'));
+    await log.close();
+    const keys = new Map([[headKeyOf(ed25519).id, createPublicKey(ed25519)]]);
+    t.match(await verifyChain([path], { keys }), { valid: true, problems: [], signed: { after: 0 } }, name);
+  }
+});
+
+type Done = (error: NodeJS.ErrnoException | null, written: number) => void;
