@@ -1,6 +1,6 @@
 // Rug pull (tool poisoning after approval): a server shows harmless tools until it is trusted, and then changes a description or a schema, or adds a
 // tool, so that a model is told to do something else. CVE-2025-54136 was such a change behind an approved name.
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { formatCatalog } from '../../src/mcp/catalog/catalog.ts';
 import { type Definition, recordedOf } from '../../src/mcp/catalog/definition.ts';
 import type { ClientAnswer } from '../support/client.ts';
@@ -90,7 +90,7 @@ const namesIn = ({ text }: ClientAnswer) => [...text.matchAll(/"name" ?: ?"(\w+)
 const callsSeen = () =>
   upstream.requests.filter(({ body }) => /"(tools\/call|resources\/read|prompts\/get)"/.test(body.toString())).length;
 
-async function assertRefused(answer: ClientAnswer, name: string, status = 200): Promise<void> {
+async function assertRefused(t: Test, answer: ClientAnswer, name: string, status = 200): Promise<void> {
   t.equal(answer.status, status, name);
   t.equal(JSON.parse(answer.text).error.data.code, 'definition_changed', name);
   const record = await scenario.recordOf(answer);
@@ -124,9 +124,9 @@ t.test(
       t.notMatch(answer.text, /evil/);
     }
     const before = callsSeen();
-    await assertRefused(await agent.call('execute_sql'), 'execute_sql');
-    await assertRefused(await agent.call('call_tool', { name: 'execute_sql', arguments: {} }), 'execute_sql');
-    await assertRefused(await frontend.call('execute_sql'), 'execute_sql');
+    await assertRefused(t, await agent.call('execute_sql'), 'execute_sql');
+    await assertRefused(t, await agent.call('call_tool', { name: 'execute_sql', arguments: {} }), 'execute_sql');
+    await assertRefused(t, await frontend.call('execute_sql'), 'execute_sql');
     t.equal(callsSeen(), before, 'the upstream saw no call');
     t.equal(JSON.parse((await agent.call('list_dashboards')).text).result.content[0].text, 'done', 'others go on');
     const found = await agent.call('search_tools', { query: 'sql' });
@@ -159,7 +159,7 @@ t.test(
 
 t.test('changed back it is free again', async (t) => {
   const before = callsSeen();
-  await assertRefused(await agent.call('execute_sql'), 'execute_sql');
+  await assertRefused(t, await agent.call('execute_sql'), 'execute_sql');
   t.equal(callsSeen(), before);
   await list();
   await agent.call('search_tools', { query: 'sql' });
@@ -178,7 +178,7 @@ t.test('a schema, an annotation, a title or a new member is a change as well', a
   ]) {
     shown.tools = [{ ...tool('execute_sql'), ...more }];
     t.same(namesIn(await list()), [], Object.keys(more).join());
-    await assertRefused(await agent.call('execute_sql'), 'execute_sql');
+    await assertRefused(t, await agent.call('execute_sql'), 'execute_sql');
   }
   shown.tools = [Object.fromEntries(Object.entries(tool('execute_sql')).reverse())];
   t.same(namesIn(await list()), ['execute_sql'], 'the order of members is none');
@@ -188,18 +188,18 @@ t.test('a tool that is not recorded is not shown and cannot be called', async (t
   shown.tools = [...recordedTools, tool('send_mail')];
   t.notOk(namesIn(await list()).includes('send_mail'));
   const before = callsSeen();
-  await assertRefused(await agent.call('send_mail'), 'send_mail');
-  await assertRefused(await agent.call('call_tool', { name: 'send_mail' }), 'send_mail');
+  await assertRefused(t, await agent.call('send_mail'), 'send_mail');
+  await assertRefused(t, await agent.call('call_tool', { name: 'send_mail' }), 'send_mail');
   t.equal(callsSeen(), before);
 });
 
 t.test('a name that stands in a list twice is shown at most as it was recorded', async (t) => {
   shown.tools = [tool('execute_sql', 'Evil.'), tool('execute_sql')];
   t.same(namesIn(await list()), []);
-  await assertRefused(await agent.call('execute_sql'), 'execute_sql');
+  await assertRefused(t, await agent.call('execute_sql'), 'execute_sql');
   shown.tools = [...recordedTools, tool('execute_sql', 'Evil.')];
   t.notMatch((await list()).text, /Evil/);
-  await assertRefused(await agent.call('execute_sql'), 'execute_sql');
+  await assertRefused(t, await agent.call('execute_sql'), 'execute_sql');
 });
 
 t.test(
@@ -207,11 +207,11 @@ t.test(
   async (t) => {
     shown.tools = [tool('execute_sql', 'For the frontend.')];
     await list('tools/list', {}, frontend);
-    await assertRefused(await agent.call('execute_sql'), 'execute_sql');
+    await assertRefused(t, await agent.call('execute_sql'), 'execute_sql');
     shown.tools = recordedTools;
     await list('tools/list', {}, agent);
     t.match((await agent.call('execute_sql')).text, /done/);
-    await assertRefused(await frontend.call('execute_sql'), 'execute_sql');
+    await assertRefused(t, await frontend.call('execute_sql'), 'execute_sql');
     await list('tools/list', {}, frontend);
     t.match((await frontend.call('execute_sql')).text, /done/);
   },
@@ -229,9 +229,9 @@ t.test('resources, templates and prompts are pinned too, apart from the state of
   t.same(namesIn(await list('prompts/list')), []);
   const read = (uri: string) => list('resources/read', { uri });
   const before = callsSeen();
-  await assertRefused(await read('chart://7/data'), 'chart://{id}/data', 403);
-  await assertRefused(await read('chart://new'), 'chart://new', 403);
-  await assertRefused(await list('prompts/get', { name: 'quickstart' }), 'quickstart', 403);
+  await assertRefused(t, await read('chart://7/data'), 'chart://{id}/data', 403);
+  await assertRefused(t, await read('chart://new'), 'chart://new', 403);
+  await assertRefused(t, await list('prompts/get', { name: 'quickstart' }), 'quickstart', 403);
   t.equal(callsSeen(), before);
   t.equal((await read('chart://configs')).status, 202, 'forwarded');
 });
@@ -258,7 +258,7 @@ t.test('a change that the upstream announces in a stream is known before anybody
   await agent.send({ method: 'GET', path: '/mcp', headers: { accept: 'text/event-stream' } });
   await until(async () => JSON.stringify(await scenario.status()).includes('"changed":["list_dashboards"]'));
   const before = callsSeen();
-  await assertRefused(await agent.call('list_dashboards'), 'list_dashboards');
+  await assertRefused(t, await agent.call('list_dashboards'), 'list_dashboards');
   t.equal(callsSeen(), before);
 });
 

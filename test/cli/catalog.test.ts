@@ -106,6 +106,19 @@ t.test('a server with pages is recorded whole, and its unchanged definitions giv
   t.equal(await readFile(file, 'utf8'), first.out, 'nothing is written');
 });
 
+t.test('a server that says nothing of its lists is asked for all', async (t) => {
+  const answer: Reply = (request, response) => {
+    const { id, method } = JSON.parse(request.body.toString());
+    const result = method === 'tools/list' ? { tools: [tool('a')] } : {};
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ jsonrpc: '2.0', id, result }));
+  };
+  const upstream = await startUpstream({ reply: answer });
+  t.teardown(upstream.close);
+  const { out, err } = await run(t, yamlOf(upstream.url));
+  t.equal(err, '');
+  t.match(JSON.parse(out), { server: { name: '', version: '' }, tools: [{ name: 'a' }], prompts: [] });
+});
+
 t.test('a server with sessions: one is opened and ended', async (t) => {
   const server = await startSessionServer();
   t.teardown(server.close);
@@ -215,7 +228,7 @@ t.test('an upstream that is down, refuses, lies or has no end: an outcome of its
     [
       await serve(
         streaming(() => ({
-          tools: Array.from({ length: 6000 }, (_, i) => tool(`${page}-${i}`)),
+          tools: Array.from({ length: 6000 }, (_, i) => ({ name: `${page}-${i}` })),
           nextCursor: String(page++),
         })),
       ),

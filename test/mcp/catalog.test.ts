@@ -45,6 +45,8 @@ t.test('the state of a resource is no part of its definition', (t) => {
   const { definition } = recordedOf('resources', resource);
   t.same(definition, { uri: 'a://b', name: 'b', annotations: { priority: 1 } });
   t.equal(recordedOf('resources', { ...resource, size: 2 }).digest, digestOf(definition));
+  const dated = { uri: 'a://b', name: 'b', annotations: { lastModified: '2026-01-01' } };
+  t.equal(recordedOf('resources', dated).digest, digestOf({ uri: 'a://b', name: 'b' }));
   t.not(recordedOf('resources', { ...resource, name: 'c' }).digest, digestOf(definition));
   t.end();
 });

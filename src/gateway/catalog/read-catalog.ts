@@ -8,22 +8,25 @@ import { filterSearch } from '../../mcp/response/search-filter.ts';
 import { AskError } from '../../upstream/ask.ts';
 import type { McpConnection } from './mcp-connection.ts';
 
-const maxPages = 200;
+const maxPages = 100;
 const maxItems = 10_000;
 
 /** Told each item of each list. */
 export type TakeItem = (listing: Listing, name: string, item: Definition) => void;
 
-/** Reads every list that the server says it has. Throws an AskError. */
+/** Reads every list that the server says it has; all where it says nothing of any. Throws an AskError. */
 export async function readLists(connection: McpConnection, take: TakeItem): Promise<void> {
+  const { capabilities } = connection;
+  const isAnnounced = ({ kind }: Listing) => isMap(capabilities[`${kind}s`]);
+  const saysNothing = !catalogLists.some(isAnnounced);
   let items = 0;
   for (const [method, listing] of listings) {
-    if (!isMap(connection.capabilities[`${listing.kind}s`])) continue;
+    if (!isAnnounced(listing) && !saysNothing) continue;
     const cursors = new Set<string>();
     let cursor: string | undefined;
     do {
       const result = await connection.request(method, cursor === undefined ? {} : { cursor });
-      if (result === undefined) break;
+      if (result === undefined || (saysNothing && result[listing.member] === undefined)) break;
       for (const item of itemsOf(result, method, listing)) {
         if (++items > maxItems) throw new AskError('endless', `the lists have more than ${maxItems} items`);
         take(listing, item[listing.key] as string, item);

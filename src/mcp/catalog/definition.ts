@@ -17,10 +17,10 @@ export interface Recorded {
 export function definitionOf(member: ListMember, item: Definition): Definition {
   if (member !== 'resources' && member !== 'resourceTemplates') return item;
   const { size: _size, ...rest } = item;
-  const { annotations } = rest;
-  if (!isMap(annotations) || !Object.hasOwn(annotations, 'lastModified')) return rest;
+  const { annotations, ...bare } = rest;
+  if (!isMap(annotations)) return rest;
   const { lastModified: _lastModified, ...others } = annotations;
-  return { ...rest, annotations: others };
+  return Object.keys(others).length === 0 ? bare : { ...bare, annotations: others };
 }
 
 /** The digest of a definition. */
