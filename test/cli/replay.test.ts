@@ -219,7 +219,7 @@ t.test('keys are those of the new file at the time of the request; certificates 
       { credentials: [{ kind: 'api-key', authenticator: 'keys', id: credentialId }] },
     );
   t.equal(await verdictOf(keyed('k1')), 'same', 'with the scopes of the new file');
-  t.equal(await verdictOf(keyed('taken-out')), 'now denied: invalid_api_key');
+  t.equal(await verdictOf(keyed('taken-out')), 'now denied: invalid_api_key: unknown');
   const workload = (subject: string, clientId: string): Facts => ({
     method: 'GET',
     path: '/api/x',
@@ -231,14 +231,14 @@ t.test('keys are those of the new file at the time of the request; certificates 
     decision: allowed,
   });
   t.equal(await verdictOf(workload('client-ai-agent-1', 'ai_agent_prod')), 'same');
-  t.equal(await verdictOf(workload('client-ai-agent-9', 'ai_agent_9')), 'now denied: invalid_certificate');
+  t.equal(await verdictOf(workload('client-ai-agent-9', 'ai_agent_9')), 'now denied: invalid_certificate: identity');
 });
 
 t.test('credentials of another issuer, and revoked clients, are refused', async (t) => {
   const other = callerOf({ clientId: 'partner', issuer: 'https://other.example/' }, ['dashboards:read']);
-  t.equal(await verdictOf(by(other, call('list_dashboards'), allowed)), 'now denied: invalid_token');
+  t.equal(await verdictOf(by(other, call('list_dashboards'), allowed)), 'now denied: invalid_token: issuer');
   const stolen = callerOf({ clientId: 'stolen' }, ['dashboards:read']);
-  t.equal(await verdictOf(by(stolen, call('list_dashboards'), allowed)), 'now denied: invalid_token');
+  t.equal(await verdictOf(by(stolen, call('list_dashboards'), allowed)), 'now denied: invalid_token: revoked');
 });
 
 t.test('a request that was refused before the decision is told only where the record suffices', async (t) => {

@@ -2,7 +2,7 @@
 import type { AuditRecord } from './record.ts';
 
 /** Requests that were allowed and are not completed are held, and no more of them than this. */
-const maxOpen = 100_000;
+const maxOpen = 50_000;
 
 interface OpenRequest {
   readonly record: AuditRecord;

@@ -43,8 +43,9 @@ export async function sortByTime(paths: readonly string[]): Promise<Source[]> {
       if (stats.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
       const isCompressed = path.endsWith('.gz');
       const source = { path, bytes: stats.isFile() ? stats.size : 0, inode: stats.ino, isCompressed };
-      // The bytes of a pipe can be read once.
-      found.set(await realpath(path), { source, ...(stats.isFile() ? await startOf(source) : atTheEnd) });
+      // The bytes of a pipe can be read once, and it need not have a name.
+      if (!stats.isFile()) found.set(path, { source, ...atTheEnd });
+      else found.set(await realpath(path), { source, ...(await startOf(source)) });
     } catch (cause) {
       throw new Error(`${path}: ${fileProblem(cause)}`, { cause });
     }

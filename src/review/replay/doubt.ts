@@ -13,6 +13,7 @@ export type Fact =
   | 'message'
   | 'request'
   | 'scopes'
+  | 'time'
   | 'time of issue';
 
 /** Thrown where a fact is read that is not known. */
@@ -40,17 +41,22 @@ export interface Doubt {
   isTouched(): boolean;
 }
 
-/** All outcomes that are possible, or the fact that is needed for one. */
-export type Outcomes<T> =
-  | { readonly all: readonly T[]; readonly facts: ReadonlySet<Fact> }
-  | { readonly lacking: Fact };
+/** One way in which an evaluation may turn out. */
+export interface Run<T> {
+  readonly outcome: T;
+  /** The choices that led to it, in their order. */
+  readonly choices: readonly { readonly fact: Fact; readonly way: number }[];
+}
+
+/** All ways that are possible, or the fact without which there is none. */
+export type Runs<T> = readonly Run<T>[] | { readonly lacking: Fact };
 
 /** Ways are tried up to this number; where there are more, nothing is told. */
 const maxRuns = 512;
 
 /** Creates a doubt, and the exploration of what is evaluated with it. It is used for one evaluation after the other. */
-export function createDoubt(): { readonly doubt: Doubt; readonly explore: <T>(evaluate: () => T) => Outcomes<T> } {
-  let facts = new Set<Fact>();
+export function createDoubt(): { readonly doubt: Doubt; readonly explore: <T>(evaluate: () => T) => Runs<T> } {
+  let facts: Fact[] = [];
   /** The way of each choice of this run, and the number of ways that it has. */
   let path: number[] = [];
   let ways: number[] = [];
@@ -59,7 +65,7 @@ export function createDoubt(): { readonly doubt: Doubt; readonly explore: <T>(ev
   let touched: Fact | undefined;
 
   function choose(number: number, fact: Fact): number {
-    facts.add(fact);
+    facts[depth] = fact;
     if (depth === path.length) path.push(0);
     ways[depth] = number;
     return path[depth++]!;
@@ -106,24 +112,41 @@ export function createDoubt(): { readonly doubt: Doubt; readonly explore: <T>(ev
       isTouched: () => touched !== undefined,
     },
     explore(evaluate) {
-      facts = new Set();
       path = [];
-      const all: ReturnType<typeof evaluate>[] = [];
+      const all: Run<ReturnType<typeof evaluate>>[] = [];
       do {
-        ways = [];
+        [facts, ways] = [[], []];
         depth = 0;
         touched = undefined;
         try {
-          all.push(evaluate());
+          const outcome = evaluate();
+          all.push({ outcome, choices: path.slice(0, depth).map((way, at) => ({ fact: facts[at]!, way })) });
         } catch (error) {
           if (!(error instanceof UnknownFact)) throw error;
           return { lacking: error.fact };
         }
         // Read outside of a test, and the error was taken for another one.
         if (touched !== undefined) return { lacking: touched };
-        if (all.length > maxRuns) return { lacking: [...facts][0]! };
+        if (all.length > maxRuns) return { lacking: facts[0]! };
       } while (advance());
-      return { all, facts };
+      return all;
     },
   };
+}
+
+/** The facts that make the difference: another way of such a one leads to other outcomes. */
+export function decisiveFacts<T>(runs: readonly Run<T>[], textOf: (outcome: T) => string): Fact[] {
+  /** By the choices before it: the outcomes behind each way of a choice. */
+  const choices = new Map<string, { readonly fact: Fact; readonly behind: Map<number, Set<string>> }>();
+  for (const { choices: taken, outcome } of runs) {
+    taken.forEach(({ fact, way }, depth) => {
+      const before = taken.slice(0, depth).map((each) => each.way);
+      const choice = choices.get(before.join()) ?? { fact, behind: new Map() };
+      choices.set(before.join(), choice);
+      choice.behind.set(way, (choice.behind.get(way) ?? new Set()).add(textOf(outcome)));
+    });
+  }
+  const isDecisive = ({ behind }: { readonly behind: ReadonlyMap<number, ReadonlySet<string>> }): boolean =>
+    new Set([...behind.values()].map((outcomes) => [...outcomes].sort().join())).size > 1;
+  return [...new Set([...choices.values()].filter(isDecisive).map(({ fact }) => fact))];
 }

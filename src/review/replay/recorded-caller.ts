@@ -52,7 +52,11 @@ export function recordedCaller(
     certificate && recordedCertificate(certificate, principal, requirements.certificates, policyFile, doubt);
   checkRevoked(clientCertificate?.verified, policyFile);
   if (principal.kind === 'mtls') return buildCaller(requirements, undefined, clientCertificate);
-  const context = { now: time, clientAddress: record.client?.address ?? doubt.lacks('address'), resource };
+  const context = {
+    now: Number.isNaN(time) ? doubt.lacks('time') : time,
+    clientAddress: record.client?.address ?? doubt.lacks('address'),
+    resource,
+  };
   const verification =
     principal.kind === 'api-key'
       ? recordedKey(principal, policyFile, context)
@@ -151,8 +155,8 @@ function recordedClaims(
 }
 
 /**
- * A certificate by its fingerprint, and by the identity that matched where it acts itself. One beside a token or key is the same client's: by the
- * client's entry of its authenticator.
+ * A certificate by its fingerprint, and by the identity that matched where it acts itself. One beside a token or key is the same client's: by an
+ * entry of the client.
  */
 function recordedCertificate(
   { authenticator: name, id: fingerprint }: NonNullable<AuditRecord['credentials']>[number],
@@ -167,7 +171,8 @@ function recordedCertificate(
   const config = name === undefined ? undefined : loaded.config.authenticators[name];
   if (own === undefined || config?.type !== 'mtls') return doubt.lacks('certificate');
   const names = { commonNames: [], dnsNames: [], uris: [], fingerprint };
-  const entry = config.allow.find((each) => each.clientId === clientId);
+  const entries = config.allow.filter((each) => each.clientId === clientId);
+  const entry = entries[kind !== 'mtls' && entries.length > 1 ? doubt.choose(entries.length, 'certificate') : 0];
   const tried: CertificateNames[] =
     kind === 'mtls'
       ? [{ ...names, commonNames: listOf(subject), dnsNames: listOf(subject), uris: listOf(subject) }]

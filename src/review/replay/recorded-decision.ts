@@ -1,5 +1,7 @@
 // Decision of an audit record, as the gateway came to it then.
+
 import type { AuditRecord } from '../../audit/reading/record.ts';
+import { statusOfCode } from '../../errors.ts';
 
 /**
  * `allow` and `deny` are decisions of the policy. `refused`: the request never came to a decision, as it was refused before one for `reason`. `none`:
@@ -18,8 +20,11 @@ export function recordedDecision({ decision, http, reason, rule, scopes }: Audit
   // A preflight, and a client that left before the decision.
   if (decision === 'allow') return { kind: rule === undefined ? 'none' : 'allow' };
   // A refused definition is the upstream's, which may have changed again.
-  if (scopes === undefined || reason === 'definition_changed')
-    return reason === undefined ? { kind: 'none' } : { kind: 'refused', reason };
+  if (scopes === undefined || reason === 'definition_changed') {
+    if (reason === undefined) return { kind: 'none' };
+    // An altered log may hold any text.
+    return { kind: 'refused', reason: Object.hasOwn(statusOfCode, reason) ? reason : 'another reason' };
+  }
   return { kind: denials.has(reason) ? 'deny' : 'allow' };
 }
 

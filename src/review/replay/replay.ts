@@ -11,7 +11,7 @@ import { decide } from '../../policy/decide.ts';
 import { denial } from '../../policy/decision.ts';
 import type { Policy } from '../../policy/rule.ts';
 import type { PolicyFile } from '../policy-file.ts';
-import { createDoubt, type Doubt, type Fact } from './doubt.ts';
+import { createDoubt, type Doubt, decisiveFacts, type Fact } from './doubt.ts';
 import { openPolicy } from './open-policy.ts';
 import { type RecordedRequest, recordedCaller } from './recorded-caller.ts';
 import { isOfIdentity, mayBeRefusedStill, type RecordedDecision, recordedDecision } from './recorded-decision.ts';
@@ -74,27 +74,34 @@ function createJudge(policyFile: PolicyFile): Judge {
     return open;
   };
   return (record, line, then) => {
-    const outcomes = explore((): Told => {
+    const runs = explore((): Told => {
       try {
         const rule = judgeOnce(record, line, then, policyFile, policyOf, doubt);
         return { kind: 'allow', rule, reason: undefined };
       } catch (error) {
         if (!(error instanceof GatewayError)) throw error;
-        return { kind: 'deny', rule: ruleOf.get(error), reason: error.code };
+        return { kind: 'deny', rule: ruleOf.get(error), reason: reasonOf(error) };
       }
     });
-    if ('lacking' in outcomes) return { kind: 'unknown', lacking: words[outcomes.lacking] };
-    const [first] = outcomes.all;
-    if (outcomes.all.some(({ kind }) => kind !== first!.kind)) {
-      return { kind: 'unknown', lacking: [...outcomes.facts].map((fact) => words[fact]).join(', ') };
+    if ('lacking' in runs) return { kind: 'unknown', lacking: words[runs.lacking] };
+    const outcomes = runs.map(({ outcome }) => outcome);
+    const { kind, reason, rule } = outcomes[0]!;
+    if (outcomes.some((each) => each.kind !== kind)) {
+      const facts = decisiveFacts(runs, (outcome) => outcome.kind);
+      return { kind: 'unknown', lacking: facts.map((fact) => words[fact]).join(', ') };
     }
-    if (first!.kind === 'allow' && then.kind === 'refused' && mayBeRefusedStill(then.reason)) {
+    if (kind === 'allow' && then.kind === 'refused' && mayBeRefusedStill(then.reason)) {
       return { kind: 'unknown', lacking: `refused then: ${then.reason}` };
     }
     const oneOf = (member: 'reason' | 'rule') =>
-      [...new Set(outcomes.all.map((each) => each[member] ?? 'none'))].join(' or ');
-    return { kind: first!.kind, rule: first!.rule && oneOf('rule'), reason: first!.reason && oneOf('reason') };
+      [...new Set(outcomes.map((each) => each[member] ?? 'none'))].join(' or ');
+    return { kind, rule: rule && oneOf('rule'), reason: reason && oneOf('reason') };
   };
+}
+
+/** The code, and of a refused credential why. */
+function reasonOf({ code, reason, status }: GatewayError): string {
+  return status === 401 && reason !== undefined ? `${code}: ${reason}` : code;
 }
 
 /** The rule of a denial. */
@@ -112,6 +119,7 @@ const words: Readonly<Record<Fact, string>> = {
   message: 'message',
   request: 'request',
   scopes: 'scopes',
+  time: 'time',
   'time of issue': 'time of issue',
 };
 
