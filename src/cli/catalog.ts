@@ -66,7 +66,7 @@ export function catalogCommand(output: CommandOutput = process, env: NodeJS.Proc
     .option('--check', 'say what has changed since it was recorded, and write nothing')
     .option('--json', 'print the differences, or with --out what was recorded, as JSON')
     .action(async (options: CatalogOptions) => {
-      const file = await openPolicyFile(options.config, { env }).catch((error: unknown) => {
+      const file = await openPolicyFile(options.config, { env, needsSecrets: true }).catch((error: unknown) => {
         if (error instanceof ConfigError && error.problems.some(({ path }) => path.endsWith('.catalog.file')))
           output.stderr.write(
             'portcullis: record a catalogue before the configuration names it: take mcp.catalog out until then\n',

@@ -4,7 +4,7 @@ import { ConfigError, formatProblem, inOrder, type Problem } from '../config/pro
 import { type CasesFile, readCasesFile } from '../review/cases-file.ts';
 import { coverageOf, isUncovered, type RuleCoverage } from '../review/coverage.ts';
 import type { Judgement } from '../review/judge.ts';
-import { openPolicyFile } from '../review/policy-file.ts';
+import { openPolicyFile, type PolicyFileOptions } from '../review/policy-file.ts';
 import { type CaseResult, runCases } from '../review/run-cases.ts';
 import type { CommandOutput } from './output.ts';
 import { reporters, type TestReport } from './test-report.ts';
@@ -35,7 +35,11 @@ export function testCommand(
     .addOption(new Option('--format <format>', 'of the result').choices(Object.keys(reporters)).default('text'))
     .option('--json', 'short for --format json')
     .action(async (files: string[], options: Options) => {
-      const report = await runFiles(files, options, env, now);
+      const report = await runFiles(files, options, {
+        env,
+        now,
+        note: (text) => output.stderr.write(`note: ${text}\n`),
+      });
       if ('problems' in report) {
         for (const problem of inOrder(report.problems)) output.stderr.write(`${formatProblem(problem)}\n`);
         output.exitCode = 2;
@@ -49,8 +53,7 @@ export function testCommand(
 async function runFiles(
   files: readonly string[],
   options: Options,
-  env: NodeJS.ProcessEnv,
-  now: () => number,
+  context: PolicyFileOptions & { readonly now: () => number },
 ): Promise<TestReport | { readonly problems: readonly Problem[] }> {
   const problems: Problem[] = [];
   const read: CasesFile[] = [];
@@ -71,11 +74,11 @@ async function runFiles(
       problems.push(...group.map(({ file }) => ({ file, line: 1, column: 1, path: '', message })));
       continue;
     }
-    const policyFile = await openPolicyFile(policy, { env, now });
+    const policyFile = await openPolicyFile(policy, context);
     const judgements: Judgement[] = [];
     try {
       for (const { cases: placed } of group) {
-        const run = runCases(placed, policyFile, now);
+        const run = runCases(placed, policyFile, context.now);
         problems.push(...run.problems);
         cases.push(...run.results);
         judgements.push(...run.judgements);

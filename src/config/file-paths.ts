@@ -12,11 +12,11 @@ export function withAbsolutePaths(tree: unknown, folder: string): unknown {
   return mapStrings(tree, (text, path) => (usesOf(path).length > 0 && text !== '' ? resolve(folder, text) : text));
 }
 
-/** Reads every file that is read with the configuration. `report` gets the path in the configuration and why a file cannot be read. */
+/** Reads every file that is read with the configuration. `report` gets the path in the configuration, the file, and why it cannot be read. */
 export async function readNamedFiles(
   tree: unknown,
   reader: FileReader,
-  report: (path: Path, reason: string) => void,
+  report: (path: Path, file: string, reason: string) => Promise<void>,
 ): Promise<void> {
   const named: { readonly path: Path; readonly file: string }[] = [];
   mapStrings(tree, (file, path) => {
@@ -24,7 +24,7 @@ export async function readNamedFiles(
     return file;
   });
   for (const { path, file } of named) {
-    await reader.read(file).catch((error: Error) => report(path, `cannot read the file: ${error.message}`));
+    await reader.read(file).catch((error: Error) => report(path, file, `cannot read the file: ${error.message}`));
   }
 }
 

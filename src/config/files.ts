@@ -10,6 +10,8 @@ const maxFileBytes = 16 * 1024 * 1024;
 export interface FileReader {
   /** The content by absolute path. Throws an Error with a public message. */
   read(path: string): Promise<Buffer>;
+  /** Gives a content to a path that cannot be read. */
+  standIn(path: string, content: Buffer): void;
   /** Everything read so far. */
   readonly files: NamedFiles;
 }
@@ -26,6 +28,10 @@ export function createFileReader(stamps: Map<string, string> = new Map()): FileR
   const reads = new Map<string, Promise<Buffer>>();
   return {
     files: createNamedFiles(files),
+    standIn(path, content) {
+      files.set(path, content);
+      reads.set(path, Promise.resolve(content));
+    },
     read(path) {
       let pending = reads.get(path);
       if (pending === undefined) {

@@ -19,7 +19,8 @@ export interface InterpolateOptions {
   /** Relative file names start here. */
   readonly folder: string;
   readonly reader: FileReader;
-  readonly report: (path: Path, message: string) => void;
+  /** Yields a value for its place, if there is one. */
+  readonly report: (path: Path, message: string) => string | undefined;
   /** True for a string that is a template of another kind, which is left as it is; default none is. */
   readonly isTemplate?: (path: Path) => boolean;
 }
@@ -34,10 +35,7 @@ export async function interpolate(tree: unknown, options: InterpolateOptions): P
   const secrets = new Set<string>();
   const replacement = (body: string | undefined, path: Path): string => {
     const value = lookUp(body, contents, options.env);
-    if (value instanceof Error) {
-      options.report(path, value.message);
-      return '';
-    }
+    if (value instanceof Error) return options.report(path, value.message) ?? '';
     if (body?.startsWith('env:')) variables.set(body.slice(4), value);
     if (value !== '') secrets.add(value);
     return value;

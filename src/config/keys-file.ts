@@ -77,7 +77,10 @@ async function readKeysFile(
     env: options.env,
     folder: dirname(path),
     reader: options.reader,
-    report: (where, message) => findings.problems.push(document.problem(where, message)),
+    report(where, message) {
+      findings.problems.push(document.problem(where, message));
+      return undefined;
+    },
   });
   const { value: keys = [], problems, originalPath } = validPart(keyList, filled.tree, keyList);
   findings.problems.push(...problems.map(({ path: where, message, at }) => document.problem(where, message, at)));

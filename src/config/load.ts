@@ -25,6 +25,7 @@ import { ConfigError, inOrder, type Problem } from './problem.ts';
 import { type LoadedRevocations, loadRevocations } from './revocation-file.ts';
 import { type Config, fileSchema, withResources } from './schema/config.ts';
 import type { Path } from './schema/reporter.ts';
+import type { StandIns } from './stand-ins.ts';
 import { validPart } from './valid-part.ts';
 import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
@@ -73,6 +74,8 @@ export interface LoadOptions {
    * A revocation list is among them only where it is what is refused: it is watched apart.
    */
   readonly stamps?: Map<string, string>;
+  /** For a review of the policy; without it what is not at hand is a problem. */
+  readonly standIns?: StandIns | undefined;
 }
 
 /** Loads and checks the file. Throws a ConfigError with every problem; after a YAML syntax error with that one. */
@@ -90,14 +93,17 @@ async function load(file: string, options: LoadOptions, openShadow: typeof loadS
   const findings: Findings = { problems: [...document.problems], warnings: [] };
   const reader = createFileReader(stamps);
 
-  const values = await readValues(document, findings, { env: options.env, folder, reader });
+  const { standIns } = options;
+  const values = await readValues(document, findings, { env: options.env, folder, reader, standIns });
   const parsed = parseShape(values, document, findings);
   const keysOptions = { env: options.env, folder, named: dirname(file), reader };
   const keys = await readKeysFiles(parsed.draft, keysOptions, findings);
   const now = (options.now ?? Date.now)();
   const revocationOptions = { folder, named: dirname(file), now, inForce: options.revocationsInForce, stamps };
   const revocations = await loadRevocations(parsed.draft, revocationOptions, findings, (reason) =>
-    findings.problems.push(document.problem(['revocation', 'file'], `cannot read the file: ${reason}`)),
+    standIns === undefined
+      ? findings.problems.push(document.problem(['revocation', 'file'], `cannot read the file: ${reason}`))
+      : standIns.used(['revocation', 'file']),
   );
   checkCatalogFiles(keys.draft, { folder, named: dirname(file), files: reader.files }, findings);
   const secrets = [...values.secrets, ...keys.secrets];
@@ -169,8 +175,12 @@ interface Values extends Interpolated {
 async function readValues(
   document: LocatedYaml,
   findings: Findings,
-  options: { readonly env: NodeJS.ProcessEnv; readonly folder: string; readonly reader: FileReader },
+  options: { readonly env: NodeJS.ProcessEnv; readonly folder: string; readonly reader: FileReader } & Pick<
+    LoadOptions,
+    'standIns'
+  >,
 ): Promise<Values> {
+  const { reader, standIns } = options;
   const later = separateLaterKeys(document.value);
   findings.problems.push(...later.found.map(({ path, message }) => document.problem(path, message, 'key')));
   const missing = [...later.left];
@@ -178,12 +188,20 @@ async function readValues(
     ...options,
     isTemplate: isUsername,
     report(path, message) {
+      standIns?.used(path);
+      if (standIns !== undefined) return standIns.value;
       missing.push(path);
       findings.problems.push(document.problem(path, message));
+      return undefined;
     },
   });
   const tree = withAbsolutePaths(withIssuerPresets(filled.tree), options.folder);
-  await readNamedFiles(tree, options.reader, (path, reason) => findings.problems.push(document.problem(path, reason)));
+  await readNamedFiles(tree, reader, async (path, file, reason) => {
+    const content = await standIns?.contentFor(path, tree);
+    if (content === undefined) return void findings.problems.push(document.problem(path, reason));
+    standIns?.used(path);
+    reader.standIn(file, content);
+  });
   return { ...filled, tree, missing };
 }
 

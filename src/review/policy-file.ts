@@ -6,6 +6,7 @@ import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.
 import { closeSnapshot } from '../gateway/reload.ts';
 import { compileSnapshot, type Snapshot, type SnapshotRuntime } from '../gateway/snapshot.ts';
 import { createLog } from '../log.ts';
+import { createStandIns, notesOn } from './stand-ins.ts';
 
 /** A compiled configuration. Nothing listens, nothing is fetched, nothing is recorded. */
 export interface PolicyFile {
@@ -15,12 +16,22 @@ export interface PolicyFile {
   close(): Promise<void>;
 }
 
+/** Options of `openPolicyFile`. */
+export interface PolicyFileOptions extends Pick<LoadOptions, 'env' | 'now'> {
+  /** Certificates, keys and secrets that are not at hand are problems. By default others stand in for them. */
+  readonly needsSecrets?: boolean;
+  /** Takes a sentence about what was not at hand, for the reader of a result. */
+  readonly note?: (sentence: string) => void;
+}
+
 /** Opens a configuration file. Throws ConfigError with every problem; another Error where a file that it names cannot be used. */
 export async function openPolicyFile(
   file: string,
-  { env, now = Date.now }: Pick<LoadOptions, 'env' | 'now'>,
+  { env, needsSecrets = false, note, now = Date.now }: PolicyFileOptions,
 ): Promise<PolicyFile> {
-  const loaded = await loadConfig(file, { env, now });
+  const standIns = needsSecrets ? undefined : createStandIns(now);
+  const loaded = await loadConfig(file, { env, now, standIns });
+  if (note !== undefined) for (const sentence of notesOn(standIns?.places ?? [])) note(`${file}: ${sentence}`);
   const snapshot = compileSnapshot(loaded, offline(now), undefined);
   const { list } = loaded.revocations ?? {};
   const revocations = list === undefined ? nothingRevoked : compileRevocations(list.entries);

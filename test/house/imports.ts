@@ -54,6 +54,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
     ],
   ],
   ['gateway', ['http', 'metrics', 'audit', 'mcp', 'oauth', 'authn', 'policy', 'config/schema', 'upstream', 'config']],
+  ['pki', []],
   [
     'review',
     [
@@ -71,9 +72,9 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'upstream',
       'config',
       'gateway',
+      'pki',
     ],
   ],
-  ['pki', []],
   ['dev', ['pki']],
   [
     'cli',

@@ -1,0 +1,94 @@
+// Stand-ins for the certificates, keys and secrets of a configuration, so that its policy is reviewed where they are not.
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { formatPath } from '../config/problem.ts';
+import type { Path } from '../config/schema/reporter.ts';
+import type { StandIns } from '../config/stand-ins.ts';
+import { valueAt } from '../config/tree.ts';
+import { createCertificateAuthority } from '../pki/authority.ts';
+
+const hourMs = 3_600_000;
+
+/** Fresh stand-ins. */
+export interface UsedStandIns extends StandIns {
+  /** Places in the configuration of what was not at hand, in its order. */
+  readonly places: readonly string[];
+}
+
+/**
+ * Creates them. No decision on a made-up request depends on what they stand for. Nothing stands in for a catalogue or a shadow. A keys file that is not
+ * at hand has no keys, and a revocation list that is not at hand revokes nothing.
+ */
+export function createStandIns(now: () => number): UsedStandIns {
+  const places: string[] = [];
+  let certificates: ReturnType<typeof createCertificates> | undefined;
+  return {
+    places,
+    value: 'stand-in',
+    used: (path) => void places.push(formatPath(path)),
+    async contentFor(path, tree) {
+      const key = path.findLast((step) => typeof step === 'string');
+      const content = await contentOf(String(key), path, tree, () => (certificates ??= createCertificates(now())));
+      return content === undefined ? undefined : Buffer.from(content);
+    },
+  };
+}
+
+/** Sentences about the places. */
+export function notesOn(places: readonly string[]): string[] {
+  const [first] = places;
+  if (first === undefined) return [];
+  const [more, verb] = places.length === 1 ? ['', 'is'] : [` and ${places.length - 1} more`, 'are'];
+  return [
+    `${first}${more} ${verb} not at hand; stand-ins take their place, and no decision on a made-up request rests on them`,
+    ...places.filter((place) => place.endsWith('.keysFile')).map((place) => `no key of ${place} is known`),
+    ...places.filter((place) => place === 'revocation.file').map((place) => `without ${place} nothing is revoked`),
+  ];
+}
+
+async function createCertificates(now: number) {
+  const validity = { notBefore: new Date(now - hourMs), notAfter: new Date(now + hourMs) };
+  const authority = await createCertificateAuthority({ commonName: 'Stand-in', ...validity });
+  const { certificatePem, keyPem } = await authority.issue({ commonName: 'stand-in', server: true, ...validity });
+  const crl = await authority.revoke([], { nextUpdate: new Date(now + hourMs / 2) });
+  return { authority: authority.certificatePem, crl, certificatePem, keyPem };
+}
+
+async function contentOf(
+  key: string,
+  path: Path,
+  tree: unknown,
+  certificates: () => ReturnType<typeof createCertificates>,
+): Promise<string | undefined> {
+  switch (key) {
+    case 'certFile':
+      return (await certificates()).certificatePem;
+    case 'caFile':
+    case 'clientCaFile':
+      return (await certificates()).authority;
+    case 'clientCrlFile':
+      return (await certificates()).crl;
+    case 'keyFile':
+      return path.includes('sign') ? privateKey('ES256') : (await certificates()).keyPem;
+    case 'keyFiles':
+      return privateKey(valueAt(tree, [...path.slice(0, -2), 'algorithm']));
+    case 'clientKeyFile':
+      return privateKey('ES256');
+    case 'sessionKeyFiles':
+      return randomBytes(32).toString('base64');
+    case 'keysFile':
+      return '[]';
+    default:
+      return undefined;
+  }
+}
+
+/** PEM of a key for a JWS algorithm. */
+function privateKey(algorithm: unknown): string {
+  const { privateKey } =
+    algorithm === 'RS256'
+      ? generateKeyPairSync('rsa', { modulusLength: 2048 })
+      : algorithm === 'EdDSA'
+        ? generateKeyPairSync('ed25519')
+        : generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
