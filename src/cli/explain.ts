@@ -15,7 +15,7 @@ import type { Presented } from '../review/presented-credentials.ts';
 import type { RequestExplanation } from '../review/request-explanation.ts';
 import { FormError, type FormProblem, readForm, requestForm } from '../review/request-form.ts';
 import { explanationText, type Paint } from './explanation-text.ts';
-import type { CommandOutput } from './output.ts';
+import { type CommandOutput, noteTo } from './output.ts';
 
 interface Options {
   readonly config: string;
@@ -91,7 +91,12 @@ async function explainOptions(
   context: ExplainContext,
 ): Promise<RequestExplanation> {
   const read = await readOptions(request, options, context);
-  const policyFile = await openPolicyFile(options.config, context);
+  const policyFile = await openPolicyFile(options.config, {
+    ...context,
+    // A real one is verified with the authorities and secrets of the file.
+    needsSecrets: options.token !== undefined || options.cert !== undefined,
+    note: noteTo(context.output),
+  });
   try {
     return await explainRequest(policyFile, read, context.now);
   } finally {

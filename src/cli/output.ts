@@ -24,3 +24,8 @@ export function logLevelOption(level: string): Option {
     .choices(['debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default(level);
 }
+
+/** Writes sentences beside the result. */
+export function noteTo({ stderr }: Pick<CommandOutput, 'stderr'>): (sentence: string) => void {
+  return (sentence) => void stderr.write(`note: ${sentence}\n`);
+}

@@ -16,7 +16,7 @@ import {
   type ReadingCommand,
   readFiles,
 } from './audit-reading.ts';
-import type { CommandOutput } from './output.ts';
+import { type CommandOutput, noteTo } from './output.ts';
 import { formatOption, formatTable, type Table, type TableFormat } from './table.ts';
 
 interface ReplayOptions extends PeriodOptions {
@@ -45,7 +45,7 @@ export function replayCommand(command: ReadingCommand = ofProcess, env: NodeJS.P
       ]),
     )
     .action(async (paths: string[], options: ReplayOptions) => {
-      const policyFile = await openPolicyFile(options.config, { env, now });
+      const policyFile = await openPolicyFile(options.config, { env, now, note: noteTo(output) });
       try {
         const report = await run(paths, options, command, createReplay(policyFile));
         if (report === undefined) return;

@@ -6,7 +6,7 @@ import { coverageOf, isUncovered, type RuleCoverage } from '../review/coverage.t
 import type { Judgement } from '../review/judge.ts';
 import { openPolicyFile, type PolicyFileOptions } from '../review/policy-file.ts';
 import { type CaseResult, runCases } from '../review/run-cases.ts';
-import type { CommandOutput } from './output.ts';
+import { type CommandOutput, noteTo } from './output.ts';
 import { reporters, type TestReport } from './test-report.ts';
 
 interface Options {
@@ -38,7 +38,7 @@ export function testCommand(
       const report = await runFiles(files, options, {
         env,
         now,
-        note: (text) => output.stderr.write(`note: ${text}\n`),
+        note: noteTo(output),
       });
       if ('problems' in report) {
         for (const problem of inOrder(report.problems)) output.stderr.write(`${formatProblem(problem)}\n`);

@@ -6,7 +6,7 @@ import { compileGlob } from '../policy/glob.ts';
 import { type AccessReport, ofClient, reportAccess } from '../review/access.ts';
 import { openPolicyFile, type PolicyFile } from '../review/policy-file.ts';
 import { accessCells, accessSummary, accessText } from './access-text.ts';
-import type { CommandOutput } from './output.ts';
+import { type CommandOutput, noteTo } from './output.ts';
 import { formatOption, formatTable, type TableFormat } from './table.ts';
 
 interface WhoCanOptions {
@@ -42,7 +42,7 @@ export function whoCanCommand(command: PolicyCommand = ofThisProcess): Command {
     .addOption(formatOption())
     .option('--json', 'short for --format json')
     .action(async (options: WhoCanOptions) => {
-      const file = await openPolicyFile(options.config, { env, now });
+      const file = await openPolicyFile(options.config, { env, now, note: noteTo(output) });
       try {
         const report = reportOf(file, options, options.at ?? now());
         if (typeof report === 'string') {
