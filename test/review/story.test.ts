@@ -5,6 +5,7 @@ import t from 'tap';
 import { parse, stringify } from 'yaml';
 import { ofProcess } from '../../src/cli/audit-reading.ts';
 import { checkCommand } from '../../src/cli/check.ts';
+import { diffCommand } from '../../src/cli/diff.ts';
 import { replayCommand } from '../../src/cli/replay.ts';
 import { testCommand } from '../../src/cli/test-policy.ts';
 import { type PolicyCommand, whoCanCommand } from '../../src/cli/who-can.ts';
@@ -103,6 +104,17 @@ t.test('removing `require` from the rule for SQL is seen by each command', async
     ['client corp/analytics_frontend', ''],
     ['client corp/ai_agent_prod', ''],
   ]);
+
+  const diff = (output: ReturnType<typeof capture>) => diffCommand({ ...review, output });
+  t.match(await run(diff, now, now, '--fail-on', 'changed'), { code: 0 });
+  const changed = await run(diff, now, next, '--json', '--fail-on', 'widened');
+  t.equal(changed.code, 1);
+  const { widened, access } = JSON.parse(changed.out);
+  t.equal(widened, true);
+  t.match(
+    access.filter(({ change }: { change: string }) => change === 'gained'),
+    [{ item: 'execute_sql', caller: 'client corp/analytics_frontend', before: 'no', after: 'yes', rulesAfter: 'sql' }],
+  );
 
   t.match(await run(testCommand, file('cases.yaml')), { code: 0 });
   t.match(await run(testCommand, '-c', next, file('cases.yaml')), {
