@@ -74,6 +74,12 @@ export function parseLink(line: Buffer): Link | undefined {
   return { seq, prev: end[1], hash: end[2], intact, record };
 }
 
+/** The `seq` at the start of a line, read without the rest; undefined when none stands there. */
+export function seqOf(line: Buffer): number | undefined {
+  const [, digits] = /^\{"seq":(\d{1,16}),/.exec(line.toString('latin1', 0, 24)) ?? [];
+  return digits === undefined ? undefined : Number(digits);
+}
+
 function parseObject(json: string): Record<string, unknown> | undefined {
   try {
     const parsed: unknown = JSON.parse(json);

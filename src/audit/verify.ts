@@ -1,6 +1,6 @@
 // Verification of audit logs: the hash chains over their files, the signed heads, and the heads that are expected.
 import { maxLineBytes } from './file/lines.ts';
-import { type Link, parseLink } from './hash-chain.ts';
+import { type Link, parseLink, seqOf } from './hash-chain.ts';
 import type { PublicKeys } from './heads/signed-head.ts';
 import {
   type Chain,
@@ -178,9 +178,7 @@ async function holds({ files, last }: Chain, seq: number, hash: string): Promise
   if (seq > (last?.seq ?? 0)) return false;
   for (const file of files) {
     for await (const { bytes } of linesOf(file)) {
-      if (!bytes.includes(`{"seq":${seq},`)) continue;
-      const link = parseLink(bytes);
-      if (link?.seq === seq) return link.hash === hash;
+      if (seqOf(bytes) === seq) return parseLink(bytes)?.hash === hash;
     }
   }
   return false;

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { open, readdir, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
-import { type ChainHead, parseLink } from '../hash-chain.ts';
+import { type ChainHead, parseLink, seqOf } from '../hash-chain.ts';
 import type { LogEvent } from '../sink-type.ts';
 import { ignoreMissing } from './errno.ts';
 import { readLines } from './lines.ts';
@@ -110,10 +110,4 @@ export async function hashAt(path: string, seq: number): Promise<string | undefi
     }
   }
   return undefined;
-}
-
-/** The number at the start of a line, read without the rest. */
-function seqOf(line: Buffer): number | undefined {
-  const [, digits] = /^\{"seq":(\d{1,16}),/.exec(line.toString('latin1', 0, 24)) ?? [];
-  return digits === undefined ? undefined : Number(digits);
 }
