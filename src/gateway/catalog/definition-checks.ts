@@ -1,4 +1,4 @@
-// Questions of the gateway's own for the definitions that pinned routes show: at the start, after a change, and every minute.
+// Questions of the gateway's own for the definitions that pinned routes show: at the start, after a change, and every 15 s.
 import type { Caller } from '../../authn/caller/principal.ts';
 import type { Log } from '../../log.ts';
 import type { Route } from '../route.ts';
@@ -44,7 +44,7 @@ interface Check {
   isStale: boolean;
 }
 
-const everyMs = 60_000;
+const everyMs = 15_000;
 /** After a failure, and the least time between two questions. */
 const soonMs = 1000;
 const timeoutMs = 5000;
