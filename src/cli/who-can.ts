@@ -78,22 +78,19 @@ export function widthOf({ output }: PolicyCommand): number {
 
 /** The asked part of a review; a message where there is no such part. */
 function reportOf(file: PolicyFile, { tool, client, route }: WhoCanOptions, now: number): AccessReport | string {
-  const asked = {
-    clients: client === undefined ? [] : [client],
-    tools: tool === undefined || tool.includes('*') ? [] : [tool],
-  };
-  const [whole] = reportAccess([file], now, asked);
-  const report = client === undefined ? whole! : ofClient(whole!, client);
   const names = file.loaded.config.routes.map(({ name, path }) => name ?? path);
   if (route !== undefined && !names.includes(route)) {
     return `no route is named ${route}${suggestion(route, names)}; there are ${names.join(', ')}`;
   }
   const matches = tool === undefined ? undefined : compileGlob(tool);
-  const items = report.items.filter(
-    ({ kind, name, routeName }) =>
+  const [whole] = reportAccess([file], now, {
+    clients: client === undefined ? [] : [client],
+    tools: tool === undefined || tool.includes('*') ? [] : [tool],
+    includes: ({ kind, name, routeName }) =>
       (route === undefined || routeName === route) && (matches === undefined || (kind === 'tool' && matches(name))),
-  );
-  return items.length === 0 ? `no tool is named ${tool}` : { ...report, items };
+  });
+  const report = client === undefined ? whole! : ofClient(whole!, client);
+  return report.items.length > 0 ? report : `no tool is named ${tool}, or it only calls others: ask about those`;
 }
 
 function textOf(report: AccessReport, format: TableFormat, width: number): string {

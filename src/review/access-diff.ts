@@ -1,6 +1,6 @@
 // Difference of two configurations in what they mean: who gains, who loses, and under which condition.
 import { type Access, type AccessChange, answerOf, compareAccess, rulesOf } from '../policy/access-formula.ts';
-import { type AccessReport, type AskedNames, type ReportedCaller, type ReportedItem, reportAccess } from './access.ts';
+import { type AccessReport, type Question, type ReportedCaller, type ReportedItem, reportAccess } from './access.ts';
 import { nameTogether, wordsOfAccess } from './access-words.ts';
 import { type ConfigurationChange, compareConfigurations } from './configuration-diff.ts';
 import type { PolicyFile } from './policy-file.ts';
@@ -32,7 +32,7 @@ export interface PolicyDiff {
 }
 
 /** Compares what two configurations mean at an instant. */
-export function diffPolicies(before: PolicyFile, after: PolicyFile, now: number, asked: AskedNames): PolicyDiff {
+export function diffPolicies(before: PolicyFile, after: PolicyFile, now: number, asked: Question): PolicyDiff {
   const [old, next] = reportAccess([before, after], now, asked) as [AccessReport, AccessReport];
   const [oldItems, nextItems] = [byKey(old), byKey(next)];
   const keys = new Set([...nextItems.keys(), ...oldItems.keys()]);

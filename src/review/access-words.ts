@@ -100,6 +100,9 @@ function isClient(caller: CallerClass): caller is CallerClass & { readonly kind:
   return caller.kind === 'client';
 }
 
+/** Named clients of any token that a line shows. */
+const maxNamed = 6;
+
 /** Any tokens, or any others where named clients are treated otherwise; with the named clients among them. */
 function nameTokens(
   authenticators: readonly string[],
@@ -116,7 +119,10 @@ function nameTokens(
     alike.filter(isClient).flatMap(({ name, authenticator }) => (authenticators.includes(authenticator) ? name : [])),
   );
   const last = words.pop();
-  return last === undefined ? [] : [...words, today.size === 0 ? last : `${last} (today ${[...today].join(', ')})`];
+  if (last === undefined) return [];
+  const shown = [...today].slice(0, maxNamed).join(', ');
+  const more = today.size > maxNamed ? ` and ${today.size - maxNamed} more` : '';
+  return [...words, today.size === 0 ? last : `${last} (today ${shown}${more})`];
 }
 
 /** The items of a route in words, the methods of a path together. */

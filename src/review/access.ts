@@ -26,14 +26,17 @@ export interface AccessReport {
   readonly items: readonly ReportedItem[];
 }
 
-/** Names that no file need have, and that are asked about. */
-export interface AskedNames {
+/** The question of a review. */
+export interface Question {
+  /** Clients and tools that no file need name. */
   readonly clients: readonly string[];
   readonly tools: readonly string[];
+  /** Leaves the other items out. */
+  includes?(item: AccessItem): boolean;
 }
 
 /** Reviews configurations at an instant, each for the callers and items that any of them has. */
-export function reportAccess(files: readonly PolicyFile[], now: number, asked: AskedNames): readonly AccessReport[] {
+export function reportAccess(files: readonly PolicyFile[], now: number, asked: Question): readonly AccessReport[] {
   const names = itemNamesOf(files, asked.tools);
   const found = files.flatMap((file) => callersOf(file, asked.clients));
   const callers = [...new Map(found.map((caller) => [idOf(caller), caller])).values()];
@@ -50,7 +53,8 @@ export function reportAccess(files: readonly PolicyFile[], now: number, asked: A
       presentations.set(item.routeName, found);
       return found;
     };
-    const items = itemsOf(file, names).map((item) => ({
+    const included = itemsOf(file, names).filter((item) => asked.includes?.(item) ?? true);
+    const items = included.map((item) => ({
       ...item,
       access: accessTo(item, presentationsOn(item), file),
     }));
