@@ -3,7 +3,6 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { text as readAll } from 'node:stream/consumers';
-import { styleText } from 'node:util';
 import { Command } from 'commander';
 import { parse } from 'yaml';
 import type { PeerCertificate } from '../authn/credential.ts';
@@ -14,11 +13,13 @@ import { openPolicyFile } from '../review/policy-file.ts';
 import type { Presented } from '../review/presented-credentials.ts';
 import type { RequestExplanation } from '../review/request-explanation.ts';
 import { FormError, type FormProblem, readForm, requestForm } from '../review/request-form.ts';
-import { explanationText, type Paint } from './explanation-text.ts';
-import { type CommandOutput, noteTo } from './output.ts';
+import { type ExplainContext, jsonOf, paintOf, printRecord } from './explain-record.ts';
+import { explanationText } from './explanation-text.ts';
+import { noteTo } from './output.ts';
 
 interface Options {
   readonly config: string;
+  readonly id?: string;
   readonly as?: string;
   readonly token?: string;
   readonly key?: string;
@@ -34,22 +35,15 @@ interface Options {
   readonly json?: true;
 }
 
-/** Dependencies of the command. Tests pass others. */
-export interface ExplainContext {
-  readonly output: CommandOutput;
-  readonly env: NodeJS.ProcessEnv;
-  readonly now: () => number;
-  readonly stdin: NodeJS.ReadableStream;
-}
-
 const standard: ExplainContext = { output: process, env: process.env, now: Date.now, stdin: process.stdin };
 
 /** Exit code 0: the request would be allowed; 1: denied or refused, or the configuration has problems; 2: misuse. */
 export function explainCommand(context: ExplainContext = standard): Command {
   return new Command('explain')
     .description('say why a request is allowed or denied: credentials, route, each rule, and the answer')
-    .argument('[request...]', 'METHOD PATH, unless --tool or --mcp is given')
+    .argument('[request...]', 'METHOD PATH, unless --tool or --mcp is given; audit files with --id')
     .requiredOption('-c, --config <file>', 'the configuration file')
+    .option('--id <request>', 'a recorded request, found in these audit files')
     .option('--as <caller>', "a made-up caller, such as '{client: ai_agent_prod, scopes: [queries:execute]}'")
     .option('--token <token>', 'an access token, verified for real; - reads it from stdin, @FILE from a file')
     .option('--key <key>', 'an API key, in the same forms; it is never repeated')
@@ -65,6 +59,7 @@ export function explainCommand(context: ExplainContext = standard): Command {
     .option('--json', 'print the explanation as JSON')
     .action(async (request: string[], options: Options) => {
       try {
+        if (options.id !== undefined) return await explainId(options.id, request, options, context);
         const explanation = await explainOptions(request, options, context);
         print(explanation, options, context);
         context.output.exitCode = explanation.allowed ? 0 : 1;
@@ -79,10 +74,21 @@ export function explainCommand(context: ExplainContext = standard): Command {
     });
 }
 
-function print(explanation: RequestExplanation, { json }: Options, { env, output }: ExplainContext): void {
-  const isColoured = output.stdout.isTTY === true && !env.NO_COLOR;
-  const paint: Paint = (colour, text) => (isColoured ? styleText(colour, text, { validateStream: false }) : text);
-  output.stdout.write(json ? `${JSON.stringify(explanation, undefined, 2)}\n` : explanationText(explanation, paint));
+/** `--id`: the explanation of a recorded request. */
+async function explainId(
+  id: string,
+  files: readonly string[],
+  options: Options,
+  context: ExplainContext,
+): Promise<void> {
+  const others = Object.keys(options).filter((name) => !['config', 'id', 'json'].includes(name));
+  if (others.length > 0) throw misuse(`--id names a recorded request; it does not go with --${others[0]}`);
+  if (files.length === 0) throw misuse('--id needs the audit files behind it');
+  await printRecord(id, files, options, context);
+}
+
+function print(explanation: RequestExplanation, { json }: Options, context: ExplainContext): void {
+  context.output.stdout.write(json ? jsonOf(explanation) : explanationText(explanation, paintOf(context)));
 }
 
 async function explainOptions(
@@ -147,7 +153,7 @@ async function readOptions(
 }
 
 /** Text itself, `-` for standard input, or `@FILE`. */
-async function readValue(name: string, text: string, stdin: NodeJS.ReadableStream): Promise<string> {
+async function readValue(name: string, text: string, stdin: AsyncIterable<Buffer>): Promise<string> {
   if (text === '-') return readAll(stdin);
   return text.startsWith('@') ? (await readNamed(name, text.slice(1))).toString('utf8') : text;
 }

@@ -15,7 +15,8 @@ import { printable } from './table.ts';
 /** Colours a text. */
 export type Paint = (colour: 'bold' | 'dim' | 'green' | 'red' | 'yellow', text: string) => string;
 
-interface Writer {
+/** The lines so far. */
+export interface Writer {
   readonly paint: Paint;
   readonly lines: string[];
 }
@@ -36,7 +37,8 @@ export function explanationText(explanation: RequestExplanation, paint: Paint): 
   return `${writer.lines.join('\n')}\n`;
 }
 
-function heading({ lines, paint }: Writer, text: string): void {
+/** A line above a section. */
+export function heading({ lines, paint }: Writer, text: string): void {
   lines.push('', paint('bold', text));
 }
 
@@ -53,7 +55,11 @@ const credentialMarks = {
   not_looked_at: undefined,
 };
 
-function writeCredentials({ caller, credentials }: RequestExplanation, writer: Writer): void {
+/** The credentials and the caller. */
+export function writeCredentials(
+  { caller, credentials }: Pick<RequestExplanation, 'caller' | 'credentials'>,
+  writer: Writer,
+): void {
   const { lines, paint } = writer;
   heading(writer, 'Credentials');
   if (credentials.length === 0) lines.push(`  ${mark(paint, undefined)} none`);
@@ -76,7 +82,8 @@ function writeCredentials({ caller, credentials }: RequestExplanation, writer: W
   lines.push(`      scopes ${printable(scopes.join(' ')) || 'none'}${known}`);
 }
 
-function writeRoutes({ code, routes }: RequestExplanation, writer: Writer): void {
+/** The routes that were looked at. */
+export function writeRoutes({ code, routes }: Pick<RequestExplanation, 'code' | 'routes'>, writer: Writer): void {
   const { lines, paint } = writer;
   heading(writer, 'Routes');
   for (const { methods, name, outcome, path } of routes) {
@@ -91,7 +98,8 @@ function writeRoutes({ code, routes }: RequestExplanation, writer: Writer): void
   if (!routes.some(({ outcome }) => outcome === 'matched')) lines.push(`  ${mark(paint, false)} no route: ${code}`);
 }
 
-function writeDecision({ decision, parts }: Explanation, writer: Writer): void {
+/** The rules for each part of the message. */
+export function writeDecision({ decision, parts }: Explanation, writer: Writer): void {
   for (const part of parts) writePart(part, parts.length > 1, writer);
   if (parts.length > 1) {
     heading(writer, 'Together');
@@ -115,13 +123,14 @@ function writePart(part: PartReading, isOneOfSeveral: boolean, writer: Writer): 
     unknown_member: 'the message has a member that MCP does not define for its method',
   };
   if (otherwise !== undefined) lines.push(`  ${mark(paint, decision.allow)} ${reasons[otherwise]}`);
-  lines.push(`  ${isOneOfSeveral ? 'so: ' : ''}${verdict(decision, paint)}`);
+  const told = rules.some((rule) => rule.mode === 'enforce' && isUntold(rule))
+    ? paint('yellow', 'cannot be told from the record')
+    : verdict(decision, paint);
+  lines.push(`  ${isOneOfSeveral ? 'so: ' : ''}${told}`);
 }
 
-function writeRule(
-  { decision, demands, effect, mode, outcome, rule, selectors, when }: RuleReading,
-  writer: Writer,
-): void {
+function writeRule(reading: RuleReading, writer: Writer): void {
+  const { decision, demands, effect, mode, outcome, rule, selectors, when } = reading;
   const { lines, paint } = writer;
   const title = `${printable(rule)}  ${effect}${mode === 'report' ? ', reported only' : ''}`;
   if (outcome === 'no_match') {
@@ -130,9 +139,10 @@ function writeRule(
     lines.push(`  ${mark(paint, undefined)} ${title}  ${paint('dim', `no match: ${why}`)}`);
     return;
   }
+  const error = isUntold(reading) ? 'cannot be told' : 'errs, and so denies';
   const would = outcome === 'reports' ? `would ${decision?.allow ? 'allow' : 'deny'}` : outcome;
   lines.push(
-    `  ${mark(paint, decision?.allow === true)} ${paint('bold', title)}  ${outcome === 'error' ? 'errs, and so denies' : would}`,
+    `  ${mark(paint, decision?.allow === true)} ${paint('bold', title)}  ${outcome === 'error' ? error : would}`,
   );
   for (const selector of selectors)
     lines.push(`      ${mark(paint, selector.matches === true)} ${selectorText(selector)}`);
@@ -162,6 +172,15 @@ function demandText(demand: DemandReading): string {
     default:
       return `${demand.demand} ${demand.scopes.map(({ scope, state }) => `${printable(scope)} (${state})`).join(', ')}`;
   }
+}
+
+/** A rule whose test reads what a record does not hold. */
+function isUntold({ demands, selectors, when }: RuleReading): boolean {
+  const conditions = [when, ...demands.map((demand) => (demand.demand === 'when' ? demand.when : undefined))];
+  return (
+    selectors.some(({ matches }) => matches === 'error') ||
+    conditions.some((condition) => condition?.problem?.startsWith('not recorded'))
+  );
 }
 
 function verdict(decision: Decision, paint: Paint): string {

@@ -32,9 +32,14 @@ export interface PartReading {
 }
 
 /** Explains the decision on a request. `stated` are the scopes that the token names itself, before `maxScopes`, where they are known. */
-export function explain(attributes: Attributes, policy: Policy, stated: readonly string[] = []): Explanation {
+export function explain(
+  attributes: Attributes,
+  policy: Policy,
+  stated: readonly string[] = [],
+  evaluation = createEvaluation(),
+): Explanation {
   // Of its own, as each evaluation takes steps.
-  const request = { ...attributes, evaluation: createEvaluation() };
+  const request = { ...attributes, evaluation };
   const { message } = request;
   const own = readPart(request, policy, stated);
   if (own.decision.allow && message?.method === 'subscriptions/listen' && !message.membersKnown) {

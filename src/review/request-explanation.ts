@@ -77,13 +77,18 @@ export function explainJudgement(
   };
 }
 
-function readCaller({ principal, scopes, authenticatedBy, senderConstrained, method }: Caller): CallerReading {
+/** The caller of a request. */
+export function readCaller({ principal, scopes, authenticatedBy, senderConstrained, method }: Caller): CallerReading {
   const { issuer, subject, clientId, claims } = principal;
   return { issuer, subject, clientId, claims, scopes, authenticatedBy, senderConstrained, method };
 }
 
 /** The routes of the configuration before the matched one, and that one. */
-function readRoutes({ method, target }: Call, matched: Route | undefined, { snapshot }: PolicyFile): RouteReading[] {
+export function readRoutes(
+  { method, target }: Pick<Call, 'method' | 'target'>,
+  matched: Route | undefined,
+  { snapshot }: PolicyFile,
+): RouteReading[] {
   const path = target.split('?')[0]!;
   const end = snapshot.routes.findIndex(({ name }) => name === matched?.name);
   // A document of the gateway's own stands before all routes.

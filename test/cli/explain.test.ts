@@ -39,7 +39,7 @@ async function run(t: Test, args: readonly string[], stdin = '', isTTY = false) 
   const file = join(t.testdir({ 'gateway.yaml': yaml, 'key.txt': `${key}\n`, 'not.pem': 'nothing' }), 'gateway.yaml');
   const named = args.map((arg) => arg.replace('FOLDER', join(file, '..')));
   const stdout = Object.assign(output.stdout, { isTTY });
-  const context = { output: { ...output, stdout }, env, now: () => now, stdin: Readable.from([stdin]) };
+  const context = { output: { ...output, stdout }, env, now: () => now, stdin: Readable.from([Buffer.from(stdin)]) };
   await explainCommand(context)
     .exitOverride()
     .parseAsync(['-c', file, ...named], { from: 'user' });
@@ -156,4 +156,47 @@ t.test('misuse says what to do, and ends with 2', async (t) => {
   ];
   for (const [args, expected] of rows)
     t.match(await run(t, args), { exitCode: 2, text: '', errors: expected }, args.join(' '));
+});
+
+const recorded = (more: object) => ({
+  seq: 1,
+  id: 'r-1',
+  time: '2026-11-28T11:00:00.000Z',
+  stage: 'decided',
+  route: 'superset-mcp',
+  client: { address: '127.0.0.1' },
+  principal: { kind: 'oauth', issuer: issuer.issuer, subject: 'a', clientId: 'analytics_frontend', credentialId: 'j' },
+  credentials: [{ kind: 'access-token', authenticator: 'corp', id: 'j' }],
+  http: { method: 'POST', path: '/mcp' },
+  scopes: { granted: ['dashboards:read'], required: [], missing: [] },
+  decision: 'allow',
+  rule: 'earlier',
+  policy: 'another',
+  ...more,
+});
+const log = (more: object) => `${JSON.stringify(recorded(more))}\n`;
+
+t.test('a recorded request is explained as far as its record tells, beside what was decided then', async (t) => {
+  const sql = log({ mcp: { method: 'tools/call', tool: 'execute_sql', arguments: `sha256:${'a'.repeat(64)}` } });
+  const { exitCode, text } = await run(t, ['--id', 'r-1', '-'], sql);
+  t.equal(exitCode, 1);
+  t.match(text, /✗ requires scopes queries:execute \(missing\)/);
+  t.match(
+    text,
+    /then {2}allow, by rule earlier\n {2}now {3}deny, by rule sql, insufficient_scope\n {2}another configuration/,
+  );
+  const unknown = log({
+    mcp: { method: 'tools/call', tool: 'list_dashboards', arguments: `sha256:${'a'.repeat(64)}` },
+  });
+  const untold = await run(t, ['--id', 'r-1', '-'], unknown);
+  t.match(untold, { exitCode: 1, text: /now {3}cannot be told: it depends on arguments\n/ });
+  t.match(untold.text, /not in the record: arguments; a test above that reads this/);
+  const known = log({ mcp: { method: 'tools/call', tool: 'list_dashboards', arguments: { page: 2 } } });
+  const told = JSON.parse((await run(t, ['--id', 'r-1', '-', '--json'], known)).text);
+  t.match(told, { now: { kind: 'allow', rule: 'list' }, unknown: [], isSamePolicy: false });
+  t.match(told.decision.parts[0].rules[2], { rule: 'list', outcome: 'governs', when: { result: true } });
+  t.match(await run(t, ['--id', 'r-2', '-'], known), { exitCode: 1, errors: 'no record of r-2 in these files\n' });
+  t.match(await run(t, ['--id', 'r-1']), { exitCode: 2, errors: /--id needs the audit files/ });
+  t.match(await run(t, ['--id', 'r-1', '--tool', 'a', '-']), { exitCode: 2, errors: /does not go with --tool/ });
+  t.match(await run(t, ['--id', 'r-1', 'FOLDER/none.jsonl']), { exitCode: 2, errors: /no such file/ });
 });

@@ -107,7 +107,8 @@ function reasonOf({ code, reason, status }: GatewayError): string {
 /** The rule of a denial. */
 const ruleOf = new WeakMap<GatewayError, string>();
 
-const words: Readonly<Record<Fact, string>> = {
+/** Facts in words. */
+export const words: Readonly<Record<Fact, string>> = {
   address: 'address',
   arguments: 'arguments',
   authenticator: 'authenticator',
@@ -170,13 +171,16 @@ function judgeOnce(
 }
 
 /** Without a decision only the lack of credentials is certain. A route that looks at none may have got some. */
-function credentialsOf({ credentials = [] }: AuditRecord, then: RecordedDecision): RecordedRequest['credentials'] {
+export function credentialsOf(
+  { credentials = [] }: AuditRecord,
+  then: RecordedDecision,
+): RecordedRequest['credentials'] {
   if (then.kind === 'refused' && then.reason !== 'session_not_found')
     return then.reason === 'credentials_required' && credentials.length === 0 ? 'none' : 'unverified';
   return credentials.length === 0 ? 'unverified' : 'verified';
 }
 
 /** Reading `args` ends the test. */
-function withoutArguments(doubt: Doubt): EvaluationState {
+export function withoutArguments(doubt: Doubt): EvaluationState {
   return Object.defineProperty(createEvaluation(), 'args', { get: () => doubt.lacks('arguments') });
 }
