@@ -110,6 +110,8 @@ t.test('a list that is as it was recorded passes byte for byte, and its tools ca
   const answer = await list();
   t.equal(answer.text, listText(clock));
   t.equal((await agent.call('execute_sql')).status, 200);
+  // From here on the gateway's own questions come at no time that a test could depend on.
+  refusesGateway = true;
   t.equal(JSON.parse((await agent.call('execute_sql')).text).result.content[0].text, 'done');
 });
 
@@ -252,6 +254,7 @@ t.test('with warn a change passes, and is counted and recorded', async (t) => {
 });
 
 t.test('a change that the upstream announces in a stream is known before anybody lists', async (t) => {
+  refusesGateway = false;
   await scenario.reload(changes('deny'));
   t.match((await agent.call('list_dashboards')).text, /done/);
   shown.tools = [tool('list_dashboards', 'Evil.')];
@@ -263,6 +266,7 @@ t.test('a change that the upstream announces in a stream is known before anybody
 });
 
 t.test('the gateway asks by itself: a change before any list is known at the first call', async (t) => {
+  refusesGateway = false;
   shown.tools = [tool('list_dashboards', 'Evil.')];
   const other = await startScenario(t, changes('deny'), { upstream, files: { 'tools.json': file } });
   const before = callsSeen();
