@@ -1,5 +1,6 @@
 // Audit log: each event is encoded once and written to every sink. A request continues when all required sinks have its record.
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type AuditObserver, type ChainWriter, createChainWriter } from './chain-writer.ts';
 import { createEventEncoder } from './encode.ts';
 import { unavailable } from './errors.ts';
@@ -63,13 +64,14 @@ interface Mounted extends Pick<Opened, 'key' | 'target'> {
 interface State {
   readonly mounted: readonly Mounted[];
   readonly onFailure: AuditConfig['onFailure'];
+  readonly timeoutMs: number;
 }
 
 /** Creates the log, which refuses every record until the sinks of a configuration are committed. */
 export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
   const { instance, log, now } = runtime;
   const encode = createEventEncoder(instance);
-  let state: State = { mounted: [], onFailure: 'refuse' };
+  let state: State = { mounted: [], onFailure: 'refuse', timeoutMs: 0 };
   /** Sinks that are gone from the configuration, by their key, until they are closed. */
   const closing = new Map<string, Promise<void>>();
   let closed = false;
@@ -182,7 +184,7 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
       kept.target.configure?.(config);
       return { ...kept, ...place };
     });
-    state = { mounted, onFailure: next.onFailure };
+    state = { mounted, onFailure: next.onFailure, timeoutMs: next.timeout };
     heads.configure(
       signing,
       mounted.map(({ key }) => key),
@@ -218,7 +220,11 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
     async close() {
       closed = true;
       await Promise.all([...state.mounted.map((each) => each.sink.close()), ...closing.values()]);
-      await heads.settled();
+      // A volume that hangs holds up no stop.
+      const settled = new AbortController();
+      const late = delay(state.timeoutMs, undefined, { signal: settled.signal }).catch(ignore);
+      await Promise.race([heads.settled(), late]);
+      settled.abort();
     },
   };
 }
