@@ -247,12 +247,16 @@ t.test('a request that was refused before the decision is told only where the re
   const none = new GatewayError('credentials_required', 'x');
   await before('same', none);
   await before('now allowed: anyone: credentials_required', none, { method: 'GET', path: '/open' });
-  await before('cannot be told: credentials', credentialRefused('access-token', refused('expired').reason), {
-    credentials: [token],
-  });
+  await before(
+    'cannot be told: refused then: invalid_token',
+    credentialRefused('access-token', refused('expired').reason),
+    {
+      credentials: [token],
+    },
+  );
   await before('same', new GatewayError('not_found', 'x'), { path: '/none' });
   await before('same', new GatewayError('method_not_allowed', 'x'), { method: 'PUT', path: '/api/x' });
-  await before('cannot be told: credentials', new GatewayError('bad_host', 'x'), { credentials: [] });
+  await before('cannot be told: refused then: bad_host', new GatewayError('bad_host', 'x'), { credentials: [] });
   const open = { method: 'GET', path: '/api/x', decision: { ...allowed, rule: 'anyone' } };
   t.equal(await verdictOf(open), 'cannot be told: credentials', 'its route looked at none');
   await before('cannot be told: refused then: rate_limited', new GatewayError('rate_limited', 'x'), {

@@ -37,7 +37,7 @@ function withPolicy(policy: Policy): PolicyFile {
   return { ...file, snapshot };
 }
 
-const [policyCount, runs] = [50, 1000];
+const [policyCount, runs] = [40, 700];
 const tools = ['execute_sql', 'list_charts', 'get_chart_data', 'call_tool'];
 const scopes = ['a', 'b', 'c'];
 const some = <T>(items: readonly T[]) => fc.subarray([...items], { minLength: 1 });

@@ -83,7 +83,10 @@ function createJudge(policyFile: PolicyFile): Judge {
         return { kind: 'deny', rule: ruleOf.get(error), reason: reasonOf(error) };
       }
     });
-    if ('lacking' in runs) return { kind: 'unknown', lacking: words[runs.lacking] };
+    if ('lacking' in runs) {
+      const isOfRefusal = runs.lacking === 'credentials' && then.kind === 'refused';
+      return { kind: 'unknown', lacking: isOfRefusal ? refusedFor(then.reason) : words[runs.lacking] };
+    }
     const outcomes = runs.map(({ outcome }) => outcome);
     const { kind, reason, rule } = outcomes[0]!;
     if (outcomes.some((each) => each.kind !== kind)) {
@@ -91,12 +94,16 @@ function createJudge(policyFile: PolicyFile): Judge {
       return { kind: 'unknown', lacking: facts.map((fact) => words[fact]).join(', ') };
     }
     if (kind === 'allow' && then.kind === 'refused' && mayBeRefusedStill(then.reason)) {
-      return { kind: 'unknown', lacking: `refused then: ${then.reason}` };
+      return { kind: 'unknown', lacking: refusedFor(then.reason) };
     }
     const oneOf = (member: 'reason' | 'rule') =>
       [...new Set(outcomes.map((each) => each[member] ?? 'none'))].join(' or ');
     return { kind, rule: rule && oneOf('rule'), reason: reason && oneOf('reason') };
   };
+}
+
+function refusedFor(reason: string): string {
+  return `refused then: ${reason}`;
 }
 
 /** The code, and of a refused credential why. */
