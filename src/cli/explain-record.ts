@@ -32,9 +32,15 @@ export async function printRecord(
     output.exitCode = 1;
     return;
   }
-  const policyFile = await openPolicyFile(options.config, { env, now, note: noteTo(output) });
+  const tell = noteTo(output);
+  let isWhole = true;
+  const note = (sentence: string): void => {
+    isWhole = false;
+    tell(sentence);
+  };
+  const policyFile = await openPolicyFile(options.config, { env, now, note });
   try {
-    const explanation = explainRecord(policyFile, found.record, found.line);
+    const explanation = explainRecord(policyFile, found.record, found.line, isWhole);
     output.stdout.write(options.json ? jsonOf(explanation) : recordText(explanation, paintOf(context)));
     output.exitCode = explanation.now?.kind === 'allow' ? 0 : 1;
   } finally {

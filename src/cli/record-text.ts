@@ -7,7 +7,7 @@ import { printable } from './table.ts';
 export function recordText(explanation: RecordExplanation, paint: Paint): string {
   const writer: Writer = { paint, lines: [] };
   const { lines } = writer;
-  const { caller, decision, isSamePolicy, policy, record, refused, routes, unknown } = explanation;
+  const { caller, decision, record, refused, routes, unknown } = explanation;
   const { client, http, id, mcp, time } = record;
   const call = [mcp?.method, mcp?.tool ?? mcp?.target, mcp?.via && `through ${mcp.via}`]
     .flat()
@@ -29,9 +29,7 @@ export function recordText(explanation: RecordExplanation, paint: Paint): string
   if (decision !== undefined) writeDecision(decision, writer);
   heading(writer, 'Then and now');
   lines.push(`  then  ${thenText(explanation)}`, `  now   ${nowText(explanation, paint)}`);
-  lines.push(
-    `  ${isSamePolicy ? 'the configuration is that of the record' : `another configuration: ${policy.slice(0, 12)} now, ${record.policy.slice(0, 12)} then`}`,
-  );
+  lines.push(`  ${configurationText(explanation)}`);
   if (unknown.length > 0)
     lines.push(
       `  not in the record: ${unknown.join(', ')}; a test above that reads this has no answer here, and is shown as an error`,
@@ -52,4 +50,11 @@ function nowText({ now }: RecordExplanation, paint: Paint): string {
   if (now.kind === 'unknown') return paint('yellow', `cannot be told: it depends on ${printable(now.lacking)}`);
   const parts = [now.kind, now.rule && `by rule ${now.rule}`, now.reason];
   return paint(now.kind === 'allow' ? 'green' : 'red', printable(parts.filter(Boolean).join(', ')));
+}
+
+function configurationText({ isSamePolicy, policy, record }: RecordExplanation): string {
+  if (isSamePolicy === undefined)
+    return 'files of this configuration are not at hand, so it cannot be told if it is that of the record';
+  if (isSamePolicy) return 'the configuration is that of the record';
+  return `another configuration: ${policy.slice(0, 12)} now, ${printable(record.policy.slice(0, 12))} then`;
 }

@@ -23,8 +23,8 @@ export interface RecordExplanation {
   readonly now: Replayed['now'];
   /** Hash of this configuration. */
   readonly policy: string;
-  /** It is the configuration of the record. */
-  readonly isSamePolicy: boolean;
+  /** It is the configuration of the record; undefined where files of it are not at hand. */
+  readonly isSamePolicy: boolean | undefined;
   /** Facts that the record lacks and the reading needed. A test that reads one is shown as an error. */
   readonly unknown: readonly string[];
   /** A refusal before the rules. */
@@ -35,8 +35,13 @@ export interface RecordExplanation {
   readonly decision: Explanation | undefined;
 }
 
-/** Explains a request by its record, given with its line. */
-export function explainRecord(policyFile: PolicyFile, record: AuditRecord, line: Buffer): RecordExplanation {
+/** Explains a request by its record, given with its line. `isWhole`: no stand-in takes the place of a file, which changes the hash. */
+export function explainRecord(
+  policyFile: PolicyFile,
+  record: AuditRecord,
+  line: Buffer,
+  isWhole: boolean,
+): RecordExplanation {
   const { hash, match } = policyFile.snapshot;
   const { then, now } = createReplay(policyFile)(record, line);
   const facts = new Set<Fact>();
@@ -48,7 +53,7 @@ export function explainRecord(policyFile: PolicyFile, record: AuditRecord, line:
     then,
     now,
     policy: hash,
-    isSamePolicy: record.policy === hash,
+    isSamePolicy: isWhole ? record.policy === hash : undefined,
     routes: readRoutes({ method, target: path }, route, policyFile),
     ...(route === undefined ? nothing : readRules(route, { record, line, then }, policyFile, doubtOf(facts))),
     unknown: [...facts].map((fact) => words[fact]),

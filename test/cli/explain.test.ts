@@ -195,6 +195,8 @@ t.test('a recorded request is explained as far as its record tells, beside what 
   const told = JSON.parse((await run(t, ['--id', 'r-1', '-', '--json'], known)).text);
   t.match(told, { now: { kind: 'allow', rule: 'list' }, unknown: [], isSamePolicy: false });
   t.match(told.decision.parts[0].rules[2], { rule: 'list', outcome: 'governs', when: { result: true } });
+  const same = log({ policy: told.policy });
+  t.match((await run(t, ['--id', 'r-1', '-'], same)).text, 'the configuration is that of the record\n');
   t.match(await run(t, ['--id', 'r-2', '-'], known), { exitCode: 1, errors: 'no record of r-2 in these files\n' });
   t.match(await run(t, ['--id', 'r-1']), { exitCode: 2, errors: /--id needs the audit files/ });
   t.match(await run(t, ['--id', 'r-1', '--tool', 'a', '-']), { exitCode: 2, errors: /does not go with --tool/ });
