@@ -64,7 +64,7 @@ async function load(file: string, env: NodeJS.ProcessEnv): Promise<LoadedConfig 
 async function ask(file: string, env: NodeJS.ProcessEnv): Promise<OnlineFinding[]> {
   const { openPolicyFile } = await import('../review/policy-file.ts');
   const { checkOnline } = await import('../review/online/online-check.ts');
-  const policyFile = await openPolicyFile(file, { env });
+  const policyFile = await openPolicyFile(file, { env, needsSecrets: true });
   try {
     return await checkOnline(policyFile, { now: Date.now(), version: packageVersion() });
   } finally {

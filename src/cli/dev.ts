@@ -66,7 +66,7 @@ async function runDevelopment(options: DevOptions): Promise<void> {
 export async function upstreamWarnings(configFile: string): Promise<string[]> {
   const { openPolicyFile } = await import('../review/policy-file.ts');
   const { checkUpstream } = await import('../review/online/upstreams.ts');
-  const policyFile = await openPolicyFile(configFile, { env: process.env });
+  const policyFile = await openPolicyFile(configFile, { env: process.env, needsSecrets: true });
   try {
     const options = { now: Date.now(), version: packageVersion() };
     const upstreams = [...policyFile.snapshot.upstreams.values()];

@@ -14,7 +14,9 @@ import {
 } from '../review/access-diff.ts';
 import { nameItems, wordsOfAccess } from '../review/access-words.ts';
 import { openPolicyFile } from '../review/policy-file.ts';
+import { createStandIns } from '../review/stand-ins.ts';
 import { wrap } from './access-text.ts';
+import { noteTo } from './output.ts';
 import { asObjects, formatOption, formatTable, type Table, type TableFormat } from './table.ts';
 import { instantOption, ofThisProcess, type PolicyCommand, widthOf } from './who-can.ts';
 
@@ -44,9 +46,11 @@ export function diffCommand(command: PolicyCommand = ofThisProcess): Command {
     .addOption(formatOption())
     .option('--json', 'short for --format json')
     .action(async (oldFile: string, newFile: string, options: DiffOptions) => {
-      const before = await openPolicyFile(oldFile, { env, now });
+      // A file that neither has at hand is no difference.
+      const opening = { env, now, note: noteTo(output), standIns: createStandIns(now) };
+      const before = await openPolicyFile(oldFile, opening);
       try {
-        const after = await openPolicyFile(newFile, { env, now });
+        const after = await openPolicyFile(newFile, opening);
         try {
           const asked = { clients: options.client === undefined ? [] : [options.client], tools: [] };
           const diff = diffPolicies(before, after, options.at ?? now(), asked);

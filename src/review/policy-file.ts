@@ -6,7 +6,7 @@ import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.
 import { closeSnapshot } from '../gateway/reload.ts';
 import { compileSnapshot, type Snapshot, type SnapshotRuntime } from '../gateway/snapshot.ts';
 import { createLog } from '../log.ts';
-import { createStandIns, notesOn } from './stand-ins.ts';
+import { createStandIns, notesOn, type UsedStandIns } from './stand-ins.ts';
 
 /** A compiled configuration. Nothing listens, nothing is fetched, nothing is recorded. */
 export interface PolicyFile {
@@ -20,6 +20,8 @@ export interface PolicyFile {
 export interface PolicyFileOptions extends Pick<LoadOptions, 'env' | 'now'> {
   /** Certificates, keys and secrets that are not at hand are problems. By default others stand in for them. */
   readonly needsSecrets?: boolean;
+  /** Those of another file that is compared with this one; default fresh ones. */
+  readonly standIns?: UsedStandIns;
   /** Takes a sentence about what was not at hand, for the reader of a result. */
   readonly note?: (sentence: string) => void;
 }
@@ -27,11 +29,13 @@ export interface PolicyFileOptions extends Pick<LoadOptions, 'env' | 'now'> {
 /** Opens a configuration file. Throws ConfigError with every problem; another Error where a file that it names cannot be used. */
 export async function openPolicyFile(
   file: string,
-  { env, needsSecrets = false, note, now = Date.now }: PolicyFileOptions,
+  { env, needsSecrets = false, note, now = Date.now, ...options }: PolicyFileOptions,
 ): Promise<PolicyFile> {
-  const standIns = needsSecrets ? undefined : createStandIns(now);
+  const standIns = needsSecrets ? undefined : (options.standIns ?? createStandIns(now));
+  const before = standIns?.places.length;
   const loaded = await loadConfig(file, { env, now, standIns });
-  if (note !== undefined) for (const sentence of notesOn(standIns?.places ?? [])) note(`${file}: ${sentence}`);
+  if (note !== undefined)
+    for (const sentence of notesOn(standIns?.places.slice(before) ?? [])) note(`${file}: ${sentence}`);
   const snapshot = compileSnapshot(loaded, offline(now), undefined);
   const { list } = loaded.revocations ?? {};
   const revocations = list === undefined ? nothingRevoked : compileRevocations(list.entries);

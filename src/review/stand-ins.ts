@@ -1,12 +1,23 @@
 // Stand-ins for the certificates, keys and secrets of a configuration, so that its policy is reviewed where they are not.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { formatPath } from '../config/problem.ts';
-import type { Path } from '../config/schema/reporter.ts';
 import type { StandIns } from '../config/stand-ins.ts';
 import { valueAt } from '../config/tree.ts';
 import { createCertificateAuthority } from '../pki/authority.ts';
 
 const hourMs = 3_600_000;
+const keyMakers: Readonly<Record<string, (algorithm: unknown) => string>> = {
+  keyFiles: privateKey,
+  clientKeyFile: privateKey,
+  sessionKeyFiles: () => randomBytes(32).toString('base64'),
+};
+const certificateParts: Readonly<Record<string, keyof Awaited<ReturnType<typeof createCertificates>>>> = {
+  certFile: 'certificatePem',
+  keyFile: 'keyPem',
+  caFile: 'authority',
+  clientCaFile: 'authority',
+  clientCrlFile: 'crl',
+};
 
 /** Fresh stand-ins. */
 export interface UsedStandIns extends StandIns {
@@ -21,14 +32,27 @@ export interface UsedStandIns extends StandIns {
 export function createStandIns(now: () => number): UsedStandIns {
   const places: string[] = [];
   let certificates: ReturnType<typeof createCertificates> | undefined;
+  /** By key, position in its list and algorithm: the files of two configurations are compared by their contents. */
+  const keys = new Map<string, string>();
   return {
     places,
     value: 'stand-in',
     used: (path) => void places.push(formatPath(path)),
     async contentFor(path, tree) {
-      const key = path.findLast((step) => typeof step === 'string');
-      const content = await contentOf(String(key), path, tree, () => (certificates ??= createCertificates(now())));
-      return content === undefined ? undefined : Buffer.from(content);
+      const key = String(path.findLast((step) => typeof step === 'string'));
+      const create = keyMakers[key];
+      if (path.includes('sign') || create !== undefined) {
+        const algorithm = valueAt(tree, [...path.slice(0, -2), 'algorithm']);
+        const name = JSON.stringify([key, path.at(-1), algorithm]);
+        const content = keys.get(name) ?? (create ?? privateKey)(algorithm);
+        keys.set(name, content);
+        return Buffer.from(content);
+      }
+      if (key === 'keysFile') return Buffer.from('[]');
+      const part = certificateParts[key];
+      if (part === undefined) return undefined;
+      certificates ??= createCertificates(now());
+      return Buffer.from((await certificates)[part]);
     },
   };
 }
@@ -53,36 +77,7 @@ async function createCertificates(now: number) {
   return { authority: authority.certificatePem, crl, certificatePem, keyPem };
 }
 
-async function contentOf(
-  key: string,
-  path: Path,
-  tree: unknown,
-  certificates: () => ReturnType<typeof createCertificates>,
-): Promise<string | undefined> {
-  switch (key) {
-    case 'certFile':
-      return (await certificates()).certificatePem;
-    case 'caFile':
-    case 'clientCaFile':
-      return (await certificates()).authority;
-    case 'clientCrlFile':
-      return (await certificates()).crl;
-    case 'keyFile':
-      return path.includes('sign') ? privateKey('ES256') : (await certificates()).keyPem;
-    case 'keyFiles':
-      return privateKey(valueAt(tree, [...path.slice(0, -2), 'algorithm']));
-    case 'clientKeyFile':
-      return privateKey('ES256');
-    case 'sessionKeyFiles':
-      return randomBytes(32).toString('base64');
-    case 'keysFile':
-      return '[]';
-    default:
-      return undefined;
-  }
-}
-
-/** PEM of a key for a JWS algorithm. */
+/** PEM of a key for a JWS algorithm, by default ES256. */
 function privateKey(algorithm: unknown): string {
   const { privateKey } =
     algorithm === 'RS256'

@@ -2,8 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { diffCommand } from '../../src/cli/diff.ts';
 import { ConfigError, loadConfig } from '../../src/config/load.ts';
 import { openPolicyFile } from '../../src/review/policy-file.ts';
+import { capture } from '../cli/capture.ts';
 import { writeFiles } from '../config/support.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -58,4 +60,11 @@ t.test('a file that decides, and a value that is wrong, stay problems', async (t
   t.type(error, ConfigError);
   const paths = (error as ConfigError).problems.map(({ path }) => path);
   t.strictSame(paths, ['server.tls.certFile', 'shadow.file']);
+});
+
+t.test('a file that neither of two has at hand is no difference of them', async (t) => {
+  const output = capture();
+  const file = join(root, 'gateway.example.yaml');
+  await diffCommand({ output, env: {}, now }).parseAsync([file, file], { from: 'user' });
+  t.equal(output.text(), 'No difference in who may call what.\n');
 });
