@@ -99,6 +99,26 @@ t.test('what may be meant for later versions, extensions and other servers is le
   ]),
 );
 
+t.test('names of a recorded catalogue, which are all that there are', async (t) => {
+  const catalog = {
+    ...{ format: 'portcullis-catalog-1', protocolVersion: '2025-11-25', server: { name: 'demo', version: '1' } },
+    ...{ tools: [{ name: 'read_ledger' }], resources: [], resourceTemplates: [], prompts: [] },
+  };
+  const yaml = (rule: string) =>
+    fileOf({
+      routes: `[{path: /mcp, upstream: superset, authenticate: corp, mcp: {catalog: {file: c.json}, rules: [${rule}]}}]`,
+    });
+  const lines = (text: string) => linesOf(t.testdir(), text, { files: { 'c.json': JSON.stringify(catalog) } });
+  const typo = yaml('{deny: {tools: [read_leger, read_ledger]}}');
+  t.same(await lines(typo), [
+    `warning: ${lineAt(typo, '‸read_leger', `${at}.deny.tools[0]: "read_leger" is no known tool of this server (did you mean "read_ledger"?)`)}`,
+  ]);
+  const glob = yaml('{allow: {tools: ["audit_*", "read_*"]}}, {deny: {tools: ["delete_*"]}}');
+  t.same(await lines(glob), [
+    `warning: ${lineAt(glob, '‸"audit_*"', `${at}.allow.tools[0]: "audit_*" matches no known tool of this server`)}`,
+  ]);
+});
+
 t.test('clients of a closed allowlist', (t) => {
   const file = (client: string, authenticate = '{anyOf: [corp, legacy-keys]}') =>
     fileOf({

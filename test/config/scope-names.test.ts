@@ -63,6 +63,7 @@ t.test('scopes that are others', (t) =>
   hold(t, [
     [file({})],
     [file({ key: 'dashboards:write' })],
+    [file({ key: `dashboard:read, ${Array.from({ length: 300 }, (_, index) => `team${index}:see`).join(', ')}` })],
     [file({ key: 'dashboards:read, tenant-a:read, tenant-b:read, team1:see, team2:see, view, edit' })],
     [file({ demanded: 'dashboards:read, exports:create', key: 'dashboards:read, reports:create' })],
   ]),

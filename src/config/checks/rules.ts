@@ -40,7 +40,7 @@ function routeContext(context: CheckContext, route: RouteConfig, base: Path): Ro
     callers: route.authenticate === 'none' ? undefined : acceptedCallers(context, route),
     callMetaTools: metaTools.flatMap(([name, tool]) => ('results' in tool ? [] : [name])),
     known: known && { ...known, tools: [...known.tools, ...metaTools.map(([name]) => name)] },
-    isRecorded: route.mcp !== undefined && 'catalog' in route.mcp,
+    isRecorded: route.mcp?.catalog !== undefined,
   };
 }
 

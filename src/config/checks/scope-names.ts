@@ -109,27 +109,34 @@ function checkVocabulary(context: CheckContext, uses: readonly ScopeUse[], vocab
 
 /** A scope that is used once, and nearly one that counts for more: used more often, or demanded, or else the first. */
 function warnOfNearScopes(context: CheckContext, uses: readonly ScopeUse[]): void {
-  const weights = new Map<string, number>();
+  const [weights, counts] = [new Map<string, number>(), new Map<string, number>()];
   for (const { scope, where, by } of uses) {
     const weight = where === undefined ? 100 : by === 'demanded' ? 10 : 1;
     weights.set(scope, (weights.get(scope) ?? 0) + weight);
+    counts.set(scope, (counts.get(scope) ?? 0) + 1);
   }
   const scopes = [...weights.keys()];
+  if (scopes.length > maxCompared) return;
+  const words = new Map(scopes.map((scope) => [scope, wordsOf(scope)]));
   for (const { scope, where, by } of uses) {
-    if (where === undefined || by === 'asked' || uses.filter((use) => use.scope === scope).length > 1) continue;
+    if (where === undefined || by === 'asked' || counts.get(scope)! > 1) continue;
+    const [own, position] = [weights.get(scope)!, scopes.indexOf(scope)];
     const meant = scopes.find((other, index) => {
-      const [own, its] = [weights.get(scope)!, weights.get(other)!];
-      return (its > own || (its === own && index < scopes.indexOf(scope))) && isNearly(scope, other);
+      const its = weights.get(other)!;
+      const isAbove = its > own || (its === own && index < position);
+      return isAbove && isNearly(words.get(scope)!, words.get(other)!);
     });
     if (meant === undefined) continue;
     context.warn(where, `${context.show(scope)} is nearly another scope (did you mean ${context.show(meant)}?)`);
   }
 }
 
+/** Each is compared with each. */
+const maxCompared = 300;
+
 /** The same but for case and separators, or for a letter in a word of four or more. */
-function isNearly(one: string, other: string): boolean {
-  const [words, others] = [wordsOf(one), wordsOf(other)];
-  if (words.join('') === others.join('')) return one !== other;
+function isNearly(words: readonly string[], others: readonly string[]): boolean {
+  if (words.join('') === others.join('')) return true;
   return words.length === others.length && words.every((word, index) => isNearlyWord(word, others[index]!));
 }
 
