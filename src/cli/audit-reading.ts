@@ -9,13 +9,19 @@ import { printable } from './table.ts';
 /** The output of a command that reads, and its standard input. */
 export interface ReadingCommand {
   readonly output: CommandOutput;
+  readonly env: NodeJS.ProcessEnv;
   readonly stdin: AsyncIterable<Buffer>;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
 
 /** The process. */
-export const ofProcess: ReadingCommand = { output: process, stdin: process.stdin, now: Date.now };
+export const ofProcess: ReadingCommand = {
+  output: process,
+  env: process.env,
+  stdin: process.stdin,
+  now: Date.now,
+};
 
 /** `<files...>` of a command. */
 export function filesArgument(): Argument {

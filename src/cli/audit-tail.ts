@@ -8,6 +8,7 @@ import { type AuditRecord, parseRecord, requestsIn } from '../audit/reading/reco
 import { openSource } from '../audit/reading/sources.ts';
 import { fileProblem } from '../errors.ts';
 import { ofProcess, parseCount, type ReadingCommand } from './audit-reading.ts';
+import { isColoured } from './output.ts';
 import { printable } from './table.ts';
 
 interface TailOptions {
@@ -54,11 +55,11 @@ export function auditTailCommand(
 async function print(
   path: string,
   options: TailOptions,
-  { output, stdin }: ReadingCommand,
+  { env, output, stdin }: ReadingCommand,
   signal: AbortSignal,
   pause: (signal: AbortSignal) => Promise<unknown>,
 ): Promise<void> {
-  const isColoured = output.stdout.isTTY === true && process.env.NO_COLOR === undefined;
+  const hasColour = isColoured(output.stdout, env);
   const last: string[] = [];
   let isLive = options.lines === all || (path === '-' && options.follow === true);
   let foreign = 0;
@@ -83,7 +84,7 @@ async function print(
     for (const { bytes } of lines) {
       const record = parseRecord(bytes);
       if (record === undefined) foreign += 1;
-      else if (isWanted(record, options)) last.push(`${lineOf(record, isColoured)}\n`);
+      else if (isWanted(record, options)) last.push(`${lineOf(record, hasColour)}\n`);
       if (!isLive && last.length > 2 * options.lines) last.splice(0, options.lines);
     }
     if (isLive) flush();
@@ -108,7 +109,7 @@ function isWanted({ decision, mcp, principal, reason, route }: AuditRecord, opti
 }
 
 /** Time, stage or decision, caller, call, and in brackets rule, reason, status and duration. */
-function lineOf(record: AuditRecord, isColoured: boolean): string {
+function lineOf(record: AuditRecord, hasColour: boolean): string {
   const { decision, durationMs, outcome, reason, rule, stage, status, time } = record;
   const isFailure = decision === 'deny' || outcome === 'failed' || outcome === 'aborted' || outcome === 'unknown';
   const verdict = (decision ?? '-').padEnd(5);
@@ -121,8 +122,7 @@ function lineOf(record: AuditRecord, isColoured: boolean): string {
     outcome !== undefined && outcome !== 'completed' && outcome !== 'refused' && outcome,
     requests > 1 && `${requests} requests`,
   ].filter((fact) => typeof fact === 'string');
-  const coloured =
-    isColoured && stage !== 'config' ? styleText(isFailure ? 'red' : 'green', verdict, noCheck) : verdict;
+  const coloured = hasColour && stage !== 'config' ? styleText(isFailure ? 'red' : 'green', verdict, noCheck) : verdict;
   const [when, rest] = [time ?? '-', [callerOf(record), callOf(record), facts.join(', ')].map(printable).join('  ')];
   return `${printable(when)}  ${printable(stage).padEnd(9)}  ${coloured}  ${rest}`.trimEnd();
 }

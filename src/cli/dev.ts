@@ -1,6 +1,6 @@
 // Command `portcullis dev`: the development environment on loopback, with instructions to try it.
 import { Command, InvalidArgumentError } from 'commander';
-import { logLevelOption } from './output.ts';
+import { isColoured, logLevelOption } from './output.ts';
 import { packageVersion } from './version.ts';
 
 interface DevOptions {
@@ -50,7 +50,7 @@ async function runDevelopment(options: DevOptions): Promise<void> {
     startGateway: (configFile) => runGateway({ configFile, log }),
   });
   const program = [process.execPath, ...process.argv.slice(1, 2)];
-  const colour = process.stdout.isTTY && process.env.NO_COLOR === undefined;
+  const colour = isColoured(process.stdout, process.env);
   process.stdout.write(
     instructionsText(instructions({ ...environment, program }), clientConfigurations(environment), colour),
   );

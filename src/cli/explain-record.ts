@@ -5,7 +5,7 @@ import { explainRecord } from '../review/explain-record.ts';
 import { openPolicyFile } from '../review/policy-file.ts';
 import { readFiles } from './audit-reading.ts';
 import type { Paint } from './explanation-text.ts';
-import { type CommandOutput, noteTo } from './output.ts';
+import { type CommandOutput, isColoured, noteTo } from './output.ts';
 import { recordText } from './record-text.ts';
 import { printable } from './table.ts';
 
@@ -57,14 +57,14 @@ interface Found {
 async function findRecord(
   id: string,
   files: readonly string[],
-  { now, output, stdin }: ExplainContext,
+  context: ExplainContext,
 ): Promise<Found | 'unreadable' | undefined> {
   let found: Found | undefined;
   const visit = (record: AuditRecord, line: Buffer): void => {
     const isDecision = record.stage === 'decided' || (record.stage === 'completed' && found === undefined);
     if (record.id === id && isDecision) found = { record, line: Buffer.from(line) };
   };
-  return (await readFiles({ output, now, stdin }, { paths: [...files], visit })) === undefined ? 'unreadable' : found;
+  return (await readFiles(context, { paths: [...files], visit })) === undefined ? 'unreadable' : found;
 }
 
 /** JSON for programs. */
@@ -74,6 +74,6 @@ export function jsonOf(explanation: object): string {
 
 /** Colours only where the output is a terminal. */
 export function paintOf({ env, output }: ExplainContext): Paint {
-  const isColoured = output.stdout.isTTY === true && !env.NO_COLOR;
-  return (colour, text) => (isColoured ? styleText(colour, text, { validateStream: false }) : text);
+  const hasColour = isColoured(output.stdout, env);
+  return (colour, text) => (hasColour ? styleText(colour, text, { validateStream: false }) : text);
 }

@@ -46,8 +46,8 @@ const dayMs = 86_400_000;
 const maxShown = 3;
 
 /** Exit code 0: the report is printed; 1: the configuration has problems; 2: a file cannot be read. */
-export function keysReportCommand(command: ReadingCommand, env: NodeJS.ProcessEnv): Command {
-  const { output, now } = command;
+export function keysReportCommand(command: ReadingCommand): Command {
+  const { env, output, now } = command;
   const report = new Command('report')
     .description('who still uses API keys, by the audit log: how often, last when, for which tools, from where')
     .requiredOption('-c, --config <file>', 'the configuration file')

@@ -39,7 +39,7 @@ export function keysCommand(
     .addCommand(create)
     .addCommand(keysListCommand(output, now, env))
     .addCommand(keysRotateCommand(output, now, env))
-    .addCommand(keysReportCommand({ output, stdin: process.stdin, now }, env));
+    .addCommand(keysReportCommand({ output, env, stdin: process.stdin, now }));
 }
 
 function parseScopes(text: string): string[] {

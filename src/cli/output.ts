@@ -25,6 +25,11 @@ export function logLevelOption(level: string): Option {
     .default(level);
 }
 
+/** True for a terminal whose user has not set `NO_COLOR` (no-color.org). */
+export function isColoured({ isTTY }: Pick<OutputStream, 'isTTY'>, { NO_COLOR }: NodeJS.ProcessEnv): boolean {
+  return isTTY === true && !NO_COLOR;
+}
+
 /** Writes sentences beside the result. */
 export function noteTo({ stderr }: Pick<CommandOutput, 'stderr'>): (sentence: string) => void {
   return (sentence) => void stderr.write(`note: ${sentence}\n`);

@@ -28,8 +28,8 @@ interface ReplayOptions extends PeriodOptions {
 }
 
 /** Exit code 0: replayed; 1: with --fail-on, a decision has changed so, or the configuration has problems; 2: a file cannot be read. */
-export function replayCommand(command: ReadingCommand = ofProcess, env: NodeJS.ProcessEnv = process.env): Command {
-  const { output, now } = command;
+export function replayCommand(command: ReadingCommand = ofProcess): Command {
+  const { env, output, now } = command;
   const replay = new Command('replay')
     .description('decide recorded requests under another policy: now allowed, now denied, cannot be told')
     .requiredOption('-c, --config <file>', 'the new configuration file')

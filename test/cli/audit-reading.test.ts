@@ -62,7 +62,7 @@ type Output = ReturnType<typeof capture>;
 
 async function run(make: typeof auditReportCommand, ...args: string[]): Promise<Output> {
   const output = capture();
-  await make({ output, stdin: (async function* () {})(), now: () => someTime + 1000 })
+  await make({ output, env: {}, stdin: (async function* () {})(), now: () => someTime + 1000 })
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
     .parseAsync(args, { from: 'user' });
@@ -185,7 +185,12 @@ t.test('tail is coloured on a terminal, and ends when its reader leaves while it
       leave = listener;
     },
   };
-  const command = { output: { stdout, stderr: output.stderr }, stdin: (async function* () {})(), now: () => someTime };
+  const command = {
+    output: { stdout, stderr: output.stderr },
+    env: {},
+    stdin: (async function* () {})(),
+    now: () => someTime,
+  };
   await auditTailCommand(command, async () => leave()).parseAsync([path, '-f', '-n', '1'], { from: 'user' });
   t.match(output.text(), `${controlSequence}[31mdeny `);
 });

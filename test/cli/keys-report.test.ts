@@ -90,8 +90,8 @@ const folder = t.testdir({
 
 async function report(...args: string[]) {
   const output = capture();
-  const command = { output, stdin: (async function* () {})(), now: () => someTime + dayMs };
-  await keysReportCommand(command, {})
+  const command = { output, env: {}, stdin: (async function* () {})(), now: () => someTime + dayMs };
+  await keysReportCommand(command)
     .exitOverride()
     .parseAsync(['-c', join(folder, 'gateway.yaml'), join(folder, 'audit.jsonl'), ...args], { from: 'user' });
   return output;

@@ -77,8 +77,8 @@ async function replay(facts: readonly Facts[], options: { rules?: Rules; args?: 
   const file = join(folder, 'new.yaml');
   fs.writeFileSync(file, stringify(configuration(options.rules ?? [sqlRule, readRule])));
   const output = capture();
-  const command = { output, stdin: (async function* () {})(), now: () => someTime };
-  await replayCommand(command, {})
+  const command = { output, env: {}, stdin: (async function* () {})(), now: () => someTime };
+  await replayCommand(command)
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
     .parseAsync(['-c', file, log, ...(options.args ?? [])], { from: 'user' });
@@ -307,7 +307,7 @@ t.test('--json and --format; progress only on a terminal; files and files that a
   const missing = await replay(facts, { args: [join(folder, 'none.jsonl')] });
   t.equal(missing.exitCode, 2);
   await t.rejects(
-    replayCommand({ output: capture(), stdin: (async function* () {})(), now: Date.now }, {}).parseAsync(
+    replayCommand({ output: capture(), env: {}, stdin: (async function* () {})(), now: Date.now }).parseAsync(
       ['-c', join(folder, 'none.yaml'), 'x'],
       { from: 'user' },
     ),

@@ -123,7 +123,7 @@ t.test('removing `require` from the rule for SQL is seen by each command', async
   });
 
   const replay = async (path: string) => {
-    const command = (output: ReturnType<typeof capture>) => replayCommand({ ...ofProcess, output }, {});
+    const command = (output: ReturnType<typeof capture>) => replayCommand({ ...ofProcess, env: {}, output });
     return JSON.parse((await run(command, '-c', path, file('audit.jsonl'), '--json')).out);
   };
   t.match(await replay(now), { requests: 6, nowAllowed: 0, nowDenied: 0 });
