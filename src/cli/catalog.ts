@@ -16,7 +16,7 @@ import type { Route } from '../gateway/route.ts';
 import { type Catalog, catalogLists, formatCatalog, parseCatalog } from '../mcp/catalog/catalog.ts';
 import { type CatalogDifference, compareCatalogs } from '../mcp/catalog/comparison.ts';
 import { visible } from '../mcp/catalog/difference.ts';
-import { knownNamesOf } from '../policy/known-names.ts';
+import { knownNamesOf } from '../policy/lint/known-names.ts';
 import { replaceFile } from '../replace-file.ts';
 import { openPolicyFile, type PolicyFile } from '../review/policy-file.ts';
 import { readForm } from '../review/request-form.ts';

@@ -8,18 +8,18 @@ import { packageVersion } from './version.ts';
 /** The commands, in the order of the help text, each loaded on use. A new command is a file in this folder and a line here. */
 export const commands = {
   serve: async (signals?: Signals) => (await loadServe()).serveCommand(signals),
-  check: async () => (await import('./check.ts')).checkCommand(),
-  test: async () => (await import('./test-policy.ts')).testCommand(),
+  check: async () => (await import('./policy/check.ts')).checkCommand(),
+  test: async () => (await import('./policy/test-policy.ts')).testCommand(),
   dev: async () => (await import('./dev.ts')).devCommand(),
-  keys: async () => (await import('./keys.ts')).keysCommand(),
-  revoke: async () => (await import('./revoke.ts')).revokeCommand(),
-  certs: async () => (await import('./certs.ts')).certsCommand(),
-  audit: async () => (await import('./audit.ts')).auditCommand(),
+  keys: async () => (await import('./keys/keys.ts')).keysCommand(),
+  revoke: async () => (await import('./revoke/revoke.ts')).revokeCommand(),
+  certs: async () => (await import('./certs/certs.ts')).certsCommand(),
+  audit: async () => (await import('./audit/audit.ts')).auditCommand(),
   catalog: async () => (await import('./catalog.ts')).catalogCommand(),
-  'who-can': async () => (await import('./who-can.ts')).whoCanCommand(),
-  replay: async () => (await import('./replay.ts')).replayCommand(),
-  explain: async () => (await import('./explain.ts')).explainCommand(),
-  diff: async () => (await import('./diff.ts')).diffCommand(),
+  'who-can': async () => (await import('./policy/who-can.ts')).whoCanCommand(),
+  replay: async () => (await import('./policy/replay.ts')).replayCommand(),
+  explain: async () => (await import('./policy/explain.ts')).explainCommand(),
+  diff: async () => (await import('./policy/diff.ts')).diffCommand(),
   schema: async () => (await import('./schema.ts')).schemaCommand(),
 } satisfies Record<string, (signals?: Signals) => Promise<Command>>;
 

@@ -1,7 +1,7 @@
 // Summary of a configuration: its routes, its callers, and the tools that its rules allow, a line each.
 import type { AuthenticatorConfig } from '../authn/authenticator-types.ts';
-import { knownNamesOf } from '../policy/known-names.ts';
-import { allowsSome } from '../policy/name-lint.ts';
+import { knownNamesOf } from '../policy/lint/known-names.ts';
+import { allowsSome } from '../policy/lint/name-lint.ts';
 import { metaToolsOf, rulesOf } from '../policy/presets.ts';
 import type { LoadedConfig } from './load.ts';
 

@@ -15,7 +15,7 @@ import { fastifyOptions } from './request-log.ts';
 import type { RevocationWatcher } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
 import { groupStreams } from './stream-groups.ts';
-import type { UpstreamProbes } from './upstream-probes.ts';
+import type { UpstreamProbes } from './upstreams/upstream-probes.ts';
 
 /** Sources of the answers of the admin listener. */
 export interface AdminOptions {

@@ -17,7 +17,7 @@ import { createRevocationWatcher } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
 import type { Snapshot } from './snapshot.ts';
 import { createUnorderedSet } from './unordered-set.ts';
-import { createUpstreamProbes } from './upstream-probes.ts';
+import { createUpstreamProbes } from './upstreams/upstream-probes.ts';
 
 /** Options of `createParts`. */
 export interface PartsOptions {

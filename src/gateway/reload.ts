@@ -11,8 +11,8 @@ import { parsePrivateKey } from '../pem.ts';
 import type { DefinitionChecks } from './catalog/definition-checks.ts';
 import type { RevocationWatcher } from './revocation-watcher.ts';
 import { compileSnapshot, type Snapshot, type SnapshotRuntime } from './snapshot.ts';
-import type { UpstreamProbes } from './upstream-probes.ts';
-import { closeUpstreams } from './upstream-set.ts';
+import type { UpstreamProbes } from './upstreams/upstream-probes.ts';
+import { closeUpstreams } from './upstreams/upstream-set.ts';
 
 /** One configuration and what is made of it. */
 export interface Configuration {

@@ -17,8 +17,8 @@ import type { PathMapping } from '../upstream/path-mapping.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from '../upstream/request-headers.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { RoutePins } from './catalog/route-pins.ts';
-import type { AuthorizeCaller, UpstreamIdentity } from './upstream-credential.ts';
-import type { PooledUpstreams } from './upstream-set.ts';
+import type { AuthorizeCaller, UpstreamIdentity } from './upstreams/upstream-credential.ts';
+import type { PooledUpstreams } from './upstreams/upstream-set.ts';
 
 /** The MCP part of a route. */
 export type McpRoute = NonNullable<RouteConfig['mcp']>;

@@ -16,7 +16,7 @@ import { compilePathMappings } from '../upstream/path-mapping.ts';
 import { compileRoutePins, type PinsRuntime } from './catalog/route-pins.ts';
 import { compileRoute, compileRouteSessions, type Route } from './route.ts';
 import { openShadow, type Shadow } from './shadow.ts';
-import { openUpstreams, type PooledUpstreams, type UpstreamsRuntime } from './upstream-set.ts';
+import { openUpstreams, type PooledUpstreams, type UpstreamsRuntime } from './upstreams/upstream-set.ts';
 import { metadataRoutes } from './well-known-routes.ts';
 
 /** The compiled form of one configuration. */

@@ -1,7 +1,8 @@
 // Compilation of a route's rules into its policy, and their checks. Everything is parsed here, once: deciding parses nothing.
 import { compileMetaTools, type MetaToolConfig, noMetaTools } from '../mcp/meta-tools.ts';
 import { createConditionCompiler } from './condition/condition.ts';
-import { lintNames, lintOpenedTools } from './name-lint.ts';
+import { lintNames, lintOpenedTools } from './lint/name-lint.ts';
+import { unreachableRules } from './lint/unreachable-rules.ts';
 import { metaToolsOf, type PresetConfig, presetOf } from './presets.ts';
 import { compileRequirement, noRequirement } from './requirement.ts';
 import { effects, type McpRuleConfig, type PathRuleConfig, type Policy, type Rule, type RuleConfigOf } from './rule.ts';
@@ -16,7 +17,6 @@ import {
 } from './selectors/selector-type.ts';
 import { mcpSelectorTypes, pathSelectorTypes } from './selectors/selector-types.ts';
 import { compileWhen } from './selectors/when.ts';
-import { unreachableRules } from './unreachable-rules.ts';
 
 /** The part of a route that its policy is made of. */
 export interface PolicyConfig {

@@ -4,9 +4,9 @@ import t, { type TAP as Tap } from 'tap';
 import { createEventEncoder } from '../../src/audit/encode.ts';
 import type { AuditEvent } from '../../src/audit/event.ts';
 import { chainLines, genesis } from '../../src/audit/hash-chain.ts';
-import { auditReportCommand } from '../../src/cli/audit-report.ts';
-import { auditShowCommand } from '../../src/cli/audit-show.ts';
-import { auditTailCommand } from '../../src/cli/audit-tail.ts';
+import { auditReportCommand } from '../../src/cli/audit/audit-report.ts';
+import { auditShowCommand } from '../../src/cli/audit/audit-show.ts';
+import { auditTailCommand } from '../../src/cli/audit/audit-tail.ts';
 import { eventOf, someTime } from '../audit/support.ts';
 import { capture } from './capture.ts';
 

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { headKeyOf } from '../../src/audit/heads/signed-head.ts';
-import { auditCommand } from '../../src/cli/audit.ts';
+import { auditCommand } from '../../src/cli/audit/audit.ts';
 import { configOf, eventOf, fileSink, linesOf, openLog, signOf } from '../audit/support.ts';
 import { capture } from './capture.ts';
 

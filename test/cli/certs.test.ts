@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import t, { type Test } from 'tap';
 import { parseRevocationLists } from '../../src/authn/certificate/trust-store.ts';
-import { certsCommand } from '../../src/cli/certs.ts';
+import { certsCommand } from '../../src/cli/certs/certs.ts';
 import { startScenario } from '../support/scenario.ts';
 import { capture } from './capture.ts';
 

@@ -1,8 +1,8 @@
 // `portcullis check --online`: what it finds of issuers, introspection, upstreams, audit files and certificates, and what it says was meant.
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { checkCommand } from '../../src/cli/check.ts';
 import { upstreamWarnings } from '../../src/cli/dev.ts';
+import { checkCommand } from '../../src/cli/policy/check.ts';
 import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import { endOf } from '../../src/review/online/online-check.ts';
 import { createFakeIssuer } from '../support/issuer.ts';

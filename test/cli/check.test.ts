@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { checkCommand } from '../../src/cli/check.ts';
-import { githubCommands, sarifOf } from '../../src/cli/check-formats.ts';
+import { checkCommand } from '../../src/cli/policy/check.ts';
+import { githubCommands, sarifOf } from '../../src/cli/policy/check-formats.ts';
 import { schemaCommand } from '../../src/cli/schema.ts';
 import { fileOf } from '../config/support.ts';
 

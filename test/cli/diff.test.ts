@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { diffCommand } from '../../src/cli/diff.ts';
+import { diffCommand } from '../../src/cli/policy/diff.ts';
 import { exampleFiles } from '../config/example-files.ts';
 import { fileOf, now, writeFiles } from '../config/support.ts';
 import { hashOf } from '../support/configuration.ts';

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import t, { type Test } from 'tap';
-import { explainCommand } from '../../src/cli/explain.ts';
+import { explainCommand } from '../../src/cli/policy/explain.ts';
 import { hashOf } from '../support/configuration.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { capture } from './capture.ts';

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { keysCommand } from '../../src/cli/keys.ts';
+import { keysCommand } from '../../src/cli/keys/keys.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { fileOf } from '../config/support.ts';
 import { apiKey, hashOf } from '../support/configuration.ts';

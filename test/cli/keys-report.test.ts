@@ -5,7 +5,7 @@ import { stringify } from 'yaml';
 import { createEventEncoder } from '../../src/audit/encode.ts';
 import type { AuditEvent } from '../../src/audit/event.ts';
 import { chainLines, genesis } from '../../src/audit/hash-chain.ts';
-import { keysReportCommand } from '../../src/cli/keys-report.ts';
+import { keysReportCommand } from '../../src/cli/keys/keys-report.ts';
 import { dayMs, eventOf, someTime } from '../audit/support.ts';
 import { keyEntry } from '../support/configuration.ts';
 import { capture } from './capture.ts';

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import t from 'tap';
 import { parse } from 'yaml';
 import { apiKeyEntry } from '../../src/authn/api-key.ts';
-import { keysCommand } from '../../src/cli/keys.ts';
-import { createApiKey } from '../../src/cli/new-key.ts';
+import { keysCommand } from '../../src/cli/keys/keys.ts';
+import { createApiKey } from '../../src/cli/keys/new-key.ts';
 import { capture } from './capture.ts';
 
 const now = () => Date.UTC(2026, 10, 23);

@@ -5,7 +5,7 @@ import t from 'tap';
 import { stringify } from 'yaml';
 import { refused } from '../../src/authn/authenticator.ts';
 import { credentialRefused } from '../../src/authn/errors.ts';
-import { replayCommand } from '../../src/cli/replay.ts';
+import { replayCommand } from '../../src/cli/policy/replay.ts';
 import { ConfigError } from '../../src/config/load.ts';
 import { GatewayError, overloadedBy } from '../../src/errors.ts';
 import type { ArgumentsMode } from '../../src/mcp/audit-arguments.ts';

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { revokeCommand } from '../../src/cli/revoke.ts';
+import { revokeCommand } from '../../src/cli/revoke/revoke.ts';
 import { fileOf } from '../config/support.ts';
 import { createTestCertificates, fingerprintOf } from '../support/certificates.ts';
 import { apiKey, hashOf, listDashboards } from '../support/configuration.ts';

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { testCommand } from '../../src/cli/test-policy.ts';
+import { testCommand } from '../../src/cli/policy/test-policy.ts';
 import { exampleFiles, supersetFiles, withoutRequire } from '../config/example-files.ts';
 import { fileOf, lineAt, now, writeFiles } from '../config/support.ts';
 import { capture } from './capture.ts';

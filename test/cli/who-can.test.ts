@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { whoCanCommand } from '../../src/cli/who-can.ts';
+import { whoCanCommand } from '../../src/cli/policy/who-can.ts';
 import { exampleFiles } from '../config/example-files.ts';
 import { now, writeFiles } from '../config/support.ts';
 import { capture } from './capture.ts';

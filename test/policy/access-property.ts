@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Caller } from '../../src/authn/caller/principal.ts';
 import { addressBits } from '../../src/ip-ranges.ts';
-import { accessOf, rulesFor } from '../../src/policy/access.ts';
+import { accessOf, rulesFor } from '../../src/policy/access/access.ts';
 import {
   type Access,
   answerOf,
@@ -12,12 +12,12 @@ import {
   isFalse,
   isTrue,
   type Variable,
-} from '../../src/policy/access-formula.ts';
+} from '../../src/policy/access/access-formula.ts';
+import type { OpenCall, OpenCaller } from '../../src/policy/access/open-call.ts';
 import { createConditionCompiler } from '../../src/policy/condition/condition.ts';
 import { decide } from '../../src/policy/decide.ts';
 import { compileGlobs, globCovers } from '../../src/policy/glob.ts';
 import { itemOf } from '../../src/policy/list-item.ts';
-import type { OpenCall, OpenCaller } from '../../src/policy/open-call.ts';
 import type { Policy } from '../../src/policy/rule.ts';
 import { holds } from '../../src/policy/selectors/when.ts';
 import { addresses, callers, mcpPolicies, pathPolicies, pathRequests } from './arbitraries.ts';

@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import t from 'tap';
 import { parse } from 'yaml';
 import { compileGlob, compileGlobs, globCovers } from '../../src/policy/glob.ts';
+import { unreachableRules } from '../../src/policy/lint/unreachable-rules.ts';
 import { scopesOf } from '../../src/policy/rule.ts';
 import { parseClientEntry } from '../../src/policy/selectors/clients.ts';
 import { mcpSelectorTypes, pathSelectorTypes } from '../../src/policy/selectors/selector-types.ts';
-import { unreachableRules } from '../../src/policy/unreachable-rules.ts';
 import { mcpPolicy, pathPolicy } from './scene.ts';
 
 t.test('a star is any run of characters, everything else is itself', (t) => {

@@ -4,11 +4,11 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { decide } from '../../src/policy/decide.ts';
 import type { Decision } from '../../src/policy/decision.ts';
+import { unreachableRules } from '../../src/policy/lint/unreachable-rules.ts';
 import { itemOf } from '../../src/policy/list-item.ts';
 import type { McpRuleConfig } from '../../src/policy/rule.ts';
 import { scopesOf } from '../../src/policy/rule.ts';
 import { mcpSelectorTypes } from '../../src/policy/selectors/selector-types.ts';
-import { unreachableRules } from '../../src/policy/unreachable-rules.ts';
 import { usabilityOf } from '../../src/policy/visibility.ts';
 import { agent, attributesOf, call, compile, frontend, mcpPolicy, pathPolicy, type Request, rpc } from './scene.ts';
 

@@ -7,11 +7,11 @@ import { compileMetaTools, lookThrough } from '../../src/mcp/meta-tools.ts';
 import { createNamedFiles } from '../../src/named-files.ts';
 import { createConditionCompiler } from '../../src/policy/condition/condition.ts';
 import { conditionWarnings, unguardedFields } from '../../src/policy/condition/condition-lint.ts';
-import { knownNamesOf } from '../../src/policy/known-names.ts';
+import { knownNamesOf } from '../../src/policy/lint/known-names.ts';
+import { unreachableRules } from '../../src/policy/lint/unreachable-rules.ts';
 import { metaToolsOf, presetOf, rulesOf } from '../../src/policy/presets.ts';
 import { type McpRuleConfig, type Policy, scopesOf } from '../../src/policy/rule.ts';
 import { mcpSelectorTypes } from '../../src/policy/selectors/selector-types.ts';
-import { unreachableRules } from '../../src/policy/unreachable-rules.ts';
 import {
   agent,
   assertTable,

@@ -2,9 +2,9 @@
 import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import t from 'tap';
-import { explainRequest } from '../../src/review/explain-request.ts';
+import { explainRequest } from '../../src/review/explain/explain-request.ts';
+import type { RequestExplanation } from '../../src/review/explain/request-explanation.ts';
 import { openPolicyFile } from '../../src/review/policy-file.ts';
-import type { RequestExplanation } from '../../src/review/request-explanation.ts';
 import { readForm, requestForm } from '../../src/review/request-form.ts';
 import { type CertificateState, combinations, neededScope, type Presented, routes } from '../gateway/matrix-oracle.ts';
 import { createTestCertificates } from '../support/certificates.ts';

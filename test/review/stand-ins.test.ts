@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { diffCommand } from '../../src/cli/diff.ts';
+import { diffCommand } from '../../src/cli/policy/diff.ts';
 import { ConfigError, loadConfig } from '../../src/config/load.ts';
 import { openPolicyFile } from '../../src/review/policy-file.ts';
 import { capture } from '../cli/capture.ts';

@@ -3,12 +3,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { parse, stringify } from 'yaml';
-import { ofProcess } from '../../src/cli/audit-reading.ts';
-import { checkCommand } from '../../src/cli/check.ts';
-import { diffCommand } from '../../src/cli/diff.ts';
-import { replayCommand } from '../../src/cli/replay.ts';
-import { testCommand } from '../../src/cli/test-policy.ts';
-import { type PolicyCommand, whoCanCommand } from '../../src/cli/who-can.ts';
+import { ofProcess } from '../../src/cli/audit/audit-reading.ts';
+import { checkCommand } from '../../src/cli/policy/check.ts';
+import { diffCommand } from '../../src/cli/policy/diff.ts';
+import { replayCommand } from '../../src/cli/policy/replay.ts';
+import { testCommand } from '../../src/cli/policy/test-policy.ts';
+import { type PolicyCommand, whoCanCommand } from '../../src/cli/policy/who-can.ts';
 import { capture } from '../cli/capture.ts';
 import { startScenario } from '../support/scenario.ts';
 

@@ -1,8 +1,8 @@
 // Checks of the rules of a route, and their compilation: the checked rule is the compiled rule.
 import { alternativesOf, authenticatorNamesOf } from '../../authn/alternatives.ts';
 import { compilePolicy } from '../../policy/compile.ts';
-import { knownNamesOf } from '../../policy/known-names.ts';
-import { nameProblem } from '../../policy/name-lint.ts';
+import { knownNamesOf } from '../../policy/lint/known-names.ts';
+import { nameProblem } from '../../policy/lint/name-lint.ts';
 import { type KnownNames, metaToolsOf } from '../../policy/presets.ts';
 import type { Policy } from '../../policy/rule.ts';
 import { type AcceptedCallers, contextBelow, type RouteContext } from '../../policy/selectors/selector-type.ts';

@@ -4,7 +4,7 @@ import type { LoadedConfig } from '../../config/load.ts';
 import type { RouteConfig } from '../../config/schema/config.ts';
 import { parseCatalog } from '../../mcp/catalog/catalog.ts';
 import { createPins, type DefinitionChange, type Pins } from '../../mcp/catalog/pins.ts';
-import type { PooledUpstreams } from '../upstream-set.ts';
+import type { PooledUpstreams } from '../upstreams/upstream-set.ts';
 
 /** The pins of one route, and the state of the gateway's own questions to its upstream. */
 export interface RoutePins extends Pins {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { calculateJwkThumbprint, type JWK } from 'jose';
 import { stringify } from 'yaml';
-import { createApiKey } from '../../../src/cli/new-key.ts';
+import { createApiKey } from '../../../src/cli/keys/new-key.ts';
 import { createCertificateAuthority } from '../../../src/pki/authority.ts';
 import { type ClientAnswer, createClient, type TestClient, toolCall } from '../../support/client.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';

@@ -1,0 +1,158 @@
+// Command `portcullis keys rotate`: a second key of the same client, and an end of the first.
+import { readFile } from 'node:fs/promises';
+import { Command, InvalidArgumentError } from 'commander';
+import { editYaml, type YamlEdit } from '../../config/edit-yaml.ts';
+import { type LoadedConfig, loadConfig } from '../../config/load.ts';
+import { nearest } from '../../config/schema/suggestion.ts';
+import { duration } from '../../config/schema/values.ts';
+import { isObject } from '../../config/tree.ts';
+import { parseLocatedYaml } from '../../config/yaml.ts';
+import { replaceFile } from '../../replace-file.ts';
+import type { CommandOutput } from '../output.ts';
+import { createApiKey, describeNewKey, type NewApiKey, problemOfEntry } from './new-key.ts';
+
+interface RotateOptions {
+  readonly config: string;
+  readonly overlap: number;
+  readonly expires?: string;
+  readonly id?: string;
+  readonly write?: boolean;
+  readonly json?: boolean;
+}
+
+const defaultLifetimeMs = 90 * 86_400_000;
+const defaultOverlap = '7d';
+
+/** Exit code 0: the key is printed; 1: the file cannot be edited, and no key is made; 2: there is no such key. */
+export function keysRotateCommand(output: CommandOutput, now: () => number, env: NodeJS.ProcessEnv): Command {
+  return new Command('rotate')
+    .description('make a second key for the client of a key, and give the first an end')
+    .argument('<key>', 'the id of the key, or authenticator/id')
+    .requiredOption('-c, --config <file>', 'the configuration file')
+    .option('--overlap <duration>', 'the first key serves so much longer', parseDuration, parseDuration(defaultOverlap))
+    .option('--expires <date>', 'end of the new key (default: in 90 days)')
+    .option('--id <id>', 'id of the new key (default: from the client id)')
+    .option('--write', 'write both into the file that holds the key')
+    .option('--json', 'print the result as JSON')
+    .action(async (id: string, options: RotateOptions) => {
+      const loaded = await loadConfig(options.config, { env, now });
+      const found = findKey(loaded, id);
+      if (typeof found === 'string') {
+        output.stderr.write(`portcullis: ${found}\n`);
+        output.exitCode = 2;
+        return;
+      }
+      const { expires: until = Infinity, clientId, networks, scopes } = found.key;
+      const expires = options.expires ?? new Date(now() + defaultLifetimeMs).toISOString().slice(0, 10);
+      const { key, entry } = createApiKey({
+        clientId,
+        scopes,
+        prefix: found.prefix,
+        id: options.id,
+        expires,
+        networks,
+      });
+      const problem = isTaken(loaded, entry.id) ? `there is a key "${entry.id}" already` : problemOfEntry(entry, now());
+      if (problem !== undefined) {
+        output.stderr.write(`portcullis: ${problem}\n`);
+        output.exitCode = 2;
+        return;
+      }
+      const oldEnds = new Date(Math.min(until, now() + options.overlap)).toISOString().replace(/\.\d+Z$/, 'Z');
+      const rotation = { key, entry, old: { id: found.key.id, expires: oldEnds } };
+      const file = options.write === true ? await write(loaded, found, rotation) : undefined;
+      output.stdout.write(
+        options.json === true ? `${JSON.stringify({ ...rotation, file })}\n` : describe(rotation, file),
+      );
+    });
+}
+
+interface Rotation {
+  readonly key: string;
+  readonly entry: NewApiKey['entry'];
+  readonly old: { readonly id: string; readonly expires: string };
+}
+
+interface FoundKey {
+  readonly authenticator: string;
+  readonly prefix: string;
+  readonly key: NonNullable<
+    Extract<LoadedConfig['config']['authenticators'][string], { type: 'apiKey' }>['keys']
+  >[number];
+}
+
+function describe({ key, entry, old }: Rotation, file: string | undefined): string {
+  if (file === undefined) {
+    return `${describeNewKey({ key, entry })}In the entry of ${old.id}:\n\n  expires: ${old.expires}\n`;
+  }
+  return [
+    'The key, shown once and stored nowhere; give it to the client over a safe channel:',
+    '',
+    `  ${key}`,
+    '',
+    `${file}: ${entry.id} serves until ${entry.expires}, ${old.id} until ${old.expires}. A running gateway takes it by itself.`,
+    '',
+  ].join('\n');
+}
+
+function isTaken({ config }: LoadedConfig, id: string): boolean {
+  return Object.values(config.authenticators).some(
+    (settings) => settings.type === 'apiKey' && settings.keys?.some((key) => key.id === id),
+  );
+}
+
+function parseDuration(text: string): number {
+  const parsed = duration.safeParse(text);
+  if (!parsed.success) throw new InvalidArgumentError('Expected a duration such as 12h or 7d.');
+  return parsed.data;
+}
+
+/** The key, or the reason why there is none. */
+function findKey({ config }: LoadedConfig, id: string): FoundKey | string {
+  const all = Object.entries(config.authenticators).flatMap(([authenticator, settings]) => {
+    if (settings.type !== 'apiKey') return [];
+    return (settings.keys ?? []).map((key) => ({ authenticator, prefix: settings.prefix, key }));
+  });
+  const found = all.filter(({ authenticator, key }) => key.id === id || `${authenticator}/${key.id}` === id);
+  if (found.length > 1) {
+    return `several authenticators have a key "${id}"; write ${found.map(({ authenticator }) => `${authenticator}/${id}`).join(' or ')}`;
+  }
+  const near = nearest(
+    id,
+    all.map(({ key }) => key.id),
+  );
+  return (
+    found[0] ?? `there is no key "${id}"${near === undefined ? '' : ` (did you mean "${near}"?)`}; keys list shows all`
+  );
+}
+
+/** Writes both into the file that holds the entry, and returns its path. */
+async function write(
+  { config, file }: LoadedConfig,
+  { authenticator, key }: FoundKey,
+  { entry, old }: Rotation,
+): Promise<string> {
+  const settings = config.authenticators[authenticator]!;
+  const keysFile = settings.type === 'apiKey' ? settings.keysFile : undefined;
+  const places = [
+    { path: file, base: ['authenticators', authenticator, 'keys'] },
+    ...(keysFile === undefined ? [] : [{ path: keysFile, base: [] }]),
+  ];
+  for (const { path, base } of places) {
+    const text = await readFile(path, 'utf8');
+    const tree = parseLocatedYaml(path, Buffer.from(text)).value;
+    const list = base.reduce<unknown>((value, step) => (isObject(value) ? value[step] : undefined), tree);
+    const index = Array.isArray(list) ? list.findIndex((each) => isObject(each) && each.id === key.id) : -1;
+    if (index === -1) continue;
+    const place = [...base, index];
+    const edits: YamlEdit[] = [
+      { insert: entry, behind: place },
+      { set: 'expires', value: old.expires, path: place },
+    ];
+    await replaceFile(path, editYaml(text, edits));
+    return path;
+  }
+  throw new Error(
+    `the entry of "${key.id}" is written in a way that cannot be edited; leave --write out and make the change by hand`,
+  );
+}

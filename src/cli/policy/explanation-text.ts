@@ -1,0 +1,241 @@
+// Explanation of a request as text for people, with colours where the output is a terminal.
+
+import type { Decision } from '../../policy/decision.ts';
+import type {
+  ConditionReading,
+  DemandReading,
+  Explanation,
+  PartReading,
+  RuleReading,
+  SelectorReading,
+} from '../../policy/explain.ts';
+import type { RequestExplanation } from '../../review/explain/request-explanation.ts';
+import { printable } from '../table.ts';
+
+/** Colours a text. */
+export type Paint = (colour: 'bold' | 'dim' | 'green' | 'red' | 'yellow', text: string) => string;
+
+/** The lines so far. */
+export interface Writer {
+  readonly paint: Paint;
+  readonly lines: string[];
+}
+
+/** The explanation in sections. */
+export function explanationText(explanation: RequestExplanation, paint: Paint): string {
+  const writer: Writer = { paint, lines: [] };
+  const { request, at, from, policy, notes } = explanation;
+  writer.lines.push(
+    `${request.method} ${printable(request.path)}  from ${from} at ${at}  ${paint('dim', `policy ${policy.slice(0, 12)}`)}`,
+  );
+  writeCredentials(explanation, writer);
+  writeRoutes(explanation, writer);
+  if (explanation.decision !== undefined) writeDecision(explanation.decision, writer);
+  writeUpstream(explanation, writer);
+  writeAnswer(explanation, writer);
+  for (const note of notes) writer.lines.push('', `${paint('yellow', 'note')}  ${note}`);
+  return `${writer.lines.join('\n')}\n`;
+}
+
+/** A line above a section. */
+export function heading({ lines, paint }: Writer, text: string): void {
+  lines.push('', paint('bold', text));
+}
+
+function mark(paint: Paint, state: boolean | undefined): string {
+  return state === undefined ? paint('dim', '-') : state ? paint('green', '✓') : paint('red', '✗');
+}
+
+const credentialMarks = {
+  verified: true,
+  stated: true,
+  refused: false,
+  unavailable: false,
+  decoded: undefined,
+  not_looked_at: undefined,
+};
+
+/** The credentials and the caller. */
+export function writeCredentials(
+  { caller, credentials }: Pick<RequestExplanation, 'caller' | 'credentials'>,
+  writer: Writer,
+): void {
+  const { lines, paint } = writer;
+  heading(writer, 'Credentials');
+  if (credentials.length === 0) lines.push(`  ${mark(paint, undefined)} none`);
+  for (const { authenticator, facts, id, kind, reason, state, why } of credentials) {
+    const by = authenticator === undefined ? '' : ` of ${printable(authenticator)}`;
+    const named = id === undefined ? '' : ` ${shorten(printable(id))}`;
+    const stable = reason === undefined ? '' : ` (${reason})`;
+    lines.push(`  ${mark(paint, credentialMarks[state])} ${kind}${by}${named}: ${state.replaceAll('_', ' ')}${stable}`);
+    lines.push(`      ${printable(why)}`);
+    const texts = Object.entries(facts).map(([name, value]) => `${name} ${printable(value)}`);
+    if (texts.length > 0) lines.push(paint('dim', `      ${texts.join('; ')}`));
+  }
+  if (caller === undefined) return;
+  const { authenticatedBy, claims, clientId, method, scopes, senderConstrained, subject } = caller;
+  const known = Object.keys(claims).length === 0 ? '' : `, claims ${shorten(printable(JSON.stringify(claims)))}`;
+  const bound = senderConstrained ? ', sender-constrained' : '';
+  lines.push(
+    `  caller: client ${printable(clientId ?? 'none')}, subject ${printable(subject)}, by ${method} (${authenticatedBy.join(' and ')})${bound}`,
+  );
+  lines.push(`      scopes ${printable(scopes.join(' ')) || 'none'}${known}`);
+}
+
+/** The routes that were looked at. */
+export function writeRoutes({ code, routes }: Pick<RequestExplanation, 'code' | 'routes'>, writer: Writer): void {
+  const { lines, paint } = writer;
+  heading(writer, 'Routes');
+  for (const { methods, name, outcome, path } of routes) {
+    const why = { matched: '', other_path: '  another path', other_method: `  takes ${methods?.join(', ')} only` }[
+      outcome
+    ];
+    const text = `${printable(name)}  ${printable(path)}${why}`;
+    lines.push(
+      `  ${mark(paint, outcome === 'matched' ? true : undefined)} ${outcome === 'matched' ? text : paint('dim', text)}`,
+    );
+  }
+  if (!routes.some(({ outcome }) => outcome === 'matched')) lines.push(`  ${mark(paint, false)} no route: ${code}`);
+}
+
+/** The rules for each part of the message. */
+export function writeDecision({ decision, parts }: Explanation, writer: Writer): void {
+  for (const part of parts) writePart(part, parts.length > 1, writer);
+  if (parts.length > 1) {
+    heading(writer, 'Together');
+    writer.lines.push(`  ${verdict(decision, writer.paint)}`);
+  }
+}
+
+function writePart(part: PartReading, isOneOfSeveral: boolean, writer: Writer): void {
+  const { lines, paint } = writer;
+  const { decision, method, otherwise, rules, target, via } = part;
+  const named = target === undefined ? '' : ` ${printable(target.name)}`;
+  const through = via === undefined ? '' : ` through ${printable(via)}`;
+  heading(writer, `Rules${method === undefined ? '' : ` for ${printable(method)}${named}${through}`}`);
+  const read = rules.filter(({ outcome }) => outcome !== 'not_reached');
+  for (const rule of read) writeRule(rule, writer);
+  const left = rules.length - read.length;
+  if (left > 0) lines.push(paint('dim', `  - ${left === 1 ? '1 rule' : `${left} rules`} behind it not reached`));
+  const reasons = {
+    open: 'no rule matches; the method is open to every caller of the route',
+    no_rule: 'no rule matches, and what no rule allows is denied',
+    unknown_member: 'the message has a member that MCP does not define for its method',
+  };
+  if (otherwise !== undefined) lines.push(`  ${mark(paint, decision.allow)} ${reasons[otherwise]}`);
+  const told = rules.some((rule) => rule.mode === 'enforce' && isUntold(rule))
+    ? paint('yellow', 'cannot be told from the record')
+    : verdict(decision, paint);
+  lines.push(`  ${isOneOfSeveral ? 'so: ' : ''}${told}`);
+}
+
+function writeRule(reading: RuleReading, writer: Writer): void {
+  const { decision, demands, effect, mode, outcome, rule, selectors, when } = reading;
+  const { lines, paint } = writer;
+  const title = `${printable(rule)}  ${effect}${mode === 'report' ? ', reported only' : ''}`;
+  if (outcome === 'no_match') {
+    const failed = selectors.find(({ matches }) => matches !== true);
+    const why = failed === undefined ? conditionText(when!) : selectorText(failed);
+    lines.push(`  ${mark(paint, undefined)} ${title}  ${paint('dim', `no match: ${why}`)}`);
+    return;
+  }
+  const error = isUntold(reading) ? 'cannot be told' : 'errs, and so denies';
+  const would = outcome === 'reports' ? `would ${decision?.allow ? 'allow' : 'deny'}` : outcome;
+  lines.push(
+    `  ${mark(paint, decision?.allow === true)} ${paint('bold', title)}  ${outcome === 'error' ? error : would}`,
+  );
+  for (const selector of selectors)
+    lines.push(`      ${mark(paint, selector.matches === true)} ${selectorText(selector)}`);
+  if (when !== undefined) lines.push(`      ${mark(paint, when.result === true)} ${conditionText(when)}`);
+  for (const demand of demands) lines.push(`      ${mark(paint, demand.met)} requires ${demandText(demand)}`);
+}
+
+function selectorText({ had, matches, wanted }: SelectorReading): string {
+  const keys = Object.entries(wanted).map(([key, value]) => `${key} ${shorten(printable(valueText(value)))}`);
+  const call = had === undefined ? 'the call has none' : `the call has ${shorten(printable(valueText(had)))}`;
+  return `${keys.join(', ')}; ${matches === 'error' ? 'cannot be told' : call}`;
+}
+
+function conditionText({ problem, result, source }: ConditionReading): string {
+  const why = problem === undefined ? '' : `: ${printable(problem)}`;
+  return `when ${source === undefined ? '(a condition with an interpolated value)' : printable(source)}  is ${result}${why}`;
+}
+
+function demandText(demand: DemandReading): string {
+  switch (demand.demand) {
+    case 'authenticatedBy':
+      return `authenticatedBy ${demand.wanted.join(', ')}; the caller has ${demand.had.join(', ') || 'none'}`;
+    case 'senderConstrained':
+      return `senderConstrained; the credential is ${demand.met ? 'bound' : 'not bound to its sender'}`;
+    case 'when':
+      return conditionText(demand.when);
+    default:
+      return `${demand.demand} ${demand.scopes.map(({ scope, state }) => `${printable(scope)} (${state})`).join(', ')}`;
+  }
+}
+
+/** A rule whose test reads what a record does not hold. */
+function isUntold({ demands, selectors, when }: RuleReading): boolean {
+  const conditions = [when, ...demands.map((demand) => (demand.demand === 'when' ? demand.when : undefined))];
+  return (
+    selectors.some(({ matches }) => matches === 'error') ||
+    conditions.some((condition) => condition?.problem?.startsWith('not recorded'))
+  );
+}
+
+function verdict(decision: Decision, paint: Paint): string {
+  const { rule } = decision;
+  const by = rule === undefined ? '' : ` by rule ${printable(rule)}`;
+  if (decision.allow) return paint('green', `allowed${by}`);
+  const { message, missingScopes, reason, unmet } = decision;
+  const why = unmet === undefined ? '' : `: ${unmet} is not met`;
+  const missing = missingScopes.length === 0 ? '' : `, missing ${printable(missingScopes.join(' '))}`;
+  const told = message === undefined ? '' : `; the caller is told: ${printable(message)}`;
+  return paint('red', `${reason}${by}${why}${missing}${told}`);
+}
+
+function writeUpstream({ upstream }: RequestExplanation, writer: Writer): void {
+  const { lines, paint } = writer;
+  heading(writer, 'Upstream');
+  if (upstream === undefined) {
+    lines.push(`  ${mark(paint, undefined)} gets nothing`);
+    return;
+  }
+  const { assertion, headers, method, name, url } = upstream;
+  lines.push(`  ${printable(name)} gets ${method} ${printable(url)}`);
+  for (const [header, value] of headers) lines.push(`      ${header}: ${printable(value)}`);
+  if (assertion !== undefined)
+    lines.push(`      assertion ${printable(JSON.stringify(assertion))}, with iat, exp and jti`);
+}
+
+function writeAnswer({ allowed, answer, code, reason }: RequestExplanation, writer: Writer): void {
+  const { lines, paint } = writer;
+  heading(writer, 'Answer');
+  if (answer === undefined) {
+    lines.push('  that of the upstream');
+    return;
+  }
+  const why =
+    code === undefined
+      ? ''
+      : `  ${code}${reason === undefined || reason === code ? '' : ` (recorded reason ${reason})`}`;
+  lines.push(`  ${paint(allowed ? 'green' : 'red', `HTTP ${answer.status}${why}`)}`);
+  for (const [header, value] of Object.entries(answer.headers)) lines.push(`      ${header}: ${printable(value)}`);
+  lines.push(`      ${printable(answer.body)}`);
+}
+
+const maxShown = 160;
+
+function shorten(text: string): string {
+  return text.length <= maxShown ? text : `${text.slice(0, maxShown)}… (${text.length} characters; --json has all)`;
+}
+
+function valueText(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (Array.isArray(value)) return value.map(valueText).join(', ');
+  if (typeof value === 'object' && value !== null)
+    return Object.entries(value)
+      .map(([key, each]) => `${key} ${valueText(each)}`)
+      .join(', ');
+  return String(value);
+}
