@@ -25,9 +25,11 @@ const unseen: Readonly<Record<string, readonly string[]>> = {
   portcullis_audit_write_failures_total: ['sink'],
   portcullis_crl_next_update_timestamp_seconds: ['list'],
   portcullis_introspection_requests_total: ['authenticator', 'outcome'],
+  portcullis_reported_decisions_total: ['route', 'rule', 'decision'],
   portcullis_shadow_differences_total: ['route', 'live', 'shadow'],
   portcullis_shadow_untold_total: ['route', 'reason'],
   portcullis_token_exchanges_total: ['upstream', 'outcome'],
+  portcullis_tool_definition_changes_total: ['route'],
 };
 
 export async function checkMonitoring(): Promise<void> {
