@@ -11,8 +11,8 @@ import { holds } from './selectors/when.ts';
 
 /**
  * The first rule whose selectors all match governs, whatever it then demands. Where none does, the open methods of an MCP route are allowed
- * (rule `open`) and everything else is denied. Rules in report mode
- * are decided too, change nothing, and stand in `reports`. A message that names resources or tasks must be allowed by itself and for each of them.
+ * (rule `open`) and everything else is denied. A message that names resources or tasks must be allowed by itself and for each of them. Rules in report
+ * mode are decided too, change nothing, and stand in `reports`.
  */
 export function decide(attributes: Attributes, policy: Policy): Decision {
   const { message } = attributes;
