@@ -23,7 +23,7 @@ export interface KnownNames {
 /** Superset takes an absent format for json, but may come to take it for another: only what says json is no export. */
 const asksForJson = "has(args.request) && has(args.request.format) && args.request.format == 'json'";
 
-/** Superset 6.1.0. With tool search `tools/list` has four of them. */
+/** Superset 6.1.0, as in deploy/superset/superset-6.1.0.catalog.json. With tool search `tools/list` has four of the tools. */
 const supersetNames: KnownNames = {
   tools: [
     ...['add_chart_to_existing_dashboard', 'call_tool', 'create_virtual_dataset', 'execute_sql', 'generate_chart'],
@@ -32,7 +32,10 @@ const supersetNames: KnownNames = {
     ...['get_schema', 'health_check', 'list_charts', 'list_dashboards', 'list_databases', 'list_datasets'],
     ...['open_sql_lab_with_context', 'save_sql_query', 'search_tools', 'update_chart', 'update_chart_preview'],
   ],
-  resources: ['chart://configs', 'instance://metadata'],
+  resources: [
+    ...['chart://configs', 'instance://metadata', 'superset://schema/all', 'superset://schema/chart'],
+    ...['superset://schema/dashboard', 'superset://schema/dataset'],
+  ],
   resourceTemplates: [],
   prompts: ['create_chart_guided', 'quickstart'],
 };

@@ -1,8 +1,11 @@
 // The preset of Superset held against its documented catalogue, alone and behind an operator's own rules, called directly and through call_tool.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { parse } from 'yaml';
 import type { Caller } from '../../src/authn/caller/principal.ts';
+import { catalogLists, parseCatalog } from '../../src/mcp/catalog/catalog.ts';
 import { compileMetaTools, lookThrough } from '../../src/mcp/meta-tools.ts';
 import { createNamedFiles } from '../../src/named-files.ts';
 import { createConditionCompiler } from '../../src/policy/condition/condition.ts';
@@ -315,11 +318,12 @@ t.test('its rules can be left out, and its meta-tools replaced', (t) => {
   t.end();
 });
 
-t.test('the known names are those of the documented catalogue and of its meta-tools', (t) => {
+t.test('the known names are those of the documented catalogue and of the recorded one of deploy/superset', (t) => {
   const names = knownNamesOf({ mcp: { preset } }, createNamedFiles(new Map()));
   t.same(names?.tools, [...Object.keys(catalogue), 'call_tool', 'search_tools'].sort());
-  t.same(names?.resources, ['chart://configs', 'instance://metadata']);
-  t.same(names?.prompts, ['create_chart_guided', 'quickstart']);
+  const file = join(import.meta.dirname, '../../deploy/superset/superset-6.1.0.catalog.json');
+  const recorded = parseCatalog(readFileSync(file));
+  for (const { member } of catalogLists) t.same(names?.[member], [...recorded[member].keys()].sort(), member);
   t.equal(knownNamesOf({ mcp: {} }, createNamedFiles(new Map())), undefined, 'without a preset no name is known');
   t.end();
 });

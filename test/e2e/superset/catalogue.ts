@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
 import { superset as preset } from '../../../src/policy/presets.ts';
-import { type Called, sendDirectly, type World } from './world.ts';
+import { type Called, pinnedYaml, sendDirectly, type World } from './world.ts';
 
 const config = { chart_type: 'table', columns: [{ name: 'product' }] };
 const meta = ['call_tool', 'search_tools'];
@@ -77,23 +77,29 @@ export function catalogueTests(world: World): void {
     }
   });
 
-  test('every tool does its work for who may call it, by name and through call_tool', async () => {
-    const made: Made = {};
-    for (const [index, [name, argumentsOf]] of calls.entries()) {
-      const args = argumentsOf(made);
-      const called =
-        index % 2 === 0
-          ? await world.call(everything, name, args)
-          : await world.call(everything, 'call_tool', { name, arguments: args });
-      assert.ok(called.result, `${name}: ${called.answer.text.slice(-2000)}`);
-      assert.doesNotMatch(
-        called.text,
-        /^Error|Permission denied|"error_type":"|"success":false/,
-        `${name}: ${called.text}`,
-      );
-      remember(made, name, called);
-      const record = await world.gateway.record(({ id }) => id === called.answer.id);
-      assert.equal(record.mcp?.tool, name);
+  test('every tool does its work for who may call it, by name and through call_tool, on a route that pins what was recorded', async () => {
+    await world.gateway.reload(pinnedYaml(world.yaml));
+    try {
+      const made: Made = {};
+      for (const [index, [name, argumentsOf]] of calls.entries()) {
+        const args = argumentsOf(made);
+        const called =
+          index % 2 === 0
+            ? await world.call(everything, name, args)
+            : await world.call(everything, 'call_tool', { name, arguments: args });
+        assert.ok(called.result, `${name}: ${called.answer.text.slice(-2000)}`);
+        assert.doesNotMatch(
+          called.text,
+          /^Error|Permission denied|"error_type":"|"success":false/,
+          `${name}: ${called.text}`,
+        );
+        remember(made, name, called);
+        const record = await world.gateway.record(({ id }) => id === called.answer.id);
+        assert.equal(record.mcp?.tool, name);
+      }
+      assert.equal(await world.gateway.metric('portcullis_tool_definition_changes_total'), 0);
+    } finally {
+      await world.gateway.reload(world.yaml);
     }
   });
 

@@ -10,6 +10,7 @@ import { failClosedTests } from './fail-closed.ts';
 import { identityTests } from './identity.ts';
 import { installSoftware, prepareDatabases, type Software } from './install.ts';
 import { outageTests } from './outages.ts';
+import { pinTests } from './pins.ts';
 import { restTests } from './rest.ts';
 import { startServers } from './servers.ts';
 import { stockTests } from './stock.ts';
@@ -49,6 +50,7 @@ async function run(software: Software): Promise<void> {
   say('started');
   identityTests(world);
   catalogueTests(world);
+  pinTests(world);
   restTests(world);
   embeddedTests(world);
   wireTests(world);

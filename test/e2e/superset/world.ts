@@ -12,6 +12,9 @@ import { publicUrl, repository } from './install.ts';
 import { reporting } from './keycloak.ts';
 import type { Servers } from './servers.ts';
 
+/** Recorded of this Superset. Stands in deploy/superset and beside the gateway's file. */
+export const catalogFile = 'superset-6.1.0.catalog.json';
+
 export interface World {
   readonly servers: Servers;
   readonly gateway: TestGateway;
@@ -61,6 +64,7 @@ export async function startWorld(servers: Servers): Promise<World> {
     server: true,
   });
   const yaml = localYaml(await readFile(join(repository, 'deploy/superset/gateway.yaml'), 'utf8'), servers);
+  const catalog = await readFile(join(repository, 'deploy/superset', catalogFile), 'utf8');
   const key = await assertionKey();
   const made = Object.entries(keyHolders).map(([name, holder]) => [name, newKey(holder)] as const);
   const gateway = await startTestGateway({
@@ -69,6 +73,7 @@ export async function startWorld(servers: Servers): Promise<World> {
       'assertion.pem': key.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
       'tls.crt': certificate.certificatePem,
       'tls.key': certificate.keyPem,
+      [catalogFile]: catalog,
       'keys.yaml': stringify(made.map(([, { entry }]) => entry)),
     },
     logToFile: true,
@@ -128,10 +133,17 @@ function localYaml(yaml: string, { ports, keycloak, application }: Servers): str
     ['https://app.example.com', application.issuer],
     ['sunset: 2027-03-01', 'sunset: 2999-01-01'],
   ] as const;
-  return replacements.reduce((text, [from, to]) => {
-    if (!text.includes(from)) throw new Error(`deploy/superset/gateway.yaml does not say ${from} any more`);
-    return text.replaceAll(from, to);
-  }, yaml);
+  return replacements.reduce((text, [from, to]) => replaced(text, from, to), yaml);
+}
+
+/** The same file with the line that pins the tools. */
+export function pinnedYaml(yaml: string): string {
+  return replaced(yaml, '# catalog:', 'catalog:');
+}
+
+function replaced(yaml: string, from: string, to: string): string {
+  if (!yaml.includes(from)) throw new Error(`deploy/superset/gateway.yaml does not say ${from} any more`);
+  return yaml.replaceAll(from, to);
 }
 
 /** A message to an MCP server of Superset itself, past the gateway. */
