@@ -1,6 +1,7 @@
 // Compilation of a route's rules into its policy, and their checks. Everything is parsed here, once: deciding parses nothing.
 import { compileMetaTools, type MetaToolConfig, noMetaTools } from '../mcp/meta-tools.ts';
 import { createConditionCompiler } from './condition/condition.ts';
+import { lintArguments } from './lint/argument-lint.ts';
 import { lintNames, lintOpenedTools } from './lint/name-lint.ts';
 import { unreachableRules } from './lint/unreachable-rules.ts';
 import { metaToolsOf, type PresetConfig, presetOf } from './presets.ts';
@@ -66,6 +67,7 @@ function mcpPolicy(mcp: McpPolicyConfig, context: RuleContext): Policy {
   });
   if (context.route !== undefined) {
     lintNames(mcp.rules, context.route, below);
+    lintArguments(mcp.rules, context.route.inputSchemas, below);
     lintOpenedTools(mcp.rules, preset.rules, context.route.callers?.everyone ?? 'everybody', below);
   }
   const unchecked = { ...contextBelow(context, 'mcp', 'preset'), route: undefined };

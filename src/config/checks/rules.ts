@@ -1,7 +1,7 @@
 // Checks of the rules of a route, and their compilation: the checked rule is the compiled rule.
 import { alternativesOf, authenticatorNamesOf } from '../../authn/alternatives.ts';
 import { compilePolicy } from '../../policy/compile.ts';
-import { knownNamesOf } from '../../policy/lint/known-names.ts';
+import { inputSchemasOf, knownNamesOf } from '../../policy/lint/known-names.ts';
 import { nameProblem } from '../../policy/lint/name-lint.ts';
 import { type KnownNames, metaToolsOf } from '../../policy/presets.ts';
 import type { Policy } from '../../policy/rule.ts';
@@ -41,6 +41,7 @@ function routeContext(context: CheckContext, route: RouteConfig, base: Path): Ro
     callMetaTools: metaTools.flatMap(([name, tool]) => ('results' in tool ? [] : [name])),
     known: known && { ...known, tools: [...known.tools, ...metaTools.map(([name]) => name)] },
     isRecorded: route.mcp?.catalog !== undefined,
+    inputSchemas: inputSchemasOf(route, context.files),
   };
 }
 

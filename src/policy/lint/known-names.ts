@@ -1,11 +1,17 @@
-// Known names of the MCP server behind a route: those of its preset and of its recorded catalogue.
+// Known names and input schemas of the MCP server behind a route, by its preset and its recorded catalogue.
 import { parseCatalog } from '../../mcp/catalog/catalog.ts';
+import { type Definition, isMap } from '../../mcp/catalog/definition.ts';
+import type { MetaToolConfig } from '../../mcp/meta-tools.ts';
 import type { NamedFiles } from '../../named-files.ts';
-import { type KnownNames, type PresetConfig, presetOf } from '../presets.ts';
+import { type KnownNames, metaToolsOf, type PresetConfig, presetOf } from '../presets.ts';
 
 interface McpRoute {
   readonly mcp?:
-    | { readonly preset?: PresetConfig | undefined; readonly catalog?: { readonly file: string } | undefined }
+    | {
+        readonly preset?: PresetConfig | undefined;
+        readonly catalog?: { readonly file: string } | undefined;
+        readonly metaTools?: Readonly<Record<string, MetaToolConfig>> | undefined;
+      }
     | undefined;
 }
 
@@ -25,4 +31,19 @@ export function knownNamesOf({ mcp }: McpRoute, files: NamedFiles): KnownNames |
   } catch {
     return undefined;
   }
+}
+
+/** The input schemas of the tools of the recorded catalogue. None for meta-tools: conditions see the arguments of the call inside. */
+export function inputSchemasOf({ mcp }: McpRoute, files: NamedFiles): ReadonlyMap<string, Definition> {
+  const schemas = new Map<string, Definition>();
+  if (mcp?.catalog === undefined) return schemas;
+  try {
+    for (const [name, { listed, found }] of files.parse(mcp.catalog.file, parseCatalog).tools) {
+      const schema = (listed ?? found)?.definition.inputSchema;
+      if (isMap(schema) && !Object.hasOwn(metaToolsOf(mcp), name)) schemas.set(name, schema);
+    }
+  } catch {
+    // A catalogue that cannot be read is reported elsewhere.
+  }
+  return schemas;
 }

@@ -1,6 +1,7 @@
 // Contract of a selector type: its keys below `allow` and `deny`, its check, its compilation, and what it covers.
 import type { z } from 'zod';
 import type { Path, Reporter } from '../../config/schema/reporter.ts';
+import type { Definition } from '../../mcp/catalog/definition.ts';
 import type { McpTargetKind } from '../../mcp/message.ts';
 import type { ListMember } from '../../mcp/methods.ts';
 import type { Attributes } from '../attributes.ts';
@@ -109,6 +110,8 @@ export interface RouteContext {
   readonly known: Readonly<Record<ListMember, readonly string[]>> | undefined;
   /** They are those of a recorded catalogue, and so all that there are. */
   readonly isRecorded: boolean;
+  /** The JSON Schema of the arguments of each tool for which one was recorded. */
+  readonly inputSchemas: ReadonlyMap<string, Definition>;
 }
 
 /** The callers that a route accepts. */
