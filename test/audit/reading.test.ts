@@ -115,6 +115,30 @@ t.test('a request is given once, by its end where there is one', (t) => {
   t.end();
 });
 
+t.test('the lines of a log in reverse order (tac) give the same requests, each once', (t) => {
+  const log = [
+    recordOf('whole', { stage: 'decided', route: 'mcp' }),
+    recordOf('killed', { stage: 'decided', route: 'mcp' }),
+    recordOf('open', { stage: 'decided' }),
+    recordOf('whole', { outcome: 'completed', route: 'mcp' }),
+    recordOf('refused', { outcome: 'refused' }),
+    recordOf('killed', { outcome: 'unknown' }),
+    recordOf('lost', { outcome: 'unknown' }),
+  ];
+  const requestsOf = (records: typeof log): string[] => {
+    const given: string[] = [];
+    const pairing = pairRequests(({ id, stage, outcome, route }, line) =>
+      given.push([id, stage, outcome, route, line].join(' ')),
+    );
+    for (const record of records) pairing.take(record, Buffer.from(record.stage));
+    pairing.end();
+    return given.sort();
+  };
+  t.strictSame(requestsOf(log.toReversed()), requestsOf(log));
+  t.equal(requestsOf(log).length, 5);
+  t.end();
+});
+
 t.test('groups beyond the room are counted together, and a record of a sum counts as its requests', (t) => {
   const counts = createRequestCounts(['client'], 2);
   const add = (clientId: string, more: Partial<AuditEvent> = {}) =>

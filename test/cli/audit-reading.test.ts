@@ -121,6 +121,17 @@ t.test('report: a period without requests exits with 1, a bad option with 2 and 
   t.match(missing.errors(), /there is no such file/);
 });
 
+t.test('random bytes, an empty file and {"a":1} are no log: report and tail say so, and exit with 1', async (t) => {
+  const folder = t.testdir({ random: '\u0000\u9f8f\n\u0001', empty: '', other: '{"a":1}\n' });
+  for (const make of [auditReportCommand, auditTailCommand]) {
+    for (const file of ['random', 'empty', 'other']) {
+      const { errors, exitCode } = await run(make, join(folder, file));
+      t.match(errors(), /^portcullis: no audit record was read$/m, file);
+      t.equal(exitCode, 1, file);
+    }
+  }
+});
+
 t.test('show prints all records of a request, as text and as JSON', async (t) => {
   const path = log(t);
   const shown = await run(auditShowCommand, 'r1', path);

@@ -133,6 +133,17 @@ t.test('the table shows few calls and addresses, and the period that was read', 
   t.equal(errors(), 'requests from 2026-11-23T05:45:00Z to 2026-11-23T05:47:00Z\n');
 });
 
+t.test('{"a":1} is no audit log: no key is called unused by it, and 1', async (t) => {
+  const other = join(t.testdir({ 'other.jsonl': '{"a":1}\n' }), 'other.jsonl');
+  const output = capture();
+  await keysReportCommand({ output, env: {}, stdin: (async function* () {})(), now: () => someTime }).parseAsync(
+    ['-c', join(folder, 'gateway.yaml'), other],
+    { from: 'user' },
+  );
+  t.strictSame([output.text(), output.exitCode], ['', 1]);
+  t.match(output.errors(), /^portcullis: no audit record was read$/m);
+});
+
 t.test('--since leaves out what was before; a file that cannot be read is misuse: 2', async (t) => {
   const rows = JSON.parse((await report('--json', '--since', '1h')).text()) as { requests: number }[];
   t.ok(rows.every(({ requests }) => requests === 0));

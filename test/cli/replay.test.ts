@@ -138,6 +138,23 @@ t.test(
   },
 );
 
+t.test('random bytes, an empty file and {"a":1} pass no gate: 1, with and without --fail-on', async (t) => {
+  const files = t.testdir({ random: '\u0000\u9f8f\n\u0001', empty: '', other: '{"a":1}\n' });
+  for (const file of ['random', 'empty', 'other']) {
+    for (const args of [[], ['--fail-on', 'any'], ['--fail-on', 'denied', '--json']]) {
+      const output = await replay([], { args: [join(files, file), ...args] });
+      t.equal(output.exitCode, 1, file);
+      t.equal(output.text(), '');
+      t.match(output.errors(), /^portcullis: no audit record was read$/m);
+    }
+  }
+  const before = await replay([by(frontend, call('list_dashboards'), denied)], {
+    args: ['--until', '2020-01-01', '--fail-on', 'any'],
+  });
+  t.equal(before.exitCode, 1);
+  t.match(before.errors(), /^portcullis: none of the records is of a request to replay$/m);
+});
+
 t.test('--fail-on exits with 1 for the change that is meant, and for no other', async (t) => {
   const gained = [by(frontend, call('list_dashboards'), denied)];
   const lost = [by(frontend, call('execute_sql', {}), allowed)];

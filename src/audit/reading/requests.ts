@@ -1,15 +1,15 @@
 // Requests of an audit log: the `decided` and the `completed` record of each as one. Pure.
 import type { AuditRecord } from './record.ts';
 
-/** Requests that were allowed and are not completed are held, and no more of them than this. */
+/** Requests whose other record may come are held, and no more of them than this. */
 const maxOpen = 50_000;
 
-interface OpenRequest {
+interface HeldRecord {
   readonly record: AuditRecord;
   readonly line: Buffer;
 }
 
-/** Finds requests among records in their order. */
+/** Finds requests among records, whichever of the two comes first. */
 export interface RequestPairing {
   take(record: AuditRecord, line: Buffer): void;
   /** Gives the requests that have no end. */
@@ -21,27 +21,41 @@ export interface RequestPairing {
  * it is the `decided` record with that outcome. The line is that of the facts. Other records are of no request.
  */
 export function pairRequests(visit: (request: AuditRecord, line: Buffer) => void): RequestPairing {
-  const open = new Map<string, OpenRequest>();
+  /** `decided` records, and `completed` ones of an unknown outcome, whose facts are in the other. */
+  const open = new Map<string, HeldRecord>();
+  /** Requests that were given without a `decided` record: refused ones, and in a reversed log all. */
+  const given = new Set<string>();
 
-  function close(id: string): OpenRequest | undefined {
-    const decided = open.get(id);
-    if (decided !== undefined) open.delete(id);
-    return decided;
+  function hold(record: AuditRecord, line: Buffer): void {
+    const { id } = record;
+    const [evictedId] = open.has(id) || open.size < maxOpen ? [id] : open.keys();
+    const evicted = open.get(evictedId!);
+    open.delete(evictedId!);
+    if (evicted !== undefined) visit(evicted.record, evicted.line);
+    open.set(id, { record, line: Buffer.from(line) });
+  }
+
+  function give(record: AuditRecord, line: Buffer): void {
+    if (given.size >= maxOpen) given.delete(given.keys().next().value!);
+    given.add(record.id);
+    visit(record, line);
   }
 
   return {
     take(record, line) {
       const { id, stage } = record;
-      if (stage === 'completed') {
-        const decided = close(id);
-        if (decided === undefined || record.outcome !== 'unknown') visit(record, line);
-        else visit({ ...decided.record, ...record }, decided.line);
-      } else if (stage === 'decided') {
-        const [oldest] = open.size < maxOpen ? [id] : open.keys();
-        const evicted = close(oldest!);
-        if (evicted !== undefined) visit(evicted.record, evicted.line);
-        open.set(id, { record, line: Buffer.from(line) });
-      }
+      if (stage !== 'completed' && stage !== 'decided') return;
+      const held = open.get(id);
+      const other = held?.record.stage === stage ? undefined : held;
+      if (other !== undefined) open.delete(id);
+      if (stage === 'decided') {
+        if (other !== undefined) visit({ ...record, ...other.record }, line);
+        else if (!given.delete(id)) hold(record, line);
+      } else if (record.outcome === 'unknown') {
+        if (other !== undefined) visit({ ...other.record, ...record }, other.line);
+        else hold(record, line);
+      } else if (other !== undefined) visit(record, line);
+      else give(record, line);
     },
     end() {
       for (const { record, line } of open.values()) visit(record, line);

@@ -47,6 +47,14 @@ export async function readFiles(
   }
 }
 
+/** True where the files hold no record, which is said. The exit code is then 1: whatever a file of something else yields would look like a good result. */
+export function isNothing({ records }: Pick<ReadingReport, 'records'>, output: CommandOutput): boolean {
+  if (records > 0) return false;
+  output.stderr.write('portcullis: no audit record was read\n');
+  output.exitCode = 1;
+  return true;
+}
+
 /** The options `--since` and `--until`, as text. */
 export interface PeriodOptions {
   readonly since?: Instant;

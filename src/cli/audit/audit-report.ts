@@ -13,6 +13,7 @@ import { type Cell, formatOption, formatTable, type Table, type TableFormat } fr
 import {
   compilePeriod,
   filesArgument,
+  isNothing,
   ofProcess,
   type PeriodOptions,
   parseCount,
@@ -48,6 +49,7 @@ export function auditReportCommand(command: ReadingCommand = ofProcess): Command
       });
       const read = await readFiles(command, { paths, visit: pairing.take });
       if (read === undefined) return;
+      isNothing(read, output);
       pairing.end();
       const { table, isEmpty } = tableOf(counts, options);
       output.stdout.write(formatTable(table, options.format));

@@ -9,7 +9,7 @@ import { openSource } from '../../audit/reading/sources.ts';
 import { fileProblem } from '../../errors.ts';
 import { isColoured } from '../output.ts';
 import { printable } from '../table.ts';
-import { ofProcess, parseCount, type ReadingCommand } from './audit-reading.ts';
+import { isNothing, ofProcess, parseCount, type ReadingCommand } from './audit-reading.ts';
 
 interface TailOptions {
   readonly follow?: boolean;
@@ -26,7 +26,7 @@ const all = Number.POSITIVE_INFINITY;
 /** The time between two looks at a file that is followed. */
 const pauseMs = 250;
 
-/** Exit code 0: the lines are printed; 2: the file cannot be read. Ends when standard output is closed. */
+/** Exit code 0: the lines are printed; 1: there is no record; 2: the file cannot be read. Ends when standard output is closed. */
 export function auditTailCommand(
   command: ReadingCommand = ofProcess,
   pause: (signal: AbortSignal) => Promise<unknown> = (signal) => delay(pauseMs, undefined, { signal }).catch(() => {}),
@@ -63,6 +63,7 @@ async function print(
   const last: string[] = [];
   let isLive = options.lines === all || (path === '-' && options.follow === true);
   let foreign = 0;
+  let records = 0;
   const flush = (): void => {
     if (last.length > 0) output.stdout.write(last.slice(-options.lines).join(''));
     last.length = 0;
@@ -84,13 +85,15 @@ async function print(
     for (const { bytes } of lines) {
       const record = parseRecord(bytes);
       if (record === undefined) foreign += 1;
-      else if (isWanted(record, options)) last.push(`${lineOf(record, hasColour)}\n`);
+      else records += 1;
+      if (record !== undefined && isWanted(record, options)) last.push(`${lineOf(record, hasColour)}\n`);
       if (!isLive && last.length > 2 * options.lines) last.splice(0, options.lines);
     }
     if (isLive) flush();
     if (signal.aborted) return;
   }
   flush();
+  if (!signal.aborted) isNothing({ records }, output);
 }
 
 function parseLines(text: string): number {

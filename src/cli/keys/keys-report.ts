@@ -7,6 +7,7 @@ import { loadConfig } from '../../config/load.ts';
 import {
   compilePeriod,
   filesArgument,
+  isNothing,
   type PeriodOptions,
   periodOptions,
   type ReadingCommand,
@@ -45,7 +46,7 @@ const dayMs = 86_400_000;
 /** Of calls and of addresses in a table. */
 const maxShown = 3;
 
-/** Exit code 0: the report is printed; 1: the configuration has problems; 2: a file cannot be read. */
+/** Exit code 0: the report is printed; 1: there is no record, or the configuration has problems; 2: a file cannot be read. */
 export function keysReportCommand(command: ReadingCommand): Command {
   const { env, output, now } = command;
   const report = new Command('report')
@@ -61,7 +62,8 @@ export function keysReportCommand(command: ReadingCommand): Command {
       const pairing = pairRequests((request) => {
         if (isWithin(timeOf(request))) usage.add(request);
       });
-      if ((await readFiles(command, { paths, visit: pairing.take })) === undefined) return;
+      const read = await readFiles(command, { paths, visit: pairing.take });
+      if (read === undefined || isNothing(read, output)) return;
       pairing.end();
       const rows = rowsOf(keys, usage, now());
       if (options.json === true) {

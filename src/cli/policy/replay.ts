@@ -9,6 +9,7 @@ import { createReplayCounts, type ReplayReport } from '../../review/replay/repla
 import {
   compilePeriod,
   filesArgument,
+  isNothing,
   ofProcess,
   type PeriodOptions,
   parseCount,
@@ -27,7 +28,7 @@ interface ReplayOptions extends PeriodOptions {
   readonly failOn?: 'allowed' | 'denied' | 'any';
 }
 
-/** Exit code 0: replayed; 1: with --fail-on, a decision has changed so, or the configuration has problems; 2: a file cannot be read. */
+/** Exit code 0: replayed; 1: there is no request to replay, with --fail-on a decision has changed so, or the configuration has problems; 2: a file cannot be read. */
 export function replayCommand(command: ReadingCommand = ofProcess): Command {
   const { env, output, now } = command;
   const replay = new Command('replay')
@@ -50,7 +51,7 @@ export function replayCommand(command: ReadingCommand = ofProcess): Command {
         const report = await run(paths, options, command, createReplay(policyFile));
         if (report === undefined) return;
         print(report, options, output);
-        output.exitCode = hasFailed(report, options.failOn) ? 1 : 0;
+        output.exitCode = report.requests === 0 || hasFailed(report, options.failOn) ? 1 : 0;
       } finally {
         await policyFile.close();
       }
@@ -73,9 +74,11 @@ async function run(
   const bar = progressBar(command.output);
   const read = await readFiles(command, { paths, visit: pairing.take, progress: bar.show });
   bar.clear();
-  if (read === undefined) return undefined;
+  if (read === undefined || isNothing(read, command.output)) return undefined;
   pairing.end();
-  return counts.report();
+  const report = counts.report();
+  if (report.requests === 0) command.output.stderr.write('portcullis: none of the records is of a request to replay\n');
+  return report;
 }
 
 function hasFailed({ nowAllowed, nowDenied }: ReplayReport, failOn: ReplayOptions['failOn']): boolean {
