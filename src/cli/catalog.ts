@@ -21,7 +21,8 @@ import { replaceFile } from '../replace-file.ts';
 import { openPolicyFile, type PolicyFile } from '../review/policy-file.ts';
 import { readForm } from '../review/request-form.ts';
 import { AskError, type AskFailure } from '../upstream/ask.ts';
-import type { CommandOutput } from './output.ts';
+import { type CommandOutput, misuse, say } from './output.ts';
+import { formatJson, printable, printableLines } from './table.ts';
 import { packageVersion } from './version.ts';
 
 interface CatalogOptions {
@@ -68,8 +69,9 @@ export function catalogCommand(output: CommandOutput = process, env: NodeJS.Proc
     .action(async (options: CatalogOptions) => {
       const file = await openPolicyFile(options.config, { env, needsSecrets: true }).catch((error: unknown) => {
         if (error instanceof ConfigError && error.problems.some(({ path }) => path.endsWith('.catalog.file')))
-          output.stderr.write(
-            'portcullis: record a catalogue before the configuration names it: take mcp.catalog out until then\n',
+          say(
+            output,
+            'portcullis: record a catalogue before the configuration names it: take mcp.catalog out until then',
           );
         throw error;
       });
@@ -77,9 +79,7 @@ export function catalogCommand(output: CommandOutput = process, env: NodeJS.Proc
         await run(options, file, output);
       } catch (error) {
         if (!(error instanceof AskError)) throw error;
-        output.stderr.write(
-          `portcullis: route ${options.route}: ${adviceOn[error.reason]} (${visible(error.message)})\n`,
-        );
+        say(output, `portcullis: route ${options.route}: ${adviceOn[error.reason]} (${visible(error.message)})`);
         output.exitCode = 1;
       } finally {
         await file.close();
@@ -99,33 +99,28 @@ const adviceOn: Readonly<Record<AskFailure, string>> = {
 
 async function run(options: CatalogOptions, policyFile: PolicyFile, output: CommandOutput): Promise<void> {
   const route = routeOf(options.route, policyFile);
-  const misuse = (message: string): void => {
-    output.stderr.write(`portcullis: ${message}\n`);
-    output.exitCode = 2;
-  };
-  if (typeof route === 'string') return misuse(route);
+  if (typeof route === 'string') return misuse(output, route);
   const path = options.out ?? (options.check === true ? route.mcp?.catalog?.file : undefined);
   if (options.check === true && path === undefined)
-    return misuse('nothing to compare with: name the recorded file with --out, or as mcp.catalog.file of the route');
+    return misuse(
+      output,
+      'nothing to compare with: name the recorded file with --out, or as mcp.catalog.file of the route',
+    );
   const recorded = options.check === true ? await readRecorded(path!) : undefined;
-  if (typeof recorded === 'string') return misuse(recorded);
+  if (typeof recorded === 'string') return misuse(output, recorded);
   const { catalog, notes } = await ask(route, options, policyFile);
-  for (const note of notes) output.stderr.write(`portcullis: ${visible(note)}\n`);
+  for (const note of notes) say(output, `portcullis: ${visible(note)}`);
   if (recorded !== undefined) {
     const differences = compareCatalogs(recorded, catalog);
     output.stdout.write(
-      options.json === true
-        ? `${JSON.stringify({ ok: differences.length === 0, differences })}\n`
-        : describe(differences),
+      options.json === true ? formatJson({ ok: differences.length === 0, differences }) : describe(differences),
     );
     output.exitCode = differences.length === 0 ? 0 : 1;
-  } else if (path === undefined) output.stdout.write(formatCatalog(catalog));
+  } else if (path === undefined) output.stdout.write(printableLines(formatCatalog(catalog)));
   else {
     await replaceFile(path, formatCatalog(catalog));
     output.stdout.write(
-      options.json === true
-        ? `${JSON.stringify({ ok: true, file: path, ...countsOf(catalog) })}\n`
-        : summaryOf(path, catalog),
+      options.json === true ? formatJson({ ok: true, file: path, ...countsOf(catalog) }) : summaryOf(path, catalog),
     );
   }
 }
@@ -189,7 +184,7 @@ function countsOf(catalog: Catalog) {
 function summaryOf(path: string, catalog: Catalog): string {
   const { protocolVersion, server } = catalog;
   const counts = catalogLists.map(({ member }) => `${catalog[member].size} ${member}`).join(', ');
-  return `${path}: ${counts} of ${visible(`${server.name} ${server.version}`)}, MCP ${visible(protocolVersion)}\n`;
+  return `${printable(path)}: ${counts} of ${visible(`${server.name} ${server.version}`)}, MCP ${visible(protocolVersion)}\n`;
 }
 
 const wordsOf = { listed: 'in the list', found: 'in searches' } as const;

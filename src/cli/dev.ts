@@ -1,6 +1,6 @@
 // Command `portcullis dev`: the development environment on loopback, with instructions to try it.
 import { Command, InvalidArgumentError } from 'commander';
-import { isColoured, logLevelOption } from './output.ts';
+import { isColoured, logLevelOption, say } from './output.ts';
 import { packageVersion } from './version.ts';
 
 interface DevOptions {
@@ -55,7 +55,7 @@ async function runDevelopment(options: DevOptions): Promise<void> {
     instructionsText(instructions({ ...environment, program }), clientConfigurations(environment), colour),
   );
   if (options.upstream !== undefined) {
-    for (const warning of await upstreamWarnings(environment.configFile)) process.stderr.write(`warning: ${warning}\n`);
+    for (const warning of await upstreamWarnings(environment.configFile)) say(process, `warning: ${warning}`);
   }
   await stopped;
   await environment.close();

@@ -1,5 +1,6 @@
 // Output streams, exit code and shared options of a command.
-import { Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
+import { isPrintable, printable } from './table.ts';
 
 /** The part of `process` that a command writes to. Tests pass another. */
 export interface CommandOutput {
@@ -32,5 +33,23 @@ export function isColoured({ isTTY }: Pick<OutputStream, 'isTTY'>, { NO_COLOR }:
 
 /** Writes sentences beside the result. */
 export function noteTo({ stderr }: Pick<CommandOutput, 'stderr'>): (sentence: string) => void {
-  return (sentence) => void stderr.write(`note: ${sentence}\n`);
+  return (sentence) => say({ stderr }, `note: ${sentence}`);
+}
+
+/** Writes one line to stderr, with escapes for characters that a terminal acts on. */
+export function say({ stderr }: Pick<CommandOutput, 'stderr'>, line: string): void {
+  stderr.write(`${printable(line)}\n`);
+}
+
+/** Says why the command cannot do what was asked; its exit code is 2. */
+export function misuse(output: Pick<CommandOutput, 'stderr' | 'exitCode'>, message: string): void {
+  say(output, `portcullis: ${message}`);
+  output.exitCode = 2;
+}
+
+/** A name that is an argument. Throws an InvalidArgumentError for what a terminal acts on: no file and no table could show it. */
+export function parseName(text: string): string {
+  if (text.trim() !== text || text === '') throw new InvalidArgumentError('Expected a value without spaces around it.');
+  if (!isPrintable(text)) throw new InvalidArgumentError('Expected a value without control characters.');
+  return text;
 }

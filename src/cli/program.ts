@@ -1,8 +1,9 @@
 // Command-line program: the table of commands, and the exit codes of errors.
 import { Command, CommanderError } from 'commander';
-import { ConfigError } from '../config/problem.ts';
+import { ConfigError, formatProblem } from '../config/problem.ts';
 import { installUndici } from './global-undici.ts';
 import type { Signals } from './signals.ts';
+import { printable, printableLines } from './table.ts';
 import { packageVersion } from './version.ts';
 
 /** The commands, in the order of the help text, each loaded on use. A new command is a file in this folder and a line here. */
@@ -43,18 +44,18 @@ export async function runProgram(argv: readonly string[], signals?: Signals): Pr
   try {
     // Help and a misspelt name need them all.
     for (const [, load] of named.length === 0 ? rows : named) program.addCommand(await load(signals));
-    throwInsteadOfExit(program);
+    configure(program);
     await program.parseAsync(argv);
   } catch (error) {
     process.exitCode = exitCodeOf(error);
-    if (!(error instanceof CommanderError)) process.stderr.write(`${messageOf(error)}\n`);
+    if (!(error instanceof CommanderError)) process.stderr.write(messageOf(error));
   }
 }
 
 /** For a reader that has left, such as `head`, the command goes on to its own exit code; a full disk is a failure. */
 function endUnprinted(error: NodeJS.ErrnoException): void {
   if (error.code === 'EPIPE') return;
-  process.stderr.write(`${messageOf(error)}\n`);
+  process.stderr.write(messageOf(error));
   process.exit(1);
 }
 
@@ -65,12 +66,15 @@ function exitCodeOf(error: unknown): number {
 
 /** Problems of a configuration name their place already. Other errors become one line that names the program. */
 function messageOf(error: unknown): string {
-  if (error instanceof ConfigError && !error.unreadable) return error.message;
-  return `portcullis: ${error instanceof Error ? error.message : String(error)}`;
+  const isConfig = error instanceof ConfigError && !error.unreadable;
+  const lines = isConfig
+    ? error.problems.map(formatProblem)
+    : [`portcullis: ${error instanceof Error ? error.message : String(error)}`];
+  return lines.map((line) => `${printable(line)}\n`).join('');
 }
 
-/** Sets `exitOverride` on all commands: a subcommand does not inherit it. */
-function throwInsteadOfExit(command: Command): void {
-  command.exitOverride();
-  for (const sub of command.commands) throwInsteadOfExit(sub);
+/** Of all commands, since a subcommand does not inherit it: errors are thrown, and what they repeat of the arguments is escaped. */
+function configure(command: Command): void {
+  command.exitOverride().configureOutput({ writeErr: (text) => process.stderr.write(printableLines(text)) });
+  for (const sub of command.commands) configure(sub);
 }

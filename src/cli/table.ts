@@ -17,7 +17,7 @@ export function formatOption(): Option {
   return new Option('--format <format>', 'the form of the table').choices(tableFormats).default('table');
 }
 
-/** The table as text that ends in a newline. Where people read it, control characters are escaped. */
+/** The table as text that ends in a newline. Control characters are escaped in every form. */
 export function formatTable(table: Table, format: TableFormat): string {
   switch (format) {
     case 'table':
@@ -25,7 +25,7 @@ export function formatTable(table: Table, format: TableFormat): string {
     case 'csv':
       return [table.columns, ...table.rows].map((row) => `${row.map(csvCell).join()}\r\n`).join('');
     case 'json':
-      return `${JSON.stringify(asObjects(table), undefined, 2)}\n`;
+      return formatJson(asObjects(table), 2);
     case 'markdown':
       return markdown(table);
   }
@@ -61,12 +61,13 @@ function markdown({ columns, rows }: Table): string {
 }
 
 /** A spreadsheet would take text that begins so for a formula, and callers choose some of it. */
-const formula = /^[=+\-@\t\r]/;
+const formula = /^[=+\-@]/;
 
 function csvCell(cell: Cell): string {
   if (typeof cell !== 'string') return String(cell ?? '');
-  const safe = formula.test(cell) ? `'${cell}` : cell;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  const text = printable(cell);
+  const safe = formula.test(text) ? `'${text}` : text;
+  return /[",]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
 /** Characters that a terminal acts on: controls, line separators, and what has no width, such as bidirectional controls. */
@@ -77,4 +78,19 @@ export function printable(text: string): string {
   return text.replace(unprintable, (character) =>
     character.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
   );
+}
+
+/** True for text that `printable` leaves as it is. */
+export function isPrintable(text: string): boolean {
+  return printable(text) === text;
+}
+
+/** The same for text of several lines. */
+export function printableLines(text: string): string {
+  return text.split('\n').map(printable).join('\n');
+}
+
+/** A value as JSON (RFC 8259) on a line, or indented, with escapes for what a terminal acts on. */
+export function formatJson(value: unknown, indent?: number): string {
+  return `${printableLines(JSON.stringify(value, undefined, indent))}\n`;
 }

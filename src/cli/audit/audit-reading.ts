@@ -3,8 +3,7 @@ import { Argument, InvalidArgumentError, Option } from 'commander';
 import type { z } from 'zod';
 import { type ReadingOptions, type ReadingReport, readAuditLogs } from '../../audit/reading/reader.ts';
 import { date, duration } from '../../config/schema/values.ts';
-import type { CommandOutput } from '../output.ts';
-import { printable } from '../table.ts';
+import { type CommandOutput, misuse, noteTo } from '../output.ts';
 
 /** The output of a command that reads, and its standard input. */
 export interface ReadingCommand {
@@ -38,11 +37,10 @@ export async function readFiles(
 ): Promise<ReadingReport | undefined> {
   try {
     const report = await readAuditLogs({ ...options, stdin });
-    for (const note of report.notes) output.stderr.write(`note: ${printable(note)}\n`);
+    report.notes.forEach(noteTo(output));
     return report;
   } catch (error) {
-    output.stderr.write(`portcullis: ${printable(error instanceof Error ? error.message : String(error))}\n`);
-    output.exitCode = 2;
+    misuse(output, error instanceof Error ? error.message : String(error));
     return undefined;
   }
 }

@@ -1,7 +1,8 @@
 // Command `portcullis audit show`: all records of one request.
 import { Command } from 'commander';
 import { type AuditRecord, timeOf } from '../../audit/reading/record.ts';
-import { printable } from '../table.ts';
+import { say } from '../output.ts';
+import { formatJson, printable } from '../table.ts';
 import { filesArgument, ofProcess, type ReadingCommand, readFiles } from './audit-reading.ts';
 
 /** More records than a request has: an altered log may hold any number. */
@@ -22,9 +23,9 @@ export function auditShowCommand(command: ReadingCommand = ofProcess): Command {
       };
       if ((await readFiles(command, { paths, visit })) === undefined) return;
       const records = found.sort((one, other) => timeOf(one) - timeOf(other) || one.seq - other.seq);
-      if (options.json === true) output.stdout.write(`${JSON.stringify(records, undefined, 2)}\n`);
+      if (options.json === true) output.stdout.write(formatJson(records, 2));
       else if (records.length > 0) output.stdout.write(records.map(describe).join('\n'));
-      if (records.length === 0) output.stderr.write(`no record of ${printable(id)} in these files\n`);
+      if (records.length === 0) say(output, `no record of ${id} in these files`);
       output.exitCode = records.length === 0 ? 1 : 0;
     });
 }

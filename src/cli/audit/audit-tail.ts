@@ -7,7 +7,7 @@ import { followFile } from '../../audit/reading/follow.ts';
 import { type AuditRecord, parseRecord, requestsIn } from '../../audit/reading/record.ts';
 import { openSource } from '../../audit/reading/sources.ts';
 import { fileProblem } from '../../errors.ts';
-import { isColoured } from '../output.ts';
+import { isColoured, misuse } from '../output.ts';
 import { printable } from '../table.ts';
 import { isNothing, ofProcess, parseCount, type ReadingCommand } from './audit-reading.ts';
 
@@ -46,8 +46,7 @@ export function auditTailCommand(
       const ended = new AbortController();
       output.stdout.once?.('error', () => ended.abort());
       await print(path, options, command, ended.signal, pause).catch((error: unknown) => {
-        output.stderr.write(`portcullis: ${printable(`${path}: ${fileProblem(error)}`)}\n`);
-        output.exitCode = 2;
+        misuse(output, `${path}: ${fileProblem(error)}`);
       });
     });
 }

@@ -3,8 +3,8 @@ import { Command } from 'commander';
 import { readExpectedHeads } from '../../audit/verification/expected-heads.ts';
 import { readPublicKeys } from '../../audit/verification/public-keys.ts';
 import { type ChainPart, type ChainReport, verifyChain } from '../../audit/verify.ts';
-import type { CommandOutput } from '../output.ts';
-import { printable } from '../table.ts';
+import { type CommandOutput, misuse } from '../output.ts';
+import { formatJson, printable } from '../table.ts';
 
 interface VerifyCommandOptions {
   readonly key: readonly string[];
@@ -21,14 +21,11 @@ export function auditVerifyCommand(output: CommandOutput): Command {
     .option('--expect <head>', 'SEQ:HASH or state file that the chains have to reach; may be repeated', collect, [])
     .option('--json', 'print the result as JSON')
     .action(async (files: string[], options: VerifyCommandOptions) => {
-      const report = await verify(files, options).catch((error: unknown) => {
-        output.stderr.write(`portcullis: ${printable(error instanceof Error ? error.message : String(error))}\n`);
-      });
-      if (report === undefined) {
-        output.exitCode = 2;
-        return;
-      }
-      output.stdout.write(options.json === true ? `${JSON.stringify(report)}\n` : describe(report));
+      const report = await verify(files, options).catch((error: unknown) =>
+        misuse(output, error instanceof Error ? error.message : String(error)),
+      );
+      if (report === undefined) return;
+      output.stdout.write(options.json === true ? formatJson(report) : describe(report));
       output.exitCode = report.valid ? 0 : 1;
     });
 }

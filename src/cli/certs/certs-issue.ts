@@ -1,11 +1,12 @@
 // Commands `portcullis certs issue` and `renew`: new certificates of the private authority.
 import { X509Certificate } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { stringify } from 'yaml';
 import type { IssuedCertificate, IssueOptions } from '../../pki/authority.ts';
 import { type AuthorityStore, naming, openAuthorityStore } from '../../pki/store.ts';
 import { replaceFile } from '../../replace-file.ts';
+import { misuse, parseName } from '../output.ts';
 import {
   type AuthorityFolder,
   type CertsContext,
@@ -39,20 +40,20 @@ export function issueCommand(context: CertsContext): Command {
   return new Command('issue')
     .description('issue a certificate with a new key, or for the key of a request')
     .addOption(caOption())
-    .option('--common-name <name>', 'common name')
+    .option('--common-name <name>', 'common name', parseName)
     .option('--dns <name>', 'DNS name; may be repeated', collect, [])
     .option('--uri <uri>', 'URI, such as spiffe://corp/agent; may be repeated', collect, [])
     .option('--ip <address>', 'IP address; may be repeated', collect, [])
     .option('--server', 'for a server; default for a client')
     .option('--csr <file>', 'PKCS #10 request in PEM: its key is taken, its names are not')
-    .option('--client-id <id>', 'print the entry of an mtls allowlist for this client')
+    .option('--client-id <id>', 'print the entry of an mtls allowlist for this client', parseName)
     .requiredOption('--out <path>', 'path without ending: .crt and .key are added')
     .addOption(daysOption(certificateDays))
     .option('--json', 'print the result as JSON')
     .action(async (options: IssueCommandOptions) => {
       const subject = wantedSubject(options);
       const names = namesOf(subject);
-      if (names.length === 0) return misuse(context, 'give a name: --common-name, --dns, --uri or --ip');
+      if (names.length === 0) return misuse(context.output, 'give a name: --common-name, --dns, --uri or --ip');
       const store = await openAuthorityStore(options.ca);
       const wanted = { ...subject, notAfter: endWithin(store, inDays(options.days, context)) };
       const issued = await issue(store, wanted, options.csr);
@@ -144,11 +145,5 @@ function allowEntry(
 }
 
 function collect(value: string, before: readonly string[]): string[] {
-  if (value === '') throw new InvalidArgumentError('Expected a value.');
-  return [...before, value];
-}
-
-function misuse({ output }: CertsContext, message: string): void {
-  output.stderr.write(`portcullis: ${message}\n`);
-  output.exitCode = 2;
+  return [...before, parseName(value)];
 }

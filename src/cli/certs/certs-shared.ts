@@ -4,6 +4,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import { parseCertificate } from '../../authn/certificate/x509.ts';
 import type { IssueOptions } from '../../pki/authority.ts';
 import type { CommandOutput } from '../output.ts';
+import { formatJson, printableLines } from '../table.ts';
 
 /** Options of each of the commands. */
 export interface AuthorityFolder {
@@ -41,7 +42,7 @@ export function inDays(days: number, { now }: CertsContext): Date {
 
 /** Prints the result as JSON, or as text. */
 export function print({ output }: CertsContext, json: boolean | undefined, result: object, text: string): void {
-  output.stdout.write(json === true ? `${JSON.stringify(result)}\n` : `${text}\n`);
+  output.stdout.write(json === true ? formatJson(result) : `${printableLines(text)}\n`);
 }
 
 /** A day in UTC, such as `2027-02-26`. */

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import type { ApiKeyEntry } from '../../authn/api-key.ts';
 import { type LoadedConfig, loadConfig } from '../../config/load.ts';
 import type { CommandOutput } from '../output.ts';
-import { formatOption, formatTable, type Table, type TableFormat } from '../table.ts';
+import { formatJson, formatOption, formatTable, type Table, type TableFormat } from '../table.ts';
 
 /** A configured key. */
 export interface ConfiguredKey extends Omit<ApiKeyEntry, 'hash'> {
@@ -53,7 +53,7 @@ export function keysListCommand(output: CommandOutput, now: () => number, env: N
     .option('--json', 'print them as JSON, with lists as lists')
     .action(async ({ config, format, json }: { config: string; format: TableFormat; json?: boolean }) => {
       const keys = configuredKeys(await loadConfig(config, { env, now }), now());
-      output.stdout.write(json === true ? `${JSON.stringify(keys.map(plain))}\n` : formatTable(tableOf(keys), format));
+      output.stdout.write(json === true ? formatJson(keys.map(plain)) : formatTable(tableOf(keys), format));
     });
 }
 

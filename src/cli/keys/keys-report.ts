@@ -13,7 +13,7 @@ import {
   type ReadingCommand,
   readFiles,
 } from '../audit/audit-reading.ts';
-import { formatOption, formatTable, type Table, type TableFormat } from '../table.ts';
+import { formatJson, formatOption, formatTable, type Table, type TableFormat } from '../table.ts';
 import { configuredKeys } from './keys-list.ts';
 
 interface KeyReportOptions extends PeriodOptions {
@@ -67,7 +67,7 @@ export function keysReportCommand(command: ReadingCommand): Command {
       pairing.end();
       const rows = rowsOf(keys, usage, now());
       if (options.json === true) {
-        output.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`);
+        output.stdout.write(formatJson(rows, 2));
         return;
       }
       const { first, last } = usage.period;

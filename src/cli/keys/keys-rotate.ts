@@ -8,7 +8,8 @@ import { duration } from '../../config/schema/values.ts';
 import { isObject } from '../../config/tree.ts';
 import { parseLocatedYaml } from '../../config/yaml.ts';
 import { replaceFile } from '../../replace-file.ts';
-import type { CommandOutput } from '../output.ts';
+import { type CommandOutput, misuse, parseName } from '../output.ts';
+import { formatJson, printableLines } from '../table.ts';
 import { createApiKey, describeNewKey, type NewApiKey, problemOfEntry } from './new-key.ts';
 
 interface RotateOptions {
@@ -31,16 +32,14 @@ export function keysRotateCommand(output: CommandOutput, now: () => number, env:
     .requiredOption('-c, --config <file>', 'the configuration file')
     .option('--overlap <duration>', 'the first key serves so much longer', parseDuration, parseDuration(defaultOverlap))
     .option('--expires <date>', 'end of the new key (default: in 90 days)')
-    .option('--id <id>', 'id of the new key (default: from the client id)')
+    .option('--id <id>', 'id of the new key (default: from the client id)', parseName)
     .option('--write', 'write both into the file that holds the key')
     .option('--json', 'print the result as JSON')
     .action(async (id: string, options: RotateOptions) => {
       const loaded = await loadConfig(options.config, { env, now });
       const found = findKey(loaded, id);
       if (typeof found === 'string') {
-        output.stderr.write(`portcullis: ${found}\n`);
-        output.exitCode = 2;
-        return;
+        return misuse(output, found);
       }
       const { expires: until = Infinity, clientId, networks, scopes } = found.key;
       const expires = options.expires ?? new Date(now() + defaultLifetimeMs).toISOString().slice(0, 10);
@@ -54,15 +53,13 @@ export function keysRotateCommand(output: CommandOutput, now: () => number, env:
       });
       const problem = isTaken(loaded, entry.id) ? `there is a key "${entry.id}" already` : problemOfEntry(entry, now());
       if (problem !== undefined) {
-        output.stderr.write(`portcullis: ${problem}\n`);
-        output.exitCode = 2;
-        return;
+        return misuse(output, problem);
       }
       const oldEnds = new Date(Math.min(until, now() + options.overlap)).toISOString().replace(/\.\d+Z$/, 'Z');
       const rotation = { key, entry, old: { id: found.key.id, expires: oldEnds } };
       const file = options.write === true ? await write(loaded, found, rotation) : undefined;
       output.stdout.write(
-        options.json === true ? `${JSON.stringify({ ...rotation, file })}\n` : describe(rotation, file),
+        options.json === true ? formatJson({ ...rotation, file }) : printableLines(describe(rotation, file)),
       );
     });
 }

@@ -1,6 +1,7 @@
 // Command `portcullis keys`: the life of API keys.
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { CommandOutput } from '../output.ts';
+import { type CommandOutput, misuse, parseName } from '../output.ts';
+import { formatJson } from '../table.ts';
 import { keysListCommand } from './keys-list.ts';
 import { keysReportCommand } from './keys-report.ts';
 import { keysRotateCommand } from './keys-rotate.ts';
@@ -17,10 +18,10 @@ export function keysCommand(
 ): Command {
   const create = new Command('new')
     .description('make an API key: shown once, with its entry for the configuration')
-    .requiredOption('--client-id <id>', 'the client that the key stands for', nonEmpty)
+    .requiredOption('--client-id <id>', 'the client that the key stands for', parseName)
     .requiredOption('--scopes <scopes>', 'what it grants, separated by spaces or commas', parseScopes)
     .option('--expires <date>', `day or instant from which it is refused (default: in ${defaultLifetimeDays} days)`)
-    .option('--id <id>', 'id of the key, for the audit log and metrics (default: from the client id)', nonEmpty)
+    .option('--id <id>', 'id of the key, for the audit log and metrics (default: from the client id)', parseName)
     .addOption(new Option('--prefix <prefix>', "the authenticator's prefix").default('sk_').argParser(parsePrefix))
     .option('--json', 'print the key and its entry as JSON')
     .action((options: Omit<NewApiKeyOptions, 'expires'> & { expires?: string; json?: boolean }) => {
@@ -28,11 +29,9 @@ export function keysCommand(
       const made = createApiKey({ ...options, expires });
       const problem = problemOfEntry(made.entry, now());
       if (problem !== undefined) {
-        output.stderr.write(`portcullis: ${problem}\n`);
-        output.exitCode = 2;
-        return;
+        return misuse(output, problem);
       }
-      output.stdout.write(options.json === true ? `${JSON.stringify(made)}\n` : describeNewKey(made));
+      output.stdout.write(options.json === true ? formatJson(made) : describeNewKey(made));
     });
   return new Command('keys')
     .description('work with API keys')
@@ -50,10 +49,5 @@ function parseScopes(text: string): string[] {
 
 function parsePrefix(text: string): string {
   if (!/^[A-Za-z0-9_-]{1,32}$/.test(text)) throw new InvalidArgumentError('Expected letters, digits, _ and -.');
-  return text;
-}
-
-function nonEmpty(text: string): string {
-  if (text === '') throw new InvalidArgumentError('Expected a value.');
   return text;
 }

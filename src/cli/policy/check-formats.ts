@@ -2,6 +2,7 @@
 import { isAbsolute } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Problem } from '../../config/problem.ts';
+import { printable } from '../table.ts';
 
 /** Problems and warnings. */
 export interface Found {
@@ -71,5 +72,5 @@ function property(value: string): string {
 }
 
 function escaped(value: string): string {
-  return value.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');
+  return printable(value.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A'));
 }

@@ -3,8 +3,8 @@ import { Command, Option } from 'commander';
 import { ConfigError, formatProblem, type LoadedConfig, loadConfig, type Problem } from '../../config/load.ts';
 import { summarize } from '../../config/summary.ts';
 import type { OnlineFinding } from '../../review/online/finding.ts';
-import type { CommandOutput } from '../output.ts';
-import { formatTable } from '../table.ts';
+import { type CommandOutput, misuse, say } from '../output.ts';
+import { formatJson, formatTable, printable } from '../table.ts';
 import { packageVersion } from '../version.ts';
 import { githubCommands, sarifOf } from './check-formats.ts';
 
@@ -38,9 +38,7 @@ export function checkCommand(output: CommandOutput = process, env: NodeJS.Proces
     .action(async (options: { config: string; format: Format; online?: true; strict?: boolean }) => {
       const outcome = await load(options.config, env);
       if (outcome instanceof ConfigError && outcome.unreadable) {
-        output.stderr.write(`portcullis: ${outcome.message}\n`);
-        output.exitCode = 2;
-        return;
+        return misuse(output, outcome.message);
       }
       const online =
         options.online === true && !(outcome instanceof ConfigError) ? await ask(options.config, env) : undefined;
@@ -108,9 +106,9 @@ const print: Readonly<Record<Format, (report: CheckReport, printing: Printing) =
     listProblems(report, printing.output);
     describe(report, printing);
   },
-  json: (report, { output }) => void output.stdout.write(`${JSON.stringify(report)}\n`),
+  json: (report, { output }) => void output.stdout.write(formatJson(report)),
   sarif: (report, { file, output }) =>
-    void output.stdout.write(`${JSON.stringify(sarifOf(placed(report, file), packageVersion()), undefined, 2)}\n`),
+    void output.stdout.write(formatJson(sarifOf(placed(report, file), packageVersion()), 2)),
   github(report, printing) {
     printing.output.stdout.write(githubCommands(placed(report, printing.file)));
     describe(report, printing);
@@ -118,9 +116,9 @@ const print: Readonly<Record<Format, (report: CheckReport, printing: Printing) =
 };
 
 function listProblems(report: CheckReport, output: CommandOutput): void {
-  for (const problem of report.problems) output.stderr.write(`${formatProblem(problem)}\n`);
+  for (const problem of report.problems) say(output, formatProblem(problem));
   for (const warning of report.warnings) {
-    output.stderr.write(`${formatProblem({ ...warning, message: `warning: ${warning.message}` })}\n`);
+    say(output, formatProblem({ ...warning, message: `warning: ${warning.message}` }));
   }
 }
 
@@ -132,11 +130,11 @@ function describe(report: CheckReport, { file, summary, output }: Printing): voi
     output.stdout.write(formatTable({ columns: ['found', 'part', 'says'], rows }, 'table'));
   }
   if (!report.ok) {
-    output.stderr.write(`${file}: ${counted.join(', ')}\n`);
+    say(output, `${file}: ${counted.join(', ')}`);
     return;
   }
   const lines = [[`${file}: valid`, ...counted].join(', '), `hash ${report.hash}`, ...summary];
-  output.stdout.write(lines.map((line) => `${line}\n`).join(''));
+  output.stdout.write(lines.map((line) => `${printable(line)}\n`).join(''));
 }
 
 function count(found: readonly Problem[], word: string): string {

@@ -16,7 +16,7 @@ import { nameItems, wordsOfAccess } from '../../review/access/access-words.ts';
 import { openPolicyFile } from '../../review/policy-file.ts';
 import { createStandIns } from '../../review/stand-ins.ts';
 import { noteTo } from '../output.ts';
-import { asObjects, formatOption, formatTable, type Table, type TableFormat } from '../table.ts';
+import { asObjects, formatJson, formatOption, formatTable, type Table, type TableFormat } from '../table.ts';
 import { wrap } from './access-text.ts';
 import { instantOption, ofThisProcess, type PolicyCommand, widthOf } from './who-can.ts';
 
@@ -83,7 +83,7 @@ function textOf(diff: PolicyDiff, format: TableFormat, width: number): string {
         access: asObjects(cellsOf(diff)),
         configuration,
       };
-      return `${JSON.stringify(whole, undefined, 2)}\n`;
+      return formatJson(whole, 2);
     }
   }
 }

@@ -4,8 +4,8 @@ import type { AuditRecord } from '../../audit/reading/record.ts';
 import { explainRecord } from '../../review/explain/explain-record.ts';
 import { openPolicyFile } from '../../review/policy-file.ts';
 import { readFiles } from '../audit/audit-reading.ts';
-import { type CommandOutput, isColoured, noteTo } from '../output.ts';
-import { printable } from '../table.ts';
+import { type CommandOutput, isColoured, noteTo, say } from '../output.ts';
+import { formatJson } from '../table.ts';
 import type { Paint } from './explanation-text.ts';
 import { recordText } from './record-text.ts';
 
@@ -28,7 +28,7 @@ export async function printRecord(
   const found = await findRecord(id, files, context);
   if (found === 'unreadable') return;
   if (found === undefined) {
-    output.stderr.write(`no record of ${printable(id)} in these files\n`);
+    say(output, `no record of ${id} in these files`);
     output.exitCode = 1;
     return;
   }
@@ -69,7 +69,7 @@ async function findRecord(
 
 /** JSON for programs. */
 export function jsonOf(explanation: object): string {
-  return `${JSON.stringify(explanation, undefined, 2)}\n`;
+  return formatJson(explanation, 2);
 }
 
 /** Colours only where the output is a terminal. */

@@ -13,7 +13,7 @@ import type { Presented } from '../../review/explain/presented-credentials.ts';
 import type { RequestExplanation } from '../../review/explain/request-explanation.ts';
 import { openPolicyFile } from '../../review/policy-file.ts';
 import { FormError, type FormProblem, readForm, requestForm } from '../../review/request-form.ts';
-import { noteTo } from '../output.ts';
+import { noteTo, say } from '../output.ts';
 import { type ExplainContext, jsonOf, paintOf, printRecord } from './explain-record.ts';
 import { explanationText } from './explanation-text.ts';
 
@@ -66,9 +66,7 @@ export function explainCommand(context: ExplainContext = standard): Command {
       } catch (error) {
         if (!(error instanceof FormError)) throw error;
         for (const { path, message } of error.problems)
-          context.output.stderr.write(
-            `portcullis: ${[path.map(optionOf).join('.'), message].filter(Boolean).join(': ')}\n`,
-          );
+          say(context.output, `portcullis: ${[path.map(optionOf).join('.'), message].filter(Boolean).join(': ')}`);
         context.output.exitCode = 2;
       }
     });

@@ -18,7 +18,7 @@ import {
   readFiles,
 } from '../audit/audit-reading.ts';
 import { type CommandOutput, noteTo } from '../output.ts';
-import { formatOption, formatTable, type Table, type TableFormat } from '../table.ts';
+import { formatJson, formatOption, formatTable, type Table, type TableFormat } from '../table.ts';
 
 interface ReplayOptions extends PeriodOptions {
   readonly config: string;
@@ -110,9 +110,7 @@ function print(report: ReplayReport, options: ReplayOptions, output: CommandOutp
   if (options.json === true || options.format === 'json') {
     const { first, last, changes, ...counts } = report;
     const period = { first: instant(first), last: instant(last) };
-    output.stdout.write(
-      `${JSON.stringify({ ...counts, ...period, changes: changes.slice(0, options.top) }, undefined, 2)}\n`,
-    );
+    output.stdout.write(formatJson({ ...counts, ...period, changes: changes.slice(0, options.top) }, 2));
     return;
   }
   const isTable = options.format === 'table';

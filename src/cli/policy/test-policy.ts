@@ -6,7 +6,7 @@ import { coverageOf, isUncovered, type RuleCoverage } from '../../review/cases/c
 import { type CaseResult, runCases } from '../../review/cases/run-cases.ts';
 import type { Judgement } from '../../review/judge.ts';
 import { openPolicyFile, type PolicyFileOptions } from '../../review/policy-file.ts';
-import { type CommandOutput, noteTo } from '../output.ts';
+import { type CommandOutput, noteTo, say } from '../output.ts';
 import { reporters, type TestReport } from './test-report.ts';
 
 interface Options {
@@ -41,7 +41,7 @@ export function testCommand(
         note: noteTo(output),
       });
       if ('problems' in report) {
-        for (const problem of inOrder(report.problems)) output.stderr.write(`${formatProblem(problem)}\n`);
+        for (const problem of inOrder(report.problems)) say(output, formatProblem(problem));
         output.exitCode = 2;
         return;
       }

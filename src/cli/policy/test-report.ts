@@ -1,7 +1,7 @@
 // Reports of policy tests: text for people, JSON, TAP 14, and JUnit XML for CI.
 import { isUncovered, type RuleCoverage } from '../../review/cases/coverage.ts';
 import type { CaseResult } from '../../review/cases/run-cases.ts';
-import { printable } from '../table.ts';
+import { formatJson, printable } from '../table.ts';
 
 /** The results of a run. */
 export interface TestReport {
@@ -46,7 +46,7 @@ function missingSide(coverage: RuleCoverage): string {
 function json({ ok, cases, coverage }: TestReport): string {
   const failed = cases.filter((each) => !each.ok).length;
   const rules = coverage?.map((each) => ({ ...each, covered: !isUncovered(each) }));
-  return `${JSON.stringify({ ok, passed: cases.length - failed, failed, cases, coverage: rules })}\n`;
+  return formatJson({ ok, passed: cases.length - failed, failed, cases, coverage: rules });
 }
 
 /** Test Anything Protocol 14. */
@@ -55,15 +55,15 @@ function tap({ cases, coverage }: TestReport): string {
     const line = `ok ${index + 1} - ${tapName(each.name)}`;
     if (each.ok) return [line];
     const details = JSON.stringify({ at: placeOf(each), differences: each.differences, actual: each.actual });
-    return [`not ${line}`, '  ---', `  ${details}`, '  ...'];
+    return [`not ${line}`, '  ---', `  ${printable(details)}`, '  ...'];
   });
-  const comments = coverage === undefined ? [] : coverageLines(coverage).map((line) => `# ${line}`);
+  const comments = coverage === undefined ? [] : coverageLines(coverage).map((line) => `# ${printable(line)}`);
   return `${['TAP version 14', `1..${cases.length}`, ...lines, ...comments].join('\n')}\n`;
 }
 
 /** A line break would end the test point, `#` begin a directive. */
 function tapName(name: string): string {
-  return name.replaceAll(/[\s\p{Cc}]+/gu, ' ').replaceAll(/[\\#]/g, '\\$&');
+  return printable(name.replaceAll(/[\s\p{Cc}]+/gu, ' ')).replaceAll(/[\\#]/g, '\\$&');
 }
 
 function junit({ cases }: TestReport): string {
@@ -91,7 +91,7 @@ function xml(value: string): string {
   return value
     .toWellFormed()
     .replaceAll(/[^\t\n\r\x20-\ufffd\u{10000}-\u{10ffff}]/gu, '\ufffd')
-    .replaceAll(/[&<>"'\n\r\t]/g, (character) => `&#${character.charCodeAt(0)};`);
+    .replaceAll(/[&<>"'\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => `&#${character.codePointAt(0)};`);
 }
 
 /** The place, the differences, and why the request was decided so. */

@@ -5,7 +5,7 @@ import { date } from '../../config/schema/values.ts';
 import { compileGlob } from '../../policy/glob.ts';
 import { type AccessReport, ofClient, reportAccess } from '../../review/access/access.ts';
 import { openPolicyFile, type PolicyFile } from '../../review/policy-file.ts';
-import { type CommandOutput, noteTo } from '../output.ts';
+import { type CommandOutput, misuse, noteTo } from '../output.ts';
 import { formatOption, formatTable, type TableFormat } from '../table.ts';
 import { accessCells, accessSummary, accessText } from './access-text.ts';
 
@@ -46,9 +46,7 @@ export function whoCanCommand(command: PolicyCommand = ofThisProcess): Command {
       try {
         const report = reportOf(file, options, options.at ?? now());
         if (typeof report === 'string') {
-          output.stderr.write(`portcullis: ${report}\n`);
-          output.exitCode = 2;
-          return;
+          return misuse(output, report);
         }
         const format = options.json === true ? 'json' : options.format;
         output.stdout.write(textOf(report, format, widthOf(command)));

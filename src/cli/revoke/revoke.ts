@@ -10,7 +10,8 @@ import { parseRevocationFile } from '../../config/revocation-file.ts';
 import { date } from '../../config/schema/values.ts';
 import { fileProblem } from '../../errors.ts';
 import { replaceFile } from '../../replace-file.ts';
-import type { CommandOutput } from '../output.ts';
+import { type CommandOutput, misuse, parseName } from '../output.ts';
+import { formatJson, printable, printableLines } from '../table.ts';
 import { type OpenStreams, openStreamsOf } from './open-streams.ts';
 import { describeRevocation, knownCredentials, type Revocation, unknownNames } from './revocation-names.ts';
 
@@ -45,31 +46,32 @@ export function revokeCommand(
     .option('--dry-run', 'say what would be revoked, and write nothing')
     .option('--json', 'print the result as JSON')
     .action(async (options: RevokeOptions) => {
-      const misuse = (message: string): void => {
-        output.stderr.write(`portcullis: ${message}\n`);
-        output.exitCode = 2;
-      };
       const { key, client, subject, jti, certificate, issuedBefore } = options;
       if ([key, client, subject, jti, certificate].every((names) => names.length === 0) && issuedBefore === undefined) {
-        return misuse('nothing to revoke: give --key, --client, --subject, --jti, --certificate or --issued-before');
+        return misuse(
+          output,
+          'nothing to revoke: give --key, --client, --subject, --jti, --certificate or --issued-before',
+        );
       }
-      if ((options.config === undefined) === (options.file === undefined)) return misuse('give either -c or --file');
+      if ((options.config === undefined) === (options.file === undefined))
+        return misuse(output, 'give either -c or --file');
       const revocation = { ...options, certificate: await Promise.all(certificate.map(certificateName)) };
       const loaded = options.config === undefined ? undefined : await loadConfig(options.config, { env, now });
       const path = options.file ?? loaded?.config.revocation?.file;
-      if (path === undefined) return misuse(`${options.config}: there is no revocation.file; add the key first`);
+      if (path === undefined)
+        return misuse(output, `${options.config}: there is no revocation.file; add the key first`);
       const known = loaded && knownCredentials(loaded.config);
       const unknown = known === undefined || options.force === true ? [] : unknownNames(revocation, known);
-      if (unknown.length > 0) return misuse(`${unknown.join('; ')}. --force revokes it all the same`);
+      if (unknown.length > 0) return misuse(output, `${unknown.join('; ')}. --force revokes it all the same`);
       // Before they end.
       const streams = loaded === undefined ? undefined : await streamsOf(loaded, revocation);
       if (options.dryRun !== true)
-        await write(path, revocation, `${new Date(now()).toISOString()} ${options.reason ?? ''}`.trim());
+        await write(path, revocation, printable(`${new Date(now()).toISOString()} ${options.reason ?? ''}`.trim()));
       const effects = describeRevocation(revocation, known);
       output.stdout.write(
         options.json === true
-          ? `${JSON.stringify({ file: path, written: options.dryRun !== true, effects, streams })}\n`
-          : `${describe(path, options.dryRun === true, effects, streams)}\n`,
+          ? formatJson({ file: path, written: options.dryRun !== true, effects, streams })
+          : `${printableLines(describe(path, options.dryRun === true, effects, streams))}\n`,
       );
     });
 }
@@ -143,9 +145,7 @@ async function certificateName(name: string): Promise<string> {
 }
 
 function collect(value: string, before: readonly string[]): string[] {
-  if (value.trim() !== value || value === '')
-    throw new InvalidArgumentError('Expected a value without spaces around it.');
-  return [...before, value];
+  return [...before, parseName(value)];
 }
 
 function parseInstant(text: string): string {
