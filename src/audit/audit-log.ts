@@ -142,16 +142,6 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
     );
   }
 
-  function reportState(finding: StateFinding | undefined, stateFile: string | undefined): void {
-    if (finding === undefined) return;
-    if (finding !== 'missing') {
-      for (const truncation of finding) heads.truncated(truncation);
-      return;
-    }
-    log.warn({ stateFile }, 'audit.sign has no state file yet: this start could not see whether records were cut off');
-    void write(ownEvent({ reason: 'audit_state_missing', detail: { stateFile } })).catch(ignore);
-  }
-
   async function open(sink: SinkConfig, at: string, signal: AbortSignal | undefined): Promise<Opened> {
     const key = keyOf(sink);
     const target = sinkTypeOf(sink).create(sink, { ...runtime, signal });
@@ -189,7 +179,8 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
       signing,
       mounted.map(({ key }) => key),
     );
-    reportState(finding, signing?.stateFile);
+    for (const truncation of finding?.truncations ?? []) heads.truncated(truncation);
+    for (const chain of finding?.unheld ?? []) heads.unheld(chain);
     for (const { key, sink } of before) {
       if (mounted.some((each) => each.key === key)) continue;
       const ending = sink

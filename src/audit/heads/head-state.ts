@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { fileProblem } from '../../errors.ts';
 import { replaceFile } from '../../replace-file.ts';
-import { codeOf } from '../file/errno.ts';
+import { codeOf, ignoreMissing } from '../file/errno.ts';
 import type { ChainHead } from '../hash-chain.ts';
 import type { SinkTarget } from '../sink-type.ts';
 import type { SinkHead } from './signed-head.ts';
@@ -42,6 +42,22 @@ export interface Truncation {
   readonly found?: ChainHead;
 }
 
+/** A chain that the state file says nothing of. */
+export interface Unheld {
+  /** The key of the sink; undefined where there is no state file. */
+  readonly sink?: string;
+  readonly problem: string;
+}
+
+/** The result of the comparison of chains with a state file. */
+export interface StateFinding {
+  readonly truncations: readonly Truncation[];
+  readonly unheld: readonly Unheld[];
+}
+
+/** A state file may have heads of other sinks: those of another gateway, and of sinks that are gone from the configuration. */
+const maxHeads = 64;
+
 /** Parses a state file. Undefined for anything else. */
 export function parseHeadState(text: string): HeadState | undefined {
   try {
@@ -65,14 +81,19 @@ export async function readHeadState(path: string): Promise<HeadState | undefined
   return state;
 }
 
-/** Replaces a state file: whoever reads it sees the old heads or the new ones, also after a power loss. */
+/**
+ * Replaces a state file: whoever reads it sees the old heads or the new ones, also after a power loss. It keeps the heads of other sinks, the latest
+ * of them where there are too many.
+ */
 export async function writeHeadState(path: string, heads: readonly SinkHead[]): Promise<void> {
-  const state: HeadState = { version: 1, heads: [...heads] };
+  const there = parseHeadState((await readFile(path, 'utf8').catch(ignoreMissing)) ?? '')?.heads ?? [];
+  const others = there
+    .filter(({ sink }) => !heads.some((head) => head.sink === sink))
+    .sort((one, other) => Date.parse(other.time) - Date.parse(one.time))
+    .slice(0, Math.max(maxHeads - heads.length, 0));
+  const state: HeadState = { version: 1, heads: [...heads, ...others] };
   await replaceFile(path, `${JSON.stringify(state, undefined, 2)}\n`, 0o600);
 }
-
-/** The differences between a state file and chains; `missing` without a state file. */
-export type StateFinding = readonly Truncation[] | 'missing';
 
 /** A chain that was opened; `end` is undefined where that failed. */
 interface OpenedChain {
@@ -87,31 +108,34 @@ export async function checkHeadState(path: string, chains: readonly OpenedChain[
   try {
     state = await readHeadState(path);
   } catch (error) {
-    return [{ sink: undefined, problem: `${path} cannot be read: ${(error as Error).message}` }];
+    const problem = `${path} cannot be read: ${(error as Error).message}`;
+    return { truncations: [{ sink: undefined, problem }], unheld: [] };
   }
-  if (state === undefined) return 'missing';
+  if (state === undefined) return { truncations: [], unheld: [{ problem: 'there is no state file' }] };
   const truncations: Truncation[] = [];
-  for (const chain of chains) {
-    const expected = state.heads.find(({ sink }) => sink === chain.sink)?.record;
-    const truncation = expected && (await findTruncation(chain, expected));
-    if (truncation !== undefined) truncations.push(truncation);
+  const unheld: Unheld[] = [];
+  for (const { sink, target, end } of chains) {
+    if (target.hashAt === undefined || end === undefined) continue;
+    const expected = state.heads.find((head) => head.sink === sink)?.record;
+    if (expected !== undefined) {
+      const problem = await findTruncation(target.hashAt, end, expected);
+      if (problem !== undefined) truncations.push({ sink, problem, expected, found: end });
+    } else if (end.seq > 0) {
+      unheld.push({ sink, problem: 'the state file has no head of this sink, which has records' });
+    }
   }
-  return truncations;
+  return { truncations, unheld };
 }
 
 async function findTruncation(
-  { sink, target, end }: OpenedChain,
+  hashAt: NonNullable<SinkTarget['hashAt']>,
+  end: ChainHead,
   expected: ChainHead,
-): Promise<Truncation | undefined> {
-  if (target.hashAt === undefined || end === undefined) return undefined;
-  const differs = (problem: string) => ({ sink, problem, expected, found: end });
-  if (end.seq < expected.seq)
-    return differs(`the chain ends at seq ${end.seq}, before its head at seq ${expected.seq}`);
-  const hash = await target.hashAt(expected.seq);
+): Promise<string | undefined> {
+  if (end.seq < expected.seq) return `the chain ends at seq ${end.seq}, before its head at seq ${expected.seq}`;
+  const hash = await hashAt(expected.seq);
   if (hash === expected.hash) return undefined;
-  return differs(
-    hash === undefined
-      ? `the record of its head at seq ${expected.seq} is in none of its files`
-      : `at seq ${expected.seq} stands another record than its head`,
-  );
+  return hash === undefined
+    ? `the record of its head at seq ${expected.seq} is in none of its files`
+    : `at seq ${expected.seq} stands another record than its head`;
 }

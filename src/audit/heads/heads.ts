@@ -2,7 +2,7 @@
 import type { Log } from '../../log.ts';
 import type { ChainHead } from '../hash-chain.ts';
 import type { LogEvent } from '../sink-type.ts';
-import { type Truncation, writeHeadState } from './head-state.ts';
+import { type Truncation, type Unheld, writeHeadState } from './head-state.ts';
 import { deletionText, type HeadKey, headText, type SignedHead, type SinkHead, signText } from './signed-head.ts';
 
 /** `audit.sign` with its key. */
@@ -36,9 +36,16 @@ export interface NewHead {
   readonly event: LogEvent;
 }
 
+/** The last head of a sink. */
+interface KnownHead {
+  readonly head: SinkHead;
+  /** Makes its record durable. */
+  readonly synced: (() => Promise<void>) | undefined;
+}
+
 /** The heads of the sinks, which are named by their keys. */
 export interface Heads {
-  /** Takes over what is in force. The heads of other sinks than these are forgotten. */
+  /** Takes over what is in force. The heads of other sinks than these are forgotten; another state file gets those of these sinks. */
   configure(signing: Signing | undefined, sinks: readonly string[]): void;
   /** Undefined while nothing is signed. */
   signing(): Signing | undefined;
@@ -55,6 +62,8 @@ export interface Heads {
   last(): readonly SinkHead[];
   /** Reports a chain that ends before its head. With `onTruncation: refuse` the state file then stays as it is. */
   truncated(truncation: Truncation): void;
+  /** Reports a chain that could not be held to a head. */
+  unheld(chain: Unheld): void;
   /** The reason for which the gateway is not ready. */
   problem(): string | undefined;
   /** Resolves when the state file is written. */
@@ -65,9 +74,9 @@ export interface Heads {
 export function createHeads({ instance, log, now, observe, record }: HeadsOptions): Heads {
   let signing: Signing | undefined;
   let sinks: readonly string[] = [];
-  const last = new Map<string, SinkHead>();
-  /** Those that are on the disk. */
-  let durable = new Map<string, SinkHead>();
+  const last = new Map<string, KnownHead>();
+  /** Those whose records are on the disk. One of a sink that is gone stays until the state file has it. */
+  const durable = new Map<string, SinkHead>();
   let truncation: string | undefined;
   let stateFails = false;
   /** State of the durable heads that is not in the file yet. */
@@ -79,8 +88,12 @@ export function createHeads({ instance, log, now, observe, record }: HeadsOption
     const path = signing?.stateFile;
     if (!isDue || path === undefined || isRefused()) return;
     isDue = false;
+    const heads = [...durable.values()];
     try {
-      await writeHeadState(path, [...durable.values()]);
+      await writeHeadState(path, heads);
+      for (const head of heads) {
+        if (!sinks.includes(head.sink) && durable.get(head.sink) === head) durable.delete(head.sink);
+      }
       if (stateFails) log.warn({ path }, 'the state file of audit.sign is written again');
       stateFails = false;
     } catch (error) {
@@ -94,14 +107,21 @@ export function createHeads({ instance, log, now, observe, record }: HeadsOption
 
   const isRefused = () => truncation !== undefined && signing?.onTruncation === 'refuse';
 
-  async function keep(sink: string, head: SinkHead, synced: () => Promise<void>): Promise<void> {
+  /** Brings a head to the state file, where there is one. */
+  function keep({ head, synced }: KnownHead): void {
+    if (synced === undefined || signing?.stateFile === undefined) return;
+    const keeping: Promise<void> = saveDurable(head, synced).finally(() => syncing.delete(keeping));
+    syncing.add(keeping);
+  }
+
+  async function saveDurable(head: SinkHead, synced: () => Promise<void>): Promise<void> {
     try {
       await synced();
     } catch {
       // The sink reports it. The head before stays.
       return;
     }
-    durable.set(sink, head);
+    durable.set(head.sink, head);
     isDue = true;
     saving = saving.then(save);
     await saving;
@@ -109,17 +129,18 @@ export function createHeads({ instance, log, now, observe, record }: HeadsOption
 
   return {
     configure(next, keys) {
+      const isAnotherFile = next?.stateFile !== signing?.stateFile;
       signing = next;
       sinks = keys;
       for (const key of last.keys()) if (!keys.includes(key)) last.delete(key);
-      durable = new Map([...durable].filter(([key]) => keys.includes(key)));
+      if (isAnotherFile) for (const known of last.values()) keep(known);
     },
     signing: () => signing,
     sign(sink, { seq, hash }, count, { key }) {
       const time = now();
       const head = { instance, seq, hash, count, time: new Date(time).toISOString() };
       const signature = signText(key, headText(head));
-      const others = [...last.values()].filter((other) => other.sink !== sink);
+      const others = [...last.values()].map((known) => known.head).filter((other) => other.sink !== sink);
       const detail = {
         hash,
         seq,
@@ -142,13 +163,11 @@ export function createHeads({ instance, log, now, observe, record }: HeadsOption
     },
     written(sink, head, written, synced) {
       const { seq, hash } = written;
-      const kept = { sink, ...head, record: { seq, hash } };
-      last.set(sink, kept);
-      if (synced === undefined || signing?.stateFile === undefined) return;
-      const keeping: Promise<void> = keep(sink, kept, synced).finally(() => syncing.delete(keeping));
-      syncing.add(keeping);
+      const known = { head: { sink, ...head, record: { seq, hash } }, synced };
+      last.set(sink, known);
+      keep(known);
     },
-    last: () => sinks.flatMap((sink) => last.get(sink) ?? []),
+    last: () => sinks.flatMap((sink) => last.get(sink)?.head ?? []),
     truncated({ sink, problem, expected, found }) {
       truncation ??= sink === undefined ? problem : `${sink}: ${problem}`;
       observe?.truncated?.();
@@ -160,6 +179,14 @@ export function createHeads({ instance, log, now, observe, record }: HeadsOption
         reason: 'audit_truncated',
         detail: { sink, problem, expected, found, stateFile: signing?.stateFile },
       });
+    },
+    unheld({ sink, problem }) {
+      const stateFile = signing?.stateFile;
+      log.warn(
+        { sink, stateFile },
+        `audit_state_missing: ${problem}; this start cannot see whether records were cut off`,
+      );
+      record({ reason: 'audit_state_missing', detail: { sink, problem, stateFile } });
     },
     problem: () => (isRefused() ? `audit_truncated: ${truncation}` : undefined),
     settled: async () => void (await Promise.all(syncing)),
