@@ -20,23 +20,31 @@ export interface PolicyFile {
 export interface PolicyFileOptions extends Pick<LoadOptions, 'env' | 'now'> {
   /** Certificates, keys and secrets that are not at hand are problems. By default others stand in for them. */
   readonly needsSecrets?: boolean;
+  /** API keys themselves are looked at: a keys file that is not at hand is a problem. */
+  readonly keysAreReviewed?: boolean;
   /** Those of another file that is compared with this one; default fresh ones. */
   readonly standIns?: UsedStandIns;
   /** Takes a sentence about what was not at hand, for the reader of a result. */
   readonly note?: (sentence: string) => void;
 }
 
-/** Opens a configuration file. Throws ConfigError with every problem; another Error where a file that it names cannot be used. */
-export async function openPolicyFile(
+/** Loads a configuration file for a review. Throws ConfigError with every problem. */
+export async function loadPolicyFile(
   file: string,
-  { env, needsSecrets = false, note, now = Date.now, ...options }: PolicyFileOptions,
-): Promise<PolicyFile> {
-  const standIns = needsSecrets ? undefined : (options.standIns ?? createStandIns(now));
+  { env, keysAreReviewed = false, needsSecrets = false, note, now = Date.now, ...options }: PolicyFileOptions,
+): Promise<LoadedConfig> {
+  const standIns = needsSecrets ? undefined : (options.standIns ?? createStandIns(now, { keysAreReviewed }));
   const before = standIns?.places.length;
   const loaded = await loadConfig(file, { env, now, standIns });
   if (note !== undefined)
     for (const sentence of notesOn(standIns?.places.slice(before) ?? [])) note(`${file}: ${sentence}`);
-  const snapshot = compileSnapshot(loaded, offline(now), undefined);
+  return loaded;
+}
+
+/** Opens a configuration file. Throws ConfigError with every problem; another Error where a file that it names cannot be used. */
+export async function openPolicyFile(file: string, options: PolicyFileOptions): Promise<PolicyFile> {
+  const loaded = await loadPolicyFile(file, options);
+  const snapshot = compileSnapshot(loaded, offline(options.now ?? Date.now), undefined);
   const { list } = loaded.revocations ?? {};
   const revocations = list === undefined ? nothingRevoked : compileRevocations(list.entries);
   return { loaded, snapshot, revocations, close: () => closeSnapshot(snapshot) };

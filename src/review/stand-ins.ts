@@ -27,9 +27,9 @@ export interface UsedStandIns extends StandIns {
 
 /**
  * Creates them. No decision on a made-up request depends on what they stand for. Nothing stands in for a catalogue or a shadow. A keys file that is not
- * at hand has no keys, and a revocation list that is not at hand revokes nothing.
+ * at hand has no keys, unless they are what is reviewed, and a revocation list that is not at hand revokes nothing.
  */
-export function createStandIns(now: () => number): UsedStandIns {
+export function createStandIns(now: () => number, { keysAreReviewed = false } = {}): UsedStandIns {
   const places: string[] = [];
   let certificates: ReturnType<typeof createCertificates> | undefined;
   /** By key, position in its list and algorithm: the files of two configurations are compared by their contents. */
@@ -48,7 +48,7 @@ export function createStandIns(now: () => number): UsedStandIns {
         keys.set(name, content);
         return Buffer.from(content);
       }
-      if (key === 'keysFile') return Buffer.from('[]');
+      if (key === 'keysFile') return keysAreReviewed ? undefined : Buffer.from('[]');
       const part = certificateParts[key];
       if (part === undefined) return undefined;
       certificates ??= createCertificates(now());

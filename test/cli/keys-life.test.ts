@@ -1,5 +1,5 @@
 // `portcullis keys list` and `rotate`: the ends of keys, and two keys that overlap.
-import { readFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { keysCommand } from '../../src/cli/keys/keys.ts';
@@ -110,6 +110,74 @@ t.test('rotate --write: both keys verify until the first ends, in the configurat
   t.match(config.authenticators.partner, {
     keys: [{ id: 'p1', expires: Date.UTC(2026, 11, 10) }, { hash: hashOf(made2.key) }],
   });
+});
+
+t.test('rotate of a revoked or expired key says that it is refused already', async (t) => {
+  const { file } = folder(t);
+  const revoked = await keys('rotate', '-c', file, 'old');
+  t.match([revoked.err, revoked.exitCode], [/^note: key "old" is revoked and refused already/, undefined]);
+  await writeFile(join(file, '../revoked.yaml'), 'keyIds: []');
+  const expired = await keys('rotate', '-c', file, 'old');
+  t.match([expired.err, expired.exitCode], [/^note: key "old" is expired and refused already/, undefined]);
+});
+
+t.test(
+  'rotate makes no key that would be refused: a revoked client, subject or id, a sunset that has passed',
+  async (t) => {
+    const { file, read } = folder(t);
+    for (const [list, message] of [
+      ['clientIds: [reporting_tool]', /client "reporting_tool" is revoked/],
+      ['clientIds: [legacy/reporting_tool]', /client "reporting_tool" is revoked/],
+      ['subjects: [reporting_tool]', /client "reporting_tool" is revoked/],
+      ['keyIds: [legacy/next]', /key id "next" is revoked: give another --id/],
+    ] as const) {
+      await writeFile(join(file, '../revoked.yaml'), list);
+      const { err, exitCode, out } = await keys('rotate', '-c', file, 'reporting-tool-1', '--id', 'next', '--write');
+      t.match([err, out, exitCode], [message, '', 2]);
+    }
+    t.equal(await read('gateway.yaml'), yaml);
+    await writeFile(join(file, '../revoked.yaml'), 'subjects: [legacy/reporting_tool]');
+    t.match((await keys('list', '-c', file)).out, /^old .* revoked .*\n.*\nreporting-tool-1 .* revoked /m);
+    await writeFile(join(file, '../revoked.yaml'), 'keyIds: []');
+    await writeFile(file, yaml.replace('2027-03-01', '2026-11-01'));
+    const ended = await keys('rotate', '-c', file, 'reporting-tool-1');
+    t.match([ended.err, ended.out, ended.exitCode], [/the sunset of "legacy" has passed/, '', 2]);
+  },
+);
+
+t.test(
+  'a checkout without certificates and secrets: keys are listed and rotated; a keys file that is absent is a problem',
+  async (t) => {
+    const { file, read } = folder(t);
+    const secret = 'authorization: "Bearer ${env:UPSTREAM}"';
+    const checkout = yaml.replace(/(upstreams: .*?url: [^,}]+)/, `$1, ${secret}`);
+    t.match(checkout, secret);
+    await writeFile(file, checkout);
+    await rm(join(file, '../revoked.yaml'));
+    const { err, out } = await keys('list', '-c', file);
+    t.match(out, /^reporting-tool-1 /m);
+    t.match(err, /note: .*upstreams\.superset\.authorization and 1 more are not at hand/);
+    t.match(err, /note: .*without revocation\.file nothing is revoked/);
+    const rotated = await keys('rotate', '-c', file, 'p1', '--write', '--id', 'p2');
+    t.match([rotated.err, rotated.exitCode], [/stand-ins/, undefined]);
+    t.match(await read('keys.yaml'), 'id: p2');
+    const log = join(file, '../other.jsonl');
+    await writeFile(log, '');
+    const report = await keys('report', '-c', file, log);
+    t.match(report.err, /note: .*not at hand[\s\S]*no audit record was read/);
+    await rm(join(file, '../keys.yaml'));
+    for (const args of [['list'], ['rotate', 'p1'], ['report', log]]) {
+      const absent = await keys(...args, '-c', file);
+      t.match([absent.err, absent.out, absent.exitCode], [/keysFile.*there is no such file/s, '', 1]);
+    }
+  },
+);
+
+t.test('rotate does not make a key for a client whose name is not at hand', async (t) => {
+  const { file } = folder(t);
+  await writeFile(file, yaml.replace('clientId: reporting_tool\n', 'clientId: "${env:CLIENT}"\n'));
+  const { err, exitCode, out } = await keys('rotate', '-c', file, 'reporting-tool-1');
+  t.match([err, out, exitCode], [/legacy\.keys\[0\]\.clientId is not at hand/, '', 2]);
 });
 
 t.test('a key that nobody has, an id that is taken and a date that has passed make no key', async (t) => {

@@ -18,9 +18,13 @@ export interface RevocationEntries {
 /** The property by which a credential is revoked; for records. */
 export type RevokedBy = 'jti' | 'subject' | 'clientId' | 'keyId' | 'certificate' | 'issuedBefore';
 
+/** The properties of a principal that a revocation list names. */
+export type RevocablePrincipal = Pick<Principal, 'kind' | 'authenticator' | 'subject' | 'clientId' | 'credentialId'> &
+  Partial<Pick<Principal, 'issuedAt'>>;
+
 /** Lookups in constant time; valid until the next change of the list. */
 export interface Revocations {
-  ofPrincipal(principal: Principal): RevokedBy | undefined;
+  ofPrincipal(principal: RevocablePrincipal): RevokedBy | undefined;
   /** For every certificate of a request, also one that only proves the sender of a bound token. */
   ofCertificate(certificate: X509Certificate): RevokedBy | undefined;
 }

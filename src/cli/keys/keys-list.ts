@@ -1,8 +1,10 @@
 // Command `portcullis keys list`: the configured API keys, with their ends.
 import { Command } from 'commander';
 import type { ApiKeyEntry } from '../../authn/api-key.ts';
-import { type LoadedConfig, loadConfig } from '../../config/load.ts';
-import type { CommandOutput } from '../output.ts';
+import { compileRevocations, noEntries, type RevokedBy } from '../../authn/caller/revocations.ts';
+import type { LoadedConfig } from '../../config/load.ts';
+import { loadPolicyFile } from '../../review/policy-file.ts';
+import { type CommandOutput, noteTo } from '../output.ts';
 import { formatJson, formatOption, formatTable, type Table, type TableFormat } from '../table.ts';
 
 /** A configured key. */
@@ -16,21 +18,32 @@ export interface ConfiguredKey extends Omit<ApiKeyEntry, 'hash'> {
 const soonMs = 30 * 86_400_000;
 
 /** All keys of the configuration, the first to end first. `now` is in milliseconds since 1970. */
-export function configuredKeys({ config, revocations }: LoadedConfig, now: number): ConfiguredKey[] {
-  const { keyIds = [], clientIds = [] } = revocations?.list?.entries ?? {};
-  const keys = Object.entries(config.authenticators).flatMap(([authenticator, settings]): ConfiguredKey[] => {
+export function configuredKeys(loaded: LoadedConfig, now: number): ConfiguredKey[] {
+  const revokedBy = keyRevocations(loaded);
+  const keys = Object.entries(loaded.config.authenticators).flatMap(([authenticator, settings]): ConfiguredKey[] => {
     if (settings.type !== 'apiKey') return [];
     const { sunset } = settings;
     return (settings.keys ?? []).map(({ hash: _, ...key }) => {
-      const isNamed = (list: readonly string[], id: string) =>
-        list.includes(id) || list.includes(`${authenticator}/${id}`);
-      const isRevoked = isNamed(keyIds, key.id) || isNamed(clientIds, key.clientId);
       const ends = [sunset, key.expires].filter((date) => date !== undefined);
       const end = ends.length === 0 ? undefined : Math.min(...ends);
-      return { ...key, authenticator, end, state: isRevoked ? 'revoked' : stateOf(key, sunset, now) };
+      return {
+        ...key,
+        authenticator,
+        end,
+        state: revokedBy(authenticator, key) ? 'revoked' : stateOf(key, sunset, now),
+      };
     });
   });
   return keys.sort((one, other) => (one.end ?? Infinity) - (other.end ?? Infinity));
+}
+
+/** The property by which a key is revoked, as its requests would be refused. */
+export function keyRevocations({
+  revocations,
+}: LoadedConfig): (authenticator: string, key: Pick<ApiKeyEntry, 'id' | 'clientId'>) => RevokedBy | undefined {
+  const { ofPrincipal } = compileRevocations(revocations?.list?.entries ?? noEntries);
+  return (authenticator, { id, clientId }) =>
+    ofPrincipal({ kind: 'api-key', authenticator, subject: clientId, clientId, credentialId: id });
 }
 
 function stateOf(
@@ -52,7 +65,10 @@ export function keysListCommand(output: CommandOutput, now: () => number, env: N
     .addOption(formatOption())
     .option('--json', 'print them as JSON, with lists as lists')
     .action(async ({ config, format, json }: { config: string; format: TableFormat; json?: boolean }) => {
-      const keys = configuredKeys(await loadConfig(config, { env, now }), now());
+      const keys = configuredKeys(
+        await loadPolicyFile(config, { env, now, keysAreReviewed: true, note: noteTo(output) }),
+        now(),
+      );
       output.stdout.write(json === true ? formatJson(keys.map(plain)) : formatTable(tableOf(keys), format));
     });
 }

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { createKeyUsage, type KeyUsage, type KeyUse } from '../../audit/reading/key-usage.ts';
 import { timeOf } from '../../audit/reading/record.ts';
 import { pairRequests } from '../../audit/reading/requests.ts';
-import { loadConfig } from '../../config/load.ts';
+import { loadPolicyFile } from '../../review/policy-file.ts';
 import {
   compilePeriod,
   filesArgument,
@@ -13,6 +13,7 @@ import {
   type ReadingCommand,
   readFiles,
 } from '../audit/audit-reading.ts';
+import { noteTo } from '../output.ts';
 import { formatJson, formatOption, formatTable, type Table, type TableFormat } from '../table.ts';
 import { configuredKeys } from './keys-list.ts';
 
@@ -56,7 +57,10 @@ export function keysReportCommand(command: ReadingCommand): Command {
     .addOption(formatOption())
     .option('--json', 'print it as JSON, with lists as lists')
     .action(async (paths: string[], options: KeyReportOptions) => {
-      const keys = configuredKeys(await loadConfig(options.config, { env, now }), now());
+      const keys = configuredKeys(
+        await loadPolicyFile(options.config, { env, now, keysAreReviewed: true, note: noteTo(output) }),
+        now(),
+      );
       const isWithin = compilePeriod(options, now());
       const usage = createKeyUsage();
       const pairing = pairRequests((request) => {

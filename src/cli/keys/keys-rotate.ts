@@ -2,14 +2,18 @@
 import { readFile } from 'node:fs/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import { editYaml, type YamlEdit } from '../../config/edit-yaml.ts';
-import { type LoadedConfig, loadConfig } from '../../config/load.ts';
+import type { LoadedConfig } from '../../config/load.ts';
+import { formatPath } from '../../config/problem.ts';
 import { nearest } from '../../config/schema/suggestion.ts';
 import { duration } from '../../config/schema/values.ts';
 import { isObject } from '../../config/tree.ts';
 import { parseLocatedYaml } from '../../config/yaml.ts';
 import { replaceFile } from '../../replace-file.ts';
-import { type CommandOutput, misuse, parseName } from '../output.ts';
+import { loadPolicyFile } from '../../review/policy-file.ts';
+import { createStandIns } from '../../review/stand-ins.ts';
+import { type CommandOutput, misuse, noteTo, parseName } from '../output.ts';
 import { formatJson, printableLines } from '../table.ts';
+import { configuredKeys, keyRevocations } from './keys-list.ts';
 import { createApiKey, describeNewKey, type NewApiKey, problemOfEntry } from './new-key.ts';
 
 interface RotateOptions {
@@ -24,7 +28,7 @@ interface RotateOptions {
 const defaultLifetimeMs = 90 * 86_400_000;
 const defaultOverlap = '7d';
 
-/** Exit code 0: the key is printed; 1: the file cannot be edited, and no key is made; 2: there is no such key. */
+/** Exit code 0: the key is printed; 1: the file cannot be edited, and no key is made; 2: there is no such key, or a new one would be refused. */
 export function keysRotateCommand(output: CommandOutput, now: () => number, env: NodeJS.ProcessEnv): Command {
   return new Command('rotate')
     .description('make a second key for the client of a key, and give the first an end')
@@ -36,7 +40,8 @@ export function keysRotateCommand(output: CommandOutput, now: () => number, env:
     .option('--write', 'write both into the file that holds the key')
     .option('--json', 'print the result as JSON')
     .action(async (id: string, options: RotateOptions) => {
-      const loaded = await loadConfig(options.config, { env, now });
+      const standIns = createStandIns(now, { keysAreReviewed: true });
+      const loaded = await loadPolicyFile(options.config, { env, now, standIns, note: noteTo(output) });
       const found = findKey(loaded, id);
       if (typeof found === 'string') {
         return misuse(output, found);
@@ -51,10 +56,16 @@ export function keysRotateCommand(output: CommandOutput, now: () => number, env:
         expires,
         networks,
       });
-      const problem = isTaken(loaded, entry.id) ? `there is a key "${entry.id}" already` : problemOfEntry(entry, now());
+      const problem =
+        notAtHand(found, standIns.places) ?? refusalOf(entry, found, loaded, now()) ?? problemOfEntry(entry, now());
       if (problem !== undefined) {
         return misuse(output, problem);
       }
+      const state = configuredKeys(loaded, now()).find(
+        ({ authenticator, id }) => authenticator === found.authenticator && id === found.key.id,
+      )?.state;
+      if (state === 'revoked' || state === 'expired')
+        noteTo(output)(`key "${found.key.id}" is ${state} and refused already: the two do not overlap`);
       const oldEnds = new Date(Math.min(until, now() + options.overlap)).toISOString().replace(/\.\d+Z$/, 'Z');
       const rotation = { key, entry, old: { id: found.key.id, expires: oldEnds } };
       const file = options.write === true ? await write(loaded, found, rotation) : undefined;
@@ -90,6 +101,29 @@ function describe({ key, entry, old }: Rotation, file: string | undefined): stri
     `${file}: ${entry.id} serves until ${entry.expires}, ${old.id} until ${old.expires}. A running gateway takes it by itself.`,
     '',
   ].join('\n');
+}
+
+/** A value of the key or its authenticator that a stand-in has taken the place of. */
+function notAtHand({ authenticator }: FoundKey, places: readonly string[]): string | undefined {
+  const place = places.find((each) => each.startsWith(`${formatPath(['authenticators', authenticator])}.`));
+  return place === undefined ? undefined : `${place} is not at hand, and the new key depends on it`;
+}
+
+/** The reason why requests with the new key would be refused. */
+function refusalOf(
+  { id, clientId }: NewApiKey['entry'],
+  { authenticator }: FoundKey,
+  loaded: LoadedConfig,
+  now: number,
+): string | undefined {
+  if (isTaken(loaded, id)) return `there is a key "${id}" already`;
+  const revokedBy = keyRevocations(loaded)(authenticator, { id, clientId });
+  if (revokedBy === 'keyId') return `key id "${id}" is revoked: give another --id`;
+  if (revokedBy !== undefined)
+    return `client "${clientId}" is revoked, and so would be a new key: take it out of the revocation file first`;
+  const settings = loaded.config.authenticators[authenticator];
+  const hasEnded = settings?.type === 'apiKey' && settings.sunset !== undefined && settings.sunset <= now;
+  return hasEnded ? `the sunset of "${authenticator}" has passed: a new key would be refused` : undefined;
 }
 
 function isTaken({ config }: LoadedConfig, id: string): boolean {
