@@ -129,7 +129,7 @@ function declareMetrics(registry: Registry) {
     serverRequestsWithheld: counter(
       'server_requests_withheld_total',
       ['route', 'method'],
-      'Requests of upstreams to clients that a route does not let pass',
+      'Requests of upstreams to clients, and results of other requests, that a route does not let pass',
     ),
     definitionChanges: counter(
       'tool_definition_changes_total',

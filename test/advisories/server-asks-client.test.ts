@@ -149,6 +149,25 @@ t.test('an input-required result, a task and a URL elicitation ask as well', asy
   t.notMatch((await callWith(url, 'application/json', '/none')).text, /evil/);
 });
 
+t.test('-32042.0 and -3.2042e4 are the code of a URL elicitation as well', async (t) => {
+  for (const code of ['-32042.0', '-3.2042e4', '-320420e-1', '"-32042"']) {
+    const url = `{"jsonrpc":"2.0","id":1,"error":{"code":${code},"message":"x","data":{"elicitations":[{"url":"https://evil.example"}]}}}`;
+    const answer = await callWith(url, 'application/json', '/none');
+    t.notMatch(answer.text, /evil/, code);
+    t.match((await scenario.recordOf(answer)).detail, { withheld: { 'elicitation/create': 1 } }, code);
+  }
+});
+
+t.test('{"method":"ping","Method":"elicitation/create"} in `inputRequests` does not pass', async (t) => {
+  const asking = {
+    resultType: 'input_required',
+    inputRequests: { a: { method: 'ping', Method: 'elicitation/create' } },
+  };
+  const answer = await callWith(rpc({ id: 1, result: asking }), 'application/json', '/none');
+  t.equal(answer.status, 502);
+  t.equal(JSON.parse(answer.text).error.data.code, 'bad_upstream');
+});
+
 t.test('a reload that lets less pass ends the streams that are open', async (t) => {
   [contentType, body] = ['text/event-stream', eventOf(progress, 0)];
   const opened = await agent.post({ jsonrpc: '2.0', id: 1, method: 'initialize', params: {} });

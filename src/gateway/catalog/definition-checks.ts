@@ -1,6 +1,7 @@
 // Questions of the gateway's own for the definitions that pinned routes show: at the start, after a change, and every 15 s.
 import type { Caller } from '../../authn/caller/principal.ts';
 import type { Log } from '../../log.ts';
+import { cut } from '../../mcp/catalog/difference.ts';
 import type { Route } from '../route.ts';
 import type { Snapshot } from '../snapshot.ts';
 import { connectMcp } from './mcp-connection.ts';
@@ -40,14 +41,17 @@ interface Check {
   readonly stop: AbortController;
   timer: NodeJS.Timeout | undefined;
   isAsking: boolean;
+  /** Questions in a row without an answer. */
+  failures: number;
   /** The upstream has said since the last question began that a list has changed. */
   isStale: boolean;
 }
 
 const everyMs = 15_000;
-/** After a failure, and the least time between two questions. */
+/** After a first failure, and the least time between two questions. */
 const soonMs = 1000;
 const timeoutMs = 5000;
+const maxProblem = 256;
 
 /** Creates the questions. They start with `follow`. */
 export function createDefinitionChecks({ log, now, version }: DefinitionChecksRuntime): DefinitionChecks {
@@ -61,8 +65,10 @@ export function createDefinitionChecks({ log, now, version }: DefinitionChecksRu
     try {
       await lookAt(route, pins, stop.signal);
       pins.problem = undefined;
+      check.failures = 0;
     } catch (error) {
-      pins.problem = (error as Error).message;
+      pins.problem = cut((error as Error).message, maxProblem);
+      check.failures += 1;
     }
     check.isAsking = false;
     pins.firstAsked.resolve();
@@ -70,8 +76,7 @@ export function createDefinitionChecks({ log, now, version }: DefinitionChecksRu
     const { problem } = pins;
     if (problem !== undefined && problem !== before)
       log.warn({ route: route.name, reason: problem }, 'the tool definitions of a pinned route could not be asked for');
-    const isSettled = problem === undefined || problem === before;
-    later(check, isSettled && !check.isStale ? everyMs : soonMs);
+    later(check, check.failures !== 1 && !check.isStale ? everyMs : soonMs);
   }
 
   function later(check: Check, waitMs: number): void {
@@ -91,6 +96,8 @@ export function createDefinitionChecks({ log, now, version }: DefinitionChecksRu
       const view = pins.view('');
       await readLists(connection, (listing, name, item) => void view.changeOf(listing, name, () => item, 'listed'));
     } finally {
+      // Calls do not wait for the end of the session.
+      pins.firstAsked.resolve();
       await connection.close();
     }
   }
@@ -113,6 +120,7 @@ export function createDefinitionChecks({ log, now, version }: DefinitionChecksRu
           stop: new AbortController(),
           timer: undefined,
           isAsking: false,
+          failures: 0,
           isStale: false,
         };
         pins.recheck = () => {

@@ -187,7 +187,8 @@ function resultOf({ head, message }: Answer): Definition | undefined {
 
 function faultOf({ head, message }: Answer): string {
   if (!isMap(message?.error)) return `status ${head.status} without a result`;
-  return `error ${String(message.error.code)}`;
+  const { code } = message.error;
+  return typeof code === 'number' ? `error ${code}` : 'an error without a code';
 }
 
 function textOf(value: unknown): string | undefined {

@@ -22,7 +22,7 @@ type NamedItem = [listing: Parameters<ShowsItem>[0], name: string];
 export async function checkDefinitions(context: RequestContext, pins: RoutePins): Promise<void> {
   const { message, subject } = context;
   if (message === undefined || (message.target ?? message.named) === undefined) return;
-  await pins.firstAsked.promise;
+  if (pins.onChange === 'deny') await pins.firstAsked.promise;
   checkKnownDefinitions(context, subject, pins);
 }
 
@@ -39,8 +39,9 @@ export function checkKnownDefinitions(
     context.detail = { ...context.detail, definition: partOfRecord(change) };
     return;
   }
-  const { rule, requiredScopes = [] } = decision ?? {};
-  context.decision = { allow: false, reason: 'definition_changed', rule, requiredScopes, missingScopes: [] };
+  const { reports, requiredScopes = [], rule } = decision ?? {};
+  const denied = { allow: false, reason: 'definition_changed', rule, requiredScopes, missingScopes: [] } as const;
+  context.decision = reports === undefined ? denied : { ...denied, reports };
   throw new GatewayError(
     'definition_changed',
     'The definition of what this call names is not the one that the operator of this gateway has recorded. Do not call it; ask the operator to look at the change.',

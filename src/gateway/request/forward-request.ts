@@ -15,7 +15,7 @@ import { attributesOf, type Runtime } from '../runtime.ts';
 import { isFailureWithinLimit } from './completion.ts';
 import type { RecordedDecision, RequestContext } from './context.ts';
 import { responseHeaders } from './local-responses.ts';
-import { serverRequestsOf } from './server-requests.ts';
+import { answersOf, serverRequestsOf } from './server-requests.ts';
 import { watchStream } from './streams.ts';
 
 /** The Authorization header for the upstream, never the caller's own; undefined where it gets none. Throws GatewayError `denied`, and those of `AuthorizeCaller`. */
@@ -161,7 +161,7 @@ function rewritesOf(context: RequestContext, sessions: RouteSessions, { paths }:
         context.session,
         context.caller?.principal,
       );
-      if (isNew) context.detail = { session: { id: mark } };
+      if (isNew) context.detail = { ...context.detail, session: { id: mark } };
       return sealed;
     },
   };
@@ -176,14 +176,20 @@ function filterOf(
 ): FilterResponse | undefined {
   const { mcp, pins, policy } = route;
   if (mcp === undefined) return undefined;
+  const { message } = context;
+  const { metaTools } = policy;
   const requests = serverRequestsOf(context, route, runtime, authorizationFor);
-  const read = readingOf(context.message, policy.metaTools, pins !== undefined);
-  const reading = read ?? (requests && ({ kind: 'requests' } as const));
+  const read = readingOf(message, metaTools, pins !== undefined);
+  const reading = read ?? (requests && ({ kind: 'messages' } as const));
   if (reading === undefined) return undefined;
+  // In the stream of a GET a search cannot be told from other results: with pins no result passes there, and no stream is resumed.
+  const isSearched = pins !== undefined && metaTools.searches.size > 0;
   const shows = showsItem(attributesOf(context, route, runtime), { policy, lists: mcp.lists });
   return responseFilter(reading, {
     shows: pins === undefined ? shows : showsPinned(pins, context.subject, shows),
     requests,
+    answers: pins && (message !== undefined || isSearched) ? answersOf(context, route, runtime) : undefined,
+    resumable: message === undefined || !isSearched,
     listChanged: pins?.recheck,
     withheld: (cause) => {
       context.log.warn({ upstream: target.name, err: cause }, 'the result of a search could not be read');

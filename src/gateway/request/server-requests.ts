@@ -1,6 +1,7 @@
-// Requests of the upstream to the client that the route does not let pass: counted, recorded, and refused on the client's behalf.
+// Messages of the upstream that the route does not let pass: counted, recorded, and where they are requests refused on the client's behalf.
 import { GatewayError } from '../../errors.ts';
 import { jsonRpcError } from '../../mcp/json-rpc-error.ts';
+import type { AnswerOptions } from '../../mcp/response/answer-filter.ts';
 import { type ServerRequestOptions, serverRequestMethods } from '../../mcp/response/server-request-filter.ts';
 import { askUpstream } from '../../upstream/ask.ts';
 import type { Route, RouteUpstream } from '../route.ts';
@@ -27,17 +28,12 @@ export function serverRequestsOf(
 ): ServerRequestOptions | undefined {
   const allowed = route.mcp?.serverRequests;
   if (allowed === undefined) return undefined;
-  const counts = new Map<string, number>();
   let open = 0;
   return {
     allowed: new Set(allowed),
     withheld(method, id) {
       const label = labels.has(method) ? method : 'other';
-      const count = (counts.get(label) ?? 0) + 1;
-      counts.set(label, count);
-      runtime.metrics.serverRequestWithheld(route.name, label);
-      context.detail = { ...context.detail, withheld: Object.fromEntries(counts) };
-      if (count === 1)
+      if (countWithheld(label, context, route, runtime) === 1)
         context.log.warn(
           { method: label },
           'a request of the upstream to its client was withheld (mcp.serverRequests)',
@@ -52,6 +48,27 @@ export function serverRequestsOf(
     },
     refusal: (id) => jsonRpcError(id, refusal(), context.id),
   };
+}
+
+/** The filter options of one response on a pinned route: only the result of the request itself passes. */
+export function answersOf(context: RequestContext, route: Route, runtime: Runtime): AnswerOptions {
+  const { message } = context;
+  return {
+    id: message?.kind === 'request' ? message.id : undefined,
+    withheld() {
+      if (countWithheld('result', context, route, runtime) === 1)
+        context.log.warn({}, 'the result of another request than this one was withheld (mcp.catalog)');
+    },
+  };
+}
+
+/** Yields how many the response has had so far. */
+function countWithheld(label: string, context: RequestContext, route: Route, runtime: Runtime): number {
+  const before = (context.detail?.withheld ?? {}) as Readonly<Record<string, number>>;
+  const count = (before[label] ?? 0) + 1;
+  runtime.metrics.serverRequestWithheld(route.name, label);
+  context.detail = { ...context.detail, withheld: { ...before, [label]: count } };
+  return count;
 }
 
 function refusal(): GatewayError {

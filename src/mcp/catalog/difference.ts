@@ -11,6 +11,7 @@ export interface Difference {
 const maxDifferences = 20;
 /** Of a value that is shown, and of a text around the place where it changed. */
 const maxShown = 240;
+const maxPointer = 256;
 const contextLength = 40;
 
 /** The first differences, in the order of the recorded definition; then what was added. */
@@ -31,7 +32,7 @@ function compare(pointer: string, before: unknown, after: unknown, found: Differ
   const [old, now] = [before, after] as [Definition, Definition];
   for (const name of new Set([...Object.keys(old), ...Object.keys(now)])) {
     if (found.length >= maxDifferences) return;
-    const below = `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    const below = cut(`${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`, maxPointer);
     if (!Object.hasOwn(now, name)) found.push({ pointer: below, text: `is gone; it was ${show(old[name])}` });
     else if (!Object.hasOwn(old, name)) found.push({ pointer: below, text: `is new: ${show(now[name])}` });
     else compare(below, old[name], now[name], found);
@@ -58,8 +59,12 @@ const unseen = /\p{C}|(?! )\p{Z}|\p{Variation_Selector}/gu;
 
 function show(value: unknown): string {
   const text = JSON.stringify(value) ?? 'nothing';
-  const cut = text.length > maxShown ? `${text.slice(0, maxShown)}…` : text;
-  return visible(cut);
+  return cut(visible(cut(text, maxShown)), maxShown);
+}
+
+/** The beginning of a text that is too long. It is a copy: a slice would keep the whole. */
+export function cut(text: string, length: number): string {
+  return text.length <= length ? text : `${Buffer.from(text.slice(0, length)).toString()}…`;
 }
 
 /** A text with escapes for characters that cannot be seen. */

@@ -4,6 +4,7 @@ import { isEventStream, isJson } from '../media-type.ts';
 import type { McpMessage } from '../message.ts';
 import type { MetaTools, SearchMetaTool } from '../meta-tools.ts';
 import { type Listing, methodOf } from '../methods.ts';
+import { type AnswerOptions, filterAnswers } from './answer-filter.ts';
 import { filterLists, type ShowsItem } from './list-filter.ts';
 import { filterSearch } from './search-filter.ts';
 import { filterServerRequests, type ServerRequestOptions } from './server-request-filter.ts';
@@ -27,13 +28,17 @@ export type Reading =
   | { readonly kind: 'list'; readonly listing: Listing }
   | { readonly kind: 'search'; readonly tool: SearchMetaTool }
   | { readonly kind: 'any list' }
-  | { readonly kind: 'requests' };
+  | { readonly kind: 'messages' };
 
 /** Options of the filter of a response. */
 export interface ResponseFilterOptions {
   readonly shows: ShowsItem;
   /** Undefined lets all requests of the server to the client pass. */
   readonly requests?: ServerRequestOptions | undefined;
+  /** Undefined lets results of other requests pass. */
+  readonly answers?: AnswerOptions | undefined;
+  /** False where a stream must not be taken up by a GET. True by default. */
+  readonly resumable?: boolean | undefined;
   /** Called when an event says that a list of the server has changed. */
   readonly listChanged?: (() => void) | undefined;
   /** Called with the cause when a search result could not be read and is replaced by an error. */
@@ -45,20 +50,20 @@ export interface ResponseFilterOptions {
 const anyList: Reading = { kind: 'any list' };
 
 /**
- * The part to filter in the response to a message. With `subscriptions` those are read too. Without a message, as for a GET, it is any list: a broken stream with the response to another request
- * may be resumed there. Undefined for all other calls, whose responses are not read.
+ * The part to filter in the response to a message. Without a message, as for a GET, it is any list: a broken stream with the response to another request
+ * may be resumed there. Of all other calls the messages are read where the route has pins, and else nothing: undefined.
  */
 export function readingOf(
   message: McpMessage | undefined,
   { searches }: MetaTools,
-  subscriptions = false,
+  isPinned = false,
 ): Reading | undefined {
-  if (message === undefined || (subscriptions && message.method === 'subscriptions/listen')) return anyList;
-  if (message.method === undefined) return undefined;
-  const listing = methodOf(message.method)?.listing;
+  if (message === undefined || (isPinned && message.method === 'subscriptions/listen')) return anyList;
+  const listing = message.method === undefined ? undefined : methodOf(message.method)?.listing;
   if (listing !== undefined) return { kind: 'list', listing };
   const tool = message.target?.kind === 'tool' ? searches.get(message.target.name) : undefined;
-  return tool && { kind: 'search', tool };
+  if (tool !== undefined) return { kind: 'search', tool };
+  return isPinned ? { kind: 'messages' } : undefined;
 }
 
 /**
@@ -67,14 +72,16 @@ export function readingOf(
  * told from the results of other tools.
  */
 export function responseFilter(reading: Reading, options: ResponseFilterOptions): FilterResponse {
-  const { listChanged, maxBytes } = options;
+  const { answers, listChanged, maxBytes, requests } = options;
   return (status, { contentType = '', contentEncoding = 'identity' }) => {
     if (status === 204 || status === 304) return undefined;
     const expected = (reading.kind === 'list' || reading.kind === 'search') && status >= 200 && status < 300;
-    const rewrite = withoutRequests(rewriteOf(reading, expected, options), options.requests);
+    const rewriteParts = rewriteOf(reading, expected, options);
+    const rewriteOwn = answers ? inTurn((text) => filterAnswers(text, answers), rewriteParts) : rewriteParts;
+    const rewrite = requests ? inTurn((text) => filterServerRequests(text, requests), rewriteOwn) : rewriteOwn;
     const plain = contentEncoding.toLowerCase() === 'identity';
     if (plain && isEventStream(contentType)) {
-      const resumable = reading.kind !== 'search';
+      const resumable = options.resumable !== false && reading.kind !== 'search';
       return createEventStreamFilter({ rewrite: whereObjects(rewrite, listChanged), maxBytes, resumable });
     }
     if (plain && isJson(contentType)) return documentFilter(rewrite, maxBytes);
@@ -82,11 +89,10 @@ export function responseFilter(reading: Reading, options: ResponseFilterOptions)
   };
 }
 
-/** Requests are taken out first: what is left is read as a list or a search. */
-function withoutRequests(rewrite: RewriteText, requests: ServerRequestOptions | undefined): RewriteText {
-  if (requests === undefined) return rewrite;
+/** Messages are taken out first: what is left is read on. */
+function inTurn(takeOut: RewriteText, rewrite: RewriteText): RewriteText {
   return (text) => {
-    const left = filterServerRequests(text, requests);
+    const left = takeOut(text);
     return left?.length === 0 ? left : (rewrite(left ?? text) ?? left);
   };
 }
@@ -97,7 +103,7 @@ function rewriteOf(reading: Reading, expected: boolean, { shows, withheld }: Res
     return (text) =>
       filterSearch(text, { tool, shows: (name, item) => shows(toolListing, name, item, true), withheld });
   }
-  if (reading.kind === 'requests') return () => undefined;
+  if (reading.kind === 'messages') return () => undefined;
   const listing = reading.kind === 'list' && expected ? reading.listing : undefined;
   return (text) => filterLists(text, listing, shows);
 }
@@ -139,7 +145,7 @@ function documentFilter(rewrite: RewriteText, maxBytes: number): ResponseFilter 
       const text = body.take();
       if (text.length === 0) return undefined;
       const left = rewrite(text) ?? text;
-      if (left.length === 0) throw new Error('the answer is a request of the server that does not pass');
+      if (left.length === 0) throw new Error('nothing of the answer passes');
       return left;
     },
   };

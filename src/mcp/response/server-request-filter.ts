@@ -1,7 +1,9 @@
 // Filter for requests of the server to its client: those that a route does not let pass are withheld.
-import { isArray, type Span, spanOf, stringAt } from '../../json/members.ts';
-import { type Element, responseLimits, scanElements, scanJson } from '../../json/scanner.ts';
+import { foldName } from '../../json/fold.ts';
+import { type Span, spanOf, stringAt } from '../../json/members.ts';
+import type { Element } from '../../json/scanner.ts';
 import { compileShape } from '../../json/shape.ts';
+import { filterMessages, nothing } from './messages.ts';
 
 /** The requests of servers that a route may let pass. */
 export const serverRequestMethods = ['elicitation/create', 'sampling/createMessage', 'roots/list'] as const;
@@ -29,23 +31,11 @@ const envelope = compileShape(
   false,
 );
 /** URLElicitationRequiredError (MCP 2025-11-25): its data are elicitations. */
-const elicitationRequired = '-32042';
-const nothing = Buffer.alloc(0);
+const elicitationRequired = -32042;
 
 /** The text without what is withheld: undefined when nothing is, empty when nothing is left. Throws an Error for the log for what cannot be read. */
 export function filterServerRequests(text: Buffer, options: ServerRequestOptions): Buffer | undefined {
-  const spans = scanJson(text, envelope, slotCount, responseLimits);
-  const start = text.findIndex((byte) => byte > 0x20);
-  const whole = { start, end: text.length };
-  if (!isArray(text, whole)) return filterMessage(text, { ...whole, spans }, options);
-  const messages = scanElements(text, start, envelope, slotCount, responseLimits);
-  const filtered = messages.map((message) => filterMessage(text, message, options));
-  if (filtered.every((each) => each === undefined)) return undefined;
-  const kept = messages.flatMap(({ start: from, end }, index) => {
-    const left = filtered[index] ?? text.subarray(from, end);
-    return left.length === 0 ? [] : [left.toString()];
-  });
-  return kept.length === 0 ? nothing : Buffer.from(`[${kept.join(',')}]`);
+  return filterMessages(text, envelope, slotCount, (message) => filterMessage(text, message, options));
 }
 
 function filterMessage(text: Buffer, message: Element, options: ServerRequestOptions): Buffer | undefined {
@@ -59,12 +49,17 @@ function filterMessage(text: Buffer, message: Element, options: ServerRequestOpt
     return nothing;
   }
   const asked = [slots.ofResult, slots.ofParams].flatMap((slot) => requestsIn(text, at(slot)));
-  if (textAt(text, at(slots.code)) === elicitationRequired) asked.push('elicitation/create');
+  if (codeOf(text, at(slots.code)) === elicitationRequired) asked.push('elicitation/create');
   const refused = asked.filter((each) => !passes(each, options));
   for (const each of refused) options.withheld(each, undefined);
   if (refused.length === 0) return undefined;
   // A notification is answered by nobody.
   return method === undefined ? Buffer.from(options.refusal(id)) : nothing;
+}
+
+/** As the most lenient reader takes it: however it is written, also as a string or with a fraction. */
+function codeOf(text: Buffer, span: Span | undefined): number {
+  return Math.trunc(Number(JSON.parse(textAt(text, span) ?? 'null')));
 }
 
 /** Methods of the requests in an input-required result or a task (MCP 2026-07-28). */
@@ -73,7 +68,9 @@ function requestsIn(text: Buffer, span: Span | undefined): string[] {
   if (typeof requests !== 'object') throw new Error('`inputRequests` is no object');
   return Object.values(requests ?? {}).map((request: unknown) => {
     const { method } = Object(request) as { method?: unknown };
-    if (typeof method !== 'string') throw new Error('a request in `inputRequests` has no method');
+    const isMisspelt = Object.keys(Object(request)).some((name) => name !== 'method' && foldName(name) === 'method');
+    if (isMisspelt || typeof method !== 'string')
+      throw new Error('a request in `inputRequests` has no method, or another spelling of it');
     return method;
   });
 }
