@@ -169,6 +169,137 @@ for (const [what, next, expected] of widenings) {
   });
 }
 
+/** The base with another server, route or section. */
+const server = '{listen: "127.0.0.1:8443", publicUrl: https://mcp.example.com';
+const withServer = (more: string) => changed(base, server, `${server}, ${more}`);
+const withRoute = (more: string) => changed(base, '{name: api,', `{name: api, ${more},`);
+const withMcp = (more: string) => changed(base, 'mcp: {rules', `mcp: {${more}, rules`);
+const withJwt = (more: string) => changed(base, '{type: jwt,', `{type: jwt, ${more},`);
+const hiding: readonly (readonly [string, string, string])[] = [
+  ['server.allowedOrigins', withServer('allowedOrigins: [https://evil.example.com]'), 'server: another allowedOrigins'],
+  ['server.allowedHosts', withServer('allowedHosts: [evil.example.com]'), 'server: another allowedHosts'],
+  ['trustedProxies', withServer('trustedProxies: [10.0.0.0/8]'), 'server: another trustedProxies'],
+  ['server.listen', changed(base, '127.0.0.1:8443', '127.0.0.1:8444'), 'server: another listen'],
+  ['server.egressProxy', withServer('egressProxy: "http://127.0.0.1:3128"'), 'server: another egressProxy'],
+  ['admin.listen', changed(base, '127.0.0.1:9090', '127.0.0.1:9091'), 'admin: another listen'],
+  ['websocket', withRoute('websocket: true'), 'route api: another websocket'],
+  ['forwardHeaders', withRoute('forwardHeaders: [x-user]'), 'route api: another forwardHeaders'],
+  ['senderConstraint', withRoute('senderConstraint: required'), 'route api: another senderConstraint'],
+  ['upstreamPath', withRoute('upstreamPath: /admin/*'), 'route api: another place that it leads to'],
+  ['certificateFor', withRoute('certificateFor: []'), 'route api: another certificateFor'],
+  ['mcp.forwardHeaders', withMcp('forwardHeaders: [x-user]'), 'route mcp: another mcp.forwardHeaders'],
+  ['serverRequests', withMcp('serverRequests: []'), 'route mcp: another mcp.serverRequests'],
+  ['lists', withMcp('lists: obtainable'), 'route mcp: another mcp.lists'],
+  ['replies', withMcp('replies: any'), 'route mcp: another mcp.replies'],
+  ['challengeScopes', withMcp('challengeScopes: [a]'), 'route mcp: another mcp.challengeScopes'],
+  [
+    'metaTools',
+    withMcp('metaTools: {call_tool: {name: /name, arguments: /arguments}}'),
+    'route mcp: another set of tools that call others',
+  ],
+  ['clockTolerance', withJwt('clockTolerance: 30s'), 'authenticator corp: another clockTolerance'],
+  ['dpop.maxAge', withJwt('dpop: {maxAge: 30s}'), 'authenticator corp: another dpop.maxAge'],
+  ['keySet.maxStale', withJwt('keySet: {maxStale: 48h}'), 'authenticator corp: another keySet.maxStale'],
+  [
+    'an upstream identity header',
+    changed(base, /http:..127.0.0.1:5008"?/, '$&, identity: {headers: false}'),
+    'route mcp: another identity that the upstream is told',
+  ],
+  [
+    'the upstream is probed no more',
+    changed(base, /http:..127.0.0.1:5008"?/, '$&, probe: {path: /mcp}'),
+    'route mcp: another upstream.probe',
+  ],
+  [
+    'a key that is not valid yet',
+    changed(base, key('dashboards:read'), key('dashboards:read').replace('expires', 'notBefore: 2027-01-01, expires')),
+    'key keys/k1 of client reporting_tool: another notBefore',
+  ],
+  [
+    'a route before another one that it overlaps',
+    changed(
+      base,
+      api,
+      `{name: sub, path: /api/sub/*, upstream: superset, authenticate: corp, scopes: [dashboards:read]}, ${api}`,
+    ),
+    'route sub is new',
+  ],
+];
+
+for (const [what, next, expected] of hiding) {
+  t.test(`beside the rules, both ways: ${what}`, async (t) => {
+    for (const [before, after] of [
+      [base, next],
+      [next, base],
+    ] as const) {
+      const { text, exitCode } = await diff(before, after, '--fail-on', 'widened');
+      const words = before === base ? expected : expected.replace(/ is new$/, ' is gone');
+      t.match(text.replaceAll('\n    ', ' '), `! ${words}`);
+      t.match(text, /\nWidened: /);
+      t.equal(exitCode, 1);
+    }
+  });
+}
+
+t.test('routes that overlap, in another order', async (t) => {
+  const sub = '{name: sub, path: /api/sub/*, upstream: superset, authenticate: corp, scopes: [dashboards:read]}';
+  const [one, other] = [`${sub}, ${api}`, `${api}, ${sub}`].map((both) => changed(base, api, both));
+  const { text } = await diff(one!, other!, '--fail-on', 'widened');
+  t.match(text, /! route api: another place before or behind other routes/);
+});
+
+t.test('tls, and an optional certificate', async (t) => {
+  writeFiles(folder, await exampleFiles());
+  const example = readFileSync(join(root, 'gateway.example.yaml'), 'utf8');
+  const next: readonly (readonly [string, string])[] = [
+    [changed(example, 'minVersion: TLSv1.2', 'minVersion: TLSv1.3'), 'server: another tls.minVersion'],
+    [changed(example, 'ciphers: modern', 'ciphers: ECDHE-RSA-AES128-GCM-SHA256'), 'server: another tls.ciphers'],
+    [
+      changed(example, 'clientCertificates: optional', 'clientCertificates: required'),
+      'server: another tls.clientCertificates',
+    ],
+    [
+      changed(example, 'authenticate: corp-oauth', 'authenticate: {anyOf: [corp-oauth], optional: [workloads]}'),
+      'another authenticate.optional',
+    ],
+  ];
+  for (const [yaml, words] of next) {
+    for (const [before, after] of [
+      [example, yaml],
+      [yaml, example],
+    ] as const) {
+      const { text, exitCode } = await diff(before, after, '--fail-on', 'widened');
+      t.match(text.replaceAll('\n    ', ' '), words);
+      t.equal(exitCode, 1);
+    }
+  }
+});
+
+t.test('what cannot give access is no difference', async (t) => {
+  const next = changed(
+    changed(
+      withServer('drainTimeout: 5s, limits: {connections: 5}'),
+      'mcp: {rules',
+      'mcp: {audit: {arguments: none}, denials: http, rules',
+    ),
+    /http:..127.0.0.1:5008"?/,
+    '$&, timeouts: {idle: 5m}, limits: {concurrency: 3}',
+  );
+  const { text, exitCode } = await diff(base, next, '--fail-on', 'changed');
+  t.equal(text, 'No difference in who may call what.\n');
+  t.equal(exitCode, 0);
+});
+
+t.test('a credential that is revoked no more', async (t) => {
+  const withList = (name: string) => `${base}\nrevocation: {file: ${name}}\n`;
+  writeFiles(folder, { 'more.yaml': 'jti: [a, b]\nissuedBefore: 2026-01-01\n', 'less.yaml': 'jti: [a]\n' });
+  const less = await diff(withList('more.yaml'), withList('less.yaml'), '--fail-on', 'widened');
+  t.match(less, { exitCode: 1, text: /! revocation: what was revoked is revoked no more/ });
+  const more = await diff(withList('less.yaml'), withList('more.yaml'), '--fail-on', 'widened');
+  t.match(more, { exitCode: 0, text: /~ revocation: more is revoked/ });
+  t.equal((await diff(withList('more.yaml'), base, '--fail-on', 'widened')).exitCode, 1);
+});
+
 const narrowings = [
   [
     'a deny before a rule',
@@ -204,5 +335,7 @@ t.test('the forms for programs and pull requests', async (t) => {
   const markdown = (await diff(base, next, '--format', 'markdown')).text;
   t.match(markdown, /^\| route \| item \| caller \| change .*\n.*\n.*execute.*\n(?:.*\n)*\nWidened: /);
   t.match((await diff(base, next, '--format', 'csv')).text, /^route,path,kind,item,caller,change,before,after,/);
+  const beside = await diff(base, changed(base, '127.0.0.1:9090', '127.0.0.1:9091'), '--format', 'csv');
+  t.match(beside.text, /\r\n,,configuration,admin: another listen,,widened,/);
   t.equal((await diff(base, base, '--format', 'markdown')).text, 'No difference in who may call what.\n');
 });

@@ -85,6 +85,23 @@ t.test('a key is shown as refused from its end on, and a revoked one at once', a
   t.match((await whoCan(folder, '--route', 'exports')).text, /reporting-tool-1 \(revoked\)/);
 });
 
+t.test('issuedBefore of the revocation list refuses every token until then', async (t) => {
+  const folder = exampleIn(t.testdir());
+  writeFiles(folder, { 'revoked.yaml': 'issuedBefore: 2027-01-01\n' });
+  const { text } = await whoCan(folder, '--tool', 'execute_sql');
+  t.match(text, /execute_sql\n {6}nobody/);
+  const refused = text.replaceAll('\n  ', ' ');
+  t.match(refused, /any token of corp-oauth \(every token issued before 2027-01-01\)/);
+  t.notMatch(refused, /(key|certificate) \S+ \(every token/);
+  const [cell] = JSON.parse((await whoCan(folder, '--tool', 'execute_sql', '--json')).text) as { refused?: string }[];
+  t.equal(cell?.refused, 'every token issued before 2027-01-01');
+  const exports = await whoCan(folder, '--route', 'exports');
+  t.match(exports.text, /key legacy-keys\/reporting-tool-1: from 10/, 'keys go on');
+  const later = await whoCan(folder, '--tool', 'execute_sql', '--at', '2027-01-01');
+  t.match(later.text, /ai_agent_prod of corp-oauth: with scope/);
+  t.notMatch(later.text, /Refused at this time: .*token/);
+});
+
 t.test('misuse is told', async (t) => {
   const folder = exampleIn(t.testdir());
   const route = await whoCan(folder, '--route', 'dashboard');

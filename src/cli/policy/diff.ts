@@ -74,7 +74,7 @@ function textOf(diff: PolicyDiff, format: TableFormat, width: number): string {
     case 'markdown':
       return `${isChanged(diff) ? formatTable(summaryOf(diff), 'markdown') : ''}${isChanged(diff) ? '\n' : ''}${verdictOf(diff)}\n`;
     case 'csv':
-      return formatTable(cellsOf(diff), 'csv');
+      return formatTable(withConfiguration(cellsOf(diff), diff), 'csv');
     case 'json': {
       const { configuration } = diff;
       const whole = {
@@ -176,6 +176,15 @@ function summaryOf(diff: PolicyDiff): Table {
     undefined,
   ]);
   return { columns: ['route', 'item', 'caller', 'change', 'before', 'after', 'rules'], rows: [...rows, ...others] };
+}
+
+/** With a row for each change beside the rules. */
+function withConfiguration({ columns, rows }: Table, { configuration }: PolicyDiff): Table {
+  const others = configuration.map(({ words, mayWiden }) => {
+    const cells = [undefined, undefined, 'configuration', words, undefined, mayWiden ? 'widened' : 'changed'];
+    return [...cells, ...Array<undefined>(columns.length - cells.length)];
+  });
+  return { columns, rows: [...rows, ...others] };
 }
 
 /** Every caller with every item to which its access has changed. */

@@ -47,7 +47,7 @@ export function diffPolicies(before: PolicyFile, after: PolicyFile, now: number,
     const callers = next.callers.flatMap((caller) => changeOf(caller, one, other) ?? []);
     return callers.length === 0 ? [] : [{ item: (other ?? one)!, callers }];
   });
-  return { callers: next.callers, items, configuration: compareConfigurations(before, after) };
+  return { callers: next.callers, items, configuration: compareConfigurations(before, after, now) };
 }
 
 /** Paths are the same whatever route serves them. */

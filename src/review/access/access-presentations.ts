@@ -1,6 +1,7 @@
 // Presentations of credentials: every way in which a caller of an access review can come to a route, built as the gateway builds callers.
 import type { KeyAuthenticator, TokenAuthenticator, Verified } from '../../authn/authenticator.ts';
 import { buildCaller } from '../../authn/caller/caller.ts';
+import { noEntries } from '../../authn/caller/revocations.ts';
 import type { Requirements } from '../../authn/requirements.ts';
 import { GatewayError } from '../../errors.ts';
 import { rangeBits } from '../../ip-ranges.ts';
@@ -55,7 +56,7 @@ export function presentationsOf(
   const stated =
     authenticator.accepts === 'api-key'
       ? keyNamed(caller, authenticator, policyFile, route, now)
-      : tokensOf(caller, authenticator, policyFile, scopes);
+      : tokensOf(caller, authenticator, policyFile, { now, scopes });
   if (typeof stated === 'string') return { openCallers: [], refused: stated };
   const openCallers = stated.flatMap(({ verified, facts }) => {
     if (isRevoked(verified)) return [];
@@ -139,8 +140,10 @@ function tokensOf(
   caller: CallerClass,
   authenticator: TokenAuthenticator,
   { loaded }: PolicyFile,
-  scopes: readonly string[],
-): readonly Stated[] {
+  { now, scopes }: { readonly now: number; readonly scopes: readonly string[] },
+): readonly Stated[] | string {
+  const { issuedBefore = now } = loaded.revocations?.list?.entries ?? noEntries;
+  if (issuedBefore > now) return `every token issued before ${instantText(issuedBefore)}`;
   const section = loaded.config.authenticators[caller.authenticator];
   const mapped = section !== undefined && 'claims' in section ? Object.keys(section.claims) : [];
   const isClient = caller.kind === 'client';
@@ -179,11 +182,15 @@ const boundVariable: Variable = twoValued(
 );
 
 function untilVariable(instant: number): Variable {
-  const text = new Date(instant).toISOString().replace('T00:00:00.000Z', '');
+  const text = instantText(instant);
   const variable = { ...twoValued(`until ${instant}`, `until ${text}`, `from ${text} on`), instant };
   return {
     ...variable,
     relationTo: (other) =>
       instant <= ((other as Partial<typeof variable>).instant ?? Number.NEGATIVE_INFINITY) ? 'within' : undefined,
   };
+}
+
+function instantText(instant: number): string {
+  return new Date(instant).toISOString().replace('T00:00:00.000Z', '');
 }
