@@ -77,6 +77,6 @@ export async function readRegularFile(path: string, maxBytes: number): Promise<B
       await handle.close();
     }
   } catch (error) {
-    throw new Error(fileProblem(error));
+    throw new Error(fileProblem(error), { cause: error });
   }
 }

@@ -22,7 +22,7 @@ import { type Interpolated, interpolate } from './interpolate.ts';
 import { readKeysFiles } from './keys-file.ts';
 import { separateLaterKeys } from './later-keys.ts';
 import { ConfigError, inOrder, type Problem } from './problem.ts';
-import { type LoadedRevocations, loadRevocations } from './revocation-file.ts';
+import { type LoadedRevocations, loadRevocations, type RevocationOptions } from './revocation-file.ts';
 import { type Config, fileSchema, withResources } from './schema/config.ts';
 import type { Path } from './schema/reporter.ts';
 import type { StandIns } from './stand-ins.ts';
@@ -61,12 +61,10 @@ export interface LoadedShadow {
 }
 
 /** Options of `loadConfig`. */
-export interface LoadOptions {
+export interface LoadOptions extends Pick<RevocationOptions, 'revocationsInForce' | 'revocationsMayBeMissing'> {
   readonly env: NodeJS.ProcessEnv;
   /** Milliseconds since 1970, for warnings about what has expired. */
   readonly now?: () => number;
-  /** The absolute path of the revocation list that is in force; while that file is bad, the last good list goes on. */
-  readonly revocationsInForce?: string | undefined;
   /** The absolute path of the shadow in force; while that file is bad, its last good state goes on. */
   readonly shadowInForce?: string | undefined;
   /**
@@ -99,7 +97,7 @@ async function load(file: string, options: LoadOptions, openShadow: typeof loadS
   const keysOptions = { env: options.env, folder, named: dirname(file), reader };
   const keys = await readKeysFiles(parsed.draft, keysOptions, findings);
   const now = (options.now ?? Date.now)();
-  const revocationOptions = { folder, named: dirname(file), now, inForce: options.revocationsInForce, stamps };
+  const revocationOptions = { ...options, folder, named: dirname(file), now, stamps };
   const revocations = await loadRevocations(parsed.draft, revocationOptions, findings, (reason) =>
     standIns === undefined
       ? findings.problems.push(document.problem(['revocation', 'file'], `cannot read the file: ${reason}`))

@@ -49,7 +49,7 @@ export interface RevocationList {
 export interface LoadedRevocations {
   /** Absolute. */
   readonly path: string;
-  /** Undefined where `inForce` excused it: the last good one goes on. */
+  /** Undefined where `revocationsInForce` excused it: the last good one goes on. */
   readonly list: RevocationList | undefined;
 }
 
@@ -60,8 +60,10 @@ export interface RevocationOptions {
   readonly named: string;
   /** Milliseconds since 1970. */
   readonly now: number;
-  /** The absolute path of a list that is in force already: then its file may be bad for a while. */
-  readonly inForce: string | undefined;
+  /** The absolute path of the list that is in force; while that file is bad, the last good list goes on. */
+  readonly revocationsInForce?: string | undefined;
+  /** For who writes the list: a file that is not there is an empty one. */
+  readonly revocationsMayBeMissing?: boolean;
   /** Takes the stamp of a list that is refused. */
   readonly stamps: Map<string, string>;
 }
@@ -77,13 +79,17 @@ export async function loadRevocations(
   if (path === undefined) return undefined;
   const stamp = await stampOf(path);
   try {
-    const content = await readRevocationFile(path);
+    const content = await readRevocationFile(path).catch((error: Error) => {
+      const isMissing = (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
+      if (isMissing && options.revocationsMayBeMissing === true) return Buffer.from('{}');
+      throw error;
+    });
     const file = parseRevocationFile(join(options.named, relative(options.folder, path)), content);
     const context = { authenticators: Object.keys(draft.authenticators ?? {}), now: options.now };
     findings.warnings.push(...warningsOf(file, context));
     return { path, list: file.list };
   } catch (error) {
-    if (path !== options.inForce) {
+    if (path !== options.revocationsInForce) {
       options.stamps.set(path, stamp);
       if (error instanceof ConfigError) findings.problems.push(...error.problems);
       else unreadable((error as Error).message);

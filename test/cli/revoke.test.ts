@@ -106,6 +106,51 @@ t.test(
   },
 );
 
+t.test('a configuration without `revocation`, and one whose file is not there yet', async (t) => {
+  const directory = t.testdir({
+    'none.yaml': yaml.replace(/revocation: .*/, ''),
+    'gateway.yaml': yaml,
+    'bad.yaml': yaml.replace('revoked.yaml', 'none/revoked.yaml'),
+    'directory.yaml': yaml.replace('revoked.yaml', '.'),
+  });
+  const [none, file, bad] = [
+    join(directory, 'none.yaml'),
+    join(directory, 'gateway.yaml'),
+    join(directory, 'bad.yaml'),
+  ];
+  const { err, exitCode } = await revoke('-c', none, '--key', 'k1');
+  t.match(err, `add \`revocation: {file: revoked.yaml}\` to ${none} and reload`);
+  t.equal(exitCode, 2);
+  const list = join(directory, 'revoked.yaml');
+  t.match(await revoke('-c', file, '--key', 'k1', '--dry-run'), { err: '', out: /would say/ });
+  await t.rejects(readFile(list), { code: 'ENOENT' });
+  const made = await revoke('-c', file, '--key', 'k1');
+  t.match(made, { err: /revoked\.yaml is new\. What a former file/, exitCode: undefined });
+  t.equal(await readFile(list, 'utf8'), 'keyIds:\n  - k1 # 2026-11-28T12:00:00.000Z\n');
+  t.match(await revoke('-c', file, '--jti', 'j1'), { err: '' });
+  t.match(await revoke('-c', bad, '--key', 'k1'), { err: /no such file/, out: '' });
+  t.match(await revoke('-c', join(directory, 'directory.yaml'), '--key', 'k1'), {
+    err: /cannot read the file/,
+    out: '',
+  });
+});
+
+t.test('--issued-before 2027-03-01 would refuse every token for months', async (t) => {
+  const { file, list, path } = folder(t);
+  for (const where of [
+    ['-c', file],
+    ['--file', path],
+  ]) {
+    const { err, exitCode } = await revoke(...where, '--issued-before', '2027-03-01');
+    t.match(err, /2027-03-01 lies in the future: until then every token is refused\. --force/);
+    t.equal(exitCode, 2);
+  }
+  t.equal(await list(), '{}');
+  t.equal((await revoke('-c', file, '--issued-before', '2026-11-28T12:00:00Z')).exitCode, undefined);
+  t.equal((await revoke('-c', file, '--issued-before', '2027-03-01', '--force')).exitCode, undefined);
+  t.equal((await list()).trim(), 'issuedBefore: 2027-03-01');
+});
+
 t.test('a certificate is revoked by its file', async (t) => {
   const { agent } = await createTestCertificates();
   const { file, list } = folder(t);

@@ -10,7 +10,7 @@ import { parseRevocationFile } from '../../config/revocation-file.ts';
 import { date } from '../../config/schema/values.ts';
 import { fileProblem } from '../../errors.ts';
 import { replaceFile } from '../../replace-file.ts';
-import { type CommandOutput, misuse, parseName } from '../output.ts';
+import { type CommandOutput, misuse, noteTo, parseName } from '../output.ts';
 import { formatJson, printable, printableLines } from '../table.ts';
 import { type OpenStreams, openStreamsOf } from './open-streams.ts';
 import { describeRevocation, knownCredentials, type Revocation, unknownNames } from './revocation-names.ts';
@@ -42,7 +42,7 @@ export function revokeCommand(
     .option('--certificate <name>', ...many('PEM file, serial number, or sha256: fingerprint'))
     .option('--issued-before <instant>', 'all tokens issued before this instant', parseInstant)
     .option('--reason <text>', 'stands as a comment beside the entries')
-    .option('--force', 'also what the configuration does not name')
+    .option('--force', 'also names that the configuration does not have, and an instant in the future')
     .option('--dry-run', 'say what would be revoked, and write nothing')
     .option('--json', 'print the result as JSON')
     .action(async (options: RevokeOptions) => {
@@ -56,17 +56,27 @@ export function revokeCommand(
       if ((options.config === undefined) === (options.file === undefined))
         return misuse(output, 'give either -c or --file');
       const revocation = { ...options, certificate: await Promise.all(certificate.map(certificateName)) };
-      const loaded = options.config === undefined ? undefined : await loadConfig(options.config, { env, now });
+      const loaded =
+        options.config === undefined
+          ? undefined
+          : await loadConfig(options.config, { env, now, revocationsMayBeMissing: true });
       const path = options.file ?? loaded?.config.revocation?.file;
-      if (path === undefined)
-        return misuse(output, `${options.config}: there is no revocation.file; add the key first`);
+      if (path === undefined) {
+        const remedy = `add \`revocation: {file: revoked.yaml}\` to ${options.config} and reload`;
+        return misuse(output, `${options.config} names no revocation file: ${remedy}; this command makes the file`);
+      }
       const known = loaded && knownCredentials(loaded.config);
       const unknown = known === undefined || options.force === true ? [] : unknownNames(revocation, known);
+      const isLater = issuedBefore !== undefined && options.force !== true && Date.parse(issuedBefore) > now();
+      if (isLater)
+        unknown.push(`--issued-before ${issuedBefore} lies in the future: until then every token is refused`);
       if (unknown.length > 0) return misuse(output, `${unknown.join('; ')}. --force revokes it all the same`);
       // Before they end.
       const streams = loaded === undefined ? undefined : await streamsOf(loaded, revocation);
-      if (options.dryRun !== true)
-        await write(path, revocation, printable(`${new Date(now()).toISOString()} ${options.reason ?? ''}`.trim()));
+      const isNew =
+        options.dryRun !== true &&
+        (await write(path, revocation, printable(`${new Date(now()).toISOString()} ${options.reason ?? ''}`.trim())));
+      if (isNew) noteTo(output)(`${path} is new. What a former file of this name revoked has to be added again`);
       const effects = describeRevocation(revocation, known);
       output.stdout.write(
         options.json === true
@@ -76,14 +86,15 @@ export function revokeCommand(
     });
 }
 
-/** Adds what the file does not say yet. Two commands at a time do not lose what the other wrote. */
-async function write(path: string, revocation: Revocation, comment: string): Promise<void> {
+/** Adds what the file does not say yet. Two commands at a time do not lose what the other wrote. True where there was no file. */
+async function write(path: string, revocation: Revocation, comment: string): Promise<boolean> {
   const lock = await acquireLock(path);
   try {
-    const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return '';
+    const found = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
       throw new Error(`${path}: ${fileProblem(error)}`, { cause: error });
     });
+    const text = found ?? '';
     const isEmpty = text.replaceAll(/^\s*(#.*)?$/gm, '') === '';
     const { entries } = isEmpty ? { entries: undefined } : parseRevocationFile(path, Buffer.from(text)).list;
     const lists = {
@@ -106,6 +117,7 @@ async function write(path: string, revocation: Revocation, comment: string): Pro
     // A list that the gateway would refuse must not replace the one in force.
     parseRevocationFile(path, Buffer.from(edited));
     if (edits.length > 0) await replaceFile(path, edited);
+    return found === undefined;
   } finally {
     await lock.release();
   }
