@@ -125,7 +125,7 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
         await closing.get(key);
         opened.push(await open(sink, placeOf(sink, index), signal));
       }
-      const finding = await checkState(signing?.stateFile, opened);
+      const finding = await checkState(signing, opened);
       return { commit: () => commit(next, opened, signing, finding), dispose };
     } catch (error) {
       await dispose();
@@ -134,11 +134,17 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
   }
 
   /** Holds chains that are opened to the state file; undefined where there is nothing to hold. */
-  async function checkState(path: string | undefined, opened: readonly Opened[]): Promise<StateFinding | undefined> {
-    if (path === undefined || (opened.length === 0 && path === heads.signing()?.stateFile)) return undefined;
+  async function checkState(
+    signing: Signing | undefined,
+    opened: readonly Opened[],
+  ): Promise<StateFinding | undefined> {
+    const path = signing?.stateFile;
+    if (signing === undefined || path === undefined || (opened.length === 0 && path === heads.signing()?.stateFile))
+      return undefined;
     return checkHeadState(
       path,
       opened.map(({ key, target, writer }) => ({ sink: key, target, end: writer.end() })),
+      signing.key,
     );
   }
 

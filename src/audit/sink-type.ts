@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Log } from '../log.ts';
 import type { AuditEvent } from './event.ts';
 import type { FileCalls } from './file/append-file.ts';
-import type { ChainedLines, ChainHead } from './hash-chain.ts';
+import type { ChainedLines, ChainHead, Link } from './hash-chain.ts';
 
 /** Keys of every sink. */
 export const commonKeys = {
@@ -73,6 +73,8 @@ export interface SinkTarget {
   tick(record: (event: LogEvent) => Promise<void>): Promise<void>;
   /** The hash of the record with this number, of those that an earlier process wrote; without it the chain does not outlive the process. */
   hashAt?(seq: number): Promise<string | undefined>;
+  /** True where retention deleted that record and all before those that are left, as a record states that `isProved` accepts. */
+  isDeleted?(seq: number, isProved: (link: Link) => boolean): Promise<boolean>;
   /** Resolves when all that was written is on the disk, or will be as far as the options say. May be called during a write. */
   sync?(): Promise<void>;
   /** Takes over other options; what it writes to stays. */

@@ -147,3 +147,89 @@ t.test(
     t.notOk(fs.existsSync(other.stateFile));
   },
 );
+
+/** The numbers of the records that stand in the files of a log. A file may be deleted meanwhile. */
+function seqsOf(path: string): number[] {
+  const names = fs.readdirSync(join(path, '..')).filter((name) => name.endsWith('.jsonl'));
+  return names.flatMap((name) => linesSoFar(join(path, '..', name)).map(({ seq }) => seq)).sort((a, b) => a - b);
+}
+
+/** A log from whose front retention has deleted files up to beyond the head in the state file, which is an older one put back. */
+async function behind(t: Test) {
+  const { one: path, stateFile, of } = files(t);
+  await run(of(path));
+  const older = fs.readFileSync(stateFile);
+  const config = of(path);
+  const small = { ...config, sinks: [fileSink(path, { rotateAt: 4000, keepBytes: 16_000 })] };
+  const log = await openLog(small, {}, key);
+  const seen = () => {
+    try {
+      return seqsOf(path);
+    } catch {
+      return [];
+    }
+  };
+  for (let index = 0; (seen()[0] ?? 0) <= 10; index += 1) {
+    await log.write(eventOf(`s${index}`));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await log.close();
+  fs.writeFileSync(stateFile, older);
+  const rotated = () =>
+    fs
+      .readdirSync(join(path, '..'))
+      .filter((name) => /^audit-.*jsonl$/.test(name))
+      .map((name) => join(path, '..', name))
+      .sort();
+  return { path, stateFile, config: of(path, { onTruncation: 'refuse' }), rotated };
+}
+
+t.test('a state file that is older than the log, whose head retention deleted', async (t) => {
+  const { path, stateFile, config } = await behind(t);
+  const log = await openLog(config, {}, key);
+  await log.write(eventOf('r2'));
+  await log.close();
+  t.equal(log.truncation(), undefined);
+  t.match(
+    linesOf(path).filter(({ reason }) => reason === 'audit_state_missing'),
+    [{ detail: { sink: path, problem: /the state file is older than the log: retention deleted its head at seq 3/ } }],
+  );
+  t.ok(isHeld(stateFile, path), 'it has the last head again');
+});
+
+t.test('the same state file, and a log that somebody cut: audit_truncated', async (t) => {
+  const cases: Record<string, (evidence: Awaited<ReturnType<typeof behind>>) => void> = {
+    'its front is deleted': ({ rotated }) => fs.rmSync(rotated()[0]!),
+    'all is deleted': ({ rotated, path }) => {
+      for (const each of [...rotated(), path]) fs.rmSync(each);
+    },
+    'the retention records are deleted, too': ({ rotated, path }) => {
+      for (const each of [...rotated(), path]) {
+        const lines = fs.readFileSync(each, 'utf8').split('\n');
+        fs.writeFileSync(each, lines.filter((line) => !line.includes('"reason":"retention"')).join('\n'));
+      }
+    },
+    'the retention record is forged': ({ rotated, path }) => {
+      fs.rmSync(rotated()[0]!);
+      const [first] = linesOf(rotated()[0] ?? path);
+      for (const each of [...rotated(), path]) {
+        const text = fs.readFileSync(each, 'utf8');
+        const deleted = `"lastSeq":${first!.seq - 1},"lastHash":"${first!.prev}"`;
+        fs.writeFileSync(each, text.replaceAll(/"lastSeq":\d+,"lastHash":"[0-9a-f]{64}"/g, deleted));
+      }
+    },
+  };
+  for (const [name, tamper] of Object.entries(cases)) {
+    const evidence = await behind(t);
+    const before = fs.readFileSync(evidence.stateFile);
+    tamper(evidence);
+    const log = await openLog(evidence.config, {}, key);
+    await log.close();
+    t.match(log.truncation(), /^audit_truncated: /, name);
+    t.ok(reasonsOf(evidence.path).includes('audit_truncated'), name);
+    t.strictSame(fs.readFileSync(evidence.stateFile), before, name);
+  }
+  const another = await openLog((await behind(t)).config, {}, generateKeyPairSync('ed25519').privateKey);
+  await another.close();
+  t.match(another.truncation(), /no retention record that this key signed covers it/, 'of another key');
+});

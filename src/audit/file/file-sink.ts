@@ -11,7 +11,7 @@ import { createDiskSync } from './disk-sync.ts';
 import { ignoreMissing, isOutOfSpace } from './errno.ts';
 import { acquireLock, type FileLock } from './lock.ts';
 import { findUnfinished, inspectTail } from './recovery.ts';
-import { deleteSurplus, hashAt, lastHead, listRotated, rotatedName } from './rotation.ts';
+import { deleteSurplus, hashAt, isDeleted, lastHead, listRotated, rotatedName } from './rotation.ts';
 
 const schema = z.strictObject({
   type: z.literal('file'),
@@ -87,9 +87,8 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
     createdDirectories = [...createdDirectories, ...(await takePath())];
     const rotated = await listRotated(path);
     createdFile ||= !fs.existsSync(path);
-    const newest = rotated.at(-1);
-    const last = (await adopt()) ?? (newest && (await lastHead(newest.path))) ?? genesis;
     const logs = [...rotated.map((each) => each.path), path];
+    const last = (await adopt()) ?? (rotated.length > 0 ? await lastHead(logs.at(-2)!) : undefined) ?? genesis;
     for (const { id, route, seq } of await findUnfinished(logs, lookBackBytes)) {
       found.push({ id, stage: 'completed', route, outcome: 'unknown', reason: 'restart', detail: { decided: seq } });
     }
@@ -238,6 +237,7 @@ function createFileTarget(initial: FileSinkConfig, runtime: TargetRuntime): Sink
     write,
     tick,
     hashAt: (seq) => hashAt(path, seq),
+    isDeleted: (seq, isProved) => isDeleted(path, seq, isProved),
     sync: () => disk.flush(() => file),
     configure: (next: FileSinkConfig) => {
       config = next;

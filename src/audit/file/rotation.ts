@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto';
 import { open, readdir, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
-import { type ChainHead, parseLink, seqOf } from '../hash-chain.ts';
+import { type ChainHead, type Link, parseLink, seqOf } from '../hash-chain.ts';
 import type { LogEvent } from '../sink-type.ts';
+import { coversBefore } from '../verification/head-check.ts';
 import { ignoreMissing } from './errno.ts';
 import { readLines } from './lines.ts';
 import { inspectTail } from './recovery.ts';
@@ -87,7 +88,7 @@ export async function lastHead(path: string): Promise<ChainHead | undefined> {
   return (await inspectTail(path).catch(() => undefined))?.head;
 }
 
-async function firstLink(path: string): Promise<ChainHead | undefined> {
+async function firstLink(path: string): Promise<Link | undefined> {
   for await (const { bytes } of readLines(path)) return parseLink(bytes);
   return undefined;
 }
@@ -110,4 +111,21 @@ export async function hashAt(path: string, seq: number): Promise<string | undefi
     }
   }
   return undefined;
+}
+
+/**
+ * True where the file at `path` and its rotated ones begin behind the record with this number, and hold a retention record, which `isProved` accepts,
+ * of the deletion of all before their first.
+ */
+export async function isDeleted(path: string, seq: number, isProved: (link: Link) => boolean): Promise<boolean> {
+  const files = [...(await listRotated(path)).map((file) => file.path), path];
+  const first = await firstLink(files[0]!);
+  if (first === undefined || first.seq <= seq) return false;
+  for (const each of files.toReversed()) {
+    for await (const { bytes } of readLines(each)) {
+      const link = bytes.includes('"reason":"retention"') ? parseLink(bytes) : undefined;
+      if (link !== undefined && coversBefore(link, first) && isProved(link)) return true;
+    }
+  }
+  return false;
 }

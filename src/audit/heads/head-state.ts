@@ -1,4 +1,5 @@
 // State file of signed heads (`audit.sign.stateFile`): the last head of each chain, replaced atomically.
+import { createPublicKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { fileProblem } from '../../errors.ts';
@@ -6,7 +7,8 @@ import { replaceFile } from '../../replace-file.ts';
 import { codeOf, ignoreMissing } from '../file/errno.ts';
 import type { ChainHead } from '../hash-chain.ts';
 import type { SinkTarget } from '../sink-type.ts';
-import type { SinkHead } from './signed-head.ts';
+import { createHeadCheck } from '../verification/head-check.ts';
+import type { HeadKey, SinkHead } from './signed-head.ts';
 
 const seq = z.int().positive();
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
@@ -102,8 +104,15 @@ interface OpenedChain {
   readonly end: ChainHead | undefined;
 }
 
-/** Holds chains to the heads that a state file has of them. One that does not outlive the process is not held to any. */
-export async function checkHeadState(path: string, chains: readonly OpenedChain[]): Promise<StateFinding> {
+/**
+ * Holds chains to the heads that a state file has of them. One that does not outlive the process is not held to any. A head that lies in front of the
+ * chain is no truncation where a retention record that `key` signed states that deletion.
+ */
+export async function checkHeadState(
+  path: string,
+  chains: readonly OpenedChain[],
+  key: HeadKey,
+): Promise<StateFinding> {
   let state: HeadState | undefined;
   try {
     state = await readHeadState(path);
@@ -114,28 +123,29 @@ export async function checkHeadState(path: string, chains: readonly OpenedChain[
   if (state === undefined) return { truncations: [], unheld: [{ problem: 'there is no state file' }] };
   const truncations: Truncation[] = [];
   const unheld: Unheld[] = [];
+  const { isProved } = createHeadCheck(new Map([[key.id, createPublicKey(key.privateKey)]]));
   for (const { sink, target, end } of chains) {
     if (target.hashAt === undefined || end === undefined) continue;
     const expected = state.heads.find((head) => head.sink === sink)?.record;
-    if (expected !== undefined) {
-      const problem = await findTruncation(target.hashAt, end, expected);
-      if (problem !== undefined) truncations.push({ sink, problem, expected, found: end });
-    } else if (end.seq > 0) {
-      unheld.push({ sink, problem: 'the state file has no head of this sink, which has records' });
+    if (expected === undefined) {
+      if (end.seq > 0) unheld.push({ sink, problem: 'the state file has no head of this sink, which has records' });
+      continue;
     }
+    const differs = (problem: string) => truncations.push({ sink, problem, expected, found: end });
+    const { seq } = expected;
+    if (end.seq < seq) {
+      differs(`the chain ends at seq ${end.seq}, before its head at seq ${seq}`);
+      continue;
+    }
+    const hash = await target.hashAt(seq);
+    if (hash === expected.hash) continue;
+    if (hash !== undefined) differs(`at seq ${seq} stands another record than its head`);
+    else if (await target.isDeleted?.(seq, isProved))
+      unheld.push({ sink, problem: `the state file is older than the log: retention deleted its head at seq ${seq}` });
+    else
+      differs(
+        `the record of its head at seq ${seq} is in none of its files, and no retention record that this key signed covers it`,
+      );
   }
   return { truncations, unheld };
-}
-
-async function findTruncation(
-  hashAt: NonNullable<SinkTarget['hashAt']>,
-  end: ChainHead,
-  expected: ChainHead,
-): Promise<string | undefined> {
-  if (end.seq < expected.seq) return `the chain ends at seq ${end.seq}, before its head at seq ${expected.seq}`;
-  const hash = await hashAt(expected.seq);
-  if (hash === expected.hash) return undefined;
-  return hash === undefined
-    ? `the record of its head at seq ${expected.seq} is in none of its files`
-    : `at seq ${expected.seq} stands another record than its head`;
 }

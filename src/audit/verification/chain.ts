@@ -1,7 +1,7 @@
 // One hash chain over its files, followed record by record.
 import { genesis, type Link } from '../hash-chain.ts';
 import type { PublicKeys } from '../heads/signed-head.ts';
-import { createHeadCheck, deletedIn, type HeadCheck } from './head-check.ts';
+import { coversBefore, createHeadCheck, type HeadCheck } from './head-check.ts';
 
 /** A place in the files, and what is wrong there. */
 export interface ChainBreak {
@@ -107,10 +107,8 @@ export function reasonBetween(last: Link, next: Link): string | undefined {
 }
 
 function takeRetention(chain: Chain, link: Link): void {
-  const deleted = deletedIn(link);
   const first = chain.first?.link;
-  if (!chain.isUncovered || first === undefined || deleted === undefined) return;
-  if (deleted.lastSeq !== first.seq - 1 || deleted.lastHash !== first.prev) return;
+  if (!chain.isUncovered || first === undefined || !coversBefore(link, first)) return;
   if (!chain.heads.isProved(link)) {
     chain.unproved = link.seq;
     return;

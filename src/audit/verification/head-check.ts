@@ -123,8 +123,14 @@ export function createHeadCheck(keys: PublicKeys | undefined): HeadCheck {
   };
 }
 
+/** True for a retention record that states the deletion of the records in front of this one. */
+export function coversBefore(link: Link, { seq, prev }: Pick<Link, 'seq' | 'prev'>): boolean {
+  const deleted = deletedIn(link);
+  return deleted !== undefined && deleted.lastSeq === seq - 1 && deleted.lastHash === prev;
+}
+
 /** The range whose deletion a retention record states; undefined for any other record. */
-export function deletedIn({ record }: Link): { readonly lastSeq: unknown; readonly lastHash: unknown } | undefined {
+function deletedIn({ record }: Link): { readonly lastSeq: unknown; readonly lastHash: unknown } | undefined {
   if (record.stage !== 'config' || record.reason !== 'retention') return undefined;
   const deleted = (record.detail as { deleted?: unknown } | null | undefined)?.deleted;
   return typeof deleted === 'object' && deleted !== null ? (deleted as ReturnType<typeof deletedIn>) : undefined;
