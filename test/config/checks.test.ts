@@ -1181,7 +1181,7 @@ t.test('rules: one effect, selectors that can match, demands that can be met', (
       {
         authenticators: three,
         routes: route(
-          'authenticate: {anyOf: [corp, legacy], optional: [partner]}, rules: [{allow: {clients: [ai, legcy/x, corp/y, partner/z, "https://c.example/id"]}}]',
+          'authenticate: {anyOf: [corp, legacy], optional: [partner]}, rules: [{allow: {clients: [ai, legcy/x, corp/y, partner/z, "https://c.example/id", "ai_*"]}}]',
         ),
       },
       [
@@ -1195,6 +1195,10 @@ t.test('rules: one effect, selectors that can match, demands that can be met', (
       [
         '‸"https://c.example/id"',
         'routes[0].rules[0].allow.clients[4]: several authenticators can name clients on this route; write which, such as "corp/https://c.example/id"',
+      ],
+      [
+        '‸"ai_*"',
+        'routes[0].rules[0].allow.clients[5]: several authenticators can name clients on this route; write which; and it is no glob: client ids are compared whole, so name each client',
       ],
     ],
     [

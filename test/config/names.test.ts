@@ -143,6 +143,23 @@ t.test('clients of a closed allowlist', (t) => {
   ]);
 });
 
+t.test('a client id with *, which is no glob', (t) => {
+  const file = (clients: string, effect = 'allow') =>
+    fileOf({
+      authenticators: authenticators.replace('clientId: reporting_tool', 'clientId: "all*"'),
+      routes: `[{path: /api, upstream: superset, authenticate: {anyOf: [corp, legacy-keys]}, rules: [{${effect}: {clients: [${clients}]}}]}]`,
+    });
+  const whole = 'is no glob: client ids are compared whole, so name each client';
+  const clients = (effect: string) => `routes[0].rules[0].${effect}.clients[0]`;
+  t.match(authenticators, 'clientId: reporting_tool');
+  return hold(t, [
+    [file('"corp/ai_*"'), '‸"corp/ai_*"', `${clients('allow')}: "ai_*" ${whole}`],
+    [file('"corp/*", corp/ai', 'deny'), '‸"corp/*"', `${clients('deny')}: "*" ${whole}`],
+    [file('"legacy-keys/report*"'), '‸"legacy-keys/report*"', `${clients('allow')}: "report*" ${whole}`],
+    [file('"legacy-keys/all*"')],
+  ]);
+});
+
 t.test('an allow on a preset’s tool without require says who can now call it', (t) => {
   const everyone = 'every token that "corp" accepts and every key of "legacy-keys"';
   const opens = (what: string, scopes: string) =>

@@ -18,14 +18,18 @@ export const clients = {
       const { authenticator, clientId } = parseClientEntry(entry, authenticators);
       const owner = authenticator ?? (acting.length === 1 ? acting[0] : undefined);
       const known = owner === undefined ? undefined : callers.clients.get(owner);
+      const isNoGlob = clientId.includes('*') && ![...callers.clients.values()].flat().includes(clientId);
+      const whole = 'is no glob: client ids are compared whole, so name each client';
       if (authenticator !== undefined && !acting.includes(authenticator)) {
         const name = show(authenticator);
         error(['clients', index], `can never match: authenticator ${name} names no client on this route`);
       } else if (authenticator === undefined && acting.length > 1) {
         // A bare id could be another issuer's client of that name.
-        const example = show(qualified(entry, acting));
-        const message = `several authenticators can name clients on this route; write which, such as ${example}`;
+        const example = isNoGlob ? `; and it ${whole}` : `, such as ${show(qualified(entry, acting))}`;
+        const message = `several authenticators can name clients on this route; write which${example}`;
         error(['clients', index], message);
+      } else if (isNoGlob) {
+        warn(['clients', index], `${show(clientId)} ${whole}`);
       } else if (known !== undefined && !known.includes(clientId)) {
         const near = suggestion(clientId, known);
         warn(['clients', index], `can never match: ${show(owner!)} has no client ${show(clientId)}${near}`);
