@@ -9,6 +9,7 @@ import {
   LineCounter,
   type Node,
   parseDocument,
+  type Scalar,
   visit,
   type YAMLMap,
 } from 'yaml';
@@ -34,8 +35,14 @@ export interface LocatedYaml {
   problem(path: Path, message: string, at?: 'key' | 'value'): Problem;
 }
 
+/** Options of `parseLocatedYaml`. */
+export interface YamlOptions {
+  /** False for a number, as JSON writes it, that readers take for different values: it is then a problem. */
+  readonly isExact?: (text: string) => boolean;
+}
+
 /** Reads one document. Throws a ConfigError with a single problem when it is no YAML at all. */
-export function parseLocatedYaml(file: string, content: Buffer): LocatedYaml {
+export function parseLocatedYaml(file: string, content: Buffer, options: YamlOptions = {}): LocatedYaml {
   const lines = new LineCounter();
   const text = decodeUtf8(file, content);
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: false, prettyErrors: false });
@@ -53,7 +60,7 @@ export function parseLocatedYaml(file: string, content: Buffer): LocatedYaml {
     const place = placeOf(lines, offsetOf(root, targets, path, at));
     return { file, ...place, path: formatPath(path), message };
   };
-  const value = convert(root, targets, (path, message, at) => problems.push(problemAt(path, message, at)));
+  const value = convert(root, targets, options, (path, message, at) => problems.push(problemAt(path, message, at)));
   return { file, value, problems, problem: problemAt };
 }
 
@@ -73,7 +80,7 @@ function aliasTargets(document: ReturnType<typeof parseDocument>): Targets {
   return targets;
 }
 
-function convert(root: Node, targets: Targets, report: Report): unknown {
+function convert(root: Node, targets: Targets, { isExact }: YamlOptions, report: Report): unknown {
   let aliased = 0;
   const toValue = (node: unknown, path: Path, throughAlias: boolean): unknown => {
     if (throughAlias && ++aliased > maxAliasedNodes) {
@@ -95,7 +102,10 @@ function convert(root: Node, targets: Targets, report: Report): unknown {
     }
     if (isMap(node)) return toObject(node, path, throughAlias);
     if (isSeq(node)) return node.items.map((item, index) => toValue(item, [...path, index], throughAlias));
-    return isScalar(node) ? node.value : null;
+    if (!isScalar(node)) return null;
+    if (isExact !== undefined && !isExactScalar(node, isExact))
+      report(path, 'JSON readers take this number for different values; as text of JSON it is kept as it is written');
+    return node.value;
   };
   const toObject = (map: YAMLMap, path: Path, throughAlias: boolean): Record<string, unknown> => {
     const object: Record<string, unknown> = {};
@@ -109,6 +119,19 @@ function convert(root: Node, targets: Targets, report: Report): unknown {
     return object;
   };
   return toValue(root, [], false);
+}
+
+/** Numbers that are not finite, which JSON lacks, are left to the reader of the value. */
+function isExactScalar({ source = '', value }: Scalar, isExact: (text: string) => boolean): boolean {
+  if (typeof value !== 'number' || !Number.isFinite(value)) return true;
+  if (/^0[xo]/.test(source)) return Number.isSafeInteger(value);
+  // Forms that YAML has beside those of JSON: +1, .5, 1. and 1.e3.
+  return isExact(
+    source
+      .replace(/^\+/, '')
+      .replace(/^(-?)\./, '$10.')
+      .replace(/\.(?!\d)/, ''),
+  );
 }
 
 function keyName(key: unknown): string | undefined {

@@ -22,7 +22,7 @@ const surelyExact = 15;
 const smallest = 1e-290;
 
 /** True for a double of these very digits, within the integers that all readers hold. The only zero is the positive one. */
-function isExact(text: string): boolean {
+export function isExact(text: string): boolean {
   const value = Number(text);
   const size = Math.abs(value);
   if (size === 0) return zero.test(text);

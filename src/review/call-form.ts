@@ -3,7 +3,6 @@ import type { Path } from '../config/schema/reporter.ts';
 import { suggestion } from '../config/schema/suggestion.ts';
 import type { Route } from '../gateway/route.ts';
 import { parsePointer } from '../json/pointer.ts';
-import type { CallMetaTool } from '../mcp/meta-tools.ts';
 import { isNotificationName } from '../mcp/methods.ts';
 import type { PolicyFile } from './policy-file.ts';
 import type { CallForm, FormProblem } from './request-form.ts';
@@ -47,13 +46,33 @@ export function resolveCall(
   const match = snapshot.match('POST', target);
   if (match !== undefined && 'route' in match && match.route !== route)
     return wrong(`is never asked at ${target}: route "${match.route.name}" comes before it`, 'route');
-  const message = mcp ?? toolCall(tool!, args, via, route, wrong);
-  if (message === undefined) return undefined;
-  if (!isJson(message.params))
+  if (!isJson(mcp?.params ?? args))
     return wrong('holds a number that JSON does not have', mcp === undefined ? 'args' : 'mcp');
-  const id = isNotificationName(message.method) ? undefined : 1;
-  const body = Buffer.from(JSON.stringify({ jsonrpc: '2.0', id, ...message }));
-  return { method: 'POST', target, rpcId: id?.toString(), body };
+  const message = mcp === undefined ? toolCall(tool!, args, via, route, wrong) : otherMessage(mcp);
+  if (message === undefined) return undefined;
+  const rpcId = mcp !== undefined && isNotificationName(mcp.method) ? undefined : '1';
+  const envelope: Member[] = [{ path: ['jsonrpc'], json: '"2.0"' }, ...(rpcId ? [{ path: ['id'], json: rpcId }] : [])];
+  return { method: 'POST', target, rpcId, body: Buffer.from(objectText([...envelope, ...message])) };
+}
+
+/** A member of a message, by the names on its way, and its JSON. */
+interface Member {
+  readonly path: readonly string[];
+  readonly json: string;
+}
+
+/** The JSON of an object. That of its members is taken as it is: a value would lose the text of numbers and repeated names. */
+function objectText(members: readonly Member[]): string {
+  const byName = [...Map.groupBy(members, ({ path }) => path[0]!)].map(([name, [first, ...more]]) => {
+    const inner = [first!, ...more].map(({ path, json }) => ({ path: path.slice(1), json }));
+    return `${JSON.stringify(name)}:${first!.path.length === 1 ? first!.json : objectText(inner)}`;
+  });
+  return `{${byName.join(',')}}`;
+}
+
+function otherMessage({ method, params }: NonNullable<CallForm['mcp']>): Member[] {
+  const member = { path: ['method'], json: JSON.stringify(method) };
+  return params === undefined ? [member] : [member, { path: ['params'], json: JSON.stringify(params) }];
 }
 
 function mcpRoute(name: string | undefined, routes: readonly Route[], wrong: Wrong): Route | undefined {
@@ -76,8 +95,15 @@ function toolCall(
   via: string | undefined,
   { policy }: Route,
   wrong: Wrong,
-): CallForm['mcp'] {
-  if (via === undefined) return { method: 'tools/call', params: { name: tool, arguments: args } };
+): Member[] | undefined {
+  const call = (name: string, ...members: Member[]): Member[] => [
+    ...otherMessage({ method: 'tools/call' }),
+    { path: ['params', 'name'], json: JSON.stringify(name) },
+    ...members,
+  ];
+  const argumentsAt = (...path: string[]): Member[] =>
+    args === undefined ? [] : [{ path, json: typeof args === 'string' ? args : JSON.stringify(args) }];
+  if (via === undefined) return call(tool, ...argumentsAt('params', 'arguments'));
   const { calls } = policy.metaTools;
   const metaTool = calls.get(via);
   if (metaTool === undefined) {
@@ -85,18 +111,12 @@ function toolCall(
     const known = names.length === 0 ? 'this route has none' : `this route has ${names.join(', ')}`;
     return wrong(`unknown meta-tool "${via}"${suggestion(via, names)}; ${known}`, 'via');
   }
-  return { method: 'tools/call', params: { name: via, arguments: metaArguments(metaTool, tool, args) } };
-}
-
-/** Arguments of a meta-tool that hold the tool's name and arguments at their places. */
-function metaArguments(metaTool: CallMetaTool, tool: string, args: CallForm['args']): Record<string, unknown> {
-  const named = withMember({}, parsePointer(metaTool.name), tool);
-  return args === undefined ? named : withMember(named, parsePointer(metaTool.arguments), args);
-}
-
-function withMember(whole: Record<string, unknown>, [step, ...rest]: readonly string[], value: unknown): typeof whole {
-  const inner = (whole[step!] ?? {}) as typeof whole;
-  return { ...whole, [step!]: rest.length === 0 ? value : withMember(inner, rest, value) };
+  const within = ['params', 'arguments'];
+  return call(
+    via,
+    { path: [...within, ...parsePointer(metaTool.name)], json: JSON.stringify(tool) },
+    ...argumentsAt(...within, ...parsePointer(metaTool.arguments)),
+  );
 }
 
 /** YAML has numbers that are not finite. */

@@ -28,11 +28,17 @@ export const callerForm = z.union([
 ]);
 export type CallerForm = z.output<typeof callerForm>;
 
+/** JSON that is put into the message as it is written: numbers of any form, names that occur twice. */
+const jsonText = z.string().refine(isJson, 'is text, but no JSON');
+
 /** `call`: a tool or another MCP message on an MCP route, or a method and path. */
 export const callForm = z.strictObject({
   route: text.optional().describe('The MCP route; default the only one.'),
   tool: text.optional().describe('The tool that is called.'),
-  args: z.record(z.string(), z.unknown()).optional().describe('Its arguments.'),
+  args: z
+    .union([z.record(z.string(), z.unknown()), jsonText])
+    .optional()
+    .describe('Its arguments, or their JSON as text.'),
   via: text.optional().describe('The meta-tool that it is called through.'),
   mcp: z
     .strictObject({
@@ -76,6 +82,15 @@ export class FormError extends Error {
     super(problems.map(({ path, message }) => `${path.join('.')}: ${message}`).join('\n'));
     this.name = 'FormError';
     this.problems = problems;
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

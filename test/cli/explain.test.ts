@@ -31,12 +31,16 @@ routes:
         - {name: list, allow: {tools: [list_dashboards], when: "!has(args.page) || args.page > 0"}, require: {scopes: [dashboards:read]}}
 audit: {sinks: [{type: stdout}]}
 `;
+const latin1 = Buffer.from('{"a":"\u00e9"}', 'latin1') as unknown as string;
 const env = { UPSTREAM: 'upstream-secret', HIDDEN: 'hidden-secret' };
 const now = Date.parse('2026-11-28T12:00:00Z');
 
 async function run(t: Test, args: readonly string[], stdin = '', isTTY = false) {
   const output = capture();
-  const file = join(t.testdir({ 'gateway.yaml': yaml, 'key.txt': `${key}\n`, 'not.pem': 'nothing' }), 'gateway.yaml');
+  const file = join(
+    t.testdir({ 'gateway.yaml': yaml, 'key.txt': `${key}\n`, 'not.pem': 'nothing', 'latin1.json': latin1 }),
+    'gateway.yaml',
+  );
   const named = args.map((arg) => arg.replace('FOLDER', join(file, '..')));
   const stdout = Object.assign(output.stdout, { isTTY });
   const context = { output: { ...output, stdout }, env, now: () => now, stdin: Readable.from([Buffer.from(stdin)]) };
@@ -138,6 +142,14 @@ t.test('a whole message is read as the gateway reads it', async (t) => {
   t.match(await json(t, [...frontend, '--mcp', '{"jsonrpc":"2.0","id":1,"id":2}']), { answer: { status: 400 } });
 });
 
+t.test('--args {"page":1,"page":1} and {"page":-0} are refused as they are live', async (t) => {
+  const call = [...frontend, '--tool', 'list_dashboards', '--args'];
+  t.match(await json(t, [...call, '{"page":1}']), { allowed: true });
+  t.match(await run(t, [...call, '{"page":1,"page":1}']), { exitCode: 1, text: /invalid_jsonrpc/ });
+  for (const args of ['{"page":-0}', '{"page":1.0000000000000000001}'])
+    t.match(await run(t, [...call, '-'], args), { exitCode: 1, text: /condition_error/ }, args);
+});
+
 t.test('misuse says what to do, and ends with 2', async (t) => {
   const rows: [string[], RegExp][] = [
     [[], /call: needs one of: tool, mcp, or method and path/],
@@ -146,6 +158,8 @@ t.test('misuse says what to do, and ends with 2', async (t) => {
     [[...frontend, '--token', 'x', '--tool', 'a'], /--as makes up a caller/],
     [['--token', '-', '--mcp', '-'], /only one option can read stdin/],
     [['--tool', 'a', '--args', '{'], /--args: /],
+    [['--tool', 'a', '--args', '{}}'], /--args: Unexpected/],
+    [['--tool', 'a', '--args', '@FOLDER/latin1.json'], /--args: .*not valid.* utf-8/],
     [['--tool', 'a', '--args', '@FOLDER/none.json'], /--args: cannot read .*none.json: there is no such file/],
     [['--tool', 'a', '--cert', 'FOLDER/not.pem'], /--cert: .*not.pem/],
     [['--tool', 'a', '--from', 'nowhere'], /--from: expected an IP address/],

@@ -102,6 +102,28 @@ t.test(
   },
 );
 
+t.test(
+  'args -0, 1.0000000000000000001 and 9007199254740993 are problems in YAML, and taken as they are in a text',
+  async (t) => {
+    const one = (args: string, expected = 'allow') =>
+      `policy: gateway.yaml\ncases:\n  - {name: a, as: {client: f, scopes: [dashboards:read]}, call: {tool: list_x, args: ${args}}, expect: ${expected}}\n`;
+    for (const number of ['-0', '-0.0', '1.0000000000000000001', '9007199254740993', '1e-400', '0x20000000000001']) {
+      const { code, errors } = await run(one(`{n: [${number}]}`));
+      t.match(
+        [code, errors],
+        [2, /^cases.yaml:3:\d+ cases\[0\].call.args.n\[0\]: JSON readers take this number/],
+        number,
+      );
+    }
+    for (const number of ['0', '-1', '+1', '.5', '1.', '1.e3', '0.0', '1.50', '1e3', '0x1F', '9007199254740991'])
+      t.equal((await run(one(`{n: ${number}}`))).code, 0, number);
+    for (const text of [`'{"n":-0}'`, `'{"n":9007199254740993}'`, `'{"__proto__":1}'`])
+      t.equal((await run(one(text))).code, 0, text);
+    t.equal((await run(one(`'{"n":1,"n":1}'`, '{deny: invalid_jsonrpc}'))).code, 0);
+    t.match(await run(one('n')), { code: 2, errors: /call.args: is text, but no JSON/ });
+  },
+);
+
 t.test('every member of expect is compared', async (t) => {
   const asked = 'as: {client: f}, call: {tool: list_x}';
   const cases: [expect: string, difference: RegExp | undefined, request?: string][] = [

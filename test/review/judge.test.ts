@@ -272,6 +272,37 @@ t.test('refusals before the policy', async (t) => {
   );
 });
 
+t.test('arguments as text are judged as they are written: numbers, repeated names, __proto__', async (t) => {
+  const live = {
+    claims: { ...agent, scope: `${neededScope} queries:execute` },
+    path: '/mcp',
+    certificate: 'good' as const,
+  };
+  const as = { ...agentForm, scopes: [neededScope, 'queries:execute'], certificate: 'client-ai-agent-1' };
+  // The certificate limits the scopes: insufficient_scope means that the condition is met.
+  for (const [args, code] of [
+    ['{"request":{"limit":1.0}}', 'insufficient_scope'],
+    ['{"request":{"limit":1},"__proto__":{}}', 'insufficient_scope'],
+    ['{"request":{"limit":-0}}', 'condition_error'],
+    ['{"request":{"limit":1.0000000000000000001}}', 'condition_error'],
+    ['{"request":{"limit":1,"limit":1}}', 'invalid_jsonrpc'],
+    ['{"request":{"limit":1},"request":{"limit":1}}', 'invalid_jsonrpc'],
+    ['{"__proto__":{"request":{"limit":1}}}', 'condition_error'],
+    ['{"request":{"limit":1e400}}', 'invalid_json'],
+    ['{"request":{"limit":1},"text":"\\ud800"}', 'invalid_json'],
+    ['[1]', 'invalid_jsonrpc'],
+    ['null', 'condition_error'],
+  ] as const) {
+    const call = { route: 'mcp', tool: 'execute_sql', args };
+    const direct = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"execute_sql","arguments":${args}}}`;
+    await same(t, { ...live, message: direct }, { as, call }, args);
+    t.equal(judged({ as, call }).error?.code, code, args);
+    const inner = direct.replace('"arguments":', '"arguments":{"name":"execute_sql","arguments":');
+    const through = `${inner.replace('"name":"execute_sql"', '"name":"call_tool"')}}`;
+    await same(t, { ...live, message: through }, { as, call: { ...call, via: 'call_tool' } }, `${args} in call_tool`);
+  }
+});
+
 t.test('calls of an MCP route', async (t) => {
   const token = { claims: { ...agent, scope: `${neededScope} queries:execute` } };
   const as = { ...agentForm, scopes: [neededScope, 'queries:execute'] };

@@ -2,7 +2,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { text as readAll } from 'node:stream/consumers';
+import { buffer as readAll } from 'node:stream/consumers';
 import { Command } from 'commander';
 import { parse } from 'yaml';
 import type { PeerCertificate } from '../../authn/credential.ts';
@@ -129,14 +129,14 @@ async function readOptions(
     route,
     tool,
     via,
-    args: args === undefined ? undefined : parsed('--args', args, JSON.parse),
+    args: args === undefined ? undefined : parsed('--args', args, jsonText),
     mcp: message === undefined ? undefined : { method: 'ping' },
     method: method?.toUpperCase(),
     path,
   };
   const presented: Presented = {
-    token: (await value('--token', token))?.trim(),
-    key: (await value('--key', key))?.trim(),
+    token: (await value('--token', token))?.toString().trim(),
+    key: (await value('--key', key))?.toString().trim(),
     certificate: cert === undefined ? undefined : await readPeer(cert),
   };
   return {
@@ -144,16 +144,16 @@ async function readOptions(
       requestForm,
       withoutUndefined({ as: as === undefined ? undefined : parsed('--as', as, parse), from, at, call }),
     ),
-    message: message === undefined ? undefined : Buffer.from(message),
+    message,
     presented: as === undefined ? presented : undefined,
     offline: offline === true,
   };
 }
 
 /** Text itself, `-` for standard input, or `@FILE`. */
-async function readValue(name: string, text: string, stdin: AsyncIterable<Buffer>): Promise<string> {
+async function readValue(name: string, text: string, stdin: AsyncIterable<Buffer>): Promise<Buffer> {
   if (text === '-') return readAll(stdin);
-  return text.startsWith('@') ? (await readNamed(name, text.slice(1))).toString('utf8') : text;
+  return text.startsWith('@') ? readNamed(name, text.slice(1)) : Buffer.from(text);
 }
 
 async function readNamed(name: string, file: string): Promise<Buffer> {
@@ -176,9 +176,16 @@ async function readPeer(file: string): Promise<PeerCertificate> {
   }
 }
 
-function parsed(name: string, text: string, parseText: (text: string) => unknown): unknown {
+/** The text itself: a value would lose the form of its numbers, and names that occur twice. */
+function jsonText(bytes: Buffer): string {
+  const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  JSON.parse(text);
+  return text;
+}
+
+function parsed<T>(name: string, input: T, parseInput: (input: T) => unknown): unknown {
   try {
-    return parseText(text);
+    return parseInput(input);
   } catch (error) {
     throw misuse(`${name}: ${(error as Error).message.split('\n')[0]}`);
   }

@@ -9,6 +9,7 @@ import { scopes, text } from '../../config/schema/values.ts';
 import { shapeProblems } from '../../config/schema-errors.ts';
 import { type LocatedYaml, parseLocatedYaml } from '../../config/yaml.ts';
 import { statusOfCode } from '../../errors.ts';
+import { isExact } from '../../json/exact-numbers.ts';
 import { type RequestForm, requestMembers } from '../request-form.ts';
 
 const maxBytes = 4 * 1024 * 1024;
@@ -79,7 +80,7 @@ const fileSchema = z.strictObject({ policy: text.optional(), cases: z.array(z.un
 
 /** Reads a file of cases. Throws ConfigError where it cannot be read, or is no list of cases. */
 export async function readCasesFile(file: string): Promise<CasesFile> {
-  const document = parseLocatedYaml(file, await read(file));
+  const document = parseLocatedYaml(file, await read(file), { isExact });
   const whole = fileSchema.safeParse(document.value);
   if (!whole.success)
     throw new ConfigError(inOrder([...document.problems, ...problemsOf(whole.error, fileSchema, [], document)]));
