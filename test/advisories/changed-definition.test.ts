@@ -1,5 +1,6 @@
 // Rug pull (tool poisoning after approval): a server shows harmless tools until it is trusted, and then changes a description or a schema, or adds a
 // tool, so that a model is told to do something else. CVE-2025-54136 was such a change behind an approved name.
+import type { ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';
 import { formatCatalog } from '../../src/mcp/catalog/catalog.ts';
 import { type Definition, recordedOf } from '../../src/mcp/catalog/definition.ts';
@@ -253,6 +254,21 @@ t.test('with warn a change passes, and is counted and recorded', async (t) => {
   t.equal(await scenario.metric('portcullis_tool_definition_changes_total', { route: 'mcp' }), before + 2);
 });
 
+t.test('270 new names do not hide the change of a recorded one, and all are counted', async (t) => {
+  const before = (await scenario.metric('portcullis_tool_definition_changes_total', { route: 'mcp' })) ?? 0;
+  for (const part of ['x', 'y', 'z']) {
+    shown.tools = Array.from({ length: 90 }, (_, index) => tool(`${part}${index}`));
+    await list();
+  }
+  const changed = tool('list_dashboards', 'Evil behind noise.');
+  shown.tools = [changed];
+  await list();
+  await list();
+  const { digest } = recordedOf('tools', changed);
+  await scenario.record(({ detail }) => (detail as { seen?: string })?.seen === digest);
+  t.equal(await scenario.metric('portcullis_tool_definition_changes_total', { route: 'mcp' }), before + 271);
+});
+
 t.test('a change that the upstream announces in a stream is known before anybody lists', async (t) => {
   refusesGateway = false;
   await scenario.reload(changes('deny'));
@@ -288,6 +304,76 @@ t.test(
     t.equal(JSON.parse((await other.agent.call('list_dashboards')).text).error.data.code, 'definition_changed');
   },
 );
+
+/** Of an upstream that leaves one kind of the gateway's own requests without an answer, and opens a session with each call. */
+async function holding(t: Test, onChange: string, unanswered: string) {
+  let held: ServerResponse | undefined;
+  const other = await startScenario(
+    t,
+    {
+      routes: {
+        '/mcp': {
+          ...changes(onChange).routes['/mcp'],
+          mcp: { catalog: { file: 'tools.json', onChange }, rules: reporting },
+        },
+      },
+    },
+    {
+      files: { 'tools.json': file },
+      reply(request, response) {
+        const { id, method } =
+          request.method === 'POST' ? JSON.parse(request.body.toString()) : { id: 0, method: 'end' };
+        if (method === unanswered) {
+          held = response;
+          return;
+        }
+        const results: Readonly<Record<string, object>> = {
+          initialize: { protocolVersion: '2025-11-25', capabilities: { tools: {} }, serverInfo: {} },
+          'tools/list': { tools: [tool('execute_sql', 'Evil.')] },
+          'tools/call': { content: [] },
+        };
+        response.writeHead(200, { 'content-type': 'application/json', 'mcp-session-id': 'up-1' });
+        response.end(JSON.stringify({ jsonrpc: '2.0', id, result: results[method] ?? {} }));
+      },
+    },
+  );
+  return { other, isOpen: () => held?.closed === false, release: () => held?.destroy() };
+}
+const reporting = [{ name: 'later', mode: 'report', deny: { tools: ['execute_sql'] } }, { allow: { tools: ['*'] } }];
+
+t.test('a call does not wait for the end of the session of the gateway, and its record keeps the report', async (t) => {
+  const { other, isOpen, release } = await holding(t, 'deny', 'end');
+  const answer = await other.agent.call('execute_sql');
+  t.equal(JSON.parse(answer.text).error.data.code, 'definition_changed');
+  t.ok(isOpen());
+  release();
+  t.match(await other.recordOf(answer), {
+    reason: 'definition_changed',
+    report: { decision: 'deny', rule: 'later' },
+  });
+});
+
+t.test('with warn a call does not wait at all, and its record names both the session and the change', async (t) => {
+  const { other, isOpen, release } = await holding(t, 'warn', 'initialize');
+  t.equal((await other.agent.call('list_dashboards')).status, 200);
+  t.ok(isOpen());
+  release();
+  await other.agent.post({ jsonrpc: '2.0', id: 1, method: 'tools/list' });
+  const detail = { session: {}, definition: { name: 'execute_sql' } };
+  t.match(await other.recordOf(await other.agent.call('execute_sql')), { outcome: 'completed', detail });
+});
+
+t.test('an error of the upstream is told by its number only', async (t) => {
+  const other = await startScenario(t, changes('deny'), {
+    files: { 'tools.json': file },
+    reply: (_, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ jsonrpc: '2.0', id: 1, error: { code: 'x'.repeat(100_000) } }));
+    },
+  });
+  await until(async () => JSON.stringify(await other.status()).includes('problem'));
+  t.match(await other.status(), { definitions: [{ problem: 'is no MCP server: an error without a code' }] });
+});
 
 t.test('a catalogue that was changed by hand is refused at its place', async (t) => {
   const bad = file.replace('Does execute_sql.', 'Does anything.');

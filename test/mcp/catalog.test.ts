@@ -102,6 +102,45 @@ t.test(
   },
 );
 
+t.test('pointers, texts and names of any length are cut where a change is made', (t) => {
+  const name = 'N'.repeat(1_000_000);
+  const differences = differencesOf(
+    { a: { b: 1 } },
+    { a: { b: '\u200b'.repeat(1000), [name]: { [name]: 1 } }, [name]: 1 },
+  );
+  t.same(
+    differences.map(({ pointer }) => pointer.length),
+    [4, 257, 257],
+  );
+  for (const { text } of differences) t.ok(text.length < 600, text);
+  const reports: DefinitionChange[] = [];
+  const pins = createPins(catalogOf(tool), (change) => reports.push(change));
+  const view = pins.view('');
+  view.changeOf({ member: 'tools' }, name, () => ({ name }), 'listed');
+  view.changeOf({ member: 'tools' }, 'execute_sql', () => ({ ...tool, [name]: 1, a: 1, b: 2, c: 3, d: 4 }), 'listed');
+  t.same([reports[0]?.name.length, reports[1]?.differences.length], [257, 5]);
+  t.match(pins.changed(), [{ name: 'execute_sql', differences: { length: 4 } }], 'less is kept than was reported');
+  t.end();
+});
+
+t.test('what each of many viewers saw is bounded by bytes, and the last of them are kept', (t) => {
+  const tools = Array.from({ length: 300 }, (_, index) => ({ name: `t${index}` }));
+  const pins = createPins(catalogOf(...tools), () => {});
+  const changed = Object.fromEntries(Array.from({ length: 4 }, (_, index) => [`${index}${'m'.repeat(300)}`, 1]));
+  const message = { target: { kind: 'tool', name: 't1' }, via: undefined, named: undefined } as never;
+  const lookAt = (viewer: string, more: object) => {
+    const view = pins.view(viewer);
+    for (const each of tools) view.changeOf({ member: 'tools' }, each.name, () => ({ ...each, ...more }), 'listed');
+  };
+  for (let index = 0; index < 60; index += 1) lookAt(`v${index}`, changed);
+  lookAt('other', {});
+  t.equal(pins.refusalOf(message, 'v0'), undefined, 'the first was forgotten');
+  t.match(pins.refusalOf(message, 'v59'), { name: 't1' });
+  lookAt('v59', {});
+  t.equal(pins.refusalOf(message, 'v59'), undefined);
+  t.end();
+});
+
 t.test('a search shows fewer members than a list: those that it shows have to be the recorded ones', (t) => {
   const view = createPins(catalogOf(tool), () => {}).view('');
   const found = (item: Definition) => view.changeOf({ member: 'tools' }, 'execute_sql', () => item, 'found');

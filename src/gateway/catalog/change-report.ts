@@ -1,6 +1,6 @@
 // Report of a changed definition: its metric, its `config` record, and the difference in the operator's log.
 import type { Log } from '../../log.ts';
-import { visible } from '../../mcp/catalog/difference.ts';
+import { cut, visible } from '../../mcp/catalog/difference.ts';
 import type { DefinitionChange } from '../../mcp/catalog/pins.ts';
 import type { PinsRuntime } from './route-pins.ts';
 
@@ -16,11 +16,12 @@ const maxName = 200;
 
 /** Creates the report. */
 export function createChangeReport({ log, observe, record }: ChangeReportRuntime): PinsRuntime['definitionChanged'] {
-  return (route, change, onChange) => {
+  return (route, change, onChange, isTold) => {
     observe.definitionChanged(route);
+    if (!isTold) return;
     const part = partOfRecord(change);
     record({ event: 'definition changed', route, onChange, ...part });
-    const differences = change.differences.map(({ pointer, text }) => `${visible(pointer)} ${text}`);
+    const differences = change.differences.map(({ pointer, text }) => `${cut(visible(pointer), maxName)} ${text}`);
     const effect = onChange === 'deny' ? 'it is hidden and refused' : 'it still passes';
     const what = change.recorded === undefined ? 'is not in the catalogue' : 'is not as it was recorded';
     log.warn({ route, ...part, differences }, `a definition ${what}: ${effect}`);

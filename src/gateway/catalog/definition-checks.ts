@@ -51,7 +51,7 @@ const everyMs = 15_000;
 /** After a first failure, and the least time between two questions. */
 const soonMs = 1000;
 const timeoutMs = 5000;
-const maxProblem = 256;
+const maxText = 256;
 
 /** Creates the questions. They start with `follow`. */
 export function createDefinitionChecks({ log, now, version }: DefinitionChecksRuntime): DefinitionChecks {
@@ -67,7 +67,7 @@ export function createDefinitionChecks({ log, now, version }: DefinitionChecksRu
       pins.problem = undefined;
       check.failures = 0;
     } catch (error) {
-      pins.problem = cut((error as Error).message, maxProblem);
+      pins.problem = cut((error as Error).message, maxText);
       check.failures += 1;
     }
     check.isAsking = false;
@@ -139,7 +139,7 @@ export function createDefinitionChecks({ log, now, version }: DefinitionChecksRu
       [...checks.values()].map(({ pins, route }) => ({
         route: route.name,
         onChange: pins.onChange,
-        changed: [...new Set(pins.changed().map(({ name }) => name))].sort(),
+        changed: [...new Set(pins.changed().map(({ name }) => cut(name, maxText)))].sort(),
         problem: pins.problem,
       })),
     close() {

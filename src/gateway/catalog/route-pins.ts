@@ -22,13 +22,20 @@ export interface RoutePins extends Pins {
 /** Dependencies of pins. */
 export interface PinsRuntime {
   readonly now: () => number;
-  /** Told each change, once until it is long past. */
-  readonly definitionChanged: (route: string, change: DefinitionChange, onChange: RoutePins['onChange']) => void;
+  /** Told each change, once until it is long past. One that is not `isTold` is beyond a number: it only counts. */
+  readonly definitionChanged: (
+    route: string,
+    change: DefinitionChange,
+    onChange: RoutePins['onChange'],
+    isTold: boolean,
+  ) => void;
 }
 
-/** The same change is reported again after this time. An upstream that shows ever new ones has no more reports in it than `maxReports`. */
-const reportedForMs = 3_600_000;
-const maxReports = 200;
+/** The same change is told again after this time. An upstream that shows ever new ones has no more of them told in it. */
+const toldForMs = 3_600_000;
+/** Of all names that are not recorded. */
+const maxToldOfStrangers = 200;
+const maxToldOfName = 10;
 
 /** The pins of a route; undefined where it has no catalogue. Those of `previous` with the same key go on. */
 export function compileRoutePins(
@@ -45,25 +52,28 @@ export function compileRoutePins(
   const digest = content === undefined ? '' : hash('sha256', content);
   const key = JSON.stringify([name, digest, onChange, pooled.key, upstreamPath ?? path]);
   if (previous?.key === key) return previous;
-  const isNew = createReportFilter(runtime.now);
+  const newsOf = createReportFilter(runtime.now);
   const pins = createPins(files.parse(file, parseCatalog), (change) => {
-    if (isNew(change)) runtime.definitionChanged(name, change, onChange);
+    const news = newsOf(change);
+    if (news !== 'known') runtime.definitionChanged(name, change, onChange, news === 'new');
   });
   return { ...pins, key, onChange, firstAsked: Promise.withResolvers(), recheck: () => {}, problem: undefined };
 }
 
-function createReportFilter(now: () => number): (change: DefinitionChange) => boolean {
-  const reported = new Map<string, number>();
-  return ({ list, name, seen }) => {
+/** A recorded name has a number of its own: no other name uses it up. */
+function createReportFilter(now: () => number): (change: DefinitionChange) => 'new' | 'known' | 'beyond' {
+  const groups = new Map<string, Map<string, number>>();
+  return ({ list, name, recorded, seen }) => {
     const nowMs = now();
-    const key = `${list} ${seen} ${name}`;
-    const before = reported.get(key);
-    if (before !== undefined && nowMs - before < reportedForMs) return false;
-    if (reported.size >= maxReports) {
-      for (const [each, time] of reported) if (nowMs - time >= reportedForMs) reported.delete(each);
-      if (reported.size >= maxReports) return false;
-    }
-    reported.set(key, nowMs);
-    return true;
+    const [group, most] = recorded === undefined ? ['', maxToldOfStrangers] : [`${list} ${name}`, maxToldOfName];
+    const told = groups.get(group) ?? new Map<string, number>();
+    groups.set(group, told);
+    const key = hash('sha256', `${list} ${seen} ${name}`);
+    const before = told.get(key);
+    if (before !== undefined && nowMs - before < toldForMs) return 'known';
+    if (told.size >= most) for (const [each, time] of told) if (nowMs - time >= toldForMs) told.delete(each);
+    if (told.size >= most) return 'beyond';
+    told.set(key, nowMs);
+    return 'new';
   };
 }

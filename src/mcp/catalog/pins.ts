@@ -4,7 +4,7 @@ import type { McpMessage } from '../message.ts';
 import type { Listing, ListMember } from '../methods.ts';
 import type { Catalog, CatalogEntry } from './catalog.ts';
 import { type Definition, definitionOf, digestOf, isMap, type Recorded } from './definition.ts';
-import { type Difference, differencesOf } from './difference.ts';
+import { cut, type Difference, differencesOf } from './difference.ts';
 
 /** A name that is not recorded, or a definition that is not as it was recorded. */
 export interface DefinitionChange {
@@ -49,7 +49,18 @@ export interface Pins {
 
 type Changes = Map<string, DefinitionChange>;
 
+/** The changes in the last answers to one viewer. */
+interface Viewed {
+  readonly changes: Changes;
+  bytes: number;
+}
+
 const maxViewers = 10_000;
+const maxViewerBytes = 32 * 1024 * 1024;
+/** Of a change that is kept. */
+const maxPointers = 4;
+/** Of a name that is not recorded. */
+const maxName = 256;
 /** Names that are not recorded in one answer; further ones are not reported. */
 const maxStrangers = 100;
 const forms: readonly Form[] = ['listed', 'found'];
@@ -57,26 +68,28 @@ const forms: readonly Form[] = ['listed', 'found'];
 /** Creates the pins of a catalogue. `report` is told each answer with a change. */
 export function createPins(catalog: Catalog, report: (change: DefinitionChange) => void): Pins {
   const last: Changes = new Map();
-  const ofViewers = createBoundedCache<Changes>({ entries: maxViewers });
+  const size = { bytes: maxViewerBytes, of: ({ bytes }: Viewed) => bytes };
+  const ofViewers = createBoundedCache<Viewed>({ entries: maxViewers, size });
   const templates = [...catalog.resourceTemplates.keys()].map((template) => ({ template, parts: partsOf(template) }));
 
   function take(change: DefinitionChange | undefined, key: string, viewer: string): void {
-    const own = ofViewers.get(viewer);
-    if (change === undefined) {
-      last.delete(key);
-      own?.delete(key);
-      if (own?.size === 0) ofViewers.delete(viewer);
-      return;
-    }
-    last.set(key, change);
-    if (own === undefined) ofViewers.set(viewer, new Map([[key, change]]));
-    else own.set(key, change);
+    const own = ofViewers.get(viewer) ?? { changes: new Map(), bytes: 0 };
+    const [before, now] = [own.changes.get(key), change && keptOf(change)];
+    if (now === undefined) last.delete(key);
+    else last.set(key, now);
+    if (before === undefined && now === undefined) return;
+    if (now === undefined) own.changes.delete(key);
+    else own.changes.set(key, now);
+    own.bytes += sizeOf(key, now) - sizeOf(key, before);
+    // Set anew, or the cache would keep its size as it was.
+    ofViewers.delete(viewer);
+    if (own.changes.size > 0) ofViewers.set(viewer, own);
   }
 
   const shownTo = (list: ListMember, name: string, viewer: string): DefinitionChange | undefined => {
     for (const form of forms) {
       const key = keyOf(list, name, form);
-      const change = last.get(key) ?? ofViewers.get(viewer)?.get(key);
+      const change = last.get(key) ?? ofViewers.get(viewer)?.changes.get(key);
       if (change !== undefined) return change;
     }
     return undefined;
@@ -142,7 +155,20 @@ function keyOf(list: ListMember, name: string, form: Form): string {
 
 function unrecorded(list: ListMember, name: string, read?: ReadItem): DefinitionChange {
   const seen = read && digestOf(definitionOf(list, read()));
-  return { list, name, recorded: undefined, seen, differences: [] };
+  return { list, name: cut(name, maxName), recorded: undefined, seen, differences: [] };
+}
+
+/** The part of a change that a refusal needs. */
+function keptOf(change: DefinitionChange): DefinitionChange {
+  const differences = change.differences.slice(0, maxPointers).map(({ pointer }) => ({ pointer, text: '' }));
+  return { ...change, differences };
+}
+
+/** About what it takes in memory. */
+function sizeOf(key: string, change: DefinitionChange | undefined): number {
+  if (change === undefined) return 0;
+  const pointers = change.differences.reduce((sum, { pointer }) => sum + pointer.length, 0);
+  return 500 + 2 * (key.length + change.name.length + pointers);
 }
 
 function compare(
