@@ -1,4 +1,5 @@
 // State file of signed heads: gateways that share one, sinks that come and go, another file after a reload, chains that it says nothing of.
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import fs from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +8,7 @@ import { parseHeadState } from '../../src/audit/heads/head-state.ts';
 import { headKeyOf } from '../../src/audit/heads/signed-head.ts';
 import type { AuditConfig } from '../../src/audit/schema.ts';
 import { until } from '../support/until.ts';
-import { configOf, dayMs, eventOf, fileSink, linesOf, linesSoFar, openLog, signOf } from './support.ts';
+import { configOf, dayMs, eventOf, fileSink, linesOf, linesSoFar, openLog, signOf, someTime } from './support.ts';
 
 const key = generateKeyPairSync('ed25519').privateKey;
 const headsIn = (path: string) => (fs.existsSync(path) && parseHeadState(fs.readFileSync(path, 'utf8'))?.heads) || [];
@@ -148,12 +149,6 @@ t.test(
   },
 );
 
-/** The numbers of the records that stand in the files of a log. A file may be deleted meanwhile. */
-function seqsOf(path: string): number[] {
-  const names = fs.readdirSync(join(path, '..')).filter((name) => name.endsWith('.jsonl'));
-  return names.flatMap((name) => linesSoFar(join(path, '..', name)).map(({ seq }) => seq)).sort((a, b) => a - b);
-}
-
 /** A log from whose front retention has deleted files up to beyond the head in the state file, which is an older one put back. */
 async function behind(t: Test) {
   const { one: path, stateFile, of } = files(t);
@@ -162,25 +157,17 @@ async function behind(t: Test) {
   const config = of(path);
   const small = { ...config, sinks: [fileSink(path, { rotateAt: 4000, keepBytes: 16_000 })] };
   const log = await openLog(small, {}, key);
-  const seen = () => {
-    try {
-      return seqsOf(path);
-    } catch {
-      return [];
-    }
-  };
-  for (let index = 0; (seen()[0] ?? 0) <= 10; index += 1) {
-    await log.write(eventOf(`s${index}`));
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  await log.close();
-  fs.writeFileSync(stateFile, older);
+  for (let index = 0; index < 100; index += 1) await log.write(eventOf(`s${index}`));
   const rotated = () =>
     fs
       .readdirSync(join(path, '..'))
       .filter((name) => /^audit-.*jsonl$/.test(name))
       .map((name) => join(path, '..', name))
       .sort();
+  // There were five or more.
+  await until(() => rotated().length <= 3);
+  await log.close();
+  fs.writeFileSync(stateFile, older);
   return { path, stateFile, config: of(path, { onTruncation: 'refuse' }), rotated };
 }
 
@@ -219,8 +206,11 @@ t.test('the same state file, and a log that somebody cut: audit_truncated', asyn
       }
     },
   };
+  const evidence = await behind(t);
+  const logs = join(evidence.path, '..');
+  const copy = `${logs}.copy`;
+  fs.cpSync(logs, copy, { recursive: true });
   for (const [name, tamper] of Object.entries(cases)) {
-    const evidence = await behind(t);
     const before = fs.readFileSync(evidence.stateFile);
     tamper(evidence);
     const log = await openLog(evidence.config, {}, key);
@@ -228,8 +218,32 @@ t.test('the same state file, and a log that somebody cut: audit_truncated', asyn
     t.match(log.truncation(), /^audit_truncated: /, name);
     t.ok(reasonsOf(evidence.path).includes('audit_truncated'), name);
     t.strictSame(fs.readFileSync(evidence.stateFile), before, name);
+    fs.rmSync(logs, { recursive: true });
+    fs.cpSync(copy, logs, { recursive: true });
   }
-  const another = await openLog((await behind(t)).config, {}, generateKeyPairSync('ed25519').privateKey);
+  const another = await openLog(evidence.config, {}, generateKeyPairSync('ed25519').privateKey);
   await another.close();
   t.match(another.truncation(), /no retention record that this key signed covers it/, 'of another key');
+});
+
+t.test('a stop does not wait for a state file whose volume does not answer', async (t) => {
+  const { one, stateFile, of } = files(t);
+  let time = someTime;
+  let failures = 0;
+  const observe = { written() {}, failed() {}, shed() {}, stateFailed: () => (failures += 1) };
+  const log = await openLog(of(one), { now: () => time, observe }, key);
+  await log.write(eventOf('r1'));
+  await until(() => isHeld(stateFile, one));
+  // Opening a pipe that nobody writes to does not return.
+  fs.rmSync(stateFile);
+  execFileSync('mkfifo', [stateFile]);
+  const [before] = log.heads();
+  time += dayMs;
+  await log.write(eventOf('r2'));
+  await until(() => log.heads()[0] !== before);
+  (await log.prepare({ ...of(one), timeout: 50 }, undefined, headKeyOf(key))).commit();
+  await log.close();
+  t.equal(failures, 0, 'the write of the state file is still out');
+  fs.closeSync(fs.openSync(stateFile, 'r+'));
+  await until(() => failures > 0);
 });
