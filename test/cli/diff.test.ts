@@ -91,6 +91,10 @@ const noDifference = [
     changed(base, 'has(args.limit) && args.limit <= 1000', 'args.limit <= 1000 && has(args.limit)'),
   ],
   ['a rule in report mode', changed(base, `[${sql}`, `[{deny: {tools: ["*"]}, mode: report}, ${sql}`)],
+  [
+    'the has() of an argument left out that the condition reads',
+    changed(base, 'has(args.limit) && args.limit <= 1000', 'args.limit <= 1000'),
+  ],
   ['a comment', `${base}\n# a comment\n`],
 ] as const;
 
@@ -326,6 +330,31 @@ for (const [what, next, expected] of narrowings) {
     t.equal((await diff(all(base), all(next), '--fail-on', 'changed')).exitCode, 1);
   });
 }
+
+const denying = (condition: string) =>
+  changed(base, `[${sql}`, `[{deny: {tools: [ping], when: "${condition}"}}, {allow: {tools: [ping]}}, ${sql}`);
+
+t.test('a denial of has(args.a) && args.a > 10 that loses its has(): nobody gains', async (t) => {
+  const [guarded, bare] = [denying('has(args.a) && args.a > 10'), denying('args.a > 10')];
+  const narrower = await diff(guarded, bare, '--fail-on', 'widened');
+  t.equal(narrower.exitCode, 0);
+  t.match(
+    narrower.text.replaceAll('\n        ', ' '),
+    /- .* may do less: before unless `has\(args\.a\) && args\.a > 10`, .*; now unless `args\.a > 10`, if `args\.a > 10` can be judged/,
+  );
+  t.notMatch(narrower.text, /^ *[+!]/m);
+  const [cell] = JSON.parse((await diff(guarded, bare, '--json')).text).access;
+  t.not(cell.before, cell.after);
+  t.equal((await diff(bare, guarded, '--fail-on', 'widened')).exitCode, 1);
+});
+
+t.test('two conditions that no message may repeat have not the same words', async (t) => {
+  const hidden = (name: string) => denying(`args.a > \${file:${name}}`);
+  writeFiles(folder, { one: '10', other: '20' });
+  const { text } = await diff(hidden('one'), hidden('other'), '--fail-on', 'widened');
+  const [, before, after] = /before (.*?); now (.*?) \[/s.exec(text.replaceAll('\n        ', ' ')) ?? [];
+  t.ok(before !== undefined && after !== undefined && before !== after, text);
+});
 
 t.test('the forms for programs and pull requests', async (t) => {
   const next = changed(base, 'limit <= 1000', 'limit <= 5000');

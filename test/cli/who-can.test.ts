@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { whoCanCommand } from '../../src/cli/policy/who-can.ts';
 import { exampleFiles } from '../config/example-files.ts';
-import { now, writeFiles } from '../config/support.ts';
+import { fileOf, now, writeFiles } from '../config/support.ts';
 import { capture } from './capture.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -100,6 +100,24 @@ t.test('issuedBefore of the revocation list refuses every token until then', asy
   const later = await whoCan(folder, '--tool', 'execute_sql', '--at', '2027-01-01');
   t.match(later.text, /ai_agent_prod of corp-oauth: with scope/);
   t.notMatch(later.text, /Refused at this time: .*token/);
+});
+
+t.test('a denial when args.a > 5 before an allow: a call without a is denied too', async (t) => {
+  const folder = t.testdir();
+  const wordsOf = async (deny: string): Promise<string> => {
+    const rules = `[{deny: {tools: [t], ${deny}}}, {allow: {tools: [t]}}]`;
+    const routes = `[{path: /mcp, upstream: superset, authenticate: corp, mcp: {rules: ${rules}}}]`;
+    writeFiles(folder, {
+      'gateway.yaml': fileOf({ authenticators: '{corp: {type: jwt, issuer: "https://idp.example.com/"}}', routes }),
+    });
+    return (await whoCan(folder, '--tool', 't')).text.replaceAll('\n        ', ' ');
+  };
+  t.match(await wordsOf('when: "args.a > 5"'), 'any token of corp: unless `a` > 5, if the arguments can be judged [');
+  t.match(
+    await wordsOf('networks: [10.0.0.0/8], when: "args.a > 5"'),
+    'any token of corp: unless from 10.0.0.0/8 and (`a` > 5 or the arguments cannot be judged) [',
+  );
+  t.match(await wordsOf(`when: "request.path == '/x'"`), "any token of corp: unless `request.path` == '/x' [");
 });
 
 t.test('misuse is told', async (t) => {

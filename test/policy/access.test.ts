@@ -52,6 +52,8 @@ for (const [sentence, rules, expected] of readings) {
   });
 }
 
+const when = (condition: string): string => `require: {when: "${condition}"}`;
+
 const changes: readonly (readonly [string, string, string, ReturnType<typeof compareAccess>])[] = [
   ['a looser bound', `require: {when: ${limit(1000)}}`, `require: {when: ${limit(5000)}}`, 'wider'],
   [
@@ -69,6 +71,17 @@ const changes: readonly (readonly [string, string, string, ReturnType<typeof com
     'incomparable',
   ],
   ['another name', 'name: one', 'name: other', 'same'],
+  ['a has() of what is read left out', when('has(args.a) && args.a <= 10'), when('args.a <= 10'), 'same'],
+  [
+    'a has() of a holder left out',
+    when('has(args.a) && has(args.a.b) && args.a.b in [1, 2]'),
+    when('has(args.a.b) && args.a.b in [1, 2]'),
+    'same',
+  ],
+  ['a has() that stands for itself left out', when('has(args.b) && args.a <= 10'), when('args.a <= 10'), 'wider'],
+  ['a has() beside an or', when('has(args.a) && (args.a <= 10 || args.b)'), when('args.a <= 10 || args.b'), 'wider'],
+  ['a has() and the bound', when('has(args.a) && args.a <= 10'), when('args.a <= 20'), 'wider'],
+  ['a has() and a lower bound', when('has(args.a) && args.a <= 10'), when('args.a <= 5'), 'narrower'],
 ];
 
 for (const [sentence, before, after, expected] of changes) {
@@ -87,3 +100,24 @@ t.test('a network within another is narrower, also where both are written otherw
   t.equal(compareAccess(from('10.0.0.0/8'), from('192.168.0.0/16')), 'incomparable');
   t.end();
 });
+
+const denials: readonly (readonly [string, string, ReturnType<typeof compareAccess>])[] = [
+  // A call without the argument was allowed, and is a condition_error now.
+  ['has(args.a) && args.a > 10', 'args.a > 10', 'narrower'],
+  ['args.a > 10', 'has(args.a) && args.a > 10', 'wider'],
+  ['args.a > 10', 'args.a > 5', 'narrower'],
+  ['args.a > 5', 'args.a > 10', 'wider'],
+  // What errs in one of them need not err in the other.
+  ['args.a > 10', 'args.a > 5.5', 'incomparable'],
+  ['args.a > 10 && args.b == 1', 'args.a > 10', 'incomparable'],
+];
+
+for (const [before, after, expected] of denials) {
+  t.test(`a denial of ${before} that becomes one of ${after} is ${expected}`, (t) => {
+    const [one, other] = [before, after].map((condition) =>
+      access(mcpPolicy(`- deny: {tools: [execute_sql], when: "${condition}"}\n${allow}`), frontend, sql),
+    );
+    t.equal(compareAccess(one!, other!), expected);
+    t.end();
+  });
+}

@@ -11,8 +11,9 @@ import {
   isChanged,
   isWidened,
   type PolicyDiff,
+  wordsOfChange,
 } from '../../review/access/access-diff.ts';
-import { nameItems, wordsOfAccess } from '../../review/access/access-words.ts';
+import { nameItems } from '../../review/access/access-words.ts';
 import { openPolicyFile } from '../../review/policy-file.ts';
 import { createStandIns } from '../../review/stand-ins.ts';
 import { noteTo } from '../output.ts';
@@ -192,17 +193,7 @@ function cellsOf({ items }: PolicyDiff): Table {
   const rows = items.flatMap(({ item: { routeName, routePath, kind, name }, callers }) =>
     callers.map(({ caller: { caller }, change, before, after }) => {
       const rules = [before, after].map((access) => rulesOf(access) || undefined);
-      return [
-        routeName,
-        routePath,
-        kind,
-        name,
-        nameOf(caller),
-        change,
-        wordsOfAccess(before),
-        wordsOfAccess(after),
-        ...rules,
-      ];
+      return [routeName, routePath, kind, name, nameOf(caller), change, ...wordsOfChange({ before, after }), ...rules];
     }),
   );
   const columns = ['route', 'path', 'kind', 'item', 'caller', 'change', 'before', 'after', 'rulesBefore', 'rulesAfter'];

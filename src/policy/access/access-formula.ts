@@ -11,10 +11,12 @@ export interface Variable {
   readonly key: string;
   /** The number of its values. */
   readonly values: number;
-  /** Public: the fact as it stands in a cell, for a set of its values. */
-  words(mask: number): string;
+  /** Public: the fact as it stands in a cell, for a set of its values; `isWhole`: nothing shortened. */
+  words(mask: number, isWhole?: boolean): string;
   /** Where both are true or false: `within`: true makes the other true as well; `apart`: both cannot be true. */
   relationTo?(other: Variable): 'within' | 'apart' | undefined;
+  /** Of a condition: where it errs, the other errs too. */
+  errsWith?(other: Variable): boolean;
 }
 
 /** The variable has one of the values in `mask`. */
@@ -131,10 +133,9 @@ function reduce(clause: Clause, units: ReadonlyMap<string, Literal>): Clause | u
 /** Reports whether it is certain that the second literal holds where the first does. */
 function entails(one: Literal, other: Literal): boolean {
   if (one.variable.key === other.variable.key) return (one.mask & ~other.mask) === 0;
-  if (one.mask === isTrue && other.mask & isTrue && relationBetween(one.variable, other.variable) === 'within')
-    return true;
-  if (one.mask === isTrue && other.mask & isFalse && relationBetween(one.variable, other.variable) === 'apart')
-    return true;
+  const relation = relationBetween(one.variable, other.variable);
+  if (one.mask === isTrue && other.mask & isTrue && relation === 'within') return true;
+  if (one.mask === isTrue && other.mask & isFalse && relation === 'apart') return true;
   return (
     one.mask === isFalse &&
     one.variable.values === 2 &&
@@ -229,15 +230,15 @@ function implies(one: Access, other: Access): boolean {
 
 /** Relations between variables that hold for every call. */
 function relationsAmong(variables: readonly Variable[]): Clause[] {
-  return variables.flatMap((one) =>
-    variables.flatMap((other): Clause[] => {
-      const relation = relationBetween(one, other);
-      if (relation === undefined) return [];
-      const not = negated({ variable: one, mask: isTrue });
-      const mask = relation === 'within' ? isTrue : isFalse | errs;
-      return [[not, { variable: other, mask }]];
-    }),
-  );
+  const related = (one: Variable, other: Variable): Clause[] => {
+    const relation = relationBetween(one, other);
+    const implied = { variable: other, mask: relation === 'within' ? isTrue : isFalse | errs };
+    return [
+      ...(relation === undefined ? [] : [[negated({ variable: one, mask: isTrue }), implied]]),
+      ...(one.errsWith?.(other) ? [[negated({ variable: one, mask: errs }), { variable: other, mask: errs }]] : []),
+    ];
+  };
+  return variables.flatMap((one) => variables.flatMap((other) => related(one, other)));
 }
 
 function isOpen(access: Access, assignment: ReadonlyMap<string, number>): boolean {

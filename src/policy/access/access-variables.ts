@@ -2,7 +2,7 @@
 import { rangesRelation } from '../../ip-ranges.ts';
 import type { Selector } from '../selectors/selector-type.ts';
 import { isFalse, isTrue, type Variable } from './access-formula.ts';
-import { partEntails, type ReadCondition } from './condition-words.ts';
+import { conditionEntails, errorEntails, type ReadCondition } from './condition-words.ts';
 
 /** The caller has the scope. */
 export function scopeVariable(scope: string): Variable {
@@ -49,23 +49,29 @@ export function namesVariable({ wanted }: Selector): Variable {
 }
 
 interface ConditionVariable extends Variable {
-  readonly parts: readonly string[];
+  readonly read: ReadCondition;
 }
 
 /** The value of a CEL condition. */
-export function conditionVariable({ parts, words, neverErrs }: ReadCondition): Variable {
+export function conditionVariable(read: ReadCondition): Variable {
+  const { parts, words, source, neverErrs } = read;
   const variable: ConditionVariable = {
     key: `condition ${[...parts].sort().join('\n')}`,
     values: neverErrs ? 2 : 3,
-    parts,
-    words(mask) {
-      if (mask === isTrue) return `if ${words}`;
-      return mask === isFalse ? `unless ${words}` : 'if the arguments can be judged';
+    read,
+    words(mask, isWhole = false) {
+      const text = isWhole ? source : words;
+      if (mask === isTrue) return `if ${text}`;
+      if (mask === isFalse) return `unless ${text}`;
+      return isWhole ? `if ${text} can be judged` : 'if the arguments can be judged';
     },
     relationTo(other) {
-      const { parts: demanded } = other as Partial<ConditionVariable>;
-      const isStricter = demanded?.every((part) => parts.some((mine) => partEntails(mine, part)));
-      return isStricter === true ? 'within' : undefined;
+      const { read: wider } = other as Partial<ConditionVariable>;
+      return wider !== undefined && conditionEntails(read, wider) ? 'within' : undefined;
+    },
+    errsWith(other) {
+      const { read: wider } = other as Partial<ConditionVariable>;
+      return wider !== undefined && !neverErrs && !wider.neverErrs && errorEntails(read, wider);
     },
   };
   return variable;

@@ -9,6 +9,10 @@ export interface ReadCondition {
   readonly isNegated: boolean;
   /** The texts of the parts that must all be true. */
   readonly parts: readonly string[];
+  /** The has() that are true where the parts are: those of all that the parts read. */
+  readonly implied: readonly string[];
+  /** Public: the parts unshortened. */
+  readonly source: string;
   /** Public: the parts as a person reads them. */
   readonly words: string;
   /** It is true or false for every call. */
@@ -26,11 +30,15 @@ export function readCondition(
   const words = conjuncts.filter((part) => !isGuard(part, conjuncts)).map(wordsOf);
   return {
     isNegated,
-    parts: [...new Set(conjuncts.map(textOf))],
-    words: shown ? [...new Set(words)].join(' and ') : 'its condition holds',
+    parts: [...new Set(conjuncts.map(partOf))],
+    implied: conjuncts.flatMap(fieldsNeeded).map(hasOf),
+    source: shown ? `\`${textOf(isNegated ? ast.args : ast)}\`` : hidden,
+    words: shown ? [...new Set(words)].join(' and ') : hidden,
     neverErrs: conjuncts.every(neverErrs),
   };
 }
+
+const hidden = 'its condition holds';
 
 const texts: ReadonlySet<string> = new Set(['request.method', 'request.path', 'request.address', 'tool', 'route']);
 const textTests: ReadonlySet<string> = new Set(['startsWith', 'endsWith', 'contains']);
@@ -69,8 +77,31 @@ export function fieldsRead({ ast }: Pick<Condition, 'ast'>): ReadonlySet<string>
   return found;
 }
 
+/** Reports whether the first condition can only be true where the second is. */
+export function conditionEntails(one: ReadCondition, other: ReadCondition): boolean {
+  const certain = [...one.parts, ...one.implied];
+  return other.parts.every((part) => certain.some((mine) => partEntails(mine, part)));
+}
+
+/**
+ * Reports whether the first condition can only err where the second does. A conjunction errs where no part is false and one errs. So no part of the
+ * second may be false then, and each part of the first that may be the cause has one in the second that errs as well.
+ */
+export function errorEntails({ parts, implied }: ReadCondition, other: ReadCondition): boolean {
+  const errsToo = (one: string, more: string): boolean => partEntails(one, more) && errAlike(one, more);
+  return (
+    other.parts.every((part) => parts.some((mine) => errsToo(mine, part))) &&
+    parts.every((mine) => implied.includes(mine) || other.parts.some((part) => errsToo(mine, part)))
+  );
+}
+
+/** Equal parts, and bounds of the same value whose numbers are of one type. */
+function errAlike(one: string, other: string): boolean {
+  return one === other || one.includes('.', one.lastIndexOf(' ')) === other.includes('.', other.lastIndexOf(' '));
+}
+
 /** Reports whether the first part can only be true where the second is: they are equal, or bounds of the same value. */
-export function partEntails(one: string, other: string): boolean {
+function partEntails(one: string, other: string): boolean {
   if (one === other) return true;
   const [bound, wider] = [boundIn(one), boundIn(other)];
   if (bound === undefined || wider === undefined || bound.of !== wider.of || bound.isUpper !== wider.isUpper)
@@ -122,6 +153,29 @@ function textOf({ input, range }: ASTNode): string {
   const brackets = text.replace(/"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'/g, '');
   const open = brackets.split('(').length - brackets.split(')').length;
   return open > 0 ? text + ')'.repeat(open) : '('.repeat(-open) + text;
+}
+
+/** The source of a part, a has() in one spelling. */
+function partOf(node: ASTNode): string {
+  const asked = askedBy(node);
+  return asked === undefined ? textOf(node) : hasOf(asked);
+}
+
+function hasOf(field: string): string {
+  return `has(${field})`;
+}
+
+/** The fields without which the value of a part is an error. */
+function fieldsNeeded(node: ASTNode): string[] {
+  switch (node.op) {
+    case '.':
+    case '[]':
+      return [textOf(node), ...fieldsNeeded(node.args[0])];
+    case 'rcall':
+      return textTests.has(node.args[0]) ? operands(node).flatMap(fieldsNeeded) : [];
+    default:
+      return node.op === '!_' || comparisons.has(node.op) ? operands(node).flatMap(fieldsNeeded) : [];
+  }
 }
 
 /** A has() of a field that another part reads. */

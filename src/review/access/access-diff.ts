@@ -85,6 +85,14 @@ export function isChanged({ items, configuration }: PolicyDiff): boolean {
   return items.length > 0 || configuration.length > 0;
 }
 
+/** Both accesses in words, which are never the same: then nothing is shortened. */
+export function wordsOfChange({ before, after }: Pick<CallerChange, 'before' | 'after'>): readonly [string, string] {
+  const [one, other] = [false, true]
+    .map((isWhole) => [wordsOfAccess(before, isWhole), wordsOfAccess(after, isWhole)] as const)
+    .find(([old, next], index) => old !== next || index > 0)!;
+  return [one, one === other ? `${other} (what is not shown differs)` : other];
+}
+
 /** Callers with the same change, as one line. */
 export interface ChangesAlike {
   readonly who: string;
@@ -97,7 +105,7 @@ export interface ChangesAlike {
 /** The changes of an item, those alike together. */
 export function groupChanges({ callers: changes }: ItemChange, callers: readonly ReportedCaller[]): ChangesAlike[] {
   const lineOf = ({ change, before, after }: CallerChange): string =>
-    JSON.stringify([change, wordsOfAccess(before), wordsOfAccess(after), rulesOf(change === 'lost' ? before : after)]);
+    JSON.stringify([change, ...wordsOfChange({ before, after }), rulesOf(change === 'lost' ? before : after)]);
   return [...Map.groupBy(changes, lineOf)].map(([line, alike]) => {
     const [change, before, after, rules] = JSON.parse(line) as [ChangeOfAccess, string, string, string];
     const of = alike.map(({ caller }) => caller.caller);

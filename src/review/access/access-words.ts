@@ -3,6 +3,7 @@ import {
   type Access,
   answerOf,
   type Clause,
+  isFalse,
   isTrue,
   type Literal,
   negated,
@@ -13,38 +14,54 @@ import type { ReportedCaller } from './access.ts';
 import { type CallerClass, nameOf } from './access-callers.ts';
 import type { AccessItem } from './access-items.ts';
 
-/** `yes`, `no`, or the conditions that remain. */
-export function wordsOfAccess(access: Access): string {
+/** `yes`, `no`, or the conditions that remain; `isWhole`: with the whole source of conditions. */
+export function wordsOfAccess(access: Access, isWhole = false): string {
   const answer = answerOf(access);
-  return answer === 'conditional' ? access.map(wordsOfWay).join('; or ') : answer;
+  return answer === 'conditional' ? access.map((way) => wordsOfWay(way, isWhole)).join('; or ') : answer;
 }
 
 /** In the order in which a reader asks: with what, from where, until when, for which arguments. */
 const order = ['scope', 'certificate', 'bound', 'claim', 'network', 'until', 'name', 'condition'];
 
-function wordsOfWay({ clauses }: Way): string {
+function wordsOfWay({ clauses }: Way, isWhole: boolean): string {
   const rank = ([literal]: Clause): number => order.indexOf(literal!.variable.key.split(' ', 1)[0]!);
   const sorted = clauses.toSorted((one, other) => rank(one) - rank(other));
   const scopes = sorted.filter(([literal, ...more]) => literal!.variable.key.startsWith('scope ') && more.length === 0);
   const several = `with scopes ${scopes.map(([literal]) => literal!.variable.key.slice('scope '.length)).join(' ')}`;
   const others = scopes.length > 1 ? sorted.filter((clause) => !scopes.includes(clause)) : sorted;
-  return [...(scopes.length > 1 ? [several] : []), ...others.map(wordsOfClause)].join(', ');
+  // A condition that must be false denies where it errs.
+  const judged = sorted.flatMap(([literal, ...more]) =>
+    more.length === 0 && mustNotErr(literal!) ? literal!.variable.words(isTrue | isFalse, isWhole) : [],
+  );
+  const words = [...others.map((clause) => wordsOfClause(clause, isWhole)), ...judged];
+  return [...(scopes.length > 1 ? [several] : []), ...new Set(words)].join(', ');
+}
+
+function mustNotErr({ variable, mask }: Literal): boolean {
+  return variable.values === 3 && mask === isFalse;
 }
 
 /** A clause of what must not all be true is an exception. */
-function wordsOfClause(clause: Clause): string {
+function wordsOfClause(clause: Clause, isWhole: boolean): string {
   const [only, ...more] = clause;
-  if (only !== undefined && more.length === 0) return wordsOf(only);
+  if (only !== undefined && more.length === 0) return wordsOf(only, isWhole);
   if (clause.every(({ mask }) => (mask & isTrue) === 0)) {
-    return `unless ${clause.map((literal) => wordsOf(negated(literal)).replace(/^if /, '')).join(' and ')}`;
+    const exceptions = clause.map((literal) => {
+      const words = wordsOf(negated(literal), isWhole).replace(/^if /, '');
+      return mustNotErr(literal) ? `(${words} or the arguments cannot be judged)` : words;
+    });
+    return `unless ${exceptions.join(' and ')}`;
   }
-  const [first, ...rest] = clause.map(wordsOf);
+  const [first, ...rest] = clause.map((literal) => {
+    const words = wordsOf(literal, isWhole);
+    return mustNotErr(literal) ? `${words} (if the arguments can be judged)` : words;
+  });
   return [first, ...rest.map((words) => words.replace(/^with scope /, ''))].join(' or ');
 }
 
 /** Of a condition that must not be true, an error counts as true: the call is denied either way. */
-function wordsOf({ variable, mask }: Literal): string {
-  return variable.words(variable.values === 3 && mask & isTrue && mask !== 3 ? isTrue : mask);
+function wordsOf({ variable, mask }: Literal, isWhole: boolean): string {
+  return variable.words(variable.values === 3 && mask & isTrue && mask !== 3 ? isTrue : mask, isWhole);
 }
 
 /** Callers with the same access, as one line. */
