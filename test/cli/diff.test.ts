@@ -252,6 +252,26 @@ t.test('routes that overlap, in another order', async (t) => {
   t.match(text, /! route api: another place before or behind other routes/);
 });
 
+t.test('scopes that no rule demands, which conditions may read and the upstream is told', async (t) => {
+  const most = (scopes: string) => withJwt(`maxScopes: [dashboards:read, queries:execute${scopes}]`);
+  const cases: readonly (readonly [string, string, string])[] = [
+    [most(''), most(', admin'), 'authenticator corp'],
+    [most(''), base, 'authenticator corp'],
+    [base, changed(base, key('dashboards:read'), key('dashboards:read, admin')), 'key keys/k1'],
+    [
+      base,
+      changed(base, 'dashboards:write: [dashboards:read]', 'dashboards:write: [dashboards:read, admin]'),
+      'scopeImplies of dashboards:write',
+    ],
+  ];
+  for (const [less, more, words] of cases) {
+    const wider = await diff(less, more, '--fail-on', 'widened');
+    t.match(wider, { exitCode: 1, text: `! ${words}: more scopes` });
+    const narrower = await diff(more, less, '--fail-on', 'widened');
+    t.match(narrower, { exitCode: 0, text: `~ ${words}: fewer scopes` });
+  }
+});
+
 t.test('tls, and an optional certificate', async (t) => {
   writeFiles(folder, await exampleFiles());
   const example = readFileSync(join(root, 'gateway.example.yaml'), 'utf8');
