@@ -159,6 +159,9 @@ t.test('what a search found and nobody can read is put aside for an error that a
     'a tool without a name': { content: [text([{ title: 'hidden_b' }])] },
     'another kind of content': { content: [{ type: 'resource', resource: { uri: 'x:y', text: 'hidden_b' } }] },
     'content that is no list': { content: text([a]) },
+    'a task, whose result comes with another request': { task: { taskId: 'hidden_b', status: 'working' } },
+    'a task of revision 2026-07-28': { resultType: 'task', taskId: 'hidden_b', status: 'working' },
+    'a kind of result that is no text': { resultType: ['complete'], taskId: 'hidden_b' },
     'a structured result that is no list': { content: [], structuredContent: { other: [b] } },
   };
   for (const [sentence, result] of Object.entries(cases)) {

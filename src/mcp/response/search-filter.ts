@@ -15,8 +15,8 @@ export interface SearchOptions {
   readonly withheld: (cause: unknown) => void;
 }
 
-type Member = 'content' | 'structuredContent' | 'resultType';
-const searchResult = shapeOfResult<Member>(['content', 'structuredContent', 'resultType']);
+type Member = 'content' | 'structuredContent' | 'resultType' | 'task';
+const searchResult = shapeOfResult<Member>(['content', 'structuredContent', 'resultType', 'task']);
 const block = shapeOfMembers(['type', 'text']);
 const named = shapeOfMembers(['name']);
 
@@ -32,6 +32,7 @@ const unreadable =
 export function filterSearch(text: Buffer, options: SearchOptions): Buffer | undefined {
   const edits = readResults(text, searchResult, false).flatMap((result): Edit[] => {
     try {
+      refuseTask(text, result);
       return [...contentEdits(text, result, options), ...structuredEdits(text, result, options)];
     } catch (cause) {
       options.withheld(cause);
@@ -39,6 +40,13 @@ export function filterSearch(text: Buffer, options: SearchOptions): Buffer | und
     }
   });
   return applyEdits(text, edits);
+}
+
+/** The result of a task comes with another request, `tasks/result` or `tasks/get`, and could not be told there from that of another tool. */
+function refuseTask(text: Buffer, result: Result<Member>): void {
+  const type = result.member('resultType');
+  const isAtHand = type === undefined || ['complete', 'input_required'].includes(stringAt(text, type) ?? '');
+  if (!isAtHand || result.member('task') !== undefined) throw new Error('the result of the search comes in a task');
 }
 
 function toolError(result: Result<Member>): string {
