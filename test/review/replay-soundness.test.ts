@@ -10,7 +10,10 @@ import { createEvaluation } from '../../src/policy/condition/evaluation.ts';
 import { decide } from '../../src/policy/decide.ts';
 import type { McpRuleConfig, Policy } from '../../src/policy/rule.ts';
 import { openPolicyFile, type PolicyFile } from '../../src/review/policy-file.ts';
+import { recordedDecision } from '../../src/review/replay/recorded-decision.ts';
 import { createReplay } from '../../src/review/replay/replay.ts';
+import { createReplayCounts } from '../../src/review/replay/replay-report.ts';
+import { verdictKeys } from '../../src/review/replay/verdict-key.ts';
 import { compile } from '../policy/scene.ts';
 import { recordOf } from './recorded.ts';
 
@@ -247,6 +250,31 @@ const caller = fc
   });
 
 const mode = fc.constantFrom('none' as const, 'digest' as const, 'full' as const, { execute_sql: ['/limit'] });
+
+t.test(
+  'very many distinct callers with long names: keys of verdicts stay short, and counts of lacking facts are bounded',
+  (t) => {
+    const keyOf = verdictKeys(file);
+    const { record } = recordOf({ decision: { allow: true, rule: 'reader', requiredScopes: [] } });
+    const long = { ...record, mcp: { method: 'tools/call', tool: 'x'.repeat(256) } };
+    const keys = [record, long, { ...long, principal: { kind: 'oauth', clientId: 'y'.repeat(256) } }].map(
+      (each) => keyOf(each, recordedDecision(each))!,
+    );
+    t.ok(
+      keys.every((key) => key.length === 44),
+      keys.join(),
+    );
+    t.equal(new Set(keys).size, 3);
+    const counts = createReplayCounts(1);
+    for (let caller = 0; caller < 300; caller++) {
+      const then = { kind: 'refused', reason: `r${caller}` } as const;
+      counts.add(record, { then, now: { kind: 'unknown', lacking: `refused then: r${caller}` } });
+    }
+    const { cannotBeTold, lacking, others } = counts.report();
+    t.strictSame([cannotBeTold, Object.keys(lacking).length, lacking.others, others], [300, 101, 200, 299]);
+    t.end();
+  },
+);
 
 t.test('replay tells what decide says with all facts, or that it cannot be told', (t) => {
   const told = { allow: 0, deny: 0, unknown: 0 };

@@ -47,6 +47,8 @@ export interface ReplayCounts {
 }
 
 const maxRows = 10_000;
+/** Reasons of refusals stand in records, and an altered log may have any number. */
+const maxLacking = 100;
 const maxExamples = 3;
 
 type Row = { -readonly [K in keyof ChangedRequests]: ChangedRequests[K] } & { examples: string[] };
@@ -87,7 +89,9 @@ export function createReplayCounts(capacity = maxRows): ReplayCounts {
         totals.undecided += requestsIn(record);
       } else if (now.kind === 'unknown') {
         totals.cannotBeTold += 1;
-        lacking[now.lacking] = (lacking[now.lacking] ?? 0) + 1;
+        const isCounted = Object.hasOwn(lacking, now.lacking) || Object.keys(lacking).length < maxLacking;
+        const fact = isCounted ? now.lacking : 'others';
+        lacking[fact] = (lacking[fact] ?? 0) + 1;
         addRow(record, 'cannot be told', now);
       } else if ((now.kind === 'allow') === (then.kind === 'allow')) {
         totals.same += 1;

@@ -42,7 +42,7 @@ export interface Replayed {
 export type Replay = (record: AuditRecord, line: Buffer) => Replayed;
 
 /** Requests that differ in nothing that the policy looks at are decided once. */
-const maxVerdicts = 50_000;
+const maxVerdicts = 10_000;
 
 /** Creates the replay of a policy file. */
 export function createReplay(policyFile: PolicyFile): Replay {

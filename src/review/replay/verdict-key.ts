@@ -1,10 +1,11 @@
 // Keys of verdicts: equal for recorded requests that differ in nothing that the new policy looks at.
+import { hash } from 'node:crypto';
 import { type AuditRecord, timeOf } from '../../audit/reading/record.ts';
 import type { PolicyFile } from '../policy-file.ts';
 import { isOfIdentity, type RecordedDecision } from './recorded-decision.ts';
 import { digestOfNone } from './recorded-message.ts';
 
-/** The key of a record; undefined where its verdict is its own. */
+/** The key of a record, of the same few bytes whatever names it has; undefined where its verdict is its own. */
 export type VerdictKey = (record: AuditRecord, then: RecordedDecision) => string | undefined;
 
 /** Compiles the keys of a policy file. Facts that none of its rules, keys and lists looks at are left out. */
@@ -33,7 +34,7 @@ export function verdictKeys({ loaded, snapshot }: PolicyFile): VerdictKey {
     if (isOfIdentity(record)) return undefined;
     const isToken = principal?.kind === 'oauth';
     const time = timeOf(record);
-    return JSON.stringify([
+    const facts = JSON.stringify([
       then,
       // Members that are known from then.
       then.kind === 'allow' && (rule === 'open' || mcp?.method === 'subscriptions/listen'),
@@ -50,5 +51,6 @@ export function verdictKeys({ loaded, snapshot }: PolicyFile): VerdictKey {
       mcp && { ...mcp, arguments: isTold ? 'told' : mcp.arguments === digestOfNone },
       instants.filter((instant) => instant <= time).length,
     ]);
+    return hash('sha256', facts, 'base64');
   };
 }
