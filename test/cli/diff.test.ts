@@ -275,28 +275,20 @@ t.test('scopes that no rule demands, which conditions may read and the upstream 
 t.test('tls, and an optional certificate', async (t) => {
   writeFiles(folder, await exampleFiles());
   const example = readFileSync(join(root, 'gateway.example.yaml'), 'utf8');
-  const next: readonly (readonly [string, string])[] = [
-    [changed(example, 'minVersion: TLSv1.2', 'minVersion: TLSv1.3'), 'server: another tls.minVersion'],
-    [changed(example, 'ciphers: modern', 'ciphers: ECDHE-RSA-AES128-GCM-SHA256'), 'server: another tls.ciphers'],
-    [
-      changed(example, 'clientCertificates: optional', 'clientCertificates: required'),
-      'server: another tls.clientCertificates',
-    ],
-    [
-      changed(example, 'authenticate: corp-oauth', 'authenticate: {anyOf: [corp-oauth], optional: [workloads]}'),
-      'another authenticate.optional',
-    ],
-  ];
-  for (const [yaml, words] of next) {
-    for (const [before, after] of [
-      [example, yaml],
-      [yaml, example],
-    ] as const) {
-      const { text, exitCode } = await diff(before, after, '--fail-on', 'widened');
-      t.match(text.replaceAll('\n    ', ' '), words);
-      t.equal(exitCode, 1);
-    }
-  }
+  const tls = changed(
+    changed(example, 'minVersion: TLSv1.2', 'minVersion: TLSv1.3'),
+    'clientCertificates: optional',
+    'clientCertificates: required',
+  );
+  const next = changed(
+    changed(tls, 'ciphers: modern', 'ciphers: ECDHE-RSA-AES128-GCM-SHA256'),
+    'authenticate: corp-oauth',
+    'authenticate: {anyOf: [corp-oauth], optional: [workloads]}',
+  );
+  const { text, exitCode } = await diff(next, example, '--fail-on', 'widened');
+  t.match(text, '! server: another tls.clientCertificates, tls.ciphers, tls.minVersion\n');
+  t.match(text, '! route dashboards: another authenticate.optional\n');
+  t.equal(exitCode, 1);
 });
 
 t.test('what cannot give access is no difference', async (t) => {
