@@ -166,6 +166,8 @@ t.test(
       const other = await openLog(configOf([fileSink(join(path, '../other.jsonl'))]));
       for (const id of ['o1', 'o2', 'o3', 'o4', 'o5', 'o6']) await other.write(eventOf(id));
       await other.close();
+      // A head may have been written before the stop, too.
+      const { seq } = linesOf(path).at(-1)!;
       tamper(path);
       const before = fs.readFileSync(config.sign!.stateFile!, 'utf8');
       let truncations = 0;
@@ -176,7 +178,7 @@ t.test(
         t.match(log.truncation(), onTruncation === 'refuse' ? /^audit_truncated: .*audit\.jsonl: / : undefined, name);
         await log.close();
         const found = linesOf(path).filter(({ reason }) => reason === 'audit_truncated');
-        t.match(found.at(-1), { stage: 'config', detail: { sink: path, expected: { seq: 5 } } }, name);
+        t.match(found.at(-1), { stage: 'config', detail: { sink: path, expected: { seq } } }, name);
         if (onTruncation === 'continue') continue;
         t.equal(fs.readFileSync(config.sign!.stateFile!, 'utf8'), before, `${name}: the evidence stays`);
       }
