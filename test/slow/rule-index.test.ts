@@ -9,8 +9,17 @@ import { anyToolThrough, itemOf, type ListItem, templateItem } from '../../src/p
 import type { Policy } from '../../src/policy/rule.ts';
 import { rulesOfCall, rulesOfItem } from '../../src/policy/rule-index.ts';
 import { usabilityOf } from '../../src/policy/visibility.ts';
-import { addresses, callers, calls, mcpPolicies, name, pathPolicies, pathRequests, uri } from './arbitraries.ts';
-import { attributesOf, call, callerOf, compile, rpc } from './scene.ts';
+import {
+  addresses,
+  callers,
+  calls,
+  mcpPolicies,
+  name,
+  pathPolicies,
+  pathRequests,
+  uri,
+} from '../policy/arbitraries.ts';
+import { attributesOf, call, callerOf, compile, rpc } from '../policy/scene.ts';
 
 /** The same policy, each of whose rules may match any call. */
 const walkAll = (policy: Policy): Policy => ({

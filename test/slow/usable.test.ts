@@ -7,7 +7,17 @@ import { decide } from '../../src/policy/decide.ts';
 import { anyToolThrough, itemOf, type ListItem, templateItem } from '../../src/policy/list-item.ts';
 import type { McpRuleConfig, Policy } from '../../src/policy/rule.ts';
 import { type Usability, usabilityOf } from '../../src/policy/visibility.ts';
-import { agent, attributesOf, callerOf, compile, frontend, mcpPolicy, type Request, reporting, rpc } from './scene.ts';
+import {
+  agent,
+  attributesOf,
+  callerOf,
+  compile,
+  frontend,
+  mcpPolicy,
+  type Request,
+  reporting,
+  rpc,
+} from '../policy/scene.ts';
 
 const list = rpc('tools/list');
 const authenticators = ['corp-oauth', 'legacy-keys', 'workloads'];

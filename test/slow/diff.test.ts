@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { diffCommand } from '../../src/cli/policy/diff.ts';
+import { capture } from '../cli/capture.ts';
 import { exampleFiles } from '../config/example-files.ts';
 import { fileOf, now, writeFiles } from '../config/support.ts';
 import { hashOf } from '../support/configuration.ts';
-import { capture } from './capture.ts';
 
 const root = join(import.meta.dirname, '../..');
 const folder = t.testdir();
