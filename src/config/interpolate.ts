@@ -1,6 +1,6 @@
 // Interpolation of `${env:NAME}` and `${file:path}` in string values. Inserted values are secrets, which no message shows.
 import { resolve } from 'node:path';
-import type { FileReader } from './files.ts';
+import type { FileReader } from './files/files.ts';
 import type { Path } from './schema/reporter.ts';
 import { mapStrings } from './tree.ts';
 

@@ -5,7 +5,6 @@ import type { z } from 'zod';
 import { withIssuerPresets } from '../authn/token/issuer-presets.ts';
 import type { NamedFiles } from '../named-files.ts';
 import { type Egress, egressOf } from '../oauth/egress.ts';
-import { checkCatalogFiles } from './catalog-file.ts';
 import {
   type CheckContext,
   type ContextOptions,
@@ -16,16 +15,17 @@ import {
 import { type Checked, runChecks } from './checks/run.ts';
 import { checkEgress } from './checks/server.ts';
 import { isUsername } from './checks/upstream-identity.ts';
-import { readNamedFiles, withAbsolutePaths } from './file-paths.ts';
-import { createFileReader, type FileReader, readRegularFile, stampOf } from './files.ts';
+import { checkCatalogFiles } from './files/catalog-file.ts';
+import { readNamedFiles, withAbsolutePaths } from './files/file-paths.ts';
+import { createFileReader, type FileReader, readRegularFile, stampOf } from './files/files.ts';
+import { readKeysFiles } from './files/keys-file.ts';
+import { type LoadedRevocations, loadRevocations, type RevocationOptions } from './files/revocation-file.ts';
+import type { StandIns } from './files/stand-ins.ts';
 import { type Interpolated, interpolate } from './interpolate.ts';
-import { readKeysFiles } from './keys-file.ts';
 import { separateLaterKeys } from './later-keys.ts';
 import { ConfigError, inOrder, type Problem } from './problem.ts';
-import { type LoadedRevocations, loadRevocations, type RevocationOptions } from './revocation-file.ts';
 import { type Config, fileSchema, withResources } from './schema/config.ts';
 import type { Path } from './schema/reporter.ts';
-import type { StandIns } from './stand-ins.ts';
 import { validPart } from './valid-part.ts';
 import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 

@@ -1,5 +1,5 @@
 // File watch by polling, which also sees symlink swaps and network file systems. A change counts once its file has been still for a while.
-import { type Stamps, stampOf } from './files.ts';
+import { type Stamps, stampOf } from './files/files.ts';
 
 const defaultIntervalMs = 500;
 

@@ -7,14 +7,14 @@ import {
   noEntries,
   nothingRevoked,
 } from '../authn/caller/revocations.ts';
-import { stampOf } from '../config/files.ts';
+import { stampOf } from '../config/files/files.ts';
 import {
   digestOf,
   type LoadedRevocations,
   parseRevocationFile,
   type RevocationList,
   readRevocationFile,
-} from '../config/revocation-file.ts';
+} from '../config/files/revocation-file.ts';
 import type { Log } from '../log.ts';
 
 /** Default interval of polls: a change is in force within a second. */

@@ -123,7 +123,7 @@ export function isPending(
 /** The attributes that the policy decides on. The reauthorization of a stream gives its caller and message of that time. */
 export function attributesOf(
   context: Pick<RequestContext, 'caller' | 'clientAddress' | 'message' | 'method' | 'path'>,
-  route: Route,
+  route: Pick<Route, 'name'>,
   runtime: Pick<Runtime, 'now'>,
   caller: Caller | undefined = context.caller,
   message: McpMessage | undefined = context.message,

@@ -7,7 +7,7 @@ import { shapeProblems } from '../config/schema-errors.ts';
 import { plainAddress } from '../ip-ranges.ts';
 
 /** `as`: the credentials of a made-up caller. */
-export const callerForm = z.union([
+const callerForm = z.union([
   z.literal('none'),
   z.strictObject({
     client: text.optional().describe('The client id of its token.'),

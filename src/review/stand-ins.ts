@@ -1,7 +1,7 @@
 // Stand-ins for the certificates, keys and secrets of a configuration, so that its policy is reviewed where they are not.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import type { StandIns } from '../config/files/stand-ins.ts';
 import { formatPath } from '../config/problem.ts';
-import type { StandIns } from '../config/stand-ins.ts';
 import { valueAt } from '../config/tree.ts';
 import { createCertificateAuthority } from '../pki/authority.ts';
 

@@ -10,9 +10,9 @@ import {
   type RevocationEntries,
   revokesCaller,
 } from '../../src/authn/caller/revocations.ts';
-import { stampOf } from '../../src/config/files.ts';
+import { stampOf } from '../../src/config/files/files.ts';
+import { maxRevocationBytes, parseRevocationFile } from '../../src/config/files/revocation-file.ts';
 import { ConfigError } from '../../src/config/load.ts';
-import { maxRevocationBytes, parseRevocationFile } from '../../src/config/revocation-file.ts';
 import {
   createRevocationWatcher,
   type RevocationWatcher,

@@ -2,7 +2,7 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { stampOf } from '../../src/config/files.ts';
+import { stampOf } from '../../src/config/files/files.ts';
 import { type FileWatch, watchFiles } from '../../src/config/watch.ts';
 
 interface Observed {

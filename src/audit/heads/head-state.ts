@@ -70,7 +70,7 @@ export function parseHeadState(text: string): HeadState | undefined {
 }
 
 /** Reads a state file; undefined when there is none. Throws an Error with a public message for one that cannot be read. */
-export async function readHeadState(path: string): Promise<HeadState | undefined> {
+async function readHeadState(path: string): Promise<HeadState | undefined> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');

@@ -1,7 +1,7 @@
 // Checks of API keys: each id and hash once, hashes of real keys only, and an end for every key.
 import { hash } from 'node:crypto';
 import type { ApiKeyConfig, ApiKeyEntry } from '../../authn/api-key.ts';
-import type { PlaceOfKey } from '../keys-file.ts';
+import type { PlaceOfKey } from '../files/keys-file.ts';
 import { entriesOf } from './authenticators.ts';
 import { type CheckContext, type Where, whereBelow } from './context.ts';
 

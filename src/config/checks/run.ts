@@ -1,7 +1,7 @@
 // Run of the checks across keys, in the order of the file.
 import { checkAudit } from '../../audit/check.ts';
 import type { Policy } from '../../policy/rule.ts';
-import type { PlaceOfKey } from '../keys-file.ts';
+import type { PlaceOfKey } from '../files/keys-file.ts';
 import { checkKeys } from './api-keys.ts';
 import { checkAuthenticators } from './authenticators.ts';
 import type { CheckContext } from './context.ts';

@@ -6,7 +6,7 @@ import { presetOf } from '../../policy/presets.ts';
 import type { RequirementConfig } from '../../policy/requirement.ts';
 import type { Policy, RuleConfig } from '../../policy/rule.ts';
 import { parseClientEntry } from '../../policy/selectors/clients.ts';
-import type { PlaceOfKey } from '../keys-file.ts';
+import type { PlaceOfKey } from '../files/keys-file.ts';
 import type { RouteConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { editDistance, suggestion } from '../schema/suggestion.ts';

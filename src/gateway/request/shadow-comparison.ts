@@ -8,10 +8,9 @@ import { requireRoute } from '../../http/route-matcher.ts';
 import type { McpMessage } from '../../mcp/message.ts';
 import { lookThrough } from '../../mcp/meta-tools.ts';
 import { readMessage } from '../../mcp/read-message.ts';
-import { createEvaluation } from '../../policy/condition/evaluation.ts';
 import { decide } from '../../policy/decide.ts';
 import type { Route } from '../route.ts';
-import { clientCertificateOf, type Runtime } from '../runtime.ts';
+import { attributesOf, clientCertificateOf, type Runtime } from '../runtime.ts';
 import type { Shadow, ShadowRoute } from '../shadow.ts';
 import { notEnforced } from './audit-events.ts';
 import type { RequestContext } from './context.ts';
@@ -47,21 +46,11 @@ export function compareRefused(context: RequestContext, error: unknown, runtime:
 function decisionOf(shadow: Shadow, live: Route, context: RequestContext, runtime: Runtime): OtherDecision {
   try {
     const route = requireRoute(shadow.match(context.method, context.path));
+    const { clientAddress, method, path } = context;
     const caller = callerOf(route, shadow, live, context, runtime);
     const message = messageOf(route, live, context);
     return notEnforced(
-      decide(
-        {
-          route: route.name,
-          http: context,
-          client: { address: context.clientAddress },
-          caller,
-          message,
-          evaluation: createEvaluation(),
-          now: runtime.now(),
-        },
-        route.policy,
-      ),
+      decide(attributesOf({ caller, message, clientAddress, method, path }, route, runtime), route.policy),
     );
   } catch (error) {
     if (error instanceof GatewayError) return { decision: 'deny', reason: error.code };

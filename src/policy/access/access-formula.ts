@@ -39,7 +39,7 @@ export interface Way {
 export type Access = readonly Way[];
 
 /** All values of the variable. */
-export function allValues({ values }: Variable): number {
+function allValues({ values }: Variable): number {
   return 2 ** values - 1;
 }
 

@@ -1,8 +1,8 @@
 // Reading of files: each once, regular files only, bounded, with a stamp from before.
 import { constants } from 'node:fs';
 import { open, realpath, stat } from 'node:fs/promises';
-import { fileProblem } from '../errors.ts';
-import { createNamedFiles, type NamedFiles } from '../named-files.ts';
+import { fileProblem } from '../../errors.ts';
+import { createNamedFiles, type NamedFiles } from '../../named-files.ts';
 
 const maxFileBytes = 16 * 1024 * 1024;
 

@@ -1,11 +1,11 @@
 // Paths of files in the configuration: the schema says which values are such.
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { fileSchema } from '../schema/config.ts';
+import type { Path } from '../schema/reporter.ts';
+import { schemasAt } from '../schema-paths.ts';
+import { mapStrings } from '../tree.ts';
 import type { FileReader } from './files.ts';
-import { fileSchema } from './schema/config.ts';
-import type { Path } from './schema/reporter.ts';
-import { schemasAt } from './schema-paths.ts';
-import { mapStrings } from './tree.ts';
 
 /** A copy with absolute paths; relative ones start in `folder`. */
 export function withAbsolutePaths(tree: unknown, folder: string): unknown {

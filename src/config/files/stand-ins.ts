@@ -1,5 +1,5 @@
 // Contract of stand-ins for the files and secrets that a configuration names.
-import type { Path } from './schema/reporter.ts';
+import type { Path } from '../schema/reporter.ts';
 
 /** Contents in place of named files and values that are not at hand. */
 export interface StandIns {

@@ -1,10 +1,10 @@
 // Catalogue files (`mcp.catalog.file`): read with the configuration, with problems placed in them.
 import { join, relative } from 'node:path';
-import { catalogFaults, parseCatalog } from '../mcp/catalog/catalog.ts';
-import type { NamedFiles } from '../named-files.ts';
-import type { Draft, Findings } from './checks/context.ts';
-import { ConfigError, type Problem } from './problem.ts';
-import { parseLocatedYaml } from './yaml.ts';
+import { catalogFaults, parseCatalog } from '../../mcp/catalog/catalog.ts';
+import type { NamedFiles } from '../../named-files.ts';
+import type { Draft, Findings } from '../checks/context.ts';
+import { ConfigError, type Problem } from '../problem.ts';
+import { parseLocatedYaml } from '../yaml.ts';
 
 /** Options of `checkCatalogFiles`. */
 export interface CatalogFilesOptions {

@@ -1,14 +1,14 @@
 // `keysFile` of API key authenticators: a YAML list of keys, merged into `keys`, with problems placed in that file.
 import { dirname, join, relative } from 'node:path';
 import { z } from 'zod';
-import { type ApiKeyEntry, apiKeyEntry } from '../authn/api-key.ts';
-import type { Draft, Findings, Where } from './checks/context.ts';
+import { type ApiKeyEntry, apiKeyEntry } from '../../authn/api-key.ts';
+import type { Draft, Findings, Where } from '../checks/context.ts';
+import { type Interpolated, interpolate } from '../interpolate.ts';
+import { ConfigError } from '../problem.ts';
+import type { Path } from '../schema/reporter.ts';
+import { validPart } from '../valid-part.ts';
+import { type LocatedYaml, parseLocatedYaml } from '../yaml.ts';
 import type { FileReader } from './files.ts';
-import { type Interpolated, interpolate } from './interpolate.ts';
-import { ConfigError } from './problem.ts';
-import type { Path } from './schema/reporter.ts';
-import { validPart } from './valid-part.ts';
-import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
 const keyList = z.array(apiKeyEntry);
 

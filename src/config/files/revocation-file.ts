@@ -2,15 +2,15 @@
 import { hash } from 'node:crypto';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
-import { countEntries, noEntries, type RevocationEntries } from '../authn/caller/revocations.ts';
-import { canonicalSerialNumber } from '../authn/certificate/x509.ts';
-import type { Draft, Findings } from './checks/context.ts';
+import { countEntries, noEntries, type RevocationEntries } from '../../authn/caller/revocations.ts';
+import { canonicalSerialNumber } from '../../authn/certificate/x509.ts';
+import type { Draft, Findings } from '../checks/context.ts';
+import { ConfigError, type Problem } from '../problem.ts';
+import { nearest } from '../schema/suggestion.ts';
+import { date } from '../schema/values.ts';
+import { shapeProblems } from '../schema-errors.ts';
+import { type LocatedYaml, parseLocatedYaml } from '../yaml.ts';
 import { readRegularFile, stampOf } from './files.ts';
-import { ConfigError, type Problem } from './problem.ts';
-import { nearest } from './schema/suggestion.ts';
-import { date } from './schema/values.ts';
-import { shapeProblems } from './schema-errors.ts';
-import { type LocatedYaml, parseLocatedYaml } from './yaml.ts';
 
 /** A list is read while requests wait; what has expired by itself need not stand in it. */
 export const maxRevocationBytes = 1024 * 1024;
