@@ -7,10 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../deploy/scene.ts';
 import { debianFolder } from '../deploy/tools.ts';
-
 import { until } from '../support/until.ts';
+import { packages } from './lacks.ts';
 
-const packages = ['redis-tools', 'libjemalloc2', 'liblzf1', 'libatomic1'];
 const libraries = ['usr/lib/x86_64-linux-gnu', 'lib/x86_64-linux-gnu', 'usr/lib/aarch64-linux-gnu'];
 
 /** One server. Its port and folder stay when it is killed and started again. */
@@ -30,7 +29,7 @@ export interface RedisServer {
 
 /** Starts a server with these further options (`--maxmemory`, `1mb`). Throws `Lacking` where Debian's packages cannot be had. */
 export async function startRedis(options: readonly string[] = []): Promise<RedisServer> {
-  const folder = debianFolder(packages);
+  const folder = debianFolder(packages.redis);
   const directory = mkdtempSync(join(tmpdir(), 'portcullis-redis-'));
   const port = await freePort();
   let child: ChildProcess | undefined;
