@@ -34,6 +34,7 @@ export const statusOfCode = {
   bad_upstream: 502,
   idp_unavailable: 503,
   audit_unavailable: 503,
+  state_unavailable: 503,
   overloaded: 503,
   upstream_timeout: 504,
 } as const;

@@ -9,6 +9,8 @@ import { createBodyScavenges } from '../http/body/scavenges.ts';
 import { createPeerAddressReader } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
+import { createLocalState } from '../state/local-state.ts';
+import type { SharedState } from '../state/shared-state.ts';
 import { createChangeReport } from './catalog/change-report.ts';
 import { createDefinitionChecks } from './catalog/definition-checks.ts';
 import type { ConfigurationRuntime } from './reload.ts';
@@ -27,6 +29,8 @@ export interface PartsOptions {
   readonly now?: () => number;
   /** Timer of the fetches of key sets; the system's clock by default. */
   readonly schedule?: Schedule;
+  /** State that other processes share; the memory of this process by default. */
+  readonly state?: SharedState;
   /** Interval of the checks of the revocation file; the default keeps the promise of one second. */
   readonly revocationPollMs?: number;
 }
@@ -45,7 +49,7 @@ type ChangeDetail = Readonly<Record<string, unknown>>;
 
 /** Creates the parts. `policy` gives the hash of the configuration in force, for records. */
 export function createParts(options: PartsOptions, policy: () => string): Parts {
-  const { log, now = Date.now, revocationPollMs: intervalMs, schedule } = options;
+  const { log, now = Date.now, revocationPollMs: intervalMs, schedule, state = createLocalState({ now }) } = options;
   const metrics = createMetrics(options.version);
   const audit = createAuditLog({
     instance: randomUUID(),
@@ -70,7 +74,7 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
   const probes = createUpstreamProbes({ log, record });
   const definitions = createDefinitionChecks({ log, now, version: options.version });
   const definitionChanged = createChangeReport({ log, observe: metrics, record });
-  const snapshots = { proofMemory: createProofMemory(), log, now, observe: metrics, schedule, definitionChanged };
+  const snapshots = { proofMemory: createProofMemory(state), log, now, observe: metrics, schedule, definitionChanged };
   return { log, now, metrics, audit, write, record, revocations, probes, definitions, snapshots };
 }
 

@@ -6,6 +6,7 @@ import { type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.
 import { closeSnapshot } from '../gateway/reload.ts';
 import { compileSnapshot, type Snapshot, type SnapshotRuntime } from '../gateway/snapshot.ts';
 import { createLog } from '../log.ts';
+import { createLocalState } from '../state/local-state.ts';
 import { createStandIns, notesOn, type UsedStandIns } from './stand-ins.ts';
 
 /** A compiled configuration. Nothing listens, nothing is fetched, nothing is recorded. */
@@ -53,7 +54,7 @@ export async function openPolicyFile(file: string, options: PolicyFileOptions): 
 function offline(now: () => number): SnapshotRuntime {
   const ignore = (): void => {};
   return {
-    proofMemory: createProofMemory(),
+    proofMemory: createProofMemory(createLocalState({ now })),
     log: createLog({ level: 'silent' }),
     now,
     observe: {

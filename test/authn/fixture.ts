@@ -17,6 +17,7 @@ import { createProofMemory } from '../../src/authn/token/binding/dpop.ts';
 import type { Config } from '../../src/config/schema/config.ts';
 import { createNamedFiles } from '../../src/named-files.ts';
 import { egressOf } from '../../src/oauth/egress.ts';
+import { createLocalState } from '../../src/state/local-state.ts';
 
 export const resource = 'https://mcp.example.com/mcp';
 
@@ -45,7 +46,7 @@ export function createRuntime(t: Test, clock: number = Date.now()): TestRuntime 
     judgements,
     refreshFailures: 0,
     opened: [],
-    proofMemory: createProofMemory(),
+    proofMemory: createProofMemory(createLocalState({ now: () => runtime.clock })),
     log: pino({ level: 'silent' }),
     now: () => runtime.clock,
     observe: {

@@ -28,7 +28,8 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
   ['audit', ['config/schema/reporter', 'config/schema/values']],
   ['mcp', ['json', 'http', 'config/schema/values']],
   ['oauth', ['http', 'config/schema/reporter', 'config/schema/values']],
-  ['authn', ['json', 'http', 'config/schema/reporter', 'config/schema/values', 'oauth']],
+  ['state', ['oauth']],
+  ['authn', ['json', 'http', 'config/schema/reporter', 'config/schema/values', 'oauth', 'state']],
   [
     'policy',
     ['http', 'json', 'config/schema/suggestion', 'config/schema/reporter', 'config/schema/values', 'mcp', 'authn'],
@@ -53,7 +54,10 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'upstream/identity/facts',
     ],
   ],
-  ['gateway', ['http', 'metrics', 'audit', 'mcp', 'oauth', 'authn', 'policy', 'config/schema', 'upstream', 'config']],
+  [
+    'gateway',
+    ['http', 'metrics', 'audit', 'mcp', 'oauth', 'state', 'authn', 'policy', 'config/schema', 'upstream', 'config'],
+  ],
   ['pki', []],
   [
     'review',
@@ -67,6 +71,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'audit',
       'mcp',
       'oauth',
+      'state',
       'authn',
       'policy',
       'upstream',

@@ -1,9 +1,9 @@
 // DPoP proofs (RFC 9449 §4.3): the sender of a request possesses the key that its token is bound to.
-import { createSecretKey, hash, randomBytes } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { timeout } from '../../../config/schema/values.ts';
-import { createExpiringSet, type ExpiringSet } from '../../../oauth/expiring-set.ts';
 import { createSharedCache, type SharedCache } from '../../../oauth/shared-cache.ts';
+import type { SharedState } from '../../../state/shared-state.ts';
 import {
   type CompactJws,
   decodeSegment,
@@ -90,7 +90,7 @@ export interface ProofRequest {
 
 /** Verifies DPoP proofs. */
 export interface ProofVerifier {
-  /** Never throws. */
+  /** Throws GatewayError `state_unavailable` when it cannot be told if the proof is new. */
   verify(request: ProofRequest): Promise<ProofVerification>;
   /** The `alg` values that proofs may have. */
   readonly algorithms: readonly string[];
@@ -99,16 +99,13 @@ export interface ProofVerifier {
 /** Process-wide state of proofs: a reload neither drops used proofs nor makes nonces invalid. */
 export interface ProofMemory {
   /** Digests of used proofs (RFC 9449 §11.1). A proof that cannot be stored is not accepted: it may have been used. */
-  readonly replays: ExpiringSet;
+  readonly claim: SharedState['claim'];
   readonly nonces: NonceMint;
 }
 
-/** At 65 s for each proof these are 3,000 proofs a second, of one caller a quarter of that. */
-const replayLimits = { entries: 200_000, entriesPerCaller: 50_000 };
-
-/** The key never leaves the process, so that a proof with one of its nonces is of no use at any other. */
-export function createProofMemory(replays: ExpiringSet = createExpiringSet(replayLimits)): ProofMemory {
-  return { replays, nonces: createNonceMint(createSecretKey(randomBytes(32))) };
+/** A proof is good once, and a nonce is good, for all who share the state. */
+export function createProofMemory(state: SharedState): ProofMemory {
+  return { claim: state.claim, nonces: createNonceMint(state) };
 }
 
 type Claims = CompactJws['claims'];
@@ -155,7 +152,7 @@ export function createProofVerifier(
     algorithms,
     async verify(request) {
       const { proof, caller, now } = request;
-      const current = config.nonce === 'required' ? memory.nonces.current(now) : undefined;
+      const current = config.nonce === 'required' ? await memory.nonces.current(now) : undefined;
       if (proof === undefined) return refused('proof_missing', current);
       const segments = proof.length > maxProofLength ? undefined : splitCompactJws(proof);
       if (segments === undefined) return refused('proof_format');
@@ -168,12 +165,12 @@ export function createProofVerifier(
       const reason = verifyClaims(claims, request, config.maxAge);
       if (reason !== undefined) return refused(reason);
       if (key.thumbprint !== request.thumbprint) return refused('proof_key');
-      const nonce = current === undefined ? 'current' : verifyNonce(claims, memory.nonces, now);
+      const nonce = current === undefined ? 'current' : await verifyNonce(claims, memory.nonces, now);
       if (nonce === 'refused') return refused('proof_nonce', current);
       const signed = Buffer.from(proof.slice(0, proof.lastIndexOf('.')), 'latin1');
       if (!(await key.isSigned(signed, signature))) return refused('proof_signature');
       const id = hash('sha256', `${key.thumbprint} ${String(claims.jti)}`, 'base64url');
-      const added = memory.replays.add(caller, id, keepMs, now);
+      const added = await memory.claim('dpop', caller, id, keepMs);
       if (added !== 'added') return refused(added === 'full' ? 'full' : 'proof_replayed');
       if (known === undefined) remember(caller, segments.header, key);
       return { proven: true, nonce: nonce === 'stale' ? current : undefined };
@@ -210,7 +207,7 @@ function verifyClaims(
   return ath === request.ath ? undefined : 'proof_token';
 }
 
-function verifyNonce({ nonce }: Claims, nonces: NonceMint, now: number): ReturnType<NonceMint['verify']> {
+async function verifyNonce({ nonce }: Claims, nonces: NonceMint, now: number): ReturnType<NonceMint['verify']> {
   return typeof nonce === 'string' ? nonces.verify(nonce, now) : 'refused';
 }
 
