@@ -1,6 +1,7 @@
 // Command `portcullis dev`: the development environment on loopback, with instructions to try it.
 import { Command, InvalidArgumentError } from 'commander';
-import { isColoured, logLevelOption, say } from './output.ts';
+import type { LogFormat } from '../log.ts';
+import { isColoured, logFormatOption, logLevelOption, say } from './output.ts';
 import { packageVersion } from './version.ts';
 
 interface DevOptions {
@@ -11,6 +12,7 @@ interface DevOptions {
   readonly issuerPort?: number;
   readonly upstreamPort?: number;
   readonly logLevel: string;
+  readonly logFormat: LogFormat;
 }
 
 /** Exit code 0 after Ctrl-C; 1 with one line on stderr when a part cannot be started. */
@@ -24,19 +26,19 @@ export function devCommand(): Command {
     .option('--issuer-port <number>', 'port of the authorization server (usually 9400)', parsePort)
     .option('--upstream-port <number>', 'port of the demo Superset (usually 5008)', parsePort)
     .addOption(logLevelOption('warn'))
+    .addOption(logFormatOption('pretty'))
     .action(runDevelopment);
 }
 
 async function runDevelopment(options: DevOptions): Promise<void> {
   process.stdout.write('Starting the development environment.\n');
   // Loaded on use: production leaves their packages out, and the line above does not wait for them.
-  const { createLog } = await import('../log.ts');
-  const { runGateway } = await import('./serve.ts');
+  const { logOf, runGateway } = await import('./serve.ts');
   const { startDevelopmentEnvironment } = await import('../dev/environment.ts');
   const { instructions } = await import('../dev/instructions.ts');
   const { instructionsText } = await import('../dev/instructions-text.ts');
   const { clientConfigurations } = await import('../dev/client-configurations.ts');
-  const log = createLog({ level: options.logLevel });
+  const log = logOf(options);
   const stopped = stopSignal();
   const environment = await startDevelopmentEnvironment({
     upstream: options.upstream,

@@ -1,5 +1,6 @@
 // Output streams, exit code and shared options of a command.
 import { InvalidArgumentError, Option } from 'commander';
+import type { LogFormat } from '../log.ts';
 import { isPrintable, printable } from './table.ts';
 
 /** The part of `process` that a command writes to. Tests pass another. */
@@ -24,6 +25,13 @@ export function logLevelOption(level: string): Option {
   return new Option('--log-level <level>', "the operator's log on stderr")
     .choices(['debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default(level);
+}
+
+/** `--log-format` of the operator's log. */
+export function logFormatOption(format: LogFormat): Option {
+  return new Option('--log-format <format>', 'the form of its lines')
+    .choices(['json', 'ecs', 'pretty'])
+    .default(format);
 }
 
 /** True for a terminal whose user has not set `NO_COLOR` (no-color.org). */

@@ -5,8 +5,8 @@ import { formatProblem, loadConfig } from '../config/load.ts';
 import { watchFiles } from '../config/watch.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import { type ReloadOptions, unlessAborted } from '../gateway/reload.ts';
-import { createLog, type Log } from '../log.ts';
-import { logLevelOption } from './output.ts';
+import { createLog, type Log, type LogFormat } from '../log.ts';
+import { isColoured, logFormatOption, logLevelOption } from './output.ts';
 import { catchSignals, type Signals } from './signals.ts';
 import { packageVersion } from './version.ts';
 
@@ -65,6 +65,7 @@ export async function runGateway({ configFile, log, env = process.env, signal }:
 interface ServeOptions {
   readonly config: string;
   readonly logLevel: string;
+  readonly logFormat: LogFormat;
 }
 
 /** Exit code 0 after a stop; 1 when the gateway cannot start or stop; 2 when the configuration file cannot be read. */
@@ -73,6 +74,7 @@ export function serveCommand(signals?: Signals): Command {
     .description('run the gateway')
     .requiredOption('-c, --config <file>', 'configuration file')
     .addOption(logLevelOption('info'))
+    .addOption(logFormatOption('json'))
     .action((options: ServeOptions) => serve(options, signals ?? catchSignals()));
 }
 
@@ -81,7 +83,7 @@ export function serveCommand(signals?: Signals): Command {
  * at once. One more ends the process as it is.
  */
 async function serve(options: ServeOptions, signals: Signals): Promise<void> {
-  const log = createLog({ level: options.logLevel });
+  const log = logOf(options);
   const start = new AbortController();
   let running: RunningGateway | undefined;
   let reloadDue = false;
@@ -110,6 +112,11 @@ async function serve(options: ServeOptions, signals: Signals): Promise<void> {
   surviveTheUnexpected(log);
   log.info(placesOf(running.gateway), 'portcullis is listening');
   if (reloadDue) void running.reload();
+}
+
+/** The operator's log as the options say, on stderr. */
+export function logOf({ logLevel: level, logFormat: format }: Pick<ServeOptions, 'logLevel' | 'logFormat'>): Log {
+  return createLog({ level, format, colour: isColoured(process.stderr, process.env) });
 }
 
 async function end(stopped: Promise<void>, log: Log): Promise<void> {

@@ -1,7 +1,7 @@
 // Fastify options of both applications, and their request log: lines of the operator's log with the id of the request.
 import { randomUUID } from 'node:crypto';
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
-import type { Log } from '../log.ts';
+import { type Log, requestIdLabel } from '../log.ts';
 
 /**
  * Fastify options: `request.log` writes to `log` with the id of the request, and Fastify itself logs no requests. No route has a schema, so that the
@@ -11,7 +11,7 @@ export function fastifyOptions(log: Log) {
   return {
     schemaController: { compilersFactory: { buildValidator: refuseSchema, buildSerializer: refuseSchema } },
     loggerInstance: log as FastifyBaseLogger,
-    logController: new fastify.LogController({ disableRequestLogging: true, requestIdLogLabel: 'id' }),
+    logController: new fastify.LogController({ disableRequestLogging: true, requestIdLogLabel: requestIdLabel(log) }),
     genReqId: () => randomUUID(),
   };
 }

@@ -72,7 +72,8 @@ function upstreamOf(route: RequestContext['route'], status?: number): AuditEvent
   return name === undefined ? undefined : { name, status };
 }
 
-function durationOf({ startedMs }: RequestContext): number {
+/** Milliseconds since the request began. */
+export function durationOf({ startedMs }: RequestContext): number {
   return Math.round((performance.now() - startedMs) * 1000) / 1000;
 }
 

@@ -5,7 +5,7 @@ import { boundUnreadBody, clientGone } from '../../http/body/body.ts';
 import { releaseBody } from '../../http/body/budget.ts';
 import { releaseSlot } from '../../upstream/concurrency.ts';
 import type { Runtime } from '../runtime.ts';
-import { completedEvent } from './audit-events.ts';
+import { completedEvent, durationOf } from './audit-events.ts';
 import type { RequestContext } from './context.ts';
 import { rateLimited, statusOfError, toGatewayError, writeError } from './error-response.ts';
 import { findRequestId } from './find-request-id.ts';
@@ -69,15 +69,37 @@ export function completePart(context: RequestContext, runtime: Runtime): void {
   if (context.slot !== undefined) releaseSlot(context.slot);
   releaseBody(runtime.bodies, context);
   boundUnreadBody(context.request, bodyLimitsOf(context));
-  if (context.recorded) return;
+  const status = context.response.headersSent ? context.response.statusCode : undefined;
+  if (!context.recorded) recordCompletion(context, runtime, status);
+  if (runtime.log.isLevelEnabled('debug')) logRequest(context, status);
+}
+
+function recordCompletion(context: RequestContext, runtime: Runtime, status: number | undefined): void {
   context.recorded = true;
   context.outcome ??= context.response.writableFinished ? 'completed' : 'aborted';
-  const status = context.response.headersSent ? context.response.statusCode : undefined;
   count(context, runtime, status);
   if (!isWithinLimit(context, runtime)) return;
   record(context, runtime, status, 'completion').catch((cause: unknown) => {
     context.log.error({ err: cause }, 'the completion record of a request could not be written');
   });
+}
+
+/** One line for each request. */
+function logRequest(context: RequestContext, status: number | undefined): void {
+  const { caller, decided, error, log, message, method, outcome, route } = context;
+  const fields = {
+    route: route?.name,
+    client: caller?.principal.clientId,
+    method,
+    mcpMethod: message?.method,
+    tool: message?.target?.kind === 'tool' ? message.target.name : undefined,
+    decision: decided === undefined ? 'deny' : 'allow',
+    code: error?.code,
+    status,
+    outcome,
+    durationMs: durationOf(context),
+  };
+  log.debug(fields, 'request');
 }
 
 /** False for a stranger above the limit of its address; the request is then part of a sum. */

@@ -18,7 +18,7 @@ import type { Snapshot } from '../snapshot.ts';
 import type { Placed } from '../unordered-set.ts';
 
 /** The log of a request. */
-export type RequestLog = Record<'warn' | 'error', (fields: object, message: string) => void>;
+export type RequestLog = Record<'debug' | 'warn' | 'error', (fields: object, message: string) => void>;
 
 /** An allowed call of something whose definition is not the recorded one. */
 export type DefinitionRefusal = Omit<Denied, 'reason'> & { readonly reason: 'definition_changed' };
