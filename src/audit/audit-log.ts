@@ -1,48 +1,19 @@
 // Audit log: each event is encoded once and written to every sink. A request continues when all required sinks have its record.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type AuditObserver, type ChainWriter, createChainWriter } from './chain-writer.ts';
+import { createNamedFiles } from '../named-files.ts';
+import { type ChainWriter, createChainWriter } from './chain-writer.ts';
 import { createEventEncoder } from './encode.ts';
 import { unavailable } from './errors.ts';
-import type { AuditEvent, AuditLog, Priority } from './event.ts';
+import type { AuditEvent, Priority } from './event.ts';
 import { checkHeadState, type StateFinding } from './heads/head-state.ts';
-import { createHeads, type HeadObserver, type Signing } from './heads/heads.ts';
+import { createHeads, type Signing } from './heads/heads.ts';
 import type { HeadKey } from './heads/signed-head.ts';
+import type { AuditRuntime, PreparedSinks, ReconfigurableAuditLog } from './reconfigurable-audit-log.ts';
 import type { AuditConfig } from './schema.ts';
 import { createSink, type Sink } from './sink.ts';
-import type { LogEvent, SinkTarget, TargetRuntime } from './sink-type.ts';
+import type { LogEvent, SinkEnvironment, SinkTarget } from './sink-type.ts';
 import { type SinkConfig, sinkTypeOf } from './sink-types.ts';
-
-/** Dependencies of the log. */
-export interface AuditRuntime extends Omit<TargetRuntime, 'signal'> {
-  /** The name of this gateway process in its records. */
-  readonly instance: string;
-  /** Hash of the live configuration, for the log's own records. */
-  readonly policy: () => string;
-  readonly observe?: AuditObserver & Partial<HeadObserver>;
-  /** Interval of housekeeping and of retries of failed sinks. Default a second. */
-  readonly tickMs?: number;
-}
-
-/** Sinks of another configuration, open and not yet in use. Exactly one of the two is called. */
-export interface PreparedSinks {
-  /** Puts them into use; cannot fail. Sinks that stay keep their chain, others are flushed and closed. */
-  commit(): void;
-  /** Closes what was opened for it. */
-  dispose(): Promise<void>;
-}
-
-/** The audit log of a gateway whose configuration may change. */
-export interface ReconfigurableAuditLog extends AuditLog {
-  /**
-   * Opens what a configuration needs beside the sinks in use, which stay as they are. Throws an error that names the key when a required sink
-   * cannot be opened, or when `signal` is aborted; then nothing is left open. A sink with `required: false` is tried again in the background.
-   * `headKey` is the key of `audit.sign`. Chains that are opened are held to the heads in the state file.
-   */
-  prepare(config: AuditConfig, signal?: AbortSignal, headKey?: HeadKey): Promise<PreparedSinks>;
-  /** The reason for which a required sink takes no records, with its key; undefined while all do. */
-  problem(): string | undefined;
-}
 
 /** A target of a prepared configuration, and the chain that it continues. */
 interface Opened {
@@ -55,6 +26,7 @@ interface Opened {
 
 /** A sink in use, with its target, which takes new options. */
 interface Mounted extends Pick<Opened, 'key' | 'target'> {
+  readonly type: string;
   /** Where the configuration names it. */
   readonly at: string;
   readonly sink: Sink;
@@ -107,7 +79,12 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
   /** A record of the log's own. */
   const record = (event: LogEvent): string => encode(ownEvent(event));
 
-  async function prepare(next: AuditConfig, signal?: AbortSignal, headKey?: HeadKey): Promise<PreparedSinks> {
+  async function prepare(
+    next: AuditConfig,
+    signal?: AbortSignal,
+    headKey?: HeadKey,
+    environment: SinkEnvironment = bare,
+  ): Promise<PreparedSinks> {
     if (closed) throw new Error('the audit log is closed');
     if (next.sign !== undefined && headKey === undefined) throw new Error('audit.sign.keyFile: the key was not given');
     const signing = next.sign && headKey && { ...next.sign, key: headKey };
@@ -123,10 +100,10 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
         }
         if (state.mounted.some((each) => each.key === key)) continue;
         await closing.get(key);
-        opened.push(await open(sink, placeOf(sink, index), signal));
+        opened.push(await open(sink, placeOf(sink, index), environment, signal));
       }
       const finding = await checkState(signing, opened);
-      return { commit: () => commit(next, opened, signing, finding), dispose };
+      return { commit: () => commit(next, opened, environment, signing, finding), dispose };
     } catch (error) {
       await dispose();
       throw error;
@@ -148,9 +125,14 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
     );
   }
 
-  async function open(sink: SinkConfig, at: string, signal: AbortSignal | undefined): Promise<Opened> {
+  async function open(
+    sink: SinkConfig,
+    at: string,
+    environment: SinkEnvironment,
+    signal: AbortSignal | undefined,
+  ): Promise<Opened> {
     const key = keyOf(sink);
-    const target = sinkTypeOf(sink).create(sink, { ...runtime, signal });
+    const target = sinkTypeOf(sink).create(sink, { ...runtime, signal }, environment);
     const writer = createChainWriter({ ...runtime, type: sink.type, key, target, record, heads });
     let openError: unknown;
     try {
@@ -166,18 +148,19 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
   function commit(
     next: AuditConfig,
     opened: readonly Opened[],
+    environment: SinkEnvironment,
     signing: Signing | undefined,
     finding: StateFinding | undefined,
   ): void {
     const before = state.mounted;
     const mounted = next.sinks.map((config, index): Mounted => {
       const key = keyOf(config);
-      const place = { at: placeOf(config, index), required: config.required };
+      const place = { type: config.type, at: placeOf(config, index), required: config.required };
       const fresh = opened.find((each) => each.key === key);
       if (fresh !== undefined) return { ...fresh, ...place, sink: start(config, fresh, next.timeout) };
       const kept = before.find((each) => each.key === key)!;
       kept.sink.setTimeoutMs(next.timeout);
-      kept.target.configure?.(config);
+      kept.target.configure?.(config, environment);
       return { ...kept, ...place };
     });
     state = { mounted, onFailure: next.onFailure, timeoutMs: next.timeout };
@@ -212,6 +195,11 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
       const failed = state.mounted.find(({ required, sink }) => required && !sink.healthy());
       return failed && `${failed.at}: ${failed.sink.problem()}`;
     },
+    deliveries: () =>
+      state.mounted.flatMap(({ key, type, required, target }) => {
+        const delivery = target.delivery?.();
+        return delivery === undefined ? [] : { sink: key, type, required, ...delivery };
+      }),
     heads: heads.last,
     truncation: heads.problem,
     async close() {
@@ -225,6 +213,12 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
     },
   };
 }
+
+/** Without a proxy and named files. */
+const bare: SinkEnvironment = {
+  egress: { https: undefined, http: undefined, except: [] },
+  files: createNamedFiles(new Map()),
+};
 
 /** The key of the configuration that an error about a sink names. */
 function placeOf(sink: SinkConfig, index: number): string {

@@ -46,6 +46,8 @@ export interface ChainWriter {
   keep(bodies: readonly string[]): void;
   /** Something is kept, or is to be told. */
   isBehind(): boolean;
+  /** Ends the call into the target that is out; false where the target cannot. */
+  abort(): boolean;
   /** The error that began the outage; undefined while there is none. */
   problem(): string | undefined;
   close(): Promise<void>;
@@ -181,6 +183,10 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
     },
     isBehind: () => kept.length > 0 || crowded !== undefined,
     problem: () => outage && (outage.error instanceof Error ? outage.error.message : String(outage.error)),
+    abort() {
+      target.abort?.();
+      return target.abort !== undefined;
+    },
     close: () => target.close(),
   };
 }

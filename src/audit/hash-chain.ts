@@ -74,6 +74,16 @@ export function parseLink(line: Buffer): Link | undefined {
   return { seq, prev: end[1], hash: end[2], intact, record };
 }
 
+/** True for a line, without its newline, whose hash is that of its own text. */
+export function isIntact(line: Buffer): boolean {
+  return hash('sha256', line.subarray(0, line.length - hashBytes), 'hex') === hashOf(line);
+}
+
+/** The hash that a line states at its end; another text where it states none. */
+export function hashOf(line: Buffer): string {
+  return line.toString('latin1', Math.max(line.length - 66, 0), line.length - 2);
+}
+
 /** The `seq` at the start of a line, read without the rest; undefined when none stands there. */
 export function seqOf(line: Buffer): number | undefined {
   const [, digits] = /^\{"seq":(\d{1,16}),/.exec(line.toString('latin1', 0, 24)) ?? [];

@@ -1,6 +1,9 @@
 // Contract of a sink type: its configuration, its checks, and the target that takes the bytes.
 import { z } from 'zod';
 import type { Log } from '../log.ts';
+import type { NamedFiles } from '../named-files.ts';
+import type { Egress } from '../oauth/egress.ts';
+import type { DeliveryState, Wait } from './delivery/delivery.ts';
 import type { AuditEvent } from './event.ts';
 import type { FileCalls } from './file/append-file.ts';
 import type { ChainedLines, ChainHead, Link } from './hash-chain.ts';
@@ -23,7 +26,14 @@ export interface SinkType<C extends CommonSinkConfig> {
   key(config: C): string;
   check?(config: C, check: SinkCheck): void;
   /** A target that is not open yet. */
-  create(config: C, runtime: TargetRuntime): SinkTarget;
+  create(config: C, runtime: TargetRuntime, environment: SinkEnvironment): SinkTarget;
+}
+
+/** The parts of a configuration that receivers elsewhere are reached by. */
+export interface SinkEnvironment {
+  readonly egress: Egress;
+  /** Holds the certificates that the section names. */
+  readonly files: NamedFiles;
 }
 
 /** The configuration as the check of one sink sees it. */
@@ -42,7 +52,23 @@ export interface TargetRuntime {
   readonly stdoutFd?: number | undefined;
   /** Ends the first opening where that has to wait. */
   readonly signal?: AbortSignal | undefined;
+  readonly observe?: Partial<DeliveryObserver> | undefined;
+  /** Jitter of deliveries, from 0 to 1; the system's by default. */
+  readonly random?: (() => number) | undefined;
+  /** Timer of deliveries; the system's by default. */
+  readonly wait?: Wait | undefined;
 }
+
+/** Called by deliveries; `sink` is the sink's type. */
+export interface DeliveryObserver {
+  /** A batch is tried again. */
+  retried(sink: string): void;
+  /** Records that were written will not be delivered. */
+  lost(sink: string, reason: LossReason, records: number): void;
+}
+
+/** `refused` by the receiver for good, `corrupt` in the spool, `stopped` with the process that held them in memory. */
+export type LossReason = 'refused' | 'corrupt' | 'stopped';
 
 /** The members that tell a record of the log's own from others. */
 export type LogEvent = Partial<AuditEvent>;
@@ -78,6 +104,10 @@ export interface SinkTarget {
   /** Resolves when all that was written is on the disk, or will be as far as the options say. May be called during a write. */
   sync?(): Promise<void>;
   /** Takes over other options; what it writes to stays. */
-  configure?(config: CommonSinkConfig): void;
+  configure?(config: CommonSinkConfig, environment: SinkEnvironment): void;
+  /** Ends the call that is out, which then throws. */
+  abort?(): void;
+  /** Of a target that delivers elsewhere. */
+  delivery?(): DeliveryState;
   close(): Promise<void>;
 }

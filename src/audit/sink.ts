@@ -225,7 +225,7 @@ export function createSink(options: SinkOptions): Sink {
     }
     if (!running && healthy()) await Promise.race([attempt(writer.sign()), late]);
     clearTimeout(timer);
-    if (!busy) await writer.close();
+    if (!busy || writer.abort()) await writer.close();
   }
 
   return {

@@ -1,7 +1,7 @@
 // Start and reload of a configuration: it is prepared beside the one in force, then committed or disposed of.
 import type { Server } from 'node:http';
-import type { PreparedSinks, ReconfigurableAuditLog } from '../audit/audit-log.ts';
 import { headKeyOf } from '../audit/heads/signed-head.ts';
+import type { PreparedSinks, ReconfigurableAuditLog } from '../audit/reconfigurable-audit-log.ts';
 import { closeAuthenticators, startAuthenticators } from '../authn/registry.ts';
 import { apiKeyExpiries, certificateExpiries, type Expiry, revocationListExpiries } from '../config/expiries.ts';
 import type { LoadedConfig, LoadOptions } from '../config/load.ts';
@@ -61,7 +61,7 @@ export async function prepareConfiguration(
   try {
     const { audit } = loaded.config;
     const headKey = audit.sign && headKeyOf(loaded.files.parse(audit.sign.keyFile, parsePrivateKey));
-    sinks = await runtime.audit.prepare(audit, signal, headKey);
+    sinks = await runtime.audit.prepare(audit, signal, headKey, loaded);
   } catch (error) {
     await closeSnapshot(snapshot, previous?.snapshot);
     throw error;

@@ -3,9 +3,9 @@ import { createPublicKey, generateKeyPairSync, type KeyObject, verify } from 'no
 import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { AuditRuntime } from '../../src/audit/audit-log.ts';
 import { parseHeadState } from '../../src/audit/heads/head-state.ts';
 import { headKeyOf } from '../../src/audit/heads/signed-head.ts';
+import type { AuditRuntime } from '../../src/audit/reconfigurable-audit-log.ts';
 import { verifyChain } from '../../src/audit/verify.ts';
 import { until } from '../support/until.ts';
 import {

@@ -1,9 +1,10 @@
 // Fixtures of the audit tests: events, logs over files of their own, and reading back the lines.
 import type { KeyObject } from 'node:crypto';
 import fs from 'node:fs';
-import { type AuditRuntime, createAuditLog } from '../../src/audit/audit-log.ts';
+import { createAuditLog } from '../../src/audit/audit-log.ts';
 import type { AuditEvent } from '../../src/audit/event.ts';
 import { headKeyOf } from '../../src/audit/heads/signed-head.ts';
+import type { AuditRuntime } from '../../src/audit/reconfigurable-audit-log.ts';
 import type { AuditConfig } from '../../src/audit/schema.ts';
 import type { SinkConfig } from '../../src/audit/sink-types.ts';
 import { verifyChain } from '../../src/audit/verify.ts';

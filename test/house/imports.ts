@@ -25,9 +25,9 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
   ['config/schema/suggestion', []],
   ['config/schema/reporter', []],
   ['config/schema/values', ['http']],
-  ['audit', ['config/schema/reporter', 'config/schema/values']],
   ['mcp', ['json', 'http', 'config/schema/values']],
   ['oauth', ['http', 'config/schema/reporter', 'config/schema/values']],
+  ['audit', ['config/schema/reporter', 'config/schema/values', 'oauth']],
   ['state', ['oauth']],
   ['authn', ['json', 'http', 'config/schema/reporter', 'config/schema/values', 'oauth', 'state']],
   [

@@ -16,7 +16,6 @@ const privateWords: Readonly<Record<string, string>> = {
   admit: 'build the caller',
   again: 'reauthenticate',
   company: 'batch',
-  delivery: 'transfer',
   door: 'app',
   footing: 'authorization state',
   front: 'app',
