@@ -1,0 +1,92 @@
+// Declarations of the Prometheus metrics (prom-client). Label values come from the configuration or from closed lists.
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+const validationBuckets = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
+
+/** Declares every metric and registers it. */
+export function declareMetrics(registry: Registry) {
+  const registers = [registry];
+  const counter = <L extends string>(name: string, labelNames: L[], help: string) =>
+    new Counter({ name: `portcullis_${name}`, help, labelNames, registers });
+  const gauge = <L extends string>(name: string, labelNames: L[], help: string) =>
+    new Gauge({ name: `portcullis_${name}`, help, labelNames, registers });
+  const histogram = <L extends string>(name: string, label: L, buckets: number[], help: string) =>
+    new Histogram({ name: `portcullis_${name}`, help, labelNames: [label], buckets, registers });
+  const latency = <L extends string>(name: string, label: L, help: string) =>
+    histogram(name, label, latencyBuckets, help);
+
+  return {
+    requests: counter('requests_total', ['route', 'outcome', 'status'], 'Requests by route, outcome and status'),
+    requestDuration: latency('request_duration_seconds', 'route', 'From the head read to the response closed'),
+    upstreamDuration: latency('upstream_request_duration_seconds', 'upstream', 'From dispatch to the first byte'),
+    authentications: counter('authentications_total', ['authenticator', 'result', 'reason'], 'Credentials by result'),
+    validation: histogram(
+      'token_validation_seconds',
+      'authenticator',
+      validationBuckets,
+      'Verification of a credential',
+    ),
+    overloads: counter('overloads_total', ['limit'], 'Requests and drains that a limit of load refused'),
+    decisions: counter('decisions_total', ['route', 'decision', 'reason'], 'Policy decisions'),
+    reportedDecisions: counter(
+      'reported_decisions_total',
+      ['route', 'rule', 'decision'],
+      'Decisions of rules in report mode',
+    ),
+    shadowDifferences: counter(
+      'shadow_differences_total',
+      ['route', 'live', 'shadow'],
+      'Requests on which the shadow decides otherwise',
+    ),
+    shadowUntold: counter(
+      'shadow_untold_total',
+      ['route', 'reason'],
+      'Requests on which the decision of the shadow cannot be told',
+    ),
+    shadowSuccess: gauge('shadow_last_reload_success', [], '1 when the shadow is that of its file as it is'),
+    toolCalls: counter(
+      'tool_calls_total',
+      ['route', 'tool', 'outcome'],
+      'Calls of tools that the rules name, or "other"',
+    ),
+    activeStreams: gauge('active_streams', ['route'], 'Event streams that are open'),
+    upstreamProbe: gauge('upstream_probe_success', ['upstream'], '1 when the last probe was refused as it has to be'),
+    auditRecords: counter('audit_records_total', ['sink'], 'Audit records written'),
+    auditFailures: counter('audit_write_failures_total', ['sink'], 'Audit records that a sink did not take'),
+    auditShed: counter('audit_queue_full_total', ['sink'], 'Audit records for which the queue of a sink had no room'),
+    auditHead: gauge('audit_head_info', ['instance', 'seq', 'hash'], 'The last signed head of the first audit sink'),
+    auditHeadTime: gauge('audit_head_timestamp_seconds', [], 'When the last head of the first audit sink was signed'),
+    auditTruncations: counter('audit_truncations_total', [], 'Audit files that ended before their signed head'),
+    auditStateFailures: counter('audit_state_failures_total', [], 'Failed writes of the state file of audit.sign'),
+    refusalsSummed: counter('refusals_summed_total', [], 'Requests of strangers that are recorded in sums'),
+    keySetAge: gauge('key_set_age_seconds', ['issuer'], 'Age of the key set in use'),
+    keySetFailures: counter('key_set_refresh_failures_total', ['issuer'], 'Fetches of a key set that failed'),
+    introspections: counter('introspection_requests_total', ['authenticator', 'outcome'], 'Introspections of a token'),
+    exchanges: counter('token_exchanges_total', ['upstream', 'outcome'], "Exchanges of callers' tokens"),
+    certificateExpiry: gauge(
+      'certificate_expiry_timestamp_seconds',
+      ['certificate'],
+      'End of a configured certificate',
+    ),
+    revocationListExpiry: gauge('crl_next_update_timestamp_seconds', ['list'], 'When the first of the CRLs is overdue'),
+    apiKeyExpiry: gauge('api_key_expiry_timestamp_seconds', ['key'], 'Expiry of an API key'),
+    apiKeyRequests: counter('api_key_requests_total', ['key'], 'Requests authenticated by an API key'),
+    conditionErrors: counter('condition_errors_total', ['route', 'rule'], 'Calls that a failed condition denied'),
+    serverRequestsWithheld: counter(
+      'server_requests_withheld_total',
+      ['route', 'method'],
+      'Requests of upstreams to clients, and results of other requests, that a route does not let pass',
+    ),
+    definitionChanges: counter(
+      'tool_definition_changes_total',
+      ['route'],
+      'Definitions that are not as they were recorded',
+    ),
+    configuration: gauge('config_info', ['hash'], 'The live configuration'),
+    reloadSuccess: gauge('config_last_reload_success', [], '1 when the last reload was taken, 0 when it was refused'),
+    revocationEntries: gauge('revocation_entries', [], 'Entries of the revocation list in force'),
+    revocationSuccess: gauge('revocation_last_reload_success', [], '1 when the revocation file as it is is in force'),
+    build: gauge('build_info', ['version', 'node'], 'Version of the gateway and of Node'),
+  };
+}
