@@ -1,6 +1,6 @@
 // Checks of the `audit` section across keys: each sink has a place of its own, one of them is required, the key can sign.
 import { dirname } from 'node:path';
-import { attemptAt, type SectionReporter } from '../config/schema/reporter.ts';
+import { attemptAt, reportUnusable, type SectionReporter } from '../config/schema/reporter.ts';
 import { parsePrivateKey } from '../pem.ts';
 import { headKeyOf } from './heads/signed-head.ts';
 import type { AuditConfig } from './schema.ts';
@@ -15,9 +15,12 @@ export function checkAudit(audit: AuditConfig, reporter: SectionReporter): void 
     const first = seen.get(key);
     if (first === undefined) seen.set(key, index);
     else reporter.error(['audit', 'sinks', index], `writes to the same place as sinks[${first}]`);
+    const at = (name: string) => ['audit', 'sinks', index, name];
     type.check?.(sink, {
+      files: reporter.files,
       isRead: (path) => reporter.files.has(path),
-      error: (name, message) => reporter.error(['audit', 'sinks', index, name], message),
+      error: (name, message) => reporter.error(at(name), message),
+      unusable: (name, path, cause) => reportUnusable(reporter, at(name), path, cause),
     });
   });
   if (audit.onFailure === 'refuse' && audit.sinks.every((sink) => !sink.required)) {

@@ -38,15 +38,20 @@ export interface SinkEnvironment {
 
 /** The configuration as the check of one sink sees it. */
 export interface SinkCheck {
+  readonly files: NamedFiles;
   /** True when the configuration reads this file. */
   isRead(path: string): boolean;
   error(key: string, message: string): void;
+  /** Reports a file that cannot be used. */
+  unusable(key: string, path: string, cause: Error): void;
 }
 
 /** Dependencies of a target. */
 export interface TargetRuntime {
   readonly now: () => number;
   readonly log: Log;
+  /** Of this package, for receivers. */
+  readonly version?: string | undefined;
   readonly files?: FileCalls | undefined;
   /** The descriptor of the stdout sink. Default 1. */
   readonly stdoutFd?: number | undefined;

@@ -3,9 +3,13 @@ import type { z } from 'zod';
 import { fileSink } from './file/file-sink.ts';
 import type { CommonSinkConfig, SinkType } from './sink-type.ts';
 import { stdoutSink } from './stdout-sink.ts';
+import { syslogSink } from './syslog/syslog-sink.ts';
 
 /** The sink types. A new type is a file in this folder and a row here. */
-export const sinkTypes = { file: fileSink, stdout: stdoutSink } satisfies Record<string, SinkType<CommonSinkConfig>>;
+export const sinkTypes = { file: fileSink, stdout: stdoutSink, syslog: syslogSink } satisfies Record<
+  string,
+  SinkType<CommonSinkConfig>
+>;
 
 /** One entry of `audit.sinks`. */
 export type SinkConfig = z.output<(typeof sinkTypes)[keyof typeof sinkTypes]['schema']>;

@@ -56,6 +56,7 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
     policy,
     log,
     now,
+    version: options.version,
     observe: {
       written: metrics.auditWritten,
       failed: metrics.auditFailed,

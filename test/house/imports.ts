@@ -27,7 +27,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
   ['config/schema/values', ['http']],
   ['mcp', ['json', 'http', 'config/schema/values']],
   ['oauth', ['http', 'config/schema/reporter', 'config/schema/values']],
-  ['audit', ['config/schema/reporter', 'config/schema/values', 'oauth']],
+  ['audit', ['http', 'config/schema/reporter', 'config/schema/values', 'oauth']],
   ['state', ['oauth']],
   ['authn', ['json', 'http', 'config/schema/reporter', 'config/schema/values', 'oauth', 'state']],
   [

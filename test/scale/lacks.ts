@@ -5,6 +5,8 @@ import { debianFolder, Lacking } from '../deploy/tools.ts';
 export const packages = {
   redis: ['redis-tools', 'libjemalloc2', 'liblzf1', 'libatomic1'],
   nginx: ['nginx', 'libnginx-mod-stream'],
+  rsyslog: ['rsyslog', 'rsyslog-openssl', 'libestr0', 'libfastjson4', 'liblognorm5'],
+  syslogNg: ['syslog-ng-core', 'libivykis0', 'libnet1', 'libpcre3', 'libwrap0'],
 } as const;
 
 /** Fetches all of them; yields what cannot be had. */

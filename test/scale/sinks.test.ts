@@ -1,0 +1,22 @@
+// Each audit sink under load, its receiver killed in between: every record arrives, in order, within bounds of memory and disk.
+import { test } from 'node:test';
+import { loadSink, type StartReceiver, syslogReceiver } from './sinks.ts';
+
+const isFull = process.env.SCALE_FULL === '1';
+const load = isFull ? { records: 1_000_000, kills: 10 } : { records: 20_000, kills: 3 };
+
+const receivers: Readonly<Record<string, StartReceiver>> = {
+  'rsyslog over TLS': syslogReceiver('rsyslog', true),
+  'rsyslog over TCP': syslogReceiver('rsyslog', false),
+  'syslog-ng over TLS': syslogReceiver('syslogNg', true),
+};
+
+for (const [name, receiver] of Object.entries(receivers)) {
+  for (const isRequired of [true, false]) {
+    const kind = isRequired ? 'required' : 'spooled';
+    test(`${name}, ${kind}: ${load.records} records arrive in order while the receiver is killed ${load.kills} times`, async (t) => {
+      const figures = await loadSink(receiver, { ...load, isRequired });
+      t.diagnostic(JSON.stringify(figures));
+    });
+  }
+}
