@@ -4,9 +4,11 @@ import { Command } from 'commander';
 import { formatProblem, loadConfig } from '../config/load.ts';
 import { watchFiles } from '../config/watch.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
+import { type InheritedSockets, takeInheritedSockets } from '../gateway/inherited-sockets.ts';
 import { type ReloadOptions, unlessAborted } from '../gateway/reload.ts';
 import { createLog, type Log, type LogFormat } from '../log.ts';
 import { isColoured, logFormatOption, logLevelOption } from './output.ts';
+import { createServiceManager } from './service-manager.ts';
 import { catchSignals, type Signals } from './signals.ts';
 import { packageVersion } from './version.ts';
 
@@ -17,6 +19,8 @@ export interface RunningGateway {
   readonly gateway: Gateway;
   /** Reloads the file now, as SIGHUP does. */
   reload(): Promise<void>;
+  /** The reasons for which it is not ready, as one line; undefined while it is. */
+  reasonsNotReady(): Promise<string | undefined>;
   /** Lets what is in flight end. */
   drain(): Promise<void>;
   close(): Promise<void>;
@@ -29,14 +33,18 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Ends the start, which then throws. */
   readonly signal?: AbortSignal;
+  /** Sockets that are listened on in place of new ones. */
+  readonly inherited?: InheritedSockets;
 }
 
 /** Loads, starts and watches. Throws one clear error when any of it cannot be; then nothing is left open. */
-export async function runGateway({ configFile, log, env = process.env, signal }: RunOptions): Promise<RunningGateway> {
+export async function runGateway(options: RunOptions): Promise<RunningGateway> {
+  const { configFile, log, env = process.env, inherited, signal } = options;
   const stamps = new Map<string, string>();
   const loaded = await unlessAborted(loadConfig(configFile, { env, stamps }), signal);
   for (const warning of loaded.warnings) log.warn(formatProblem(warning));
-  const gateway = await startGateway({ loaded, log, version: packageVersion(), ...(signal && { signal }) });
+  const given = { ...(signal && { signal }), ...(inherited && { inherited }) };
+  const gateway = await startGateway({ loaded, log, version: packageVersion(), ...given });
   const load = async (options: ReloadOptions) => {
     const read = new Map<string, string>();
     try {
@@ -51,6 +59,7 @@ export async function runGateway({ configFile, log, env = process.env, signal }:
   return {
     gateway,
     reload,
+    reasonsNotReady: () => reasonsNotReady(gateway),
     async drain() {
       watch.close();
       await gateway.drain();
@@ -60,6 +69,12 @@ export async function runGateway({ configFile, log, env = process.env, signal }:
       await gateway.close();
     },
   };
+}
+
+/** The text of `/readyz`, without a socket. */
+async function reasonsNotReady({ admin }: Pick<Gateway, 'admin'>): Promise<string | undefined> {
+  const { body, statusCode } = await admin.inject('/readyz');
+  return statusCode === 200 ? undefined : body.trim().replace(/\s*\n- /g, '; ');
 }
 
 interface ServeOptions {
@@ -84,6 +99,8 @@ export function serveCommand(signals?: Signals): Command {
  */
 async function serve(options: ServeOptions, signals: Signals): Promise<void> {
   const log = logOf(options);
+  const manager = createServiceManager(process.env, log);
+  const inherited = takeInheritedSockets(process.env, process.pid);
   const start = new AbortController();
   let running: RunningGateway | undefined;
   let reloadDue = false;
@@ -91,17 +108,19 @@ async function serve(options: ServeOptions, signals: Signals): Promise<void> {
   signals.listen((signal) => {
     if (signal === 'SIGHUP') {
       reloadDue = running === undefined;
-      void running?.reload();
+      if (running !== undefined) void manager.reloading(running.reload);
       return;
     }
     if (stopping === 'close') process.exit(1);
     stopping = signal === 'SIGTERM' && stopping === undefined && running !== undefined ? 'drain' : 'close';
-    log.info(stopping === 'drain' ? 'draining' : 'stopping');
+    const status = stopping === 'drain' ? 'draining' : 'stopping';
+    log.info(status);
+    manager.stopping(status);
     start.abort(new Error('told to stop'));
     if (running !== undefined) void end(running[stopping](), log);
   });
   try {
-    running = await runGateway({ configFile: options.config, log, signal: start.signal });
+    running = await runGateway({ configFile: options.config, log, inherited, signal: start.signal });
   } catch (error) {
     if (start.signal.aborted) process.exit(0);
     // Nothing that a library might still hold open keeps the process.
@@ -111,7 +130,8 @@ async function serve(options: ServeOptions, signals: Signals): Promise<void> {
   if (stopping !== undefined) return end(running.close(), log);
   surviveTheUnexpected(log);
   log.info(placesOf(running.gateway), 'portcullis is listening');
-  if (reloadDue) void running.reload();
+  void manager.started(running.reasonsNotReady, start.signal);
+  if (reloadDue) void manager.reloading(running.reload);
 }
 
 /** The operator's log as the options say, on stderr. */

@@ -7,6 +7,7 @@ import { connectionCeiling } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { createAdmin } from './admin.ts';
 import { createApp } from './app.ts';
+import type { InheritedSockets } from './inherited-sockets.ts';
 import { listenOn } from './listen.ts';
 import { createParts, createRuntime, type Parts, type PartsOptions, recordStart } from './parts.ts';
 import {
@@ -30,6 +31,8 @@ export interface GatewayOptions extends PartsOptions {
   readonly pipeline?: Pipeline;
   /** Aborts the start, which then throws. */
   readonly signal?: AbortSignal;
+  /** Sockets that are listened on in place of new ones; another generation of the gateway may accept from them too. */
+  readonly inherited?: InheritedSockets;
 }
 
 /** A running gateway. */
@@ -43,7 +46,10 @@ export interface Gateway {
   readonly adminAddress: AddressInfo;
   /** Replaces the configuration by the result of `load`. A failure leaves the old one in force and is recorded, not thrown. */
   reload(load: Load): Promise<void>;
-  /** Turns not ready, serves on with `Connection: close`, then stops; streams that are open after `drainTimeout` end. */
+  /**
+   * Turns not ready, serves on with `Connection: close`, then stops; streams that are open after `drainTimeout` end. New connections to inherited
+   * sockets are left to the next generation from the beginning.
+   */
   drain(): Promise<void>;
   /** Stops at once, also during a drain: cuts connections and writes their records. */
   close(): Promise<void>;
@@ -100,8 +106,13 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   opened.push(() => admin.close());
   const app = await createApp(runtime, loaded, options.pipeline);
   opened.push(() => closePublic(app, runtime));
-  const adminAddress = await unlessAborted(listenOn(admin, loaded.config.admin.listen, 'admin.listen'), signal);
-  const publicAddress = await unlessAborted(listenOn(app, loaded.config.server.listen, 'server.listen'), signal);
+  const { inherited = {} } = options;
+  const { admin: adminConfig, server } = loaded.config;
+  const adminAddress = await unlessAborted(
+    listenOn(admin, adminConfig.listen, 'admin.listen', inherited.admin),
+    signal,
+  );
+  const publicAddress = await unlessAborted(listenOn(app, server.listen, 'server.listen', inherited.public), signal);
   app.server.on('error', (error) => log.error({ err: error }, 'the public listener reported an error'));
   first.commit(app.server, install);
   const sweeping = setInterval(() => sweepStreams(runtime), options.streamTickMs ?? streamTickMs).unref();
@@ -109,19 +120,22 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   await unlessAborted(recordStart(options.version, parts), signal);
   state.started = true;
   warnOfFewDescriptors(loaded, log);
-  return { app, admin, publicAddress, adminAddress, ...controlsOf({ app, current, install, opened, parts, runtime }) };
+  const controls = controlsOf({ admin, app, current, inherited, install, opened, parts, runtime });
+  return { app, admin, publicAddress, adminAddress, ...controls };
 }
 
 /** The controls of a running gateway. */
 function controlsOf(running: {
+  readonly admin: FastifyInstance;
   readonly app: FastifyInstance;
   readonly current: () => Configuration;
+  readonly inherited: InheritedSockets;
   readonly install: (next: Configuration) => void;
   readonly opened: Closer[];
   readonly parts: Parts;
   readonly runtime: Runtime;
 }): Pick<Gateway, 'reload' | 'drain' | 'close'> {
-  const { app, current, install, opened, parts, runtime } = running;
+  const { admin, app, current, inherited, install, opened, parts, runtime } = running;
   const stopping = new AbortController();
   const { signal } = stopping;
   const reloader = createReloader({ ...parts, listener: app.server, current, install, signal, observe: parts.metrics });
@@ -136,7 +150,10 @@ function controlsOf(running: {
     close,
     async drain() {
       runtime.draining = true;
+      // Scrapes and probes are the next generation's, too.
+      if (inherited.admin !== undefined) admin.server.close();
       await drain(app.server, {
+        isSharedSocket: inherited.public !== undefined,
         drainTimeoutMs: current().loaded.config.server.drainTimeout,
         lameDuckMs,
         openRequests: () => runtime.open.size() + runtime.drainingAnswers.size(),

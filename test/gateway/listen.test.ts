@@ -12,7 +12,7 @@ import { listenOn } from '../../src/gateway/listen.ts';
 /** A system that refuses every address with this error. */
 const refusing = (code: string) => ({
   listen: () => Promise.reject(Object.assign(new Error(`listen ${code}`), { code })),
-  server: { address: () => null },
+  server: { address: () => null, close: () => {} },
   log: { level: 'silent' },
 });
 
