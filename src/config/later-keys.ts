@@ -14,16 +14,10 @@ const selectors = ['allow', 'deny'];
 const rules = ['routes.*.rules.*', 'routes.*.mcp.rules.*'];
 
 const laterKeys: readonly LaterKey[] = [
-  { at: 'limits' },
   { at: 'tracing' },
   { at: 'server.workers', only: (value) => value !== 1, name: '"workers" other than 1' },
-  { at: 'routes.*.limits' },
-  { at: 'routes.*.rateLimit' },
-  { at: 'routes.*.rateLimits' },
   { at: 'routes.*.mcp.probe' },
-  { at: 'routes.*.mcp.limits' },
   ...rules.map((rule) => ({ at: `${rule}.require.during` })),
-  ...rules.map((rule) => ({ at: `${rule}.limits` })),
   ...rules.flatMap((rule) => selectors.map((selector) => ({ at: `${rule}.${selector}.during` }))),
 ];
 

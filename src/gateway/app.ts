@@ -114,7 +114,7 @@ function hookOf(
       for (let index = 0; index < steps.length; index += 1) {
         const step = steps[index]!;
         if ('run' in step) step.run(context, runtime);
-        else await step.wait(context, runtime);
+        else if (step.applies === undefined || step.applies(context)) await step.wait(context, runtime);
         context.passedSteps |= bits[index]!;
         if (context.answered) return endPipeline(reply, context, runtime);
       }

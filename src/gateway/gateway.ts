@@ -87,16 +87,20 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   const first = await prepareConfiguration(loaded, undefined, parts, signal);
   opened.push(() => (state.inForce === undefined ? first.dispose() : closeSnapshot(state.inForce.snapshot)));
   const runtime = createRuntime(loaded.config.server.listen, first.snapshot, parts);
-  const flushing = setInterval(() => runtime.strangers.flush(), 1000).unref();
+  const flush = (isEnd: boolean) => {
+    for (const sums of [runtime.strangers, runtime.overLimits]) sums.flush(isEnd);
+  };
+  const flushing = setInterval(flush, 1000, false).unref();
   opened.push(async () => {
     clearInterval(flushing);
-    runtime.strangers.flush(true);
+    flush(true);
   });
   const install = (next: Configuration): void => {
     state.inForce = next;
     runtime.snapshot = next.snapshot;
     const pinned = next.snapshot.routes.filter(({ pins }) => pins !== undefined);
     parts.metrics.configurationLoaded(next.loaded.hash, {
+      limits: [...next.snapshot.limits.keys()],
       pinnedRoutes: pinned.map(({ name }) => name),
       isShadowCurrent: next.snapshot.shadow?.problem === undefined,
     });

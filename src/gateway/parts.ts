@@ -39,6 +39,7 @@ export interface PartsOptions {
 export interface Parts extends ConfigurationRuntime {
   readonly metrics: Metrics;
   readonly now: () => number;
+  readonly state: SharedState;
   /** Writes a `config` record. A failing sink gets it when it works again. */
   readonly write: (detail: ChangeDetail) => Promise<void>;
   /** The same; a failure is logged. */
@@ -76,12 +77,13 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
   const definitions = createDefinitionChecks({ log, now, version: options.version });
   const definitionChanged = createChangeReport({ log, observe: metrics, record });
   const snapshots = { proofMemory: createProofMemory(state), log, now, observe: metrics, schedule, definitionChanged };
-  return { log, now, metrics, audit, write, record, revocations, probes, definitions, snapshots };
+  return { log, now, metrics, audit, state, write, record, revocations, probes, definitions, snapshots };
 }
 
 /** Creates the state of all requests to the address `listen`, at first under `snapshot`. */
 export function createRuntime(listen: string, snapshot: Snapshot, parts: Parts): Runtime {
-  const { audit, log, metrics, now, revocations } = parts;
+  const { audit, log, metrics, now, revocations, state } = parts;
+  const limitOptions = { audit, log, now, observe: metrics, snapshot: () => runtime.snapshot };
   const runtime: Runtime = {
     snapshot,
     draining: false,
@@ -89,7 +91,10 @@ export function createRuntime(listen: string, snapshot: Snapshot, parts: Parts):
     log,
     metrics,
     audit,
-    strangers: createStrangerLimit({ audit, log, now, observe: metrics, snapshot: () => runtime.snapshot }),
+    strangers: createStrangerLimit(limitOptions),
+    // `limits_refused_total` counts them all.
+    overLimits: createStrangerLimit({ ...limitOptions, observe: { refusalSummed: () => {} } }),
+    state,
     peerAddress: createPeerAddressReader(listen),
     peerCertificate: createPeerCertificateReader(),
     revocations: revocations.current,

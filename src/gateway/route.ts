@@ -10,6 +10,7 @@ import { mcpRouteMethods, pathRouteMethods } from '../config/schema/routes.ts';
 import type { ChallengeSource } from '../http/challenge.ts';
 import type { RoutePattern } from '../http/route-matcher.ts';
 import { metadataUrlOf, offlineAccessScope, otherFormOf } from '../http/well-known.ts';
+import type { Limit } from '../limits/limit.ts';
 import { compileSessions, type RouteSessions, type SessionMemory } from '../mcp/session.ts';
 import { parseSessionKey } from '../mcp/session-key.ts';
 import { type Policy, scopesOf } from '../policy/rule.ts';
@@ -44,6 +45,8 @@ export interface Route extends RoutePattern {
   readonly bindings: AcceptedBindings;
   readonly requirements: Requirements;
   readonly policy: Policy;
+  /** Of all its requests that the policy allows. */
+  readonly limits: readonly Limit[];
   /** The largest request body; undefined for the default of the server. */
   readonly bodyBytes: number | undefined;
   /** Requests may switch to the WebSocket protocol (RFC 6455). */
@@ -92,6 +95,7 @@ export function compileRoute(
   authenticators: AuthenticatorSet,
   upstreams: PooledUpstreams,
   pathsOf: (route: RouteConfig) => PathMapping,
+  limits: ReadonlyMap<string, Limit>,
 ): Omit<Route, 'sessions' | 'pins'> {
   const { mcp, resource } = route;
   const requirements = compileRequirements(route, authenticators.byName, config.scopeImplies);
@@ -120,6 +124,7 @@ export function compileRoute(
     bindings,
     requirements,
     policy,
+    limits: route.limits.map((name) => limits.get(name)!),
     bodyBytes: route.bodyBytes,
     websocket: route.websocket,
     upstream: route.upstream === undefined ? undefined : compileUpstream(route, config, upstreams, pathsOf),

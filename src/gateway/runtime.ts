@@ -13,6 +13,7 @@ import type { McpMessage } from '../mcp/message.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Attributes } from '../policy/attributes.ts';
 import { createEvaluation } from '../policy/condition/evaluation.ts';
+import type { SharedState } from '../state/shared-state.ts';
 import type { OpenStream } from '../upstream/transfer.ts';
 import type { RequestContext } from './request/context.ts';
 import type { StrangerLimit } from './request/stranger-limit.ts';
@@ -29,6 +30,10 @@ export interface Runtime {
   readonly metrics: Metrics;
   readonly audit: AuditLog;
   readonly strangers: StrangerLimit;
+  /** Records of verified callers' calls over a limit, by subject. */
+  readonly overLimits: StrangerLimit;
+  /** The state of limits. */
+  readonly state: SharedState;
   /** The remote address of a connection; `unix:` on a unix socket. */
   readonly peerAddress: (socket: Socket) => string;
   readonly peerCertificate: (socket: Socket) => PeerCertificate | undefined;

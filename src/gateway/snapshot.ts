@@ -10,6 +10,7 @@ import { isLocal, parseListenAddress } from '../http/connection/listen-address.t
 import { compileHostPolicy, type HostPolicy } from '../http/host.ts';
 import { compileRoutes, type RouteMatch } from '../http/route-matcher.ts';
 import { compilePeers, type NetworkMatcher } from '../ip-ranges.ts';
+import { compileLimits, type Limit } from '../limits/limit.ts';
 import { createSessionMemory, type SessionMemory } from '../mcp/session.ts';
 import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../upstream/identity/assertion-key.ts';
 import { compilePathMappings } from '../upstream/path-mapping.ts';
@@ -32,6 +33,7 @@ export interface Snapshot {
   readonly clientAddress: (peer: string, headers: ForwardingHeaders) => string;
   readonly authenticators: AuthenticatorSet;
   readonly upstreams: PooledUpstreams;
+  readonly limits: ReadonlyMap<string, Limit>;
   /** Encoded parts of each principal's last audit record, as long as the principal lives. */
   readonly lastEncodings: WeakMap<Principal, LastEncoding>;
   readonly sessionMemory: SessionMemory;
@@ -64,11 +66,12 @@ export function compileSnapshot(
   const ephemeralKeys = previous?.ephemeralKeys ?? createEphemeralKeys();
   const upstreams = openUpstreams(loaded, runtime, previous?.upstreams, ephemeralKeys);
   const publishedKeys = publishedKeySet([...upstreams.values()].flatMap(({ identity }) => identity?.keys ?? []));
+  const limits = compileLimits(config.limits);
   const sessionMemory = previous?.sessionMemory ?? createSessionMemory();
   const pathsOf = compilePathMappings(config);
   const pinsBefore = new Map(previous?.routes.map(({ name, pins }) => [name, pins]));
   const routes = config.routes.map((route) => ({
-    ...compileRoute(route, loaded, authenticators, upstreams, pathsOf),
+    ...compileRoute(route, loaded, authenticators, upstreams, pathsOf, limits),
     sessions: compileRouteSessions(route, loaded, sessionMemory),
     pins: compileRoutePins(route, loaded, upstreams, runtime, pinsBefore.get(route.name)),
   }));
@@ -82,6 +85,7 @@ export function compileSnapshot(
     clientAddress: compileClientAddress(config.server.trustedProxies),
     authenticators,
     upstreams,
+    limits,
     lastEncodings: new WeakMap(),
     sessionMemory,
     ephemeralKeys,

@@ -50,6 +50,7 @@ function documentRoute(name: string, path: string, document: (path: string) => A
     bindings: noBindings,
     requirements: compileRequirements({ authenticate: 'none' }, new Map()),
     policy: openPolicy,
+    limits: [],
     bodyBytes: undefined,
     websocket: false,
     upstream: undefined,

@@ -28,6 +28,7 @@ export function declareMetrics(registry: Registry) {
       'Verification of a credential',
     ),
     overloads: counter('overloads_total', ['limit'], 'Requests and drains that a limit of load refused'),
+    limitsRefused: counter('limits_refused_total', ['limit'], 'Calls over a limit'),
     decisions: counter('decisions_total', ['route', 'decision', 'reason'], 'Policy decisions'),
     reportedDecisions: counter(
       'reported_decisions_total',

@@ -47,6 +47,7 @@ export interface FinishedRequest {
 
 /** A configuration that came into force. */
 export interface LoadedState {
+  readonly limits: readonly string[];
   readonly pinnedRoutes: readonly string[];
   /** False where its shadow is older than the file. */
   readonly isShadowCurrent: boolean;
@@ -114,6 +115,7 @@ export function createMetrics(version: string) {
     scrape,
     requestFinished,
     overloaded: (limit = 'none') => metrics.overloads.inc({ limit }),
+    limitRefused: (limit: string) => metrics.limitsRefused.inc({ limit }),
     upstreamResponded: (upstream: string, seconds: number) => metrics.upstreamDuration.observe({ upstream }, seconds),
     /** `seconds` is undefined where nothing had to be verified: the token was known. */
     authenticationAttempted(authenticator: string, result: string, reason: string, seconds: number | undefined): void {
@@ -137,8 +139,9 @@ export function createMetrics(version: string) {
     shadowDiffered: (route: string, live: string, shadow: string) =>
       metrics.shadowDifferences.inc({ route, live, shadow }),
     shadowUntold: (route: string, reason: string) => metrics.shadowUntold.inc({ route, reason }),
-    configurationLoaded(hash: string, { pinnedRoutes, isShadowCurrent }: LoadedState): void {
+    configurationLoaded(hash: string, { limits, pinnedRoutes, isShadowCurrent }: LoadedState): void {
       // An increase is seen only from a value on that was there before.
+      for (const limit of limits) metrics.limitsRefused.inc({ limit }, 0);
       for (const route of pinnedRoutes) metrics.definitionChanges.inc({ route }, 0);
       metrics.shadowSuccess.set(isShadowCurrent ? 1 : 0);
       metrics.configuration.reset();

@@ -166,7 +166,7 @@ interface Conditional {
 
 /** None where the rule has not exactly one effect, which is reported. */
 function compileRule<C extends Conditional>(
-  { name, require, message, mode = 'enforce', ...selectors }: RuleConfigOf<C> & { readonly name: string },
+  { name, require, message, limits = [], mode = 'enforce', ...selectors }: RuleConfigOf<C> & { readonly name: string },
   types: readonly SelectorType<C>[],
   context: RuleContext,
 ): Rule[] {
@@ -177,11 +177,17 @@ function compileRule<C extends Conditional>(
     const below = { ...contextBelow(context, effect), effect };
     const compiled = compileSelectors(types, config, below);
     const when = compileWhen(config.when, contextBelow(below, 'when'));
-    return [{ name, effect, selectors: compiled, when, require: requirement, message, mode }];
+    const under = limits.length > 0 && { limits };
+    return [{ name, effect, selectors: compiled, when, require: requirement, message, ...under, mode }];
   });
   const { deny } = selectors;
   if (deny !== undefined && require !== undefined) {
     context.error(['require'], 'belongs to allow; a deny demands nothing');
+  }
+  if (deny !== undefined && limits.length > 0) {
+    context.error(['limits'], 'belong to allow; what is denied takes nothing from a limit');
+  } else if (mode === 'report' && limits.length > 0) {
+    context.warn(['limits'], 'are not asked while the rule is only reported');
   }
   if (deny !== undefined && Object.values(deny).every((selector) => selector === undefined)) {
     context.error(['deny'], 'needs a selector; what no rule allows is denied anyway');

@@ -115,7 +115,13 @@ function judgementOf(decisions: readonly Decision[]): Decision {
     const isOfAll = message !== undefined && denials.every(({ rule }) => rule === first.rule);
     return { ...rest, requiredScopes, missingScopes, ...(isOfAll && { message }) };
   }
-  return { allow: true, rule: distinct(decisions.map(({ rule }) => rule)).join(', '), requiredScopes };
+  const limits = distinct(decisions.flatMap((decision) => (decision.allow && decision.limits) || []));
+  return {
+    allow: true,
+    rule: distinct(decisions.map(({ rule }) => rule)).join(', '),
+    requiredScopes,
+    ...(limits.length > 0 && { limits }),
+  };
 }
 
 function distinct<T>(items: readonly T[]): T[] {
@@ -142,7 +148,8 @@ function demand(rule: Rule, attributes: Attributes): Decision {
     const reason = caller === undefined ? 'denied' : 'insufficient_scope';
     return deny(reason, rule, attributes, { unmet: unmetByScopes });
   }
-  return { allow: true, rule: rule.name, requiredScopes: requiredScopes(require, granted) };
+  const allowed = { allow: true, rule: rule.name, requiredScopes: requiredScopes(require, granted) } as const;
+  return rule.limits === undefined ? allowed : { ...allowed, limits: rule.limits };
 }
 
 function deny(

@@ -12,6 +12,8 @@ export interface Allowed {
   readonly allow: true;
   readonly rule: string;
   readonly requiredScopes: readonly string[];
+  /** Names of the limits of the governing rules; undefined without any. */
+  readonly limits?: readonly string[];
   readonly reports?: Reports;
 }
 

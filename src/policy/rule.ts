@@ -1,5 +1,6 @@
 // Rules: their schema, and the compiled policy of a route, which is immutable and shared by all its requests.
 import { z } from 'zod';
+import { limitNames } from '../limits/limit.ts';
 import type { MetaTools } from '../mcp/meta-tools.ts';
 import type { Condition } from './condition/condition.ts';
 import { type Requirement, type RequirementConfig, requirement } from './requirement.ts';
@@ -23,6 +24,7 @@ const ruleOf = <S extends z.ZodType>(selectors: S) =>
       .regex(/^\P{Cc}*$/u, 'expected text on one line, without control characters')
       .optional()
       .describe('Told to whom this rule denies, or who does not meet require, in place of our sentence.'),
+    limits: limitNames.optional().describe('Limits of the calls that this rule allows, by name.'),
     mode: mode
       .optional()
       .describe('enforce (default), or report: its decision is only recorded, and the next rules decide.'),
@@ -42,6 +44,7 @@ export interface RuleConfigOf<C> {
   readonly deny?: C | undefined;
   readonly require?: RequirementConfig | undefined;
   readonly message?: string | undefined;
+  readonly limits?: readonly string[] | undefined;
   readonly mode?: Rule['mode'] | undefined;
 }
 
@@ -59,6 +62,8 @@ export interface Rule {
   readonly require: Requirement;
   /** The sentence of its denials. */
   readonly message?: string | undefined;
+  /** Names of the limits of what it allows; undefined without any. */
+  readonly limits?: readonly string[] | undefined;
   readonly mode: z.output<typeof mode>;
 }
 

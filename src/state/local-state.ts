@@ -4,6 +4,7 @@ import { createBoundedCache } from '../bounded-cache.ts';
 import { createExpiringSet, type ExpiringSet, type ExpiringSetLimits } from '../oauth/expiring-set.ts';
 import { createMemoryLimiter } from './memory-limiter.ts';
 import type { Limiter, LimitSize, SharedState } from './shared-state.ts';
+import { createUsageStore, type UsageBounds } from './usage-store.ts';
 
 /** Options of `createLocalState`. */
 export interface LocalStateOptions {
@@ -11,21 +12,30 @@ export interface LocalStateOptions {
   readonly now: () => number;
   /** Claims that are kept, for each space. */
   readonly claims?: ExpiringSetLimits;
+  /** Buckets that are held, of all limits together. */
+  readonly buckets?: UsageBounds;
 }
 
 interface SizedLimiter {
-  size: LimitSize;
+  readonly size: LimitSize;
   readonly limiter: Limiter;
 }
 
 /** At 65 s for each DPoP proof these are 3,000 proofs a second, of one caller a quarter of that. */
 const defaultClaims = { entries: 200_000, entriesPerCaller: 50_000 };
+/** About 25 MB. A hundred callers can fill them; then those who have none yet share one of each limit. */
+const defaultBuckets = { keys: 100_000, keysPerHolder: 1000 };
 const maxSecrets = 64;
 
 /** Creates an empty state. It never throws. */
-export function createLocalState({ now, claims = defaultClaims }: LocalStateOptions): SharedState {
+export function createLocalState({
+  now,
+  buckets = defaultBuckets,
+  claims = defaultClaims,
+}: LocalStateOptions): SharedState {
   const spaces = new Map<string, ExpiringSet>();
   const limiters = new Map<string, SizedLimiter>();
+  const usages = createUsageStore(buckets, now);
   const secrets = createBoundedCache<{ readonly key: Buffer; readonly until: number }>({ entries: maxSecrets });
   return {
     async claim(space, caller, id, keepMs) {
@@ -38,13 +48,10 @@ export function createLocalState({ now, claims = defaultClaims }: LocalStateOpti
     },
     limiter(name, size) {
       const known = limiters.get(name);
-      if (known !== undefined) {
-        known.size = size;
-        return known.limiter;
-      }
-      const made: SizedLimiter = { size, limiter: createMemoryLimiter(() => made.size, now) };
-      limiters.set(name, made);
-      return made.limiter;
+      if (known?.size === size) return known.limiter;
+      const limiter = createMemoryLimiter(name, size, usages, now);
+      limiters.set(name, { size, limiter });
+      return limiter;
     },
     async secret(name, keepMs) {
       let known = secrets.get(name);

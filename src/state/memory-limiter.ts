@@ -1,55 +1,103 @@
-// Limits in the memory of a process: token buckets by the generic cell rate algorithm, and fixed windows.
-import { createBoundedCache } from '../bounded-cache.ts';
+// Limits in the memory of a process: token buckets, and quotas in fixed windows of UTC.
+import { RateLimiterRes } from 'rate-limiter-flexible';
+import RateLimiterStoreAbstract from 'rate-limiter-flexible/lib/RateLimiterStoreAbstract.js';
 import type { Consumption, Limiter, LimitSize } from './shared-state.ts';
+import type { Usage, UsageStore } from './usage-store.ts';
 
-/** Keys of one limit that are held; the ones not seen for longest leave. */
-const maxKeys = 100_000;
-
-/** `until`: the theoretical arrival time of a bucket, the end of a window. */
-interface Usage {
-  until: number;
-  used: number;
+/** Calls that are used, the one that was asked for among them: where it is refused, more than there may be. */
+interface Counted extends Pick<Consumption, 'retryAfterMs' | 'resetMs'> {
+  readonly used: number;
 }
 
-/** Creates a limit whose size may change: `size` is asked for each request. */
-export function createMemoryLimiter(size: () => LimitSize, now: () => number): Limiter {
-  const usages = createBoundedCache<Usage>({ entries: maxKeys });
+/** Divisions leave less than this of a call. */
+const tolerance = 1e-6;
+
+/**
+ * Creates a limit upon a store. This is one more store of the library, whose own memory has a timer for each key, reads the clock itself and has no
+ * bound.
+ */
+export function createMemoryLimiter(name: string, size: LimitSize, store: UsageStore, now: () => number): Limiter {
+  const points = size.kind === 'bucket' ? size.burst : size.points;
+  const count = (usage: Usage, change: number): Counted =>
+    size.kind === 'bucket' ? countInBucket(usage, change, size, now()) : countInWindow(usage, change, size, now());
+  const limiter = Object.assign(
+    new RateLimiterStoreAbstract({ storeClient: store, points, duration: 1, keyPrefix: '' }),
+    {
+      async _upsert(
+        key: string,
+        change: number,
+        _ms: number,
+        _force: boolean,
+        { holder }: { readonly holder: string },
+      ) {
+        const usage = store.of(name, key, holder);
+        return { ...count(usage, change), isShared: usage.isShared };
+      },
+      _getRateLimiterRes(_key: string, _change: number, { isShared, resetMs, retryAfterMs, used }: Counted & Shared) {
+        const remaining = Math.max(0, Math.floor(points - used + tolerance));
+        return Object.assign(new RateLimiterRes(remaining, retryAfterMs, used), { isShared, resetMs });
+      },
+    },
+  );
   return {
-    async consume(key) {
-      let usage = usages.get(key);
-      if (usage === undefined) {
-        usage = { until: 0, used: 0 };
-        usages.set(key, usage);
+    async consume(key, holder) {
+      try {
+        return consumptionOf(await limiter.consume(key, 1, { holder }), true);
+      } catch (refused) {
+        if (refused instanceof RateLimiterRes) return consumptionOf(refused, false);
+        throw refused;
       }
-      const limit = size();
-      return limit.kind === 'bucket' ? takeToken(usage, limit, now()) : countInWindow(usage, limit, now());
+    },
+    async giveBack(key, holder) {
+      await limiter.reward(key, 1, { holder });
     },
   };
 }
 
-function takeToken(
+type Shared = Pick<Usage, 'isShared'>;
+
+function consumptionOf(result: RateLimiterRes, allowed: boolean): Consumption {
+  const { isShared, msBeforeNext, remainingPoints, resetMs } = result as RateLimiterRes & Counted & Shared;
+  return { allowed, remaining: remainingPoints, retryAfterMs: msBeforeNext, resetMs, ...(isShared && { isShared }) };
+}
+
+function countInBucket(
   usage: Usage,
+  change: number,
   { burst, intervalMs }: Extract<LimitSize, { kind: 'bucket' }>,
   now: number,
-): Consumption {
-  // A clock that was set back, or a smaller size, prolongs nothing.
-  const debt = Math.min(Math.max(0, usage.until - now), burst * intervalMs);
-  const retryAfterMs = Math.max(0, debt - (burst - 1) * intervalMs);
-  if (retryAfterMs > 0) return { allowed: false, remaining: 0, retryAfterMs, resetMs: debt };
-  const resetMs = debt + intervalMs;
+): Counted {
+  const refilled = Math.max(0, now - usage.at) / intervalMs;
+  usage.used = Math.max(0, Math.min(usage.used, burst) - refilled);
+  // A clock that was set back prolongs nothing.
+  usage.at = now;
+  const used = Math.max(0, usage.used + change);
+  const isAllowed = used <= burst + tolerance;
+  if (isAllowed) usage.used = used;
+  const resetMs = wholeMs(usage.used * intervalMs);
   usage.until = now + resetMs;
-  return { allowed: true, remaining: Math.floor(burst - resetMs / intervalMs), retryAfterMs: 0, resetMs };
+  return {
+    used: isAllowed ? Math.min(used, burst) : used,
+    retryAfterMs: isAllowed ? 0 : wholeMs((used - burst) * intervalMs),
+    resetMs,
+  };
+}
+
+function wholeMs(ms: number): number {
+  return Math.ceil(ms - tolerance);
 }
 
 function countInWindow(
   usage: Usage,
+  change: number,
   { points, windowMs }: Extract<LimitSize, { kind: 'window' }>,
   now: number,
-): Consumption {
-  const end = Math.floor(now / windowMs + 1) * windowMs;
-  if (usage.until !== end) Object.assign(usage, { until: end, used: 0 });
-  const resetMs = end - now;
-  if (usage.used >= points) return { allowed: false, remaining: 0, retryAfterMs: resetMs, resetMs };
-  usage.used += 1;
-  return { allowed: true, remaining: points - usage.used, retryAfterMs: 0, resetMs };
+): Counted {
+  const until = Math.floor(now / windowMs + 1) * windowMs;
+  if (usage.until !== until) Object.assign(usage, { until, used: 0 });
+  const used = Math.max(0, usage.used + change);
+  const resetMs = until - now;
+  if (used > points) return { used, retryAfterMs: resetMs, resetMs };
+  usage.used = used;
+  return { used, retryAfterMs: 0, resetMs };
 }

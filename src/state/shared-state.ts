@@ -16,12 +16,16 @@ export interface Consumption {
   readonly retryAfterMs: number;
   /** Time until the limit is whole again. */
   readonly resetMs: number;
+  /** There was no room for a bucket of this key alone: it shares one. */
+  readonly isShared?: boolean;
 }
 
 /** A limit for each key. */
 export interface Limiter {
-  /** Takes one where it is left. A refused request takes nothing. */
-  consume(key: string): Promise<Consumption>;
+  /** Takes one where it is left. A refused request takes nothing. `holder` is the caller, who has a share of the room for keys. */
+  consume(key: string, holder: string): Promise<Consumption>;
+  /** Gives back what a request took that was not carried out. Not for a window that has ended since. */
+  giveBack(key: string, holder: string): Promise<void>;
 }
 
 /** State of this process, of all workers, or of all replicas. Each method throws GatewayError `state_unavailable` while it cannot be asked. */

@@ -219,7 +219,6 @@ t.test('keys and values of later versions are refused by name, and nothing else 
     'server: {listen: "127.0.0.1:1", publicUrl: https://a.example, workers: auto}',
     'authenticators: {corp: {type: jwt, issuer: https://idp.example.com/}}',
     'scopeImplies: {a: [b]}',
-    'limits: {}',
     'upstreams: {s: {url: "http://127.0.0.1:1"}}',
     'routes:',
     '  - path: /mcp',
@@ -234,9 +233,8 @@ t.test('keys and values of later versions are refused by name, and nothing else 
     `gateway.yaml:${place} ${path}: ${name} is not available yet in this version`;
   t.same(await linesOf(t.testdir(), yaml), [
     later('2:63', 'server.workers', '"workers" other than 1'),
-    later('5:1', 'limits', '"limits"'),
-    later('12:7', 'routes[0].mcp.probe', '"probe"'),
-    later('13:36', 'routes[0].mcp.rules[0].allow.during', '"during"'),
+    later('11:7', 'routes[0].mcp.probe', '"probe"'),
+    later('12:36', 'routes[0].mcp.rules[0].allow.during', '"during"'),
   ]);
 });
 

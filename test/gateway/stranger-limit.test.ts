@@ -27,7 +27,7 @@ function limitOf(count: number, perMs = 1000) {
   const allowed = (address: string, times = 1, code = 'invalid_token', status: number | undefined = 401): number => {
     let passed = 0;
     for (let index = 0; index < times; index += 1)
-      if (limit.allow({ address, outcome: 'refused', code, status })) passed += 1;
+      if (limit.allow({ key: address, outcome: 'refused', code, status })) passed += 1;
     return passed;
   };
   return { allowed, limit, state };

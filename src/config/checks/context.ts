@@ -21,7 +21,7 @@ export function whereBelow(where: Where, key: string | number): Where {
 export interface CheckContext extends SectionReporter {
   readonly draft: Draft;
   /** The names that stand in the file, also those whose values are wrong. */
-  readonly declared: { readonly authenticators: readonly string[]; readonly upstreams: readonly string[] };
+  readonly declared: Readonly<Record<'authenticators' | 'upstreams' | 'limits', readonly string[]>>;
   error(where: Where, message: string): void;
   warn(where: Where, message: string): void;
   /** True when something was put into the value, so that no message may repeat it. */
@@ -66,7 +66,11 @@ export function createCheckContext(options: ContextOptions, findings: Findings):
     draft,
     files,
     now,
-    declared: { authenticators: keysAt('authenticators'), upstreams: keysAt('upstreams') },
+    declared: {
+      authenticators: keysAt('authenticators'),
+      upstreams: keysAt('upstreams'),
+      limits: keysAt('limits'),
+    },
     show,
     showFile: (path) => show(relative(folder, path)),
     isInterpolated,

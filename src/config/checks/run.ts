@@ -5,6 +5,7 @@ import type { PlaceOfKey } from '../files/keys-file.ts';
 import { checkKeys } from './api-keys.ts';
 import { checkAuthenticators } from './authenticators.ts';
 import type { CheckContext } from './context.ts';
+import { checkLimits } from './limits.ts';
 import { checkRoutes } from './routes.ts';
 import { checkScopeNames } from './scope-names.ts';
 import { checkScopes } from './scopes.ts';
@@ -28,6 +29,7 @@ export function runChecks(context: CheckContext, placeOfKey: PlaceOfKey): Checke
   checkUpstreams(context);
   checkIdentity(context);
   const policies = checkRoutes(context);
+  checkLimits(context);
   checkScopeNames(context, placeOfKey, policies);
   if (context.draft.audit !== undefined) checkAudit(context.draft.audit, context);
   checkUse(context);

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { audit } from '../../audit/schema.ts';
 import { type AuthenticatorConfig, authenticatorSchema } from '../../authn/authenticator-types.ts';
+import { limit, limitName } from '../../limits/limit.ts';
 import { type mcp, route } from './routes.ts';
 import { admin, revocation, server, shadow } from './server.ts';
 import { upstream } from './upstreams.ts';
@@ -28,6 +29,10 @@ export const fileSchema = z.strictObject({
     .describe('Scopes that stand for others too: whoever has the one has those it names.'),
   revocation: revocation.optional().describe('Revoked credentials, in a file of its own.'),
   upstreams: z.record(name, upstream).default({}).describe('Servers behind the gateway, by name.'),
+  limits: z
+    .record(limitName, limit)
+    .default({})
+    .describe('Rates and quotas of calls, by name; routes and rules say which of them they are under.'),
   routes: z.array(route).min(1).describe('The first route that matches a request serves it.'),
   shadow: shadow
     .optional()

@@ -1,6 +1,7 @@
 // Schema of `routes`: paths, the credentials that they need, and rules for what callers may do there.
 import { z } from 'zod';
 import { authenticateSchema } from '../../authn/alternatives.ts';
+import { limitNames } from '../../limits/limit.ts';
 import { metaTool } from '../../mcp/meta-tools.ts';
 import { serverRequestMethods } from '../../mcp/response/server-request-filter.ts';
 import { preset } from '../../policy/presets.ts';
@@ -115,6 +116,7 @@ export const route = z
       .boolean()
       .default(false)
       .describe('Requests of this path route may become WebSockets; otherwise an Upgrade offer is ignored.'),
+    limits: limitNames.default([]).describe('Limits of all requests of the route that the rules allow, by name.'),
     scopes: scopes.optional().describe('Short for one rule that demands these scopes.'),
     rules: z.array(pathRule).optional().describe('The first rule that matches a request governs it; none: denied.'),
     mcp: mcp.optional().describe('Makes this an MCP route: messages are read and judged.'),

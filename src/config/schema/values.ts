@@ -37,7 +37,17 @@ export const date = z
 export const rate = z
   .string('expected a rate such as 20/s or 30/m')
   .regex(/^[1-9]\d{0,8}\/[smhd]$/, 'expected a rate above zero, such as 20/s or 30/m')
-  .transform((text) => ({ count: Number.parseInt(text, 10), perMs: durationUnits[text.slice(-1)]! }));
+  .transform(countInTime);
+
+/** A quota such as `500/d`: a number of events in each minute, hour or day of UTC. */
+export const quota = z
+  .string('expected a quota such as 500/d')
+  .regex(/^[1-9]\d{0,8}\/[mhd]$/, 'expected a quota above zero in a minute, hour or day, such as 500/d')
+  .transform(countInTime);
+
+function countInTime(text: string): { count: number; perMs: number } {
+  return { count: Number.parseInt(text, 10), perMs: durationUnits[text.slice(-1)]! };
+}
 
 /** So many events in so many milliseconds. */
 export type Rate = z.output<typeof rate>;

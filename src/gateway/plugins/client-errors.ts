@@ -107,7 +107,7 @@ export function recordConnection(
 ): boolean {
   const address = plainAddress(peerAddress(socket));
   const status = refused.status && 429;
-  const isWithinLimit = strangers.allow({ address, outcome: 'refused', code: refused.reason, status });
+  const isWithinLimit = strangers.allow({ key: address, outcome: 'refused', code: refused.reason, status });
   metrics.connectionRefused(isWithinLimit ? refused.reason : 'rate_limited');
   if (!isWithinLimit) return false;
   strangers

@@ -219,7 +219,7 @@ function messageOf({ auditArguments, message, method, path }: RequestContext): M
 }
 
 /** Of a refused request it is whom its token or key names, else its certificate, and only if the signature held. */
-function recordOf(principal: Identity | undefined): AuditPrincipal | undefined {
+export function recordOf(principal: Identity | undefined): AuditPrincipal | undefined {
   if (principal === undefined) return undefined;
   const { tenant } = principal.claims;
   return {

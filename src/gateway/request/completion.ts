@@ -3,9 +3,10 @@ import type { Priority } from '../../audit/event.ts';
 import type { GatewayError } from '../../errors.ts';
 import { boundUnreadBody, clientGone } from '../../http/body/body.ts';
 import { releaseBody } from '../../http/body/budget.ts';
+import { giveBack } from '../../limits/take.ts';
 import { releaseSlot } from '../../upstream/concurrency.ts';
 import type { Runtime } from '../runtime.ts';
-import { completedEvent, durationOf } from './audit-events.ts';
+import { completedEvent, durationOf, recordOf } from './audit-events.ts';
 import type { RequestContext } from './context.ts';
 import { rateLimited, statusOfError, toGatewayError, writeError } from './error-response.ts';
 import { findRequestId } from './find-request-id.ts';
@@ -21,10 +22,12 @@ export async function refuse(error: GatewayError, context: RequestContext, runti
   context.error = error;
   context.answered = true;
   if (error.code === 'overloaded') runtime.metrics.overloaded(error.reason);
+  if (error.code === 'rate_limited' && error.reason !== undefined) runtime.metrics.limitRefused(error.reason);
   if (context.decided !== undefined) {
     context.outcome = error.reason === clientGone ? 'aborted' : 'failed';
     if (isFailureWithinLimit(context, runtime)) logFailure(error, context);
   } else {
+    if (context.taken !== undefined) await giveBack(context.taken, runtime.state, runtime.now);
     const gone = context.response.destroyed;
     context.outcome = gone ? 'aborted' : 'refused';
     context.recorded = true;
@@ -33,7 +36,7 @@ export async function refuse(error: GatewayError, context: RequestContext, runti
       await record(context, runtime, gone ? undefined : statusOfError(context, error)).catch((unwritten: unknown) => {
         context.error = toGatewayError(unwritten);
       });
-    } else if (error.status < 500) context.error = rateLimited(error);
+    } else if (error.status < 500 && context.caller === undefined) context.error = rateLimited(error);
     count(context, runtime, gone ? undefined : statusOfError(context, context.error));
   }
   writeError(context, context.error, await findRequestId(context), responseHeaders(context, runtime));
@@ -102,12 +105,16 @@ function logRequest(context: RequestContext, status: number | undefined): void {
   log.debug(fields, 'request');
 }
 
-/** False for a stranger above the limit of its address; the request is then part of a sum. */
-function isWithinLimit(context: RequestContext, { strangers }: Runtime): boolean {
-  const { caller, clientAddress: address, decided, error, outcome } = context;
+/** False for a stranger above the limit of its address, and for a caller with too many refusals by its limits; the request is then part of a sum. */
+function isWithinLimit(context: RequestContext, { overLimits, strangers }: Runtime): boolean {
+  const { caller, clientAddress, decided, error, outcome } = context;
   if (context.summed) return false;
-  if (caller !== undefined || decided !== undefined) return true;
-  return strangers.allow({ address, outcome: outcome!, code: error?.code ?? outcome!, status: error?.status });
+  if (decided !== undefined) return true;
+  const request = { outcome: outcome!, code: error?.code ?? outcome!, limit: error?.detail?.limit };
+  if (caller === undefined) return strangers.allow({ ...request, key: clientAddress, status: error?.status });
+  if (error?.code !== 'rate_limited') return true;
+  const principal = recordOf(caller.principal);
+  return overLimits.allow({ ...request, key: caller.subjectKey, principal, status: statusOfError(context, error) });
 }
 
 function record(
@@ -119,6 +126,9 @@ function record(
   const event = completedEvent(context, runtime.now(), status);
   const { caller, clientAddress, decided, route } = context;
   const isForwarded = decided !== undefined && route?.upstream !== undefined;
+  if (caller !== undefined && context.error?.code === 'rate_limited') {
+    return runtime.overLimits.record(caller.subjectKey, event, priority);
+  }
   if (caller !== undefined || isForwarded) return runtime.audit.write(event, priority);
   return runtime.strangers.record(clientAddress, event, decided === undefined ? 'stranger' : priority);
 }

@@ -9,6 +9,7 @@ import type { CredentialRecord } from '../../authn/credential.ts';
 import type { GatewayError } from '../../errors.ts';
 import type { RouteMatch } from '../../http/route-matcher.ts';
 import { callerNetwork } from '../../ip-ranges.ts';
+import type { Taken } from '../../limits/take.ts';
 import type { McpMessage } from '../../mcp/message.ts';
 import type { ClientSession } from '../../mcp/session.ts';
 import type { Decision, Denied } from '../../policy/decision.ts';
@@ -65,6 +66,8 @@ export interface RequestContext extends Placed {
   /** The session that the request belongs to, verified. */
   session: ClientSession | undefined;
   decision: Decision | DefinitionRefusal | undefined;
+  /** The limits that the request was taken from; undefined where it is under none. */
+  taken: readonly Taken[] | undefined;
   /** The decision of the shadow, where it differs. */
   shadow: OtherDecision | undefined;
   /** The Authorization header made for the upstream. */
@@ -146,6 +149,7 @@ export function createRequestContext(
     message: undefined,
     session: undefined,
     decision: undefined,
+    taken: undefined,
     shadow: undefined,
     authorization: undefined,
     auditArguments: undefined,

@@ -21,7 +21,8 @@ const closing = new Set<ErrorCode>([
   'duplicate_header',
   'invalid_certificate',
 ]);
-const policyDenials = new Set<ErrorCode>(['denied', 'condition_error', 'definition_changed']);
+/** Refusals of a call that a model can act on. */
+const readByModels = new Set<ErrorCode>(['denied', 'condition_error', 'definition_changed', 'rate_limited']);
 const drainableBytes = 65_536;
 
 /** The refusal of a stranger above the limit of its address. In place of another one it closes the connection where that one does. */
@@ -43,11 +44,10 @@ export function toGatewayError(thrown: unknown): GatewayError {
   });
 }
 
-/** The status of the error response. A denied tools/call under `denials: rpc` has 200, so that a model can read it. */
+/** The status of the error response. A denied or limited tools/call under `denials: rpc` has 200, so that a model can read it. */
 export function statusOfError(context: Pick<RequestContext, 'message' | 'route'>, error: GatewayError): number {
-  const policyDenial = policyDenials.has(error.code);
   const toolCall = context.message?.method === 'tools/call' && context.message.kind === 'request';
-  return policyDenial && toolCall && context.route?.mcp?.denials === 'rpc' ? 200 : error.status;
+  return readByModels.has(error.code) && toolCall && context.route?.mcp?.denials === 'rpc' ? 200 : error.status;
 }
 
 /** The facts of a request that its error response depends on. */

@@ -3,6 +3,7 @@ import type { BodyLimits } from '../../http/body/body.ts';
 import type { BodyBudgetLimits } from '../../http/body/budget.ts';
 import { corsHeaders, preflightHeaders } from '../../http/cors.ts';
 import { ownHeaders } from '../../http/problem.ts';
+import { rateLimitHeaders } from '../../limits/take.ts';
 import type { Answer, Route } from '../route.ts';
 import type { Runtime } from '../runtime.ts';
 import type { RequestContext } from './context.ts';
@@ -49,10 +50,11 @@ export function respondToPreflight(context: RequestContext, route: Route, runtim
 
 /** Headers of every response, refusals too. */
 export function responseHeaders(
-  { id, caller, origin, upgrade }: RequestContext,
+  { id, caller, origin, taken, upgrade }: RequestContext,
   runtime: Runtime,
 ): Record<string, string> {
   const headers: Record<string, string> = { 'x-request-id': id, ...caller?.responseHeaders };
+  if (taken !== undefined) Object.assign(headers, rateLimitHeaders(taken));
   if (origin !== undefined) Object.assign(headers, corsHeaders(origin));
   if (runtime.draining || upgrade !== undefined) headers.connection = 'close';
   return headers;

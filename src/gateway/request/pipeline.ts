@@ -22,6 +22,7 @@ import { checkDefinitions } from '../catalog/pinned-requests.ts';
 import type { Route } from '../route.ts';
 import { attributesOf, clientCertificateOf, isPending, type Runtime } from '../runtime.ts';
 import { decidedEvent } from './audit-events.ts';
+import { checkLimits, isLimited } from './call-limits.ts';
 import type { RecordedDecision, RequestContext } from './context.ts';
 import { checkCredential } from './credential-check.ts';
 import { rateLimited } from './error-response.ts';
@@ -32,7 +33,12 @@ import { compareRefused, compareWithShadow } from './shadow-comparison.ts';
 /** Lets a request pass by returning, refuses it by throwing a GatewayError, or sends its response and sets `answered`. */
 export type Step =
   | { readonly name: string; readonly run: (context: RequestContext, runtime: Runtime) => void }
-  | { readonly name: string; readonly wait: (context: RequestContext, runtime: Runtime) => Promise<void> };
+  | {
+      readonly name: string;
+      readonly wait: (context: RequestContext, runtime: Runtime) => Promise<void>;
+      /** False for a request that passes without waiting; absent: true. */
+      readonly applies?: (context: RequestContext) => boolean;
+    };
 
 /** The steps of each hook of the application, in their order. A request that no step has answered is of a path route, and goes to the path proxy. */
 export interface Pipeline {
@@ -56,6 +62,7 @@ export const pipeline: Pipeline = {
     { name: 'checkCredentialStillValid', run: checkCredential },
     { name: 'resolveSession', run: resolveSession },
     { name: 'authorize', run: authorize },
+    { name: 'checkLimits', applies: isLimited, wait: checkLimits },
     { name: 'obtainUpstreamCredential', wait: obtainUpstreamCredential },
     { name: 'acquireSlot', run: acquireSlot },
     { name: 'recordDecision', wait: recordDecision },
@@ -206,7 +213,7 @@ function writeDecision(event: AuditEvent, context: RequestContext, runtime: Runt
   const { audit, strangers } = runtime;
   if (caller !== undefined || route?.upstream !== undefined) return audit.write(event);
   context.summed =
-    audit.healthy() && !strangers.allow({ address, outcome: 'completed', code: 'completed', status: undefined });
+    audit.healthy() && !strangers.allow({ key: address, outcome: 'completed', code: 'completed', status: undefined });
   return context.summed ? Promise.resolve() : strangers.record(address, event);
 }
 

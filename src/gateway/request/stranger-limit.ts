@@ -1,6 +1,6 @@
-// Rate limit of requests without a verified caller, by address (token bucket); the records of those beyond it are summed up.
+// Limit of the records of refused requests, by address or subject (token bucket); the records of those beyond it are summed up.
 import { randomUUID } from 'node:crypto';
-import type { AuditEvent, AuditLog, Priority } from '../../audit/event.ts';
+import type { AuditEvent, AuditLog, AuditPrincipal, Priority } from '../../audit/event.ts';
 import type { Config } from '../../config/schema/config.ts';
 import { callerNetwork } from '../../ip-ranges.ts';
 import type { Log } from '../../log.ts';
@@ -18,7 +18,12 @@ export interface StrangerLimitOptions {
 
 /** A request that is to be answered: refused, or served without asking who it is. */
 export interface StrangerRequest {
-  readonly address: string;
+  /** The address, or the subject of a verified caller. */
+  readonly key: string;
+  /** Of a verified caller. */
+  readonly principal?: AuditPrincipal | undefined;
+  /** The limit that it is over. */
+  readonly limit?: unknown;
   readonly outcome: NonNullable<AuditEvent['outcome']>;
   /** The code of the refusal, or the outcome. */
   readonly code: string;
@@ -52,7 +57,7 @@ interface Bucket {
   sums: Map<string, Sum> | undefined;
 }
 
-interface Sum {
+interface Sum extends Pick<StrangerRequest, 'limit' | 'principal'> {
   readonly outcome: StrangerRequest['outcome'];
   /** Of the answer. */
   readonly reason: string | undefined;
@@ -120,18 +125,19 @@ export function createStrangerLimit({ audit, log, now, observe, snapshot }: Stra
   }
 
   function writeSums(bucket: Bucket, address: string): void {
-    for (const { outcome, reason, status, count, firstMs, lastMs, codes } of bucket.sums?.values() ?? []) {
+    for (const { outcome, reason, status, limit, principal, count, firstMs, lastMs, codes } of bucket.sums?.values() ??
+      []) {
       const summed = { requests: count, first: new Date(firstMs), last: new Date(lastMs), codes };
       const event: AuditEvent = {
         id: randomUUID(),
         time: now(),
         stage: 'completed',
-        client: { address },
+        ...(principal === undefined || address === sharedKey ? { client: { address } } : { principal }),
         decision: outcome === 'refused' ? 'deny' : undefined,
         reason,
         status,
         outcome,
-        detail: { summed },
+        detail: { limit, summed },
         policy: snapshot().hash,
       };
       write(address, event).catch((cause: unknown) =>
@@ -143,16 +149,16 @@ export function createStrangerLimit({ audit, log, now, observe, snapshot }: Stra
 
   return {
     allow(request) {
-      const bucket = bucketOf(request.address);
+      const bucket = bucketOf(request.key);
       if (take(bucket)) return true;
       observe.refusalSummed();
       bucket.sums ??= new Map();
-      const { code } = request;
+      const { code, limit, principal } = request;
       const { outcome, reason, status } = answerOf(request);
-      const key = `${outcome} ${reason} ${status}`;
+      const key = `${outcome} ${reason} ${status} ${limit}`;
       let sum = bucket.sums.get(key);
       if (sum === undefined) {
-        sum = { outcome, reason, status, count: 0, firstMs: now(), lastMs: now(), codes: {} };
+        sum = { outcome, reason, status, limit, principal, count: 0, firstMs: now(), lastMs: now(), codes: {} };
         bucket.sums.set(key, sum);
       }
       sum.count += 1;
@@ -196,6 +202,6 @@ function bytesOf({ detail, encodedParts = '' }: AuditEvent): number {
 /** Of a request above the limit. */
 function answerOf({ code, outcome, status }: StrangerRequest): Pick<Sum, 'outcome' | 'reason' | 'status'> {
   if (outcome !== 'refused') return { outcome, reason: undefined, status: undefined };
-  if (status !== undefined && status >= 500) return { outcome, reason: code, status };
+  if (status !== undefined && (status >= 500 || code === 'rate_limited')) return { outcome, reason: code, status };
   return { outcome, reason: 'rate_limited', status: status && 429 };
 }
