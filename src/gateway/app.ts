@@ -114,7 +114,11 @@ function hookOf(
       for (let index = 0; index < steps.length; index += 1) {
         const step = steps[index]!;
         if ('run' in step) step.run(context, runtime);
-        else if (step.applies === undefined || step.applies(context)) await step.wait(context, runtime);
+        else if ('wait' in step) await step.wait(context, runtime);
+        else {
+          const waiting = step.mayWait(context, runtime);
+          if (waiting !== undefined) await waiting;
+        }
         context.passedSteps |= bits[index]!;
         if (context.answered) return endPipeline(reply, context, runtime);
       }

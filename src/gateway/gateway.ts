@@ -20,7 +20,8 @@ import {
 } from './reload.ts';
 import type { Pipeline } from './request/pipeline.ts';
 import { streamTickMs, sweepStreams } from './request/streams.ts';
-import type { Runtime } from './runtime.ts';
+import { isPending, type Runtime } from './runtime.ts';
+import type { PendingRequest } from './siblings.ts';
 
 /** Options of `startGateway`. */
 export interface GatewayOptions extends PartsOptions {
@@ -46,6 +47,8 @@ export interface Gateway {
   readonly adminAddress: AddressInfo;
   /** Replaces the configuration by the result of `load`. A failure leaves the old one in force and is recorded, not thrown. */
   reload(load: Load): Promise<void>;
+  /** True if the request is under way here; another process asks. */
+  isPending(request: PendingRequest): boolean;
   /**
    * Turns not ready, serves on with `Connection: close`, then stops; streams that are open after `drainTimeout` end. New connections to inherited
    * sockets are left to the next generation from the beginning.
@@ -138,7 +141,7 @@ function controlsOf(running: {
   readonly opened: Closer[];
   readonly parts: Parts;
   readonly runtime: Runtime;
-}): Pick<Gateway, 'reload' | 'drain' | 'close'> {
+}): Pick<Gateway, 'reload' | 'isPending' | 'drain' | 'close'> {
   const { admin, app, current, inherited, install, opened, parts, runtime } = running;
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -151,6 +154,7 @@ function controlsOf(running: {
   };
   return {
     reload: reloader.reload,
+    isPending: (request) => isPending(request, runtime),
     close,
     async drain() {
       runtime.draining = true;

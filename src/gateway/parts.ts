@@ -17,6 +17,7 @@ import type { ConfigurationRuntime } from './reload.ts';
 import { createStrangerLimit } from './request/stranger-limit.ts';
 import { createRevocationWatcher } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
+import type { Siblings } from './siblings.ts';
 import type { Snapshot } from './snapshot.ts';
 import { createUnorderedSet } from './unordered-set.ts';
 import { createUpstreamProbes } from './upstreams/upstream-probes.ts';
@@ -33,6 +34,8 @@ export interface PartsOptions {
   readonly state?: SharedState;
   /** Interval of the checks of the revocation file; the default keeps the promise of one second. */
   readonly revocationPollMs?: number;
+  /** For a worker: the other ones. */
+  readonly siblings?: Siblings;
 }
 
 /** Parts that outlive each configuration. */
@@ -40,6 +43,7 @@ export interface Parts extends ConfigurationRuntime {
   readonly metrics: Metrics;
   readonly now: () => number;
   readonly state: SharedState;
+  readonly siblings: Siblings | undefined;
   /** Writes a `config` record. A failing sink gets it when it works again. */
   readonly write: (detail: ChangeDetail) => Promise<void>;
   /** The same; a failure is logged. */
@@ -50,7 +54,8 @@ type ChangeDetail = Readonly<Record<string, unknown>>;
 
 /** Creates the parts. `policy` gives the hash of the configuration in force, for records. */
 export function createParts(options: PartsOptions, policy: () => string): Parts {
-  const { log, now = Date.now, revocationPollMs: intervalMs, schedule, state = createLocalState({ now }) } = options;
+  const { log, now = Date.now, revocationPollMs: intervalMs, schedule, siblings } = options;
+  const { state = createLocalState({ now }) } = options;
   const metrics = createMetrics(options.version);
   const audit = createAuditLog({
     instance: randomUUID(),
@@ -76,13 +81,22 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
   const probes = createUpstreamProbes({ log, record });
   const definitions = createDefinitionChecks({ log, now, version: options.version });
   const definitionChanged = createChangeReport({ log, observe: metrics, record });
-  const snapshots = { proofMemory: createProofMemory(state), log, now, observe: metrics, schedule, definitionChanged };
-  return { log, now, metrics, audit, state, write, record, revocations, probes, definitions, snapshots };
+  const snapshots = {
+    proofMemory: createProofMemory(state),
+    log,
+    now,
+    observe: metrics,
+    schedule,
+    definitionChanged,
+    limitShares: siblings?.limitShares,
+    sharedKeys: siblings?.keys,
+  };
+  return { siblings, log, now, metrics, audit, state, write, record, revocations, probes, definitions, snapshots };
 }
 
 /** Creates the state of all requests to the address `listen`, at first under `snapshot`. */
 export function createRuntime(listen: string, snapshot: Snapshot, parts: Parts): Runtime {
-  const { audit, log, metrics, now, revocations, state } = parts;
+  const { audit, log, metrics, now, revocations, siblings, state } = parts;
   const limitOptions = { audit, log, now, observe: metrics, snapshot: () => runtime.snapshot };
   const runtime: Runtime = {
     snapshot,
@@ -103,6 +117,7 @@ export function createRuntime(listen: string, snapshot: Snapshot, parts: Parts):
     open: createUnorderedSet(),
     streams: createUnorderedSet(),
     drainingAnswers: createUnorderedSet(),
+    siblings,
   };
   return runtime;
 }

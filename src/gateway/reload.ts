@@ -50,7 +50,8 @@ export async function prepareConfiguration(
   runtime: ConfigurationRuntime,
   signal?: AbortSignal,
 ): Promise<PreparedConfiguration> {
-  const updateListener = prepareListener(loaded.config.server, loaded.files);
+  const ticketKeys = runtime.snapshots.sharedKeys?.tickets(loaded.hash);
+  const updateListener = prepareListener(loaded.config.server, loaded.files, ticketKeys);
   const expiries = {
     certificates: certificateExpiries(loaded),
     revocationLists: revocationListExpiries(loaded),

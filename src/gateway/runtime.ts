@@ -18,6 +18,7 @@ import type { OpenStream } from '../upstream/transfer.ts';
 import type { RequestContext } from './request/context.ts';
 import type { StrangerLimit } from './request/stranger-limit.ts';
 import type { Route } from './route.ts';
+import type { PendingRequest, Siblings } from './siblings.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { Placed, UnorderedSet } from './unordered-set.ts';
 
@@ -49,6 +50,8 @@ export interface Runtime {
   readonly streams: UnorderedSet<LiveStream>;
   /** Drains after disconnect. */
   readonly drainingAnswers: UnorderedSet<DrainedRequest>;
+  /** Undefined for a process by itself. */
+  readonly siblings: Siblings | undefined;
 }
 
 /** A drain after disconnect, with what a cancellation names. */
@@ -109,18 +112,17 @@ export function clientCertificateOf(
   return peer;
 }
 
-/** True if the subject of a context has another request with this id under way on its route, drains included. */
+/** True if this process has the request under way, drains included. */
 export function isPending(
-  id: string,
-  { route, subject }: Pick<RequestContext, 'route' | 'subject'>,
+  { id, route, subject }: PendingRequest,
   { drainingAnswers, open }: Pick<Runtime, 'drainingAnswers' | 'open'>,
 ): boolean {
   for (const each of open) {
     if (each.message?.id !== id || each.error !== undefined) continue;
-    if (each.message.kind === 'request' && each.subject === subject && each.route?.name === route?.name) return true;
+    if (each.message.kind === 'request' && each.subject === subject && each.route?.name === route) return true;
   }
   for (const each of drainingAnswers) {
-    if (each.id === id && each.subject === subject && each.route === route?.name) return true;
+    if (each.id === id && each.subject === subject && each.route === route) return true;
   }
   return false;
 }

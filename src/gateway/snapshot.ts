@@ -17,6 +17,7 @@ import { compilePathMappings } from '../upstream/path-mapping.ts';
 import { compileRoutePins, type PinsRuntime } from './catalog/route-pins.ts';
 import { compileRoute, compileRouteSessions, type Route } from './route.ts';
 import { openShadow, type Shadow } from './shadow.ts';
+import type { SharedKeys } from './siblings.ts';
 import { openUpstreams, type PooledUpstreams, type UpstreamsRuntime } from './upstreams/upstream-set.ts';
 import { metadataRoutes } from './well-known-routes.ts';
 
@@ -50,7 +51,12 @@ export interface LastEncoding {
 }
 
 /** Process-wide state that outlives a snapshot. */
-export interface SnapshotRuntime extends AuthenticatorRuntime, Pick<PinsRuntime, 'definitionChanged'> {
+export interface SnapshotRuntime
+  extends AuthenticatorRuntime,
+    Pick<PinsRuntime, 'definitionChanged'>,
+    Pick<UpstreamsRuntime, 'limitShares'> {
+  /** Of all processes; undefined for one by itself, which makes its own. */
+  readonly sharedKeys?: SharedKeys | undefined;
   readonly observe: AuthenticatorRuntime['observe'] & UpstreamsRuntime['observe'];
 }
 
@@ -63,11 +69,11 @@ export function compileSnapshot(
   const { config } = loaded;
   const authenticators = createAuthenticators(loaded, runtime, previous?.authenticators);
   const shadow = openShadow(loaded.shadow, runtime, { config, authenticators }, previous?.shadow);
-  const ephemeralKeys = previous?.ephemeralKeys ?? createEphemeralKeys();
+  const ephemeralKeys = previous?.ephemeralKeys ?? runtime.sharedKeys?.assertion ?? createEphemeralKeys();
   const upstreams = openUpstreams(loaded, runtime, previous?.upstreams, ephemeralKeys);
   const publishedKeys = publishedKeySet([...upstreams.values()].flatMap(({ identity }) => identity?.keys ?? []));
   const limits = compileLimits(config.limits);
-  const sessionMemory = previous?.sessionMemory ?? createSessionMemory();
+  const sessionMemory = previous?.sessionMemory ?? createSessionMemory(runtime.sharedKeys?.session);
   const pathsOf = compilePathMappings(config);
   const pinsBefore = new Map(previous?.routes.map(({ name, pins }) => [name, pins]));
   const routes = config.routes.map((route) => ({

@@ -14,7 +14,7 @@ import {
 
 /** Session state that outlives a configuration snapshot. */
 export interface SessionMemory {
-  /** Seals where no keys are configured; the process's own, so its sessions end with it. */
+  /** Seals where no keys are configured. Of no file, so that its sessions end with it. */
   readonly ownKey: KeyObject;
   /** By endpoint and address. Sessions themselves are never remembered. */
   readonly upstreams: Map<string, SessionUpstream>;
@@ -51,9 +51,9 @@ export interface SessionRequest {
   readonly principal: SessionPrincipal | undefined;
 }
 
-/** Creates the state of a process, with a key of its own. */
-export function createSessionMemory(): SessionMemory {
-  return { ownKey: createSecretKey(randomBytes(32)), upstreams: new Map() };
+/** Creates the state of a process, by default with a key of its own. */
+export function createSessionMemory(ownKey: KeyObject = createSecretKey(randomBytes(32))): SessionMemory {
+  return { ownKey, upstreams: new Map() };
 }
 
 /** `keys`: the first seals, all open; none: the process's own. `address` is where the upstream is: another server may do without sessions. */

@@ -1,7 +1,7 @@
 // Upstream of a snapshot: its address, TLS context, limits and pool of kept-alive connections.
 import type { UpstreamConfig } from '../config/schema/config.ts';
 import type { NamedFiles } from '../named-files.ts';
-import { type Concurrency, createConcurrency } from './concurrency.ts';
+import { type Concurrency, closeConcurrency, createConcurrency } from './concurrency.ts';
 import { type Connections, createConnections } from './connection-pool.ts';
 import { basePathOf } from './path-mapping.ts';
 import { buildUpstreamContext } from './tls-context.ts';
@@ -34,7 +34,13 @@ const maxKeepAliveMs = 60_000;
  * `now` gives milliseconds since 1970. HTTPS is always verified, against `caFile` or else the public roots, whatever the process environment says; HTTP/1.1 only.
  * Throws an Error that names the key when a file cannot be used.
  */
-export function createUpstream(name: string, config: UpstreamConfig, files: NamedFiles, now: () => number): Upstream {
+export function createUpstream(
+  name: string,
+  config: UpstreamConfig,
+  files: NamedFiles,
+  now: () => number,
+  concurrency = createConcurrency(),
+): Upstream {
   const url = new URL(config.url);
   const secureContext = url.protocol === 'https:' ? buildUpstreamContext(name, config.tls, files) : undefined;
   const serverName = config.tls?.serverName;
@@ -64,9 +70,12 @@ export function createUpstream(name: string, config: UpstreamConfig, files: Name
     timeouts: config.timeouts,
     onClientDisconnect: config.onClientDisconnect,
     limits: config.limits,
-    concurrency: createConcurrency(),
+    concurrency,
     connections,
-    close: connections.close,
+    async close() {
+      await connections.close();
+      closeConcurrency(concurrency);
+    },
   };
 }
 

@@ -12,6 +12,7 @@ export const ground = [
   'key-strength',
   'named-files',
   'keyed-counts',
+  'limit-share',
   'bounded-cache',
   'jwk-thumbprint',
   'replace-file',

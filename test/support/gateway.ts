@@ -8,7 +8,9 @@ import type { Schedule } from '../../src/authn/token/jwks.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type Gateway, startGateway } from '../../src/gateway/gateway.ts';
 import type { Pipeline } from '../../src/gateway/request/pipeline.ts';
+import type { Siblings } from '../../src/gateway/siblings.ts';
 import { createLog } from '../../src/log.ts';
+import type { SharedState } from '../../src/state/shared-state.ts';
 import { followJsonLines } from './json-lines.ts';
 import { until } from './until.ts';
 
@@ -72,6 +74,10 @@ export interface TestGatewayOptions {
   readonly revocationPollMs?: number;
   /** The steps of a request. */
   readonly pipeline?: Pipeline;
+  /** Makes it one of several workers. */
+  readonly siblings?: Siblings;
+  /** State that other processes share. */
+  readonly state?: SharedState;
   readonly env?: NodeJS.ProcessEnv;
   /** Writes everything the operator's log says into `gateway.log` beside the configuration. */
   readonly logToFile?: boolean;
@@ -102,6 +108,8 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       ...(options.streamTickMs !== undefined && { streamTickMs: options.streamTickMs }),
       ...(options.revocationPollMs !== undefined && { revocationPollMs: options.revocationPollMs }),
       ...(options.pipeline !== undefined && { pipeline: options.pipeline }),
+      ...(options.siblings !== undefined && { siblings: options.siblings }),
+      ...(options.state !== undefined && { state: options.state }),
     });
   async function clear(): Promise<void> {
     if (logFd >= 0) closeSync(logFd);

@@ -2,13 +2,15 @@
 import fc from 'fast-check';
 import t from 'tap';
 import {
-  acquireSlot,
   type Concurrency,
   convertSlot,
   createConcurrency,
+  refusalOf,
   releaseSlot,
   type Slot,
+  type SlotHolder,
   type SlotKind,
+  takeSlot,
 } from '../../src/upstream/concurrency.ts';
 import { upstreamError, upstreamFailure } from '../../src/upstream/errors.ts';
 
@@ -27,6 +29,12 @@ const holderOf = (name: string) => {
   const [subject, client] = name.split('@') as [string, string];
   return { subject, client };
 };
+/** Throws the refusal where a limit is reached. */
+function acquireSlot(load: Concurrency, holder: SlotHolder, kind: SlotKind, of: Parameters<typeof takeSlot>[3]): Slot {
+  const taken = takeSlot(load, holder, kind, of);
+  if (typeof taken === 'string') throw refusalOf(taken);
+  return taken;
+}
 const subjectsOf = ({ subjects }: Concurrency) => ['alice', 'bob', 'carol', 'dave'].map(subjects.of);
 const clientsOf = ({ clients }: Concurrency) => ['app', 'other', 'third'].map(clients.of);
 

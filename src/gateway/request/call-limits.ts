@@ -8,11 +8,6 @@ import type { RequestContext } from './context.ts';
 
 type Decided = Decision | RequestContext['decision'];
 
-/** True for a call that is under a limit. */
-export function isLimited({ decision, route }: Pick<RequestContext, 'decision' | 'route'>): boolean {
-  return route !== undefined && (route.limits.length > 0 || namesOf(decision) !== undefined);
-}
-
 /** The limits of an allowed call, each once: those of its route, then those of its rules. */
 export function limitsOf(
   route: Pick<Route, 'limits'>,
@@ -27,8 +22,13 @@ function namesOf(decision: Decided): readonly string[] | undefined {
   return decision?.allow === true ? decision.limits : undefined;
 }
 
-/** Takes the call from its limits. Throws GatewayError `rate_limited`; `refuse` gives back what a request took that is not carried out. */
-export async function checkLimits(context: RequestContext, runtime: Runtime): Promise<void> {
+/** Takes a call that is under limits from them. Throws GatewayError `rate_limited`; `refuse` gives back what a request took that is not carried out. */
+export function checkLimits(context: RequestContext, runtime: Runtime): Promise<void> | undefined {
+  const { decision, route } = context;
+  return route!.limits.length > 0 || namesOf(decision) !== undefined ? takeCall(context, runtime) : undefined;
+}
+
+async function takeCall(context: RequestContext, runtime: Runtime): Promise<void> {
   const { caller, clientAddress, decision, message, snapshot } = context;
   const route = context.route!;
   const call = { caller, clientAddress, message, route: route.name };

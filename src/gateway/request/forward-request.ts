@@ -5,7 +5,14 @@ import { GatewayError } from '../../errors.ts';
 import { type FilterResponse, readingOf, responseFilter } from '../../mcp/response/response-filter.ts';
 import { type RouteSessions, sessionIdForClient } from '../../mcp/session.ts';
 import { showsItem } from '../../policy/visibility.ts';
-import * as concurrency from '../../upstream/concurrency.ts';
+import {
+  attemptInAll,
+  type ConcurrencyLimit,
+  convertSlot,
+  refusalOf,
+  releaseSlot,
+  takeSlot,
+} from '../../upstream/concurrency.ts';
 import { type ForwardOptions, forward } from '../../upstream/forward.ts';
 import type { RewriteHeaders } from '../../upstream/response/headers.ts';
 import type { Transfer } from '../../upstream/transfer.ts';
@@ -37,16 +44,28 @@ export function checkIdentity(caller: Caller | undefined, { authorize, shapeRequ
 }
 
 /**
- * Takes a slot at the upstream. A GET on an MCP route, a subscription and a WebSocket are streams; everything else is a request, also where an event
- * stream answers it. Throws GatewayError `overloaded`.
+ * Takes a slot at the upstream; a promise only where another process may have an unused one. A GET on an MCP route, a subscription and a WebSocket are
+ * streams; everything else is a request, also where an event stream answers it. Throws GatewayError `overloaded`.
  */
-export function acquireUpstreamSlot(context: RequestContext, { target }: RouteUpstream): concurrency.Slot {
+export function acquireUpstreamSlot(context: RequestContext, { target }: RouteUpstream): Promise<void> | undefined {
   const { caller, method, route, subject } = context;
+  const { concurrency, limits } = target;
   const isStream =
     context.upgrade !== undefined || (route?.mcp !== undefined && (method === 'GET' || isSubscription(context)));
-  const client = caller?.clientKey ?? subject;
+  const holder = { subject, client: caller?.clientKey ?? subject };
   const kind = isStream ? 'stream' : 'request';
-  return concurrency.acquireSlot(target.concurrency, { subject, client }, kind, target.limits);
+  const take = (): ConcurrencyLimit | undefined => {
+    const taken = takeSlot(concurrency, holder, kind, limits);
+    if (typeof taken === 'string') return taken;
+    context.slot = taken;
+    return undefined;
+  };
+  const limit = take();
+  if (limit === undefined) return undefined;
+  if (concurrency.shared === undefined) throw refusalOf(limit);
+  return attemptInAll(take, concurrency, holder, limits).then((reached) => {
+    if (reached !== undefined) throw refusalOf(reached);
+  });
 }
 
 /** Forwards a request of an MCP route, as `forwardRequest`. */
@@ -119,7 +138,7 @@ export async function forwardRequest(
 
 /**
  * Keeps the slot of a request whose client has left, as that of a drain, until the returned function ends it. Undefined where a limit of drains is
- * reached; the `completed` record names it.
+ * reached; the `completed` record names it. Where processes share the limits it remains a request until they have answered.
  */
 function beginDrain(
   context: RequestContext,
@@ -129,11 +148,21 @@ function beginDrain(
 ): (() => void) | undefined {
   const { slot } = context;
   if (slot === undefined) return undefined;
-  const limit = concurrency.convertSlot(slot, 'drain', target.limits);
-  if (limit !== undefined) {
+  const { concurrency, limits } = target;
+  const convert = () => convertSlot(slot, 'drain', limits);
+  const limit = convert();
+  if (limit !== undefined && concurrency.shared === undefined) {
     metrics.overloaded(limit);
     context.detail = { ...context.detail, limit };
     return undefined;
+  }
+  if (limit !== undefined) {
+    void attemptInAll(convert, concurrency, slot.holder, limits).then((reached) => {
+      if (reached === undefined) return;
+      metrics.overloaded(reached);
+      context.log.warn({ limit: reached }, 'a call whose client has left was ended by a limit of drains');
+      abort();
+    });
   }
   context.slot = undefined;
   const drained = {
@@ -146,7 +175,7 @@ function beginDrain(
   drainingAnswers.add(drained);
   return () => {
     drainingAnswers.delete(drained);
-    concurrency.releaseSlot(slot);
+    releaseSlot(slot);
   };
 }
 

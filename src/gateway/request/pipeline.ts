@@ -15,30 +15,30 @@ import { checkMediaType } from '../../mcp/media-type.ts';
 import { lookThrough } from '../../mcp/meta-tools.ts';
 import { checkMirroredHeaders } from '../../mcp/mirrored-headers.ts';
 import { readMessage } from '../../mcp/read-message.ts';
-import { checkSessionless, identifySession } from '../../mcp/session.ts';
 import { decide } from '../../policy/decide.ts';
 import { denial } from '../../policy/decision.ts';
 import { checkDefinitions } from '../catalog/pinned-requests.ts';
 import type { Route } from '../route.ts';
-import { attributesOf, clientCertificateOf, isPending, type Runtime } from '../runtime.ts';
+import { attributesOf, clientCertificateOf, type Runtime } from '../runtime.ts';
 import { decidedEvent } from './audit-events.ts';
-import { checkLimits, isLimited } from './call-limits.ts';
+import { checkLimits } from './call-limits.ts';
 import type { RecordedDecision, RequestContext } from './context.ts';
 import { checkCredential } from './credential-check.ts';
 import { rateLimited } from './error-response.ts';
 import { acquireUpstreamSlot, authorizationFor, forwardMcpRequest } from './forward-request.ts';
 import { bodyBudgetOf, bodyLimitsOf, respondLocally, respondToPreflight } from './local-responses.ts';
+import { resolveSession } from './session-resolution.ts';
 import { compareRefused, compareWithShadow } from './shadow-comparison.ts';
 
 /** Lets a request pass by returning, refuses it by throwing a GatewayError, or sends its response and sets `answered`. */
 export type Step =
   | { readonly name: string; readonly run: (context: RequestContext, runtime: Runtime) => void }
+  /** Gives a promise only where it has to wait. */
   | {
       readonly name: string;
-      readonly wait: (context: RequestContext, runtime: Runtime) => Promise<void>;
-      /** False for a request that passes without waiting; absent: true. */
-      readonly applies?: (context: RequestContext) => boolean;
-    };
+      readonly mayWait: (context: RequestContext, runtime: Runtime) => Promise<void> | undefined;
+    }
+  | { readonly name: string; readonly wait: (context: RequestContext, runtime: Runtime) => Promise<void> };
 
 /** The steps of each hook of the application, in their order. A request that no step has answered is of a path route, and goes to the path proxy. */
 export interface Pipeline {
@@ -60,11 +60,11 @@ export const pipeline: Pipeline = {
     { name: 'readBody', wait: readBody },
     { name: 'readMcpMessage', run: readMcpMessage },
     { name: 'checkCredentialStillValid', run: checkCredential },
-    { name: 'resolveSession', run: resolveSession },
+    { name: 'resolveSession', mayWait: resolveSession },
     { name: 'authorize', run: authorize },
-    { name: 'checkLimits', applies: isLimited, wait: checkLimits },
+    { name: 'checkLimits', mayWait: checkLimits },
     { name: 'obtainUpstreamCredential', wait: obtainUpstreamCredential },
-    { name: 'acquireSlot', run: acquireSlot },
+    { name: 'acquireSlot', mayWait: acquireSlot },
     { name: 'recordDecision', wait: recordDecision },
     { name: 'answerLocally', run: answerLocally },
     { name: 'forwardMcp', wait: forwardMcp },
@@ -161,15 +161,6 @@ function readMcpMessage(context: RequestContext): void {
   checkMirroredHeaders(headers, context.message);
 }
 
-function resolveSession(context: RequestContext, runtime: Runtime): void {
-  const { caller, message, request } = context;
-  const { mcp, sessions } = routeOf(context);
-  if (sessions === undefined) return;
-  context.session = identifySession(sessions, { headers: request.headers, message, principal: caller?.principal });
-  if (context.session !== undefined || message === undefined || message.kind === 'request') return;
-  if (mcp?.replies === 'session') checkSessionless(message, (id) => isPending(id, context, runtime));
-}
-
 function authorize(context: RequestContext, runtime: Runtime): void {
   const route = routeOf(context);
   const decision = decide(attributesOf(context, route, runtime), route.policy);
@@ -188,11 +179,11 @@ async function obtainUpstreamCredential(context: RequestContext, runtime: Runtim
 }
 
 /** A stranger whose rate is used up is not forwarded: that would take a record of its own. */
-function acquireSlot(context: RequestContext, { strangers }: Runtime): void {
+function acquireSlot(context: RequestContext, { strangers }: Runtime): Promise<void> | undefined {
   const { upstream } = routeOf(context);
-  if (upstream === undefined) return;
+  if (upstream === undefined) return undefined;
   if (context.caller === undefined && !strangers.hasRoom(context.clientAddress)) throw rateLimited();
-  context.slot = acquireUpstreamSlot(context, upstream);
+  return acquireUpstreamSlot(context, upstream);
 }
 
 /** Writes the record that every request is carried out after. Throws for a request that has not passed every step before. */

@@ -6,7 +6,7 @@ import { lookThrough } from '../../mcp/meta-tools.ts';
 import { readMessage } from '../../mcp/read-message.ts';
 import { identifySession } from '../../mcp/session.ts';
 import { decide } from '../../policy/decide.ts';
-import { convertSlot } from '../../upstream/concurrency.ts';
+import { attemptInAll, convertSlot } from '../../upstream/concurrency.ts';
 import type { OpenStream } from '../../upstream/forward.ts';
 import type { Route } from '../route.ts';
 import { type AuthorizationState, attributesOf, type LiveStream, type Runtime } from '../runtime.ts';
@@ -27,8 +27,11 @@ const reauthorizationTicks = 2;
 /** Supervises a stream until its response closes. */
 export function watchStream(stream: OpenStream, context: RequestContext, route: Route, runtime: Runtime): void {
   const { caller, slot, snapshot } = context;
-  // Beyond the limit it stays a request.
-  if (context.method === 'GET' && slot !== undefined) convertSlot(slot, 'stream', route.upstream!.target.limits);
+  if (context.method === 'GET' && slot?.kind === 'request') {
+    const { concurrency, limits } = route.upstream!.target;
+    // Beyond the limit it stays a request.
+    void attemptInAll(() => convertSlot(slot, 'stream', limits), concurrency, slot.holder, limits);
+  }
   const live: LiveStream = {
     place: -1,
     context,

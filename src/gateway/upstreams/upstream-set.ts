@@ -1,5 +1,8 @@
 // Upstreams of a snapshot, with connections and credentials that unchanged ones keep over a reload.
+import { hash } from 'node:crypto';
 import type { LoadedConfig } from '../../config/load.ts';
+import type { LimitShares } from '../../limit-share.ts';
+import { createConcurrency } from '../../upstream/concurrency.ts';
 import type { EphemeralKeys } from '../../upstream/identity/assertion-key.ts';
 import { adjustUpstream, createUpstream, type Upstream } from '../../upstream/upstream.ts';
 import { compileUpstreamIdentity, type IdentityContext, type UpstreamIdentity } from './upstream-credential.ts';
@@ -16,7 +19,10 @@ export interface PooledUpstream {
 export type PooledUpstreams = ReadonlyMap<string, PooledUpstream>;
 
 /** Process-wide dependencies of upstreams. */
-export type UpstreamsRuntime = Pick<IdentityContext, 'log' | 'now' | 'observe'>;
+export interface UpstreamsRuntime extends Pick<IdentityContext, 'log' | 'now' | 'observe'> {
+  /** The limits that other processes share; undefined where there are none. */
+  readonly limitShares?: LimitShares | undefined;
+}
 
 /** Opens the upstreams. Unchanged ones are carried over from `previous`. Throws an Error for one that cannot be used. */
 export function openUpstreams(
@@ -36,8 +42,12 @@ export function openUpstreams(
     );
     const key = JSON.stringify([url, tls, timeouts, connectionMaxAge, contents]);
     const known = previous?.get(name);
+    // Equal in all processes, and another one where the requests of before count no more.
+    const concurrency = () => createConcurrency(`${name} ${hash('sha256', key)}`, runtime.limitShares);
     const target =
-      known?.key === key ? adjustUpstream(known.target, upstream) : createUpstream(name, upstream, files, now);
+      known?.key === key
+        ? adjustUpstream(known.target, upstream)
+        : createUpstream(name, upstream, files, now, concurrency());
     const identity = compileUpstreamIdentity(name, { ...context, previous: known?.identity });
     opened.set(name, { key, target, identity });
   }

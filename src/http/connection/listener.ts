@@ -89,9 +89,13 @@ export function createListener(
 
 /**
  * Prepares the change of a server to a configuration; throws a SecureContextError where TLS cannot use it. The returned function applies it: new
- * handshakes and connections use it, and old session tickets are void.
+ * handshakes and connections use it, and session tickets of other keys than `ticketKeys` are void; the default is fresh keys.
  */
-export function prepareListener(config: ListenerConfig, files: NamedFiles): (server: Server) => void {
+export function prepareListener(
+  config: ListenerConfig,
+  files: NamedFiles,
+  ticketKeys?: Buffer,
+): (server: Server) => void {
   const built = config.tls && buildListenerContext(config.tls, files);
   const named = config.tls && compileServerNames(namedContexts(config.tls, files));
   return (server: ServerWithNames) => {
@@ -99,6 +103,7 @@ export function prepareListener(config: ListenerConfig, files: NamedFiles): (ser
       const https = server as HttpsServer;
       // Node builds it once more, from options that a context was just built from.
       https.setSecureContext(built!.options);
+      if (ticketKeys !== undefined) https.setTicketKeys(ticketKeys);
       // Read by Node at each handshake; a test holds it to that.
       Object.assign(https, clientCertificatePolicy(config.tls));
       server[contextOf] = named!;
