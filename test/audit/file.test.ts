@@ -316,6 +316,23 @@ t.test('two logs never write to one file', async (t) => {
   t.notOk(fs.existsSync(`${path}2.lock`), 'what was opened before the failure is closed');
 });
 
+t.test('the lock of a living process that the system hides is left to it', async (t) => {
+  // A service with `ProtectProc=invisible` sees of another one that its process is there, and nothing else.
+  const bootId = fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8');
+  const directory = t.testdir({ proc: { sys: { kernel: { random: { boot_id: bootId } } }, self: { ns: {} } } });
+  const [path, proc] = [join(directory, 'audit.jsonl'), join(directory, 'proc')];
+  fs.symlinkSync(fs.readlinkSync('/proc/self/ns/pid'), join(proc, 'self/ns/pid'));
+  const mine = await acquireLock(path);
+  t.teardown(mine.release);
+  let beats = 0;
+  const heart = setInterval(() => {
+    beats += 1;
+    fs.utimesSync(`${path}.lock`, beats, beats);
+  }, 5);
+  await t.rejects(acquireLock(path, { watchMs: 200, proc }), { message: /is being written by process \d+/ });
+  clearInterval(heart);
+});
+
 t.test(
   'the lock of a dead process, of a pid used again, or of nobody is taken over; a living one elsewhere is not',
   async (t) => {

@@ -9,6 +9,9 @@ export interface FileLock {
   release(): Promise<void>;
 }
 
+/** Another process writes there. */
+export class PathHeldError extends Error {}
+
 const heartbeatMs = 1000;
 
 interface Holder {
@@ -20,23 +23,31 @@ interface Holder {
   readonly started: string;
 }
 
+/** Options of `acquireLock`. */
+export interface LockOptions {
+  readonly watchMs?: number;
+  readonly signal?: AbortSignal | undefined;
+  /** The file system of processes, which may hide those of others. */
+  readonly proc?: string;
+}
+
 /**
  * Takes `<path>.lock`. A holder in our pid namespace is asked for by its pid and start; for any other (another container on
- * the same volume) the lock file must not change for `watchMs`. Throws an error that names the holder while it lives, and when `signal`
- * is aborted meanwhile.
+ * the same volume), and one that the system hides, the lock file must not change for `watchMs`. Throws a PathHeldError that names the holder while
+ * it lives, and an error when `signal` is aborted meanwhile.
  */
 export async function acquireLock(
   path: string,
-  { watchMs = 3000, signal }: { readonly watchMs?: number; readonly signal?: AbortSignal | undefined } = {},
+  { watchMs = 3000, signal, proc = '/proc' }: LockOptions = {},
 ): Promise<FileLock> {
   const lockPath = `${path}.lock`;
-  const self = await identify(process.pid);
+  const self = await identify(process.pid, proc);
   const content = JSON.stringify(self);
   for (let tries = 0; !(await create(lockPath, content)); tries += 1) {
     const holder = await readHolder(lockPath);
-    if (tries > 2 || (await lives(holder, self, () => changes(lockPath, watchMs, signal)))) {
+    if (tries > 2 || (await lives(holder, self, proc, () => changes(lockPath, watchMs, signal)))) {
       const who = holder === undefined ? 'another process' : `process ${holder.pid} on ${holder.host}`;
-      throw new Error(`${path} is being written by ${who} (${lockPath}); each process needs a file of its own`);
+      throw new PathHeldError(`${path} is being written by ${who} (${lockPath}); each process needs a file of its own`);
     }
     await unlink(lockPath).catch(ignoreMissing);
   }
@@ -76,12 +87,18 @@ async function create(lockPath: string, content: string): Promise<boolean> {
   }
 }
 
-async function lives(holder: Holder | undefined, self: Holder, beats: () => Promise<boolean>): Promise<boolean> {
-  if (holder !== undefined && holder.host === self.host && holder.space === self.space) {
-    if (!isRunning(holder.pid)) return false;
-    return (await identify(holder.pid)).started === holder.started;
-  }
-  return beats();
+async function lives(
+  holder: Holder | undefined,
+  self: Holder,
+  proc: string,
+  beats: () => Promise<boolean>,
+): Promise<boolean> {
+  if (holder === undefined || holder.host !== self.host || holder.space !== self.space) return beats();
+  if (!isRunning(holder.pid)) return false;
+  const { started } = await identify(holder.pid, proc);
+  // Hidden, as from a service with `ProtectProc=` and a user namespace of its own.
+  if (started === '' && holder.started !== '') return beats();
+  return started === holder.started;
 }
 
 async function changes(lockPath: string, watchMs: number, signal: AbortSignal | undefined): Promise<boolean> {
@@ -90,10 +107,10 @@ async function changes(lockPath: string, watchMs: number, signal: AbortSignal | 
   return (await modified(lockPath)) !== before;
 }
 
-async function identify(pid: number): Promise<Holder> {
-  const boot = await read('/proc/sys/kernel/random/boot_id');
-  const namespace = await readlink('/proc/self/ns/pid').catch(() => '');
-  const status = await read(`/proc/${pid}/stat`);
+async function identify(pid: number, proc: string): Promise<Holder> {
+  const boot = await read(`${proc}/sys/kernel/random/boot_id`);
+  const namespace = await readlink(`${proc}/self/ns/pid`).catch(() => '');
+  const status = await read(`${proc}/${pid}/stat`);
   // Fields 3 and 22, counted behind the command, which stands in parentheses and may itself hold spaces and parentheses.
   const fields = status.slice(status.lastIndexOf(')') + 2).split(' ');
   const dead = fields[0] === 'Z' || fields[0] === 'X';
