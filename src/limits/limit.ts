@@ -38,7 +38,7 @@ export interface Limit {
   readonly per: readonly string[];
   /** The member of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10 §3). */
   readonly policyItem: string;
-  /** Public, such as `30 in a minute, 10 at once`. */
+  /** Public, such as `30 in a minute, 10 at once` or `500 in each day of UTC`. */
   readonly words: string;
   /** Key of the bucket that a call is taken from. */
   readonly keyOf: (call: LimitedCall) => string;
@@ -63,7 +63,11 @@ function compileLimit(name: string, { burst, per, quota, rate }: LimitConfig): L
     rate === undefined
       ? { kind: 'window', points: count, windowMs: perMs }
       : { kind: 'bucket', burst: atOnce, intervalMs: perMs / count };
-  const words = `${count} in a ${unitWords[perMs]}${rate !== undefined && atOnce !== count ? `, ${atOnce} at once` : ''}`;
+  const unit = unitWords[perMs];
+  const words =
+    rate === undefined
+      ? `${count} in each ${unit} of UTC`
+      : `${count} in a ${unit}${atOnce === count ? '' : `, ${atOnce} at once`}`;
   return {
     name,
     size,

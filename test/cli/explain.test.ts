@@ -14,8 +14,9 @@ const yaml = `
 version: 1
 server: {listen: "127.0.0.1:0", publicUrl: "https://mcp.example.com"}
 authenticators:
-  corp: {type: jwt, issuer: "${issuer.issuer}", maxScopes: [dashboards:read]}
+  corp: {type: jwt, issuer: "${issuer.issuer}", claims: {tenant: org_id}, maxScopes: [dashboards:read]}
   keys: {type: apiKey, keys: [{id: k1, hash: "${hashOf(key)}", clientId: reporting_tool, scopes: [dashboards:read], expires: 2099-01-01, networks: [10.0.0.0/8]}]}
+limits: {all: {quota: 500/d}, lists: {rate: 30/m, burst: 10, per: [client, tool, tenant]}}
 upstreams: {superset: {url: "http://127.0.0.1:1", authorization: "Bearer \${env:UPSTREAM}"}}
 routes:
   - {name: health, path: /health, authenticate: none, respond: {status: 200, json: {status: healthy}}}
@@ -28,7 +29,7 @@ routes:
       rules:
         - {name: hidden, deny: {tools: ["\${env:HIDDEN}"], when: "args.sql == '\${env:HIDDEN}'"}}
         - {name: sql, allow: {tools: [execute_sql]}, require: {scopes: [queries:execute]}}
-        - {name: list, allow: {tools: [list_dashboards], when: "!has(args.page) || args.page > 0"}, require: {scopes: [dashboards:read]}}
+        - {name: list, limits: [lists, all], allow: {tools: [list_dashboards], when: "!has(args.page) || args.page > 0"}, require: {scopes: [dashboards:read]}}
 audit: {sinks: [{type: stdout}]}
 `;
 const latin1 = Buffer.from('{"a":"\u00e9"}', 'latin1') as unknown as string;
@@ -216,3 +217,24 @@ t.test('a recorded request is explained as far as its record tells, beside what 
   t.match(await run(t, ['--id', 'r-1', '--tool', 'a', '-']), { exitCode: 2, errors: /does not go with --tool/ });
   t.match(await run(t, ['--id', 'r-1', 'FOLDER/none.jsonl']), { exitCode: 2, errors: /no such file/ });
 });
+
+t.test(
+  'an allowed call names its limits, and the values that have a bucket; what is used only a running gateway knows',
+  async (t) => {
+    const list = ['--tool', 'list_dashboards'];
+    const { exitCode, text } = await run(t, [...frontend, ...list]);
+    t.equal(exitCode, 0);
+    const bucket = `client client ${issuer.issuer} analytics_frontend, tool list_dashboards, tenant \\(none\\)`;
+    t.match(
+      text,
+      new RegExp(
+        `\nLimits\n  lists: 30 in a minute, 10 at once, for ${bucket}\n  all: 500 in each day of UTC, all calls together\n`,
+      ),
+    );
+    t.match((await json(t, [...frontend, ...list])).limits, [
+      { name: 'lists', size: '30 in a minute, 10 at once', bucket: { tool: 'list_dashboards' } },
+      { name: 'all', size: '500 in each day of UTC', bucket: {} },
+    ]);
+    t.same((await json(t, [...frontend, '--tool', 'execute_sql'])).limits, [], 'a denied one takes nothing');
+  },
+);

@@ -127,7 +127,7 @@ t.test('a call that a second limit refuses takes nothing from the first', async 
   const over = await caller.call('get_chart_data');
   t.match(
     errorOf(over).message,
-    /^This call is over the limit exports of this gateway: 2 in a day\. Wait \d+ seconds /,
+    /^This call is over the limit exports of this gateway: 2 in each day of UTC\. Wait \d+ seconds /,
   );
   t.match(over.headers, { ratelimit: /^"exports";r=0;t=\d+$/ });
 });

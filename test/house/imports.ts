@@ -101,6 +101,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'oauth',
       'state',
       'authn',
+      'limits',
       'policy',
       'upstream',
       'config',

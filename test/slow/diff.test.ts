@@ -380,3 +380,54 @@ t.test('the forms for programs and pull requests', async (t) => {
   t.match(beside.text, /\r\n,,configuration,admin: another listen,,widened,/);
   t.equal((await diff(base, base, '--format', 'markdown')).text, 'No difference in who may call what.\n');
 });
+
+t.test('limits: raised, lowered, dropped, of other buckets, and rules that may take their calls', async (t) => {
+  const limits = 'limits: {sql: {rate: 30/m, burst: 10, per: [client, subject]}, all: {quota: 500/d}}';
+  const rules = '{name: sql, allow: {tools: [execute_sql]}, limits: [sql]}, {allow: {tools: ["list_*"]}}';
+  const file = fileOf({
+    routes: `[{path: /mcp, upstream: superset, authenticate: corp, limits: [all], mcp: {rules: [${rules}]}}]`,
+    more: limits,
+  });
+  const cases = [
+    [
+      'rate: 30/m',
+      'rate: 60/m',
+      '! limit sql: 60 in a minute, 10 at once, for each client and subject; before 30 in a minute, 10 at once, for each client and subject',
+    ],
+    [
+      'rate: 30/m',
+      'rate: 20/m',
+      '~ limit sql: 20 in a minute, 10 at once, for each client and subject; before 30 in a minute, 10 at once, for each client and subject',
+    ],
+    [
+      'per: [client, subject]',
+      'per: [subject]',
+      '! limit sql: 30 in a minute, 10 at once, for each subject; before 30 in a minute, 10 at once, for each client and subject',
+    ],
+    ['quota: 500/d', 'rate: 500/d', '! limit all: 500 in a day; before 500 in each day of UTC'],
+    ['quota: 500/d', 'quota: 400/d', '~ limit all: 400 in each day of UTC; before 500 in each day of UTC'],
+    ['limits: [all], ', '', '! route /mcp: no longer under the limit all'],
+    [', limits: [sql]}', '}', '! route /mcp, rule sql: no longer under the limit sql'],
+    [
+      '{allow: {tools: ["list_*"]}}',
+      '{allow: {tools: ["list_*"]}, limits: [all]}',
+      '~ route /mcp, rule rules[1]: under the limit all, 500 in each day of UTC',
+    ],
+    [
+      '{name: sql, ',
+      '{allow: {tools: [execute_sql]}}, {name: sql, ',
+      '! route /mcp: other rules, so that calls may have left the limits of their rule',
+    ],
+  ] as const;
+  for (const [from, to, line] of cases) {
+    const { exitCode, text } = await diff(file, changed(file, from, to), '--fail-on', 'widened');
+    t.ok(text.replaceAll(/\n {4}/g, ' ').includes(`  ${line}\n`), `${line} in ${text}`);
+    t.equal(exitCode, line.startsWith('!') ? 1 : 0, line);
+  }
+  t.match((await diff(file, file)).text, /^No difference/);
+  t.match(
+    (await diff(file, changed(file, 'name: sql', 'name: other'))).text,
+    /^No difference/,
+    'another name of a rule',
+  );
+});

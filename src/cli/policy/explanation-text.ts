@@ -11,6 +11,7 @@ import type {
 } from '../../policy/explain.ts';
 import type { RequestExplanation } from '../../review/explain/request-explanation.ts';
 import { printable } from '../table.ts';
+import { limitLines } from './limit-text.ts';
 
 /** Colours a text. */
 export type Paint = (colour: 'bold' | 'dim' | 'green' | 'red' | 'yellow', text: string) => string;
@@ -31,6 +32,9 @@ export function explanationText(explanation: RequestExplanation, paint: Paint): 
   writeCredentials(explanation, writer);
   writeRoutes(explanation, writer);
   if (explanation.decision !== undefined) writeDecision(explanation.decision, writer);
+  const limits = limitLines(explanation.limits);
+  if (limits.length > 0) heading(writer, 'Limits');
+  writer.lines.push(...limits);
   writeUpstream(explanation, writer);
   writeAnswer(explanation, writer);
   for (const note of notes) writer.lines.push('', `${paint('yellow', 'note')}  ${note}`);

@@ -10,6 +10,7 @@ import type { PolicyFile } from '../policy-file.ts';
 import { type AccessReport, type Question, type ReportedCaller, type ReportedItem, reportAccess } from './access.ts';
 import { nameTogether, wordsOfAccess } from './access-words.ts';
 import { type ConfigurationChange, compareConfigurations } from './configuration-diff.ts';
+import { compareLimits } from './limits-diff.ts';
 import { compareScopes } from './scopes-diff.ts';
 
 /** `gained` and `lost` are from and to no access at all; `changed` cannot be compared. */
@@ -48,7 +49,11 @@ export function diffPolicies(before: PolicyFile, after: PolicyFile, now: number,
     const callers = next.callers.flatMap((caller) => changeOf(caller, one, other) ?? []);
     return callers.length === 0 ? [] : [{ item: (other ?? one)!, callers }];
   });
-  const configuration = [...compareConfigurations(before, after, now), ...compareScopes(before, after)];
+  const configuration = [
+    ...compareConfigurations(before, after, now),
+    ...compareScopes(before, after),
+    ...compareLimits(before, after),
+  ];
   return { callers: next.callers, items, configuration };
 }
 

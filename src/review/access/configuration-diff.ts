@@ -30,7 +30,15 @@ const toldElsewhere: ReadonlySet<string> = new Set([
   ...['authenticators.keys', 'authenticators.keysFile', 'authenticators.allow', 'authenticators.maxScopes'],
   ...['authenticators.sunset', 'upstreams.url', 'upstreams.identity', 'upstreams.authorization'],
   ...['routes.path', 'routes.methods', 'routes.upstream', 'routes.upstreamPath', 'routes.respond', 'routes.scopes'],
-  ...['routes.rules', 'routes.authenticate', 'routes.mcp.rules', 'routes.mcp.preset', 'routes.mcp.metaTools'],
+  ...[
+    'limits',
+    'routes.limits',
+    'routes.rules',
+    'routes.authenticate',
+    'routes.mcp.rules',
+    'routes.mcp.preset',
+    'routes.mcp.metaTools',
+  ],
 ]);
 
 /** A part of a configuration: its members, by their names in words. */

@@ -1,8 +1,10 @@
 // Explanation of a judged request: the caller, the route, each rule, the request that the upstream would get, and the answer.
 import type { Caller } from '../../authn/caller/principal.ts';
+import { limitsOf } from '../../gateway/request/call-limits.ts';
 import type { Answer, Route } from '../../gateway/route.ts';
 import { compilePathPattern } from '../../http/path-pattern.ts';
 import { acceptsMethod } from '../../http/route-matcher.ts';
+import { bucketOf } from '../../limits/bucket-key.ts';
 import { type Explanation, explain } from '../../policy/explain.ts';
 import type { Call } from '../call-form.ts';
 import type { Judgement } from '../judge.ts';
@@ -29,6 +31,8 @@ export interface RequestExplanation {
   readonly routes: readonly RouteReading[];
   /** Undefined where the request was refused before the decision. */
   readonly decision: Explanation | undefined;
+  /** Of an allowed request. */
+  readonly limits: readonly LimitReading[];
   /** Undefined where nothing is forwarded. */
   readonly upstream: UpstreamReading | undefined;
   /** Of the gateway itself; undefined where the upstream gives it. */
@@ -42,6 +46,15 @@ export interface CallerReading extends Pick<Caller, 'scopes' | 'authenticatedBy'
   readonly subject: string;
   readonly clientId: string | undefined;
   readonly claims: Readonly<Record<string, unknown>>;
+}
+
+/** A limit that a request is under. */
+export interface LimitReading {
+  readonly name: string;
+  /** Such as `30 in a minute, 10 at once`. */
+  readonly size: string;
+  /** The values of the request that have a bucket together. */
+  readonly bucket: Readonly<Record<string, string | undefined>>;
 }
 
 /** A route that was looked at. */
@@ -72,9 +85,21 @@ export function explainJudgement(
     caller: caller && readCaller(caller),
     routes: readRoutes(call, route, policyFile),
     decision: attributes && route && explain(attributes, route.policy, statedScopes),
+    limits: readLimits(judgement, policyFile),
     upstream: error === undefined ? readUpstream(judgement, policyFile) : undefined,
     answer,
   };
+}
+
+function readLimits(judgement: Judgement, { snapshot }: PolicyFile): LimitReading[] {
+  const { caller, clientAddress, decision, error, message, route } = judgement;
+  if (error !== undefined || route === undefined) return [];
+  const call = { caller, clientAddress, message, route: route.name };
+  return [...limitsOf(route, decision, snapshot.limits)].map(({ name, per, words }) => ({
+    name,
+    size: words,
+    bucket: bucketOf(per, call),
+  }));
 }
 
 /** The caller of a request. */
