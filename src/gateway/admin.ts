@@ -9,6 +9,7 @@ import { ownHeaders } from '../http/problem.ts';
 import { keySetPath, publicDocumentHeaders } from '../http/well-known.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import type { SwitchedState } from '../state/switched-state.ts';
 import type { DefinitionChecks } from './catalog/definition-checks.ts';
 import type { Configuration } from './reload.ts';
 import { fastifyOptions } from './request-log.ts';
@@ -25,6 +26,7 @@ export interface AdminOptions {
   readonly probes: UpstreamProbes;
   readonly definitions: DefinitionChecks;
   readonly revocations: RevocationWatcher;
+  readonly state: SwitchedState;
   readonly runtime: Runtime;
   readonly version: string;
   /** The configuration in force; during the start the one that will be. */
@@ -39,7 +41,7 @@ const connectionLimits = { all: 32, perAddress: 16 };
 
 /** Builds the application; it does not listen yet. */
 export function createAdmin(options: AdminOptions): FastifyInstance {
-  const { audit, current, definitions, log, metrics, probes, revocations, runtime, version } = options;
+  const { audit, current, definitions, log, metrics, probes, revocations, runtime, state, version } = options;
   const app = fastify({
     ...fastifyOptions(log),
     forceCloseConnections: true,
@@ -75,6 +77,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
       auditHealthy: audit.healthy(),
       auditHeads: audit.heads(),
       revocation: revocations.state(),
+      state: state.status(),
       ...groupStreams(runtime.streams),
       definitions: definitions.states(),
     }),

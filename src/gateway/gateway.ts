@@ -86,6 +86,7 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
     async () => parts.revocations.close(),
     async () => parts.probes.close(),
     async () => parts.definitions.close(),
+    parts.state.close,
   );
   const first = await prepareConfiguration(loaded, undefined, parts, signal);
   opened.push(() => (state.inForce === undefined ? first.dispose() : closeSnapshot(state.inForce.snapshot)));

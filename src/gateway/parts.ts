@@ -10,7 +10,9 @@ import { createPeerAddressReader } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import { createLocalState } from '../state/local-state.ts';
+import type { CircuitTimes } from '../state/redis/circuit.ts';
 import type { SharedState } from '../state/shared-state.ts';
+import { createSwitchedState } from '../state/switched-state.ts';
 import { createChangeReport } from './catalog/change-report.ts';
 import { createDefinitionChecks } from './catalog/definition-checks.ts';
 import type { ConfigurationRuntime } from './reload.ts';
@@ -19,6 +21,7 @@ import { createRevocationWatcher } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
 import type { Siblings } from './siblings.ts';
 import type { Snapshot } from './snapshot.ts';
+import { createStateReport } from './state-report.ts';
 import { createUnorderedSet } from './unordered-set.ts';
 import { createUpstreamProbes } from './upstreams/upstream-probes.ts';
 
@@ -32,6 +35,8 @@ export interface PartsOptions {
   readonly schedule?: Schedule;
   /** State that other processes share; the memory of this process by default. */
   readonly state?: SharedState;
+  /** Bounds of time for the server of `state`; the default keeps the promise of half a second. */
+  readonly stateTimes?: CircuitTimes | undefined;
   /** Interval of the checks of the revocation file; the default keeps the promise of one second. */
   readonly revocationPollMs?: number;
   /** For a worker: the other ones. */
@@ -42,7 +47,6 @@ export interface PartsOptions {
 export interface Parts extends ConfigurationRuntime {
   readonly metrics: Metrics;
   readonly now: () => number;
-  readonly state: SharedState;
   readonly siblings: Siblings | undefined;
   /** Writes a `config` record. A failing sink gets it when it works again. */
   readonly write: (detail: ChangeDetail) => Promise<void>;
@@ -55,7 +59,6 @@ type ChangeDetail = Readonly<Record<string, unknown>>;
 /** Creates the parts. `policy` gives the hash of the configuration in force, for records. */
 export function createParts(options: PartsOptions, policy: () => string): Parts {
   const { log, now = Date.now, revocationPollMs: intervalMs, schedule, siblings } = options;
-  const { state = createLocalState({ now }) } = options;
   const metrics = createMetrics(options.version);
   const audit = createAuditLog({
     instance: randomUUID(),
@@ -77,6 +80,15 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
     write(detail).catch((cause: unknown) =>
       log.error({ err: cause, detail }, 'the record of a change is owed until the audit log works again'),
     );
+  const local = createLocalState({ now });
+  const observeState = createStateReport({ log, observe: metrics, record });
+  const state = createSwitchedState({
+    base: options.state ?? local,
+    local,
+    now,
+    observe: observeState,
+    times: options.stateTimes,
+  });
   const revocations = createRevocationWatcher(undefined, { log, observe: metrics, intervalMs, record });
   const probes = createUpstreamProbes({ log, record });
   const definitions = createDefinitionChecks({ log, now, version: options.version });

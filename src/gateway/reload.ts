@@ -8,6 +8,7 @@ import type { LoadedConfig, LoadOptions } from '../config/load.ts';
 import { prepareListener } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { parsePrivateKey } from '../pem.ts';
+import type { PreparedState, SwitchedState } from '../state/switched-state.ts';
 import type { DefinitionChecks } from './catalog/definition-checks.ts';
 import type { RevocationWatcher } from './revocation-watcher.ts';
 import { compileSnapshot, type Snapshot, type SnapshotRuntime } from './snapshot.ts';
@@ -37,6 +38,7 @@ export interface ConfigurationRuntime {
   readonly revocations: RevocationWatcher;
   readonly probes: UpstreamProbes;
   readonly definitions: DefinitionChecks;
+  readonly state: SwitchedState;
   readonly snapshots: SnapshotRuntime;
 }
 
@@ -58,12 +60,19 @@ export async function prepareConfiguration(
     apiKeys: apiKeyExpiries(loaded),
   };
   const snapshot = compileSnapshot(loaded, runtime.snapshots, previous?.snapshot);
+  const connecting = runtime.state.prepare(loaded.config.state, loaded.files);
+  let state: PreparedState;
   let sinks: PreparedSinks;
   try {
+    state = await unlessAborted(connecting, signal);
     const { audit } = loaded.config;
     const headKey = audit.sign && headKeyOf(loaded.files.parse(audit.sign.keyFile, parsePrivateKey));
     sinks = await runtime.audit.prepare(audit, signal, headKey, loaded);
   } catch (error) {
+    connecting.then(
+      (late) => late.dispose(),
+      () => {},
+    );
     await closeSnapshot(snapshot, previous?.snapshot);
     throw error;
   }
@@ -77,6 +86,7 @@ export async function prepareConfiguration(
       updateListener(listener);
       committed = true;
       sinks.commit();
+      state.commit();
       install({ loaded, snapshot, expiries });
       runtime.revocations.follow(loaded.revocations);
       startAuthenticators(snapshot.authenticators);
@@ -92,6 +102,7 @@ export async function prepareConfiguration(
       if (committed) return;
       await closeSnapshot(snapshot, previous?.snapshot);
       await sinks.dispose();
+      await state.dispose();
     },
   };
 }

@@ -129,6 +129,13 @@ export function createMetrics(version: string) {
     auditShed: (sink: string) => metrics.auditShed.inc({ sink }),
     auditTruncated: () => metrics.auditTruncations.inc(),
     auditStateFailed: () => metrics.auditStateFailures.inc(),
+    stateFailed(outcome: string): void {
+      metrics.stateFailures.inc();
+      metrics.stateOutcomes.inc({ outcome });
+    },
+    /** Undefined where nothing is shared. */
+    stateAvailable: (available: boolean | undefined) =>
+      available === undefined ? metrics.stateAvailable.remove() : metrics.stateAvailable.set(available ? 1 : 0),
     refusalSummed: () => metrics.refusalsSummed.inc(),
     keySetRefreshFailed: (issuer: string) => metrics.keySetFailures.inc({ issuer }),
     introspected: (authenticator: string, outcome: string) => metrics.introspections.inc({ authenticator, outcome }),

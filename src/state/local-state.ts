@@ -23,8 +23,8 @@ interface SizedLimiter {
 
 /** At 65 s for each DPoP proof these are 3,000 proofs a second, of one caller a quarter of that. */
 const defaultClaims = { entries: 200_000, entriesPerCaller: 50_000 };
-/** About 25 MB. A hundred callers can fill them; then those who have none yet share one of each limit. */
-const defaultBuckets = { keys: 100_000, keysPerHolder: 1000 };
+/** Bounds of the buckets of limits. About 25 MB; a hundred callers can fill them; then those who have none yet share one of each limit. */
+export const defaultBuckets = { keys: 100_000, keysPerHolder: 1000 };
 const maxSecrets = 64;
 
 /** Creates an empty state. It never throws. */

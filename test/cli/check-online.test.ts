@@ -7,6 +7,7 @@ import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import { endOf } from '../../src/review/online/online-check.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { startIntrospection } from '../support/oauth-endpoints.ts';
+import { startRespServer } from '../support/resp-server.ts';
 import { closedPort, type Reply, startUpstream } from '../support/upstream.ts';
 import { capture } from './capture.ts';
 
@@ -28,10 +29,15 @@ interface Parts {
   readonly tls?: object;
   readonly route?: object;
   readonly audit?: object;
+  readonly state?: object;
   readonly files?: Readonly<Record<string, string>>;
 }
 
-async function check(t: Test, { authenticators, url, tls, route, audit, files }: Parts, ...args: readonly string[]) {
+async function check(
+  t: Test,
+  { authenticators, url, tls, route, audit, files, state }: Parts,
+  ...args: readonly string[]
+) {
   const isMcp = route === undefined || 'mcp' in route;
   const config = {
     version: 1,
@@ -52,6 +58,7 @@ async function check(t: Test, { authenticators, url, tls, route, audit, files }:
       },
     ],
     audit: audit ?? { sinks: [{ type: 'stdout' }] },
+    ...(state && { state }),
   };
   const file = join(t.testdir({ 'gateway.yaml': JSON.stringify(config), ...files }), 'gateway.yaml');
   const output = capture();
@@ -104,6 +111,19 @@ t.test('an introspection endpoint that refuses the client, and one that nobody a
     ['error', /refuses the client \(status 401\); look at clientId and its secret or key$/],
   ]);
   t.match(await found({ endpoint: await closedPort() }), [['error', /gives no usable answer: /]]);
+});
+
+t.test('a shared state that is a replica, one that nobody answers at, and one that works', async (t) => {
+  const server = await startRespServer();
+  t.teardown(server.close);
+  const found = (url: string) => findings(t, { state: { redis: { url } } }, 'state.redis');
+  const where = `127.0.0.1:${server.port}`;
+  t.same(await found(server.url), [['ok', `${where} takes what the gateway writes`]]);
+  server.script = () => '-READONLY no\r\n';
+  const moved = 'read_only: the server is a replica; a fail-over has moved the master (READONLY no)';
+  t.same(await found(server.url), [['error', `${where}: ${moved}`]]);
+  await server.close();
+  t.match(await found(server.url), [['error', /: unreachable: the connection cannot be made.*ECONNREFUSED/]]);
 });
 
 t.test('upstreams.url with the path of the route', async (t) => {

@@ -29,7 +29,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
   ['mcp', ['json', 'http', 'config/schema/values']],
   ['oauth', ['http', 'config/schema/reporter', 'config/schema/values']],
   ['audit', ['http', 'config/schema/reporter', 'config/schema/values', 'oauth']],
-  ['state', ['oauth']],
+  ['state', ['http', 'config/schema/values', 'oauth']],
   ['authn', ['json', 'http', 'config/schema/reporter', 'config/schema/values', 'oauth', 'state']],
   ['limits', ['config/schema/values', 'mcp', 'state', 'authn']],
   [
@@ -48,7 +48,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
   ['upstream/identity/facts', []],
   [
     'config/schema',
-    ['config/schema/values', 'upstream/identity/facts', 'audit', 'mcp', 'oauth', 'authn', 'limits', 'policy'],
+    ['config/schema/values', 'upstream/identity/facts', 'audit', 'mcp', 'oauth', 'state', 'authn', 'limits', 'policy'],
   ],
   ['upstream', ['http', 'upstream/identity/facts', 'authn', 'config/schema']],
   [
@@ -61,6 +61,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'audit',
       'mcp',
       'oauth',
+      'state',
       'authn',
       'limits',
       'policy',

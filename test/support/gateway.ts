@@ -10,7 +10,9 @@ import { type Gateway, startGateway } from '../../src/gateway/gateway.ts';
 import type { Pipeline } from '../../src/gateway/request/pipeline.ts';
 import type { Siblings } from '../../src/gateway/siblings.ts';
 import { createLog } from '../../src/log.ts';
+import type { CircuitTimes } from '../../src/state/redis/circuit.ts';
 import type { SharedState } from '../../src/state/shared-state.ts';
+import type { StateStatus } from '../../src/state/switched-state.ts';
 import { followJsonLines } from './json-lines.ts';
 import { until } from './until.ts';
 
@@ -49,6 +51,7 @@ export interface GatewayStatus {
   readonly openRequests: number;
   readonly policy: string;
   readonly shadow?: { readonly policy: string; readonly problem?: string };
+  readonly state?: StateStatus;
 }
 
 /** One line of the audit file. */
@@ -72,6 +75,8 @@ export interface TestGatewayOptions {
   readonly schedule?: Schedule;
   /** How often the revocation file is looked at. */
   readonly revocationPollMs?: number;
+  /** Bounds of time for the server of `state`; long ones where its silence is not the subject. */
+  readonly stateTimes?: CircuitTimes;
   /** The steps of a request. */
   readonly pipeline?: Pipeline;
   /** Makes it one of several workers. */
@@ -107,6 +112,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       ...(options.schedule !== undefined && { schedule: options.schedule }),
       ...(options.streamTickMs !== undefined && { streamTickMs: options.streamTickMs }),
       ...(options.revocationPollMs !== undefined && { revocationPollMs: options.revocationPollMs }),
+      stateTimes: options.stateTimes ?? { commandMs: 30_000, connectMs: 30_000 },
       ...(options.pipeline !== undefined && { pipeline: options.pipeline }),
       ...(options.siblings !== undefined && { siblings: options.siblings }),
       ...(options.state !== undefined && { state: options.state }),

@@ -10,6 +10,7 @@ import { checkRoutes } from './routes.ts';
 import { checkScopeNames } from './scope-names.ts';
 import { checkScopes } from './scopes.ts';
 import { checkServer } from './server.ts';
+import { checkState } from './state.ts';
 import { checkUse } from './unused.ts';
 import { checkIdentity } from './upstream-identity.ts';
 import { checkUpstreams } from './upstreams.ts';
@@ -32,6 +33,7 @@ export function runChecks(context: CheckContext, placeOfKey: PlaceOfKey): Checke
   checkLimits(context);
   checkScopeNames(context, placeOfKey, policies);
   if (context.draft.audit !== undefined) checkAudit(context.draft.audit, context);
+  checkState(context);
   checkUse(context);
   return { policies };
 }

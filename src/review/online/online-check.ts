@@ -1,4 +1,4 @@
-// Online check of a configuration: its issuers, introspection endpoints, upstreams, audit files and the ends of its certificates.
+// Online check of a configuration: issuers, introspection endpoints, upstreams, shared state, audit files, ends of certificates.
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -7,6 +7,7 @@ import { fileProblem } from '../../errors.ts';
 import type { PolicyFile } from '../policy-file.ts';
 import { checkAuthorizationServer } from './authorization-servers.ts';
 import { failed, type OnlineFinding, ok, type Result } from './finding.ts';
+import { checkState } from './state.ts';
 import { checkUpstream, type OnlineOptions } from './upstreams.ts';
 
 const soonMs = 30 * 86_400_000;
@@ -29,6 +30,7 @@ export async function checkOnline(file: PolicyFile, options: OnlineOptions): Pro
     ...(config.audit.sign?.stateFile === undefined
       ? []
       : [at('audit.sign.stateFile', checkWritable(config.audit.sign.stateFile))]),
+    ...(config.state === undefined ? [] : [at('state.redis', checkState(config.state, file))]),
   ];
   const ends = [...certificateExpiries(file.loaded), ...revocationListExpiries(file.loaded)];
   const ended = ends.map(({ name, expiresAtSeconds }) => ({
