@@ -114,11 +114,7 @@ function hookOf(
       for (let index = 0; index < steps.length; index += 1) {
         const step = steps[index]!;
         if ('run' in step) step.run(context, runtime);
-        else if ('wait' in step) await step.wait(context, runtime);
-        else {
-          const waiting = step.mayWait(context, runtime);
-          if (waiting !== undefined) await waiting;
-        }
+        else await step.wait(context, runtime);
         context.passedSteps |= bits[index]!;
         if (context.answered) return endPipeline(reply, context, runtime);
       }

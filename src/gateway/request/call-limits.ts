@@ -23,14 +23,10 @@ function namesOf(decision: Decided): readonly string[] | undefined {
 }
 
 /** Takes a call that is under limits from them. Throws GatewayError `rate_limited`; `refuse` gives back what a request took that is not carried out. */
-export function checkLimits(context: RequestContext, runtime: Runtime): Promise<void> | undefined {
-  const { decision, route } = context;
-  return route!.limits.length > 0 || namesOf(decision) !== undefined ? takeCall(context, runtime) : undefined;
-}
-
-async function takeCall(context: RequestContext, runtime: Runtime): Promise<void> {
+export async function checkLimits(context: RequestContext, runtime: Runtime): Promise<void> {
   const { caller, clientAddress, decision, message, snapshot } = context;
   const route = context.route!;
+  if (route.limits.length === 0 && namesOf(decision) === undefined) return;
   const call = { caller, clientAddress, message, route: route.name };
   context.taken = await takeFrom(limitsOf(route, decision, snapshot.limits), call, runtime.state, runtime.now);
   const last = context.taken.at(-1);

@@ -44,10 +44,10 @@ export function checkIdentity(caller: Caller | undefined, { authorize, shapeRequ
 }
 
 /**
- * Takes a slot at the upstream; a promise only where another process may have an unused one. A GET on an MCP route, a subscription and a WebSocket are
- * streams; everything else is a request, also where an event stream answers it. Throws GatewayError `overloaded`.
+ * Takes a slot at the upstream, an unused one of a sibling too. A GET on an MCP route, a subscription and a WebSocket are streams; everything else is a
+ * request, also where an event stream answers it. Throws GatewayError `overloaded`.
  */
-export function acquireUpstreamSlot(context: RequestContext, { target }: RouteUpstream): Promise<void> | undefined {
+export async function acquireUpstreamSlot(context: RequestContext, { target }: RouteUpstream): Promise<void> {
   const { caller, method, route, subject } = context;
   const { concurrency, limits } = target;
   const isStream =
@@ -60,12 +60,8 @@ export function acquireUpstreamSlot(context: RequestContext, { target }: RouteUp
     context.slot = taken;
     return undefined;
   };
-  const limit = take();
-  if (limit === undefined) return undefined;
-  if (concurrency.shared === undefined) throw refusalOf(limit);
-  return attemptInAll(take, concurrency, holder, limits).then((reached) => {
-    if (reached !== undefined) throw refusalOf(reached);
-  });
+  const limit = await attemptInAll(take, concurrency, holder, limits);
+  if (limit !== undefined) throw refusalOf(limit);
 }
 
 /** Forwards a request of an MCP route, as `forwardRequest`. */

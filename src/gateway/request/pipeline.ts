@@ -33,11 +33,6 @@ import { compareRefused, compareWithShadow } from './shadow-comparison.ts';
 /** Lets a request pass by returning, refuses it by throwing a GatewayError, or sends its response and sets `answered`. */
 export type Step =
   | { readonly name: string; readonly run: (context: RequestContext, runtime: Runtime) => void }
-  /** Gives a promise only where it has to wait. */
-  | {
-      readonly name: string;
-      readonly mayWait: (context: RequestContext, runtime: Runtime) => Promise<void> | undefined;
-    }
   | { readonly name: string; readonly wait: (context: RequestContext, runtime: Runtime) => Promise<void> };
 
 /** The steps of each hook of the application, in their order. A request that no step has answered is of a path route, and goes to the path proxy. */
@@ -60,11 +55,11 @@ export const pipeline: Pipeline = {
     { name: 'readBody', wait: readBody },
     { name: 'readMcpMessage', run: readMcpMessage },
     { name: 'checkCredentialStillValid', run: checkCredential },
-    { name: 'resolveSession', mayWait: resolveSession },
+    { name: 'resolveSession', wait: resolveSession },
     { name: 'authorize', run: authorize },
-    { name: 'checkLimits', mayWait: checkLimits },
+    { name: 'checkLimits', wait: checkLimits },
     { name: 'obtainUpstreamCredential', wait: obtainUpstreamCredential },
-    { name: 'acquireSlot', mayWait: acquireSlot },
+    { name: 'acquireSlot', wait: acquireSlot },
     { name: 'recordDecision', wait: recordDecision },
     { name: 'answerLocally', run: answerLocally },
     { name: 'forwardMcp', wait: forwardMcp },
@@ -179,11 +174,11 @@ async function obtainUpstreamCredential(context: RequestContext, runtime: Runtim
 }
 
 /** A stranger whose rate is used up is not forwarded: that would take a record of its own. */
-function acquireSlot(context: RequestContext, { strangers }: Runtime): Promise<void> | undefined {
+async function acquireSlot(context: RequestContext, { strangers }: Runtime): Promise<void> {
   const { upstream } = routeOf(context);
-  if (upstream === undefined) return undefined;
+  if (upstream === undefined) return;
   if (context.caller === undefined && !strangers.hasRoom(context.clientAddress)) throw rateLimited();
-  return acquireUpstreamSlot(context, upstream);
+  await acquireUpstreamSlot(context, upstream);
 }
 
 /** Writes the record that every request is carried out after. Throws for a request that has not passed every step before. */
