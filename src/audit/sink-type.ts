@@ -46,6 +46,15 @@ export interface SinkCheck {
   unusable(key: string, path: string, cause: Error): void;
 }
 
+/** Takes the lines of the stdout sink. */
+export interface LineOutput {
+  /** Finishes what has begun, and gives the head of the chain. */
+  prepare(): Promise<ChainHead>;
+  /** Writes all of the lines or throws; after a failure `prepare` says where the chain is. */
+  write(chained: ChainedLines): Promise<void>;
+  close(): void;
+}
+
 /** Dependencies of a target. */
 export interface TargetRuntime {
   readonly now: () => number;
@@ -53,6 +62,8 @@ export interface TargetRuntime {
   /** Of this package, for receivers. */
   readonly version?: string | undefined;
   readonly files?: FileCalls | undefined;
+  /** Takes the lines of the stdout sink, in place of the descriptor. */
+  readonly stdout?: LineOutput | undefined;
   /** The descriptor of the stdout sink. Default 1. */
   readonly stdoutFd?: number | undefined;
   /** Ends the first opening where that has to wait. */

@@ -1,122 +1,38 @@
-// Audit lines on standard output, or another open descriptor. A line that has begun is finished before the next.
-import fs from 'node:fs';
-import { Socket } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
+// Audit lines on standard output, or another open descriptor, as a chain of its own that begins with the process.
 import { z } from 'zod';
-import { codeOf } from './file/errno.ts';
 import { genesis } from './hash-chain.ts';
-import { commonKeys, type SinkTarget, type SinkType } from './sink-type.ts';
+import { createLineWriter } from './line-writer.ts';
+import { commonKeys, type LineOutput, type SinkTarget, type SinkType } from './sink-type.ts';
 
 const schema = z.strictObject({ type: z.literal('stdout'), ...commonKeys });
 
 export const stdoutSink = {
   schema,
   key: () => 'stdout',
-  create: (_config, { stdoutFd }) => createStdoutTarget(stdoutFd),
+  create: (_config, { stdout, stdoutFd }) => createStdoutTarget(stdout ?? createLocalOutput(stdoutFd)),
 } satisfies SinkType<z.output<typeof schema>>;
 
-const firstRetryMs = 2;
-const lastRetryMs = 50;
-
-interface Output {
-  /** Writes some of it and yields how much. */
-  readonly write: (bytes: Buffer) => Promise<number>;
-  readonly close: () => void;
+function createStdoutTarget(output: LineOutput): SinkTarget {
+  return {
+    prepare: async () => ({ head: await output.prepare(), events: [], rotations: 0 }),
+    write: output.write,
+    tick: async () => {},
+    close: async () => output.close(),
+  };
 }
 
-/**
- * A chain of its own that begins with the process. Writes never block the event loop, nor a thread that would then hold
- * up the end of the process: a pipe is opened again without blocking (the descriptor may be shared with other processes,
- * whose mode is not ours to change), a socket is written as a stream, and a reader that does not read is waited for, so
- * that the sink's timeout governs. Files and terminals are written by the thread pool.
- *
- * Node's streams and sonic-boom do not say how much of a failed write was taken: the reader that comes next would see a
- * torn line, or lines that were refused.
- */
-function createStdoutTarget(fd = 1): SinkTarget {
-  let output: Output | undefined;
+function createLocalOutput(fd = 1): LineOutput {
+  const writer = createLineWriter(fd);
   let head = genesis;
-  /** Of lines that have begun. */
-  let remainder: Buffer = Buffer.alloc(0);
-
-  async function finish(): Promise<void> {
-    output ??= openOutput(fd);
-    let retryMs = firstRetryMs;
-    while (remainder.length > 0) {
-      try {
-        remainder = remainder.subarray(await output.write(remainder));
-        retryMs = firstRetryMs;
-      } catch (error) {
-        // The pipe is full.
-        if (codeOf(error) !== 'EAGAIN') throw error;
-        await delay(retryMs);
-        retryMs = Math.min(retryMs * 2, lastRetryMs);
-      }
-    }
-  }
-
   return {
     async prepare() {
-      await finish();
-      return { head, events: [], rotations: 0 };
+      await writer.finish();
+      return head;
     },
-    async write(chained) {
-      remainder = chained.lines;
-      try {
-        await finish();
-      } finally {
-        const begun = remainder.length < chained.lines.length;
-        if (begun) head = chained.head;
-        // Lines that have not begun are not written later: their callers are told that they failed.
-        remainder = begun ? Buffer.from(remainder) : Buffer.alloc(0);
-      }
-    },
-    tick: async () => {},
-    async close() {
-      output?.close();
-      output = undefined;
-    },
-  };
-}
-
-function openOutput(fd: number): Output {
-  const stats = fs.fstatSync(fd);
-  if (stats.isSocket()) return openSocket(fd);
-  const reopened = stats.isFIFO() ? reopenPipe(fd) : undefined;
-  const used = reopened ?? fd;
-  return {
-    write: (bytes) => writeSome(used, bytes),
-    close: () => {
-      if (reopened !== undefined) fs.closeSync(reopened);
-    },
-  };
-}
-
-function reopenPipe(fd: number): number | undefined {
-  try {
-    return fs.openSync(`/proc/self/fd/${fd}`, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
-  } catch {
-    return undefined;
-  }
-}
-
-function openSocket(fd: number): Output {
-  // One stream a descriptor: two would get in each other's way in the event loop.
-  const socket = fd === 1 ? process.stdout : new Socket({ fd, readable: false, writable: true }).unref();
-  const ignore = () => {};
-  // The listener stays after closing: an error may come after the last write.
-  socket.on('error', ignore);
-  return {
-    write: (bytes) =>
-      new Promise((resolve, reject) => {
-        socket.write(bytes, (error) => (error ? reject(error) : resolve(bytes.length)));
+    write: (chained) =>
+      writer.write(chained.lines, () => {
+        head = chained.head;
       }),
-    close: ignore,
+    close: writer.close,
   };
-}
-
-function writeSome(fd: number, bytes: Buffer): Promise<number> {
-  return new Promise((resolve, reject) => {
-    fs.write(fd, bytes, (error, written) => (error === null ? resolve(written) : reject(error)));
-  });
 }

@@ -1,12 +1,14 @@
 // Command `portcullis serve`: the gateway until a signal ends it, reloaded on SIGHUP and on changes of its files.
 import type { AddressInfo } from 'node:net';
-import { Command } from 'commander';
-import { formatProblem, loadConfig } from '../config/load.ts';
+import { Command, Option } from 'commander';
+import { formatProblem, type LoadedConfig, loadConfig } from '../config/load.ts';
 import { watchFiles } from '../config/watch.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import { type InheritedSockets, takeInheritedSockets } from '../gateway/inherited-sockets.ts';
 import { type ReloadOptions, unlessAborted } from '../gateway/reload.ts';
 import { createLog, type Log, type LogFormat } from '../log.ts';
+import { startSupervisor, workersOf } from '../workers/supervisor.ts';
+import { runWorker } from '../workers/worker.ts';
 import { isColoured, logFormatOption, logLevelOption } from './output.ts';
 import { createServiceManager } from './service-manager.ts';
 import { catchSignals, type Signals } from './signals.ts';
@@ -15,8 +17,12 @@ import { packageVersion } from './version.ts';
 const quietMs = 1000;
 
 /** A running gateway with its file watch. */
-export interface RunningGateway {
+export interface RunningGateway extends Running {
   readonly gateway: Gateway;
+}
+
+/** A gateway of one process or of several. */
+interface Running extends Pick<Gateway, 'publicAddress' | 'adminAddress'> {
   /** Reloads the file now, as SIGHUP does. */
   reload(): Promise<void>;
   /** The reasons for which it is not ready, as one line; undefined while it is. */
@@ -39,9 +45,19 @@ export interface RunOptions {
 
 /** Loads, starts and watches. Throws one clear error when any of it cannot be; then nothing is left open. */
 export async function runGateway(options: RunOptions): Promise<RunningGateway> {
-  const { configFile, log, env = process.env, inherited, signal } = options;
   const stamps = new Map<string, string>();
-  const loaded = await unlessAborted(loadConfig(configFile, { env, stamps }), signal);
+  return runLoaded(await load(options, stamps), stamps, options);
+}
+
+function load({ configFile, env = process.env, signal }: RunOptions, stamps: Map<string, string>) {
+  return unlessAborted(loadConfig(configFile, { env, stamps }), signal);
+}
+
+async function runLoaded(
+  loaded: LoadedConfig,
+  stamps: Map<string, string>,
+  { configFile, log, env = process.env, inherited, signal }: RunOptions,
+): Promise<RunningGateway> {
   for (const warning of loaded.warnings) log.warn(formatProblem(warning));
   const given = { ...(signal && { signal }), ...(inherited && { inherited }) };
   const gateway = await startGateway({ loaded, log, version: packageVersion(), ...given });
@@ -58,6 +74,8 @@ export async function runGateway(options: RunOptions): Promise<RunningGateway> {
   const watch = watchFiles(stamps, reload, { quietMs });
   return {
     gateway,
+    publicAddress: gateway.publicAddress,
+    adminAddress: gateway.adminAddress,
     reload,
     reasonsNotReady: () => reasonsNotReady(gateway),
     async drain() {
@@ -81,6 +99,7 @@ interface ServeOptions {
   readonly config: string;
   readonly logLevel: string;
   readonly logFormat: LogFormat;
+  readonly worker?: string;
 }
 
 /** Exit code 0 after a stop; 1 when the gateway cannot start or stop; 2 when the configuration file cannot be read. */
@@ -90,7 +109,12 @@ export function serveCommand(signals?: Signals): Command {
     .requiredOption('-c, --config <file>', 'configuration file')
     .addOption(logLevelOption('info'))
     .addOption(logFormatOption('json'))
-    .action((options: ServeOptions) => serve(options, signals ?? catchSignals()));
+    .addOption(new Option('--worker <slot>', 'run as a worker; for the supervisor only').hideHelp())
+    .action(({ worker, ...options }: ServeOptions) =>
+      worker === undefined
+        ? serve(options, signals ?? catchSignals())
+        : serveAsWorker(worker, options, signals ?? catchSignals()),
+    );
 }
 
 /**
@@ -102,7 +126,7 @@ async function serve(options: ServeOptions, signals: Signals): Promise<void> {
   const manager = createServiceManager(process.env, log);
   const inherited = takeInheritedSockets(process.env, process.pid);
   const start = new AbortController();
-  let running: RunningGateway | undefined;
+  let running: Running | undefined;
   let reloadDue = false;
   let stopping: 'drain' | 'close' | undefined;
   signals.listen((signal) => {
@@ -120,7 +144,7 @@ async function serve(options: ServeOptions, signals: Signals): Promise<void> {
     if (running !== undefined) void end(running[stopping](), log);
   });
   try {
-    running = await runGateway({ configFile: options.config, log, inherited, signal: start.signal });
+    running = await run(options, { configFile: options.config, log, inherited, signal: start.signal });
   } catch (error) {
     if (start.signal.aborted) process.exit(0);
     // Nothing that a library might still hold open keeps the process.
@@ -129,9 +153,45 @@ async function serve(options: ServeOptions, signals: Signals): Promise<void> {
   }
   if (stopping !== undefined) return end(running.close(), log);
   surviveTheUnexpected(log);
-  log.info(placesOf(running.gateway), 'portcullis is listening');
+  log.info(placesOf(running), 'portcullis is listening');
   void manager.started(running.reasonsNotReady, start.signal);
   if (reloadDue) void manager.reloading(running.reload);
+}
+
+/** Runs the gateway in this process, or as the supervisor of several. */
+async function run({ logFormat, logLevel }: ServeOptions, options: RunOptions): Promise<Running> {
+  const stamps = new Map<string, string>();
+  const loaded = await load(options, stamps);
+  if (workersOf(loaded.config) === 1) return runLoaded(loaded, stamps, options);
+  const { configFile, log } = options;
+  const supervisor = await startSupervisor({
+    ...options,
+    version: packageVersion(),
+    env: process.env,
+    program: process.argv[1]!,
+    argsOf: (slot) => [
+      ...['serve', '--config', configFile, '--worker', String(slot)],
+      ...['--log-level', logLevel, '--log-format', logFormat],
+    ],
+    gaveUp(problem) {
+      log.fatal(problem.message);
+      process.exit(1);
+    },
+  });
+  process.on('exit', supervisor.kill);
+  return { ...supervisor, reasonsNotReady: () => reasonsNotReady(supervisor) };
+}
+
+/** Signals are the supervisor's, which a terminal sends to all processes; SIGTERM to this one alone has it replaced. */
+async function serveAsWorker(slot: string, options: ServeOptions, signals: Signals): Promise<void> {
+  if (process.send === undefined) throw new Error('--worker is for the supervisor; leave it out');
+  const name = options.logFormat === 'ecs' ? { 'service.node.name': `worker ${slot}` } : { worker: Number(slot) };
+  const log = logOf(options).child(name);
+  const worker = runWorker({ port: process, log, version: packageVersion(), env: process.env, exit: process.exit });
+  signals.listen((signal) => {
+    if (signal === 'SIGTERM') void worker.retire();
+  });
+  surviveTheUnexpected(log);
 }
 
 /** The operator's log as the options say, on stderr. */
@@ -149,7 +209,7 @@ async function end(stopped: Promise<void>, log: Log): Promise<void> {
   process.exit(0);
 }
 
-function placesOf({ publicAddress, adminAddress }: Gateway): Record<string, unknown> {
+function placesOf({ publicAddress, adminAddress }: Running): Record<string, unknown> {
   const isSocket = ({ family }: AddressInfo) => family === 'unix';
   return {
     address: publicAddress.address,

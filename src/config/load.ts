@@ -17,7 +17,7 @@ import { checkEgress } from './checks/server.ts';
 import { isUsername } from './checks/upstream-identity.ts';
 import { checkCatalogFiles } from './files/catalog-file.ts';
 import { readNamedFiles, withAbsolutePaths } from './files/file-paths.ts';
-import { createFileReader, type FileReader, readRegularFile, stampOf } from './files/files.ts';
+import { createFileReader, type FileReader, type ReadFile, readRegularFile, stampOf } from './files/files.ts';
 import { readKeysFiles } from './files/keys-file.ts';
 import { type LoadedRevocations, loadRevocations, type RevocationOptions } from './files/revocation-file.ts';
 import type { StandIns } from './files/stand-ins.ts';
@@ -72,6 +72,8 @@ export interface LoadOptions extends Pick<RevocationOptions, 'revocationsInForce
    * A revocation list is among them only where it is what is refused: it is watched apart.
    */
   readonly stamps?: Map<string, string>;
+  /** Reads each file but the revocation list; from the disk by default. */
+  readonly readFile?: ReadFile | undefined;
   /** For a review of the policy; without it what is not at hand is a problem. */
   readonly standIns?: StandIns | undefined;
 }
@@ -84,12 +86,12 @@ export function loadConfig(file: string, options: LoadOptions): Promise<LoadedCo
 async function load(file: string, options: LoadOptions, openShadow: typeof loadShadow): Promise<LoadedConfig> {
   const absolute = resolve(file);
   const folder = dirname(absolute);
-  const { stamps = new Map<string, string>() } = options;
+  const { readFile = readRegularFile, stamps = new Map<string, string>() } = options;
   stamps.set(absolute, await stampOf(absolute));
-  const content = await readConfigFile(file, absolute);
+  const content = await readConfigFile(file, absolute, readFile);
   const document = parseLocatedYaml(file, content);
   const findings: Findings = { problems: [...document.problems], warnings: [] };
-  const reader = createFileReader(stamps);
+  const reader = createFileReader(stamps, readFile);
 
   const { standIns } = options;
   const values = await readValues(document, findings, { env: options.env, folder, reader, standIns });
@@ -216,9 +218,9 @@ function parseShape({ tree, missing }: Values, document: LocatedYaml, findings: 
   return { draft: completed(value ?? {}), damaged: [...removed, ...missing], originalPath };
 }
 
-async function readConfigFile(file: string, absolute: string): Promise<Buffer> {
+async function readConfigFile(file: string, absolute: string, readFile: ReadFile): Promise<Buffer> {
   try {
-    return await readRegularFile(absolute, maxConfigBytes);
+    return await readFile(absolute, maxConfigBytes);
   } catch (error) {
     const message = `cannot read the file: ${(error as Error).message}`;
     throw new ConfigError([{ file, line: 1, column: 1, path: '', message }], { unreadable: true });

@@ -1,4 +1,5 @@
 // Start, drain and stop of the gateway and its two listeners.
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { LoadedConfig } from '../config/load.ts';
@@ -6,6 +7,7 @@ import { drain } from '../http/connection/drain.ts';
 import { connectionCeiling } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { createAdmin } from './admin.ts';
+import { createAdminSource, type ProcessSource } from './admin-source.ts';
 import { createApp } from './app.ts';
 import type { InheritedSockets } from './inherited-sockets.ts';
 import { listenOn } from './listen.ts';
@@ -16,6 +18,7 @@ import {
   createReloader,
   type Load,
   prepareConfiguration,
+  type Reloader,
   unlessAborted,
 } from './reload.ts';
 import type { Pipeline } from './request/pipeline.ts';
@@ -34,6 +37,15 @@ export interface GatewayOptions extends PartsOptions {
   readonly signal?: AbortSignal;
   /** Sockets that are listened on in place of new ones; another generation of the gateway may accept from them too. */
   readonly inherited?: InheritedSockets;
+  /** For a worker, of which no socket listens: connections are brought to the public server, and another process answers for it as admin. */
+  readonly connections?: BroughtConnections;
+}
+
+/** Connections that another process accepts. */
+export interface BroughtConnections {
+  readonly address: AddressInfo;
+  /** Brings connections to the server from now on. */
+  readonly begin: (server: Server) => void;
 }
 
 /** A running gateway. */
@@ -42,6 +54,8 @@ export interface Gateway {
   readonly app: FastifyInstance;
   /** The admin application. */
   readonly admin: FastifyInstance;
+  /** The source of its answers. */
+  readonly source: ProcessSource;
   /** The bound address and port; for a unix socket `unix:` with its path, and port 0. */
   readonly publicAddress: AddressInfo;
   readonly adminAddress: AddressInfo;
@@ -49,6 +63,10 @@ export interface Gateway {
   reload(load: Load): Promise<void>;
   /** True if the request is under way here; another process asks. */
   isPending(request: PendingRequest): boolean;
+  /** The two halves of a reload, and its refusal, for a supervisor. */
+  readonly reloader: Pick<Reloader, 'prepare' | 'refuse'>;
+  /** Writes a `config` record; a failure is logged. */
+  record(detail: Readonly<Record<string, unknown>>): Promise<void>;
   /**
    * Turns not ready, serves on with `Connection: close`, then stops; streams that are open after `drainTimeout` end. New connections to inherited
    * sockets are left to the next generation from the beginning.
@@ -59,7 +77,7 @@ export interface Gateway {
 }
 
 /** Time in which a draining gateway still accepts connections. */
-const lameDuckMs = 5000;
+export const lameDuckMs = 5000;
 
 /** Closes one open part of the gateway. */
 type Closer = () => Promise<void>;
@@ -110,26 +128,30 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
     });
   };
   const current = () => state.inForce ?? first;
-  const admin = createAdmin({ ...parts, runtime, version: options.version, current, started: () => state.started });
+  const started = () => state.started;
+  const source = createAdminSource({ ...parts, runtime, version: options.version, current, started });
+  const { listen } = loaded.config.admin;
+  const admin = createAdmin({ source, listen, log });
   opened.push(() => admin.close());
   const app = await createApp(runtime, loaded, options.pipeline);
   opened.push(() => closePublic(app, runtime));
-  const { inherited = {} } = options;
-  const { admin: adminConfig, server } = loaded.config;
-  const adminAddress = await unlessAborted(
-    listenOn(admin, adminConfig.listen, 'admin.listen', inherited.admin),
-    signal,
-  );
-  const publicAddress = await unlessAborted(listenOn(app, server.listen, 'server.listen', inherited.public), signal);
+  const { connections, inherited = {} } = options;
+  const { server } = loaded.config;
+  const adminAddress =
+    connections?.address ?? (await unlessAborted(listenOn(admin, listen, 'admin.listen', inherited.admin), signal));
+  const publicAddress =
+    connections?.address ??
+    (await unlessAborted(listenOn(app, server.listen, 'server.listen', inherited.public), signal));
   app.server.on('error', (error) => log.error({ err: error }, 'the public listener reported an error'));
   first.commit(app.server, install);
   const sweeping = setInterval(() => sweepStreams(runtime), options.streamTickMs ?? streamTickMs).unref();
   opened.push(async () => clearInterval(sweeping));
   await unlessAborted(recordStart(options.version, parts), signal);
   state.started = true;
+  connections?.begin(app.server);
   warnOfFewDescriptors(loaded, log);
   const controls = controlsOf({ admin, app, current, inherited, install, opened, parts, runtime });
-  return { app, admin, publicAddress, adminAddress, ...controls };
+  return { app, admin, source, publicAddress, adminAddress, record: parts.record, ...controls };
 }
 
 /** The controls of a running gateway. */
@@ -142,7 +164,7 @@ function controlsOf(running: {
   readonly opened: Closer[];
   readonly parts: Parts;
   readonly runtime: Runtime;
-}): Pick<Gateway, 'reload' | 'isPending' | 'drain' | 'close'> {
+}): Pick<Gateway, 'reload' | 'reloader' | 'isPending' | 'drain' | 'close'> {
   const { admin, app, current, inherited, install, opened, parts, runtime } = running;
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -156,6 +178,7 @@ function controlsOf(running: {
   return {
     reload: reloader.reload,
     isPending: (request) => isPending(request, runtime),
+    reloader,
     close,
     async drain() {
       runtime.draining = true;

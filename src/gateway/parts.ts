@@ -1,6 +1,7 @@
 // Parts of the gateway that outlive its configurations: metrics, audit log, revocation watcher, probes, and the state of requests.
 import { randomUUID } from 'node:crypto';
 import { createAuditLog } from '../audit/audit-log.ts';
+import type { LineOutput } from '../audit/sink-type.ts';
 import { createPeerCertificateReader } from '../authn/certificate/peer.ts';
 import { createProofMemory } from '../authn/token/binding/dpop.ts';
 import type { Schedule } from '../authn/token/jwks.ts';
@@ -29,6 +30,10 @@ import { createUpstreamProbes } from './upstreams/upstream-probes.ts';
 export interface PartsOptions {
   readonly log: Log;
   readonly version: string;
+  /** The name of this process in its records; a random one by default. */
+  readonly instance?: string;
+  /** Takes the lines of the stdout sink, in place of the descriptor. */
+  readonly stdout?: LineOutput;
   /** Milliseconds since 1970; the system clock by default. */
   readonly now?: () => number;
   /** Timer of the fetches of key sets; the system's clock by default. */
@@ -61,7 +66,8 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
   const { log, now = Date.now, revocationPollMs: intervalMs, schedule, siblings } = options;
   const metrics = createMetrics(options.version);
   const audit = createAuditLog({
-    instance: randomUUID(),
+    instance: options.instance ?? randomUUID(),
+    stdout: options.stdout,
     policy,
     log,
     now,

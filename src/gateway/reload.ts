@@ -137,42 +137,74 @@ export interface ReloaderOptions extends ConfigurationRuntime {
 export interface Reloader {
   /** Replaces the configuration in force by what `load` yields. Reloads come one after the other; none of them rejects. */
   reload(load: Load): Promise<void>;
-  /** Resolves when no reload is running. */
+  /** The first half of a reload, for who decides on the second one: exactly one of the two follows, then the next reload. Throws what `refuse` tells. */
+  prepare(load: Load): Promise<PreparedReload>;
+  /** Counts a reload that was refused, and tells of it in the log and in a record, unless another process does. */
+  refuse(problem: string, isTold?: boolean): Promise<void>;
+  /** Resolves when no reload is running, and what was prepared is disposed of. */
   settled(): Promise<void>;
+}
+
+/** A configuration that a reload has prepared. */
+export interface PreparedReload {
+  readonly hash: string;
+  /** Puts it into force and resolves when that is recorded. */
+  commit(): Promise<void>;
+  dispose(): Promise<void>;
 }
 
 /** Creates a reloader for the listener. */
 export function createReloader(options: ReloaderOptions): Reloader {
   const { current, install, listener, log, observe, record, revocations, signal } = options;
   let last: Promise<void> = Promise.resolve();
+  let pending: PreparedReload | undefined;
 
-  async function replace(load: Load): Promise<void> {
+  async function prepare(load: Load): Promise<PreparedReload> {
     const previous = current();
-    let prepared: PreparedConfiguration | undefined;
-    try {
-      const inForce = {
-        revocationsInForce: revocations.path(),
-        shadowInForce: previous.snapshot.shadow?.loaded.file,
-      };
-      const loaded = await unlessAborted(load(inForce), signal);
-      refuseRestartOnly(previous.loaded, loaded);
-      prepared = await prepareConfiguration(loaded, previous, options, signal);
-      signal.throwIfAborted();
-      prepared.commit(listener, install);
-    } catch (cause) {
-      await prepared?.dispose();
-      if (signal.aborted) return;
-      observe.configurationRefused();
-      const problem = cause instanceof Error ? cause.message : String(cause);
-      log.error(`configuration not reloaded, the old one stays in force: ${problem}`);
-      return record({ event: 'reload refused', problem });
-    }
-    const { shadow } = prepared.snapshot;
-    log.info({ policy: prepared.loaded.hash, shadow: shadow?.loaded.hash }, 'configuration reloaded');
+    const inForce = { revocationsInForce: revocations.path(), shadowInForce: previous.snapshot.shadow?.loaded.file };
+    const loaded = await unlessAborted(load(inForce), signal);
+    refuseRestartOnly(previous.loaded, loaded);
+    const prepared = await prepareConfiguration(loaded, previous, options, signal);
+    pending = {
+      hash: loaded.hash,
+      async commit() {
+        pending = undefined;
+        if (signal.aborted) return prepared.dispose();
+        prepared.commit(listener, install);
+        await tellReloaded(previous, prepared);
+      },
+      dispose() {
+        pending = undefined;
+        return prepared.dispose();
+      },
+    };
+    return pending;
+  }
+
+  async function tellReloaded(previous: Configuration, { loaded, snapshot: { shadow } }: Configuration): Promise<void> {
+    log.info({ policy: loaded.hash, shadow: shadow?.loaded.hash }, 'configuration reloaded');
     await record({ event: 'reloaded', previous: previous.loaded.hash, shadow: shadow?.loaded.hash });
     if (shadow?.problem === undefined) return;
     log.error(`the shadow was not reloaded, the old one goes on: ${shadow.problem}`);
     await record({ event: 'shadow refused', problem: shadow.problem });
+  }
+
+  async function refuse(problem: string, isTold = false): Promise<void> {
+    observe.configurationRefused();
+    if (isTold) return;
+    log.error(`configuration not reloaded, the old one stays in force: ${problem}`);
+    await record({ event: 'reload refused', problem });
+  }
+
+  async function replace(load: Load): Promise<void> {
+    let prepared: PreparedReload;
+    try {
+      prepared = await prepare(load);
+    } catch (cause) {
+      if (signal.aborted) return;
+      return refuse(cause instanceof Error ? cause.message : String(cause));
+    }
+    await prepared.commit();
   }
 
   return {
@@ -182,7 +214,9 @@ export function createReloader(options: ReloaderOptions): Reloader {
         .catch((cause: unknown) => log.error({ err: cause }, 'a reload ended unexpectedly'));
       return last;
     },
-    settled: () => last,
+    prepare,
+    refuse,
+    settled: () => last.then(() => pending?.dispose()),
   };
 }
 
@@ -191,6 +225,7 @@ function refuseRestartOnly(current: LoadedConfig, next: LoadedConfig): void {
   const changed = [
     current.config.server.listen !== next.config.server.listen && 'server.listen',
     current.config.admin.listen !== next.config.admin.listen && 'admin.listen',
+    current.config.server.workers !== next.config.server.workers && 'server.workers',
     (current.config.server.tls === undefined) !== (next.config.server.tls === undefined) && 'server.tls (on or off)',
   ].filter((key) => key !== false);
   if (changed.length > 0) throw new Error(`${changed.join(' and ')} cannot change while the gateway runs; restart it`);

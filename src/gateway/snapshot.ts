@@ -86,8 +86,8 @@ export function compileSnapshot(
     config,
     routes,
     match: compileRoutes([...metadataRoutes(routes, config, authenticators, publishedKeys), ...routes]),
-    hosts: compileHostPolicy({ ...config.server, onLoopback: isLocal(parseListenAddress(config.server.listen)) }),
-    isProxy: compilePeers([...config.server.trustedProxies, ...(config.server.clientCertificateHeader?.from ?? [])]),
+    hosts: compileHosts(config),
+    isProxy: compileProxies(config),
     clientAddress: compileClientAddress(config.server.trustedProxies),
     authenticators,
     upstreams,
@@ -98,4 +98,14 @@ export function compileSnapshot(
     publishedKeys,
     shadow,
   };
+}
+
+/** The hosts that the public listener serves. */
+export function compileHosts({ server }: Pick<Config, 'server'>): HostPolicy {
+  return compileHostPolicy({ ...server, onLoopback: isLocal(parseListenAddress(server.listen)) });
+}
+
+/** The hops whose headers are believed. */
+export function compileProxies({ server }: Pick<Config, 'server'>): NetworkMatcher {
+  return compilePeers([...server.trustedProxies, ...(server.clientCertificateHeader?.from ?? [])]);
 }

@@ -2,6 +2,7 @@
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { declareMetrics } from './declarations.ts';
 import { observePauses } from './pauses.ts';
+import type { MetricValues } from './sum.ts';
 
 /** State that is read at each scrape. */
 export interface MetricsSource {
@@ -92,8 +93,8 @@ export function createMetrics(version: string) {
     metrics.auditHeadTime.set(Date.parse(head.time) / 1000);
   }
 
-  /** The text that Prometheus reads. State of `source` is read now. */
-  async function scrape(source: MetricsSource): Promise<string> {
+  /** Sets the gauges of `source`. */
+  function measure(source: MetricsSource): void {
     const { keySetAge, certificateExpiry, revocationListExpiry, apiKeyExpiry, upstreamProbe } = metrics;
     for (const each of [keySetAge, certificateExpiry, revocationListExpiry, apiKeyExpiry, upstreamProbe]) each.reset();
     for (const keySet of source.keySets) {
@@ -107,12 +108,20 @@ export function createMetrics(version: string) {
     for (const { name, expiresAtSeconds } of source.apiKeys) apiKeyExpiry.set({ key: name }, expiresAtSeconds);
     for (const { upstream, success } of source.probes) upstreamProbe.set({ upstream }, success ? 1 : 0);
     showHead(source.auditHead);
-    return registry.metrics();
   }
 
   return {
     contentType: registry.contentType,
-    scrape,
+    /** The text that Prometheus reads. State of `source` is read now. */
+    scrape(source: MetricsSource): Promise<string> {
+      measure(source);
+      return registry.metrics();
+    },
+    /** The same as values, which `sumMetrics` adds to those of other processes. */
+    values(source: MetricsSource): Promise<MetricValues> {
+      measure(source);
+      return registry.getMetricsAsJSON();
+    },
     requestFinished,
     overloaded: (limit = 'none') => metrics.overloads.inc({ limit }),
     limitRefused: (limit: string) => metrics.limitsRefused.inc({ limit }),

@@ -232,7 +232,6 @@ t.test('keys and values of later versions are refused by name, and nothing else 
   const later = (place: string, path: string, name: string) =>
     `gateway.yaml:${place} ${path}: ${name} is not available yet in this version`;
   t.same(await linesOf(t.testdir(), yaml), [
-    later('2:63', 'server.workers', '"workers" other than 1'),
     later('11:7', 'routes[0].mcp.probe', '"probe"'),
     later('12:36', 'routes[0].mcp.rules[0].allow.during', '"during"'),
   ]);

@@ -87,6 +87,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'config',
     ],
   ],
+  ['workers', ['http', 'metrics', 'audit', 'config/schema', 'config', 'gateway']],
   ['pki', []],
   [
     'review',
@@ -125,6 +126,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'upstream',
       'config',
       'gateway',
+      'workers',
       'review',
       'pki',
       'dev',

@@ -16,6 +16,9 @@ export interface FileReader {
   readonly files: NamedFiles;
 }
 
+/** Reads a whole file of at most `maxBytes`. Throws an Error with a public message. */
+export type ReadFile = (path: string, maxBytes: number) => Promise<Buffer>;
+
 /** Stamps by absolute path. */
 export type Stamps = ReadonlyMap<string, string>;
 
@@ -23,7 +26,10 @@ export type Stamps = ReadonlyMap<string, string>;
  * Each path is read once, however often it is named: all of a snapshot sees the same bytes. `stamps` takes the stamp of each file before it is
  * read, also of one that cannot be.
  */
-export function createFileReader(stamps: Map<string, string> = new Map()): FileReader {
+export function createFileReader(
+  stamps: Map<string, string> = new Map(),
+  readFile: ReadFile = readRegularFile,
+): FileReader {
   const files = new Map<string, Buffer>();
   const reads = new Map<string, Promise<Buffer>>();
   return {
@@ -44,7 +50,7 @@ export function createFileReader(stamps: Map<string, string> = new Map()): FileR
 
   async function readOnce(path: string): Promise<Buffer> {
     stamps.set(path, await stampOf(path));
-    const content = await readRegularFile(path, maxFileBytes);
+    const content = await readFile(path, maxFileBytes);
     files.set(path, content);
     return content;
   }

@@ -17,6 +17,9 @@ import {
   watchedFilePath,
 } from './values.ts';
 
+/** More hinder each other on any machine of today. */
+const maxWorkers = 256;
+
 const tlsServer = z.strictObject({
   certFile: filePath.describe('PEM file: the server certificate and its intermediates.'),
   keyFile: filePath.describe('PEM file: its private key, not encrypted.'),
@@ -95,7 +98,12 @@ export const server = z.strictObject({
     .optional()
     .describe('A header in which a proxy states the certificate of the client; absent: never believed.'),
   limits: serverLimits.prefault({}).describe('Bounds of what a client may send.'),
-  workers: z.literal(1).default(1).describe('Processes; one in this version.'),
+  workers: z
+    .union([z.int().min(1).max(maxWorkers), z.literal('auto')], { error: 'expected a number of processes, or auto' })
+    .default(1)
+    .describe(
+      'Processes that share the listener; auto: one for each processor. More than one have a supervisor above them.',
+    ),
   egressProxy: z
     .string()
     .refine(isProxyUrl, 'expected http:// or https://, host and port of a proxy, with user:password@ if it needs them')

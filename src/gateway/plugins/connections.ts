@@ -8,6 +8,7 @@ import { limitConnections, limitHandshakes } from '../../http/connection/connect
 import { pipelineRequests } from '../../http/connection/pipelining.ts';
 import { createReadTurns } from '../../http/connection/read-turns.ts';
 import { closeInStages } from '../../http/connection/staged-close.ts';
+import type { Log } from '../../log.ts';
 import type { Runtime } from '../runtime.ts';
 import { closing, recordConnection, refuseConnection } from './client-errors.ts';
 
@@ -54,7 +55,15 @@ export function superviseConnections(server: Server, listener: RequestListener, 
 }
 
 /** Counts refused connections, and logs the first one of each interval: a line for each would be a flood of its own. */
-function createRefusalLog({ log, metrics, now }: Runtime): (address: string) => void {
+export function createRefusalLog({
+  log,
+  metrics,
+  now,
+}: {
+  readonly log: Pick<Log, 'warn'>;
+  readonly metrics: { connectionRefused(reason: string): void };
+  readonly now: () => number;
+}): (address: string) => void {
   let silentUntil = 0;
   return (address) => {
     metrics.connectionRefused('connections_per_address');

@@ -1,6 +1,5 @@
 // Graceful drain of an HTTP server: late connections are still served, then it stops listening and waits for open requests.
-import type { Server } from 'node:http';
-import { Server as NetServer } from 'node:net';
+import { Server } from 'node:net';
 
 /** Options of `drain`. */
 export interface DrainOptions {
@@ -32,7 +31,7 @@ export async function drain(server: Server, options: DrainOptions): Promise<void
       isEmpty = true;
     });
     // The method of HTTP servers would cut silent connections.
-    NetServer.prototype.close.call(server);
+    Server.prototype.close.call(server);
   }
   await until(() => isEmpty || performance.now() >= servedUntil);
   server.close();
