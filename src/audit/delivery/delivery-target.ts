@@ -13,7 +13,7 @@ const memoryBytes = 16 * 1024 * 1024;
 const readBytes = 1024 * 1024;
 /** A protocol without acknowledgements is flushed this long after a record, or once so many bytes wait for it. */
 const lingerMs = 1000;
-const maxUnflushedBytes = 4 * 1024 * 1024;
+const maxUnflushedBytes = 1024 * 1024;
 /** Longest wait of a stop for records that are being delivered. */
 const closeMs = 2000;
 

@@ -31,6 +31,8 @@ export interface SpoolRuntime extends Findings {
 }
 
 const largestSegmentBytes = 16 * 1024 * 1024;
+/** Room for an ordinary `next`. */
+const scratchBytes = 1024 * 1024;
 /** Of the whole: a segment is deleted once all of it is delivered; records set aside have as much room. */
 const parts = 8;
 
@@ -52,6 +54,8 @@ export function createSpool(initial: SpoolConfig, runtime: SpoolRuntime): Backlo
   let offset = 0;
   /** Bytes that `next` yielded. */
   let given = 0;
+  /** Holds what `next` yielded. */
+  const scratch = Buffer.allocUnsafeSlow(scratchBytes);
   let isMoved = false;
   let saving: Promise<void> = Promise.resolve();
 
@@ -116,7 +120,7 @@ export function createSpool(initial: SpoolConfig, runtime: SpoolRuntime): Backlo
       if (offset < first.size) {
         const length = Math.min(atMost, first.size - offset);
         await disk.flush(() => file);
-        const bytes = await readAt(first.path, offset, length);
+        const bytes = await readAt(first.path, offset, length, scratch);
         given = bytes.lastIndexOf(10) + 1 || length;
         const lines = await intactLines(first, bytes.subarray(0, given));
         if (lines.length > 0) return lines;
@@ -197,10 +201,10 @@ export function createSpool(initial: SpoolConfig, runtime: SpoolRuntime): Backlo
   };
 }
 
-async function readAt(path: string, from: number, length: number): Promise<Buffer> {
+async function readAt(path: string, from: number, length: number, scratch: Buffer): Promise<Buffer> {
   const handle = await open(path, 'r');
   try {
-    const bytes = Buffer.allocUnsafe(length);
+    const bytes = length <= scratch.length ? scratch.subarray(0, length) : Buffer.allocUnsafe(length);
     const { bytesRead } = await handle.read(bytes, 0, length, from);
     return bytes.subarray(0, bytesRead);
   } finally {

@@ -12,31 +12,44 @@ export interface MessageOptions {
   readonly version: string;
 }
 
+/** Makes framed messages of lines, in `scratch` where it is large enough. */
+export type MessageEncoder = (lines: readonly Buffer[], scratch: Buffer) => Buffer;
+
 /** RFC 5424 §6.2.3: a year has four digits. */
 const timestamp = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 /** RFC 5424 §7.3.1. */
 const maxSequenceId = 2_147_483_647;
 
 /**
- * An encoder of lines, given without their newlines, as framed messages. With the format `json` the message is the line, byte for byte, so that its
+ * An encoder of lines, given without their newlines, as framed messages. With the format `json` a message is the line, byte for byte, so that its
  * hash can be verified. No byte order mark precedes it: RFC 8259 §8.1 forbids that of JSON, and RFC 5424 §6.4 allows any octets.
  */
-export function createMessageEncoder({
-  facility,
-  format,
-  hostname,
-  version,
-}: MessageOptions): (line: Buffer) => Buffer {
-  const host = headerField(hostname, 255);
-  return (line) => {
-    const record = parseSentRecord(line);
-    const message = format === 'json' ? line : Buffer.from(encodeCef(record, version));
+export function createMessageEncoder(options: MessageOptions): MessageEncoder {
+  const { facility, format, version } = options;
+  const hostname = headerField(options.hostname, 255);
+
+  function headerOf(record: SentRecord): string {
     const priority = facility * 8 + severityOf(record).syslog;
     const time = record.time !== null && timestamp.test(record.time) ? record.time : '-';
     const process = headerField(record.instance ?? '', 128);
-    const header = `<${priority}>1 ${time} ${host} portcullis ${process} ${headerField(record.stage, 32)} ${structuredData(record)} `;
-    const frame = Buffer.from(`${Buffer.byteLength(header) + message.length} ${header}`);
-    return Buffer.concat([frame, message]);
+    return `<${priority}>1 ${time} ${hostname} portcullis ${process} ${headerField(record.stage, 32)} ${structuredData(record)} `;
+  }
+
+  return (lines, scratch) => {
+    const frames = lines.map((line) => {
+      const record = parseSentRecord(line);
+      const header = headerOf(record);
+      const message = format === 'json' ? line : Buffer.from(encodeCef(record, version));
+      return { start: `${header.length + message.length} ${header}`, message };
+    });
+    const length = frames.reduce((sum, { start, message }) => sum + start.length + message.length, 0);
+    const bytes = length <= scratch.length ? scratch.subarray(0, length) : Buffer.allocUnsafe(length);
+    let at = 0;
+    for (const { start, message } of frames) {
+      at += bytes.write(start, at, 'latin1');
+      at += message.copy(bytes, at);
+    }
+    return bytes;
   };
 }
 
@@ -46,7 +59,7 @@ function structuredData({ seq, hash }: SentRecord): string {
   return element('meta', { sequenceId }) + element('portcullis@32473', { seq: String(seq), hash });
 }
 
-/** RFC 5424 §6.3: an SD-ELEMENT. */
+/** RFC 5424 §6.3: an SD-ELEMENT. The values are ASCII. */
 export function element(id: string, params: Readonly<Record<string, string>>): string {
   const text = Object.entries(params).map(([name, value]) => ` ${name}="${value.replace(/["\\\]]/g, '\\$&')}"`);
   return `[${id}${text.join('')}]`;

@@ -1,14 +1,22 @@
 // Transport of audit records as syslog messages. Without acknowledgements, a flush waits for the receiver's end of stream.
 import type { Transport } from '../delivery/transport.ts';
 import { openConnection, type Receiver, type SyslogConnection } from './connection.ts';
+import type { MessageEncoder } from './message.ts';
 
-/** Creates a transport, which opens its connection with the first record. `encode` makes a framed message of a line. */
-export function createSyslogTransport(receiver: Receiver, encode: (line: Buffer) => Buffer): Transport {
+/** Room for the messages of one batch. */
+const batchBytes = 1.25 * 1024 * 1024;
+/** Of the last messages that are kept to be sent again. */
+const keptBytes = 2 * batchBytes;
+
+/** Creates a transport, which opens its connection with the first record. */
+export function createSyslogTransport(receiver: Receiver, encode: MessageEncoder): Transport {
   let connection: SyslogConnection | undefined;
-  /** Since the last flush. */
-  let sent: Buffer[] = [];
-  /** By the last flush. Sent again after a break, as the receiver may have read them and not yet stored them when it broke. */
-  let confirmed: Buffer[] = [];
+  /** Messages were sent since the last flush. */
+  let isPending = false;
+  /** The last of them. */
+  let sent = createKept();
+  /** The last before that flush. Sent again after a break: the receiver may have read them, and not yet stored them when it broke. */
+  let confirmed = createKept();
   let isBroken = false;
   let isClosed = false;
 
@@ -16,7 +24,7 @@ export function createSyslogTransport(receiver: Receiver, encode: (line: Buffer)
   async function current(signal: AbortSignal): Promise<SyslogConnection> {
     const problem = connection?.problem();
     if (connection !== undefined && problem === undefined) return connection;
-    if (problem !== undefined && sent.length > 0) throw problem;
+    if (problem !== undefined && isPending) throw problem;
     isBroken ||= problem !== undefined;
     return open(signal);
   }
@@ -24,7 +32,7 @@ export function createSyslogTransport(receiver: Receiver, encode: (line: Buffer)
   async function open(signal: AbortSignal): Promise<SyslogConnection> {
     connection = await openConnection(receiver, signal);
     if (isClosed) throw new Error('the transport is closed');
-    if (isBroken) for (const bytes of confirmed) await connection.write(bytes, signal);
+    if (isBroken) await connection.write(confirmed.bytes(), signal);
     isBroken = false;
     return connection;
   }
@@ -36,7 +44,8 @@ export function createSyslogTransport(receiver: Receiver, encode: (line: Buffer)
     } catch (error) {
       connection?.close();
       connection = undefined;
-      sent = [];
+      isPending = false;
+      sent.clear();
       isBroken = true;
       throw error;
     }
@@ -45,24 +54,43 @@ export function createSyslogTransport(receiver: Receiver, encode: (line: Buffer)
   return {
     send: (lines, signal) =>
       attempt(async () => {
-        const bytes = Buffer.concat(lines.map(encode));
         const writable = await current(signal);
-        await writable.write(bytes, signal);
-        sent.push(bytes);
+        isPending = true;
+        await writable.write(sent.encode(lines, encode), signal);
       }),
     flush: (signal) =>
       attempt(async () => {
-        if (sent.length === 0) return;
+        if (!isPending) return;
         const read = await current(signal);
         await read.finish(signal);
         // A receiver that was killed behind its last read has ended the connection too, and takes no new one.
         await open(signal);
-        confirmed = sent;
-        sent = [];
+        isPending = false;
+        [confirmed, sent] = [sent, confirmed];
+        sent.clear();
       }),
     async close() {
       isClosed = true;
       connection?.close();
+    },
+  };
+}
+
+/** Messages that are kept, without an allocation for each batch. */
+function createKept() {
+  const room = Buffer.allocUnsafeSlow(keptBytes);
+  let used = 0;
+  return {
+    /** Encodes a batch and keeps it, where it fits; the first ones give way to it. */
+    encode(lines: readonly Buffer[], encode: MessageEncoder): Buffer {
+      if (used + batchBytes > keptBytes) used = 0;
+      const bytes = encode(lines, room.subarray(used));
+      if (bytes.buffer === room.buffer) used += bytes.length;
+      return bytes;
+    },
+    bytes: () => room.subarray(0, used),
+    clear() {
+      used = 0;
     },
   };
 }

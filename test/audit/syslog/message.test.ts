@@ -11,6 +11,8 @@ import { parseCef, parseFrames, parseMessage } from './parse.ts';
 
 const encodeEvent = createEventEncoder('gw 1\n');
 const options = { facility: 13, hostname: 'host.example', version: '1.2.3' };
+/** Without room. */
+const none = Buffer.alloc(0);
 const asJson = createMessageEncoder({ ...options, format: 'json' });
 const asCef = createMessageEncoder({ ...options, format: 'cef' });
 
@@ -62,7 +64,7 @@ t.test('with the format json the message is the line, byte for byte, in an octet
   fc.assert(
     fc.property(fc.array(anyEvent, { minLength: 1, maxLength: 3 }), (events) => {
       const lines = events.map((event) => lineOf(eventFrom(event)));
-      const messages = parseFrames(Buffer.concat(lines.map(asJson))).map(parseMessage);
+      const messages = parseFrames(asJson(lines, none)).map(parseMessage);
       t.strictSame(
         messages.map(({ message }) => message.toString()),
         lines.map(String),
@@ -78,7 +80,7 @@ t.test(
   'the header states facility, severity, time, host, process and stage; the structured data the place and the hash',
   async (t) => {
     const line = lineOf(eventOf('r1', { decision: 'deny', outcome: 'refused' }));
-    const { message, ...rest } = parseMessage(parseFrames(asJson(line))[0]!);
+    const { message, ...rest } = parseMessage(parseFrames(asJson([line], none))[0]!);
     t.equal(message.toString(), line.toString());
     t.strictSame(rest, {
       priority: 13 * 8 + 4,
@@ -97,7 +99,7 @@ t.test(
   async (t) => {
     const encode = createMessageEncoder({ ...options, hostname: '', format: 'json' });
     for (const time of [Number.NaN, 8e15]) {
-      const { time: written, host } = parseMessage(parseFrames(encode(lineOf(eventOf('r1', { time }))))[0]!);
+      const { time: written, host } = parseMessage(parseFrames(encode([lineOf(eventOf('r1', { time }))], none))[0]!);
       t.strictSame([written, host], ['-', '-']);
     }
   },
@@ -109,7 +111,7 @@ t.test('sequenceId begins anew behind 2147483647', async (t) => {
     [2_147_483_648, '1'],
   ] as const) {
     const line = chainLines({ seq: seq - 1, hash: genesis.hash }, [encodeEvent(eventOf('r1'))]).lines.subarray(0, -1);
-    t.equal(parseMessage(parseFrames(asJson(line))[0]!).data.meta?.sequenceId, expected);
+    t.equal(parseMessage(parseFrames(asJson([line], none))[0]!).data.meta?.sequenceId, expected);
   }
 });
 
@@ -130,8 +132,8 @@ t.test('each kind of record has its severity in syslog and in CEF', async (t) =>
   ];
   for (const [event, syslog, cef] of cases) {
     const line = lineOf(eventOf('r1', event));
-    t.equal(parseMessage(parseFrames(asJson(line))[0]!).priority % 8, syslog, JSON.stringify(event));
-    t.equal(parseCef(parseMessage(parseFrames(asCef(line))[0]!).message.toString()).header[6], cef);
+    t.equal(parseMessage(parseFrames(asJson([line], none))[0]!).priority % 8, syslog, JSON.stringify(event));
+    t.equal(parseCef(parseMessage(parseFrames(asCef([line], none))[0]!).message.toString()).header[6], cef);
   }
 });
 
@@ -154,7 +156,7 @@ t.test('CEF is one line without a control character, and its fields are read bac
     fc.property(anyEvent, (of) => {
       const line = lineOf(eventFrom(of));
       const record = JSON.parse(line.toString());
-      const text = parseMessage(parseFrames(asCef(line))[0]!).message.toString();
+      const text = parseMessage(parseFrames(asCef([line], none))[0]!).message.toString();
       t.notMatch(text, /[\p{Cc}\u2028\u2029]/u);
       const { header, extension } = parseCef(text);
       t.strictSame(header.slice(0, 4), ['CEF:0', 'Portcullis', 'mcp-portcullis', '1.2.3']);
