@@ -6,6 +6,7 @@ import type { Slot } from '../config/slot.ts';
 import type { Readiness } from '../gateway/admin.ts';
 import type { MetricValues } from '../metrics/sum.ts';
 import type { Channel } from './channel.ts';
+import type { CommonsCalls, MemberCalls } from './commons.ts';
 
 /** A worker's start. */
 export interface WorkerStart {
@@ -17,10 +18,12 @@ export interface WorkerStart {
   readonly reading: Reading;
   /** Of the public listener. */
   readonly address: AddressInfo;
+  /** Of the keys that all workers have. */
+  readonly rootKey: Uint8Array;
 }
 
 /** Calls of the supervisor to a worker. */
-export interface WorkerCalls {
+export interface WorkerCalls extends MemberCalls {
   /** Answered when the worker is ready for connections. */
   readonly start: readonly [start: WorkerStart, started: { readonly hash: string }];
   readonly ping: readonly [undefined, undefined];
@@ -44,7 +47,7 @@ export interface WorkerCalls {
 }
 
 /** Calls of a worker to the supervisor. */
-export interface SupervisorCalls {
+export interface SupervisorCalls extends CommonsCalls {
   readonly closed: readonly [id: number, undefined];
   /** The worker was told to end by somebody else: it gets no more connections. */
   readonly retire: readonly [undefined, undefined];

@@ -15,7 +15,9 @@ import { createRefusalLog } from '../gateway/plugins/connections.ts';
 import { drain } from '../http/connection/drain.ts';
 import { connectionCeiling, createPeerAddressReader } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
+import { createLocalState } from '../state/local-state.ts';
 import { createSumSource } from './admin-source.ts';
+import { createCommons } from './commons.ts';
 import { createHandOver, type HandOver } from './hand-over.ts';
 import { type InForce, readConfiguration } from './in-force.ts';
 import { createSupervisorMetrics, type SupervisorMetrics } from './metrics.ts';
@@ -84,6 +86,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     log,
     metrics,
     handOver,
+    commons: createCommons(count, createLocalState({ now: Date.now })),
     output: createSharedOutput(1),
     fork: (slot) => forkWorker({ program: options.program, args: options.argsOf(slot), env }),
     inForce: () => inForce,

@@ -10,6 +10,7 @@ import type { PreparedReload, ReloadOptions } from '../gateway/reload.ts';
 import type { Log } from '../log.ts';
 import type { SupervisorCalls, ToSupervisor, WorkerCalls, WorkerStart } from './calls.ts';
 import { createChannel, type Port } from './channel.ts';
+import { openMembership } from './membership.ts';
 
 /** Options of `runWorker`. */
 export interface WorkerOptions {
@@ -74,12 +75,16 @@ export function runWorker(options: WorkerOptions): Worker {
 }
 
 async function startWorker(
-  { address, configFile, instance, reading, slot }: WorkerStart,
+  { address, configFile, instance, reading, rootKey, slot }: WorkerStart,
   channel: ToSupervisor,
   { env, log, version }: WorkerOptions,
 ): Promise<{ gateway: Gateway; hash: string }> {
-  const load = async (from: Reading, options?: ReloadOptions) =>
-    withSlot(await loadConfig(configFile, { env, readFile: replayReading(from), ...options }), slot);
+  const membership = openMembership(slot, rootKey, channel);
+  const load = async (from: Reading, options?: ReloadOptions) => {
+    const loaded = await loadConfig(configFile, { env, readFile: replayReading(from), ...options });
+    await membership.fetchKeys(loaded.config);
+    return withSlot(loaded, slot);
+  };
   const loaded = await load(reading);
   const gateway = await startGateway({
     loaded,
@@ -87,8 +92,11 @@ async function startWorker(
     version,
     instance,
     stdout: outputTo(channel),
+    siblings: membership.siblings,
+    state: membership.state,
     connections: { address, begin: (server) => takeConnections(server, channel) },
   });
+  membership.answer(gateway.isPending);
   let prepared: PreparedReload | undefined;
   channel.answer('prepare', async (next) => {
     prepared = await gateway.reloader.prepare((options) => load(next, options));

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../log.ts';
 import { type Given, type RunningSeat, tryReplace } from './all-or-none.ts';
 import { ChannelError } from './channel.ts';
+import type { Commons } from './commons.ts';
 import type { HandOver } from './hand-over.ts';
 import type { SupervisorMetrics } from './metrics.ts';
 import type { WorkerProcess } from './process.ts';
@@ -19,6 +20,7 @@ export interface WorkforceOptions {
   readonly log: Log;
   readonly metrics: SupervisorMetrics;
   readonly handOver: HandOver;
+  readonly commons: Commons;
   readonly output: ReturnType<typeof createSharedOutput>;
   readonly fork: (slot: number) => WorkerProcess;
   /** The configuration in force. */
@@ -49,7 +51,7 @@ const giveUpMs = 60_000;
 
 /** Creates the workforce, without processes yet. */
 export function createWorkforce(options: WorkforceOptions): Workforce {
-  const { count, handOver, inForce, log, metrics } = options;
+  const { commons, count, handOver, inForce, log, metrics } = options;
   const seats = Array.from({ length: count }, (_, index) => createSeat({ number: index + 1, of: count }));
   const stopping = new AbortController();
   let aliveAt = performance.now();
@@ -76,6 +78,7 @@ export function createWorkforce(options: WorkforceOptions): Workforce {
       configFile,
       reading,
       address: options.address(),
+      rootKey: commons.rootKey,
     };
     try {
       const started = await process.channel.ask('start', body, { timeoutMs: startTimeoutMs });
@@ -87,6 +90,8 @@ export function createWorkforce(options: WorkforceOptions): Workforce {
       const isGone = cause instanceof ChannelError && cause.reason === 'closed';
       throw isGone ? new Error(describeEnd(end)) : cause;
     }
+    const leave = commons.join(number, process.channel);
+    void process.ended.then(leave);
     seat.state = 'up';
     metrics.workerUp(number, true);
     process.watch();
@@ -97,6 +102,7 @@ export function createWorkforce(options: WorkforceOptions): Workforce {
   }
 
   function answerTo(seat: Seat, { channel }: WorkerProcess): void {
+    commons.answer(channel);
     const output = options.output(seat.slot.number);
     channel.answer('closed', (id) => void seat.receiver?.closed(id));
     channel.answer('stdoutHead', output.prepare);

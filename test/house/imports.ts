@@ -87,7 +87,10 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'config',
     ],
   ],
-  ['workers', ['http', 'metrics', 'audit', 'config/schema', 'config', 'gateway']],
+  [
+    'workers',
+    ['http', 'metrics', 'audit', 'config/schema', 'state', 'upstream', 'upstream/identity/facts', 'config', 'gateway'],
+  ],
   ['pki', []],
   [
     'review',

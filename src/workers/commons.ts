@@ -1,0 +1,99 @@
+// State that the workers of a supervisor have together, on its side of the channels: limits, keys, claims, and pending requests.
+import type { PendingRequest } from '../gateway/siblings.ts';
+import type { LedgerMessage, ShareMessage } from '../limit-share.ts';
+import type { Claim, Consumption, LimitSize, SharedState } from '../state/shared-state.ts';
+import type { AssertionAlgorithm } from '../upstream/identity/facts.ts';
+import type { Channel } from './channel.ts';
+import { createLimitLedger } from './limit-ledger.ts';
+import { createOwnKeys } from './own-keys.ts';
+
+/** A call that takes from a limit. */
+export interface LimitedCall {
+  readonly name: string;
+  readonly size: LimitSize;
+  readonly key: string;
+  readonly holder: string;
+}
+
+/** Calls of a worker about what it shares. */
+export interface CommonsCalls {
+  readonly limit: readonly [LedgerMessage, undefined];
+  readonly assertionKey: readonly [AssertionAlgorithm, pem: string];
+  readonly claim: readonly [Parameters<SharedState['claim']>, Claim];
+  readonly consume: readonly [LimitedCall, Consumption];
+  readonly giveBack: readonly [LimitedCall, undefined];
+  readonly secret: readonly [Parameters<SharedState['secret']>, Uint8Array];
+  /** True if another worker has it. */
+  readonly isPending: readonly [PendingRequest, boolean];
+}
+
+/** Calls of the supervisor about it. */
+export interface MemberCalls {
+  readonly limit: readonly [ShareMessage, undefined];
+  /** True if this worker has it. */
+  readonly isPending: readonly [PendingRequest, boolean];
+}
+
+type ToMember = Channel<MemberCalls, CommonsCalls>;
+
+/** State that the workers have together. */
+export interface Commons {
+  /** The secret that a worker is started with; see `openOwnKeys`. */
+  readonly rootKey: Uint8Array;
+  /** Answers a worker from its start on. */
+  answer(channel: ToMember): void;
+  /** Gives a worker that is about to serve its part of the limits. The returned function takes back what it has; called when its process has ended. */
+  join(number: number, channel: ToMember): () => void;
+}
+
+/** A worker that does not answer has no request that can be cancelled. */
+const pendingTimeoutMs = 1000;
+
+/** Creates it for `of` workers. Their state is `state`. */
+export function createCommons(of: number, state: SharedState): Commons {
+  const keys = createOwnKeys();
+  const ledger = createLimitLedger({ of, after });
+  const members = new Set<ToMember>();
+
+  async function isElsewhere(request: PendingRequest, asker: ToMember): Promise<boolean> {
+    const others = [...members].filter((member) => member !== asker);
+    const found = others.map(async (member) => {
+      const isThere = await member.ask('isPending', request, { timeoutMs: pendingTimeoutMs });
+      if (!isThere) throw new Error('it is not there');
+    });
+    return Promise.any(found).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  return {
+    rootKey: keys.root,
+    answer(channel) {
+      channel.answer('assertionKey', keys.assertionKey);
+      channel.answer('claim', (claim) => state.claim(...claim));
+      channel.answer('consume', ({ holder, key, name, size }) => state.limiter(name, size).consume(key, holder));
+      channel.answer('giveBack', async ({ holder, key, name, size }) => {
+        await state.limiter(name, size).giveBack(key, holder);
+        return undefined;
+      });
+      channel.answer('secret', (secret) => state.secret(...secret));
+      channel.answer('isPending', (request) => isElsewhere(request, channel));
+    },
+    join(number, channel) {
+      const member = ledger.join(number, (message) => channel.tell('limit', message));
+      channel.answer('limit', (message) => void member.receive(message));
+      members.add(channel);
+      return () => {
+        members.delete(channel);
+        member.leave();
+      };
+    },
+  };
+}
+
+/** Calls later, unless the returned function is called before. Keeps no process alive. */
+export function after(ms: number, call: () => void): () => void {
+  const timer = setTimeout(call, ms).unref();
+  return () => clearTimeout(timer);
+}
