@@ -198,7 +198,10 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
     deliveries: () =>
       state.mounted.flatMap(({ key, type, required, target }) => {
         const delivery = target.delivery?.();
-        return delivery === undefined ? [] : { sink: key, type, required, ...delivery };
+        if (delivery === undefined) return [];
+        const { bytes, problem, since } = delivery;
+        const lagSeconds = since === undefined ? 0 : Math.max(now() - since, 0) / 1000;
+        return { sink: key, type, required, bytes, lagSeconds, problem };
       }),
     heads: heads.last,
     truncation: heads.problem,

@@ -20,6 +20,7 @@ export function checkAudit(audit: AuditConfig, reporter: SectionReporter): void 
       files: reporter.files,
       isRead: (path) => reporter.files.has(path),
       error: (name, message) => reporter.error(at(name), message),
+      warn: (name, message) => reporter.warn(at(name), message),
       unusable: (name, path, cause) => reportUnusable(reporter, at(name), path, cause),
     });
   });

@@ -83,6 +83,19 @@ export interface AuditEvent {
  */
 export type Priority = 'stranger' | 'decision' | 'completion';
 
+/** The delivery of a sink to its receiver. */
+export interface SinkDelivery {
+  readonly sink: string;
+  readonly type: string;
+  readonly required: boolean;
+  /** Bytes that wait in the backlog. */
+  readonly bytes: number;
+  /** Age of the oldest record that is not acknowledged. */
+  readonly lagSeconds: number;
+  /** The last failure; undefined while records are acknowledged. */
+  readonly problem: string | undefined;
+}
+
 /** The audit log, for writers of records. */
 export interface AuditLog {
   /**
@@ -95,6 +108,8 @@ export interface AuditLog {
   healthy(): boolean;
   /** The last signed head of each sink that has one, in the order of the configuration. */
   heads(): readonly SinkHead[];
+  /** The sinks that deliver elsewhere, in the order of the configuration. */
+  deliveries(): readonly SinkDelivery[];
   /** The reason for which the gateway is not ready with `onTruncation: refuse`; undefined while there is none. */
   truncation(): string | undefined;
   /** Flushes and closes every sink. */

@@ -1,6 +1,5 @@
 // Contract of the audit log of a gateway: sinks of another configuration are opened beside those in use, then committed or disposed of.
 import type { AuditObserver } from './chain-writer.ts';
-import type { DeliveryState } from './delivery/delivery.ts';
 import type { AuditLog } from './event.ts';
 import type { HeadObserver } from './heads/heads.ts';
 import type { HeadKey } from './heads/signed-head.ts';
@@ -39,15 +38,6 @@ export interface ReconfigurableAuditLog extends AuditLog {
     headKey?: HeadKey,
     environment?: SinkEnvironment,
   ): Promise<PreparedSinks>;
-  /** The sinks that deliver elsewhere, in the order of the configuration. */
-  deliveries(): readonly SinkDelivery[];
   /** The reason for which a required sink takes no records, with its key; undefined while all do. */
   problem(): string | undefined;
-}
-
-/** The delivery of a sink. */
-export interface SinkDelivery extends DeliveryState {
-  readonly sink: string;
-  readonly type: string;
-  readonly required: boolean;
 }

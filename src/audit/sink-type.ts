@@ -25,6 +25,8 @@ export interface SinkType<C extends CommonSinkConfig> {
   /** Names what it writes to: no two sinks write to the same. */
   key(config: C): string;
   check?(config: C, check: SinkCheck): void;
+  /** Asks the receiver, without a record. Yields what it found; throws an Error for the operator where records could not be delivered. */
+  probe?(config: C, environment: SinkEnvironment): Promise<string>;
   /** A target that is not open yet. */
   create(config: C, runtime: TargetRuntime, environment: SinkEnvironment): SinkTarget;
 }
@@ -44,6 +46,7 @@ export interface SinkCheck {
   error(key: string, message: string): void;
   /** Reports a file that cannot be used. */
   unusable(key: string, path: string, cause: Error): void;
+  warn(key: string, message: string): void;
 }
 
 /** Takes the lines of the stdout sink. */

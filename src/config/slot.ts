@@ -1,5 +1,6 @@
 // Slot of a process among those that share one configuration: its own files, and its share of the limits in bytes and refusals.
 import { basename, dirname, extname, join } from 'node:path';
+import type { SinkConfig } from '../audit/sink-types.ts';
 import type { LoadedConfig } from './load.ts';
 import type { Config } from './schema/config.ts';
 
@@ -28,7 +29,7 @@ export function withSlot(loaded: LoadedConfig, slot: Slot | undefined): LoadedCo
       server: { ...server, limits: shareOf(server.limits, slot) },
       audit: {
         ...audit,
-        sinks: audit.sinks.map((sink) => ('path' in sink ? { ...sink, path: slotPath(sink.path, slot) } : sink)),
+        sinks: audit.sinks.map((sink) => withOwnPath(sink, slot)),
         ...(audit.sign && { sign: withOwnState(audit.sign, slot) }),
       },
     },
@@ -44,6 +45,12 @@ function shareOf(limits: Config['server']['limits'], { of }: Slot): Config['serv
     bodyBytesPerSubject: Math.ceil(bodyBytesPerSubject / of),
     refusalsPerAddress: { ...refusalsPerAddress, count: Math.ceil(refusalsPerAddress.count / of) },
   };
+}
+
+function withOwnPath(sink: SinkConfig, slot: Slot): SinkConfig {
+  if ('path' in sink) return { ...sink, path: slotPath(sink.path, slot) };
+  if (!('spool' in sink) || sink.spool === undefined) return sink;
+  return { ...sink, spool: { ...sink.spool, path: slotPath(sink.spool.path, slot) } };
 }
 
 function withOwnState(sign: NonNullable<Config['audit']['sign']>, slot: Slot): NonNullable<Config['audit']['sign']> {

@@ -38,6 +38,7 @@ export function createAdminSource(options: AdminSourceOptions): ProcessSource {
     keySets: [...runtime.snapshot.authenticators.keySets.values()],
     probes: probes.states(),
     auditHead: audit.heads()[0],
+    deliveries: audit.deliveries(),
   });
   return {
     async readiness() {
@@ -52,6 +53,7 @@ export function createAdminSource(options: AdminSourceOptions): ProcessSource {
       openRequests: runtime.open.size(),
       auditHealthy: audit.healthy(),
       auditHeads: audit.heads(),
+      auditDeliveries: audit.deliveries(),
       revocation: revocations.state(),
       state: state.status(),
       ...groupStreams(runtime.streams),

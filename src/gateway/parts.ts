@@ -76,6 +76,8 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
       written: metrics.auditWritten,
       failed: metrics.auditFailed,
       shed: metrics.auditShed,
+      retried: metrics.auditRetried,
+      lost: metrics.auditLost,
       truncated: metrics.auditTruncated,
       stateFailed: metrics.auditStateFailed,
     },

@@ -62,6 +62,14 @@ export function declareMetrics(registry: Registry) {
     auditRecords: counter('audit_records_total', ['sink'], 'Audit records written'),
     auditFailures: counter('audit_write_failures_total', ['sink'], 'Audit records that a sink did not take'),
     auditShed: counter('audit_queue_full_total', ['sink'], 'Audit records for which the queue of a sink had no room'),
+    auditRetries: counter('audit_delivery_retries_total', ['sink'], 'Batches of records that were sent again'),
+    auditLost: counter(
+      'audit_records_lost_total',
+      ['sink', 'reason'],
+      'Records of a chain that will not be delivered, as they were refused, corrupt, or in memory at the stop',
+    ),
+    auditSpool: gauge('audit_spool_bytes', ['sink'], 'Records that wait for their receiver', 'sum'),
+    auditLag: gauge('audit_delivery_lag_seconds', ['sink'], 'Age of the oldest record that is not acknowledged', 'max'),
     auditHead: gauge(
       'audit_head_info',
       ['instance', 'seq', 'hash'],

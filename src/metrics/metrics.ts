@@ -15,6 +15,8 @@ export interface MetricsSource {
   readonly auditHead?:
     | { readonly instance: string; readonly seq: number; readonly hash: string; readonly time: string }
     | undefined;
+  /** The sinks that deliver elsewhere. */
+  readonly deliveries?: readonly { readonly type: string; readonly bytes: number; readonly lagSeconds: number }[];
 }
 
 /** A decision, as far as it is counted. */
@@ -93,6 +95,20 @@ export function createMetrics(version: string) {
     metrics.auditHeadTime.set(Date.parse(head.time) / 1000);
   }
 
+  /** Sinks of a type share a value: bytes are added, and the oldest record counts. */
+  function showDeliveries(deliveries: NonNullable<MetricsSource['deliveries']>): void {
+    metrics.auditSpool.reset();
+    metrics.auditLag.reset();
+    for (const sink of new Set(deliveries.map(({ type }) => type))) {
+      const ofType = deliveries.filter(({ type }) => type === sink);
+      metrics.auditSpool.set(
+        { sink },
+        ofType.reduce((sum, { bytes }) => sum + bytes, 0),
+      );
+      metrics.auditLag.set({ sink }, Math.max(...ofType.map(({ lagSeconds }) => lagSeconds)));
+    }
+  }
+
   /** Sets the gauges of `source`. */
   function measure(source: MetricsSource): void {
     const { keySetAge, certificateExpiry, revocationListExpiry, apiKeyExpiry, upstreamProbe } = metrics;
@@ -108,6 +124,7 @@ export function createMetrics(version: string) {
     for (const { name, expiresAtSeconds } of source.apiKeys) apiKeyExpiry.set({ key: name }, expiresAtSeconds);
     for (const { upstream, success } of source.probes) upstreamProbe.set({ upstream }, success ? 1 : 0);
     showHead(source.auditHead);
+    showDeliveries(source.deliveries ?? []);
   }
 
   return {
@@ -135,6 +152,8 @@ export function createMetrics(version: string) {
     streamClosed: (route: string) => metrics.activeStreams.dec({ route }),
     auditWritten: (sink: string, records: number) => metrics.auditRecords.inc({ sink }, records),
     auditFailed: (sink: string, records: number) => metrics.auditFailures.inc({ sink }, records),
+    auditRetried: (sink: string) => metrics.auditRetries.inc({ sink }),
+    auditLost: (sink: string, reason: string, records: number) => metrics.auditLost.inc({ sink, reason }, records),
     auditShed: (sink: string) => metrics.auditShed.inc({ sink }),
     auditTruncated: () => metrics.auditTruncations.inc(),
     auditStateFailed: () => metrics.auditStateFailures.inc(),

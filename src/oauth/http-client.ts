@@ -46,17 +46,18 @@ export interface BoundedRequest {
   readonly signal: AbortSignal;
   readonly method?: 'GET' | 'POST';
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Buffer;
   readonly maxBytes: number;
   /** The only accepted media type; undefined: any. */
   readonly mediaType?: string;
   /** Accepted statuses; default 200 only. */
-  readonly statuses?: readonly number[];
+  readonly statuses?: readonly number[] | 'any';
 }
 
-/** Status and body of an answer. */
+/** Status, headers and body of an answer. */
 export interface BoundedAnswer {
   readonly status: number;
+  readonly headers: Dispatcher.ResponseData['headers'];
   readonly body: Buffer;
 }
 
@@ -209,7 +210,7 @@ async function ask(address: string, options: BoundedRequest): Promise<BoundedAns
   const refuse = (reason: RequestFailureReason, what: string) =>
     new RequestFailure(reason, `${address} answered ${what}`, { status: statusCode });
   try {
-    if (!statuses.includes(statusCode)) throw refuse('status', String(statusCode));
+    if (statuses !== 'any' && !statuses.includes(statusCode)) throw refuse('status', String(statusCode));
     if (answered['content-encoding'] !== undefined) throw refuse('content_coding', 'in a content coding');
     if (mediaType !== undefined && mediaTypeOf(answered) !== mediaType) throw refuse('media_type', `no ${mediaType}`);
     const answer = createByteBuffer();
@@ -217,7 +218,7 @@ async function ask(address: string, options: BoundedRequest): Promise<BoundedAns
       answer.append(chunk);
       if (answer.length() > maxBytes) throw refuse('too_large', `with more than ${maxBytes / 1024} KiB`);
     }
-    return { status: statusCode, body: answer.take() };
+    return { status: statusCode, headers: answered, body: answer.take() };
   } finally {
     body.destroy();
   }

@@ -50,6 +50,7 @@ export function createSumSource(options: SumOptions): AdminSource {
       openRequests: known.reduce((sum, { openRequests }) => sum + openRequests, 0),
       auditHealthy: known.length > 0 && known.every(({ auditHealthy }) => auditHealthy),
       auditHeads: known.flatMap(({ auditHeads }) => auditHeads),
+      auditDeliveries: known.flatMap(({ auditDeliveries }) => auditDeliveries),
       streams: addUp(known.flatMap(({ streams }) => streams)),
       streamsOmitted: known.some(({ streamsOmitted }) => streamsOmitted),
       workers: seats.map((seat, index) => {
@@ -110,6 +111,7 @@ interface ProcessStatus {
   readonly openRequests: number;
   readonly auditHealthy: boolean;
   readonly auditHeads: readonly object[];
+  readonly auditDeliveries: readonly object[];
   readonly streams: readonly StreamGroup[];
   readonly streamsOmitted: boolean;
 }

@@ -1290,6 +1290,53 @@ t.test('audit: each place once, nothing overwritten, and a word where no record 
   ]),
 );
 
+t.test('audit: a receiver over TLS, a spool only where records may wait, and headers that are ours to give', (t) =>
+  hold(t, [
+    [
+      'plain http beyond loopback',
+      { audit: '{sinks: [{type: http, url: "http://siem.example.com/in"}]}' },
+      ['http, url: ‸', 'audit.sinks[0].url: plain http is accepted on loopback only; use https, or insecure: true'],
+    ],
+    [
+      'plain http that is meant',
+      { audit: '{sinks: [{type: http, url: "http://siem.example.com/in", insecure: true}]}' },
+      ['http, url: ‸', 'warning: audit.sinks[0].url: is plain http: records and the headers can be read on the way'],
+    ],
+    [
+      'a spool of a required sink, which is small too',
+      { audit: '{sinks: [{type: http, url: "https://siem.example.com", spool: {path: s, bytes: 1KiB}}]}' },
+      [
+        'spool: ‸',
+        'audit.sinks[0].spool: stands with `required: false` only: a required record counts once the receiver has it',
+      ],
+      ['spool: ‸', 'audit.sinks[0].spool: holds too little: 64KiB is the least'],
+    ],
+    [
+      'one spool for two receivers',
+      {
+        audit:
+          '{sinks: [{type: stdout}, {type: http, url: "https://a.example.com", required: false, spool: {path: s, bytes: 1MiB}}, {type: http, url: "https://b.example.com", required: false, spool: {path: ./s, bytes: 1MiB}}]}',
+      },
+      ['‸{type: http, url: "https://b', 'audit.sinks[2]: writes to the same place as sinks[1]'],
+    ],
+    [
+      'a header of the HTTP client',
+      { audit: '{sinks: [{type: http, url: "https://siem.example.com", headers: {Content-Type: text/plain}}]}' },
+      ['headers: ‸', 'audit.sinks[0].headers: "content-type" is set by the sink'],
+    ],
+    [
+      'a header with a line break',
+      { audit: '{sinks: [{type: http, url: "https://siem.example.com", headers: {a: "b\\nc: d"}}]}' },
+      ['a: ‸', 'audit.sinks[0].headers.a: expected printable ASCII'],
+    ],
+    [
+      'no such format',
+      { audit: '{sinks: [{type: http, url: "https://siem.example.com", format: cef}]}' },
+      ['format: ‸', 'audit.sinks[0].format: expected one of "json-lines", "hec", "ecs", "ocsf"'],
+    ],
+  ]),
+);
+
 t.test('audit.sign: a key that signs, and a state file that overwrites nothing and lies elsewhere', async (t) => {
   const yaml = (stateFile: string) =>
     fileOf({

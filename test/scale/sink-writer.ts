@@ -83,7 +83,7 @@ async function write({ file, records, spool }: WriterOrder, report: (report: Wri
     const [delivery] = audit.deliveries();
     most.rss = Math.max(most.rss, process.memoryUsage.rss());
     if (spool !== undefined) most.spool = Math.max(most.spool, folderBytes(spool.path));
-    if (delivery?.since !== undefined) most.lag = Math.max(most.lag, Date.now() - delivery.since);
+    most.lag = Math.max(most.lag, (delivery?.lagSeconds ?? 0) * 1000);
   }
   const looks = setInterval(look, lookEveryMs);
   const reports = setInterval(() => report(state(false)), lookEveryMs);

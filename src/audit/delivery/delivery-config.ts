@@ -50,7 +50,7 @@ export function checkDelivery({ required, spool }: DeliveryConfig, { error, isRe
 /** The authorities of the receiver's certificate, in PEM; undefined: the public ones. */
 export function receiverAuthorities(
   { caFile }: Pick<DeliveryConfig, 'caFile'>,
-  { files }: SinkEnvironment,
+  { files }: Pick<SinkEnvironment, 'files'>,
 ): readonly string[] | undefined {
   return caFile === undefined ? undefined : files.parse(caFile, parseCertificates).map(String);
 }

@@ -7,7 +7,7 @@ export interface Transport {
   /**
    * Sends whole records in order: the lines of the chain without their newlines, each of which ends in `"hash":"…"}`. Resolves when the receiver has
    * acknowledged all of them; with `flush`, when they were handed to the system on a live connection. Otherwise throws a DeliveryFailure; any other
-   * error is one to be tried again. The bytes may be overwritten once this returns.
+   * error is one to be tried again. The bytes may be overwritten once this returns. No lines ask the receiver without a record.
    */
   send(lines: readonly Buffer[], signal: AbortSignal): Promise<void>;
   /**
@@ -24,6 +24,21 @@ export interface Transport {
  * is, so that one of its records is at fault, and never a credential, an address or a setting.
  */
 export type FailureKind = 'again' | 'too_large' | 'refused';
+
+/** Asks the receiver without a record, and closes the transport. Throws an Error for the operator where records could not be delivered. */
+export async function probeReceiver(transport: Transport): Promise<string> {
+  try {
+    await transport.send([], AbortSignal.timeout(probeMs));
+  } catch (error) {
+    // It understood, and misses a record.
+    if (!(error instanceof DeliveryFailure) || error.kind === 'again') throw error;
+  } finally {
+    await transport.close();
+  }
+  return 'the receiver answers and accepts the sink';
+}
+
+const probeMs = 5000;
 
 /** A batch that was not acknowledged. The message is for the operator and holds no secret. */
 export class DeliveryFailure extends Error {

@@ -79,6 +79,11 @@ export const headerName = z
   .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/, 'expected a header name')
   .transform((text) => text.toLowerCase());
 
+/** The value of a header of ours, which is often a secret. */
+export const headerValue = z
+  .string()
+  .regex(/^[\x21-\x7e]([\x20-\x7e]{0,8190}[\x21-\x7e])?$/, 'expected printable ASCII');
+
 /** RFC 6749 §3.3: a scope-token. */
 export const scope = z
   .string()

@@ -2,6 +2,7 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { type SinkConfig, sinkTypeOf } from '../../audit/sink-types.ts';
 import { certificateExpiries, revocationListExpiries } from '../../config/expiries.ts';
 import { fileProblem } from '../../errors.ts';
 import type { PolicyFile } from '../policy-file.ts';
@@ -24,9 +25,7 @@ export async function checkOnline(file: PolicyFile, options: OnlineOptions): Pro
     ...[...file.snapshot.upstreams].flatMap(([name, { target }]) =>
       checkUpstream(target, file, options).map((checked) => at(`upstreams.${name}`, checked)),
     ),
-    ...config.audit.sinks.flatMap((sink, index) =>
-      sink.type === 'file' ? [at(`audit.sinks[${index}].path`, checkWritable(sink.path))] : [],
-    ),
+    ...config.audit.sinks.flatMap((sink, index) => checkSink(sink, `audit.sinks[${index}]`, file)),
     ...(config.audit.sign?.stateFile === undefined
       ? []
       : [at('audit.sign.stateFile', checkWritable(config.audit.sign.stateFile))]),
@@ -38,6 +37,17 @@ export async function checkOnline(file: PolicyFile, options: OnlineOptions): Pro
     ...endOf(expiresAtSeconds * 1000, options.now),
   }));
   return [...(await Promise.all(asked)), ...ended];
+}
+
+/** Audit files are looked at, receivers asked without a record. */
+function checkSink(sink: SinkConfig, path: string, { loaded }: PolicyFile): Promise<OnlineFinding>[] {
+  if (sink.type === 'file') return [at(`${path}.path`, checkWritable(sink.path))];
+  const probed = sinkTypeOf(sink).probe?.(sink, loaded);
+  const spool = 'spool' in sink ? sink.spool : undefined;
+  return [
+    ...(probed === undefined ? [] : [at(path, probed.then(ok))]),
+    ...(spool === undefined ? [] : [at(`${path}.spool.path`, checkWritable(spool.path))]),
+  ];
 }
 
 /** A question that throws has found an error. */
