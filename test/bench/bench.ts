@@ -4,6 +4,7 @@ import { writeCharts } from './charts.ts';
 import { type Contest, joined, runContest } from './contest.ts';
 import { bodies } from './parts/bodies.ts';
 import { calls, paths } from './parts/calls.ts';
+import { limits } from './parts/limits.ts';
 import { peers } from './parts/peers.ts';
 import { rules } from './parts/rules.ts';
 import { shadow } from './parts/shadow.ts';
@@ -25,6 +26,7 @@ const parts: Readonly<Record<string, Part>> = {
   paths: contest('paths', paths),
   rules: contest('rules', rules),
   shadow: contest('shadow', shadow),
+  limits: contest('limits', limits),
   bodies: contest('bodies', bodies),
   tail: measureTail,
   tokens: contest('tokens', tokens),

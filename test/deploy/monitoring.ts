@@ -25,6 +25,7 @@ const unseen: Readonly<Record<string, readonly string[]>> = {
   portcullis_audit_write_failures_total: ['sink'],
   portcullis_crl_next_update_timestamp_seconds: ['list'],
   portcullis_introspection_requests_total: ['authenticator', 'outcome'],
+  portcullis_limits_refused_total: ['limit'],
   portcullis_reported_decisions_total: ['route', 'rule', 'decision'],
   portcullis_shadow_differences_total: ['route', 'live', 'shadow'],
   portcullis_shadow_untold_total: ['route', 'reason'],

@@ -168,3 +168,26 @@ t.test(
     t.equal(allowed('10.2.0.1', 50), 20, 'there is room again');
   },
 );
+
+t.test('calls of a verified caller over a limit are summed by subject, with the principal and the limit', async (t) => {
+  const { limit, state } = limitOf(3);
+  const principal = { kind: 'oauth', issuer: 'https://idp.example.com/', subject: 'eve', clientId: 'ai_agent_prod' };
+  const refused = { key: 'person\nhttps://idp.example.com/\neve', principal, outcome: 'refused', status: 200 } as const;
+  for (let call = 0; call < 10; call += 1) limit.allow({ ...refused, code: 'rate_limited', limit: 'sql' });
+  for (let call = 0; call < 5; call += 1) limit.allow({ ...refused, code: 'rate_limited', limit: 'exports' });
+  t.equal(limit.allow({ ...refused, key: 'another', code: 'rate_limited' }), true, 'another subject has its own');
+  limit.flush();
+  const sum = {
+    principal,
+    decision: 'deny',
+    reason: 'rate_limited',
+    status: 200,
+    outcome: 'refused',
+    client: undefined,
+  };
+  t.match(state.written, [
+    { ...sum, detail: { limit: 'sql', summed: { requests: 7 } } },
+    { ...sum, detail: { limit: 'exports', summed: { requests: 5 } } },
+  ]);
+  t.equal(state.written.length, 2);
+});
