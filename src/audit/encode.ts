@@ -82,7 +82,7 @@ export type MessagePart = Pick<AuditEvent, 'http' | 'mcp'>;
 export type DecisionPart = Pick<AuditEvent, 'scopes' | 'decision' | 'rule'>;
 
 /**
- * The members from `route` to `shadow`, each behind a comma: what the records of one request share.
+ * The members from `route` to `trace`, each behind a comma: what the records of one request share.
  * Concatenated by hand, because building objects for JSON.stringify costs several times as much.
  */
 function encodeParts(event: AuditEvent): string {
@@ -91,7 +91,8 @@ function encodeParts(event: AuditEvent): string {
     encodeMessage(event) +
     encodeDecision(event) +
     encodeOther('report', event.report) +
-    encodeOther('shadow', event.shadow)
+    encodeOther('shadow', event.shadow) +
+    (event.trace === undefined ? '' : encodeTrace(event.trace))
   );
 }
 
@@ -130,6 +131,11 @@ export function encodeOther(name: string, of: OtherDecision | undefined): string
   let json = `,"${name}":{"decision":"${decision}"${member('rule', rule)}${member('reason', reason)}${member('unmet', unmet)}`;
   if (missing !== undefined) json += listMember('missing', missing);
   return `${json}${member('policy', policy)}}`;
+}
+
+/** The trace of a request as JSON text behind a comma; both ids are hexadecimal. */
+export function encodeTrace({ id, span }: NonNullable<AuditEvent['trace']>): string {
+  return `,"trace":{"id":"${id}","span":"${span}"}`;
 }
 
 function principalOf(of: AuditPrincipal): string {

@@ -30,7 +30,7 @@ export interface AuditEvent {
   /** Milliseconds since 1970; written as an RFC 3339 instant. */
   readonly time: number;
   readonly stage: 'decided' | 'completed' | 'stream' | 'config' | 'head';
-  /** The members from `route` to `shadow`, encoded once for all records of a request; then they are not given one by one. */
+  /** The members from `route` to `trace`, encoded once for all records of a request; then they are not given one by one. */
   readonly encodedParts?: string | undefined;
   readonly route?: string | undefined;
   readonly client?: { readonly address: string; readonly userAgent?: string | undefined } | undefined;
@@ -65,6 +65,8 @@ export interface AuditEvent {
   readonly report?: OtherDecision | undefined;
   /** Of the shadow, where it differs from `decision`. */
   readonly shadow?: OtherDecision | undefined;
+  /** The trace of the request and its span in it, in hexadecimal, as W3C Trace Context has them. */
+  readonly trace?: { readonly id: string; readonly span: string } | undefined;
   readonly reason?: string | undefined;
   readonly upstream?: { readonly name: string; readonly status?: number | undefined } | undefined;
   readonly status?: number | undefined;

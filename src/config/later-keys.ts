@@ -6,7 +6,6 @@ const selectors = ['allow', 'deny'];
 const rules = ['routes.*.rules.*', 'routes.*.mcp.rules.*'];
 
 const laterKeys: readonly string[] = [
-  'tracing',
   'routes.*.mcp.probe',
   ...rules.map((rule) => `${rule}.require.during`),
   ...rules.flatMap((rule) => selectors.map((selector) => `${rule}.${selector}.during`)),

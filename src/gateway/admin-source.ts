@@ -60,7 +60,7 @@ export function createAdminSource(options: AdminSourceOptions): ProcessSource {
       definitions: definitions.states(),
     }),
     keySet: async () => runtime.snapshot.publishedKeys,
-    metrics: async () => ({ contentType: metrics.contentType, text: await metrics.scrape(measured()) }),
+    metrics: (accept) => metrics.scrape(measured(), accept),
     metricValues: () => metrics.values(measured()),
     isServedHost: (host) => runtime.snapshot.hosts.isServed(host),
     connectionRefused: metrics.connectionRefused,

@@ -15,7 +15,8 @@ export interface AdminSource {
   status(): Promise<object>;
   /** The keys of assertions, as JSON; undefined where no upstream has an assertion. */
   keySet(): Promise<string | undefined>;
-  metrics(): Promise<Exposition>;
+  /** As OpenMetrics where `accept` wants it and traces are named. */
+  metrics(accept: string | undefined): Promise<Exposition>;
   isServedHost(host: string): boolean;
   connectionRefused(reason: string): void;
 }
@@ -76,9 +77,9 @@ export function createAdmin({ source, listen, log }: AdminOptions): FastifyInsta
     if (keys === undefined) return reply.code(404).type('text/plain').send('no upstream has an assertion\n');
     return reply.headers(publicDocumentHeaders).send(keys);
   });
-  app.get('/metrics', async (_request, reply) => {
-    const { contentType, text } = await source.metrics();
-    return reply.type(contentType).send(text);
+  app.get('/metrics', async (request, reply) => {
+    const { contentType, text } = await source.metrics(request.headers.accept);
+    return reply.header('vary', 'accept').type(contentType).send(text);
   });
   app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain').send('nothing here\n'));
   app.setErrorHandler((error, request, reply) => {

@@ -16,6 +16,7 @@ import { completePart, refuse } from './request/completion.ts';
 import { createRequestContext, type RequestContext } from './request/context.ts';
 import { toGatewayError } from './request/error-response.ts';
 import { bitOf, pipeline as everyStep, type Pipeline, type Step } from './request/pipeline.ts';
+import { stepEnded, tracedLog } from './request/request-spans.ts';
 import { fastifyOptions, makeRequestLogsLazy } from './request-log.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -84,6 +85,7 @@ function openContext(request: FastifyRequest, { raw: response }: FastifyReply, r
   if (!raw.url!.startsWith('/')) raw.url = snapshot.hosts.originForm(raw.url!);
   const address = snapshot.clientAddress(runtime.peerAddress(raw.socket), raw.headers);
   const context = createRequestContext(request, response, snapshot, upgradeOfferOf(response), address);
+  if (context.trace !== undefined) context.log = tracedLog(request.log, context, context.trace);
   request.context = context;
   runtime.open.add(context);
   response.on('close', () => {
@@ -110,15 +112,19 @@ function hookOf(
 ): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
   const bits = steps.map(bitOf);
   return async ({ context }, reply) => {
+    const { trace } = context;
+    let index = 0;
     try {
-      for (let index = 0; index < steps.length; index += 1) {
+      for (; index < steps.length; index += 1) {
         const step = steps[index]!;
         if ('run' in step) step.run(context, runtime);
         else await step.wait(context, runtime);
+        if (trace !== undefined) stepEnded(context, trace, step.name);
         context.passedSteps |= bits[index]!;
         if (context.answered) return endPipeline(reply, context, runtime);
       }
     } catch (thrown) {
+      if (trace !== undefined) stepEnded(context, trace, steps[index]!.name, thrown);
       // Behind a response, such as that to a request that was cut off in its body, Fastify would drop it.
       if (!reply.sent) throw thrown;
       endPipeline(reply, context, runtime);

@@ -28,7 +28,6 @@ import type { PendingRequest } from './siblings.ts';
 
 /** Options of `startGateway`. */
 export interface GatewayOptions extends PartsOptions {
-  readonly loaded: LoadedConfig;
   /** Interval of the checks of open streams; the default keeps the promise of five seconds. */
   readonly streamTickMs?: number;
   /** The steps of a request; all of them by default. */

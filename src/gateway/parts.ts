@@ -5,6 +5,7 @@ import type { LineOutput } from '../audit/sink-type.ts';
 import { createPeerCertificateReader } from '../authn/certificate/peer.ts';
 import { createProofMemory } from '../authn/token/binding/dpop.ts';
 import type { Schedule } from '../authn/token/jwks.ts';
+import type { LoadedConfig } from '../config/load.ts';
 import { createBodyBudget } from '../http/body/budget.ts';
 import { createBodyScavenges } from '../http/body/scavenges.ts';
 import { createPeerAddressReader } from '../http/connection/listener.ts';
@@ -28,6 +29,8 @@ import { createUpstreamProbes } from './upstreams/upstream-probes.ts';
 
 /** Options of `createParts`. */
 export interface PartsOptions {
+  /** The first configuration: histograms have exemplars where it traces. */
+  readonly loaded: LoadedConfig;
   readonly log: Log;
   readonly version: string;
   /** The name of this process in its records; a random one by default. */
@@ -63,8 +66,8 @@ type ChangeDetail = Readonly<Record<string, unknown>>;
 
 /** Creates the parts. `policy` gives the hash of the configuration in force, for records. */
 export function createParts(options: PartsOptions, policy: () => string): Parts {
-  const { log, now = Date.now, revocationPollMs: intervalMs, schedule, siblings } = options;
-  const metrics = createMetrics(options.version);
+  const { log, now = Date.now, revocationPollMs: intervalMs, schedule, siblings, version } = options;
+  const metrics = createMetrics(version, { exemplars: options.loaded.config.tracing !== undefined });
   const audit = createAuditLog({
     instance: options.instance ?? randomUUID(),
     stdout: options.stdout,
@@ -99,7 +102,7 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
   });
   const revocations = createRevocationWatcher(undefined, { log, observe: metrics, intervalMs, record });
   const probes = createUpstreamProbes({ log, record });
-  const definitions = createDefinitionChecks({ log, now, version: options.version });
+  const definitions = createDefinitionChecks({ log, now, version });
   const definitionChanged = createChangeReport({ log, observe: metrics, record });
   const snapshots = {
     proofMemory: createProofMemory(state),
@@ -111,7 +114,23 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
     limitShares: siblings?.limitShares,
     sharedKeys: siblings?.keys,
   };
-  return { siblings, log, now, metrics, audit, state, write, record, revocations, probes, definitions, snapshots };
+  const spans = { exported: metrics.spansExported, dropped: metrics.spansDropped };
+  return {
+    spans,
+    version,
+    siblings,
+    log,
+    now,
+    metrics,
+    audit,
+    state,
+    write,
+    record,
+    revocations,
+    probes,
+    definitions,
+    snapshots,
+  };
 }
 
 /** Creates the state of all requests to the address `listen`, at first under `snapshot`. */

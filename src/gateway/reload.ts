@@ -7,8 +7,10 @@ import { apiKeyExpiries, certificateExpiries, type Expiry, revocationListExpirie
 import type { LoadedConfig, LoadOptions } from '../config/load.ts';
 import { prepareListener } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
-import { parsePrivateKey } from '../pem.ts';
+import { parseCertificates, parsePrivateKey } from '../pem.ts';
 import type { PreparedState, SwitchedState } from '../state/switched-state.ts';
+import type { ObserveSpans } from '../telemetry/otlp-exporter.ts';
+import { openTracing, type Tracing, tracingKey } from '../telemetry/tracing.ts';
 import type { DefinitionChecks } from './catalog/definition-checks.ts';
 import type { RevocationWatcher } from './revocation-watcher.ts';
 import { compileSnapshot, type Snapshot, type SnapshotRuntime } from './snapshot.ts';
@@ -40,6 +42,8 @@ export interface ConfigurationRuntime {
   readonly definitions: DefinitionChecks;
   readonly state: SwitchedState;
   readonly snapshots: SnapshotRuntime;
+  readonly version: string;
+  readonly spans: ObserveSpans;
 }
 
 /**
@@ -59,7 +63,8 @@ export async function prepareConfiguration(
     revocationLists: revocationListExpiries(loaded),
     apiKeys: apiKeyExpiries(loaded),
   };
-  const snapshot = compileSnapshot(loaded, runtime.snapshots, previous?.snapshot);
+  const tracing = await prepareTracing(loaded, runtime, previous?.snapshot.tracing);
+  const snapshot = compileSnapshot(loaded, runtime.snapshots, previous?.snapshot, tracing);
   const connecting = runtime.state.prepare(loaded.config.state, loaded.files);
   let state: PreparedState;
   let sinks: PreparedSinks;
@@ -107,11 +112,26 @@ export async function prepareConfiguration(
   };
 }
 
+/** That of `previous` where it traces alike. A replaced one exports what its requests end, and is then idle. */
+async function prepareTracing(
+  { config: { tracing: config }, egress, files }: LoadedConfig,
+  { log, snapshots, spans, version }: ConfigurationRuntime,
+  previous: Tracing | undefined,
+): Promise<Tracing | undefined> {
+  if (config === undefined) return undefined;
+  const { caFile } = config.otlp;
+  const authorities = caFile === undefined ? undefined : files.parse(caFile, parseCertificates).map(String);
+  const options = { config, authorities, egress };
+  if (previous?.key === tracingKey(options)) return previous;
+  return openTracing({ ...options, log, observe: spans, version, now: snapshots.now });
+}
+
 /** Closes what `kept` does not go on with, connections once their requests have ended. */
 export async function closeSnapshot(snapshot: Snapshot, kept?: Snapshot): Promise<void> {
   closeAuthenticators(snapshot.authenticators, kept?.authenticators);
   if (snapshot.shadow !== undefined) closeAuthenticators(snapshot.shadow.authenticators, snapshot.authenticators);
   await closeUpstreams(snapshot.upstreams, kept?.upstreams);
+  if (kept === undefined) await snapshot.tracing?.close();
 }
 
 /** State in force that a reload depends on. */

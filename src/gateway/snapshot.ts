@@ -12,6 +12,7 @@ import { compileRoutes, type RouteMatch } from '../http/route-matcher.ts';
 import { compilePeers, type NetworkMatcher } from '../ip-ranges.ts';
 import { compileLimits, type Limit } from '../limits/limit.ts';
 import { createSessionMemory, type SessionMemory } from '../mcp/session.ts';
+import type { Tracing } from '../telemetry/tracing.ts';
 import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../upstream/identity/assertion-key.ts';
 import { compilePathMappings } from '../upstream/path-mapping.ts';
 import { compileRoutePins, type PinsRuntime } from './catalog/route-pins.ts';
@@ -42,6 +43,8 @@ export interface Snapshot {
   /** The key set that upstreams verify assertions with, as JSON; undefined when none has an assertion. */
   readonly publishedKeys: string | undefined;
   readonly shadow: Shadow | undefined;
+  /** Undefined where nothing is traced. */
+  readonly tracing: Tracing | undefined;
 }
 
 /** Parts of an audit record with their encoded text. The next record of a principal mostly has the same ones. */
@@ -65,6 +68,7 @@ export function compileSnapshot(
   loaded: LoadedConfig,
   runtime: SnapshotRuntime,
   previous: Snapshot | undefined,
+  tracing?: Tracing,
 ): Snapshot {
   const { config } = loaded;
   const authenticators = createAuthenticators(loaded, runtime, previous?.authenticators);
@@ -97,6 +101,7 @@ export function compileSnapshot(
     ephemeralKeys,
     publishedKeys,
     shadow,
+    tracing,
   };
 }
 

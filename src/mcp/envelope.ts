@@ -30,6 +30,8 @@ const pointers = {
   meta: '/params/_meta',
   protocolVersion: '/params/_meta/io.modelcontextprotocol~1protocolVersion',
   relatedTask: '/params/_meta/io.modelcontextprotocol~1related-task',
+  traceparent: '/params/_meta/traceparent',
+  tracestate: '/params/_meta/tracestate',
 } as const;
 
 /** The slot of each. */

@@ -15,6 +15,12 @@ export interface NamedThing {
   readonly name: string;
 }
 
+/** A trace context that nobody has checked. */
+export interface StatedTraceContext {
+  readonly traceparent: string;
+  readonly tracestate: string | undefined;
+}
+
 /** A message as decisions and records see it. */
 export interface McpMessage {
   readonly kind: 'request' | 'notification' | 'response';
@@ -33,6 +39,8 @@ export interface McpMessage {
   readonly named: readonly NamedThing[] | undefined;
   /** MCP defines all members of `params` for this method: nothing is named that the other members here do not have. */
   readonly membersKnown: boolean;
+  /** The trace context in `_meta` (SEP-414), as it was sent; undefined without a `traceparent`. */
+  readonly traceContext: StatedTraceContext | undefined;
   /** The meta-tool the target was reached through. */
   readonly via: string | undefined;
   /** The arguments of a tool or prompt call, as they stand in the message; undefined when the call has none. */

@@ -1,7 +1,7 @@
 // Strict reader of JSON-RPC messages: whoever reads the same bytes behind the gateway cannot understand something else.
 import { bytesOf, has, isGiven, isObject, type ScannedObject, stringOf } from '../json/members.ts';
 import { invalidRpc, readEnvelope, slot } from './envelope.ts';
-import type { McpMessage, McpTarget } from './message.ts';
+import type { McpMessage, McpTarget, StatedTraceContext } from './message.ts';
 import { isNotificationName, type Method, methodOf } from './methods.ts';
 import { knowsMembers, readNamed } from './params.ts';
 import { isWholeNumber } from './request-id.ts';
@@ -37,6 +37,7 @@ function readCall(envelope: ScannedObject): McpMessage {
   const reference = known?.reference && bytesOf(envelope, slot[known.reference])?.toString();
   const argumentBytes = known?.arguments && readArguments(envelope);
   const protocolVersion = readProtocolVersion(envelope);
+  const traceContext = readTraceContext(envelope);
   return {
     kind,
     id,
@@ -47,6 +48,7 @@ function readCall(envelope: ScannedObject): McpMessage {
     reference,
     named,
     membersKnown,
+    traceContext,
     via: undefined,
     argumentBytes,
     bytes: envelope.bytes,
@@ -71,6 +73,7 @@ function readResponse(envelope: ScannedObject): McpMessage {
     reference: undefined,
     named: undefined,
     membersKnown: false,
+    traceContext: undefined,
     via: undefined,
     argumentBytes: undefined,
     bytes: envelope.bytes,
@@ -89,6 +92,12 @@ function readProtocolVersion(envelope: ScannedObject): string | undefined {
   const version = stringOf(envelope, slot.protocolVersion);
   if (version === undefined) throw invalidRpc('The protocol version in `_meta` must be a string.', 'protocol_version');
   return version;
+}
+
+/** MCP 2026-07-28, OpenTelemetry trace context. Whatever is no context is as good as none. */
+function readTraceContext(envelope: ScannedObject): StatedTraceContext | undefined {
+  const traceparent = has(envelope, slot.traceparent) ? stringOf(envelope, slot.traceparent) : undefined;
+  return traceparent === undefined ? undefined : { traceparent, tracestate: stringOf(envelope, slot.tracestate) };
 }
 
 /** JSON-RPC 2.0 §4: a string or a whole number, however it is written and however large. It is never calculated with. */

@@ -5,7 +5,7 @@ const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 const validationBuckets = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
 
 /** Declares every metric and registers it. */
-export function declareMetrics(registry: Registry) {
+export function declareMetrics(registry: Registry, enableExemplars: boolean) {
   const registers = [registry];
   const counter = <L extends string>(name: string, labelNames: L[], help: string) =>
     new Counter({ name: `portcullis_${name}`, help, labelNames, registers });
@@ -13,7 +13,7 @@ export function declareMetrics(registry: Registry) {
   const gauge = <L extends string>(name: string, labelNames: L[], help: string, aggregator: Aggregator) =>
     new Gauge({ name: `portcullis_${name}`, help, labelNames, registers, aggregator });
   const histogram = <L extends string>(name: string, label: L, buckets: number[], help: string) =>
-    new Histogram({ name: `portcullis_${name}`, help, labelNames: [label], buckets, registers });
+    new Histogram({ name: `portcullis_${name}`, help, labelNames: [label], buckets, registers, enableExemplars });
   const latency = <L extends string>(name: string, label: L, help: string) =>
     histogram(name, label, latencyBuckets, help);
 
@@ -122,6 +122,8 @@ export function declareMetrics(registry: Registry) {
       ['route'],
       'Definitions that are not as they were recorded',
     ),
+    spansExported: counter('trace_spans_exported_total', [], 'Spans that the collector has taken'),
+    spansDropped: counter('trace_spans_dropped_total', ['reason'], 'Spans that did not get to the collector'),
     configuration: gauge('config_info', ['hash'], 'The live configuration', 'max'),
     reloadSuccess: gauge(
       'config_last_reload_success',

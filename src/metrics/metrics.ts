@@ -1,6 +1,7 @@
 // Prometheus metrics of the gateway: events and state that are counted, and the text of a scrape.
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import { collectDefaultMetrics, type Histogram, Registry } from 'prom-client';
 import { declareMetrics } from './declarations.ts';
+import { acceptsOpenMetrics, openMetricsRegistry, openMetricsText, openMetricsType } from './open-metrics.ts';
 import { observePauses } from './pauses.ts';
 import type { MetricValues } from './sum.ts';
 
@@ -35,6 +36,8 @@ export interface FinishedRequest {
   readonly status: number | undefined;
   /** From the head read to the response closed. */
   readonly seconds: number;
+  /** Labels that name its trace; undefined without one. */
+  readonly exemplar?: Exemplar | undefined;
   /** The called tool, `other` unless the rules name it; undefined where no tool was called. */
   readonly tool: string | undefined;
   /** Undefined where the policy was not asked. */
@@ -46,6 +49,12 @@ export interface FinishedRequest {
     | undefined;
   /** Id of the API key that authenticated the request. */
   readonly apiKey: string | undefined;
+}
+
+/** Labels of an exemplar (OpenMetrics). */
+export interface Exemplar {
+  readonly trace_id: string;
+  readonly span_id: string;
 }
 
 /** A configuration that came into force. */
@@ -63,19 +72,34 @@ function nameOf(allow: boolean): string {
   return allow ? 'allow' : 'deny';
 }
 
-/** Creates the metrics in a registry of their own. */
-export function createMetrics(version: string) {
-  const registry = new Registry();
-  const metrics = declareMetrics(registry);
+/** Creates the metrics in a registry of their own; with `exemplars` its histograms name traces. */
+export function createMetrics(version: string, { exemplars = false } = {}) {
+  const registry = exemplars ? openMetricsRegistry() : new Registry();
+  const metrics = declareMetrics(registry, exemplars);
+  // Histograms keep their exemplars, which OpenMetrics alone shows.
+  registry.setContentType(Registry.PROMETHEUS_CONTENT_TYPE);
   metrics.revocationSuccess.set(1);
+  // An increase is seen only from a value on that was there before.
+  for (const reason of ['queue_full', 'export_failed', 'rejected']) metrics.spansDropped.inc({ reason }, 0);
   metrics.build.set({ version, node: process.versions.node }, 1);
   collectDefaultMetrics({ register: registry });
   observePauses(registry);
 
+  /** Its labels are those of the histogram. */
+  function observe<L extends string>(
+    histogram: Histogram<L>,
+    labels: Record<L, string>,
+    value: number,
+    exemplar?: Exemplar,
+  ): void {
+    if (!exemplars) histogram.observe(labels, value);
+    else histogram.observe({ labels, value, exemplarLabels: (exemplar ?? {}) as never });
+  }
+
   function requestFinished(request: FinishedRequest): void {
     const { route = 'none', outcome, status, seconds, tool, decision, apiKey } = request;
     metrics.requests.inc({ route, outcome, status: status === undefined ? 'none' : String(status) });
-    metrics.requestDuration.observe({ route }, seconds);
+    observe(metrics.requestDuration, { route }, seconds, request.exemplar);
     if (tool !== undefined) metrics.toolCalls.inc({ route, tool, outcome });
     if (apiKey !== undefined) metrics.apiKeyRequests.inc({ key: apiKey });
     if (decision === undefined) return;
@@ -128,11 +152,12 @@ export function createMetrics(version: string) {
   }
 
   return {
-    contentType: registry.contentType,
-    /** The text that Prometheus reads. State of `source` is read now. */
-    scrape(source: MetricsSource): Promise<string> {
+    /** The text that Prometheus reads, as OpenMetrics where `accept` wants it and there are exemplars. State of `source` is read now. */
+    async scrape(source: MetricsSource, accept?: string): Promise<{ contentType: string; text: string }> {
       measure(source);
-      return registry.metrics();
+      return exemplars && acceptsOpenMetrics(accept)
+        ? { contentType: openMetricsType, text: await openMetricsText(await registry.getMetricsAsJSON()) }
+        : { contentType: registry.contentType, text: await registry.metrics() };
     },
     /** The same as values, which `sumMetrics` adds to those of other processes. */
     values(source: MetricsSource): Promise<MetricValues> {
@@ -142,12 +167,15 @@ export function createMetrics(version: string) {
     requestFinished,
     overloaded: (limit = 'none') => metrics.overloads.inc({ limit }),
     limitRefused: (limit: string) => metrics.limitsRefused.inc({ limit }),
-    upstreamResponded: (upstream: string, seconds: number) => metrics.upstreamDuration.observe({ upstream }, seconds),
+    upstreamResponded: (upstream: string, seconds: number, exemplar?: Exemplar) =>
+      observe(metrics.upstreamDuration, { upstream }, seconds, exemplar),
     /** `seconds` is undefined where nothing had to be verified: the token was known. */
     authenticationAttempted(authenticator: string, result: string, reason: string, seconds: number | undefined): void {
       metrics.authentications.inc({ authenticator, result, reason });
-      if (seconds !== undefined) metrics.validation.observe({ authenticator }, seconds);
+      if (seconds !== undefined) observe(metrics.validation, { authenticator }, seconds);
     },
+    spansExported: (spans: number) => metrics.spansExported.inc(spans),
+    spansDropped: (reason: string, spans: number) => metrics.spansDropped.inc({ reason }, spans),
     streamOpened: (route: string) => metrics.activeStreams.inc({ route }),
     streamClosed: (route: string) => metrics.activeStreams.dec({ route }),
     auditWritten: (sink: string, records: number) => metrics.auditRecords.inc({ sink }, records),

@@ -27,6 +27,8 @@ export interface RequestHeadersInput {
   readonly requestId: string;
   /** The client's address, also behind trusted proxies. */
   readonly clientAddress: string;
+  /** `traceparent` and `tracestate` of our own span, names and values in turn; undefined: those of the client go on. */
+  readonly trace?: readonly string[] | undefined;
 }
 
 /** A verified session. */
@@ -51,6 +53,7 @@ interface AllowedHeaders {
 }
 
 const traceHeaders = ['traceparent', 'tracestate'];
+const isTraceHeader = /^trace(?:parent|state)$/i;
 const mcpHeaders: AllowedHeaders = {
   names: ['accept', 'content-type', 'user-agent', ...traceHeaders],
   family: /^mcp-(?:param-.+|[a-z0-9-]+)$/,
@@ -89,6 +92,7 @@ export function compileRequestHeaders(
 ): ShapeRequestHeaders {
   const { mcp } = route;
   const isForwarded = compileFilter(configuredHeaders(config), route);
+  const isForwardedTraced = (name: string) => !isTraceHeader.test(name) && isForwarded(name);
   const identity = compileIdentityHeaders(upstream.identity.headers);
   const origin = new URL(config.server.publicUrl);
   const fixed = ['x-forwarded-proto', origin.protocol.slice(0, -1), 'x-forwarded-host', origin.host];
@@ -96,7 +100,8 @@ export function compileRequestHeaders(
   if (mcp !== undefined) fixed.push('accept-encoding', 'identity');
 
   const shape = (input: RequestHeadersInput): string[] => {
-    const headers = strip(input.rawHeaders, isForwarded);
+    const headers = strip(input.rawHeaders, input.trace === undefined ? isForwarded : isForwardedTraced);
+    if (input.trace !== undefined) headers.push(...input.trace);
     // A client on a unix socket has no address.
     if (isIP(input.clientAddress) !== 0) headers.push('x-forwarded-for', input.clientAddress);
     headers.push(...fixed);

@@ -1,6 +1,13 @@
 // Answers of the admin listener for all workers together: sums, and each worker's own.
 import type { AdminSource, Readiness } from '../gateway/admin.ts';
 import type { StreamGroup } from '../gateway/stream-groups.ts';
+import {
+  acceptsOpenMetrics,
+  exemplarsOf,
+  openMetricsText,
+  openMetricsType,
+  withExemplars,
+} from '../metrics/open-metrics.ts';
 import { sumMetrics } from '../metrics/sum.ts';
 import type { WorkerCalls } from './calls.ts';
 import type { SupervisorMetrics } from './metrics.ts';
@@ -82,7 +89,7 @@ export function createSumSource(options: SumOptions): AdminSource {
   }
 
   /** Of a worker that does not answer, the last values count. */
-  async function exposition() {
+  async function exposition(accept: string | undefined) {
     await Promise.all(
       seats.map(async (seat) => {
         const { process } = seat;
@@ -91,8 +98,13 @@ export function createSumSource(options: SumOptions): AdminSource {
       }),
     );
     const all = seats.flatMap(({ gone, values }) => [values, gone]);
-    const text = await sumMetrics([...all, await metrics.values()]).metrics();
-    return { contentType: metrics.contentType, text };
+    const sum = sumMetrics([...all, await metrics.values()]);
+    const exemplars = exemplarsOf(all);
+    if (exemplars.size === 0 || !acceptsOpenMetrics(accept)) {
+      return { contentType: metrics.contentType, text: await sum.metrics() };
+    }
+    const text = await openMetricsText(withExemplars(await sum.getMetricsAsJSON(), exemplars));
+    return { contentType: openMetricsType, text };
   }
 
   return {

@@ -1,6 +1,7 @@
 // Run of the checks across keys, in the order of the file.
 import { checkAudit } from '../../audit/check.ts';
 import type { Policy } from '../../policy/rule.ts';
+import { checkTracing } from '../../telemetry/schema.ts';
 import type { PlaceOfKey } from '../files/keys-file.ts';
 import { checkKeys } from './api-keys.ts';
 import { checkAuthenticators } from './authenticators.ts';
@@ -34,6 +35,7 @@ export function runChecks(context: CheckContext, placeOfKey: PlaceOfKey): Checke
   checkScopeNames(context, placeOfKey, policies);
   if (context.draft.audit !== undefined) checkAudit(context.draft.audit, context);
   checkState(context);
+  if (context.draft.tracing !== undefined) checkTracing(context.draft.tracing, context);
   checkUse(context);
   return { policies };
 }

@@ -4,6 +4,7 @@ import { audit } from '../../audit/schema.ts';
 import { type AuthenticatorConfig, authenticatorSchema } from '../../authn/authenticator-types.ts';
 import { limit, limitName } from '../../limits/limit.ts';
 import { state } from '../../state/schema.ts';
+import { tracing } from '../../telemetry/schema.ts';
 import { type mcp, route } from './routes.ts';
 import { admin, revocation, server, shadow } from './server.ts';
 import { upstream } from './upstreams.ts';
@@ -40,6 +41,7 @@ export const fileSchema = z.strictObject({
     .describe('A configuration whose decisions are compared with those of this one, and never enforced.'),
   state: state.optional().describe('State that replicas share; without it each machine is for itself.'),
   audit: audit.describe('The record of every request.'),
+  tracing: tracing.optional().describe('Traces of requests, by OpenTelemetry.'),
 });
 
 /** The whole file. Parse with `loadConfig`, which adds places, suggestions and the checks across keys. */

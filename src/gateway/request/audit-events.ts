@@ -7,6 +7,7 @@ import {
   encodeDecision,
   encodeMessage,
   encodeOther,
+  encodeTrace,
   type MessagePart,
 } from '../../audit/encode.ts';
 import type { AuditEvent, AuditPrincipal, OtherDecision } from '../../audit/event.ts';
@@ -14,6 +15,7 @@ import type { Identity } from '../../authn/caller/principal.ts';
 import type { Decision } from '../../policy/decision.ts';
 import type { LastEncoding } from '../snapshot.ts';
 import type { RequestContext } from './context.ts';
+import { requestSpan } from './request-spans.ts';
 
 /** The `decided` event: every required sink has it before anything is forwarded. `nowMs` is in milliseconds since 1970, here and below. */
 export function decidedEvent(context: RequestContext, nowMs: number): AuditEvent {
@@ -117,8 +119,15 @@ function encodeRequest(context: RequestContext): string {
   const last = lastEncodingOf(context);
   const parts = encodeCallerOf(context, last) + encodeMessage(messageOf(context)) + encodeDecisionOf(context, last);
   const [report] = context.decision?.reports ?? [];
-  if (report === undefined && context.shadow === undefined) return parts;
-  return parts + encodeOther('report', report && notEnforced(report)) + encodeOther('shadow', context.shadow);
+  const trace = encodeTraceOf(context);
+  if (report === undefined && context.shadow === undefined) return parts + trace;
+  return parts + encodeOther('report', report && notEnforced(report)) + encodeOther('shadow', context.shadow) + trace;
+}
+
+function encodeTraceOf(context: RequestContext): string {
+  if (context.trace === undefined) return '';
+  const { traceId: id, spanId: span } = requestSpan(context, context.trace);
+  return encodeTrace({ id, span });
 }
 
 /** A decision for the record that was not enforced. */

@@ -11,6 +11,7 @@ import type { RequestContext } from './context.ts';
 import { rateLimited, statusOfError, toGatewayError, writeError } from './error-response.ts';
 import { findRequestId } from './find-request-id.ts';
 import { bodyLimitsOf, responseHeaders } from './local-responses.ts';
+import { endTrace, exemplarOf, traceRefusalRecord } from './request-spans.ts';
 
 /**
  * Answers every refusal and failure. A request without a decision has one record, written before the answer; without it the answer is
@@ -33,7 +34,8 @@ export async function refuse(error: GatewayError, context: RequestContext, runti
     context.recorded = true;
     if (isWithinLimit(context, runtime)) {
       logFailure(error, context);
-      await record(context, runtime, gone ? undefined : statusOfError(context, error)).catch((unwritten: unknown) => {
+      const status = gone ? undefined : statusOfError(context, error);
+      await traceRefusalRecord(context, () => record(context, runtime, status)).catch((unwritten: unknown) => {
         context.error = toGatewayError(unwritten);
       });
     } else if (error.status < 500 && context.caller === undefined) context.error = rateLimited(error);
@@ -75,6 +77,7 @@ export function completePart(context: RequestContext, runtime: Runtime): void {
   const status = context.response.headersSent ? context.response.statusCode : undefined;
   if (!context.recorded) recordCompletion(context, runtime, status);
   if (runtime.log.isLevelEnabled('debug')) logRequest(context, status);
+  if (context.trace !== undefined) endTrace(context, context.trace, status);
 }
 
 function recordCompletion(context: RequestContext, runtime: Runtime, status: number | undefined): void {
@@ -141,6 +144,7 @@ function count(context: RequestContext, runtime: Runtime, status: number | undef
     outcome: outcome ?? 'failed',
     status,
     seconds: (performance.now() - startedMs) / 1000,
+    exemplar: context.trace && exemplarOf(context.trace),
     tool: tool === undefined || route?.policy.toolNames.has(tool) ? tool : 'other',
     decision,
     apiKey: caller?.principal.kind === 'api-key' ? (caller.principal.credentialId ?? 'none') : undefined,

@@ -13,6 +13,7 @@ import type { Taken } from '../../limits/take.ts';
 import type { McpMessage } from '../../mcp/message.ts';
 import type { ClientSession } from '../../mcp/session.ts';
 import type { Decision, Denied } from '../../policy/decision.ts';
+import { createRequestTrace, type RequestTrace } from '../../telemetry/request-trace.ts';
 import type { Slot } from '../../upstream/concurrency.ts';
 import type { Route } from '../route.ts';
 import type { Snapshot } from '../snapshot.ts';
@@ -28,7 +29,7 @@ export type DefinitionRefusal = Omit<Denied, 'reason'> & { readonly reason: 'def
 export interface RequestContext extends Placed {
   readonly id: string;
   /** The operator's log, whose lines name the request. */
-  readonly log: RequestLog;
+  log: RequestLog;
   /** Monotonic milliseconds, for durations. */
   readonly startedMs: number;
   /** The snapshot that the request uses to its end. */
@@ -93,6 +94,8 @@ export interface RequestContext extends Placed {
   answered: boolean;
   /** Number of unfinished parts, pipeline and response; at 0 the request is complete. */
   pendingCompletions: number;
+  /** Undefined where nothing is traced. */
+  readonly trace: RequestTrace | undefined;
   /** The request is part of a sum of its address, and has no records of its own. */
   summed: boolean;
   /** The completion record was written or is being written. */
@@ -164,6 +167,7 @@ export function createRequestContext(
     origin: undefined,
     answered: false,
     pendingCompletions: 2,
+    trace: snapshot.tracing && createRequestTrace(snapshot.tracing),
     summed: false,
     recorded: false,
   };

@@ -22,6 +22,7 @@ import { attributesOf, type Runtime } from '../runtime.ts';
 import { isFailureWithinLimit } from './completion.ts';
 import type { RecordedDecision, RequestContext } from './context.ts';
 import { responseHeaders } from './local-responses.ts';
+import { exemplarOf, traceUpstream, untilForwarded } from './request-spans.ts';
 import { answersOf, serverRequestsOf } from './server-requests.ts';
 import { watchStream } from './streams.ts';
 
@@ -98,11 +99,13 @@ export async function forwardRequest(
   const { paths, shapeRequest, target } = route.upstream!;
   const { rawHeaders, url } = request;
   const { authorization } = context;
-  const headers = shapeRequest({ rawHeaders, caller, session, authorization, requestId: id, clientAddress });
+  const traced = context.trace && traceUpstream(context, context.trace);
+  const trace = traced?.headers;
+  const headers = shapeRequest({ rawHeaders, caller, session, authorization, requestId: id, clientAddress, trace });
   const announcedBytes = request.headers['content-length'];
   // Of a body that is streamed the connection does not know the length.
   if (body instanceof Readable && announcedBytes !== undefined) headers.push('content-length', announcedBytes);
-  const result = await forward(
+  const forwarded = forward(
     target,
     {
       method,
@@ -125,9 +128,16 @@ export async function forwardRequest(
     },
     send,
   );
+  const span = traced?.span;
+  const result = await (span === undefined ? forwarded : untilForwarded(span, forwarded, context, route));
   context.bytes = result.bytes;
   context.outcome ??= result.outcome;
-  if (result.firstByteMs !== undefined) runtime.metrics.upstreamResponded(target.name, result.firstByteMs / 1000);
+  if (result.firstByteMs !== undefined)
+    runtime.metrics.upstreamResponded(
+      target.name,
+      result.firstByteMs / 1000,
+      context.trace && exemplarOf(context.trace),
+    );
   if (result.failure !== undefined && isFailureWithinLimit(context, runtime))
     context.log.warn({ upstream: target.name, reason: result.failure }, 'the upstream broke off its answer');
 }

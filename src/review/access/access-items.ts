@@ -177,6 +177,7 @@ function messageOf(method: string): McpMessage {
     reference: undefined,
     named: undefined,
     membersKnown: true,
+    traceContext: undefined,
     via: undefined,
     argumentBytes: undefined,
     bytes: nothing,

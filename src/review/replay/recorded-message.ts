@@ -48,6 +48,7 @@ export function recordedMessage(
     reference: undefined,
     named,
     membersKnown: areMembersKnown(record, known, policy, doubt),
+    traceContext: undefined,
     via: undefined,
     argumentBytes,
     bytes: Buffer.alloc(0),
