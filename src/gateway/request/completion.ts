@@ -144,7 +144,7 @@ function count(context: RequestContext, runtime: Runtime, status: number | undef
     outcome: outcome ?? 'failed',
     status,
     seconds: (performance.now() - startedMs) / 1000,
-    exemplar: context.trace && exemplarOf(context.trace),
+    exemplar: exemplarOf(context),
     tool: tool === undefined || route?.policy.toolNames.has(tool) ? tool : 'other',
     decision,
     apiKey: caller?.principal.kind === 'api-key' ? (caller.principal.credentialId ?? 'none') : undefined,

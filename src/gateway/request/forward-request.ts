@@ -128,16 +128,14 @@ export async function forwardRequest(
     },
     send,
   );
-  const span = traced?.span;
-  const result = await (span === undefined ? forwarded : untilForwarded(span, forwarded, context, route));
+  const result = await (traced?.span === undefined
+    ? forwarded
+    : untilForwarded(traced.span, forwarded, context, route));
   context.bytes = result.bytes;
   context.outcome ??= result.outcome;
-  if (result.firstByteMs !== undefined)
-    runtime.metrics.upstreamResponded(
-      target.name,
-      result.firstByteMs / 1000,
-      context.trace && exemplarOf(context.trace),
-    );
+  const { firstByteMs } = result;
+  if (firstByteMs !== undefined)
+    runtime.metrics.upstreamResponded(target.name, firstByteMs / 1000, exemplarOf(context));
   if (result.failure !== undefined && isFailureWithinLimit(context, runtime))
     context.log.warn({ upstream: target.name, reason: result.failure }, 'the upstream broke off its answer');
 }

@@ -40,7 +40,8 @@ export function tracedLog(log: RequestLog, context: RequestContext, trace: Reque
 }
 
 /** Labels of an exemplar; undefined for a trace that is not kept. */
-export function exemplarOf({ span }: RequestTrace): { trace_id: string; span_id: string } | undefined {
+export function exemplarOf({ trace }: RequestContext): { trace_id: string; span_id: string } | undefined {
+  const span = trace?.span;
   return span?.sampled === true ? { trace_id: span.traceId, span_id: span.spanId } : undefined;
 }
 
