@@ -7,13 +7,12 @@ import { apiKeyExpiries, certificateExpiries, type Expiry, revocationListExpirie
 import type { LoadedConfig, LoadOptions } from '../config/load.ts';
 import { prepareListener } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
-import { parseCertificates, parsePrivateKey } from '../pem.ts';
+import { parsePrivateKey } from '../pem.ts';
 import type { PreparedState, SwitchedState } from '../state/switched-state.ts';
-import type { ObserveSpans } from '../telemetry/otlp-exporter.ts';
-import { openTracing, type Tracing, tracingKey } from '../telemetry/tracing.ts';
 import type { DefinitionChecks } from './catalog/definition-checks.ts';
 import type { RevocationWatcher } from './revocation-watcher.ts';
 import { compileSnapshot, type Snapshot, type SnapshotRuntime } from './snapshot.ts';
+import { type TracingRuntime, tracingOf } from './tracing.ts';
 import type { UpstreamProbes } from './upstreams/upstream-probes.ts';
 import { closeUpstreams } from './upstreams/upstream-set.ts';
 
@@ -34,7 +33,7 @@ export interface PreparedConfiguration extends Configuration {
 }
 
 /** Process-wide parts that a new configuration is installed in. */
-export interface ConfigurationRuntime {
+export interface ConfigurationRuntime extends TracingRuntime {
   readonly log: Log;
   readonly audit: ReconfigurableAuditLog;
   readonly revocations: RevocationWatcher;
@@ -42,8 +41,6 @@ export interface ConfigurationRuntime {
   readonly definitions: DefinitionChecks;
   readonly state: SwitchedState;
   readonly snapshots: SnapshotRuntime;
-  readonly version: string;
-  readonly spans: ObserveSpans;
 }
 
 /**
@@ -63,7 +60,7 @@ export async function prepareConfiguration(
     revocationLists: revocationListExpiries(loaded),
     apiKeys: apiKeyExpiries(loaded),
   };
-  const tracing = await prepareTracing(loaded, runtime, previous?.snapshot.tracing);
+  const tracing = await tracingOf(loaded, runtime, previous?.snapshot.tracing);
   const snapshot = compileSnapshot(loaded, runtime.snapshots, previous?.snapshot, tracing);
   const connecting = runtime.state.prepare(loaded.config.state, loaded.files);
   let state: PreparedState;
@@ -110,20 +107,6 @@ export async function prepareConfiguration(
       await state.dispose();
     },
   };
-}
-
-/** That of `previous` where it traces alike. A replaced one exports what its requests end, and is then idle. */
-async function prepareTracing(
-  { config: { tracing: config }, egress, files }: LoadedConfig,
-  { log, snapshots, spans, version }: ConfigurationRuntime,
-  previous: Tracing | undefined,
-): Promise<Tracing | undefined> {
-  if (config === undefined) return undefined;
-  const { caFile } = config.otlp;
-  const authorities = caFile === undefined ? undefined : files.parse(caFile, parseCertificates).map(String);
-  const options = { config, authorities, egress };
-  if (previous?.key === tracingKey(options)) return previous;
-  return openTracing({ ...options, log, observe: spans, version, now: snapshots.now });
 }
 
 /** Closes what `kept` does not go on with, connections once their requests have ended. */

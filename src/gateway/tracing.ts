@@ -1,0 +1,28 @@
+// Tracing of a configuration, carried over by a reload that does not change it.
+import type { LoadedConfig } from '../config/load.ts';
+import type { Log } from '../log.ts';
+import { parseCertificates } from '../pem.ts';
+import type { ObserveSpans } from '../telemetry/otlp-exporter.ts';
+import { openTracing, type Tracing, tracingKey } from '../telemetry/tracing.ts';
+
+/** Process-wide parts that tracing needs. */
+export interface TracingRuntime {
+  readonly log: Log;
+  readonly now: () => number;
+  readonly spans: ObserveSpans;
+  readonly version: string;
+}
+
+/** That of `previous` where it traces alike. A replaced one exports what its requests end, and is then idle. */
+export async function tracingOf(
+  { config: { tracing: config }, egress, files }: LoadedConfig,
+  { log, now, spans, version }: TracingRuntime,
+  previous: Tracing | undefined,
+): Promise<Tracing | undefined> {
+  if (config === undefined) return undefined;
+  const { caFile } = config.otlp;
+  const authorities = caFile === undefined ? undefined : files.parse(caFile, parseCertificates).map(String);
+  const options = { config, authorities, egress };
+  if (previous?.key === tracingKey(options)) return previous;
+  return openTracing({ ...options, log, observe: spans, version, now });
+}
