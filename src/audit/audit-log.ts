@@ -6,6 +6,7 @@ import { type ChainWriter, createChainWriter } from './chain-writer.ts';
 import { createEventEncoder } from './encode.ts';
 import { unavailable } from './errors.ts';
 import type { AuditEvent, Priority } from './event.ts';
+import { isPathHeld } from './file/lock.ts';
 import { checkHeadState, type StateFinding } from './heads/head-state.ts';
 import { createHeads, type Signing } from './heads/heads.ts';
 import type { HeadKey } from './heads/signed-head.ts';
@@ -139,7 +140,8 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
       await writer.write([]);
     } catch (error) {
       await target.close().catch(ignore);
-      if (sink.required || signal?.aborted) throw new Error(`${at}: ${messageOf(error)}`, { cause: error });
+      if (sink.required || signal?.aborted || (runtime.mustHold === true && isPathHeld(error)))
+        throw new Error(`${at}: ${messageOf(error)}`, { cause: error });
       openError = error;
     }
     return { key, target, writer, openError };

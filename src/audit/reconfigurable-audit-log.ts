@@ -13,6 +13,8 @@ export interface AuditRuntime extends Omit<TargetRuntime, 'signal'> {
   /** Hash of the live configuration, for the log's own records. */
   readonly policy: () => string;
   readonly observe?: AuditObserver & Partial<HeadObserver & DeliveryObserver>;
+  /** A path that another process writes to ends the opening, also that of a sink that is not required. Default false. */
+  readonly mustHold?: boolean | undefined;
   /** Interval of housekeeping and of retries of failed sinks. Default a second. */
   readonly tickMs?: number;
 }

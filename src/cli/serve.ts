@@ -2,7 +2,9 @@
 import type { AddressInfo } from 'node:net';
 import { Command, Option } from 'commander';
 import { formatProblem, type LoadedConfig, loadConfig } from '../config/load.ts';
+import { type Slot, withSlot } from '../config/slot.ts';
 import { watchFiles } from '../config/watch.ts';
+import { startInFreeSlot } from '../gateway/free-slot.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import { type InheritedSockets, takeInheritedSockets } from '../gateway/inherited-sockets.ts';
 import { type ReloadOptions, unlessAborted } from '../gateway/reload.ts';
@@ -59,12 +61,17 @@ async function runLoaded(
   { configFile, log, env = process.env, inherited, signal }: RunOptions,
 ): Promise<RunningGateway> {
   for (const warning of loaded.warnings) log.warn(formatProblem(warning));
-  const given = { ...(signal && { signal }), ...(inherited && { inherited }) };
-  const gateway = await startGateway({ loaded, log, version: packageVersion(), ...given });
+  const given = { log, version: packageVersion(), ...(signal && { signal }), ...(inherited && { inherited }) };
+  const isGeneration = inherited?.public !== undefined;
+  const start = async (slot: Slot | undefined) => ({
+    slot,
+    gateway: await startGateway({ ...given, loaded: withSlot(loaded, slot), mustHold: isGeneration }),
+  });
+  const { gateway, slot } = await (isGeneration ? startInFreeSlot(undefined, start) : start(undefined));
   const load = async (options: ReloadOptions) => {
     const read = new Map<string, string>();
     try {
-      return await loadConfig(configFile, { env, stamps: read, ...options });
+      return withSlot(await loadConfig(configFile, { env, stamps: read, ...options }), slot);
     } finally {
       // The files of a refused configuration are watched too: missing ones may still come.
       watch.follow(read);

@@ -39,6 +39,8 @@ export interface PartsOptions {
   readonly stdout?: LineOutput;
   /** Milliseconds since 1970; the system clock by default. */
   readonly now?: () => number;
+  /** The audit paths are taken from nobody, also those of sinks that are not required. Default false. */
+  readonly mustHold?: boolean;
   /** Timer of the fetches of key sets; the system's clock by default. */
   readonly schedule?: Schedule;
   /** State that other processes share; the memory of this process by default. */

@@ -11,6 +11,8 @@ import type { CommonsCalls, MemberCalls } from './commons.ts';
 /** A worker's start. */
 export interface WorkerStart {
   readonly slot: Slot;
+  /** Another generation of the gateway may have the files of the slot: then it takes those of the first free one behind. */
+  readonly isGeneration: boolean;
   /** The name of the process in its records. */
   readonly instance: string;
   readonly configFile: string;

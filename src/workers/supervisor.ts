@@ -1,6 +1,6 @@
 // Supervisor of worker processes: it reads the configuration, accepts the connections, and answers as admin for all of them.
 import { randomUUID } from 'node:crypto';
-import { type AddressInfo, createServer, type Server } from 'node:net';
+import { type AddressInfo, createServer, isIP, type Server } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
@@ -13,6 +13,7 @@ import type { InheritedSockets } from '../gateway/inherited-sockets.ts';
 import { listenOn } from '../gateway/listen.ts';
 import { createRefusalLog } from '../gateway/plugins/connections.ts';
 import { drain } from '../http/connection/drain.ts';
+import { parseListenAddress } from '../http/connection/listen-address.ts';
 import { connectionCeiling, createPeerAddressReader } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { createLocalState } from '../state/local-state.ts';
@@ -79,8 +80,10 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const listener = createServer({ pauseOnConnect: true, noDelay: true }, handOver.accept);
   let condition: string | undefined = 'starting';
   let publicAddress: AddressInfo | undefined;
+  const isGeneration = inherited.public !== undefined;
   const workforce = createWorkforce({
     count,
+    isGeneration,
     configFile,
     instance: randomUUID(),
     log,
@@ -90,7 +93,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     output: createSharedOutput(1),
     fork: (slot) => forkWorker({ program: options.program, args: options.argsOf(slot), env }),
     inForce: () => inForce,
-    address: () => publicAddress!,
+    address: () => publicAddress ?? addressIn(server.listen),
     gaveUp: options.gaveUp,
   });
   const source = createSumSource({
@@ -110,13 +113,18 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     await admin.close();
   };
   let adminAddress: AddressInfo;
-  try {
+  const listen = async (): Promise<void> => {
     adminAddress = await listenOn(admin, adminConfig.listen, 'admin.listen', inherited.admin);
     publicAddress = await listenOn(listenable(listener), server.listen, 'server.listen', inherited.public);
+  };
+  try {
+    if (!isGeneration) await listen();
     signal?.throwIfAborted();
     signal?.addEventListener('abort', workforce.kill, { once: true });
     await workforce.start();
     signal?.throwIfAborted();
+    // Not before it can serve: the generation before serves until then.
+    if (isGeneration) await listen();
   } catch (error) {
     workforce.kill();
     await closeListeners();
@@ -168,8 +176,8 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     return closed;
   };
   return {
-    publicAddress,
-    adminAddress,
+    publicAddress: publicAddress!,
+    adminAddress: adminAddress!,
     admin,
     reload,
     close,
@@ -197,6 +205,13 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
 }
 
 const headStartMs = 200;
+
+/** The address of a socket that is inherited, before it is listened on. */
+function addressIn(listen: string): AddressInfo {
+  const address = parseListenAddress(listen);
+  if (address.kind === 'unix') return { address: listen, family: 'unix', port: 0 };
+  return { address: address.host, family: isIP(address.host) === 6 ? 'IPv6' : 'IPv4', port: address.port };
+}
 
 function startHandOver(
   listen: string,

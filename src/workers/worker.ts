@@ -4,7 +4,8 @@ import type { Socket } from 'node:net';
 import type { LineOutput } from '../audit/sink-type.ts';
 import { type Reading, replayReading } from '../config/files/reading.ts';
 import { loadConfig } from '../config/load.ts';
-import { withSlot } from '../config/slot.ts';
+import { type Slot, withSlot } from '../config/slot.ts';
+import { startInFreeSlot } from '../gateway/free-slot.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import type { PreparedReload, ReloadOptions } from '../gateway/reload.ts';
 import type { Log } from '../log.ts';
@@ -74,8 +75,15 @@ export function runWorker(options: WorkerOptions): Worker {
   };
 }
 
-async function startWorker(
-  { address, configFile, instance, reading, rootKey, slot }: WorkerStart,
+/** With the files of its slot, or of the first free one behind where another generation has those. */
+function startWorker(start: WorkerStart, channel: ToSupervisor, options: WorkerOptions) {
+  const startWith = (slot = start.slot) => startInSlot(slot, start, channel, options);
+  return start.isGeneration ? startInFreeSlot(start.slot, startWith) : startWith();
+}
+
+async function startInSlot(
+  slot: Slot,
+  { address, configFile, instance, isGeneration, reading, rootKey }: WorkerStart,
   channel: ToSupervisor,
   { env, log, version }: WorkerOptions,
 ): Promise<{ gateway: Gateway; hash: string }> {
@@ -91,6 +99,7 @@ async function startWorker(
     log,
     version,
     instance,
+    mustHold: isGeneration,
     stdout: outputTo(channel),
     siblings: membership.siblings,
     state: membership.state,

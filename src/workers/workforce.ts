@@ -14,6 +14,8 @@ import type { createSharedOutput } from './stdout.ts';
 /** Options of `createWorkforce`. */
 export interface WorkforceOptions {
   readonly count: number;
+  /** Another generation of the gateway may run beside this one. */
+  readonly isGeneration: boolean;
   readonly configFile: string;
   /** The name of the gateway in records; that of a worker is behind it. */
   readonly instance: string;
@@ -71,9 +73,10 @@ export function createWorkforce(options: WorkforceOptions): Workforce {
     seat.state = 'starting';
     answerTo(seat, process);
     const { hash, reading } = inForce();
-    const { configFile, instance } = options;
+    const { configFile, instance, isGeneration } = options;
     const body = {
       slot: seat.slot,
+      isGeneration,
       instance: `${instance}.${number}`,
       configFile,
       reading,

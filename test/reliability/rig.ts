@@ -1,12 +1,13 @@
 // A gateway as a process of its own, an upstream that remembers every request id it saw, and clients that count what failed.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Pool } from 'undici';
 import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import {
@@ -18,6 +19,7 @@ import {
   listDashboards,
   yamlOf,
 } from '../support/configuration.ts';
+import type { HeldSocket } from '../support/held-socket.ts';
 import { readJsonLines } from '../support/json-lines.ts';
 import { until } from '../support/until.ts';
 
@@ -50,6 +52,8 @@ export interface Rig {
     readonly nodeOptions?: readonly string[];
     readonly onOutput?: (text: string) => void;
   }): Promise<ChildProcess>;
+  /** Starts a process that inherits both listeners, as systemd would. Resolves once it has told that it is ready. */
+  startInherited(sockets: readonly [admin: HeldSocket, open: HeldSocket]): Promise<ChildProcess>;
   /** Sends calls from `connections` clients until `signal` is aborted; the answers go to `onAnswer`. */
   load(options: LoadOptions): Promise<LoadResult>;
   auditFiles(): Promise<string[]>;
@@ -60,6 +64,10 @@ export interface LoadOptions {
   readonly connections: number;
   readonly signal: AbortSignal;
   readonly body?: string;
+  /** Each request has a connection of its own. */
+  readonly newConnections?: boolean;
+  /** Pause of a client between two requests. */
+  readonly thinkMs?: number;
   /** Ends a client at an answer that announces the end of its connection. */
   readonly stopWhenClosing?: boolean;
 }
@@ -147,6 +155,28 @@ export async function createRig({ answer = answerCall, changes = {}, tls = false
       await ready(`http://127.0.0.1:${adminPort}/readyz`, child);
       return child;
     },
+    async startInherited(sockets) {
+      const notified = join(directory, `notified-${children.size}-${seen.length}`);
+      await writeFile(join(directory, 'systemd-notify'), '#!/bin/sh\necho "$@" >> "$NOTIFY_SOCKET"\n', { mode: 0o755 });
+      // The shell becomes the gateway, so that its number is the gateway's.
+      const line = 'LISTEN_PID=$$ exec "$0" dist/main.js serve -c "$1" --log-level fatal';
+      const child = spawn('sh', ['-c', line, process.execPath, configFile], {
+        stdio: ['ignore', 'ignore', 'inherit', ...sockets.map(({ fd }) => fd)],
+        env: {
+          PATH: `${directory}:${process.env.PATH}`,
+          LISTEN_FDS: '2',
+          LISTEN_FDNAMES: 'admin:public',
+          NOTIFY_SOCKET: notified,
+        },
+      });
+      children.add(child);
+      child.once('exit', () => children.delete(child));
+      await until(async () => {
+        if (child.exitCode !== null) throw new Error(`the gateway ended with ${child.exitCode}`);
+        return (await readFile(notified, 'utf8').catch(() => '')).includes('READY=1');
+      }, 'the gateway tells that it is ready');
+      return child;
+    },
     load: (options) => load(publicUrl, apiKey, certificates?.ca, options),
     async auditFiles() {
       const names = await readdir(directory);
@@ -207,6 +237,7 @@ async function load(publicUrl: string, key: string, ca: string | undefined, opti
         const response = await pool.request({
           method: 'POST',
           path: '/mcp',
+          reset: options.newConnections === true,
           headers: {
             authorization: `Bearer ${key}`,
             'content-type': 'application/json',
@@ -216,6 +247,7 @@ async function load(publicUrl: string, key: string, ca: string | undefined, opti
         });
         await response.body.dump();
         answered.set(response.statusCode, (answered.get(response.statusCode) ?? 0) + 1);
+        if (options.thinkMs !== undefined) await delay(options.thinkMs);
         if (options.stopWhenClosing === true && response.headers.connection === 'close') return;
       } catch (cause) {
         failures.push(cause);

@@ -19,9 +19,11 @@ const { _createServerHandle: createHandle } = net as unknown as {
   readonly _createServerHandle: (address: string, port: number, addressType: number) => SocketHandle | number;
 };
 
-/** Binds to a free port of the address, or to the path of a unix socket. */
-export function holdSocket(address: string): HeldSocket {
-  const handle = address.startsWith('/') ? createHandle(address, -1, -1) : createHandle(address, 0, net.isIP(address));
+/** Binds to a port of the address, a free one by default, or to the path of a unix socket. */
+export function holdSocket(address: string, port = 0): HeldSocket {
+  const handle = address.startsWith('/')
+    ? createHandle(address, -1, -1)
+    : createHandle(address, port, net.isIP(address));
   if (typeof handle === 'number') throw new Error(`cannot bind to ${address}: ${handle}`);
   const name: { port?: number } = {};
   handle.getsockname?.(name);

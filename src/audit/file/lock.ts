@@ -12,6 +12,11 @@ export interface FileLock {
 /** Another process writes there. */
 export class PathHeldError extends Error {}
 
+/** True where that is the reason of an error. */
+export function isPathHeld(error: unknown): boolean {
+  return error instanceof PathHeldError || (error instanceof Error && isPathHeld(error.cause));
+}
+
 const heartbeatMs = 1000;
 
 interface Holder {
