@@ -195,7 +195,7 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
     healthy: () => state.mounted.length > 0 && state.mounted.every(({ required, sink }) => !required || sink.healthy()),
     problem() {
       const failed = state.mounted.find(({ required, sink }) => required && !sink.healthy());
-      return failed && `${failed.at}: ${failed.sink.problem()}`;
+      return failed && `${failed.at}: ${failed.target.delivery?.().problem ?? failed.sink.problem()}`;
     },
     deliveries: () =>
       state.mounted.flatMap(({ key, type, required, target }) => {

@@ -1,5 +1,6 @@
 // Writer of chained lines to the target of one sink. After an outage it records the number of missed records, and writes kept ones.
 import type { Log } from '../log.ts';
+import { RecordsRefused } from './errors.ts';
 import { type ChainHead, chainLines } from './hash-chain.ts';
 import type { Heads, Signing } from './heads/heads.ts';
 import type { LogEvent, SinkTarget } from './sink-type.ts';
@@ -53,6 +54,12 @@ export interface ChainWriter {
   close(): Promise<void>;
 }
 
+interface Outage {
+  readonly since: number;
+  readonly error: unknown;
+  missed: number;
+}
+
 /** Room for the lines of an ordinary write. */
 const scratchBytes = 256 * 1024;
 /** More lines than this are not kept. */
@@ -63,7 +70,7 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
   const { type, key, target, record, now, log, observe, heads } = options;
   /** Where lines are put together; one write at a time uses it. */
   const scratch = Buffer.allocUnsafeSlow(scratchBytes);
-  let outage: { readonly since: number; readonly error: unknown; missed: number } | undefined;
+  let outage: Outage | undefined;
   /** Records of what the target found, until they are written. */
   let found: string[] = [];
   let kept: string[] = [];
@@ -81,20 +88,22 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
     | { readonly seq: number; readonly at: number; readonly by: Signing; readonly rotations: number }
     | undefined;
 
-  async function append(bodies: readonly string[]): Promise<void> {
+  /** Yields the error of records that are refused for good, where all others are written. */
+  async function append(bodies: readonly string[]): Promise<RecordsRefused | undefined> {
     const opened = await target.prepare();
     if (opened.events.length > 0) found.push(...opened.events.map(record));
     takeEnd(opened.head);
     rotations = opened.rotations;
     const all = found.length === 0 ? bodies : [...found, ...bodies];
-    if (all.length === 0) return;
+    if (all.length === 0) return undefined;
     unsure = all.length;
     const chained = chainLines(opened.head, all, scratch);
-    await target.write(chained);
+    const refusal = await target.write(chained).then(() => undefined, refusalIn);
     end = chained.head;
     count += unsure;
     unsure = 0;
     found = [];
+    return refusal;
   }
 
   /** Counts the records of a failed write that are there all the same. Further ones are of somebody else. */
@@ -133,16 +142,21 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
   }
 
   async function write(bodies: readonly string[]): Promise<void> {
-    if (outage === undefined) return append(bodies);
-    const { missed } = outage;
+    const refusal = outage === undefined ? await append(bodies) : await writeAfter(outage, bodies);
+    if (refusal !== undefined) throw refusal;
+  }
+
+  async function writeAfter(ended: Outage, bodies: readonly string[]): Promise<RecordsRefused | undefined> {
+    const { missed, since } = ended;
     const due = kept.length;
-    const detail = { sink: key, missed, since: new Date(outage.since) };
-    await append([record({ reason: 'recovered', detail }), ...kept, ...bodies]);
+    const detail = { sink: key, missed, since: new Date(since) };
+    const refusal = await append([record({ reason: 'recovered', detail }), ...kept, ...bodies]);
     kept = kept.slice(due);
     observe?.written(type, due);
     log.warn({ sink: key, missed }, 'audit sink works again');
     // More may have been refused meanwhile.
-    outage = outage.missed > missed || kept.length > 0 ? { ...outage, missed: outage.missed - missed } : undefined;
+    outage = ended.missed > missed || kept.length > 0 ? { ...ended, missed: ended.missed - missed } : undefined;
+    return refusal;
   }
 
   async function writeDue(): Promise<void> {
@@ -156,7 +170,7 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
   return {
     write,
     async tick() {
-      await target.tick((event) => append([record(heads.attest(event))]));
+      await target.tick(async (event) => void (await append([record(heads.attest(event))])));
       await writeDue();
       if (isHeadDue()) await sign();
     },
@@ -189,4 +203,9 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
     },
     close: () => target.close(),
   };
+}
+
+function refusalIn(error: unknown): RecordsRefused {
+  if (error instanceof RecordsRefused) return error;
+  throw error;
 }

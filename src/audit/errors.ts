@@ -1,6 +1,9 @@
 // Errors of requests that could not be recorded.
 import { GatewayError, overloadedBy } from '../errors.ts';
 
+/** The receiver of a sink refuses some records of a write for good and has all others: the chain goes on behind them, and the sink works. */
+export class RecordsRefused extends Error {}
+
 /** For the callers of lines that found no room. */
 export const overloaded = overloadedBy(
   'audit_queue',

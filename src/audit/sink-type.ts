@@ -110,7 +110,7 @@ export interface SinkTarget {
   /** Called before each write. Opens what is not open and repairs its end. */
   prepare(): Promise<Prepared>;
   /**
-   * Writes all of the lines or throws. After a failure the chain is where the next `prepare` says: where it was, or behind
+   * Writes all of the lines or throws; a RecordsRefused where the receiver refuses some for good and has all others. After any other a failure the chain is where the next `prepare` says: where it was, or behind
    * lines of which a part had got out and which `prepare` has finished. The bytes may be overwritten once this returns.
    */
   write(chained: ChainedLines): Promise<void>;

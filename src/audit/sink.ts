@@ -2,7 +2,7 @@
 import type { GatewayError } from '../errors.ts';
 import { type Batch, expireAfter, openBatch } from './batch.ts';
 import type { AuditObserver, ChainWriter } from './chain-writer.ts';
-import { overloaded, unavailable } from './errors.ts';
+import { overloaded, RecordsRefused, unavailable } from './errors.ts';
 import type { Priority } from './event.ts';
 
 /** Options of `createSink`. */
@@ -143,7 +143,7 @@ export function createSink(options: SinkOptions): Sink {
       await call;
       return undefined;
     } catch (error) {
-      writer.fail(error);
+      if (!(error instanceof RecordsRefused)) writer.fail(error);
       return error ?? new Error('unknown');
     } finally {
       busy = false;
@@ -154,15 +154,13 @@ export function createSink(options: SinkOptions): Sink {
 
   function settle(batch: Batch, error: unknown): void {
     clearTimeout(batch.timer);
-    if (error !== undefined) writer.keep(batch.kept);
+    const isMissed = error !== undefined && !(error instanceof RecordsRefused);
+    if (isMissed) writer.keep(batch.kept);
     if (batch.expired) return;
-    if (error === undefined) {
-      observe?.written(type, batch.bodies.length);
-      batch.resolve();
-    } else {
-      writer.miss(batch.bodies.length, batch.kept.length);
-      batch.reject(unavailable(error));
-    }
+    if (isMissed) writer.miss(batch.bodies.length, batch.kept.length);
+    else observe?.written(type, batch.bodies.length);
+    if (error === undefined) batch.resolve();
+    else batch.reject(unavailable(error));
   }
 
   /** Behind calls that return in time the queue is too long: the callers are refused, and the lines are written all the same. */

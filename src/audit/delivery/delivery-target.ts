@@ -1,4 +1,5 @@
 // Targets of sinks with a receiver elsewhere: a required one waits for the acknowledgement, any other delivers from a backlog.
+import { RecordsRefused } from '../errors.ts';
 import { type ChainHead, genesis, hashOf, seqOf } from '../hash-chain.ts';
 import type { LogEvent, SinkEnvironment, SinkTarget, TargetRuntime } from '../sink-type.ts';
 import { createMemoryBacklog, linesIn } from './backlog.ts';
@@ -109,7 +110,7 @@ function createDirectTarget({ abort, delivery, isFlushed, refused: tell, runtime
         unflushedBytes += chained.lines.length;
       }
       found.push(...refused.map((each) => tell(each, false)));
-      if (refused[0] !== undefined) throw new Error(`the receiver refuses a record: ${refused[0].problem}`);
+      if (refused[0] !== undefined) throw new RecordsRefused(`the receiver refuses a record: ${refused[0].problem}`);
     },
     tick: flush,
     abort,

@@ -56,7 +56,7 @@ const maxBatchBytes = 1024 * 1024;
 const maxBatchLines = 1000;
 const firstPauseMs = 100;
 const longestPauseMs = 10_000;
-const longestRetryAfterMs = 3_600_000;
+const longestRetryAfterMs = 300_000;
 const maxDoublings = 16;
 
 /** Creates it. */

@@ -121,9 +121,12 @@ export function createSpool(initial: SpoolConfig, runtime: SpoolRuntime): Backlo
         const length = Math.min(atMost, first.size - offset);
         await disk.flush(() => file);
         const bytes = await readAt(first.path, offset, length, scratch);
-        given = bytes.lastIndexOf(10) + 1 || length;
-        const lines = await intactLines(first, bytes.subarray(0, given));
-        if (lines.length > 0) return lines;
+        const lines = linesIn(bytes);
+        const damaged = lines.findIndex((line) => !isIntact(line));
+        const sound = damaged === -1 ? lines : lines.slice(0, damaged);
+        given = sound.reduce((sum, line) => sum + line.length + 1, 0);
+        if (sound.length > 0) return sound;
+        await skipDamaged(first, lines, length);
         await release();
       } else {
         if (segments.length === 1 && !isFull(first)) return [];
@@ -133,13 +136,12 @@ export function createSpool(initial: SpoolConfig, runtime: SpoolRuntime): Backlo
     return [];
   }
 
-  /** The whole records. The rest is named, and its segment kept. */
-  async function intactLines(segment: Segment, bytes: Buffer): Promise<Buffer[]> {
-    const lines = linesIn(bytes);
-    const intact = lines.filter(isIntact);
-    const lost = Math.max(lines.length, 1) - intact.length;
-    if (lost > 0) await keepDamaged(segment, { records: lost, from: offset, to: offset + given }, runtime);
-    return intact;
+  /** Names the damage before the next whole record, and keeps its segment. */
+  async function skipDamaged(segment: Segment, lines: readonly Buffer[], length: number): Promise<void> {
+    const next = lines.findIndex(isIntact);
+    const damaged = next === -1 ? lines : lines.slice(0, next);
+    given = damaged.reduce((sum, line) => sum + line.length + 1, 0) || length;
+    await keepDamaged(segment, { records: Math.max(damaged.length, 1), from: offset, to: offset + given }, runtime);
   }
 
   async function release(): Promise<void> {
@@ -154,7 +156,8 @@ export function createSpool(initial: SpoolConfig, runtime: SpoolRuntime): Backlo
     segments.shift();
     offset = 0;
     isMoved = true;
-    await save();
+    // Where it cannot be saved, a start goes on with the first segment that is there.
+    await save().catch(ignore);
     await unlink(first.path).catch(ignoreMissing);
   }
 
@@ -162,7 +165,12 @@ export function createSpool(initial: SpoolConfig, runtime: SpoolRuntime): Backlo
     const write = async () => {
       if (!isMoved || head === undefined) return;
       isMoved = false;
-      await writePosition(path, { segment: segments[0]?.number ?? lastNumber + 1, offset, head });
+      try {
+        await writePosition(path, { segment: segments[0]?.number ?? lastNumber + 1, offset, head });
+      } catch (error) {
+        isMoved = true;
+        throw error;
+      }
     };
     saving = saving.catch(ignore).then(write);
     return saving;

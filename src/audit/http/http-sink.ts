@@ -7,7 +7,7 @@ import { createDeliveryTarget } from '../delivery/delivery-target.ts';
 import { probeReceiver } from '../delivery/transport.ts';
 import type { SinkCheck, SinkType } from '../sink-type.ts';
 import { type FormatName, formats } from './formats.ts';
-import { createHttpTransport } from './http-transport.ts';
+import { createHttpTransport, shownUrl } from './http-transport.ts';
 
 const schema = z.strictObject({
   type: z.literal('http'),
@@ -57,8 +57,6 @@ function checkAuthorities(config: HttpSinkConfig, { files, isRead, unusable }: S
   }
 }
 
-/** The query may hold a secret. */
 function keyOf(config: HttpSinkConfig): string {
-  const { origin, pathname } = new URL(config.url);
-  return deliveryKey(config, `${origin}${pathname}`);
+  return deliveryKey(config, shownUrl(config.url));
 }

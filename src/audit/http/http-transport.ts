@@ -1,5 +1,5 @@
 // Transport over HTTP: one POST a batch, bounded in time and size, judged by its status and by what the format says of the body.
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { answerBounded, type BoundedAnswer, createBoundedAgent, RequestFailure } from '../../oauth/http-client.ts';
 import { receiverAuthorities } from '../delivery/delivery-config.ts';
 import { DeliveryFailure, type Transport } from '../delivery/transport.ts';
@@ -16,6 +16,13 @@ export interface HttpReceiver {
   readonly caFile?: string | undefined;
 }
 
+/** The address for the operator: without its query, and with digests of long segments of its path, either of which may be a secret. */
+export function shownUrl(url: string): string {
+  const { origin, pathname } = new URL(url);
+  const shown = (segment: string) => (segment.length > 20 ? `~${hash('sha256', segment).slice(0, 8)}` : segment);
+  return `${origin}${pathname.split('/').map(shown).join('/')}`;
+}
+
 /** Of a whole request, and of each part of it. */
 const requestTimeoutMs = 10_000;
 const maxAnswerBytes = 1024 * 1024;
@@ -25,7 +32,7 @@ export function createHttpTransport(receiver: HttpReceiver, environment: SinkEnv
   const { headers, url } = receiver;
   const format = formats[receiver.format];
   const address = new URL(url);
-  const shown = `${address.origin}${address.pathname}`;
+  const shown = shownUrl(url);
   const channel = randomUUID();
   const authorities = receiverAuthorities(receiver, environment);
   const agent = createBoundedAgent({

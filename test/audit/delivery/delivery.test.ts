@@ -37,7 +37,7 @@ t.test('the pauses grow to ten seconds at most, and Retry-After comes on top', a
   });
   const { target, pauses } = createTarget(receiver.transport, { required: true, random: () => 0.5 });
   await write(target, 'r1');
-  t.same(pauses, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 35_000, 3_605_000]);
+  t.same(pauses, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 35_000, 305_000]);
   await target.close();
 });
 
