@@ -24,6 +24,8 @@ export interface RedisServer {
   signal(name: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<void>;
   /** Sends one command in words, on a connection of its own, and yields the raw answer. */
   command(...words: readonly string[]): Promise<string>;
+  /** Sends commands one after the other on one connection, and yields the raw answers. */
+  session(...commands: readonly (readonly string[])[]): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -46,16 +48,17 @@ export async function startRedis(options: readonly string[] = []): Promise<Redis
       });
       await until(async () => {
         if (child?.exitCode !== null) throw new Error(`redis-server ended with ${child?.exitCode}`);
-        return (await server.command('PING').catch(() => '')).includes('PONG');
+        return /PONG|NOAUTH/.test(await server.command('PING').catch(() => ''));
       }, 'redis-server answers');
     },
     async signal(name) {
-      if (child === undefined || child.exitCode !== null) return;
+      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
       const ended = name === 'SIGKILL' ? once(child, 'exit') : undefined;
       child.kill(name);
       await ended;
     },
-    command: (...words) => ask(port, words),
+    command: (...words) => ask(port, [words]),
+    session: (...commands) => ask(port, commands),
     async close() {
       await server.signal('SIGKILL');
       rmSync(directory, { recursive: true, force: true });
@@ -66,19 +69,26 @@ export async function startRedis(options: readonly string[] = []): Promise<Redis
 }
 
 function argumentsOf(port: number, directory: string, options: readonly string[]): string[] {
-  return ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', directory, ...options];
+  // A file of options has to be the first.
+  return [...options, '--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', directory];
 }
 
-function ask(port: number, words: readonly string[]): Promise<string> {
+function ask(port: number, commands: readonly (readonly string[])[]): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1');
+    const left = [...commands];
     let answer = '';
+    const next = (): void => {
+      const words = left.shift();
+      if (words === undefined) return void socket.end();
+      socket.write(`*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`);
+    };
     socket.setEncoding('utf8').setTimeout(5000, () => socket.destroy(new Error('redis-server did not answer')));
     socket.on('data', (text: string) => {
       answer += text;
-      socket.end();
+      next();
     });
     socket.on('error', reject).on('close', () => resolve(answer));
-    socket.write(`*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`);
+    next();
   });
 }

@@ -1,59 +1,24 @@
 // Shared state in Redis against a server that answers as it is told: each way to fail has its outcome, and none of them lets anything pass.
 import t, { type Test } from 'tap';
-import { GatewayError } from '../../src/errors.ts';
-import { createNamedFiles } from '../../src/named-files.ts';
-import { createLocalState } from '../../src/state/local-state.ts';
-import { loadRedis } from '../../src/state/redis/client.ts';
 import type { StateOutcome } from '../../src/state/redis/failure.ts';
-import { createRedisState } from '../../src/state/redis/redis-state.ts';
-import { state as schema } from '../../src/state/schema.ts';
 import { createTestCertificates } from '../support/certificates.ts';
 import { type RespServer, startRespServer } from '../support/resp-server.ts';
+import { connectReplica, refusalOf } from '../support/state-replica.ts';
 import { until } from '../support/until.ts';
 
 const server = await startRespServer();
 t.teardown(() => server.close());
 const bucket = { kind: 'bucket', burst: 10, intervalMs: 2000 } as const;
 
-/** A replica with its own memory, connected. */
-async function startReplica(
-  t: Test,
-  written: object = {},
-  to: RespServer = server,
-  commandMs = 30_000,
-  files: Readonly<Record<string, string>> = {},
-) {
-  const config = schema.parse({ redis: { url: to.url }, ...written });
-  const failed: StateOutcome[] = [];
-  const outages: string[] = [];
-  const state = createRedisState({
-    config,
-    open: await loadRedis(
-      config.redis,
-      createNamedFiles(new Map(Object.entries(files).map(([name, text]) => [name, Buffer.from(text)]))),
-    ),
-    local: createLocalState({ now: Date.now }),
-    now: Date.now,
-    times: { commandMs, connectMs: 30_000 },
-    observe: {
-      stateFailed: (outcome) => void failed.push(outcome),
-      outageBegan: () => void outages.push('began'),
-      outageEnded: () => void outages.push('ended'),
-    },
-  });
-  t.teardown(() => state.close());
-  t.teardown(() => {
+/** A replica that is closed with the test, and the server its own again. */
+async function startReplica(t: Test, written: object = {}, to: RespServer = server, ...more: [number?, object?]) {
+  const replica = await connectReplica({ redis: { url: to.url }, ...written }, ...(more as []));
+  t.teardown(async () => {
     to.script = undefined;
+    await replica.close();
   });
-  await state.connect();
-  return Object.assign(state, { failed, outages });
+  return replica;
 }
-
-const codeOf = (promise: Promise<unknown>) =>
-  promise.then(
-    () => 'passed',
-    (error: unknown) => (error instanceof GatewayError ? `${error.status} ${error.code}` : String(error)),
-  );
 
 t.test('what one replica has claimed is present at every other, with an end', async (t) => {
   const [one, another] = [await startReplica(t), await startReplica(t)];
@@ -116,7 +81,7 @@ t.test('each wrong answer has a named outcome, and lets neither proof, call nor 
   for (const [index, [what, reply, outcome]] of everywhere.entries()) {
     const replica = await startReplica(t);
     server.script = () => reply;
-    t.equal(await codeOf(replica.claim('dpop', 'a', `proof ${index}`, 1000)), '503 state_unavailable', what);
+    t.equal(await refusalOf(replica.claim('dpop', 'a', `proof ${index}`, 1000)), '503 state_unavailable', what);
     server.script = undefined;
     t.equal(replica.failed[0], outcome, what);
     await replica.close();
@@ -127,9 +92,9 @@ t.test('the same, of a limit and of a secret', async (t) => {
   for (const [what, reply, outcome] of everywhere) {
     const replica = await startReplica(t);
     server.script = () => reply;
-    t.equal(await codeOf(replica.limiter('sql', bucket).consume('jane', 'jane')), '503 state_unavailable', what);
+    t.equal(await refusalOf(replica.limiter('sql', bucket).consume('jane', 'jane')), '503 state_unavailable', what);
     t.equal(replica.failed[0], outcome, what);
-    if (reply !== 'cut') t.equal(await codeOf(replica.secret(what, 1000)), '503 state_unavailable', what);
+    if (reply !== 'cut') t.equal(await refusalOf(replica.secret(what, 1000)), '503 state_unavailable', what);
     server.script = undefined;
     await replica.close();
   }
@@ -138,12 +103,12 @@ t.test('the same, of a limit and of a secret', async (t) => {
 t.test('a silent server is waited for a short time; after three commands without an answer nobody waits', async (t) => {
   const replica = await startReplica(t, {}, server, 100);
   server.script = () => 'silence';
-  const asked = ['1', '2', '3'].map((id) => codeOf(replica.claim('dpop', 'silent', id, 1000)));
+  const asked = ['1', '2', '3'].map((id) => refusalOf(replica.claim('dpop', 'silent', id, 1000)));
   t.same(await Promise.all(asked), Array(3).fill('503 state_unavailable'));
   t.same(replica.failed, Array(3).fill('timeout'));
   t.equal(replica.outage()?.outcome, 'timeout');
   const commands = server.commands.length;
-  t.equal(await codeOf(replica.claim('dpop', 'silent', '4', 1000)), '503 state_unavailable');
+  t.equal(await refusalOf(replica.claim('dpop', 'silent', '4', 1000)), '503 state_unavailable');
   t.equal(
     server.commands.filter(([name]) => name === 'SET').length,
     server.commands.slice(0, commands).filter(([name]) => name === 'SET').length,
@@ -188,7 +153,7 @@ t.test('a server that is away at the start begins an outage, and one that comes 
   await late.stop();
   const replica = await startReplica(t, {}, late);
   t.equal(replica.outage()?.outcome, 'unreachable');
-  t.equal(await codeOf(replica.claim('dpop', 'a', 'x', 1000)), '503 state_unavailable');
+  t.equal(await refusalOf(replica.claim('dpop', 'a', 'x', 1000)), '503 state_unavailable');
   await late.listen();
   await until(() => replica.outage() === undefined, 'the outage is over');
   t.equal(await replica.claim('dpop', 'a', 'y', 1000), 'added');
@@ -202,7 +167,7 @@ t.test('TLS is verified: a server that nobody vouches for gets no command', asyn
   const redis = { url: `rediss://localhost:${secure.port}`, caFile: 'ca.crt' };
   const distrustful = await startReplica(t, { redis }, secure, 30_000, { 'ca.crt': stranger.certificatePem });
   t.equal(distrustful.outage()?.outcome, 'tls');
-  t.equal(await codeOf(distrustful.claim('dpop', 'a', 'x', 1000)), '503 state_unavailable');
+  t.equal(await refusalOf(distrustful.claim('dpop', 'a', 'x', 1000)), '503 state_unavailable');
   t.same(secure.commands, []);
   await distrustful.close();
   const replica = await startReplica(t, { redis }, secure, 30_000, { 'ca.crt': authority.certificatePem });
