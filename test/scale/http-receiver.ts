@@ -4,8 +4,19 @@ import { openSync, writeSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { decodeLogs } from '../audit/otlp/decode.ts';
 
+const parseLines = (body: string): unknown[] =>
+  body
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
 /** The lines of the records in a body, which each format holds whole. */
 const readers = {
+  'json-lines': (body: string) => body.trim().split('\n'),
+  hec: (body: string) => body.split('\n').map((event) => /"event":(.*),"fields":\{[^}]*\}\}$/.exec(event)![1]!),
+  ecs: (body: string) =>
+    parseLines(body).map((document) => (document as { event: { original: string } }).event.original),
+  ocsf: (body: string) => parseLines(body).map((event) => (event as { raw_data: string }).raw_data),
   otlp: (body: string) => decodeLogs(body).map((log) => log.body),
 } satisfies Record<string, (body: string) => string[]>;
 
@@ -30,7 +41,9 @@ createServer((request, response) => {
           .map((line) => `${line}\n`)
           .join(''),
       );
-      response.setHeader('content-type', 'application/json').end('{}');
+      response
+        .setHeader('content-type', 'application/json')
+        .end(format === 'hec' ? '{"text":"Success","code":0}' : '{}');
     } catch (error) {
       console.error(error);
       response.writeHead(400).end();

@@ -117,7 +117,7 @@ const lineBytes = 800;
 async function writeAll(order: WriterOrder, kills: number, receiver: Receiver): Promise<WriterReport> {
   const child = fork(join(import.meta.dirname, 'sink-writer.ts'), {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    execArgv: ['--max-semi-space-size=16'],
+    execArgv: ['--max-semi-space-size=8'],
   });
   let last: WriterReport | undefined;
   const { promise: ended, resolve } = Promise.withResolvers<void>();

@@ -12,7 +12,8 @@ export interface Line {
 export interface MappedRecord {
   readonly seq: number;
   readonly id: string;
-  readonly time: string;
+  /** RFC 3339; null where the clock had no valid time. */
+  readonly time: string | null;
   readonly instance: string;
   readonly stage: string;
   readonly route?: string;
@@ -35,6 +36,7 @@ export interface MappedRecord {
   readonly scopes?: { readonly granted?: readonly string[]; readonly missing?: readonly string[] };
   readonly decision?: 'allow' | 'deny';
   readonly rule?: string;
+  readonly trace?: { readonly id: string; readonly span: string };
   readonly reason?: string;
   readonly upstream?: { readonly name: string; readonly status?: number };
   readonly status?: number;

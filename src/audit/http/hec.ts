@@ -25,9 +25,9 @@ export const hec: Format = {
 
 function eventOf({ hash, record, text }: Line): string {
   const { instance, seq, time: instant } = record();
-  const time = (Date.parse(instant) / 1000).toFixed(3);
+  const time = instant === null ? '' : `"time":${(Date.parse(instant) / 1000).toFixed(3)},`;
   const meta = `"host":${JSON.stringify(instance)},"source":"portcullis","sourcetype":"portcullis:audit"`;
-  return `{"time":${time},${meta},"event":${text},"fields":{"hash":"${hash}","seq":${seq}}}`;
+  return `{${time}${meta},"event":${text},"fields":{"hash":"${hash}","seq":${seq}}}`;
 }
 
 function codeIn(body: Buffer): number | undefined {

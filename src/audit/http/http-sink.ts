@@ -30,25 +30,28 @@ export const httpSink = {
   schema,
   key: keyOf,
   check(config, check) {
-    const { headers, insecure, url } = config;
     checkDelivery(config, check);
-    checkAuthorities(config, check);
-    if (isPlainHttp(url) && !insecure) {
-      check.error('url', 'plain http is accepted on loopback only; use https, or insecure: true');
-    }
-    if (isPlainHttp(url) && insecure)
-      check.warn('url', 'is plain http: records and the headers can be read on the way');
-    for (const name of Object.keys(headers)) {
-      if (ownHeaders.test(name)) check.error('headers', `"${name}" is set by the sink`);
-    }
+    checkHttp('url', config.url, config, check);
   },
   probe: (config, environment) => probeReceiver(createHttpTransport(config, environment)),
   create: (config, runtime, environment) =>
     createDeliveryTarget({ config, key: keyOf(config), runtime, environment, transport: createHttpTransport }),
 } satisfies SinkType<HttpSinkConfig>;
 
-function checkAuthorities(config: HttpSinkConfig, { files, isRead, unusable }: SinkCheck): void {
-  const { caFile } = config;
+/** Checks an address, which stands in `key`, and what belongs to it. */
+export function checkHttp(
+  key: string,
+  url: string,
+  config: Pick<HttpSinkConfig, 'caFile' | 'headers' | 'insecure'>,
+  { error, files, isRead, unusable, warn }: SinkCheck,
+): void {
+  const { caFile, headers, insecure } = config;
+  if (isPlainHttp(url) && !insecure)
+    error(key, 'plain http is accepted on loopback only; use https, or insecure: true');
+  if (isPlainHttp(url) && insecure) warn(key, 'is plain http: records and the headers can be read on the way');
+  for (const name of Object.keys(headers)) {
+    if (ownHeaders.test(name)) error('headers', `"${name}" is set by the sink`);
+  }
   if (caFile === undefined || !isRead(caFile)) return;
   try {
     receiverAuthorities(config, { files });

@@ -5,14 +5,14 @@ import { receiverAuthorities } from '../delivery/delivery-config.ts';
 import { DeliveryFailure, type Transport } from '../delivery/transport.ts';
 import { hashOf } from '../hash-chain.ts';
 import type { SinkEnvironment } from '../sink-type.ts';
-import type { Line } from './format.ts';
+import type { Format, Line } from './format.ts';
 import { type FormatName, formats } from './formats.ts';
 
 /** The part of a sink's configuration that a transport is made of. */
 export interface HttpReceiver {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly format: FormatName;
+  readonly format: FormatName | Format;
   readonly caFile?: string | undefined;
 }
 
@@ -30,7 +30,7 @@ const maxAnswerBytes = 1024 * 1024;
 /** Creates a transport. Connections open with the first batch. */
 export function createHttpTransport(receiver: HttpReceiver, environment: SinkEnvironment): Transport {
   const { headers, url } = receiver;
-  const format = formats[receiver.format];
+  const format = typeof receiver.format === 'string' ? formats[receiver.format] : receiver.format;
   const address = new URL(url);
   const shown = shownUrl(url);
   const channel = randomUUID();

@@ -32,7 +32,7 @@ function eventOf(line: Line): object {
     activity_id: activityId,
     activity_name: activity === 'other' ? operationOf(record) : activity,
     type_uid: classUid * 100 + activityId,
-    time: Date.parse(record.time),
+    time: Date.parse(record.time ?? ''),
     severity_id: isRefused ? severities.medium : severities.informational,
     ...statusOf(record),
     ...(record.decision !== undefined && {

@@ -1,34 +1,34 @@
 // OTLP log records of audit records (OpenTelemetry protocol 1.x, JSON encoding of ExportLogsServiceRequest). Pure.
-import { parseSentRecord, type SentRecord, severityOf } from '../sent-record.ts';
+import type { Line, MappedRecord } from '../http/format.ts';
+import { severityOf } from '../severity.ts';
 
-/** RFC 8259 text of an ExportLogsServiceRequest with these lines, given without their newlines. Their order is kept. */
-export function encodeLogs(lines: readonly Buffer[], version: string): string {
-  const resourceLogs: { resource: object; scopeLogs: [{ scope: object; logRecords: object[] }] }[] = [];
-  let last: string | undefined;
+/** An ExportLogsServiceRequest with these records, in their order. */
+export function encodeLogs(lines: readonly Line[], version: string): string {
+  const groups: { readonly instance: string; readonly logRecords: string[] }[] = [];
   for (const line of lines) {
-    const record = parseSentRecord(line);
-    const { instance = '' } = record;
-    if (instance !== last) {
-      const attributes = attributesOf({
-        'service.name': 'portcullis',
-        'service.version': version,
-        'service.instance.id': instance,
-      });
-      resourceLogs.push({
-        resource: { attributes },
-        scopeLogs: [{ scope: { name: 'portcullis.audit', version }, logRecords: [] }],
-      });
-      last = instance;
-    }
-    resourceLogs.at(-1)!.scopeLogs[0].logRecords.push(logRecordOf(line, record));
+    const record = line.record();
+    const { instance } = record;
+    if (groups.at(-1)?.instance !== instance) groups.push({ instance, logRecords: [] });
+    groups.at(-1)!.logRecords.push(JSON.stringify(logRecordOf(line.text, record)));
   }
-  return JSON.stringify({ resourceLogs });
+  return `{"resourceLogs":[${groups.map(({ instance, logRecords }) => encodeGroup(instance, version, logRecords)).join()}]}`;
+}
+
+/** The records of one process. */
+function encodeGroup(instance: string, version: string, logRecords: readonly string[]): string {
+  const attributes = attributesOf({
+    'service.name': 'portcullis',
+    'service.version': version,
+    'service.instance.id': instance,
+  });
+  const scope = JSON.stringify({ name: 'portcullis.audit', version });
+  return `{"resource":${JSON.stringify({ attributes })},"scopeLogs":[{"scope":${scope},"logRecords":[${logRecords.join()}]}]}`;
 }
 
 /** Nanoseconds up to here fit into 64 bits. */
 const maxTimeMs = 2 ** 64 / 1e6;
 
-function logRecordOf(line: Buffer, record: SentRecord): object {
+function logRecordOf(text: string, record: MappedRecord): object {
   const severity = severityOf(record);
   const ms = Date.parse(record.time ?? '');
   // A 64-bit number is a string in the JSON encoding; 0 is an unknown time.
@@ -39,13 +39,14 @@ function logRecordOf(line: Buffer, record: SentRecord): object {
     severityNumber: severity.otlp,
     severityText: severity.name,
     eventName: `portcullis.audit.${record.stage}`,
-    body: { stringValue: line.toString('utf8') },
+    body: { stringValue: text },
     attributes: attributesOf(attributeValues(record)),
+    ...(record.trace && { traceId: record.trace.id, spanId: record.trace.span }),
   };
 }
 
 /** OpenTelemetry's names where it has them. The unique id is the record's hash: records with the same one are duplicates. */
-function attributeValues(record: SentRecord): Readonly<Record<string, unknown>> {
+function attributeValues(record: MappedRecord): Readonly<Record<string, unknown>> {
   const { client, principal, http, mcp, scopes, upstream } = record;
   return {
     'log.record.uid': record.hash,
@@ -66,7 +67,7 @@ function attributeValues(record: SentRecord): Readonly<Record<string, unknown>> 
     'portcullis.rule': record.rule,
     'portcullis.reason': record.reason,
     'portcullis.outcome': record.outcome,
-    'portcullis.scopes.missing': scopes?.missing.join(' '),
+    'portcullis.scopes.missing': scopes?.missing?.join(' '),
     'portcullis.upstream': upstream?.name,
     'portcullis.policy': record.policy,
   };

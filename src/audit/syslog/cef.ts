@@ -1,12 +1,13 @@
 // Audit record in the ArcSight Common Event Format, CEF:0. Pure.
 import { isIPv4, isIPv6 } from 'node:net';
-import { type SentRecord, severityOf } from '../sent-record.ts';
+import type { MappedRecord } from '../http/format.ts';
+import { severityOf } from '../severity.ts';
 
 /** Characters that end a line, or that a terminal acts on. */
 const controls = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu;
 
 /** The record as one line. It holds what analysts search for; its hash, in `cs6`, names the whole record. */
-export function encodeCef(record: SentRecord, version: string): string {
+export function encodeCef(record: MappedRecord, version: string): string {
   const { stage, reason } = record;
   const id = reason === undefined ? stage : `${stage}:${reason}`;
   const header = ['Portcullis', 'mcp-portcullis', version, id, nameOf(record)].map(headerText).join('|');
@@ -16,7 +17,7 @@ export function encodeCef(record: SentRecord, version: string): string {
   return `CEF:0|${header}|${severityOf(record).cef}|${extension.join(' ')}`;
 }
 
-function nameOf({ stage, decision, outcome }: SentRecord): string {
+function nameOf({ stage, decision, outcome }: MappedRecord): string {
   if (stage === 'decided') return decision === 'deny' ? 'Request denied' : 'Request allowed';
   if (stage === 'completed') return `Request ${outcome ?? 'completed'}`;
   if (stage === 'stream') return 'Stream ended';
@@ -27,7 +28,7 @@ function nameOf({ stage, decision, outcome }: SentRecord): string {
 type Pair = readonly [key: string, value: string | number | null | undefined];
 
 /** The keys of the extension dictionary; a custom key has a label. */
-function extensionOf(record: SentRecord): Pair[] {
+function extensionOf(record: MappedRecord): Pair[] {
   const { client, principal, http, mcp, scopes, upstream, durationMs } = record;
   const address = client?.address ?? '';
   return [
@@ -50,7 +51,7 @@ function extensionOf(record: SentRecord): Pair[] {
     ...labelled('cs1', 'rule', record.rule),
     ...labelled('cs2', 'tool', mcp?.tool),
     ...labelled('cs3', 'clientId', principal?.clientId),
-    ...labelled('cs4', 'missingScopes', scopes?.missing.join(' ')),
+    ...labelled('cs4', 'missingScopes', scopes?.missing?.join(' ')),
     ...labelled('cs5', 'policy', record.policy),
     ...labelled('cs6', 'recordHash', record.hash),
     ...labelled('cn1', 'recordSeq', record.seq),

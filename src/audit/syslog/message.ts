@@ -1,5 +1,6 @@
 // Syslog messages of audit records (RFC 5424), framed by octet counting (RFC 5425 §4.3, RFC 6587 §3.4.1). Pure.
-import { parseSentRecord, type SentRecord, severityOf } from '../sent-record.ts';
+import type { MappedRecord } from '../http/format.ts';
+import { severityOf } from '../severity.ts';
 import { encodeCef } from './cef.ts';
 
 /** Options of `createMessageEncoder`. */
@@ -28,16 +29,16 @@ export function createMessageEncoder(options: MessageOptions): MessageEncoder {
   const { facility, format, version } = options;
   const hostname = headerField(options.hostname, 255);
 
-  function headerOf(record: SentRecord): string {
+  function headerOf(record: MappedRecord): string {
     const priority = facility * 8 + severityOf(record).syslog;
     const time = record.time !== null && timestamp.test(record.time) ? record.time : '-';
-    const process = headerField(record.instance ?? '', 128);
+    const process = headerField(record.instance, 128);
     return `<${priority}>1 ${time} ${hostname} portcullis ${process} ${headerField(record.stage, 32)} ${structuredData(record)} `;
   }
 
   return (lines, scratch) => {
     const frames = lines.map((line) => {
-      const record = parseSentRecord(line);
+      const record = JSON.parse(line.toString()) as MappedRecord;
       const header = headerOf(record);
       const message = format === 'json' ? line : Buffer.from(encodeCef(record, version));
       return { start: `${header.length + message.length} ${header}`, message };
@@ -54,7 +55,7 @@ export function createMessageEncoder(options: MessageOptions): MessageEncoder {
 }
 
 /** The place of the record, and its hash, by which a receiver knows a record that was sent twice. 32473 stands for no enterprise (RFC 5612). */
-function structuredData({ seq, hash }: SentRecord): string {
+function structuredData({ seq, hash }: MappedRecord): string {
   const sequenceId = String(((seq - 1) % maxSequenceId) + 1);
   return element('meta', { sequenceId }) + element('portcullis@32473', { seq: String(seq), hash });
 }

@@ -8,7 +8,8 @@ import { isLoopbackAddress } from '../../http/host.ts';
 import type { NamedFiles } from '../../named-files.ts';
 import { checkDelivery, deliveryKey, deliveryKeys } from '../delivery/delivery-config.ts';
 import { createDeliveryTarget } from '../delivery/delivery-target.ts';
-import type { SinkCheck, SinkType } from '../sink-type.ts';
+import { probeReceiver, type Transport } from '../delivery/transport.ts';
+import type { SinkCheck, SinkEnvironment, SinkType } from '../sink-type.ts';
 import { createMessageEncoder } from './message.ts';
 import { createSyslogTransport } from './transport.ts';
 
@@ -51,17 +52,10 @@ export const syslogSink = {
       check.error('address', 'tcp:// sends records in clear text; take tls://, or write `insecure: true` beside it');
     for (const key of tlsKeys) if (config[key] !== undefined) check.error(key, 'is of TLS, and the address is tcp://');
   },
+  probe: (config, environment) => probeReceiver(transportOf(config, environment, '0')),
   create(config, runtime, environment) {
-    const { version = '0' } = runtime;
-    return createDeliveryTarget({
-      ...{ config, key: keyOf(config), runtime, environment },
-      transport({ address, facility, format, ...files }) {
-        const { scheme, host, port } = addressOf(address);
-        const context = scheme === 'tls' ? contextOf(files, environment.files) : undefined;
-        const encode = createMessageEncoder({ facility, format, hostname: hostname(), version });
-        return createSyslogTransport({ host, port: Number(port), context, timeoutMs }, encode);
-      },
-    });
+    const transport = (next: SyslogSinkConfig, of: SinkEnvironment) => transportOf(next, of, runtime.version ?? '0');
+    return createDeliveryTarget({ config, key: keyOf(config), runtime, environment, transport });
   },
 } satisfies SinkType<SyslogSinkConfig>;
 
@@ -79,6 +73,14 @@ function checkTls(config: SyslogSinkConfig, { files, error, isRead, unusable }: 
       if (file.path !== undefined && isRead(file.path)) unusable(file.key, file.path, file.cause);
     }
   }
+}
+
+function transportOf(config: SyslogSinkConfig, { files }: SinkEnvironment, version: string): Transport {
+  const { facility, format } = config;
+  const { scheme, host, port } = addressOf(config.address);
+  const context = scheme === 'tls' ? contextOf(config, files) : undefined;
+  const encode = createMessageEncoder({ facility, format, hostname: hostname(), version });
+  return createSyslogTransport({ host, port: Number(port), context, timeoutMs }, encode);
 }
 
 function keyOf(config: SyslogSinkConfig): string {

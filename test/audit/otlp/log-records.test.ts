@@ -4,7 +4,7 @@ import t from 'tap';
 import { createEventEncoder } from '../../../src/audit/encode.ts';
 import type { AuditEvent } from '../../../src/audit/event.ts';
 import { type ChainHead, chainLines, genesis } from '../../../src/audit/hash-chain.ts';
-import { encodeLogs } from '../../../src/audit/otlp/log-records.ts';
+import { encodeLogs as encodeLines } from '../../../src/audit/otlp/log-records.ts';
 import { eventOf, someTime } from '../support.ts';
 import { decodeLogs } from './decode.ts';
 
@@ -15,6 +15,11 @@ function linesOf(events: readonly AuditEvent[], instance = 'gw-1', head: ChainHe
     .split('\n')
     .slice(0, -1)
     .map((line) => Buffer.from(line));
+}
+
+function encodeLogs(lines: readonly Buffer[], version: string): string {
+  const parse = (text: string) => ({ text, hash: JSON.parse(text).hash, record: () => JSON.parse(text) });
+  return encodeLines(lines.map(String).map(parse), version);
 }
 
 t.test('a record has its line as the body, its hash as the unique id, and its members as attributes', async (t) => {
@@ -98,7 +103,7 @@ t.test(
           lines.map(String),
         );
       }),
-      { numRuns: 20 },
+      { numRuns: 8 },
     );
   },
 );

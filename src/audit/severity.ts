@@ -1,8 +1,5 @@
-// Audit record as remote receivers get it: the parsed line, and its severity in their scales. Pure.
-import type { AuditRecord } from './reading/record.ts';
-
-/** A record with its place in the chain. */
-export type SentRecord = AuditRecord & { readonly hash: string };
+// Severity of an audit record in the scales of its receivers. Pure.
+import type { MappedRecord } from './http/format.ts';
 
 /** A severity in the scales of syslog (RFC 5424 §6.2.1), CEF (0 to 10) and OpenTelemetry (1 to 24). */
 export interface Severity {
@@ -32,13 +29,8 @@ const tampering: ReadonlySet<string> = new Set([
 /** Reasons of records that tell of others that are missing. */
 const loss: ReadonlySet<string> = new Set(['recovered', 'overloaded']);
 
-/** Parses a line that the gateway has written. */
-export function parseSentRecord(line: Buffer): SentRecord {
-  return JSON.parse(line.toString('utf8')) as SentRecord;
-}
-
 /** The severity of a record. */
-export function severityOf({ stage, reason = '', outcome, decision }: SentRecord): Severity {
+export function severityOf({ stage, reason = '', outcome, decision }: MappedRecord): Severity {
   if (stage === 'config' && tampering.has(reason)) return severities.critical;
   if (outcome === 'failed' || (stage === 'config' && loss.has(reason))) return severities.error;
   if (outcome === 'refused' || decision === 'deny') return severities.warning;
