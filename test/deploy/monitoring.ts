@@ -20,8 +20,12 @@ interface Query {
 const monitoring = join(root, 'deploy/prometheus');
 /** The gateway has no series of these before they happen, and no good way to make them happen here; their labels in the source. */
 const unseen: Readonly<Record<string, readonly string[]>> = {
+  portcullis_audit_delivery_lag_seconds: ['sink'],
+  portcullis_audit_delivery_retries_total: ['sink'],
   portcullis_audit_head_timestamp_seconds: [],
   portcullis_audit_queue_full_total: ['sink'],
+  portcullis_audit_records_lost_total: ['sink', 'reason'],
+  portcullis_audit_spool_bytes: ['sink'],
   portcullis_audit_write_failures_total: ['sink'],
   portcullis_crl_next_update_timestamp_seconds: ['list'],
   portcullis_introspection_requests_total: ['authenticator', 'outcome'],
