@@ -11,7 +11,7 @@ import {
   takeRecord,
 } from './verification/chain.ts';
 import type { ExpectedHead } from './verification/expected-heads.ts';
-import { type LogFile, linesOf, openLogFiles } from './verification/log-files.ts';
+import { type LogFile, linesOf, openLogFiles, workerOf } from './verification/log-files.ts';
 import { type ChainReport, maxProblems, reportOf } from './verification/report.ts';
 
 export type { ChainBreak } from './verification/chain.ts';
@@ -55,7 +55,7 @@ export async function verifyChain(paths: readonly string[], options: VerifyOptio
 
 /** Follows a chain from the first of the files, and takes its files off the list. */
 async function followChain(state: Verification, left: LogFile[]): Promise<void> {
-  const chain = createChain(state.keys);
+  const chain = createChain(state.keys, left[0]!.worker);
   state.chains.push(chain);
   for (let file = left.shift(); file !== undefined; file = nextOf(chain, file, left)) {
     chain.files.push(file.path);
@@ -80,7 +80,7 @@ function nextOf({ last }: Chain, current: LogFile, left: LogFile[]): LogFile | u
   return next;
 }
 
-async function walkFile(state: Verification, chain: Chain, { path }: LogFile): Promise<ChainBreak | undefined> {
+async function walkFile(state: Verification, chain: Chain, { path, worker }: LogFile): Promise<ChainBreak | undefined> {
   if (chain.torn !== undefined) return chain.torn;
   const place = { file: path, line: 0 };
   const report = (reason: string) => {
@@ -88,6 +88,7 @@ async function walkFile(state: Verification, chain: Chain, { path }: LogFile): P
   };
   for await (const { bytes, terminated } of linesOf(path)) {
     place.line += 1;
+    if (worker !== undefined && (workerOf(bytes) ?? worker) !== worker) continue;
     const link = parseLink(bytes);
     if (!terminated && link === undefined && bytes.length <= maxLineBytes) {
       chain.torn = { ...place, reason: 'not an audit record' };
@@ -116,7 +117,8 @@ function checkStart({ chains, problems }: Verification, chain: Chain, files: rea
   const { first } = chain;
   if (first === undefined) return;
   const { file, link } = first;
-  const others = chains.filter((other) => other !== chain && other.first !== undefined);
+  const isOfAnother = ({ worker = chain.worker }: Chain) => worker !== (chain.worker ?? worker);
+  const others = chains.filter((other) => other !== chain && other.first !== undefined && !isOfAnother(other));
   const logOf = (path: string) => files.find((each) => each.path === path)?.log;
   const sameLog = others.find((other) => other.files.some((path) => logOf(path) === logOf(file)));
   if (chain.isUncovered) {
@@ -178,7 +180,7 @@ async function holds({ files, last }: Chain, seq: number, hash: string): Promise
   if (seq > (last?.seq ?? 0)) return false;
   for (const file of files) {
     for await (const { bytes } of linesOf(file)) {
-      if (seqOf(bytes) === seq) return parseLink(bytes)?.hash === hash;
+      if (seqOf(bytes) === seq && parseLink(bytes)?.hash === hash) return true;
     }
   }
   return false;

@@ -112,6 +112,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     handOver.close();
     await admin.close();
   };
+  const abort = () => void workforce.stop('close', stopMs);
   let adminAddress: AddressInfo;
   const listen = async (): Promise<void> => {
     adminAddress = await listenOn(admin, adminConfig.listen, 'admin.listen', inherited.admin);
@@ -120,7 +121,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   try {
     if (!isGeneration) await listen();
     signal?.throwIfAborted();
-    signal?.addEventListener('abort', workforce.kill, { once: true });
+    signal?.addEventListener('abort', abort, { once: true });
     await workforce.start();
     signal?.throwIfAborted();
     // Not before it can serve: the generation before serves until then.
@@ -130,7 +131,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     await closeListeners();
     throw error;
   }
-  signal?.removeEventListener('abort', workforce.kill);
+  signal?.removeEventListener('abort', abort);
   listener.on('error', (error) => log.error({ err: error }, 'the public listener reported an error'));
   condition = undefined;
 

@@ -33,30 +33,33 @@ export interface Worker {
 export function runWorker(options: WorkerOptions): Worker {
   const { exit, log, port } = options;
   const channel: ToSupervisor = createChannel<SupervisorCalls, WorkerCalls>(port);
-  let gateway: Gateway | undefined;
+  const starting = new AbortController();
+  let start: ReturnType<typeof startWorker> | undefined;
   let stopped = false;
 
-  channel.answer('start', async (start) => {
-    const started = await startWorker(start, channel, options);
-    gateway = started.gateway;
-    return { hash: started.hash };
+  channel.answer('start', async (order) => {
+    start = startWorker(order, channel, { ...options, signal: starting.signal });
+    return { hash: (await start).hash };
   });
   channel.answer('ping', () => undefined);
 
   /** Answers come before the exit. */
   async function stop(how: 'drain' | 'close'): Promise<undefined> {
     stopped = true;
+    starting.abort(new Error('told to stop'));
+    // A start that failed has closed everything.
+    const gateway = (await start?.catch(() => undefined))?.gateway;
     try {
       await gateway?.[how]();
-      await leave();
+      if (gateway !== undefined) await leave(gateway);
     } catch (cause) {
       log.error({ err: cause }, 'the worker did not stop cleanly');
     }
     setImmediate(() => exit(0));
     return undefined;
   }
-  async function leave(): Promise<void> {
-    if (gateway !== undefined) await channel.ask('leave', await gateway.source.metricValues()).catch(() => undefined);
+  async function leave({ source }: Gateway): Promise<void> {
+    await channel.ask('leave', await source.metricValues()).catch(() => undefined);
   }
   channel.answer('drain', () => stop('drain'));
   channel.answer('close', () => stop('close'));
@@ -75,8 +78,13 @@ export function runWorker(options: WorkerOptions): Worker {
   };
 }
 
+interface StartOptions extends WorkerOptions {
+  /** Ends the start. */
+  readonly signal: AbortSignal;
+}
+
 /** With the files of its slot, or of the first free one behind where another generation has those. */
-function startWorker(start: WorkerStart, channel: ToSupervisor, options: WorkerOptions) {
+function startWorker(start: WorkerStart, channel: ToSupervisor, options: StartOptions) {
   const startWith = (slot = start.slot) => startInSlot(slot, start, channel, options);
   return start.isGeneration ? startInFreeSlot(start.slot, startWith) : startWith();
 }
@@ -85,7 +93,7 @@ async function startInSlot(
   slot: Slot,
   { address, configFile, instance, isGeneration, reading, rootKey }: WorkerStart,
   channel: ToSupervisor,
-  { env, log, version }: WorkerOptions,
+  { env, log, signal, version }: StartOptions,
 ): Promise<{ gateway: Gateway; hash: string }> {
   const membership = openMembership(slot, rootKey, channel);
   const load = async (from: Reading, options?: ReloadOptions) => {
@@ -98,6 +106,7 @@ async function startInSlot(
     loaded,
     log,
     version,
+    signal,
     instance,
     mustHold: isGeneration,
     stdout: outputTo(channel),

@@ -22,6 +22,8 @@ export interface StatedHead extends Omit<ChainBreak, 'reason'> {
 /** A chain so far. */
 export interface Chain {
   readonly files: string[];
+  /** The worker that wrote it, where the files hold chains of several. */
+  readonly worker: string | undefined;
   readonly notes: string[];
   /** The processes that wrote it. */
   readonly instances: Set<string>;
@@ -44,9 +46,10 @@ export interface Chain {
 }
 
 /** Creates a chain without records. */
-export function createChain(keys: PublicKeys | undefined): Chain {
+export function createChain(keys: PublicKeys | undefined, worker?: string): Chain {
   return {
     files: [],
+    worker,
     notes: [],
     instances: new Set(),
     sinks: new Set(),
