@@ -4,7 +4,7 @@ import { writeCharts } from './charts.ts';
 import { type Contest, joined, runContest } from './contest.ts';
 import { bodies } from './parts/bodies.ts';
 import { calls, paths } from './parts/calls.ts';
-import { limits } from './parts/limits.ts';
+import { limits, measureLimitsInRedis } from './parts/limits.ts';
 import { peers } from './parts/peers.ts';
 import { rules } from './parts/rules.ts';
 import { shadow } from './parts/shadow.ts';
@@ -27,6 +27,7 @@ const parts: Readonly<Record<string, Part>> = {
   rules: contest('rules', rules),
   shadow: contest('shadow', shadow),
   limits: contest('limits', limits),
+  'limits-in-redis': measureLimitsInRedis,
   bodies: contest('bodies', bodies),
   tail: measureTail,
   tokens: contest('tokens', tokens),
