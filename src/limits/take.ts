@@ -63,17 +63,11 @@ function secondsOf(ms: number): number {
 
 /** Response headers `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10). */
 export function rateLimitHeaders(taken: readonly Taken[]): Record<string, string> {
-  const last = taken.at(-1);
-  // The others get back their part.
-  const shown = last?.consumption.allowed === false ? [last] : taken;
-  const remaining = shown.map(({ consumption, limit }) => {
+  const remaining = taken.map(({ consumption, limit }) => {
     const { allowed, resetMs, retryAfterMs } = consumption;
     return `"${limit.name}";r=${consumption.remaining};t=${secondsOf(allowed ? resetMs : retryAfterMs)}`;
   });
-  return {
-    'ratelimit-policy': shown.map(({ limit }) => limit.policyItem).join(', '),
-    ratelimit: remaining.join(', '),
-  };
+  return { 'ratelimit-policy': taken.map(({ limit }) => limit.policyItem).join(', '), ratelimit: remaining.join(', ') };
 }
 
 /** The refusal of a call over a limit. It names the limit, and when to call again. */

@@ -1,4 +1,5 @@
 // Rates and quotas of calls: the answers, headers, records and metrics of calls under a limit and over it.
+import type { ServerResponse } from 'node:http';
 import t from 'tap';
 import type { ClientAnswer } from '../support/client.ts';
 import { startScenario } from '../support/scenario.ts';
@@ -204,4 +205,33 @@ t.test('a hundred calls over a limit are a few records and a sum, and each is an
   const own = (await scenario.records()).slice(before).filter(({ reason }) => reason === 'rate_limited');
   t.ok(own.filter(({ detail }) => detail?.summed === undefined).length <= 3, `${own.length} records`);
   t.equal((await scenario.agent.send({ path: '/reports/weekly' })).status, 200, 'nobody else notices');
+});
+
+t.test('a call that the busy upstream does not get, and a reload, take nothing: what is used stays used', async (t) => {
+  const waiting: ServerResponse[] = [];
+  const limits = { sql: { rate: '3/h', per: ['subject'] } };
+  const { agent, connect, recordOf, reload, upstream } = await startScenario(
+    t,
+    {
+      limits,
+      upstreams: { superset: { limits: { concurrencyPerSubject: 1 } } },
+      routes: { '/api/*': { limits: ['sql'] } },
+    },
+    { now: () => startMs, reply: (_request, response) => void waiting.push(response) },
+  );
+  const path = '/api/dashboards';
+  const first = agent.send({ path });
+  await upstream.received(1);
+  const other = await connect().send({ path, headers: agent.headers });
+  t.equal(other.status, 503);
+  t.notOk('ratelimit' in other.headers);
+  t.match(await recordOf(other), { reason: 'overloaded', detail: { limit: 'concurrency_per_subject' } });
+  waiting.pop()!.end();
+  t.match((await first).headers.ratelimit, '"sql";r=2');
+  await reload({ limits: { sql: { ...limits.sql, rate: '2/h' } } });
+  const next = agent.send({ path });
+  await upstream.received(2);
+  waiting.pop()!.end();
+  t.match((await next).headers.ratelimit, '"sql";r=0', 'one of two was used, nothing by the refused call');
+  t.match(await agent.send({ path }), { status: 429 });
 });

@@ -28,7 +28,7 @@ export async function refuse(error: GatewayError, context: RequestContext, runti
     context.outcome = error.reason === clientGone ? 'aborted' : 'failed';
     if (isFailureWithinLimit(context, runtime)) logFailure(error, context);
   } else {
-    if (context.taken !== undefined) await giveBack(context.taken, runtime.state, runtime.now);
+    await giveBackLimits(context, runtime);
     const gone = context.response.destroyed;
     context.outcome = gone ? 'aborted' : 'refused';
     context.recorded = true;
@@ -42,6 +42,15 @@ export async function refuse(error: GatewayError, context: RequestContext, runti
     count(context, runtime, gone ? undefined : statusOfError(context, context.error));
   }
   writeError(context, context.error, await findRequestId(context), responseHeaders(context, runtime));
+}
+
+/** A request that is not carried out counts for none of its limits. The one that refused it stays, for the answer. */
+async function giveBackLimits(context: RequestContext, { now, state }: Runtime): Promise<void> {
+  const { taken } = context;
+  if (taken === undefined) return;
+  await giveBack(taken, state, now);
+  const refused = taken.filter(({ consumption }) => !consumption.allowed);
+  context.taken = refused.length > 0 ? refused : undefined;
 }
 
 /** The stack of a failed connection names no line of ours. */
