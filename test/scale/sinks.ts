@@ -46,7 +46,7 @@ export interface SinkFigures extends Omit<WriterReport, 'refused' | 'isDone'> {
 const maxRssBytes = 200 * 1024 * 1024;
 const spoolBytes = 64 * 1024 * 1024;
 /** The receiver is away so long. */
-const awayMs = 300;
+const awayMs = 200;
 
 /** A syslog program of Debian. */
 export function syslogReceiver(program: keyof typeof syslogPrograms, isSecure: boolean): StartReceiver {

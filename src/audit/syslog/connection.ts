@@ -29,6 +29,8 @@ export interface SyslogConnection {
 
 /** A dead peer is noticed while nothing is sent. */
 const keepAliveMs = 30_000;
+/** A handshake that took longer was held up by something else. */
+const maxRoundTripMs = 1000;
 
 /** Opens a connection. The receiver's certificate must be valid and name its host. */
 export async function openConnection(receiver: Receiver, signal: AbortSignal): Promise<SyslogConnection> {
@@ -67,7 +69,7 @@ export async function openConnection(receiver: Receiver, signal: AbortSignal): P
   }
 
   await within(opened(socket, context === undefined ? 'connect' : 'secureConnect'), 'connecting', signal);
-  const roundTripMs = performance.now() - startedMs;
+  const roundTripMs = Math.min(performance.now() - startedMs, maxRoundTripMs);
   return {
     problem: () => problem,
     write: (bytes, ender) =>
