@@ -206,6 +206,9 @@ t.test('audit files, and the table for people', async (t) => {
   const bad = await check(t, { url: upstream.url, audit: sinks('gateway.yaml/audit.jsonl') });
   t.match([bad.exitCode, bad.out], [1, /error +audit\.sinks\[0\]\.path +cannot be written: /]);
   t.match(bad.err, /gateway\.yaml: 1 problem/);
+  const siem = { sinks: [{ type: 'http', url: await closedPort() }] };
+  const away = await check(t, { url: upstream.url, audit: siem });
+  t.match([away.exitCode, away.out], [1, /error +audit\.sinks\[0\] +http:\/\/127\.0\.0\.1:\d+\/ could not be reached/]);
   const nobody = await check(t, { url: await closedPort() }, '--format', 'github');
   t.match(nobody.out, /^::error file=\S+,line=1,col=1,title=upstreams\.superset::nobody answers at /);
 });

@@ -8,6 +8,7 @@ import t, { type Test } from 'tap';
 import { httpSink } from '../../../src/audit/http/http-sink.ts';
 import { until } from '../../support/until.ts';
 import { breakOf, configOf, eventOf, openLog } from '../support.ts';
+import { environment } from './support.ts';
 
 /** A receiver that keeps the bodies it acknowledges; `judge` says the status. */
 async function startReceiver(t: Test, judge: (body: string, authorization: string) => number = () => 200) {
@@ -102,4 +103,15 @@ t.test('a url with a secret in its path or query names the sink without it', asy
     httpSink.schema.parse({ type: 'http', url: `https://siem.example.com/v1/${secret}?t=${secret}` }),
   );
   t.match(key, /^https:\/\/siem\.example\.com\/v1\/~[0-9a-f]{8}$/);
+});
+
+t.test('check --online asks a receiver without a record', async (t) => {
+  const receiver = await startReceiver(t);
+  const probe = () => httpSink.probe(receiver.sink(), environment);
+  t.match(await probe(), /answers and accepts/);
+  receiver.judge = () => 400;
+  t.match(await probe(), /answers and accepts/, 'it misses a record');
+  receiver.judge = () => 403;
+  await t.rejects(probe(), { message: /answered 403: look at the credential/ });
+  t.same(receiver.bodies, ['']);
 });
