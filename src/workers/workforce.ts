@@ -136,7 +136,7 @@ export function createWorkforce(options: WorkforceOptions): Workforce {
     const reason = killedFor !== undefined ? 'hung' : signal !== null ? 'signal' : 'exit';
     const detail = { worker: number, pid: process.pid, code, signal, reason };
     note(seat, describeEnd(end), reason);
-    log.error(detail, `worker ${number} ended: ${seat.lastEnd}; another one takes its place`);
+    log[code === 0 ? 'info' : 'error'](detail, `worker ${number} ended: ${seat.lastEnd}; another one takes its place`);
     seat.untold.push({ event: 'worker ended', ...detail });
     await refill(seat);
   }

@@ -35,6 +35,8 @@ const unseen: Readonly<Record<string, readonly string[]>> = {
   portcullis_shadow_untold_total: ['route', 'reason'],
   portcullis_token_exchanges_total: ['upstream', 'outcome'],
   portcullis_tool_definition_changes_total: ['route'],
+  portcullis_worker_ends_total: ['worker', 'reason'],
+  portcullis_worker_up: ['worker'],
 };
 
 export async function checkMonitoring(): Promise<void> {

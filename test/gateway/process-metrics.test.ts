@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import t from 'tap';
+import { createSupervisorMetrics } from '../../src/workers/metrics.ts';
 import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
 
@@ -35,6 +36,7 @@ for (const file of [
   t.test(`${file} names metrics that are exposed`, async (t) => {
     const { metrics } = await startScenario(t, {}, { inject: true });
     const exposed = exposedNames(await metrics());
+    for (const { name } of await createSupervisorMetrics().values()) exposed.add(name);
     const named = await namesIn(file);
     t.ok(named.length > 0);
     t.same(

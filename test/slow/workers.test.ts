@@ -44,13 +44,13 @@ async function startWorkers(t: Test, options: Partial<ServeProcessOptions> = {})
     get: (path: string) =>
       fetch(`http://127.0.0.1:${port}${path}`, {
         headers: { host: 'mcp.example.com', connection: 'close' },
-        signal: AbortSignal.timeout(30_000),
+        signal: AbortSignal.timeout(90_000),
       }),
     records: (worker: number) => readJsonLines<AuditRecord>(gateway.file(`audit.${worker}.jsonl`)),
     /** Waits until another process has taken the place of the worker. */
     async replaced(worker: number, pid: number): Promise<void> {
       const isReplaced = (each: WorkerStatus) => each.worker === worker && each.state === 'up' && each.pid !== pid;
-      await until(async () => (await workers()).some(isReplaced), `worker ${worker} is replaced`, 30_000);
+      await until(async () => (await workers()).some(isReplaced), `worker ${worker} is replaced`, 90_000);
     },
     async metric(name: string, labels = ''): Promise<number | undefined> {
       const line = (await (await admin('/metrics')).text())
@@ -226,7 +226,7 @@ t.test('the supervisor is killed: the workers end the requests that they have, a
   client.write('GET /slow HTTP/1.1\r\nHost: mcp.example.com\r\n\r\n');
   await upstream.received(1);
   gateway.child.kill('SIGKILL');
-  await until(() => pids.every((pid) => !existsSync(`/proc/${pid}`)), 'no process is left', 30_000);
+  await until(() => pids.every((pid) => !existsSync(`/proc/${pid}`)), 'no process is left', 90_000);
   const all = [...(await records(1)), ...(await records(2))];
   t.match(
     all.find(({ stage }) => stage === 'completed'),
