@@ -13,7 +13,11 @@ const parseLines = (body: string): unknown[] =>
 /** The lines of the records in a body, which each format holds whole. */
 const readers = {
   'json-lines': (body: string) => body.trim().split('\n'),
-  hec: (body: string) => body.split('\n').map((event) => /"event":(.*),"fields":\{[^}]*\}\}$/.exec(event)![1]!),
+  hec: (body: string) =>
+    body
+      .trim()
+      .split('\n')
+      .map((event) => /"event":(.*),"fields":\{[^}]*\}\}$/.exec(event)![1]!),
   ecs: (body: string) =>
     parseLines(body).map((document) => (document as { event: { original: string } }).event.original),
   ocsf: (body: string) => parseLines(body).map((event) => (event as { raw_data: string }).raw_data),

@@ -8,12 +8,10 @@ export const ecs: Format = {
   mediaType: 'application/x-ndjson',
   encode(lines, url) {
     const isBulk = isBulkPath(url);
-    return lines
-      .map((line) => {
-        const action = isBulk ? `{"create":{"_id":"${line.hash}"}}\n` : '';
-        return `${action}${JSON.stringify(documentOf(line))}\n`;
-      })
-      .join('');
+    return lines.map((line) => {
+      const action = isBulk ? `{"create":{"_id":"${line.hash}"}}\n` : '';
+      return `${action}${JSON.stringify(documentOf(line))}\n`;
+    });
   },
   judge({ status, body }, url) {
     if (status === 200 && isBulkPath(url)) judgeBulk(body);

@@ -51,8 +51,8 @@ export interface MappedRecord {
 /** One row of `formats`. */
 export interface Format {
   readonly mediaType: string;
-  /** The body of a request. */
-  encode(lines: readonly Line[], url: URL): string;
+  /** The body of a request in pieces: long strings would burden the collector. */
+  encode(lines: readonly Line[], url: URL): readonly string[];
   /** Headers of the sink's own. `channel` is a UUID of this process. */
   headers?(lines: readonly Line[], channel: string): Readonly<Record<string, string>>;
   /** Judges an answer that the status alone does not: throws a DeliveryFailure unless the whole batch is acknowledged. */

@@ -7,7 +7,7 @@ import { ocsf } from './ocsf.ts';
 /** Records as they are, one a line. The key of a batch names its first and last record (Idempotency-Key header, IETF draft). */
 const jsonLines: Format = {
   mediaType: 'application/x-ndjson',
-  encode: (lines) => lines.map(({ text }) => `${text}\n`).join(''),
+  encode: (lines) => lines.map(({ text }) => `${text}\n`),
   headers: ([first, ...more]): Readonly<Record<string, string>> =>
     first === undefined ? {} : { 'idempotency-key': `"${first.hash}-${(more.at(-1) ?? first).hash}"` },
 };

@@ -8,7 +8,7 @@ const aboutEvents = new Set([5, 6, 12, 13, 15]);
 /** The record is the event, as its text; `hash` and `seq` are indexed fields. */
 export const hec: Format = {
   mediaType: 'application/json',
-  encode: (lines) => lines.map(eventOf).join('\n'),
+  encode: (lines) => lines.map((line) => `${eventOf(line)}\n`),
   headers: (_lines, channel) => ({ 'x-splunk-request-channel': channel }),
   judge({ status, body }) {
     const code = codeIn(body);

@@ -42,13 +42,24 @@ export function createHttpTransport(receiver: HttpReceiver, environment: SinkEnv
     egress: environment.egress,
   });
 
+  /** Holds the body of the request that is under way. */
+  let scratch: Buffer = Buffer.alloc(0);
+
+  function bodyOf(pieces: readonly string[]): Buffer {
+    const length = pieces.reduce((sum, piece) => sum + Buffer.byteLength(piece), 0);
+    if (length > scratch.length) scratch = Buffer.allocUnsafeSlow(length);
+    let at = 0;
+    for (const piece of pieces) at += scratch.write(piece, at);
+    return scratch.subarray(0, length);
+  }
+
   async function post(lines: readonly Line[], signal: AbortSignal): Promise<BoundedAnswer> {
     return await answerBounded(url, {
       agent,
       signal: AbortSignal.any([signal, AbortSignal.timeout(requestTimeoutMs)]),
       method: 'POST',
       headers: { ...headers, ...format.headers?.(lines, channel), 'content-type': format.mediaType },
-      body: format.encode(lines, address),
+      body: bodyOf(format.encode(lines, address)),
       maxBytes: maxAnswerBytes,
       statuses: 'any',
     }).catch((error: unknown) => statusOnly(error, url, shown));

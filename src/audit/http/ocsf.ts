@@ -14,7 +14,7 @@ const severities = { informational: 1, medium: 3 } as const;
 /** The record is `raw_data`, its hash `metadata.uid`. */
 export const ocsf: Format = {
   mediaType: 'application/x-ndjson',
-  encode: (lines) => lines.map((line) => `${JSON.stringify(eventOf(line))}\n`).join(''),
+  encode: (lines) => lines.map((line) => `${JSON.stringify(eventOf(line))}\n`),
 };
 
 function eventOf(line: Line): object {

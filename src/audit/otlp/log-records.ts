@@ -2,28 +2,34 @@
 import type { Line, MappedRecord } from '../http/format.ts';
 import { severityOf } from '../severity.ts';
 
-/** An ExportLogsServiceRequest with these records, in their order. */
-export function encodeLogs(lines: readonly Line[], version: string): string {
-  const groups: { readonly instance: string; readonly logRecords: string[] }[] = [];
+/** An ExportLogsServiceRequest with these records, in their order, as pieces of one text. */
+export function encodeLogs(lines: readonly Line[], version: string): readonly string[] {
+  let last: string | undefined;
+  const pieces = ['{"resourceLogs":['];
   for (const line of lines) {
     const record = line.record();
     const { instance } = record;
-    if (groups.at(-1)?.instance !== instance) groups.push({ instance, logRecords: [] });
-    groups.at(-1)!.logRecords.push(JSON.stringify(logRecordOf(line.text, record)));
+    if (instance === last) pieces.push(',');
+    else pieces.push(last === undefined ? '' : `${groupEnd},`, groupStart(instance, version));
+    pieces.push(JSON.stringify(logRecordOf(line.text, record)));
+    last = instance;
   }
-  return `{"resourceLogs":[${groups.map(({ instance, logRecords }) => encodeGroup(instance, version, logRecords)).join()}]}`;
+  pieces.push(last === undefined ? ']}' : `${groupEnd}]}`);
+  return pieces;
 }
 
-/** The records of one process. */
-function encodeGroup(instance: string, version: string, logRecords: readonly string[]): string {
+/** Begins the records of one process. */
+function groupStart(instance: string, version: string): string {
   const attributes = attributesOf({
     'service.name': 'portcullis',
     'service.version': version,
     'service.instance.id': instance,
   });
   const scope = JSON.stringify({ name: 'portcullis.audit', version });
-  return `{"resource":${JSON.stringify({ attributes })},"scopeLogs":[{"scope":${scope},"logRecords":[${logRecords.join()}]}]}`;
+  return `{"resource":${JSON.stringify({ attributes })},"scopeLogs":[{"scope":${scope},"logRecords":[`;
 }
+
+const groupEnd = ']}]}';
 
 /** Nanoseconds up to here fit into 64 bits. */
 const maxTimeMs = 2 ** 64 / 1e6;

@@ -19,7 +19,7 @@ function linesOf(events: readonly AuditEvent[], instance = 'gw-1', head: ChainHe
 
 function encodeLogs(lines: readonly Buffer[], version: string): string {
   const parse = (text: string) => ({ text, hash: JSON.parse(text).hash, record: () => JSON.parse(text) });
-  return encodeLines(lines.map(String).map(parse), version);
+  return encodeLines(lines.map(String).map(parse), version).join('');
 }
 
 t.test('a record has its line as the body, its hash as the unique id, and its members as attributes', async (t) => {
