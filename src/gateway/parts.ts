@@ -146,7 +146,10 @@ export function createRuntime(listen: string, snapshot: Snapshot, parts: Parts):
     log,
     metrics,
     audit,
-    strangers: createStrangerLimit(limitOptions),
+    strangers: createStrangerLimit({
+      ...limitOptions,
+      shared: () => (state.status() === undefined ? undefined : state),
+    }),
     // `limits_refused_total` counts them all.
     overLimits: createStrangerLimit({ ...limitOptions, observe: { refusalSummed: () => {} } }),
     state,

@@ -101,8 +101,8 @@ t.test(
     t.match(await replica.status(), { state: { available: false, problem: 'unreachable', onFailure: 'local' } });
     const once = await proof();
     t.match(await replica.present(once), { outcome: '200 ok', forwarded: 1 });
-    t.match(await replica.present(once), { outcome: '401 invalid_token', forwarded: 0 }, 'each process by itself');
     t.equal(await replica.metric('portcullis_limits_state_failures_total'), 1);
+    t.match(await replica.present(once), { outcome: '401 invalid_token', forwarded: 0 }, 'each process by itself');
     t.match(
       await replica.log(),
       /the shared state is unavailable, each process is by itself: the connection cannot be made/,
@@ -129,3 +129,21 @@ t.test(
     t.match(await replica.present(await proof()), { outcome: '200 ok', forwarded: 1 });
   },
 );
+
+t.test('an address that guesses keys at one replica has used up its rate at the others too', async (t) => {
+  const replica = await startReplica(t, { server: { limits: { refusalsPerAddress: '100000/h' } } });
+  const counted = () => server.commands.filter(([, key]) => key?.startsWith('portcullis:limit:#refusals:')).length;
+  const before = counted();
+  const guess = () =>
+    replica.anybody.send({ method: 'GET', path: '/api/x', headers: { 'x-api-key': `sk_${'g'.repeat(43)}` } });
+  t.equal((await guess()).status, 401);
+  await until(() => counted() === before + 1, 'the refusal is counted');
+  server.script = ([, key]) =>
+    key?.startsWith('portcullis:limit:#refusals:') ? '*2\r\n:100001\r\n:720000\r\n' : undefined;
+  t.equal((await guess()).status, 401, 'far from used up here');
+  const seen = upstream.requests.length;
+  await until(async () => (await guess()).status === 429, 'the others have told');
+  t.equal(upstream.requests.length, seen);
+  t.equal((await replica.reporting.call('list_dashboards')).status, 200, 'a good key of that address is served');
+  t.ok(await replica.metric('portcullis_refusals_summed_total'));
+});

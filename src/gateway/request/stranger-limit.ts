@@ -4,6 +4,8 @@ import type { AuditEvent, AuditLog, AuditPrincipal, Priority } from '../../audit
 import type { Config } from '../../config/schema/config.ts';
 import { callerNetwork } from '../../ip-ranges.ts';
 import type { Log } from '../../log.ts';
+import type { LimitSize, SharedState } from '../../state/shared-state.ts';
+import { unverified } from '../../state/usage-store.ts';
 
 /** Dependencies of the limit. */
 export interface StrangerLimitOptions {
@@ -14,6 +16,8 @@ export interface StrangerLimitOptions {
   readonly observe: { refusalSummed(): void };
   /** The configuration in force: the rate is its `server.limits.refusalsPerAddress`. */
   readonly snapshot: () => { readonly hash: string; readonly config: Pick<Config, 'server'> };
+  /** State in which replicas count refusals together; undefined while they share none. */
+  readonly shared?: () => Pick<SharedState, 'limiter'> | undefined;
 }
 
 /** A request that is to be answered: refused, or served without asking who it is. */
@@ -77,10 +81,20 @@ const burst = 2;
 /** Addresses with a bucket of their own; all others share one. */
 const maxAddresses = 1000;
 const sharedKey = 'others';
+/** No name that a configured limit may have. */
+const sharedLimit = '#refusals';
 
 /** Creates the limit. */
-export function createStrangerLimit({ audit, log, now, observe, snapshot }: StrangerLimitOptions): StrangerLimit {
+export function createStrangerLimit({
+  audit,
+  log,
+  now,
+  observe,
+  shared,
+  snapshot,
+}: StrangerLimitOptions): StrangerLimit {
   const buckets = new Map<string, Bucket>();
+  let sized: { readonly of: object; readonly size: Extract<LimitSize, { kind: 'bucket' }> } | undefined;
 
   function keyOf(address: string): string {
     const network = callerNetwork(address);
@@ -119,6 +133,27 @@ export function createStrangerLimit({ audit, log, now, observe, snapshot }: Stra
     return true;
   }
 
+  /** Counts a refusal at all replicas, unless it is a failure of ours. Nobody waits for it: where their rate is used up, the next request of the address is told. */
+  function countEverywhere(bucket: Bucket, address: string): void {
+    const key = keyOf(address);
+    const state = key === sharedKey ? undefined : shared?.();
+    if (state === undefined) return;
+    const rate = snapshot().config.server.limits.refusalsPerAddress;
+    if (sized?.of !== rate)
+      sized = { of: rate, size: { kind: 'bucket', burst: rate.count, intervalMs: rate.perMs / rate.count } };
+    const { size } = sized;
+    state
+      .limiter(sharedLimit, size)
+      .consume(key, unverified)
+      .then(
+        ({ allowed, retryAfterMs }) => {
+          if (!allowed) bucket.requests = Math.min(bucket.requests, 1 - retryAfterMs / size.intervalMs);
+        },
+        // Counted where it failed; the rate of this process holds.
+        () => {},
+      );
+  }
+
   function write(address: string, event: AuditEvent, priority: Priority = 'stranger'): Promise<void> {
     bucketOf(address).bytes -= bytesOf(event);
     return audit.write(event, priority);
@@ -150,7 +185,10 @@ export function createStrangerLimit({ audit, log, now, observe, snapshot }: Stra
   return {
     allow(request) {
       const bucket = bucketOf(request.key);
-      if (take(bucket)) return true;
+      if (take(bucket)) {
+        if (request.status !== undefined && request.status < 500) countEverywhere(bucket, request.key);
+        return true;
+      }
       observe.refusalSummed();
       bucket.sums ??= new Map();
       const { code, limit, principal } = request;
