@@ -53,8 +53,8 @@ export interface LimitSharesOptions {
   readonly after: (ms: number, call: () => void) => () => void;
 }
 
-/** A ledger that does not answer has nothing to give. */
-const answerTimeoutMs = 1000;
+/** A ledger that does not answer has nothing to give. It waits itself, for one process after the other. */
+const answerTimeoutMs = 5000;
 /** Time for which it is known that nobody has unused units: a limit that is reached everywhere costs few messages. */
 const refusalMs = 10;
 

@@ -25,7 +25,7 @@ export interface LimitLedger {
 }
 
 /** A process whose event loop stands still has nothing to give. */
-const yieldTimeoutMs = 250;
+const yieldTimeoutMs = 1000;
 /** Keys of which units are moved. Each was used beyond an equal share within seconds. */
 const maxKeys = 65_536;
 
