@@ -13,6 +13,7 @@ import { measureStart } from './parts/start.ts';
 import { measureStreams } from './parts/streams.ts';
 import { measureTail } from './parts/tail.ts';
 import { tokens } from './parts/tokens.ts';
+import { tracing } from './parts/tracing.ts';
 import { isMet, printReport, type Report } from './report.ts';
 import { describeRun, writeRunFile } from './run-file.ts';
 import { readCommandLine, type Settings } from './settings.ts';
@@ -28,6 +29,7 @@ const parts: Readonly<Record<string, Part>> = {
   shadow: contest('shadow', shadow),
   limits: contest('limits', limits),
   'limits-in-redis': measureLimitsInRedis,
+  tracing: contest('tracing', tracing),
   bodies: contest('bodies', bodies),
   tail: measureTail,
   tokens: contest('tokens', tokens),
