@@ -1363,3 +1363,29 @@ t.test('audit.sign: a key that signs, and a state file that overwrites nothing a
     /^audit\.sign\.keyFile: holds neither an Ed25519 nor a P-256 key; make one with/,
   ]);
 });
+
+t.test('tracing goes over TLS, with headers that the exporter does not set itself', async (t) => {
+  const otlp = (more: string) => ({ more: `tracing: {otlp: {endpoint: ${more}}}` });
+  await hold(t, [
+    ['loopback', otlp('"http://127.0.0.1:4318"')],
+    ['plain HTTP where it is wanted', otlp('"http://collector:4318", insecure: true')],
+    [
+      'plain HTTP',
+      otlp('"http://collector:4318"'),
+      [
+        'otlp: {endpoint: ‸',
+        'tracing.otlp.endpoint: plain http is accepted on loopback only; use https, or insecure: true',
+      ],
+    ],
+    [
+      'a header of the exporter',
+      otlp('"https://collector:4318", headers: {content-type: text/plain}'),
+      ['content-type: ‸', 'tracing.otlp.headers.content-type: is set by the exporter'],
+    ],
+    [
+      'a ratio above one',
+      { more: 'tracing: {otlp: {endpoint: "https://collector:4318"}, sampleRatio: 1.5}' },
+      ['sampleRatio: ‸', 'tracing.sampleRatio: expected at most 1'],
+    ],
+  ]);
+});

@@ -1,6 +1,8 @@
 // W3C Trace Context of callers: hostile and malformed values.
+import { registerHooks } from 'node:module';
 import t from 'tap';
 import { formatTraceparent, parseTraceContext } from '../../src/telemetry/trace-context.ts';
+import { openTestTracing } from '../support/otlp-collector.ts';
 
 const [traceId, spanId] = ['4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7'];
 const valid = `00-${traceId}-${spanId}-01`;
@@ -63,4 +65,18 @@ t.test('a tracestate is passed on where it is valid, and dropped alone where it 
     ','.repeat(600),
   ];
   for (const value of hostile) t.equal(state(value), undefined, value.slice(0, 40));
+});
+
+t.test('without its packages tracing ends the start with the command that installs them', async (t) => {
+  const hooks = registerHooks({
+    resolve(specifier, context, next) {
+      if (specifier !== '@opentelemetry/sdk-trace') return next(specifier, context);
+      throw Object.assign(new Error('not found'), { code: 'ERR_MODULE_NOT_FOUND' });
+    },
+  });
+  t.teardown(() => hooks.deregister());
+  await t.rejects(openTestTracing('http://127.0.0.1:1'), {
+    message:
+      'tracing: its packages are not installed: npm install @opentelemetry/api @opentelemetry/sdk-trace @opentelemetry/resources @opentelemetry/otlp-transformer',
+  });
 });

@@ -2,6 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { createMetrics } from '../../src/metrics/metrics.ts';
+import { exemplarsOf, openMetricsText, withExemplars } from '../../src/metrics/open-metrics.ts';
+import { sumMetrics } from '../../src/metrics/sum.ts';
 import { toolCall } from '../support/client.ts';
 import { openTestTracing, type ReceivedSpan, startCollector } from '../support/otlp-collector.ts';
 import { startScenario } from '../support/scenario.ts';
@@ -185,36 +188,13 @@ t.test('a trace that is not kept goes on with its ids, and exports nothing', asy
   t.equal(collector.requests.length, 0);
 });
 
-t.test(
-  'a stranger whose `sampled` flag is set is not followed, and a malformed context begins another trace',
-  async (t) => {
-    const { agent, anybody, flushed, recordOf, upstream } = await startTraced(t);
-    const refused = await anybody.call('list_dashboards', {}, { headers: { traceparent: kept } });
-    t.equal(refused.status, 401);
-    t.match(await recordOf(refused), { trace: { id: traceId } });
-    const malformed = await agent.call(
-      'list_dashboards',
-      {},
-      { headers: { traceparent: `${kept}-more`, tracestate: 'a=1' } },
-    );
-    const { trace } = await recordOf(malformed);
-    t.not(trace!.id, traceId);
-    t.same(upstream.requests[0]!.header('tracestate'), []);
-    t.same(await flushed(), []);
-  },
-);
-
-t.test('a caller that sets `sampled` on every call: a hundred a second are followed', async (t) => {
-  let now = 0;
-  const { tracing } = await openTestTracing('http://127.0.0.1:1', { sampleRatio: 0, now: () => now });
-  const parent = { traceId, spanId: clientSpan, sampled: true, state: undefined };
-  const begin = (trusted: boolean) => tracing.startRequest({ parent, linked: undefined, trusted, startMs: 0 }).sampled;
-  const followed = () => Array.from({ length: 150 }, () => begin(true)).filter(Boolean).length;
-  t.equal(followed(), 100);
-  t.equal(followed(), 0);
-  now = 1000;
-  t.equal(begin(false), false);
-  t.equal(followed(), 100);
+t.test('a malformed context begins another trace, and goes to nobody', async (t) => {
+  const { agent, recordOf, upstream } = await startTraced(t);
+  const headers = { traceparent: `${kept}-more`, tracestate: 'a=1' };
+  const { trace } = await recordOf(await agent.call('list_dashboards', {}, { headers }));
+  t.not(trace!.id, traceId);
+  t.same(upstream.requests[0]!.header('traceparent')[0]!.slice(3, 35), trace!.id);
+  t.same(upstream.requests[0]!.header('tracestate'), []);
 });
 
 t.test('an event stream: its spans end with it', async (t) => {
@@ -256,6 +236,28 @@ t.test('a collector that answers with a page, refuses, or rejects spans: counted
   }
 });
 
+t.test('a reload begins tracing, leaves an equal one alone, and ends it', async (t) => {
+  const [first, second] = [await startCollector(), await startCollector()];
+  t.teardown(first.close);
+  t.teardown(second.close);
+  const to = ({ url }: typeof first) => ({ tracing: { otlp: { endpoint: url }, sampleRatio: 1 } });
+  const { agent, gateway, recordOf, reload, upstream } = await startScenario(t, {}, { inject: true });
+  const headers = { traceparent: kept, tracestate: 'a=1' };
+  const traced = async () => (await recordOf(await agent.call('list_dashboards', {}, { headers }))).trace !== undefined;
+  t.equal(await traced(), false);
+  t.same(upstream.requests[0]!.header('traceparent'), [kept], 'without tracing the headers of the client go on');
+  t.same(upstream.requests[0]!.header('tracestate'), ['a=1']);
+  await reload(to(first));
+  t.equal(await traced(), true);
+  await reload({ ...to(first), scopeImplies: { 'dashboards:write': ['dashboards:read'] } });
+  await reload(to(second));
+  t.equal(await traced(), true);
+  await gateway.close();
+  await first.received(1);
+  t.equal(first.spans().length, 6, 'a replaced one exports what its requests have ended');
+  t.equal(second.spans().length, 6);
+});
+
 t.test('latency histograms name a trace in OpenMetrics, and in no other text', async (t) => {
   const { agent, gateway, metrics } = await startTraced(t);
   await agent.call('list_dashboards', {}, { headers: { traceparent: kept } });
@@ -278,4 +280,21 @@ t.test('latency histograms name a trace in OpenMetrics, and in no other text', a
   t.notMatch(plain, / # \{/);
   t.match(plain, /^# TYPE portcullis_requests_total counter\nportcullis_requests_total\{.*\} 1$/m, 'the names stay');
   t.equal((await openMetrics()).payload.split('_total_total').length, 1);
+});
+
+t.test('the sum of two workers has the newest exemplar of each bucket', async (t) => {
+  const source = { keySets: [], certificates: [], revocationLists: [], apiKeys: [], probes: [] };
+  const workers = ['a', 'b'].map((digit) => {
+    const metrics = createMetrics('test', { exemplars: true });
+    metrics.upstreamResponded('superset', 0.002, { trace_id: digit.repeat(32), span_id: digit.repeat(16) });
+    return metrics;
+  });
+  const values = await Promise.all(workers.map((metrics) => metrics.values(source)));
+  const sent = JSON.parse(JSON.stringify(values)) as typeof values;
+  const buckets = sent[1]!.find(({ name }) => name === 'portcullis_upstream_request_duration_seconds')!.values;
+  for (const { exemplar } of buckets as { exemplar?: { timestamp: number } | null }[])
+    if (exemplar) exemplar.timestamp += 1;
+  const text = await openMetricsText(withExemplars(await sumMetrics(sent).getMetricsAsJSON(), exemplarsOf(sent)));
+  t.match(text, new RegExp(`le="0.0025".* 2 # \\{trace_id="${'b'.repeat(32)}"`));
+  t.equal(text.split('trace_id=').length, 2);
 });
