@@ -85,8 +85,8 @@ export function completePart(context: RequestContext, runtime: Runtime): void {
   boundUnreadBody(context.request, bodyLimitsOf(context));
   const status = context.response.headersSent ? context.response.statusCode : undefined;
   if (!context.recorded) recordCompletion(context, runtime, status);
-  if (runtime.log.isLevelEnabled('debug')) logRequest(context, status);
   if (context.trace !== undefined) endTrace(context, context.trace, status);
+  if (runtime.log.isLevelEnabled('debug')) logRequest(context, status);
 }
 
 function recordCompletion(context: RequestContext, runtime: Runtime, status: number | undefined): void {
