@@ -11,7 +11,7 @@ import type { PreparedReload, ReloadOptions } from '../gateway/reload.ts';
 import type { Log } from '../log.ts';
 import type { SupervisorCalls, ToSupervisor, WorkerCalls, WorkerStart } from './calls.ts';
 import { createChannel, type Port } from './channel.ts';
-import { openMembership } from './membership.ts';
+import { type Membership, openMembership } from './membership.ts';
 
 /** Options of `runWorker`. */
 export interface WorkerOptions {
@@ -85,17 +85,18 @@ interface StartOptions extends WorkerOptions {
 
 /** With the files of its slot, or of the first free one behind where another generation has those. */
 function startWorker(start: WorkerStart, channel: ToSupervisor, options: StartOptions) {
-  const startWith = (slot = start.slot) => startInSlot(slot, start, channel, options);
+  const membership = openMembership(start.slot, start.rootKey, channel);
+  const startWith = (slot = start.slot) => startInSlot(slot, start, membership, channel, options);
   return start.isGeneration ? startInFreeSlot(start.slot, startWith) : startWith();
 }
 
 async function startInSlot(
   slot: Slot,
-  { address, configFile, instance, isGeneration, reading, rootKey }: WorkerStart,
+  { address, configFile, instance, isGeneration, reading }: WorkerStart,
+  membership: Membership,
   channel: ToSupervisor,
   { env, log, signal, version }: StartOptions,
 ): Promise<{ gateway: Gateway; hash: string }> {
-  const membership = openMembership(slot, rootKey, channel);
   const load = async (from: Reading, options?: ReloadOptions) => {
     const loaded = await loadConfig(configFile, { env, readFile: replayReading(from), ...options });
     await membership.fetchKeys(loaded.config);
