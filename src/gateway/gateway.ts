@@ -149,7 +149,8 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   state.started = true;
   connections?.begin(app.server);
   warnOfFewDescriptors(loaded, log);
-  const controls = controlsOf({ admin, app, current, inherited, install, opened, parts, runtime });
+  const isGeneration = options.mustHold === true || inherited.public !== undefined;
+  const controls = controlsOf({ admin, app, current, inherited, isGeneration, install, opened, parts, runtime });
   return { app, admin, source, publicAddress, adminAddress, record: parts.record, ...controls };
 }
 
@@ -159,12 +160,14 @@ function controlsOf(running: {
   readonly app: FastifyInstance;
   readonly current: () => Configuration;
   readonly inherited: InheritedSockets;
+  /** Another process accepts from the same socket. */
+  readonly isGeneration: boolean;
   readonly install: (next: Configuration) => void;
   readonly opened: Closer[];
   readonly parts: Parts;
   readonly runtime: Runtime;
 }): Pick<Gateway, 'reload' | 'reloader' | 'isPending' | 'drain' | 'close'> {
-  const { admin, app, current, inherited, install, opened, parts, runtime } = running;
+  const { admin, app, current, inherited, isGeneration, install, opened, parts, runtime } = running;
   const stopping = new AbortController();
   const { signal } = stopping;
   const reloader = createReloader({ ...parts, listener: app.server, current, install, signal, observe: parts.metrics });
@@ -184,7 +187,7 @@ function controlsOf(running: {
       // Scrapes and probes are the next generation's, too.
       if (inherited.admin !== undefined) admin.server.close();
       await drain(app.server, {
-        isSharedSocket: inherited.public !== undefined,
+        sharedConnections: isGeneration ? () => runtime.connections : undefined,
         drainTimeoutMs: current().loaded.config.server.drainTimeout,
         lameDuckMs,
         openRequests: () => runtime.open.size() + runtime.drainingAnswers.size(),

@@ -142,6 +142,7 @@ export function createRuntime(listen: string, snapshot: Snapshot, parts: Parts):
   const runtime: Runtime = {
     snapshot,
     draining: false,
+    connections: 0,
     now,
     log,
     metrics,

@@ -26,6 +26,8 @@ import type { Placed, UnorderedSet } from './unordered-set.ts';
 export interface Runtime {
   snapshot: Snapshot;
   draining: boolean;
+  /** Connections to the public listener that are open, also before their handshake. */
+  connections: number;
   readonly now: () => number;
   readonly log: Log;
   readonly metrics: Metrics;

@@ -190,7 +190,8 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
       // Scrapes and probes are the next generation's, too.
       if (inherited.admin !== undefined) admin.server.close();
       const listening = drain(listener, {
-        isSharedSocket: inherited.public !== undefined,
+        // Those that were accepted are the workers'.
+        sharedConnections: isGeneration ? () => 0 : undefined,
         drainTimeoutMs,
         lameDuckMs,
         openRequests: () => 0,

@@ -17,7 +17,9 @@ interface Service {
   readonly network_mode?: string;
   readonly environment?: Readonly<Record<string, string>>;
   readonly ports?: readonly { readonly host_ip?: string }[];
-  readonly networks?: Readonly<Record<string, { readonly aliases?: readonly string[] } | null>>;
+  readonly networks?: Readonly<
+    Record<string, { readonly aliases?: readonly string[]; readonly ipv4_address?: string } | null>
+  >;
   readonly volumes?: readonly { readonly type: string; readonly source: string }[];
 }
 
@@ -50,7 +52,42 @@ export async function checkCompose(): Promise<void> {
     'stop_grace_period is longer than drainTimeout',
   );
   assert.ok(gateway.networks!.monitoring!.aliases!.includes(admin.listen.split(':')[0]!));
+  await checkReplicas(read);
   assert.match(readFileSync(join(root, 'deploy/prometheus/prometheus.yml'), 'utf8'), new RegExp(`"${admin.listen}"`));
+}
+
+/** Three replicas that differ in their number alone, behind an nginx that knows their addresses, with what they share. */
+async function checkReplicas(read: ReturnType<typeof deployTools>): Promise<void> {
+  const at = (name: string) => join(folder, 'replicas', name);
+  const env = { PATH: process.env.PATH, REDIS_PASSWORD: 'a-password' };
+  const { services } = read('compose', [at('compose.yaml')], { env }) as {
+    services: Readonly<Record<string, Service>>;
+  };
+  assert.throws(
+    () => read('compose', [at('compose.yaml')], { env: { ...env, REDIS_PASSWORD: '' } }),
+    /is missing in \.env/,
+  );
+  for (const [name, service] of Object.entries(services)) {
+    checkService(name, service, ['tls', 'keys'].map(at));
+    assert.equal(service.read_only, true, name);
+    assert.deepEqual(service.cap_drop, ['ALL'], name);
+  }
+  const replicas = ['1', '2', '3'].map((number) => services[`gateway-${number}`]!);
+  assert.deepEqual(
+    replicas.map(({ environment }) => environment!.REPLICA),
+    ['1', '2', '3'],
+  );
+  const addresses = [...readFileSync(at('nginx.conf'), 'utf8').matchAll(/server (\S+):8443/g)].map(([, host]) => host);
+  assert.deepEqual(
+    replicas.map(({ networks }) => networks!.default!.ipv4_address),
+    addresses,
+  );
+  const yaml = readFileSync(at('gateway.yaml'), 'utf8');
+  await checkConfiguration(yaml, { env: { ...env, REPLICA: '1' } });
+  const { server, state } = parse(yaml) as { server: { drainTimeout: string }; state: { redis: { url: string } } };
+  assert.ok(new URL(state.redis.url).hostname in services);
+  for (const { stop_grace_period } of replicas)
+    assert.ok(duration.parse(stop_grace_period!) > duration.parse(server.drainTimeout));
 }
 
 /** What its Dockerfile copies is there, and so is every variable that its configuration asks for. */
@@ -69,7 +106,7 @@ function checkSuperset(read: ReturnType<typeof deployTools>, service: Service): 
 }
 
 /** Pinned, without new privileges, on loopback of the host only, and everything it mounts is there. */
-function checkService(name: string, service: Service): void {
+function checkService(name: string, service: Service, made = own): void {
   assert.match(service.image, /:(?!latest$)[\w.-]+$/, `${name}: the image has a tag`);
   assert.deepEqual(service.security_opt, ['no-new-privileges:true'], name);
   for (const { host_ip } of service.ports ?? []) assert.equal(host_ip, '127.0.0.1', name);
@@ -77,6 +114,6 @@ function checkService(name: string, service: Service): void {
     assert.ok(existsSync(join(service.build.context, service.build.dockerfile)), `${name}: its Dockerfile`);
   }
   for (const { type, source } of service.volumes ?? []) {
-    if (type === 'bind' && !own.includes(source)) assert.ok(existsSync(source), `${name} mounts ${source}`);
+    if (type === 'bind' && !made.includes(source)) assert.ok(existsSync(source), `${name} mounts ${source}`);
   }
 }

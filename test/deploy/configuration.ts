@@ -19,7 +19,7 @@ export async function checkConfiguration(
   try {
     const secrets = await secretFiles(options.publicName ?? 'mcp.example.com');
     // Absolute paths are those of the container or unit; what stands there here is the folder.
-    const local = yaml.replace(/(?<=[\s"[{(])\/(?:etc|run|var)\/[^\s"\],}]+/g, (path) => {
+    const local = yaml.replace(/(?<=[\s"[{(:])\/(?:etc|run|var)\/[^\s"\],}]+/g, (path) => {
       const kind = Object.keys(secrets).find((name) => path.endsWith(name));
       if (kind !== undefined) write(path, secrets[kind]!);
       return join(folder, path);
@@ -49,5 +49,6 @@ async function secretFiles(publicName: string): Promise<Readonly<Record<string, 
     'ca.crt': files['clients-ca.crt'],
     'tls.crt': server.certificatePem,
     'tls.key': server.keyPem,
+    '/password': `${randomBytes(32).toString('hex')}\n`,
   };
 }

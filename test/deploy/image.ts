@@ -41,16 +41,11 @@ export async function checkImage(): Promise<void> {
 
 /** What runs is in it, what builds, tests or develops is not. */
 function checkContent(image: Image): void {
-  const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
-    packages: Record<string, { dev?: boolean; optional?: boolean; devOptional?: boolean }>;
-  };
-  const needed = Object.entries(lock.packages)
-    .filter(([path, { dev, optional, devOptional }]) => path !== '' && !dev && !optional && !devOptional)
-    .map(([path]) => path);
+  const needed = neededPackages();
   const there = readdirSync(join(image.root, 'app/node_modules'), { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('/package.json') && isPackage(dirname(path)))
     .map((path) => `node_modules/${dirname(path)}`);
-  assert.deepEqual(there.sort(), needed.sort(), 'the image holds the production dependencies and no others');
+  assert.deepEqual(there.sort(), needed.sort(), 'the image holds what `serve` may need and nothing else');
   assert.deepEqual(readdirSync(join(image.root, 'app')).sort(), ['LICENSE', 'dist', 'node_modules', 'package.json']);
   assert.equal(image.user, '65532:65532');
   assert.equal(statSync(join(image.root, 'var/log/portcullis')).uid, 65532, 'audit volumes begin writable');
@@ -58,6 +53,42 @@ function checkContent(image: Image): void {
   for (const label of ['title', 'description', 'licenses', 'version', 'revision', 'base.name']) {
     assert.ok(image.labels[`org.opencontainers.image.${label}`], `label ${label}`);
   }
+}
+
+interface LockedPackage {
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+  readonly peerDependencies?: Readonly<Record<string, string>>;
+}
+
+/** Of `portcullis dev`, and of a log that a person reads. */
+const leftOut = ['@modelcontextprotocol/sdk', 'oidc-provider', 'pino-pretty'];
+
+/** The places of the packages of package.json, but those, and of all that they need. */
+function neededPackages(): string[] {
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Readonly<Record<string, LockedPackage>>;
+  };
+  const found = new Set<string>();
+  const visit = (place: string, names: readonly string[]): void => {
+    for (const name of names) {
+      // As Node looks for it: in the package, then in each one around it.
+      let around = place;
+      while (around !== '' && packages[`${around}/node_modules/${name}`] === undefined)
+        around = around.slice(0, Math.max(around.lastIndexOf('/node_modules/'), 0));
+      const at = around === '' ? `node_modules/${name}` : `${around}/node_modules/${name}`;
+      const locked = packages[at];
+      if (locked === undefined || found.has(at)) continue;
+      found.add(at);
+      visit(at, Object.keys({ ...locked.dependencies, ...locked.optionalDependencies, ...locked.peerDependencies }));
+    }
+  };
+  const { dependencies, optionalDependencies } = packages['']!;
+  visit(
+    '',
+    Object.keys({ ...dependencies, ...optionalDependencies }).filter((name) => !leftOut.includes(name)),
+  );
+  return [...found];
 }
 
 /** `a`, `@a/b` and the same below a `node_modules` inside; not a package.json that lies deeper in a package. */

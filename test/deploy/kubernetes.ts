@@ -3,6 +3,7 @@
 import { strict as assert } from 'node:assert';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
 import { duration } from '../../src/config/schema/values.ts';
 import { checkConfiguration } from './configuration.ts';
@@ -35,9 +36,13 @@ interface Pod {
 
 interface Manifest {
   readonly kind: string;
+  readonly metadata: { readonly name: string };
   readonly data?: Readonly<Record<string, string>>;
   readonly spec: {
     readonly template: { readonly spec: Pod };
+    readonly minReplicas?: number;
+    readonly metrics?: readonly { readonly pods?: { readonly metric: { readonly name: string } } }[];
+    readonly egress?: readonly { readonly to?: readonly { readonly podSelector?: unknown }[] }[];
     readonly podSelector: unknown;
     readonly selector: { readonly matchLabels: unknown };
     readonly ports: readonly { readonly targetPort: string }[];
@@ -53,7 +58,10 @@ const heading = `# The gateway at the edge, rendered from deploy/helm/portcullis
 
 /** What the chart does not render: it would start, and then go wrong. */
 const refusals: readonly (readonly [string, RegExp])[] = [
-  ['config.server.drainTimeout="60s"', /must be more than config\.server\.drainTimeout/],
+  ['config.server.drainTimeout="60s"', /must be more than preStopSeconds and config\.server\.drainTimeout/],
+  ['config.server.drainTimeout="1m"', /must be more than preStopSeconds and config\.server\.drainTimeout/],
+  ['preStopSeconds=15', /must be more than preStopSeconds and config\.server\.drainTimeout/],
+  ['valkey.certificate.issuerRef.name=""', /valkey\.certificate\.issuerRef\.name is missing/],
   ['config.upstreams.superset-mcp.identity.assertion.keyFiles=null', /a key of its own/],
   ['config.routes[0].mcp.sessionKeyFiles=null', /needs mcp\.sessionKeyFiles/],
   ['config.server=null', /config is missing/],
@@ -88,6 +96,7 @@ export async function checkHelm(): Promise<void> {
     await checkManifests(manifests);
     if (name === 'minimal.yaml') await checkSecretSwap(configurationIn(manifests));
     if (name !== 'edge.yaml') continue;
+    checkReplicas(manifests);
     const whole = `${heading}${text}`;
     if (process.env.UPDATE === '1') writeFileSync(rendered, whole);
     assert.equal(readFileSync(rendered, 'utf8'), whole, 'the edge is what the chart renders; UPDATE=1 renews it');
@@ -105,6 +114,30 @@ function render(program: string, values: readonly string[]): string {
 
 function configurationIn(manifests: readonly Manifest[]): string {
   return manifests.find(({ kind }) => kind === 'ConfigMap')!.data!['gateway.yaml']!;
+}
+
+/** Three replicas share keys and a Valkey that nobody else reaches, and are scaled by their streams, too. */
+function checkReplicas(manifests: readonly Manifest[]): void {
+  const of = (kind: string): Manifest[] => manifests.filter((manifest) => manifest.kind === kind);
+  const [scaler] = of('HorizontalPodAutoscaler');
+  assert.equal(scaler!.spec.minReplicas, 3);
+  assert.deepEqual(
+    scaler!.spec.metrics!.map(({ pods }) => pods?.metric.name),
+    [undefined, 'portcullis_active_streams'],
+  );
+  const { state } = parse(configurationIn(manifests)) as { state: { redis: { url: string } } };
+  const [own, valkeys] = of('NetworkPolicy').map(({ spec }) => spec);
+  assert.deepEqual(valkeys!.podSelector, of('StatefulSet')[0]!.spec.selector);
+  assert.deepEqual(
+    valkeys!.ingress.map(({ from }) => from),
+    [[{ podSelector: own!.podSelector }]],
+  );
+  assert.ok(own!.egress!.some(({ to }) => isDeepStrictEqual(to, [{ podSelector: valkeys!.podSelector }])));
+  const service = manifests.find(({ kind, metadata }) => kind === 'Service' && metadata.name.endsWith('-valkey'))!;
+  assert.equal(new URL(state.redis.url).hostname, service.metadata.name);
+  const [valkey] = of('StatefulSet')[0]!.spec.template.spec.containers;
+  assert.equal(valkey!.securityContext.readOnlyRootFilesystem, true);
+  assert.deepEqual(valkey!.securityContext.capabilities.drop, ['ALL']);
 }
 
 /** The gateway's pod is as restricted as it can be, its probes and periods fit, and its configuration has no problem and no warning. */

@@ -1,4 +1,4 @@
-// The systemd unit, held by systemd's own analysis, and what it promises about the configuration beside it.
+// The systemd units, held by systemd's own analysis, and what they promise about the configuration beside them.
 import { strict as assert } from 'node:assert';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,26 +16,50 @@ const exposure = 15;
 
 export async function checkSystemd(): Promise<void> {
   need(() => run('systemd-analyze', ['--version']), 'systemd-analyze (Debian: systemd)');
-  const unit = readFileSync(join(folder, 'portcullis.service'), 'utf8');
-  const yaml = readFileSync(join(folder, 'gateway.yaml'), 'utf8');
+  const read = (name: string) => readFileSync(join(folder, name), 'utf8');
+  const [unit, version, yaml] = [read('portcullis.service'), read('portcullis@.service'), read('gateway.yaml')];
+  const sockets = ['portcullis.socket', 'portcullis-admin.socket'];
   const copies = mkdtempSync(join(tmpdir(), 'portcullis-deploy-'));
   try {
     // Node is where this machine has it: the check wants the program to exist.
-    const copy = join(copies, 'portcullis.service');
-    assert.ok(unit.includes('ExecStart=/usr/bin/node '));
-    writeFileSync(copy, unit.replace('/usr/bin/node ', `${process.execPath} `));
-    run('systemd-analyze', ['verify', '--man=no', '--recursive-errors=no', copy]);
-    run('systemd-analyze', ['security', '--offline=true', `--threshold=${exposure}`, '--no-pager', copy]);
+    const copy = (name: string, text: string): string => {
+      writeFileSync(join(copies, name), text.replace('/usr/bin/node ', `${process.execPath} `));
+      return join(copies, name);
+    };
+    for (const name of sockets) copy(name, read(name));
+    const verify = ['verify', '--man=no', '--recursive-errors=no'];
+    for (const [name, text] of [
+      ['portcullis.service', unit],
+      ['portcullis@.service', version],
+    ] as const) {
+      assert.ok(text.includes('ExecStart=/usr/bin/node '));
+      const file = copy(name, text);
+      run('systemd-analyze', ['security', '--offline=true', `--threshold=${exposure}`, '--no-pager', file]);
+    }
+    run('systemd-analyze', [...verify, join(copies, 'portcullis.service')]);
+    run('systemd-analyze', [
+      ...verify,
+      ...sockets.map((name) => join(copies, name)),
+      join(copies, 'portcullis@1.0.service'),
+    ]);
   } finally {
     rmSync(copies, { recursive: true, force: true });
   }
-  await checkConfiguration(yaml);
-  const { server } = parse(yaml) as { server: { drainTimeout?: string } };
-  const stop = duration.parse(/^TimeoutStopSec=(.*)$/m.exec(unit)![1]);
-  assert.ok(stop > duration.parse(server.drainTimeout ?? '30s'), 'it is given the time to drain');
-  for (const [, name] of yaml.matchAll(/\/run\/credentials\/portcullis\.service\/([\w.-]+)/g)) {
-    assert.match(unit, new RegExp(`^LoadCredential=${name}:`, 'm'));
+  await checkConfiguration(yaml.replaceAll('${env:CREDENTIALS_DIRECTORY}', '/run/credentials/portcullis'));
+  const { server, admin } = parse(yaml) as {
+    server: { listen: string; drainTimeout?: string };
+    admin?: { listen?: string };
+  };
+  for (const each of [unit, version]) {
+    const stop = duration.parse(/^TimeoutStopSec=(.*)$/m.exec(each)![1]);
+    assert.ok(stop > duration.parse(server.drainTimeout ?? '30s'), 'it is given the time to drain');
+    for (const [, name] of yaml.matchAll(/CREDENTIALS_DIRECTORY\}\/([\w.-]+)/g))
+      assert.match(each, new RegExp(`^LoadCredential=${name}:`, 'm'));
   }
+  const restrictions = (text: string) => text.slice(text.indexOf('NoNewPrivileges=')).replace(/^#.*\n/gm, '');
+  assert.equal(restrictions(version), restrictions(unit), 'both services may do the same');
+  const addressOf = (name: string) => /^ListenStream=(.*)$/m.exec(read(name))![1];
+  assert.deepEqual(sockets.map(addressOf), [server.listen, admin?.listen ?? '127.0.0.1:9090']);
   const allowed = systemCallsOf(unit);
   const refused = [...(await systemCallsOfTheGateway())].filter((call) => !allowed.has(call));
   assert.deepEqual(refused, [], 'the filter leaves what the gateway needs');
@@ -61,7 +85,7 @@ function membersOf(name: string): Set<string> {
   return new Set(members.flatMap((member) => [...membersOf(member)]));
 }
 
-/** Start, a call over TLS, a refusal, records on the disk, a scrape, the end: under strace. */
+/** Start by systemd's own socket activation, a call over TLS, a refusal, records on the disk, a scrape, the end: under strace. */
 async function systemCallsOfTheGateway(): Promise<Set<string>> {
   const strace = join(debianFolder(['strace']), 'usr/bin/strace');
   const scene = await startScene();
@@ -69,7 +93,7 @@ async function systemCallsOfTheGateway(): Promise<Set<string>> {
     const trace = join(scene.directory, 'trace');
     const { adminPort, running, expectAuthentication } = await scene.serve(
       { type: 'file', path: 'audit.jsonl', fsync: 'always' },
-      (folder) => [strace, '-f', '-D', '-q', '-o', trace, ...gatewayCommand(folder)],
+      (folder) => [strace, '-f', '-D', '-q', '-o', trace, ...activated(folder), ...gatewayCommand(folder)],
     );
     await expectAuthentication();
     await fetch(`http://127.0.0.1:${adminPort}/metrics`);
@@ -84,4 +108,14 @@ async function systemCallsOfTheGateway(): Promise<Set<string>> {
   } finally {
     await scene.close();
   }
+}
+
+/** The command that hands the listeners of a configuration to the command behind it. Nobody hears what is notified. */
+function activated(folder: string): readonly string[] {
+  const { admin, server } = parse(readFileSync(join(folder, 'gateway.yaml'), 'utf8')) as Record<
+    string,
+    { listen: string }
+  >;
+  const options = ['--fdname=public:admin', '-E', 'NOTIFY_SOCKET=@portcullis-deploy'];
+  return ['systemd-socket-activate', '-l', server!.listen, '-l', admin!.listen, ...options];
 }

@@ -22,7 +22,19 @@ async function start(t: Test) {
     server.closeAllConnections();
     server.close();
   });
-  const options = { drainTimeoutMs: 60_000, lameDuckMs: 60_000, openRequests: () => open, isSharedSocket: true };
+  let connections = 0;
+  server.on('connection', (socket) => {
+    connections += 1;
+    socket.on('close', () => {
+      connections -= 1;
+    });
+  });
+  const options = {
+    drainTimeoutMs: 60_000,
+    lameDuckMs: 0,
+    openRequests: () => open,
+    sharedConnections: () => connections,
+  };
   return { port, drained: () => drain(server, { ...options, signal: stopping.signal }) };
 }
 

@@ -171,10 +171,14 @@ export async function createRig({ answer = answerCall, changes = {}, tls = false
       });
       children.add(child);
       child.once('exit', () => children.delete(child));
-      await until(async () => {
-        if (child.exitCode !== null) throw new Error(`the gateway ended with ${child.exitCode}`);
-        return (await readFile(notified, 'utf8').catch(() => '')).includes('READY=1');
-      }, 'the gateway tells that it is ready');
+      await until(
+        async () => {
+          if (child.exitCode !== null) throw new Error(`the gateway ended with ${child.exitCode}`);
+          return (await readFile(notified, 'utf8').catch(() => '')).includes('READY=1');
+        },
+        'the gateway tells that it is ready',
+        120_000,
+      );
       return child;
     },
     load: (options) => load(publicUrl, apiKey, certificates?.ca, options),

@@ -24,11 +24,11 @@ for (const workers of [1, 2])
         });
       },
     });
+    const ending = new AbortController();
     try {
       const sockets = [rig.adminUrl, rig.publicUrl].map((url) => holdSocket('127.0.0.1', Number(new URL(url).port)));
       const pair = [sockets[0]!, sockets[1]!] as const;
       let gateway = await rig.startInherited(pair);
-      const ending = new AbortController();
       const { signal } = ending;
       const loads = Promise.all([
         rig.load({ connections: 4, signal, newConnections: true }),
@@ -61,6 +61,7 @@ for (const workers of [1, 2])
       assert.equal(verified.status, 0, verified.stdout + verified.stderr);
       for (const socket of sockets) socket.close();
     } finally {
+      ending.abort();
       await rig.close();
     }
   });

@@ -44,6 +44,13 @@ export function superviseConnections(server: Server, listener: RequestListener, 
     });
     refuseConnection(error, socket, runtime, request.method);
   });
+  const closed = (): void => {
+    runtime.connections -= 1;
+  };
+  server.on('connection', (socket: Socket) => {
+    runtime.connections += 1;
+    socket.on('close', closed);
+  });
   server.on('drop', () => metrics.connectionRefused('overloaded'));
   // Last, so that none of the listeners above gets a connection that is refused.
   limitConnections(server, {

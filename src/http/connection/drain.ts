@@ -1,5 +1,5 @@
 // Graceful drain of an HTTP server: late connections are still served, then it stops listening and waits for open requests.
-import { Server } from 'node:net';
+import { Server as NetServer } from 'node:net';
 
 /** Options of `drain`. */
 export interface DrainOptions {
@@ -7,8 +7,11 @@ export interface DrainOptions {
   readonly drainTimeoutMs: number;
   /** Time for which new connections are still accepted, and a connection without a request may bring one. */
   readonly lameDuckMs: number;
-  /** Another process accepts from the same socket, so that no new connection is accepted here. Default false. */
-  readonly isSharedSocket?: boolean;
+  /**
+   * Connections that are open, where another process accepts from the same socket. Then no new one is accepted here, and those that are open may
+   * bring requests for the whole time.
+   */
+  readonly sharedConnections?: (() => number) | undefined;
   /** Requests that have begun and not ended. */
   readonly openRequests: () => number;
   /** Ends the drain at once. */
@@ -21,21 +24,20 @@ const pollMs = 50;
  * Resolves when the server has stopped listening and no request is open, or when the time is over. A connection that is kept alive may be carrying
  * a request at any instant, so it is told to close by the answer to its next one; only those that stay silent are closed without.
  */
-export async function drain(server: Server, options: DrainOptions): Promise<void> {
-  const deadline = performance.now() + options.drainTimeoutMs;
-  const servedUntil = performance.now() + Math.min(options.lameDuckMs, options.drainTimeoutMs / 2);
-  const until = (reached: () => boolean) => waitUntil(() => options.signal.aborted || reached());
-  let isEmpty = false;
-  if (options.isSharedSocket === true) {
-    server.once('close', () => {
-      isEmpty = true;
-    });
+export async function drain(server: Pick<NetServer, 'close' | 'listening'>, options: DrainOptions): Promise<void> {
+  const { drainTimeoutMs, lameDuckMs, sharedConnections } = options;
+  const startedAt = performance.now();
+  const until = (ms: number, reached: () => boolean) =>
+    waitUntil(() => options.signal.aborted || performance.now() >= startedAt + ms || reached());
+  if (sharedConnections === undefined) {
+    await until(Math.min(lameDuckMs, drainTimeoutMs / 2), () => false);
+  } else {
     // The method of HTTP servers would cut silent connections.
-    Server.prototype.close.call(server);
+    if (server.listening) NetServer.prototype.close.call(server);
+    await until(drainTimeoutMs, () => sharedConnections() === 0);
   }
-  await until(() => isEmpty || performance.now() >= servedUntil);
   server.close();
-  await until(() => options.openRequests() === 0 || performance.now() >= deadline);
+  await until(drainTimeoutMs, () => options.openRequests() === 0);
 }
 
 async function waitUntil(reached: () => boolean): Promise<void> {

@@ -13,8 +13,22 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 
+{{- define "portcullis.valkey" -}}
+{{ include "portcullis.name" . }}-valkey
+{{- end }}
+
+{{- define "portcullis.valkey.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}-valkey
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "portcullis.config" -}}
 {{- $own := dict "version" 1 "server" (dict "listen" "0.0.0.0:8443") "admin" (dict "listen" "${env:POD_IP}:9090") -}}
+{{- if .Values.valkey.enabled -}}
+{{- $mounted := "/run/secrets/portcullis/valkey" -}}
+{{- $redis := dict "url" (printf "rediss://%s:6379" (include "portcullis.valkey" .)) "username" "portcullis" "password" (printf "${file:%s/password}" $mounted) "caFile" (printf "%s/ca.crt" $mounted) -}}
+{{- $_ := set $own "state" (dict "redis" $redis) -}}
+{{- end -}}
 {{- mergeOverwrite $own (deepCopy .Values.config) | toYaml -}}
 {{- end }}
 
@@ -22,8 +36,11 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- define "portcullis.check" -}}
 {{- if not .Values.config.server }}{{ fail "config is missing: the gateway.yaml of docs/configuration.md" }}{{ end }}
 {{- $drain := .Values.config.server.drainTimeout | default "30s" }}
-{{- if and (regexMatch "^[0-9]+s$" $drain) (ge (trimSuffix "s" $drain | int) (.Values.terminationGracePeriodSeconds | int)) }}
-{{- fail (printf "terminationGracePeriodSeconds must be more than config.server.drainTimeout (%s): requests would be cut" $drain) }}
+{{- if regexMatch "^[0-9]+[sm]$" $drain }}
+{{- $seconds := mul (regexFind "[0-9]+" $drain | int) (ternary 60 1 (hasSuffix "m" $drain)) }}
+{{- if ge (add $seconds (.Values.preStopSeconds | int)) (.Values.terminationGracePeriodSeconds | int64) }}
+{{- fail (printf "terminationGracePeriodSeconds must be more than preStopSeconds and config.server.drainTimeout (%s) together: requests would be cut" $drain) }}
+{{- end }}
 {{- end }}
 {{- if or .Values.autoscaling.enabled (gt (.Values.replicas | int) 1) }}
 {{- range $name, $upstream := .Values.config.upstreams }}
