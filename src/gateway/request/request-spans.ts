@@ -89,6 +89,7 @@ function decisionAttributes({ decision, snapshot }: RequestContext): SpanAttribu
 export function stepEnded(context: RequestContext, trace: RequestTrace, step: string, thrown?: unknown): void {
   const { stepMs: startMs } = trace;
   trace.stepMs = performance.now();
+  if (trace.span?.sampled === false) return;
   const { name, attributes: attributesOf } = stepSpans[step] ?? {};
   const attributes = attributesOf?.(context);
   if (name === undefined || attributes === undefined) return;

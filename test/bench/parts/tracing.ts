@@ -31,8 +31,8 @@ export const tracing: Contest = {
     });
   },
   bounds: [
-    { of: none, to: without, atMost: 1.15 },
-    { of: tenth, to: without, atMost: 1.3 },
+    { of: none, to: without, atMost: 1.2 },
+    { of: tenth, to: without, atMost: 1.5 },
     { of: all, to: without, atMost: 2.5 },
   ],
 };
