@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import t from 'tap';
 
 const lock = JSON.parse(readFileSync(join(import.meta.dirname, '../../package-lock.json'), 'utf8')) as {
-  packages: Record<string, { version?: string; resolved?: string; dev?: boolean }>;
+  packages: Record<
+    string,
+    { version?: string; resolved?: string; dev?: boolean; optional?: boolean; engines?: { node?: string } }
+  >;
 };
 
 /** Lowest version of each major line that is free of the advisory named beside it. */
@@ -38,6 +41,19 @@ t.test('no locked version is below its floor', (t) => {
 t.test('the lock file names no download host', (t) => {
   const named = Object.entries(lock.packages).filter(([, entry]) => entry.resolved !== undefined);
   t.same(named, []);
+  t.end();
+});
+
+// The Node of Debian 12 and of many a machine that clones; the scripts then run on the Node of the lock file.
+t.test('every optional package fits a Node 20 that installs: npm leaves out the others without a word', (t) => {
+  const unfit = Object.entries(lock.packages)
+    .filter(([, { optional, engines }]) => optional === true && engines?.node !== undefined)
+    .filter(
+      ([, { engines }]) =>
+        !engines!.node!.split('||').some((range) => Number(majorOf(range.replace(/^\D+/, ''))) <= 20),
+    )
+    .map(([path]) => path);
+  t.same(unfit, []);
   t.end();
 });
 
