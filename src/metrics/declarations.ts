@@ -9,9 +9,12 @@ export function declareMetrics(registry: Registry, enableExemplars: boolean) {
   const registers = [registry];
   const counter = <L extends string>(name: string, labelNames: L[], help: string) =>
     new Counter({ name: `portcullis_${name}`, help, labelNames, registers });
-  /** `aggregator`: how the values of several workers become one. */
-  const gauge = <L extends string>(name: string, labelNames: L[], help: string, aggregator: Aggregator) =>
-    new Gauge({ name: `portcullis_${name}`, help, labelNames, registers, aggregator });
+  /** `aggregator`: how the values of several workers become one. Absent until it is set: prom-client would show 0 where it has no labels. */
+  const gauge = <L extends string>(name: string, labelNames: L[], help: string, aggregator: Aggregator) => {
+    const declared = new Gauge({ name: `portcullis_${name}`, help, labelNames, registers, aggregator });
+    if (labelNames.length === 0) declared.remove();
+    return declared;
+  };
   const histogram = <L extends string>(name: string, label: L, buckets: number[], help: string) =>
     new Histogram({ name: `portcullis_${name}`, help, labelNames: [label], buckets, registers, enableExemplars });
   const latency = <L extends string>(name: string, label: L, help: string) =>

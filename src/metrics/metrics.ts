@@ -78,6 +78,7 @@ export function createMetrics(version: string, { exemplars = false } = {}) {
   const metrics = declareMetrics(registry, exemplars);
   // Histograms keep their exemplars, which OpenMetrics alone shows.
   registry.setContentType(Registry.PROMETHEUS_CONTENT_TYPE);
+  metrics.revocationEntries.set(0);
   metrics.revocationSuccess.set(1);
   // An increase is seen only from a value on that was there before.
   for (const reason of ['queue_full', 'export_failed', 'rejected']) metrics.spansDropped.inc({ reason }, 0);

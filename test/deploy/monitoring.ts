@@ -33,6 +33,8 @@ const unseen: Readonly<Record<string, readonly string[]>> = {
   portcullis_reported_decisions_total: ['route', 'rule', 'decision'],
   portcullis_shadow_differences_total: ['route', 'live', 'shadow'],
   portcullis_shadow_untold_total: ['route', 'reason'],
+  portcullis_state_available: [],
+  portcullis_state_failures_total: ['outcome'],
   portcullis_token_exchanges_total: ['upstream', 'outcome'],
   portcullis_tool_definition_changes_total: ['route'],
   portcullis_worker_ends_total: ['worker', 'reason'],

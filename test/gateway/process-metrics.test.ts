@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import t from 'tap';
+import { createMetrics } from '../../src/metrics/metrics.ts';
+import { sumMetrics } from '../../src/metrics/sum.ts';
 import { createSupervisorMetrics } from '../../src/workers/metrics.ts';
 import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
@@ -26,6 +28,22 @@ t.test('the delay of the event loop is a metric', async (t) => {
   // The first interval of the measurement must have passed.
   await until(async () => (await metric('nodejs_eventloop_lag_p99_seconds')) > 0, 'a delay');
 });
+
+t.test(
+  'without `state` there is no portcullis_state_available, in one process and in the sum of workers',
+  async (t) => {
+    const { metrics } = await startScenario(t, {}, { inject: true });
+    t.same(zeroGauges(await metrics()), ['portcullis_revocation_entries'], 'nothing that is off looks broken');
+    const source = { keySets: [], certificates: [], revocationLists: [], apiKeys: [], probes: [] };
+    const workers = [createMetrics('test'), createMetrics('test')];
+    const sum = async () =>
+      zeroGauges(await sumMetrics(await Promise.all(workers.map((worker) => worker.values(source)))).metrics());
+    t.same(await sum(), ['portcullis_revocation_entries'], 'nor before a configuration is in force');
+    workers[0]!.stateAvailable(true);
+    workers[1]!.stateAvailable(false);
+    t.same(await sum(), ['portcullis_revocation_entries', 'portcullis_state_available'], 'one worker cannot reach it');
+  },
+);
 
 for (const file of [
   'deploy/grafana/portcullis.json',
@@ -55,6 +73,15 @@ t.test('the dashboard shows the delay of the event loop and the pauses', async (
 async function namesIn(file: string): Promise<string[]> {
   const text = await readFile(join(root, file), 'utf8');
   return [...new Set(text.match(/\b(?:portcullis|process|nodejs)_[a-z0-9_]+\b/g))];
+}
+
+/** Gauges of the gateway that a scrape shows as 0. */
+function zeroGauges(scrape: string): string[] {
+  const gauges = new Set([...scrape.matchAll(/^# TYPE (portcullis_\S+) gauge$/gm)].map(([, name]) => name!));
+  return [...scrape.matchAll(/^(\w+)(?:\{.*\})? 0$/gm)]
+    .map(([, name]) => name!)
+    .filter((name) => gauges.has(name))
+    .sort();
 }
 
 /** Every metric by its name, and the series of each histogram, also before anything is counted. */
