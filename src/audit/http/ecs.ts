@@ -14,7 +14,9 @@ export const ecs: Format = {
     });
   },
   judge({ status, body }, url) {
-    if (status === 200 && isBulkPath(url)) judgeBulk(body);
+    if (status !== 200 || !isBulkPath(url)) return false;
+    judgeBulk(body);
+    return true;
   },
 };
 

@@ -55,6 +55,6 @@ export interface Format {
   encode(lines: readonly Line[], url: URL): readonly string[];
   /** Headers of the sink's own. `channel` is a UUID of this process. */
   headers?(lines: readonly Line[], channel: string): Readonly<Record<string, string>>;
-  /** Judges an answer that the status alone does not: throws a DeliveryFailure unless the whole batch is acknowledged. */
-  judge?(answer: Pick<BoundedAnswer, 'status' | 'body'>, url: URL): void;
+  /** Judges an answer by its body: true where that acknowledges the whole batch, false where the status counts. Otherwise throws a DeliveryFailure. */
+  judge?(answer: Pick<BoundedAnswer, 'status' | 'body'>, url: URL): boolean;
 }

@@ -13,11 +13,11 @@ export const hec: Format = {
   judge({ status, body }) {
     const code = codeIn(body);
     const isSuccess = status >= 200 && status < 300;
-    if (isSuccess && code === 0) return;
+    if (isSuccess && code === 0) return true;
     if (isSuccess && code === undefined) {
       throw new DeliveryFailure('again', `answered ${status}, but as no event collector does; look at the path of url`);
     }
-    if (code === undefined || (!isSuccess && status !== 400)) return;
+    if (code === undefined || (!isSuccess && status !== 400)) return false;
     const kind: FailureKind = aboutEvents.has(code) ? 'refused' : 'again';
     throw new DeliveryFailure(kind, `answered ${status} with code ${code}`);
   },

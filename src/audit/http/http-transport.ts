@@ -69,8 +69,7 @@ export function createHttpTransport(receiver: HttpReceiver, environment: SinkEnv
     async send(buffers, signal) {
       const answer = await post(buffers.map(parseLine), signal);
       try {
-        format.judge?.(answer, address);
-        judgeStatus(answer);
+        if (format.judge?.(answer, address) !== true) judgeStatus(answer);
       } catch (error) {
         if (!(error instanceof DeliveryFailure)) throw error;
         throw new DeliveryFailure(error.kind, `${shown} ${error.message}`, { retryAfterMs: retryAfterOf(answer) });
@@ -85,16 +84,30 @@ function parseLine(line: Buffer): Line {
   return { text, hash: hashOf(line), record: () => JSON.parse(text) };
 }
 
-/** An answer whose head came and whose body cannot be used; the error says no more than the address without its query. */
+/**
+ * An answer whose head came and whose body cannot be used: its status counts, unless that is a success. The error says no more than the address
+ * without its query.
+ */
 function statusOnly(error: unknown, url: string, shown: string): BoundedAnswer {
   if (!(error instanceof RequestFailure)) throw error;
-  if (error.status === undefined) throw new DeliveryFailure('again', error.message.replaceAll(url, shown));
+  if (error.status === undefined || isSuccess(error.status))
+    throw new DeliveryFailure('again', error.message.replaceAll(url, shown));
   return { status: error.status, headers: {}, body: Buffer.alloc(0) };
 }
 
-/** A redirect is never followed: the records and the credential are for this address. */
-function judgeStatus({ status }: BoundedAnswer): void {
-  if (status >= 200 && status < 300) return;
+function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300;
+}
+
+/** A redirect is never followed: the records and the credential are for this address. A web page acknowledges nothing. */
+function judgeStatus({ status, headers, body }: BoundedAnswer): void {
+  if (
+    isSuccess(status) &&
+    body.length > 0 &&
+    /^(text\/html|application\/xhtml\+xml)\b/i.test(String(headers['content-type']))
+  )
+    throw new DeliveryFailure('again', `answered ${status} with a web page; look at url, and at proxies on the way`);
+  if (isSuccess(status)) return;
   if (status === 413) throw new DeliveryFailure('too_large', 'answered 413');
   if (status === 400 || status === 422) throw new DeliveryFailure('refused', `answered ${status}`);
   throw new DeliveryFailure('again', `answered ${status}${hints[status] ?? (status < 400 ? hints[302] : '')}`);

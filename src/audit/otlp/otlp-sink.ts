@@ -56,7 +56,9 @@ function otlpFormat(version: string): Format {
     mediaType: 'application/json',
     encode: (lines) => encodeLogs(lines, version),
     judge({ status, body }) {
-      if (status === 200) judgePartialSuccess(body);
+      if (status !== 200) return false;
+      judgePartialSuccess(body);
+      return true;
     },
   };
 }

@@ -91,6 +91,9 @@ const status =
   (code: number, headers: Record<string, string> = {}, text = '') =>
   (response: ServerResponse) =>
     void response.writeHead(code, headers).end(text);
+const logIn = status(200, { 'content-type': 'text/html; charset=utf-8' }, '<html>Log in</html>');
+const brokenOff = (response: ServerResponse) =>
+  void response.writeHead(200, { 'content-length': '100' }).write('{', () => response.destroy());
 const hecOk = ok('{"text":"Success","code":0}');
 
 async function failureOf(sent: Promise<void>): Promise<DeliveryFailure> {
@@ -246,6 +249,25 @@ const answers: Readonly<Record<string, readonly [FormatName, (response: ServerRe
     ok('<html>Log in</html>'),
     { kind: 'again', message: /as no event collector/ },
   ],
+  'JSON lines: 200 with the log-in page of a proxy': ['json-lines', logIn, { kind: 'again', message: /web page/ }],
+  'ECS: 200 with the log-in page of a proxy': ['ecs', logIn, { kind: 'again', message: /web page/ }],
+  'OCSF: 200 with the log-in page of a proxy': ['ocsf', logIn, { kind: 'again', message: /web page/ }],
+  'JSON lines: 200 with an answer of two mebibytes': [
+    'json-lines',
+    ok('x'.repeat(2 ** 21)),
+    { kind: 'again', message: /more than 1024 KiB/ },
+  ],
+  'JSON lines: 200 in a content coding': [
+    'json-lines',
+    status(200, { 'content-encoding': 'gzip' }, 'x'),
+    { kind: 'again' },
+  ],
+  'JSON lines: 200 whose body breaks off': ['json-lines', brokenOff, { kind: 'again' }],
+  'JSON lines: 400 with more than can be read': [
+    'json-lines',
+    status(400, {}, 'x'.repeat(2 ** 21)),
+    { kind: 'refused' },
+  ],
   'HEC: 200 with more than can be read': ['hec', ok('x'.repeat(2 ** 21)), { kind: 'again' }],
   'HEC: 200 in a content coding': ['hec', status(200, { 'content-encoding': 'gzip' }, 'x'), { kind: 'again' }],
 };
@@ -279,8 +301,13 @@ for (const [name, [answer, kind]] of Object.entries(bulkAnswers)) {
   });
 }
 
-t.test('an answer of two mebibytes acknowledges JSON lines by its status, and is not read', async (t) => {
-  const { send } = await receive(t, ok('x'.repeat(2 ** 21)));
+t.test('an empty 200 that calls itself text/html, as of a script that writes nothing, acknowledges', async (t) => {
+  const { send } = await receive(t, status(200, { 'content-type': 'text/html' }));
+  await send(lines, signal);
+});
+
+t.test('HEC: code 0 acknowledges under any content type', async (t) => {
+  const { send } = await receive(t, status(200, { 'content-type': 'text/html' }, '{"code":0}'), { format: 'hec' });
   await send(lines, signal);
 });
 
