@@ -8,8 +8,12 @@ export interface HandOverOptions {
   readonly peerAddress: (socket: Socket) => string;
   /** True for peers whose connections are not counted by address. */
   readonly isExempt: (peer: string) => boolean;
-  /** Bounds over all workers. */
-  readonly limits: () => { readonly connections: number; readonly connectionsPerAddress: number };
+  /** Bounds over all workers, and of the time for which a connection waits for one. */
+  readonly limits: () => {
+    readonly connections: number;
+    readonly connectionsPerAddress: number;
+    readonly receiveTimeout: number;
+  };
   readonly refused: (reason: 'overloaded' | 'connections_per_address', address: string) => void;
 }
 
@@ -30,7 +34,7 @@ export interface Receiver {
 
 /** The connections of all workers. */
 export interface HandOver {
-  /** Hands a connection to the worker that has the fewest, or keeps it until there is a worker. Closes one beyond the limits. */
+  /** Hands a connection to the worker that has the fewest, or keeps it until a worker takes some. Closes one beyond the limits. */
   accept(socket: Socket): void;
   add(take: Take): Receiver;
   /** Closes the connections that wait. */
@@ -53,11 +57,14 @@ interface Member {
   isGiven: boolean;
 }
 
+/** Messages to a worker are queued behind the sockets that it has not taken. */
+const maxUntaken = 32;
+
 /** Creates the hand-over without a worker. */
 export function createHandOver({ isExempt, limits, peerAddress, refused }: HandOverOptions): HandOver {
   const byAddress = createKeyedCounts(() => ({ open: 0 }));
   const members = new Set<Member>();
-  let waiting: Connection[] = [];
+  const waiting = new Set<Connection>();
   let open = 0;
   let lastId = 0;
 
@@ -88,7 +95,7 @@ export function createHandOver({ isExempt, limits, peerAddress, refused }: HandO
   function next(): Member | undefined {
     let best: Member | undefined;
     for (const member of members) {
-      if (!member.isGiven) continue;
+      if (!member.isGiven || member.untaken >= maxUntaken) continue;
       const isBetter =
         best === undefined ||
         member.untaken < best.untaken ||
@@ -113,14 +120,30 @@ export function createHandOver({ isExempt, limits, peerAddress, refused }: HandO
       member.isGiven = false;
       member.open.delete(connection.id);
       if (!connection.isOpen) return void connection.socket.destroy();
-      waiting.unshift(connection);
-      giveAll();
+      wait(connection);
     }
+    giveAll();
+  }
+
+  /** Nothing is read from it, so that nobody sees its client leave: the wait is bounded in time. */
+  function wait(connection: Connection): void {
+    waiting.add(connection);
+    connection.socket.setTimeout(limits().receiveTimeout);
+  }
+
+  function drop(connection: Connection): void {
+    waiting.delete(connection);
+    connection.socket.destroy();
+    release(connection);
   }
 
   function giveAll(): void {
-    for (let member = next(); member !== undefined && waiting.length > 0; member = next()) {
-      void give(waiting.shift()!, member);
+    for (const connection of waiting) {
+      const member = next();
+      if (member === undefined) return;
+      waiting.delete(connection);
+      connection.socket.setTimeout(0);
+      void give(connection, member);
     }
   }
 
@@ -129,8 +152,13 @@ export function createHandOver({ isExempt, limits, peerAddress, refused }: HandO
       socket.on('error', () => {});
       const connection = accepted(socket);
       if (connection === undefined) return;
-      waiting.push(connection);
-      giveAll();
+      socket.on('timeout', () => {
+        drop(connection);
+        refused('overloaded', connection.address ?? '');
+      });
+      const member = next();
+      if (member === undefined) wait(connection);
+      else void give(connection, member);
     },
     add(take) {
       const member: Member = { take, open: new Map(), untaken: 0, isGiven: true };
@@ -157,11 +185,7 @@ export function createHandOver({ isExempt, limits, peerAddress, refused }: HandO
       };
     },
     close() {
-      for (const connection of waiting) {
-        connection.socket.destroy();
-        release(connection);
-      }
-      waiting = [];
+      for (const connection of waiting) drop(connection);
     },
   };
 }

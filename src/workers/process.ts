@@ -2,6 +2,7 @@
 import { fork } from 'node:child_process';
 import type { SupervisorCalls, ToWorker, WorkerCalls } from './calls.ts';
 import { createChannel, type Port } from './channel.ts';
+import { createHeartbeat } from './heartbeat.ts';
 
 /** The end of a process. */
 export interface WorkerEnd {
@@ -16,7 +17,7 @@ export interface WorkerProcess {
   readonly pid: number | undefined;
   readonly channel: ToWorker;
   readonly ended: Promise<WorkerEnd>;
-  /** Kills it when it does not answer for `hangMs`. */
+  /** Kills it when nothing comes from it for `hangMs`. */
   watch(): void;
   kill(reason: string): void;
 }
@@ -55,22 +56,14 @@ export function forkWorker({ program, args, env, hangMs = 10_000 }: ForkOptions)
     if (child.pid === undefined) end(null, null);
   });
 
-  /** Counts beats, not time: a supervisor that was stopped itself finds no worker late. */
   function watch(): void {
-    let missed = 0;
-    heartbeat = setInterval(() => {
-      missed += 1;
-      if (missed > 1) {
-        if (missed * beatMs > hangMs) kill('it did not answer');
-        return;
-      }
-      channel.ask('ping', undefined, { timeoutMs: Number.POSITIVE_INFINITY }).then(
-        () => {
-          missed = 0;
-        },
-        () => {},
-      );
-    }, beatMs).unref();
+    const { beat, heard } = createHeartbeat({
+      maxMissed: hangMs / beatMs,
+      ping: () => void channel.ask('ping', undefined, { timeoutMs: Number.POSITIVE_INFINITY }).catch(() => {}),
+      hung: () => kill('it did not answer'),
+    });
+    child.on('message', heard);
+    heartbeat = setInterval(beat, beatMs).unref();
   }
 
   return { pid: child.pid, channel, ended, watch, kill };

@@ -226,8 +226,8 @@ function startHandOver(
     peerAddress: createPeerAddressReader(listen),
     isExempt: (peer) => inForce().isProxy(peer),
     limits() {
-      const { connections, connectionsPerAddress } = inForce().loaded.config.server.limits;
-      return { connections: Math.min(connections, count * connectionCeiling()), connectionsPerAddress };
+      const { limits } = inForce().loaded.config.server;
+      return { ...limits, connections: Math.min(limits.connections, count * connectionCeiling()) };
     },
     refused: (reason, address) => (reason === 'overloaded' ? metrics.connectionRefused(reason) : tell(address)),
   });

@@ -8,15 +8,19 @@ import { until } from '../support/until.ts';
 interface Limits {
   readonly connections?: number;
   readonly connectionsPerAddress?: number;
+  readonly receiveTimeout?: number;
   readonly exempt?: boolean;
 }
 
-async function startHandOver(t: Test, { connections = 100, connectionsPerAddress = 100, exempt = false }: Limits = {}) {
+async function startHandOver(
+  t: Test,
+  { connections = 100, connectionsPerAddress = 100, receiveTimeout = 60_000, exempt = false }: Limits = {},
+) {
   const refused: string[] = [];
   const handOver = createHandOver({
     peerAddress: ({ remoteAddress }) => remoteAddress ?? '',
     isExempt: () => exempt,
-    limits: () => ({ connections, connectionsPerAddress }),
+    limits: () => ({ connections, connectionsPerAddress, receiveTimeout }),
     refused: (reason) => refused.push(reason),
   });
   const server = createServer({ pauseOnConnect: true }, handOver.accept).listen(0, '127.0.0.1');
@@ -147,4 +151,58 @@ t.test('a worker that retires keeps what it has and gets no more', async (t) => 
   handOver.add(other.take);
   await until(() => other.taken.length === 1, 'the next one waits for another worker');
   t.equal(receiver.size(), 1);
+});
+
+t.test(
+  'a burst of 80 connections to a worker that is stopped for a while: 32 are on their way, the rest waits',
+  async (t) => {
+    const { handOver, open } = await startHandOver(t);
+    const slow = createTaker(true);
+    const receiver = handOver.add(slow.take);
+    for (let count = 0; count < 80; count += 1) await open();
+    await until(() => slow.taken.length === 32, 'so many are on their way');
+    t.equal(receiver.size(), 32);
+    slow.held[0]!.resolve();
+    await until(() => slow.taken.length === 33, 'one that is taken makes room for the next one');
+    for (let next = 1; next < 80; next += 1) {
+      await until(() => slow.held.length > next, 'it is on its way');
+      slow.held[next]!.resolve();
+    }
+    t.same(
+      slow.taken,
+      [...slow.taken.keys()].map((index) => index + 1),
+      'in the order in which they came',
+    );
+  },
+);
+
+t.test(
+  'receiveTimeout: 20 is the longest wait for a worker; then the connection is closed and makes room',
+  async (t) => {
+    const { handOver, open, refused } = await startHandOver(t, { connections: 1, receiveTimeout: 20 });
+    await once(await open(), 'close');
+    t.same(refused, ['overloaded']);
+    const taker = createTaker();
+    handOver.add(taker.take);
+    await open();
+    await until(() => taker.taken.length === 1, 'the next one has its place');
+    t.same(taker.taken, [2], 'no worker got the one whose client may have left');
+  },
+);
+
+t.test('a connection on its way is not closed by receiveTimeout, and waits anew when its worker dies', async (t) => {
+  const { handOver, open, refused } = await startHandOver(t, { receiveTimeout: 20 });
+  const dying = createTaker(true);
+  const receiver = handOver.add(dying.take);
+  const client = await open();
+  await until(() => dying.taken.length === 1, 'it is on its way');
+  const closed = once(client, 'close');
+  // Later than its bound: the timer of another one has run.
+  const other = await startHandOver(t, { receiveTimeout: 60 });
+  await once(await other.open(), 'close');
+  t.same(refused, []);
+  dying.held[0]!.reject(new Error('the other process has ended'));
+  receiver.remove();
+  await closed;
+  t.same(refused, ['overloaded'], 'once');
 });
