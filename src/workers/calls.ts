@@ -51,7 +51,7 @@ export interface WorkerCalls extends MemberCalls {
 /** Calls of a worker to the supervisor. */
 export interface SupervisorCalls extends CommonsCalls {
   readonly closed: readonly [id: number, undefined];
-  /** The worker was told to end by somebody else: it gets no more connections. */
+  /** The worker was told to end by somebody else: it gets no more connections. Rejects where all workers stop. */
   readonly retire: readonly [undefined, undefined];
   /** The last counts of a worker that ends. */
   readonly leave: readonly [MetricValues, undefined];

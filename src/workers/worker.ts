@@ -70,9 +70,9 @@ export function runWorker(options: WorkerOptions): Worker {
   });
   return {
     async retire() {
+      await channel.ask('retire', undefined).catch(() => undefined);
       if (stopped) return;
       log.info('the worker was told to end by itself; draining');
-      await channel.ask('retire', undefined).catch(() => undefined);
       await stop('drain');
     },
   };

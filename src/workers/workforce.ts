@@ -48,6 +48,8 @@ export interface Workforce {
 }
 
 const startTimeoutMs = 60_000;
+/** A signal to one worker may be one to all processes, of which the supervisor makes a stop; then it says to the workers when. */
+const groupSignalMs = 1000;
 /** Without a worker for so long, and none that starts, the service manager has to act. */
 const giveUpMs = 60_000;
 
@@ -114,7 +116,8 @@ export function createWorkforce(options: WorkforceOptions): Workforce {
       seat.values = values;
       return undefined;
     });
-    channel.answer('retire', () => {
+    channel.answer('retire', async () => {
+      await delay(groupSignalMs, undefined, { signal: stopping.signal });
       seat.state = 'retiring';
       seat.receiver?.retire();
       return undefined;

@@ -53,6 +53,7 @@ export async function checkSystemd(): Promise<void> {
   for (const each of [unit, version]) {
     const stop = duration.parse(/^TimeoutStopSec=(.*)$/m.exec(each)![1]);
     assert.ok(stop > duration.parse(server.drainTimeout ?? '30s'), 'it is given the time to drain');
+    assert.match(each, /^KillMode=mixed$/m, 'SIGTERM goes to the supervisor alone');
     for (const [, name] of yaml.matchAll(/CREDENTIALS_DIRECTORY\}\/([\w.-]+)/g))
       assert.match(each, new RegExp(`^LoadCredential=${name}:`, 'm'));
   }

@@ -161,6 +161,20 @@ routes: [{path: /slow, upstream: slow, authenticate: none}, {path: /health, auth
   t.match(record?.detail, { worker: 1, code: 0, signal: null, reason: 'exit' });
 });
 
+t.test(
+  'SIGTERM to all processes at once (KillMode=control-group): connections are served while the supervisor drains',
+  async (t) => {
+    const { gateway, get, workers } = await startWorkers(t);
+    for (const { pid } of await workers()) process.kill(pid, 'SIGTERM');
+    gateway.child.kill('SIGTERM');
+    await gateway.says('draining');
+    for (let count = 0; count < 4; count += 1) t.equal((await get('/health')).status, 200);
+    t.equal(await gateway.ended, 0);
+    t.notOk(gateway.lines.some((line) => line.includes('told to end by itself')));
+    t.notOk(gateway.lines.some((line) => line.includes('another one takes its place')));
+  },
+);
+
 t.test('a reload that one worker cannot take changes neither, and one record says so', async (t) => {
   const { admin, gateway, get, metric, records, replaced, workers } = await startWorkers(t);
   const write = async (yaml: string) => {
