@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Caller } from '../authn/caller/principal.ts';
 import { callerNetwork } from '../ip-ranges.ts';
 import type { McpMessage } from '../mcp/message.ts';
+import type { KeyOrigin } from '../state/shared-state.ts';
 
 /** The facts of a call that limits look at. */
 export interface LimitedCall {
@@ -38,6 +39,21 @@ export function compileBucketKey(per: readonly string[]): (call: LimitedCall) =>
     let key = '';
     for (const value of values) key += partOf(value(call));
     return key.length <= maxKeyLength ? key : createHash('sha256').update(key).digest('base64url');
+  };
+}
+
+/** A caller has as many of these values as it likes; of an absent one there is one. */
+const madeUpValues: readonly string[] = ['address', 'credential', 'client', 'tool'];
+
+/** Compiles the origin of the keys of `per`. A person, and a credential that is there, are those of one caller. */
+export function compileKeyOrigin(per: readonly string[]): (call: LimitedCall) => KeyOrigin {
+  const madeUp = per.filter((name) => madeUpValues.includes(name)).map(valueNamed);
+  const credential = valueNamed('credential');
+  const isOfSubject = per.includes('subject');
+  const isOfCredential = per.includes('credential');
+  return (call) => {
+    if (!madeUp.some((value) => value(call) !== undefined)) return 'given';
+    return isOfSubject || (isOfCredential && credential(call) !== undefined) ? 'holder' : 'common';
   };
 }
 

@@ -1,8 +1,8 @@
 // Limits of calls: their schema, and their size as a token bucket or a quota in fixed windows of UTC.
 import { z } from 'zod';
 import { quota, rate, text } from '../config/schema/values.ts';
-import type { LimitSize } from '../state/shared-state.ts';
-import { compileBucketKey, type LimitedCall } from './bucket-key.ts';
+import type { KeyOrigin, LimitSize } from '../state/shared-state.ts';
+import { compileBucketKey, compileKeyOrigin, type LimitedCall } from './bucket-key.ts';
 
 /** The schema of one limit. */
 export const limit = z.strictObject({
@@ -42,6 +42,8 @@ export interface Limit {
   readonly words: string;
   /** Key of the bucket that a call is taken from. */
   readonly keyOf: (call: LimitedCall) => string;
+  /** Origin of that key. */
+  readonly originOf: (call: LimitedCall) => KeyOrigin;
 }
 
 const unitWords: Readonly<Record<number, string>> = {
@@ -75,5 +77,6 @@ function compileLimit(name: string, { burst, per, quota, rate }: LimitConfig): L
     policyItem: `"${name}";q=${count};w=${perMs / 1000}`,
     words,
     keyOf: compileBucketKey(per),
+    originOf: compileKeyOrigin(per),
   };
 }

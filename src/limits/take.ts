@@ -1,6 +1,6 @@
 // Taking of a call from all limits that it is under: from each, or from none.
 import { GatewayError } from '../errors.ts';
-import type { Consumption, SharedState } from '../state/shared-state.ts';
+import type { Consumption, KeyOrigin, SharedState } from '../state/shared-state.ts';
 import { unverified } from '../state/usage-store.ts';
 import type { LimitedCall } from './bucket-key.ts';
 import type { Limit } from './limit.ts';
@@ -10,6 +10,7 @@ export interface Taken {
   readonly limit: Limit;
   readonly key: string;
   readonly holder: string;
+  readonly origin: KeyOrigin;
   /** When it was taken; milliseconds since 1970. */
   readonly at: number;
   readonly consumption: Consumption;
@@ -28,8 +29,9 @@ export async function takeFrom(
     for (const limit of limits) {
       const key = limit.keyOf(call);
       const at = now();
-      const consumption = await state.limiter(limit.name, limit.size).consume(key, holder);
-      taken.push({ limit, key, holder, at, consumption });
+      const origin = limit.originOf(call);
+      const consumption = await state.limiter(limit.name, limit.size).consume(key, holder, origin);
+      taken.push({ limit, key, holder, origin, at, consumption });
       if (!consumption.allowed) break;
     }
   } catch (error) {
@@ -41,11 +43,11 @@ export async function takeFrom(
 
 /** Gives back what a call took that was then not carried out. A failure leaves it taken. */
 export async function giveBack(taken: readonly Taken[], state: SharedState, now: () => number): Promise<void> {
-  for (const { at, consumption, holder, key, limit } of taken) {
+  for (const { at, consumption, holder, key, limit, origin } of taken) {
     if (consumption.allowed && isStillCounted(limit, at, now())) {
       await state
         .limiter(limit.name, limit.size)
-        .giveBack(key, holder)
+        .giveBack(key, holder, origin)
         .catch(() => {});
     }
   }

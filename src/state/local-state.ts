@@ -12,7 +12,7 @@ export interface LocalStateOptions {
   readonly now: () => number;
   /** Claims that are kept, for each space. */
   readonly claims?: ExpiringSetLimits;
-  /** Buckets that are held, of all limits together. */
+  /** Buckets that are held. */
   readonly buckets?: UsageBounds;
 }
 
@@ -23,7 +23,7 @@ interface SizedLimiter {
 
 /** At 65 s for each DPoP proof these are 3,000 proofs a second, of one caller a quarter of that. */
 const defaultClaims = { entries: 200_000, entriesPerCaller: 50_000 };
-/** Bounds of the buckets of limits. About 25 MB; a hundred callers can fill them; then those who have none yet share one of each limit. */
+/** Bounds of the buckets of limits. About 25 MB for those that callers make up, and as much for others. */
 export const defaultBuckets = { keys: 100_000, keysPerHolder: 1000 };
 const maxSecrets = 64;
 

@@ -1,7 +1,7 @@
 // Limits in the memory of a process: token buckets, and quotas in fixed windows of UTC.
 import { RateLimiterRes } from 'rate-limiter-flexible';
 import RateLimiterStoreAbstract from 'rate-limiter-flexible/lib/RateLimiterStoreAbstract.js';
-import type { Consumption, Limiter, LimitSize } from './shared-state.ts';
+import type { Consumption, KeyOrigin, Limiter, LimitSize } from './shared-state.ts';
 import type { Usage, UsageStore } from './usage-store.ts';
 
 /** Calls that are used, the one that was asked for among them: where it is refused, more than there may be. */
@@ -20,6 +20,8 @@ export function createMemoryLimiter(name: string, size: LimitSize, store: UsageS
   const points = size.kind === 'bucket' ? size.burst : size.points;
   const count = (usage: Usage, change: number): Counted =>
     size.kind === 'bucket' ? countInBucket(usage, change, size, now()) : countInWindow(usage, change, size, now());
+  const wholeMs = size.kind === 'bucket' ? size.burst * size.intervalMs : size.windowMs;
+  const noRoom: Counted & Shared = { used: points + 1, retryAfterMs: wholeMs, resetMs: wholeMs, isShared: true };
   const limiter = Object.assign(
     new RateLimiterStoreAbstract({ storeClient: store, points, duration: 1, keyPrefix: '' }),
     {
@@ -28,9 +30,10 @@ export function createMemoryLimiter(name: string, size: LimitSize, store: UsageS
         change: number,
         _ms: number,
         _force: boolean,
-        { holder }: { readonly holder: string },
+        { holder, origin }: { readonly holder: string; readonly origin: KeyOrigin },
       ) {
-        const usage = store.of(name, key, holder);
+        const usage = store.of(name, key, holder, origin);
+        if (usage === undefined) return noRoom;
         return { ...count(usage, change), isShared: usage.isShared };
       },
       _getRateLimiterRes(_key: string, _change: number, { isShared, resetMs, retryAfterMs, used }: Counted & Shared) {
@@ -40,16 +43,16 @@ export function createMemoryLimiter(name: string, size: LimitSize, store: UsageS
     },
   );
   return {
-    async consume(key, holder) {
+    async consume(key, holder, origin) {
       try {
-        return consumptionOf(await limiter.consume(key, 1, { holder }), true);
+        return consumptionOf(await limiter.consume(key, 1, { holder, origin }), true);
       } catch (refused) {
         if (refused instanceof RateLimiterRes) return consumptionOf(refused, false);
         throw refused;
       }
     },
-    async giveBack(key, holder) {
-      await limiter.reward(key, 1, { holder });
+    async giveBack(key, holder, origin) {
+      await limiter.reward(key, 1, { holder, origin });
     },
   };
 }

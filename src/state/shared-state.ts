@@ -16,16 +16,22 @@ export interface Consumption {
   readonly retryAfterMs: number;
   /** Time until the limit is whole again. */
   readonly resetMs: number;
-  /** There was no room for a bucket of this key alone: it shares one. */
+  /** There was no room for a bucket of this key alone: it shares one, or is refused. */
   readonly isShared?: boolean;
 }
 
+/**
+ * Origin of a key of a limit: it holds nothing that a caller makes up (`given`), or something, and then only its `holder` has it, or it is `common` to
+ * all who make up the same. One key is always of one origin.
+ */
+export type KeyOrigin = 'given' | 'holder' | 'common';
+
 /** A limit for each key. */
 export interface Limiter {
-  /** Takes one where it is left. A refused request takes nothing. `holder` is the caller, who has a share of the room for keys. */
-  consume(key: string, holder: string): Promise<Consumption>;
+  /** Takes one where it is left. A refused request takes nothing. `holder` is the caller, who has a share of the room for the keys that callers make up. */
+  consume(key: string, holder: string, origin: KeyOrigin): Promise<Consumption>;
   /** Gives back what a request took that was not carried out. Not for a window that has ended since. */
-  giveBack(key: string, holder: string): Promise<void>;
+  giveBack(key: string, holder: string, origin: KeyOrigin): Promise<void>;
 }
 
 /** State of this process, of all workers, or of all replicas. Each method throws GatewayError `state_unavailable` while it cannot be asked. */

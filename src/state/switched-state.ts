@@ -99,8 +99,8 @@ export function createSwitchedState({ base, local, now, observe, times }: Switch
     claim: (space, caller, id, keepMs) => (shared?.state ?? base).claim(space, caller, id, keepMs),
     secret: (name, keepMs) => (shared?.state ?? base).secret(name, keepMs),
     limiter: (name, size) => ({
-      consume: (key, holder) => (shared?.state ?? base).limiter(name, size).consume(key, holder),
-      giveBack: (key, holder) => (shared?.state ?? base).limiter(name, size).giveBack(key, holder),
+      consume: (...call) => (shared?.state ?? base).limiter(name, size).consume(...call),
+      giveBack: (...call) => (shared?.state ?? base).limiter(name, size).giveBack(...call),
     }),
     async prepare(config, files) {
       const key = config === undefined ? '' : keyOf(config, files);

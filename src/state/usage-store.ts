@@ -1,4 +1,5 @@
-// Store of what callers have used of their limits, in memory and bounded: a bucket in use is never forgotten.
+// Store of what callers have used of their limits, in memory and bounded: a bucket in use is never forgotten, nor passed by.
+import type { KeyOrigin } from './shared-state.ts';
 
 /** The used part of one bucket. */
 export interface Usage {
@@ -8,7 +9,8 @@ export interface Usage {
   at: number;
   /** When it is whole again, and need not be held. */
   until: number;
-  readonly holder: string;
+  /** The holder's part of the room that it takes; that of a shared one is its own name. */
+  readonly share: string;
   /** It is that of all keys for which there was no room. */
   readonly isShared: boolean;
 }
@@ -16,16 +18,18 @@ export interface Usage {
 /** The store. */
 export interface UsageStore {
   /**
-   * The usage of a key of a limit; a new one counts in the share of its holder. Without room a holder's further keys share one bucket, and
-   * in a full store all new keys of the limit share one: whoever has a bucket keeps it.
+   * The usage of a key of a limit. Without room a holder's further keys of the limit share one bucket, and in a full store all new keys of the limit
+   * share one: whoever has a bucket keeps it. A new bucket goes on with what a shared one that may have counted its key has used. Undefined where a
+   * holder has no room for a key that others have too: theirs would not know of its shared bucket.
    */
-  of(limit: string, key: string, holder: string): Usage;
+  of(limit: string, key: string, holder: string, origin: KeyOrigin): Usage | undefined;
 }
 
 /** Bounds of the store. */
 export interface UsageBounds {
+  /** Made up by callers; and as many of others. */
   readonly keys: number;
-  /** Of one holder; callers whom nobody has verified have half of all keys together. */
+  /** Of those that one holder makes up, for each limit; callers whom nobody has verified have half of all keys together. */
   readonly keysPerHolder: number;
 }
 
@@ -38,6 +42,43 @@ export const unverified = '';
 
 /** Creates an empty store. `now` is in milliseconds since 1970. */
 export function createUsageStore({ keys, keysPerHolder }: UsageBounds, now: () => number): UsageStore {
+  const given = createRoom(keys, now);
+  const madeUp = createRoom(keys, now);
+  return {
+    of(limit, key, holder, origin) {
+      const own = `${limit}\n${key}`;
+      const room = origin === 'given' ? given : madeUp;
+      const known = room.find(own);
+      if (known !== undefined) return known;
+      const ofAll = `${limit}\n\n\n`;
+      if (origin === 'given') return room.add(own, '', keys, room.inUse(ofAll)) ?? room.share(ofAll);
+      const ofHolder = `${limit}\n\n${holder}`;
+      const [share, max] = holder === unverified ? [unverified, keys / 2] : [ofHolder, keysPerHolder];
+      const sharedByAll = room.inUse(ofAll);
+      const sharedByHolder = origin === 'holder' ? room.inUse(ofHolder) : undefined;
+      const added = room.add(own, share, max, sharedByHolder ?? sharedByAll) ?? sharedByHolder;
+      if (added !== undefined) return added;
+      if (room.isFull() && (origin === 'common' || holder !== unverified)) return room.share(ofAll);
+      return origin === 'common' ? undefined : room.share(ofHolder, sharedByAll);
+    },
+  };
+}
+
+/** The usage that a new bucket goes on with: nothing where it is undefined. */
+type Before = Pick<Usage, 'used' | 'at' | 'until'> | undefined;
+
+interface Room {
+  find(key: string): Usage | undefined;
+  /** A shared bucket that is not whole yet. */
+  inUse(shared: string): Usage | undefined;
+  /** Undefined where there is no room, in all or in the share. */
+  add(key: string, share: string, max: number, before: Before): Usage | undefined;
+  /** A shared bucket: the one in use, or a new one. */
+  share(shared: string, before?: Before): Usage;
+  isFull(): boolean;
+}
+
+function createRoom(keys: number, now: () => number): Room {
   const usages = new Map<string, Usage>();
   const held = new Map<string, number>();
   let forgetAt = spareKeys;
@@ -45,39 +86,41 @@ export function createUsageStore({ keys, keysPerHolder }: UsageBounds, now: () =
 
   function forget(): void {
     sweptMs = now();
-    for (const [key, { holder, until }] of usages) {
+    for (const [key, { share, until }] of usages) {
       if (until > sweptMs) continue;
       usages.delete(key);
-      const left = (held.get(holder) ?? 1) - 1;
-      if (left === 0) held.delete(holder);
-      else held.set(holder, left);
+      const left = (held.get(share) ?? 1) - 1;
+      if (left === 0) held.delete(share);
+      else held.set(share, left);
     }
     forgetAt = Math.min(keys, 2 * usages.size + spareKeys);
   }
 
-  function hasRoom(holder: string): boolean {
-    return usages.size < keys && (held.get(holder) ?? 0) < (holder === unverified ? keys / 2 : keysPerHolder);
+  function inUse(shared: string): Usage | undefined {
+    const usage = usages.get(shared);
+    return usage !== undefined && usage.until > now() ? usage : undefined;
   }
 
-  function create(key: string, holder: string, isShared: boolean): Usage {
-    const usage = { used: 0, at: now(), until: 0, holder, isShared };
+  /** Replaces one of the same key. */
+  function create(key: string, share: string, isShared: boolean, before: Before): Usage {
+    const { at, until, used } = before ?? { used: 0, at: now(), until: 0 };
+    const usage = { used, at, until, share, isShared };
+    if (!usages.has(key)) held.set(share, (held.get(share) ?? 0) + 1);
     usages.set(key, usage);
-    held.set(holder, (held.get(holder) ?? 0) + 1);
     return usage;
   }
 
   return {
-    of(limit, key, holder) {
-      const own = `${limit}\n${key}`;
-      const known = usages.get(own);
-      if (known !== undefined) return known;
+    find: (key) => usages.get(key),
+    inUse,
+    add(key, share, max, before) {
+      const hasRoom = () => usages.size < keys && (held.get(share) ?? 0) < max;
       const isDue = usages.size >= forgetAt && usages.size < keys;
       // A clock that was set back delays no look.
-      if (isDue || (!hasRoom(holder) && Math.abs(now() - sweptMs) >= sweepMs)) forget();
-      if (hasRoom(holder)) return create(own, holder, false);
-      const isOfHolder = usages.size < keys || holder === unverified;
-      const shared = isOfHolder ? `${limit}\n\n${holder}` : `${limit}\n\n\n`;
-      return usages.get(shared) ?? create(shared, shared, true);
+      if (isDue || (!hasRoom() && Math.abs(now() - sweptMs) >= sweepMs)) forget();
+      return hasRoom() ? create(key, share, false, before) : undefined;
     },
+    share: (shared, before) => inUse(shared) ?? create(shared, shared, true, before),
+    isFull: () => usages.size >= keys,
   };
 }

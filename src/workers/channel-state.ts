@@ -29,8 +29,8 @@ export function createChannelState(channel: Pick<Channel<CommonsCalls, never>, '
   return {
     claim: (...claim) => ask('claim', claim),
     limiter: (name, size) => ({
-      consume: (key, holder) => ask('consume', { name, size, key, holder }),
-      giveBack: (key, holder) => ask('giveBack', { name, size, key, holder }),
+      consume: (key, holder, origin) => ask('consume', { name, size, key, holder, origin }),
+      giveBack: (key, holder, origin) => ask('giveBack', { name, size, key, holder, origin }),
     }),
     async secret(name, keepMs) {
       const known = secrets.get(name);

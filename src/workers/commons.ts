@@ -1,7 +1,7 @@
 // State that the workers of a supervisor have together, on its side of the channels: limits, keys, claims, and pending requests.
 import type { PendingRequest } from '../gateway/siblings.ts';
 import type { LedgerMessage, ShareMessage } from '../limit-share.ts';
-import type { Claim, Consumption, LimitSize, SharedState } from '../state/shared-state.ts';
+import type { Claim, Consumption, KeyOrigin, LimitSize, SharedState } from '../state/shared-state.ts';
 import type { AssertionAlgorithm } from '../upstream/identity/facts.ts';
 import type { Channel } from './channel.ts';
 import { createLimitLedger } from './limit-ledger.ts';
@@ -13,6 +13,7 @@ export interface LimitedCall {
   readonly size: LimitSize;
   readonly key: string;
   readonly holder: string;
+  readonly origin: KeyOrigin;
 }
 
 /** Calls of a worker about what it shares. */
@@ -72,9 +73,11 @@ export function createCommons(of: number, state: SharedState): Commons {
     answer(channel) {
       channel.answer('assertionKey', keys.assertionKey);
       channel.answer('claim', (claim) => state.claim(...claim));
-      channel.answer('consume', ({ holder, key, name, size }) => state.limiter(name, size).consume(key, holder));
-      channel.answer('giveBack', async ({ holder, key, name, size }) => {
-        await state.limiter(name, size).giveBack(key, holder);
+      channel.answer('consume', ({ holder, key, name, origin, size }) =>
+        state.limiter(name, size).consume(key, holder, origin),
+      );
+      channel.answer('giveBack', async ({ holder, key, name, origin, size }) => {
+        await state.limiter(name, size).giveBack(key, holder, origin);
         return undefined;
       });
       channel.answer('secret', (secret) => state.secret(...secret));

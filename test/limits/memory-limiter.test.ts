@@ -26,8 +26,8 @@ async function play(size: LimitSize, played: readonly Event[], expect: (now: num
     if (event.kind === 'wait') now += event.ms;
     else if (event.kind === 'giveBack') {
       model.giveBack(now);
-      await limiter.giveBack('a', 'caller');
-    } else if (!isSame(await limiter.consume('a', 'caller'), model.call(now))) return false;
+      await limiter.giveBack('a', 'caller', 'holder');
+    } else if (!isSame(await limiter.consume('a', 'caller', 'holder'), model.call(now))) return false;
   }
   return true;
 }
@@ -122,7 +122,8 @@ t.test(
       intervalMs: 2000,
     });
     let passed = 0;
-    for (; now <= startMs + 3_600_000; now += 250) if ((await limiter.consume('a', 'caller')).allowed) passed += 1;
+    for (; now <= startMs + 3_600_000; now += 250)
+      if ((await limiter.consume('a', 'caller', 'holder')).allowed) passed += 1;
     t.equal(passed, 10 + 1800);
   },
 );
@@ -133,18 +134,18 @@ t.test(
     let now = startMs;
     const state = createLocalState({ now: () => now });
     const seven = state.limiter('seven', { kind: 'bucket', burst: 7, intervalMs: 60_000 / 7 });
-    for (let call = 0; call < 7; call += 1) t.equal((await seven.consume('a', 'caller')).allowed, true);
+    for (let call = 0; call < 7; call += 1) t.equal((await seven.consume('a', 'caller', 'holder')).allowed, true);
     now += 60_000;
-    for (let call = 0; call < 7; call += 1) t.equal((await seven.consume('a', 'caller')).allowed, true);
-    t.equal((await seven.consume('a', 'caller')).allowed, false);
+    for (let call = 0; call < 7; call += 1) t.equal((await seven.consume('a', 'caller', 'holder')).allowed, true);
+    t.equal((await seven.consume('a', 'caller', 'holder')).allowed, false);
     const third = state.limiter('third', { kind: 'bucket', burst: 1, intervalMs: 3 });
-    await third.consume('a', 'caller');
+    await third.consume('a', 'caller', 'holder');
     for (let step = 0; step < 2; step += 1) {
       now += 1;
-      t.equal((await third.consume('a', 'caller')).allowed, false);
+      t.equal((await third.consume('a', 'caller', 'holder')).allowed, false);
     }
     now += 1;
-    t.equal((await third.consume('a', 'caller')).allowed, true);
+    t.equal((await third.consume('a', 'caller', 'holder')).allowed, true);
   },
 );
 
@@ -154,7 +155,7 @@ t.test(
     let now = startMs;
     const state = createLocalState({ now: () => now, buckets: { keys: 20, keysPerHolder: 4 } });
     const limiter = state.limiter('per-tool', { kind: 'bucket', burst: 2, intervalMs: 60_000 });
-    const take = (key: string, holder: string) => limiter.consume(key, holder);
+    const take = (key: string, holder: string) => limiter.consume(key, holder, 'holder');
     for (let key = 0; key < 4; key += 1)
       t.match(await take(`own ${key}`, 'eve'), { allowed: true, isShared: undefined });
     t.match(await take('made up 1', 'eve'), { allowed: true, isShared: true });
@@ -176,7 +177,7 @@ t.test(
     const state = createLocalState({ now: () => now, buckets: { keys: 6, keysPerHolder: 2 } });
     const limiter = state.limiter('sql', { kind: 'bucket', burst: 2, intervalMs: 60_000 });
     const strangers = [];
-    for (let key = 0; key < 9; key += 1) strangers.push(await limiter.consume(`10.0.0.${key}`, unverified));
+    for (let key = 0; key < 9; key += 1) strangers.push(await limiter.consume(`10.0.0.${key}`, unverified, 'holder'));
     t.same(
       strangers.map(({ isShared = false }) => isShared),
       [false, false, false, ...Array(6).fill(true)],
@@ -186,14 +187,56 @@ t.test(
       strangers.map(({ allowed }) => allowed),
       [true, true, true, true, true, false, false, false, false],
     );
-    t.match(await limiter.consume('alice', 'alice'), { allowed: true, remaining: 1, isShared: undefined });
-    t.match(await limiter.consume('bob', 'bob'), { allowed: true, remaining: 1, isShared: undefined });
-    t.match(await limiter.consume('carol', 'carol'), { allowed: true, isShared: true });
-    t.match(await limiter.consume('dave', 'dave'), { allowed: true, isShared: true });
-    t.match(await limiter.consume('erin', 'erin'), { allowed: false, isShared: true });
-    t.match(await limiter.consume('alice', 'alice'), { allowed: true, remaining: 0, isShared: undefined });
-    t.match(await limiter.consume('alice', 'alice'), { allowed: false }, 'used up, however many keys others made');
+    t.match(await limiter.consume('alice', 'alice', 'holder'), { allowed: true, remaining: 1, isShared: undefined });
+    t.match(await limiter.consume('bob', 'bob', 'holder'), { allowed: true, remaining: 1, isShared: undefined });
+    t.match(await limiter.consume('carol', 'carol', 'holder'), { allowed: true, isShared: true });
+    t.match(await limiter.consume('dave', 'dave', 'holder'), { allowed: true, isShared: true });
+    t.match(await limiter.consume('erin', 'erin', 'holder'), { allowed: false, isShared: true });
+    t.match(await limiter.consume('alice', 'alice', 'holder'), { allowed: true, remaining: 0, isShared: undefined });
+    t.match(
+      await limiter.consume('alice', 'alice', 'holder'),
+      { allowed: false },
+      'used up, however many keys others made',
+    );
     now += 240_000;
-    t.match(await limiter.consume('erin', 'erin'), { allowed: true, remaining: 1, isShared: undefined });
+    t.match(await limiter.consume('erin', 'erin', 'holder'), { allowed: true, remaining: 1, isShared: undefined });
   },
 );
+
+t.test('whoever calls, in whatever room: no key is let pass more often than its limit says', async (t) => {
+  const sizes: readonly LimitSize[] = [
+    { kind: 'bucket', burst: 2, intervalMs: 1500 },
+    { kind: 'window', points: 2, windowMs: 20_000 },
+  ];
+  const origins = ['given', 'holder', 'common'] as const;
+  const calls = fc.array(
+    fc.record({
+      limit: fc.nat(1),
+      key: fc.nat(3),
+      holder: fc.nat(2),
+      // A second between two looks for room is past.
+      ms: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.integer({ min: 1000, max: 4000 })),
+    }),
+    { minLength: 40, maxLength: 80 },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...origins), calls, async (origin, made) => {
+      let now = startMs;
+      const bounded = createLocalState({ now: () => now, buckets: { keys: 6, keysPerHolder: 1 } });
+      const exact = createLocalState({ now: () => now });
+      for (const { holder, key, limit, ms } of made) {
+        now += ms;
+        const call = [
+          origin === 'holder' ? `${holder} ${key}` : `${key}`,
+          ['', 'eve', 'bob'][holder]!,
+          origin,
+        ] as const;
+        const [bound, own] = [bounded, exact].map((state) => state.limiter(`${limit}`, sizes[limit]!));
+        if ((await bound!.consume(...call)).allowed && !(await own!.consume(...call)).allowed) return false;
+      }
+      return true;
+    }),
+    { numRuns: 100 },
+  );
+  t.pass();
+});

@@ -47,7 +47,8 @@ test('a bucket of ten holds at two replicas together, and earns as it says', asy
   const size = { kind: 'bucket', burst: 10, intervalMs: 200 } as const;
   const both = [await replica(t), await replica(t)].map((each) => each.limiter('ten', size));
   const take = async () =>
-    (await Promise.all(both.map((each) => each.consume('jane', 'jane')))).filter(({ allowed }) => allowed).length;
+    (await Promise.all(both.map((each) => each.consume('jane', 'jane', 'holder')))).filter(({ allowed }) => allowed)
+      .length;
   const began = performance.now();
   let allowed = 0;
   while (performance.now() - began < 3000) allowed += await take();
@@ -57,17 +58,17 @@ test('a bucket of ten holds at two replicas together, and earns as it says', asy
 
 test('what a bucket answers, and what is given back', async (t) => {
   const limiter = (await replica(t)).limiter('slow', { kind: 'bucket', burst: 3, intervalMs: 3_600_000 });
-  const take = () => limiter.consume('jane', 'jane');
+  const take = () => limiter.consume('jane', 'jane', 'holder');
   assert.deepEqual(await take(), { allowed: true, remaining: 2, retryAfterMs: 0, resetMs: 3_600_000 });
   assert.equal((await take()).remaining, 1);
   assert.equal((await take()).remaining, 0);
   const over = await take();
   assert.ok(!over.allowed && over.retryAfterMs > 3_590_000 && over.retryAfterMs <= 3_600_000);
   assert.ok(Math.abs(over.resetMs - 3 * 3_600_000) < 10_000);
-  await limiter.giveBack('jane', 'jane');
+  await limiter.giveBack('jane', 'jane', 'holder');
   assert.equal((await take()).allowed, true);
   assert.equal((await take()).allowed, false);
-  assert.equal((await limiter.consume('john', 'john')).remaining, 2, 'another key');
+  assert.equal((await limiter.consume('john', 'john', 'holder')).remaining, 2, 'another key');
   const keys = await server.command('KEYS', 'portcullis:limit:slow:*');
   assert.doesNotMatch(keys, /jane|john/);
 });
@@ -75,7 +76,7 @@ test('what a bucket answers, and what is given back', async (t) => {
 test('a rate of three a second, which divides no millisecond', async (t) => {
   const limiter = (await replica(t)).limiter('fast', { kind: 'bucket', burst: 7, intervalMs: 1000 / 3 });
   const answers = [];
-  for (let index = 0; index < 8; index += 1) answers.push(await limiter.consume('a', 'a'));
+  for (let index = 0; index < 8; index += 1) answers.push(await limiter.consume('a', 'a', 'holder'));
   assert.deepEqual(
     answers.map(({ allowed }) => allowed),
     [...Array(7).fill(true), false],
@@ -90,7 +91,7 @@ test('a quota holds at two replicas together, and ends with its window', async (
   const size = { kind: 'window', points: 50, windowMs: 86_400_000 } as const;
   const both = [await replica(t), await replica(t)].map((each) => each.limiter('daily', size));
   const answers = await Promise.all(
-    Array.from({ length: 60 }, () => both.map((each) => each.consume('a', 'a'))).flat(),
+    Array.from({ length: 60 }, () => both.map((each) => each.consume('a', 'a', 'holder'))).flat(),
   );
   assert.equal(answers.filter(({ allowed }) => allowed).length, 50);
   const untilMidnight = 86_400_000 - (Date.now() % 86_400_000);
@@ -99,8 +100,8 @@ test('a quota holds at two replicas together, and ends with its window', async (
     /portcullis:limit:daily:[\w-]+/.exec(await server.command('KEYS', 'portcullis:limit:daily:*')) ?? [];
   const ttl = Number((await server.command('PTTL', key)).slice(1));
   assert.ok(ttl > 0 && Math.abs(ttl - untilMidnight) < 5000, `${ttl}`);
-  await both[0]!.giveBack('a', 'a');
-  assert.equal((await both[0]!.consume('a', 'a')).allowed, true);
+  await both[0]!.giveBack('a', 'a', 'holder');
+  assert.equal((await both[0]!.consume('a', 'a', 'holder')).allowed, true);
 });
 
 test('a secret is one for all replicas', async (t) => {
@@ -158,7 +159,7 @@ test('a master that becomes a replica, and master again', async (t) => {
   await own.command('REPLICAOF', '127.0.0.1', String(other.port));
   assert.equal(await refusalOf(state.claim('dpop', 'a', 'x', 1000)), refused);
   assert.equal(
-    await refusalOf(state.limiter('r', { kind: 'bucket', burst: 1, intervalMs: 1 }).consume('a', 'a')),
+    await refusalOf(state.limiter('r', { kind: 'bucket', burst: 1, intervalMs: 1 }).consume('a', 'a', 'holder')),
     refused,
   );
   assert.deepEqual(state.failed, ['read_only', 'read_only']);
@@ -175,7 +176,7 @@ test('a memory that is full', async (t) => {
   await until(() => state.outage() === undefined, 'the outage is over');
   await own.command('CONFIG', 'SET', 'maxmemory', '1kb');
   assert.equal(
-    await refusalOf(state.limiter('r', { kind: 'bucket', burst: 1, intervalMs: 1 }).consume('a', 'a')),
+    await refusalOf(state.limiter('r', { kind: 'bucket', burst: 1, intervalMs: 1 }).consume('a', 'a', 'holder')),
     refused,
   );
   assert.equal(state.failed.at(-1), 'out_of_memory');
@@ -205,7 +206,7 @@ test('the ACL user of the documentation is enough; without a password, with a wr
   assert.equal(user.outage(), undefined);
   assert.equal(await user.claim('dpop', 'a', 'x', 1000), 'added');
   assert.equal(
-    (await user.limiter('r', { kind: 'window', points: 1, windowMs: 60_000 }).consume('a', 'a')).allowed,
+    (await user.limiter('r', { kind: 'window', points: 1, windowMs: 60_000 }).consume('a', 'a', 'holder')).allowed,
     true,
   );
   assert.equal((await user.secret('s', 1000)).length, 32);
@@ -291,7 +292,7 @@ test('a cluster of two nodes, known by one; a node by itself says that it is one
   assert.deepEqual(count(claims), { added: 40, present: 40 });
   for (const node of [one, two]) assert.notEqual(await node.command('DBSIZE'), ':0\r\n', 'both have keys');
   assert.equal(
-    (await both[0]!.limiter('r', { kind: 'bucket', burst: 2, intervalMs: 60_000 }).consume('a', 'a')).allowed,
+    (await both[0]!.limiter('r', { kind: 'bucket', burst: 2, intervalMs: 60_000 }).consume('a', 'a', 'holder')).allowed,
     true,
   );
   const single = await replica(t, { url: `redis://127.0.0.1:${one.port}` });

@@ -19,23 +19,32 @@ t.test('a bucket of ten that refills every two seconds', async (t) => {
   const state = createLocalState({ now: () => now });
   const limiter = state.limiter('sql', { kind: 'bucket', burst: 10, intervalMs: 2000 });
   for (let left = 9; left >= 0; left -= 1) {
-    t.match(await limiter.consume('a', 'caller'), { allowed: true, remaining: left, retryAfterMs: 0 });
+    t.match(await limiter.consume('a', 'caller', 'holder'), { allowed: true, remaining: left, retryAfterMs: 0 });
   }
-  t.same(await limiter.consume('a', 'caller'), { allowed: false, remaining: 0, retryAfterMs: 2000, resetMs: 20_000 });
-  t.match(await limiter.consume('b', 'caller'), { allowed: true }, 'another key has its own');
+  t.same(await limiter.consume('a', 'caller', 'holder'), {
+    allowed: false,
+    remaining: 0,
+    retryAfterMs: 2000,
+    resetMs: 20_000,
+  });
+  t.match(await limiter.consume('b', 'caller', 'holder'), { allowed: true }, 'another key has its own');
   now += 1999;
-  t.match(await limiter.consume('a', 'caller'), { allowed: false, retryAfterMs: 1 });
+  t.match(await limiter.consume('a', 'caller', 'holder'), { allowed: false, retryAfterMs: 1 });
   now += 1;
-  t.match(await limiter.consume('a', 'caller'), { allowed: true, remaining: 0, resetMs: 20_000 });
-  t.match(await limiter.consume('a', 'caller'), { allowed: false }, 'a refused one takes nothing');
+  t.match(await limiter.consume('a', 'caller', 'holder'), { allowed: true, remaining: 0, resetMs: 20_000 });
+  t.match(await limiter.consume('a', 'caller', 'holder'), { allowed: false }, 'a refused one takes nothing');
   now -= 3_600_000;
   t.match(
-    await limiter.consume('a', 'caller'),
+    await limiter.consume('a', 'caller', 'holder'),
     { allowed: false, retryAfterMs: 2000 },
     'a clock that was set back prolongs nothing',
   );
   now += 3_600_000 + 86_400_000;
-  t.match(await limiter.consume('a', 'caller'), { allowed: true, remaining: 9 }, 'and no more than ten are saved');
+  t.match(
+    await limiter.consume('a', 'caller', 'holder'),
+    { allowed: true, remaining: 9 },
+    'and no more than ten are saved',
+  );
 });
 
 t.test('a quota of three a day begins anew at midnight in UTC', async (t) => {
@@ -46,17 +55,21 @@ t.test('a quota of three a day begins anew at midnight in UTC', async (t) => {
     windowMs: 86_400_000,
   });
   for (let left = 2; left >= 0; left -= 1)
-    t.match(await limiter.consume('a', 'caller'), { allowed: true, remaining: left });
-  t.match(await limiter.consume('a', 'caller'), { allowed: false, retryAfterMs: 3_600_000, resetMs: 3_600_000 });
+    t.match(await limiter.consume('a', 'caller', 'holder'), { allowed: true, remaining: left });
+  t.match(await limiter.consume('a', 'caller', 'holder'), {
+    allowed: false,
+    retryAfterMs: 3_600_000,
+    resetMs: 3_600_000,
+  });
   now += 3_600_000;
-  t.match(await limiter.consume('a', 'caller'), { allowed: true, remaining: 2, resetMs: 86_400_000 });
+  t.match(await limiter.consume('a', 'caller', 'holder'), { allowed: true, remaining: 2, resetMs: 86_400_000 });
 });
 
 t.test('a limit that changes its size goes on with what was used', async (t) => {
   const state = createLocalState({ now: () => 0 });
-  await state.limiter('sql', { kind: 'bucket', burst: 2, intervalMs: 1000 }).consume('a', 'caller');
+  await state.limiter('sql', { kind: 'bucket', burst: 2, intervalMs: 1000 }).consume('a', 'caller', 'holder');
   const smaller = state.limiter('sql', { kind: 'bucket', burst: 1, intervalMs: 1000 });
-  t.match(await smaller.consume('a', 'caller'), { allowed: false, retryAfterMs: 1000 });
+  t.match(await smaller.consume('a', 'caller', 'holder'), { allowed: false, retryAfterMs: 1000 });
 });
 
 t.test('a secret is the same for its time, and another one then', async (t) => {

@@ -1,6 +1,8 @@
 // Shared state in Redis against a server that answers as it is told: each way to fail has its outcome, and none of them lets anything pass.
 import t, { type Test } from 'tap';
 import type { StateOutcome } from '../../src/state/redis/failure.ts';
+import { createRedisLimiter } from '../../src/state/redis/redis-limiter.ts';
+import { createUsageStore } from '../../src/state/usage-store.ts';
 import { createTestCertificates } from '../support/certificates.ts';
 import { type RespServer, startRespServer } from '../support/resp-server.ts';
 import { connectReplica, refusalOf } from '../support/state-replica.ts';
@@ -40,15 +42,45 @@ t.test('a secret is that of whoever asked first, at every replica', async (t) =>
 t.test('a limit is asked with the digest of its key; a refusal is remembered for its time', async (t) => {
   const replica = await startReplica(t);
   const limiter = replica.limiter('sql', bucket);
-  t.same(await limiter.consume('jane', 'jane'), { allowed: true, remaining: 9, retryAfterMs: 0, resetMs: 2000 });
+  t.same(await limiter.consume('jane', 'jane', 'holder'), {
+    allowed: true,
+    remaining: 9,
+    retryAfterMs: 0,
+    resetMs: 2000,
+  });
   const [, key, ...args] = server.commands.at(-1)!;
   t.match(key, /^portcullis:limit:sql:[\w-]{43}$/);
   t.same(args.slice(2), ['10', '20000']);
   server.script = () => '*2\r\n:11\r\n:1900\r\n';
-  t.match(await limiter.consume('jane', 'jane'), { allowed: false, remaining: 0, retryAfterMs: 1900, resetMs: 19_900 });
+  t.match(await limiter.consume('jane', 'jane', 'holder'), {
+    allowed: false,
+    remaining: 0,
+    retryAfterMs: 1900,
+    resetMs: 19_900,
+  });
   const asked = server.commands.length;
-  t.match(await limiter.consume('jane', 'jane'), { allowed: false, remaining: 0 });
+  t.match(await limiter.consume('jane', 'jane', 'holder'), { allowed: false, remaining: 0 });
   t.equal(server.commands.length, asked);
+});
+
+t.test('a caller without room for made-up keys is refused those, and never what it does not make up', async (t) => {
+  const asked: string[] = [];
+  const limiter = createRedisLimiter('per-tool', bucket, {
+    ...{ keyPrefix: '', digest: (key: string) => key, now: () => 0 },
+    usages: createUsageStore({ keys: 20, keysPerHolder: 2 }, () => 0),
+    async run(_script, key) {
+      asked.push(key);
+      return [1, 2000];
+    },
+  });
+  for (const tool of ['one', 'two']) t.match(await limiter.consume(tool, 'eve', 'holder'), { allowed: true });
+  for (const origin of ['holder', 'common'] as const)
+    t.match(await limiter.consume('three', 'eve', origin), { allowed: false, retryAfterMs: 20_000, isShared: true });
+  await limiter.giveBack('three', 'eve', 'holder');
+  t.equal(asked.length, 2, 'another replica with room would not know of a shared bucket');
+  t.match(await limiter.consume('two', 'eve', 'holder'), { allowed: true });
+  t.match(await limiter.consume('eve', 'eve', 'given'), { allowed: true, isShared: undefined });
+  t.match(await limiter.consume('three', 'alice', 'holder'), { allowed: true });
 });
 
 const everywhere: [what: string, reply: string, outcome: StateOutcome][] = [
@@ -92,7 +124,11 @@ t.test('the same, of a limit and of a secret', async (t) => {
   for (const [what, reply, outcome] of everywhere) {
     const replica = await startReplica(t);
     server.script = () => reply;
-    t.equal(await refusalOf(replica.limiter('sql', bucket).consume('jane', 'jane')), '503 state_unavailable', what);
+    t.equal(
+      await refusalOf(replica.limiter('sql', bucket).consume('jane', 'jane', 'holder')),
+      '503 state_unavailable',
+      what,
+    );
     t.equal(replica.failed[0], outcome, what);
     if (reply !== 'cut') t.equal(await refusalOf(replica.secret(what, 1000)), '503 state_unavailable', what);
     server.script = undefined;
@@ -132,7 +168,11 @@ t.test(
     t.equal(await replica.claim('dpop', 'a', 'meanwhile', 70_000), 'added');
     t.equal(await replica.claim('dpop', 'a', 'meanwhile', 70_000), 'present');
     const limiter = replica.limiter('two', { kind: 'window', points: 2, windowMs: 86_400_000 });
-    const allowed = [await limiter.consume('a', 'a'), await limiter.consume('a', 'a'), await limiter.consume('a', 'a')];
+    const allowed = [
+      await limiter.consume('a', 'a', 'holder'),
+      await limiter.consume('a', 'a', 'holder'),
+      await limiter.consume('a', 'a', 'holder'),
+    ];
     t.same(
       allowed.map((each) => each.allowed),
       [true, true, false],

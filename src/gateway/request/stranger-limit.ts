@@ -144,7 +144,7 @@ export function createStrangerLimit({
     const { size } = sized;
     state
       .limiter(sharedLimit, size)
-      .consume(key, unverified)
+      .consume(key, unverified, 'holder')
       .then(
         ({ allowed, retryAfterMs }) => {
           if (!allowed) bucket.requests = Math.min(bucket.requests, 1 - retryAfterMs / size.intervalMs);

@@ -12,7 +12,7 @@ export interface RedisLimiterOptions {
   /** Of all limits. Together with a key of the limit it is one that Redis may show to anybody. */
   readonly keyPrefix: string;
   readonly run: RunScript;
-  /** Of this process: bounds the keys that it makes, and lets a holder without room share one. */
+  /** Of this process: bounds the keys that it makes. Without room a call is refused: other replicas, which have room, know of no shared bucket. */
   readonly usages: UsageStore;
   /** The form of a key in Redis. */
   readonly digest: (key: string) => string;
@@ -88,15 +88,19 @@ export function createRedisLimiter(name: string, size: LimitSize, options: Redis
   }
 
   return {
-    async consume(key, holder) {
-      const usage = usages.of(name, key, holder);
-      const consumption = await ask(digest(usage.isShared ? usage.holder : key));
+    async consume(key, holder, origin) {
+      const usage = usages.of(name, key, holder, origin);
+      if (usage === undefined || usage.isShared) return { ...refusal(wholeMs), isShared: true };
+      // In use from the question on.
+      if (usage.until <= now()) usage.until = now() + wholeMs;
+      const consumption = await ask(digest(key));
       usage.until = now() + consumption.resetMs;
-      return usage.isShared ? { ...consumption, isShared: true } : consumption;
+      return consumption;
     },
-    async giveBack(key, holder) {
-      const usage = usages.of(name, key, holder);
-      const asked = digest(usage.isShared ? usage.holder : key);
+    async giveBack(key, holder, origin) {
+      const usage = usages.of(name, key, holder, origin);
+      if (usage === undefined || usage.isShared) return;
+      const asked = digest(key);
       refused.delete(asked);
       await store.reward(asked);
     },

@@ -87,8 +87,8 @@ export function createRedisState({ open, config, local, now, observe, times }: R
       const shared = createRedisLimiter(name, size, { keyPrefix: `${prefix}limit:`, run, usages, digest, now });
       const here = local.limiter(name, size);
       const limiter: Limiter = {
-        consume: (key, holder) => orLocal(shared.consume(key, holder), () => here.consume(key, holder)),
-        giveBack: (key, holder) => orLocal(shared.giveBack(key, holder), () => here.giveBack(key, holder)),
+        consume: (...call) => orLocal(shared.consume(...call), () => here.consume(...call)),
+        giveBack: (...call) => orLocal(shared.giveBack(...call), () => here.giveBack(...call)),
       };
       limiters.set(name, { size, limiter });
       return limiter;
