@@ -25,6 +25,7 @@ const tampering: ReadonlySet<string> = new Set([
   'foreign_records',
   'file_replaced',
   'file_shrunk',
+  'spool_removed',
 ]);
 /** Reasons of records that tell of others that are missing. */
 const loss: ReadonlySet<string> = new Set(['recovered', 'overloaded']);

@@ -86,8 +86,8 @@ export interface DeliveryObserver {
   lost(sink: string, reason: LossReason, records: number): void;
 }
 
-/** `refused` by the receiver for good, `corrupt` in the spool, `stopped` with the process that held them in memory. */
-export type LossReason = 'refused' | 'corrupt' | 'stopped';
+/** `refused` by the receiver for good, `corrupt` in the spool or `removed` from it, `stopped` with the process that held them in memory. */
+export type LossReason = 'refused' | 'corrupt' | 'removed' | 'stopped';
 
 /** The members that tell a record of the log's own from others. */
 export type LogEvent = Partial<AuditEvent>;

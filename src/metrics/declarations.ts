@@ -69,7 +69,7 @@ export function declareMetrics(registry: Registry, enableExemplars: boolean) {
     auditLost: counter(
       'audit_records_lost_total',
       ['sink', 'reason'],
-      'Records of a chain that will not be delivered, as they were refused, corrupt, or in memory at the stop',
+      'Records of a chain that will not be delivered, as they were refused, corrupt, removed, or in memory at the stop',
     ),
     auditSpool: gauge('audit_spool_bytes', ['sink'], 'Records that wait for their receiver', 'sum'),
     auditLag: gauge('audit_delivery_lag_seconds', ['sink'], 'Age of the oldest record that is not acknowledged', 'max'),

@@ -16,7 +16,7 @@ export interface Backlog {
   /** Bytes that are held. */
   bytes(): number;
   /** Housekeeping, about once a second; throws when the backlog turns out to be broken. */
-  tick(): void;
+  tick(): Promise<void>;
   /** Takes over another bound. */
   resize(maxBytes: number): void;
   close(): Promise<void>;
@@ -36,6 +36,11 @@ export function linesIn(bytes: Buffer): Buffer[] {
     from = end + 1;
   }
   return lines;
+}
+
+/** Bytes of lines with their newlines. */
+export function lengthOf(lines: readonly Buffer[]): number {
+  return lines.reduce((sum, line) => sum + line.length + 1, 0);
 }
 
 /** Holds the records in memory; they end with the process. */
@@ -67,7 +72,7 @@ export function createMemoryBacklog(initialBytes: number): Backlog {
     },
     setAside: async () => false,
     bytes: () => held,
-    tick() {},
+    tick: async () => {},
     resize(bytes) {
       maxBytes = bytes;
     },

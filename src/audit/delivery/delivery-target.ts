@@ -1,7 +1,7 @@
 // Targets of sinks with a receiver elsewhere: a required one waits for the acknowledgement, any other delivers from a backlog.
 import { RecordsRefused } from '../errors.ts';
 import { type ChainHead, genesis, hashOf, seqOf } from '../hash-chain.ts';
-import type { LogEvent, SinkEnvironment, SinkTarget, TargetRuntime } from '../sink-type.ts';
+import type { LogEvent, LossReason, SinkEnvironment, SinkTarget, TargetRuntime } from '../sink-type.ts';
 import { createMemoryBacklog, linesIn } from './backlog.ts';
 import { createDelivery, type Delivery, type RefusedLine, type Wait, waitUnheld } from './delivery.ts';
 import type { DeliveryConfig } from './delivery-config.ts';
@@ -131,9 +131,9 @@ function createQueuedTarget(parts: Parts, config: DeliveryConfig): SinkTarget {
   let wake = ignore;
   let isClosing = false;
 
-  function report(event: LogEvent, lost: number): void {
+  function report(event: LogEvent, lost: number, reason: LossReason = 'corrupt'): void {
     found.push({ ...event, detail: { sink: key, ...event.detail } });
-    if (lost > 0) observe?.lost?.(type, 'corrupt', lost);
+    if (lost > 0) observe?.lost?.(type, reason, lost);
   }
 
   async function run(): Promise<void> {
@@ -155,7 +155,8 @@ function createQueuedTarget(parts: Parts, config: DeliveryConfig): SinkTarget {
     const bytes = backlog.bytes();
     if (isFlushed() && bytes > 0 && bytes < readBytes && !isClosing) await wait(lingerMs, signal);
     const lines = await backlog.next(readBytes);
-    since = lines[0] && timeOf(lines[0]);
+    if (lines[0] !== undefined) since = timeOf(lines[0]) ?? since;
+    else if (backlog.bytes() === 0) since = undefined;
     if (lines.length === 0) return false;
     for (const refused of await delivery.deliver(lines)) {
       found.push(tell(refused, await backlog.setAside(refused.line)));
@@ -165,6 +166,7 @@ function createQueuedTarget(parts: Parts, config: DeliveryConfig): SinkTarget {
   }
 
   function start(): void {
+    if (backlog.bytes() > 0) since ??= runtime.now();
     running ??= run();
     wake();
   }
@@ -179,7 +181,7 @@ function createQueuedTarget(parts: Parts, config: DeliveryConfig): SinkTarget {
       await backlog.append(lines, head);
       start();
     },
-    tick: async () => backlog.tick(),
+    tick: () => backlog.tick(),
     delivery: () => ({ bytes: backlog.bytes(), since, problem: delivery.problem() }),
     configure: (next: DeliveryConfig) => backlog.resize(next.spool?.bytes ?? memoryBytes),
     async close() {

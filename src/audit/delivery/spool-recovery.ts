@@ -2,45 +2,32 @@
 import { copyFile, readdir, readFile, stat, truncate, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from '../../log.ts';
-import { replaceFile } from '../../replace-file.ts';
 import { ignoreMissing } from '../file/errno.ts';
 import { type ChainHead, genesis, isIntact, parseLink } from '../hash-chain.ts';
-import type { LogEvent } from '../sink-type.ts';
+import type { LogEvent, LossReason } from '../sink-type.ts';
 import { linesIn } from './backlog.ts';
-
-/** A file of the spool. */
-export interface Segment {
-  readonly path: string;
-  readonly number: number;
-  /** Bytes of whole lines whose writing succeeded. */
-  size: number;
-}
-
-/** Where delivery stands, and the end of the chain, which outlives the segments. */
-export interface Position {
-  readonly segment: number;
-  readonly offset: number;
-  readonly head: ChainHead;
-}
+import { type Position, positionPath } from './position-file.ts';
+import { type Segment, seqAt } from './segment.ts';
 
 /** Takes what was found. */
 export interface Findings {
   readonly log: Log;
-  /** Takes an event that has to be recorded, and the number of records that are lost by it. */
-  readonly report: (event: LogEvent, lost: number) => void;
+  /** Takes an event that has to be recorded, and the number of records that are lost by it; `corrupt` by default. */
+  readonly report: (event: LogEvent, lost: number, reason?: LossReason) => void;
 }
 
 const segmentName = /^(\d{12})\.jsonl$/;
-const positionName = 'position.json';
 
-/** The path of a segment. */
-export function segmentPath(folder: string, number: number): string {
-  return join(folder, `${String(number).padStart(12, '0')}.jsonl`);
+/** A spool as it was found. */
+interface Recovered extends Position {
+  readonly segments: Segment[];
+  /** The number of the last record before the position. */
+  readonly released: number;
 }
 
 /** Reads the folder, repairs the end of the last segment, and deletes segments that are delivered. */
-export async function recoverSpool(folder: string, findings: Findings): Promise<Position & { segments: Segment[] }> {
-  const position = await readPosition(join(folder, positionName), findings);
+export async function recoverSpool(folder: string, findings: Findings): Promise<Recovered> {
+  const position = await readPosition(positionPath(folder), findings);
   const segments: Segment[] = [];
   for (const name of (await readdir(folder)).sort()) {
     const [, digits] = segmentName.exec(name) ?? [];
@@ -48,21 +35,23 @@ export async function recoverSpool(folder: string, findings: Findings): Promise<
     const path = join(folder, name);
     // The process ended before it could delete it.
     if (Number(digits) < (position?.segment ?? 0)) await unlink(path);
-    else segments.push({ number: Number(digits), path, size: (await stat(path)).size });
+    else segments.push({ number: Number(digits), path, size: (await stat(path)).size, first: 0 });
   }
   const end = (await repairEnd(segments, findings)) ?? genesis;
-  const [first] = segments;
+  const head = position !== undefined && position.head.seq > end.seq ? position.head : end;
+  let after = head.seq + 1;
+  // Where the first record is damaged, the segment before counts for both.
+  for (const segment of segments.toReversed()) {
+    segment.first = (await seqAt(segment.path, 0)) ?? after;
+    after = segment.first;
+  }
+  const [first, second] = segments;
+  const offset = first !== undefined && first.number === position?.segment ? Math.min(position.offset, first.size) : 0;
+  const waiting = first && ((await seqAt(first.path, offset)) ?? second?.first);
   return {
-    segments,
+    ...{ segments, head, offset, released: (waiting ?? head.seq + 1) - 1 },
     segment: Math.max(segments.at(-1)?.number ?? 0, position?.segment ?? 0),
-    offset: first !== undefined && first.number === position?.segment ? Math.min(position.offset, first.size) : 0,
-    head: position !== undefined && position.head.seq > end.seq ? position.head : end,
   };
-}
-
-/** Saves the position. */
-export function writePosition(folder: string, position: Position): Promise<void> {
-  return replaceFile(join(folder, positionName), JSON.stringify(position), 0o600);
 }
 
 /** Keeps a copy of a damaged segment, and reports it. */

@@ -1,21 +1,17 @@
 // Spool: a backlog of audit records on the disk, in segments that are only appended to; it outlives the process.
 import fs from 'node:fs';
-import { appendFile, open, stat, unlink } from 'node:fs/promises';
+import { stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AppendFile, createDirectory, type FileCalls, openAppendFile } from '../file/append-file.ts';
 import { createDiskSync } from '../file/disk-sync.ts';
-import { ignoreMissing } from '../file/errno.ts';
+import { codeOf, ignoreMissing, isOutOfSpace } from '../file/errno.ts';
 import { acquireLock, type FileLock } from '../file/lock.ts';
-import { type ChainHead, isIntact } from '../hash-chain.ts';
-import { type Backlog, backlogFull, linesIn } from './backlog.ts';
-import {
-  type Findings,
-  keepDamaged,
-  recoverSpool,
-  type Segment,
-  segmentPath,
-  writePosition,
-} from './spool-recovery.ts';
+import { type ChainHead, isIntact, seqOf } from '../hash-chain.ts';
+import { type Backlog, backlogFull, lengthOf, linesIn } from './backlog.ts';
+import { createPositionFile } from './position-file.ts';
+import { appendRefused, hasInode, readAt, recordsIn, type Segment, segmentPath } from './segment.ts';
+import { type Findings, keepDamaged, recoverSpool } from './spool-recovery.ts';
+import { createTurns } from './turns.ts';
 
 /** The `spool` section of a sink. */
 export interface SpoolConfig {
@@ -52,12 +48,19 @@ export function createSpool(initial: SpoolConfig, runtime: SpoolRuntime): Backlo
   let head: ChainHead | undefined;
   /** In the first segment: all before is acknowledged. */
   let offset = 0;
-  /** Bytes that `next` yielded. */
-  let given = 0;
+  /** Yielded by `next`: the bytes of a segment, up to the record with this number. */
+  let given: { readonly segment: Segment; readonly bytes: number; readonly seq: number } | undefined;
+  /** The number of the last record that was released. */
+  let released = 0;
   /** Holds what `next` yielded. */
   const scratch = Buffer.allocUnsafeSlow(scratchBytes);
-  let isMoved = false;
-  let saving: Promise<void> = Promise.resolve();
+  const position = createPositionFile(
+    path,
+    log,
+    () => head && { segment: segments[0]?.number ?? lastNumber + 1, offset, head },
+  );
+  /** Around all that begins, ends or gives up segments. */
+  const exclusively = createTurns();
 
   const total = (): number => segments.reduce((sum, { size }) => sum + size, 0);
   const isFull = (segment: Segment): boolean => segment.size >= Math.min(largestSegmentBytes, maxBytes / parts);
@@ -65,12 +68,22 @@ export function createSpool(initial: SpoolConfig, runtime: SpoolRuntime): Backlo
   async function start(): Promise<ChainHead> {
     await createDirectory(path);
     lock ??= await acquireLock(join(path, 'spool'), { signal });
-    const found = await recoverSpool(path, runtime);
-    ({ segments, segment: lastNumber, offset } = found);
-    return found.head;
+    const { head: end, ...found } = await recoverSpool(path, runtime);
+    ({ segments, segment: lastNumber, offset, released } = found);
+    return end;
   }
 
   async function append(lines: Buffer, end: ChainHead): Promise<void> {
+    try {
+      await write(lines, end);
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') await giveUpRemoved();
+      else if (!(isOutOfSpace(error) && (await dropDelivered()))) throw error;
+      await write(lines, end);
+    }
+  }
+
+  async function write(lines: Buffer, end: ChainHead): Promise<void> {
     if (total() + lines.length > maxBytes) throw backlogFull(maxBytes);
     const tail = segments.at(-1);
     const segment = tail === undefined || (file !== undefined && isFull(tail)) ? await begin() : await reopen(tail);
@@ -89,15 +102,11 @@ export function createSpool(initial: SpoolConfig, runtime: SpoolRuntime): Backlo
 
   async function begin(): Promise<Segment> {
     await finish();
-    lastNumber += 1;
-    const segment = { number: lastNumber, size: 0, path: segmentPath(path, lastNumber) };
+    const number = lastNumber + 1;
+    const segment = { number, size: 0, path: segmentPath(path, number), first: (head?.seq ?? 0) + 1 };
+    file = await openAppendFile(segment.path, 0, files);
+    lastNumber = number;
     segments.push(segment);
-    try {
-      file = await openAppendFile(segment.path, 0, files);
-    } catch (error) {
-      segments = segments.filter((each) => each !== segment);
-      throw error;
-    }
     return segment;
   }
 
@@ -116,21 +125,29 @@ export function createSpool(initial: SpoolConfig, runtime: SpoolRuntime): Backlo
   }
 
   async function next(atMost: number): Promise<readonly Buffer[]> {
+    if (given !== undefined && !segments.includes(given.segment)) tellRemoved(given.seq - released);
+    given = undefined;
     for (let first = segments[0]; first !== undefined; first = segments[0]) {
       if (offset < first.size) {
         const length = Math.min(atMost, first.size - offset);
         await disk.flush(() => file);
-        const bytes = await readAt(first.path, offset, length, scratch);
+        const bytes = await readAt(first.path, offset, length, scratch).catch(ignoreMissing);
+        if (bytes === undefined) {
+          await exclusively(giveUpRemoved);
+          continue;
+        }
         const lines = linesIn(bytes);
         const damaged = lines.findIndex((line) => !isIntact(line));
         const sound = damaged === -1 ? lines : lines.slice(0, damaged);
-        given = sound.reduce((sum, line) => sum + line.length + 1, 0);
-        if (sound.length > 0) return sound;
+        if (sound.length > 0) {
+          given = { segment: first, bytes: lengthOf(sound), seq: seqOf(sound.at(-1)!) ?? released };
+          return sound;
+        }
         await skipDamaged(first, lines, length);
         await release();
       } else {
         if (segments.length === 1 && !isFull(first)) return [];
-        await drop(first);
+        await exclusively(() => drop(first));
       }
     }
     return [];
@@ -140,40 +157,65 @@ export function createSpool(initial: SpoolConfig, runtime: SpoolRuntime): Backlo
   async function skipDamaged(segment: Segment, lines: readonly Buffer[], length: number): Promise<void> {
     const next = lines.findIndex(isIntact);
     const damaged = next === -1 ? lines : lines.slice(0, next);
-    given = damaged.reduce((sum, line) => sum + line.length + 1, 0) || length;
-    await keepDamaged(segment, { records: Math.max(damaged.length, 1), from: offset, to: offset + given }, runtime);
+    const bytes = lengthOf(damaged) || length;
+    const records = Math.max(damaged.length, 1);
+    given = { segment, bytes, seq: released + records };
+    await keepDamaged(segment, { records, from: offset, to: offset + bytes }, runtime);
   }
 
   async function release(): Promise<void> {
-    offset += given;
-    given = 0;
-    isMoved = true;
+    if (given === undefined) return;
+    if (given.segment === segments[0]) offset += given.bytes;
+    released = given.seq;
+    given = undefined;
+    position.move();
   }
 
-  /** Deletes the first segment, all of which is delivered. */
+  /** False where somebody else removed or replaced the segment; without one, the folder. */
+  function isThere(segment: Segment | undefined): Promise<boolean> {
+    return hasInode(segment?.path ?? path, segment && segment === segments.at(-1) ? file?.inode : undefined);
+  }
+
+  /** Goes on without the segments that somebody else removed. Their records are lost, but for those that `next` yielded. */
+  async function giveUpRemoved(): Promise<void> {
+    const removed = new Set<Segment>();
+    for (const segment of segments) if (!(await isThere(segment))) removed.add(segment);
+    if (removed.has(segments.at(-1)!)) await finish();
+    if (removed.size > 0) {
+      tellRemoved(recordsIn(removed, segments, (given?.seq ?? released) + 1, head?.seq ?? 0));
+      if (removed.has(segments[0]!)) offset = 0;
+      segments = segments.filter((segment) => !removed.has(segment));
+    }
+    await createDirectory(path);
+    position.move();
+  }
+
+  function tellRemoved(records: number): void {
+    log.error({ path, records }, 'files of the spool were removed by someone else; the records in them are lost');
+    runtime.report({ reason: 'spool_removed', detail: { path, records } }, records, 'removed');
+  }
+
+  /** Makes room on a full disk; false where there is nothing that was delivered. */
+  async function dropDelivered(): Promise<boolean> {
+    const before = segments.length;
+    for (let [first] = segments; first !== undefined && first.size > 0 && offset >= first.size; [first] = segments) {
+      await drop(first);
+    }
+    // There was no room for it before.
+    await position.save().catch(ignore);
+    return segments.length < before;
+  }
+
+  /** Deletes the first segment once all of it is delivered. */
   async function drop(first: Segment): Promise<void> {
+    if (segments[0] !== first || offset < first.size) return;
     if (segments.length === 1) await finish();
     segments.shift();
     offset = 0;
-    isMoved = true;
+    position.move();
     // Where it cannot be saved, a start goes on with the first segment that is there.
-    await save().catch(ignore);
+    await position.save().catch(ignore);
     await unlink(first.path).catch(ignoreMissing);
-  }
-
-  function save(): Promise<void> {
-    const write = async () => {
-      if (!isMoved || head === undefined) return;
-      isMoved = false;
-      try {
-        await writePosition(path, { segment: segments[0]?.number ?? lastNumber + 1, offset, head });
-      } catch (error) {
-        isMoved = true;
-        throw error;
-      }
-    };
-    saving = saving.catch(ignore).then(write);
-    return saving;
   }
 
   return {
@@ -181,20 +223,16 @@ export function createSpool(initial: SpoolConfig, runtime: SpoolRuntime): Backlo
       head ??= await start();
       return head;
     },
-    append,
+    append: (lines, end) => exclusively(() => append(lines, end)),
     next,
     release,
-    async setAside(line) {
-      const target = join(path, 'refused.jsonl');
-      const size = (await stat(target).catch(ignoreMissing))?.size ?? 0;
-      if (size + line.length >= maxBytes / parts) return false;
-      await appendFile(target, Buffer.concat([line, Buffer.from('\n')]), { mode: 0o600 });
-      return true;
-    },
+    setAside: (line) => appendRefused(path, line, maxBytes / parts),
     bytes: () => total() - offset,
-    tick() {
+    async tick() {
+      if (head === undefined) return;
+      if (!(await isThere(segments.at(-1)))) await exclusively(giveUpRemoved);
       disk.tick(file);
-      save().catch((error: unknown) => log.error({ path, err: error }, 'the position of the spool cannot be saved'));
+      void position.saveOrTell();
     },
     resize(bytes) {
       maxBytes = bytes;
@@ -202,22 +240,11 @@ export function createSpool(initial: SpoolConfig, runtime: SpoolRuntime): Backlo
     async close() {
       await finish();
       await disk.idle();
-      await save().catch(ignore);
+      await position.save().catch(ignore);
       await lock?.release();
       lock = undefined;
     },
   };
-}
-
-async function readAt(path: string, from: number, length: number, scratch: Buffer): Promise<Buffer> {
-  const handle = await open(path, 'r');
-  try {
-    const bytes = length <= scratch.length ? scratch.subarray(0, length) : Buffer.allocUnsafe(length);
-    const { bytesRead } = await handle.read(bytes, 0, length, from);
-    return bytes.subarray(0, bytesRead);
-  } finally {
-    await handle.close();
-  }
 }
 
 function ignore(): void {}
