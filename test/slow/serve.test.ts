@@ -6,6 +6,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import type { AuditRecord } from '../support/gateway.ts';
+import { holdSocket } from '../support/held-socket.ts';
 import { readJsonLines } from '../support/json-lines.ts';
 import { type ServeProcess, spawnServe, untilItCatchesSignals } from '../support/serve.ts';
 import { until } from '../support/until.ts';
@@ -118,6 +119,36 @@ for (const [input, { files = {}, wrapper = [], stdout = 'ignore' as const, messa
     t.same(locks, []);
   });
 }
+
+t.test(
+  'a new generation that cannot start ends with exit code 1, and the old one serves all connections',
+  async (t) => {
+    const socket = holdSocket('127.0.0.1');
+    t.teardown(() => socket.close());
+    const { fd, port } = socket;
+    const listen = `127.0.0.1:${port}`;
+    const old = await spawnServe(t, { yaml: yamlOf({ listen }), socket: fd });
+    t.equal((await old.listening()).port, port);
+    for (const [input, yaml, message] of [
+      ['a file with a problem', yamlOf({ listen, more: 'routs: []' }), /routs/],
+      [
+        'another address than that of the socket',
+        yamlOf({ listen: '127.0.0.1:1' }),
+        /^portcullis: server\.listen: .* is not the address of the inher/,
+      ],
+      ['an audit path below a file', yamlOf({ listen, sinks: '{type: file, path: gateway.yaml/a}' }), /ENOTDIR/],
+    ] as const) {
+      const next = await spawnServe(t, { yaml, socket: fd });
+      t.equal(await next.ended, 1, input);
+      t.match(next.lines.join('\n'), message);
+      for (let connection = 0; connection < 10; connection += 1) {
+        const answer = await fetch(`http://${listen}/health`, { headers: { connection: 'close' } });
+        t.equal(await answer.text(), 'ok', input);
+      }
+    }
+    t.equal(old.child.exitCode, null);
+  },
+);
 
 /** The second sink waits three seconds for the lock of a process in another container; by then the first is open. */
 const waiting = {

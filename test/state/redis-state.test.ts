@@ -136,6 +136,20 @@ t.test('the same, of a limit and of a secret', async (t) => {
   }
 });
 
+t.test('four failures of one key of another type begin no outage: other keys are answered', async (t) => {
+  const replica = await startReplica(t);
+  const limiter = replica.limiter('sql', bucket);
+  server.script = () => '-WRONGTYPE Operation against a key holding the wrong kind of value\r\n';
+  for (let count = 0; count < 4; count += 1)
+    t.equal(await refusalOf(limiter.consume('jane', 'jane', 'holder')), '503 state_unavailable');
+  server.script = undefined;
+  t.same(replica.failed, Array(4).fill('wrong_type'));
+  t.equal(replica.outage(), undefined);
+  t.same(replica.outages, []);
+  t.equal(await replica.claim('dpop', 'a', 'beside a bad key', 1000), 'added');
+  await replica.close();
+});
+
 t.test('a silent server is waited for a short time; after three commands without an answer nobody waits', async (t) => {
   const replica = await startReplica(t, {}, server, 100);
   server.script = () => 'silence';

@@ -32,6 +32,8 @@ export interface ServeProcessOptions {
   /** Stands before the command, such as `prlimit --nofile=64`. */
   readonly wrapper?: readonly string[];
   readonly stdout?: 'ignore' | 'pipe' | number;
+  /** A listening socket that it inherits for its public listener, as from systemd. */
+  readonly socket?: number;
 }
 
 /** Starts it, and kills it with the test where it has not ended by then. */
@@ -42,9 +44,19 @@ export async function spawnServe(t: Test, options: ServeProcessOptions): Promise
     await mkdir(dirname(file(name)), { recursive: true });
     await writeFile(file(name), content);
   }
-  const command = [...(options.wrapper ?? []), process.execPath, main, 'serve', '-c', file('gateway.yaml')];
+  // The shell becomes the gateway, so that its number is the gateway's.
+  const inheriting = options.socket === undefined ? [] : ['sh', '-c', 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@"'];
+  const command = [
+    ...inheriting,
+    ...(options.wrapper ?? []),
+    process.execPath,
+    main,
+    'serve',
+    '-c',
+    file('gateway.yaml'),
+  ];
   const child = spawn(command[0]!, command.slice(1), {
-    stdio: ['ignore', options.stdout ?? 'ignore', 'pipe'],
+    stdio: ['ignore', options.stdout ?? 'ignore', 'pipe', ...(options.socket === undefined ? [] : [options.socket])],
     env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE },
   });
   const lines: string[] = [];
