@@ -15,6 +15,7 @@ import { createLocalState } from '../state/local-state.ts';
 import type { CircuitTimes } from '../state/redis/circuit.ts';
 import type { SharedState } from '../state/shared-state.ts';
 import { createSwitchedState } from '../state/switched-state.ts';
+import { watchState } from '../state/watched-state.ts';
 import { createChangeReport } from './catalog/change-report.ts';
 import { createDefinitionChecks } from './catalog/definition-checks.ts';
 import type { ConfigurationRuntime } from './reload.ts';
@@ -96,7 +97,7 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
   const local = createLocalState({ now });
   const observeState = createStateReport({ log, observe: metrics, record });
   const state = createSwitchedState({
-    base: options.state ?? local,
+    base: options.state === undefined ? local : watchState(options.state, observeState),
     local,
     now,
     observe: observeState,

@@ -1,8 +1,9 @@
 // Shared state of the workers of one supervisor, which keeps it in its memory.
 import { createBoundedCache } from '../bounded-cache.ts';
 import { GatewayError } from '../errors.ts';
+import { StateFailure, type StateOutcome } from '../state/redis/failure.ts';
 import type { SharedState } from '../state/shared-state.ts';
-import type { Channel } from './channel.ts';
+import { type Channel, ChannelError } from './channel.ts';
 import type { CommonsCalls } from './commons.ts';
 
 /** Time in which the supervisor has to answer. The channel bounds the number of questions. */
@@ -42,14 +43,22 @@ export function createChannelState(channel: Pick<Channel<CommonsCalls, never>, '
   };
 }
 
+const outcomes: Readonly<Record<ChannelError['reason'], StateOutcome>> = {
+  closed: 'unreachable',
+  timeout: 'timeout',
+  full: 'busy',
+};
+
 function unavailable(cause: unknown): GatewayError {
+  const outcome = cause instanceof ChannelError ? outcomes[cause.reason] : 'refused';
   return new GatewayError(
     'state_unavailable',
     'The gateway cannot look up what this request needs. Try again in a moment.',
     {
       reason: 'supervisor',
       headers: { 'retry-after': '1' },
-      cause,
+      detail: { state: { problem: outcome } },
+      cause: new StateFailure(outcome, cause),
     },
   );
 }

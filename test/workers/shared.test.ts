@@ -60,7 +60,14 @@ async function startWorker(number: number): Promise<Worker> {
     upstreams: { superset: { identity: { assertion: { keyFiles: [], algorithm: 'ES256' } } } },
   });
   const { siblings, state } = membership;
-  const worker = await startScenario(t, changes, { upstream, issuer, tls: certificates, siblings, state });
+  const worker = await startScenario(t, changes, {
+    upstream,
+    issuer,
+    tls: certificates,
+    siblings,
+    state,
+    logToFile: true,
+  });
   membership.answer(worker.gateway.isPending);
   const leave = commons.join(number, toWorker);
   t.teardown(membership.close);
@@ -123,6 +130,11 @@ t.test('concurrencyPerSubject: 3 counts the calls of one person at both workers'
   );
   t.match(await first.recordOf(refused[0]!), { detail: { limit: 'concurrency_per_subject' } });
   t.match(await second.recordOf(refused[1]!), { detail: { limit: 'concurrency_per_subject' } });
+  t.notMatch(
+    await first.log(),
+    /"level":"warn".*"code":"overloaded"/,
+    'the record and the count tell of it, no line in the log',
+  );
   releaseAll();
   await Promise.all(calls);
 });
@@ -237,6 +249,13 @@ t.test(
     t.match(JSON.parse(unknown.text), { code: 'state_unavailable' });
     t.match(await second.recordOf(unknown), { outcome: 'refused', reason: 'state_unavailable' });
     t.equal(upstream.requests.length, seen, 'the upstream saw nothing');
+    t.match(await second.recordOf(unknown), { detail: { state: { problem: 'unreachable' } } });
+    for (let count = 0; count < 3; count += 1) t.equal((await get(second, await proof())).status, 503);
+    t.equal(await second.metric('portcullis_limits_state_failures_total'), 4);
+    t.equal(await second.metric('portcullis_state_failures_total', { outcome: 'unreachable' }), 4);
+    const log = await second.log();
+    t.equal(log.match(/the shared state is unavailable/g)?.length, 1, 'one line for the outage');
+    t.notMatch(log, /"level":"warn".*"code":"state_unavailable"/, 'and none for each request');
   },
 );
 

@@ -53,11 +53,14 @@ async function giveBackLimits(context: RequestContext, { now, state }: Runtime):
   context.taken = refused.length > 0 ? refused : undefined;
 }
 
+/** Of these a limit or an outage tells, by records, metrics and once in the log: each request has a line at `debug` only. */
+const toldElsewhere: ReadonlySet<string> = new Set(['overloaded', 'state_unavailable']);
+
 /** The stack of a failed connection names no line of ours. */
 function logFailure({ cause, code, message, reason, status }: GatewayError, { log }: RequestContext): void {
   if (status < 500) return;
   const isPlain = code !== 'internal_error' && isSystemError(cause);
-  log.warn(
+  log[toldElsewhere.has(code) ? 'debug' : 'warn'](
     { code, reason, ...(isPlain ? { cause: { code: cause.code, message: cause.message } } : { err: cause }) },
     message,
   );
