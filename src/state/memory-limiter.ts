@@ -1,5 +1,5 @@
 // Limits in the memory of a process: token buckets, and quotas in fixed windows of UTC.
-import { RateLimiterRes } from 'rate-limiter-flexible';
+import RateLimiterRes from 'rate-limiter-flexible/lib/RateLimiterRes.js';
 import RateLimiterStoreAbstract from 'rate-limiter-flexible/lib/RateLimiterStoreAbstract.js';
 import type { Consumption, KeyOrigin, Limiter, LimitSize } from './shared-state.ts';
 import type { Usage, UsageStore } from './usage-store.ts';

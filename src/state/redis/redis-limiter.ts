@@ -1,5 +1,6 @@
 // Limits in Redis: token buckets by the generic cell rate algorithm, and fixed windows, each in one script by the server's clock.
-import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
+import RateLimiterRedis from 'rate-limiter-flexible/lib/RateLimiterRedis.js';
+import RateLimiterRes from 'rate-limiter-flexible/lib/RateLimiterRes.js';
 import { createBoundedCache } from '../../bounded-cache.ts';
 import type { Consumption, Limiter, LimitSize } from '../shared-state.ts';
 import type { UsageStore } from '../usage-store.ts';
