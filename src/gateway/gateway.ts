@@ -6,11 +6,11 @@ import type { LoadedConfig } from '../config/load.ts';
 import { drain } from '../http/connection/drain.ts';
 import { connectionCeiling } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
-import { createAdmin } from './admin.ts';
-import { createAdminSource, type ProcessSource } from './admin-source.ts';
+import { createAdmin } from './admin/admin.ts';
+import { createAdminSource, type ProcessSource } from './admin/admin-source.ts';
 import { createApp } from './app.ts';
-import type { InheritedSockets } from './inherited-sockets.ts';
-import { listenOn } from './listen.ts';
+import type { InheritedSockets } from './listeners/inherited-sockets.ts';
+import { listenOn } from './listeners/listen.ts';
 import { createParts, createRuntime, type Parts, type PartsOptions, recordStart } from './parts.ts';
 import {
   type Configuration,

@@ -16,6 +16,7 @@ import type { CircuitTimes } from '../state/redis/circuit.ts';
 import type { SharedState } from '../state/shared-state.ts';
 import { createSwitchedState } from '../state/switched-state.ts';
 import { watchState } from '../state/watched-state.ts';
+import { createStateReport } from './admin/state-report.ts';
 import { createChangeReport } from './catalog/change-report.ts';
 import { createDefinitionChecks } from './catalog/definition-checks.ts';
 import type { ConfigurationRuntime } from './reload.ts';
@@ -24,7 +25,6 @@ import { createRevocationWatcher } from './revocation-watcher.ts';
 import type { Runtime } from './runtime.ts';
 import type { Siblings } from './siblings.ts';
 import type { Snapshot } from './snapshot.ts';
-import { createStateReport } from './state-report.ts';
 import { createUnorderedSet } from './unordered-set.ts';
 import { createUpstreamProbes } from './upstreams/upstream-probes.ts';
 

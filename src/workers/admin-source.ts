@@ -1,6 +1,6 @@
 // Answers of the admin listener for all workers together: sums, and each worker's own.
-import type { AdminSource, Readiness } from '../gateway/admin.ts';
-import type { StreamGroup } from '../gateway/stream-groups.ts';
+import type { AdminSource, Readiness } from '../gateway/admin/admin.ts';
+import type { StreamGroup } from '../gateway/admin/stream-groups.ts';
 import {
   acceptsOpenMetrics,
   exemplarsOf,

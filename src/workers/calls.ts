@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { ChainedLines, ChainHead } from '../audit/hash-chain.ts';
 import type { Reading } from '../config/files/reading.ts';
 import type { Slot } from '../config/slot.ts';
-import type { Readiness } from '../gateway/admin.ts';
+import type { Readiness } from '../gateway/admin/admin.ts';
 import type { MetricValues } from '../metrics/sum.ts';
 import type { Channel } from './channel.ts';
 import type { CommonsCalls, MemberCalls } from './commons.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { SinkConfig } from '../../src/audit/sink-types.ts';
 import { type Slot, withSlot } from '../../src/config/slot.ts';
-import { startInFreeSlot } from '../../src/gateway/free-slot.ts';
+import { startInFreeSlot } from '../../src/gateway/listeners/free-slot.ts';
 import { configOf, fileSink, openLog } from '../audit/support.ts';
 import { loadText } from '../config/support.ts';
 

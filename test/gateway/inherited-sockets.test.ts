@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import fastify from 'fastify';
 import t, { type Test } from 'tap';
 import { Agent, request } from 'undici';
-import { takeInheritedSockets } from '../../src/gateway/inherited-sockets.ts';
-import { listenOn } from '../../src/gateway/listen.ts';
+import { takeInheritedSockets } from '../../src/gateway/listeners/inherited-sockets.ts';
+import { listenOn } from '../../src/gateway/listeners/listen.ts';
 import { holdSocket } from '../support/held-socket.ts';
 
 const pid = 4711;

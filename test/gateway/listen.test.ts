@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import fastify, { type FastifyInstance } from 'fastify';
 import t, { type Test } from 'tap';
 import { Agent, request } from 'undici';
-import { listenOn } from '../../src/gateway/listen.ts';
+import { listenOn } from '../../src/gateway/listeners/listen.ts';
 
 /** A system that refuses every address with this error. */
 const refusing = (code: string) => ({

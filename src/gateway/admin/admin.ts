@@ -1,13 +1,13 @@
 // Admin application: metrics, liveness, readiness and status, on a listener of its own and without secrets.
 import fastify, { type FastifyInstance, type onRequestHookHandler } from 'fastify';
-import { limitConnections } from '../http/connection/connection-limit.ts';
-import { parseListenAddress } from '../http/connection/listen-address.ts';
-import { createPeerAddressReader } from '../http/connection/listener.ts';
-import { isPrivateHost } from '../http/host.ts';
-import { ownHeaders } from '../http/problem.ts';
-import { keySetPath, publicDocumentHeaders } from '../http/well-known.ts';
-import type { Log } from '../log.ts';
-import { fastifyOptions } from './request-log.ts';
+import { limitConnections } from '../../http/connection/connection-limit.ts';
+import { parseListenAddress } from '../../http/connection/listen-address.ts';
+import { createPeerAddressReader } from '../../http/connection/listener.ts';
+import { isPrivateHost } from '../../http/host.ts';
+import { ownHeaders } from '../../http/problem.ts';
+import { keySetPath, publicDocumentHeaders } from '../../http/well-known.ts';
+import type { Log } from '../../log.ts';
+import { fastifyOptions } from '../request-log.ts';
 
 /** Source of the answers of the admin listener. */
 export interface AdminSource {

@@ -1,5 +1,5 @@
 // Open streams by route, client and credentials, for `/status`.
-import type { LiveStream } from './runtime.ts';
+import type { LiveStream } from '../runtime.ts';
 
 /** Streams that have all of these in common. */
 export interface StreamGroup {

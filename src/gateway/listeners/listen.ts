@@ -3,8 +3,8 @@ import { lookup } from 'node:dns/promises';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { chmod, lstat, unlink } from 'node:fs/promises';
 import { type AddressInfo, connect } from 'node:net';
-import { type ListenAddress, parseListenAddress } from '../http/connection/listen-address.ts';
-import { addressBits } from '../ip-ranges.ts';
+import { type ListenAddress, parseListenAddress } from '../../http/connection/listen-address.ts';
+import { addressBits } from '../../ip-ranges.ts';
 
 /** The part of a Fastify application that listens. */
 export interface Listener {

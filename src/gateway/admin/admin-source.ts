@@ -1,15 +1,15 @@
 // Readiness, status, keys and metrics of this process, as the admin listener answers them.
-import type { AuditLog } from '../audit/event.ts';
-import type { MetricsSource } from '../metrics/metrics.ts';
-import type { MetricValues } from '../metrics/sum.ts';
-import type { SwitchedState } from '../state/switched-state.ts';
+import type { AuditLog } from '../../audit/event.ts';
+import type { MetricsSource } from '../../metrics/metrics.ts';
+import type { MetricValues } from '../../metrics/sum.ts';
+import type { SwitchedState } from '../../state/switched-state.ts';
+import type { DefinitionChecks } from '../catalog/definition-checks.ts';
+import type { Parts } from '../parts.ts';
+import type { Configuration } from '../reload.ts';
+import type { Runtime } from '../runtime.ts';
+import type { UpstreamProbes } from '../upstreams/upstream-probes.ts';
 import type { AdminSource } from './admin.ts';
-import type { DefinitionChecks } from './catalog/definition-checks.ts';
-import type { Parts } from './parts.ts';
-import type { Configuration } from './reload.ts';
-import type { Runtime } from './runtime.ts';
 import { groupStreams } from './stream-groups.ts';
-import type { UpstreamProbes } from './upstreams/upstream-probes.ts';
 
 /** Parts that the answers are made of. */
 export interface AdminSourceOptions extends Pick<Parts, 'metrics' | 'revocations'> {

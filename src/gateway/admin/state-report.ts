@@ -1,7 +1,7 @@
 // Report of the shared state: a log line, a record and a gauge for each outage, and a count of the questions without an answer.
-import type { Log } from '../log.ts';
-import type { Metrics } from '../metrics/metrics.ts';
-import type { StateObserver } from '../state/switched-state.ts';
+import type { Log } from '../../log.ts';
+import type { Metrics } from '../../metrics/metrics.ts';
+import type { StateObserver } from '../../state/switched-state.ts';
 
 /** Dependencies of the report. */
 export interface StateReportOptions {
