@@ -1,9 +1,11 @@
 // Command `portcullis serve`: the gateway until a signal ends it, reloaded on SIGHUP and on changes of its files.
 import type { AddressInfo } from 'node:net';
 import { Command, Option } from 'commander';
+import type { FastifyInstance } from 'fastify';
 import { formatProblem, type LoadedConfig, loadConfig } from '../config/load.ts';
 import { type Slot, withSlot } from '../config/slot.ts';
 import { watchFiles } from '../config/watch.ts';
+import type { RunningParts } from '../gateway/admin/admin-source.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import { startInFreeSlot } from '../gateway/listeners/free-slot.ts';
 import { type InheritedSockets, takeInheritedSockets } from '../gateway/listeners/inherited-sockets.ts';
@@ -61,7 +63,13 @@ async function runLoaded(
   { configFile, log, env = process.env, inherited, signal }: RunOptions,
 ): Promise<RunningGateway> {
   for (const warning of loaded.warnings) log.warn(formatProblem(warning));
-  const given = { log, version: packageVersion(), ...(signal && { signal }), ...(inherited && { inherited }) };
+  const given = {
+    log,
+    version: packageVersion(),
+    openConsole,
+    ...(signal && { signal }),
+    ...(inherited && { inherited }),
+  };
   const isGeneration = inherited?.public !== undefined;
   const start = async (slot: Slot | undefined) => ({
     slot,
@@ -94,6 +102,12 @@ async function runLoaded(
       await gateway.close();
     },
   };
+}
+
+/** The console of one process. Its modules are loaded when somebody opens it. */
+async function openConsole(parts: RunningParts): Promise<FastifyInstance> {
+  const { createGatewayConsole } = await import('../console/gateway-console.ts');
+  return createGatewayConsole(parts);
 }
 
 /** The text of `/readyz`, without a socket. */

@@ -7,11 +7,11 @@ import { drain } from '../http/connection/drain.ts';
 import { connectionCeiling } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { createAdmin } from './admin/admin.ts';
-import { createAdminSource, type ProcessSource } from './admin/admin-source.ts';
+import { createAdminSource, type ProcessSource, type ReloadHistory, type RunningParts } from './admin/admin-source.ts';
 import { createApp } from './app.ts';
 import type { InheritedSockets } from './listeners/inherited-sockets.ts';
 import { listenOn } from './listeners/listen.ts';
-import { createParts, createRuntime, type Parts, type PartsOptions, recordStart } from './parts.ts';
+import { createParts, createRuntime, type PartsOptions, recordStart } from './parts.ts';
 import {
   type Configuration,
   closeSnapshot,
@@ -38,6 +38,8 @@ export interface GatewayOptions extends PartsOptions {
   readonly inherited?: InheritedSockets;
   /** For a worker, of which no socket listens: connections are brought to the public server, and another process answers for it as admin. */
   readonly connections?: BroughtConnections;
+  /** Makes the application of the console; none by default. */
+  readonly openConsole?: (parts: RunningParts) => Promise<FastifyInstance>;
 }
 
 /** Connections that another process accepts. */
@@ -55,6 +57,7 @@ export interface Gateway {
   readonly admin: FastifyInstance;
   /** The source of its answers. */
   readonly source: ProcessSource;
+  readonly parts: RunningParts;
   /** The bound address and port; for a unix socket `unix:` with its path, and port 0. */
   readonly publicAddress: AddressInfo;
   readonly adminAddress: AddressInfo;
@@ -116,8 +119,10 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
     clearInterval(flushing);
     flush(true);
   });
+  const reloads: ReloadHistory = { inForceSince: parts.now(), refused: undefined };
   const install = (next: Configuration): void => {
     state.inForce = next;
+    Object.assign(reloads, { inForceSince: parts.now(), refused: undefined });
     runtime.snapshot = next.snapshot;
     const pinned = next.snapshot.routes.filter(({ pins }) => pins !== undefined);
     parts.metrics.configurationLoaded(next.loaded.hash, {
@@ -128,9 +133,11 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   };
   const current = () => state.inForce ?? first;
   const started = () => state.started;
-  const source = createAdminSource({ ...parts, runtime, version: options.version, current, started });
+  const running: RunningParts = { ...parts, runtime, current, started, reloads };
+  const source = createAdminSource(running);
   const { listen } = loaded.config.admin;
-  const admin = createAdmin({ source, listen, log });
+  const { openConsole } = options;
+  const admin = createAdmin({ source, listen, log, openConsole: openConsole && (() => openConsole(running)) });
   opened.push(() => admin.close());
   const app = await createApp(runtime, loaded, options.pipeline);
   opened.push(() => closePublic(app, runtime));
@@ -150,27 +157,33 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   connections?.begin(app.server);
   warnOfFewDescriptors(loaded, log);
   const isGeneration = options.mustHold === true || inherited.public !== undefined;
-  const controls = controlsOf({ admin, app, current, inherited, isGeneration, install, opened, parts, runtime });
-  return { app, admin, source, publicAddress, adminAddress, record: parts.record, ...controls };
+  const controls = controlsOf({ admin, app, inherited, isGeneration, install, opened, parts: running, reloads });
+  return { app, admin, source, parts: running, publicAddress, adminAddress, record: parts.record, ...controls };
 }
 
 /** The controls of a running gateway. */
 function controlsOf(running: {
   readonly admin: FastifyInstance;
   readonly app: FastifyInstance;
-  readonly current: () => Configuration;
   readonly inherited: InheritedSockets;
   /** Another process accepts from the same socket. */
   readonly isGeneration: boolean;
   readonly install: (next: Configuration) => void;
   readonly opened: Closer[];
-  readonly parts: Parts;
-  readonly runtime: Runtime;
+  readonly parts: RunningParts;
+  readonly reloads: ReloadHistory;
 }): Pick<Gateway, 'reload' | 'reloader' | 'isPending' | 'drain' | 'close'> {
-  const { admin, app, current, inherited, isGeneration, install, opened, parts, runtime } = running;
+  const { admin, app, inherited, isGeneration, install, opened, parts, reloads } = running;
+  const { current, runtime } = parts;
+  const observe = {
+    configurationRefused(problem: string) {
+      reloads.refused = { time: parts.now(), problem };
+      parts.metrics.configurationRefused();
+    },
+  };
   const stopping = new AbortController();
   const { signal } = stopping;
-  const reloader = createReloader({ ...parts, listener: app.server, current, install, signal, observe: parts.metrics });
+  const reloader = createReloader({ ...parts, listener: app.server, install, signal, observe });
   let stopped: Promise<void> | undefined;
   const close = (): Promise<void> => {
     stopping.abort();

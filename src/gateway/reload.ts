@@ -131,7 +131,7 @@ export interface ReloaderOptions extends ConfigurationRuntime {
   readonly current: () => Configuration;
   /** Ends the running reload, and refuses later ones. */
   readonly signal: AbortSignal;
-  readonly observe: { configurationRefused(): void };
+  readonly observe: { configurationRefused(problem: string): void };
   /** Writes a `config` record; a sink that fails owes it. */
   readonly record: (detail: Readonly<Record<string, unknown>>) => Promise<void>;
 }
@@ -193,7 +193,7 @@ export function createReloader(options: ReloaderOptions): Reloader {
   }
 
   async function refuse(problem: string, isTold = false): Promise<void> {
-    observe.configurationRefused();
+    observe.configurationRefused(problem);
     if (isTold) return;
     log.error(`configuration not reloaded, the old one stays in force: ${problem}`);
     await record({ event: 'reload refused', problem });

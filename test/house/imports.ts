@@ -101,10 +101,6 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'config',
     ],
   ],
-  [
-    'workers',
-    ['http', 'metrics', 'audit', 'config/schema', 'state', 'upstream', 'upstream/identity/facts', 'config', 'gateway'],
-  ],
   ['pki', []],
   [
     'review',
@@ -128,6 +124,11 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'pki',
     ],
   ],
+  ['console', ['gateway']],
+  [
+    'workers',
+    ['http', 'metrics', 'audit', 'config/schema', 'state', 'upstream', 'upstream/identity/facts', 'config', 'gateway'],
+  ],
   ['dev', ['pki']],
   [
     'cli',
@@ -143,6 +144,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'upstream',
       'config',
       'gateway',
+      'console',
       'workers',
       'review',
       'pki',

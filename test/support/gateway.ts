@@ -13,6 +13,7 @@ import { createLog } from '../../src/log.ts';
 import type { CircuitTimes } from '../../src/state/redis/circuit.ts';
 import type { SharedState } from '../../src/state/shared-state.ts';
 import type { StateStatus } from '../../src/state/switched-state.ts';
+import { openConsole } from './console.ts';
 import { followJsonLines } from './json-lines.ts';
 import { until } from './until.ts';
 
@@ -108,6 +109,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
           ? createLog({ level: 'trace', fd: logFd })
           : createLog({ level: process.env.TEST_LOG ?? 'silent' }),
       version: 'test',
+      openConsole,
       ...(options.now !== undefined && { now: options.now }),
       ...(options.schedule !== undefined && { schedule: options.schedule }),
       ...(options.streamTickMs !== undefined && { streamTickMs: options.streamTickMs }),

@@ -1,28 +1,28 @@
 // Readiness, status, keys and metrics of this process, as the admin listener answers them.
-import type { AuditLog } from '../../audit/event.ts';
 import type { MetricsSource } from '../../metrics/metrics.ts';
 import type { MetricValues } from '../../metrics/sum.ts';
-import type { SwitchedState } from '../../state/switched-state.ts';
-import type { DefinitionChecks } from '../catalog/definition-checks.ts';
 import type { Parts } from '../parts.ts';
 import type { Configuration } from '../reload.ts';
 import type { Runtime } from '../runtime.ts';
-import type { UpstreamProbes } from '../upstreams/upstream-probes.ts';
 import type { AdminSource } from './admin.ts';
 import { groupStreams } from './stream-groups.ts';
 
-/** Parts that the answers are made of. */
-export interface AdminSourceOptions extends Pick<Parts, 'metrics' | 'revocations'> {
-  readonly audit: AuditLog;
-  readonly probes: UpstreamProbes;
-  readonly definitions: DefinitionChecks;
-  readonly state: SwitchedState;
+/** Parts of a running gateway, which its admin answers and its console are made of. */
+export interface RunningParts extends Parts {
   readonly runtime: Runtime;
-  readonly version: string;
   /** The configuration in force; during the start the one that will be. */
   readonly current: () => Configuration;
   /** False until the start is over. */
   readonly started: () => boolean;
+  readonly reloads: Readonly<ReloadHistory>;
+}
+
+/** Instants in milliseconds since 1970. */
+export interface ReloadHistory {
+  /** The configuration in force is in force since then. */
+  inForceSince: number;
+  /** The last reload, where it was refused. */
+  refused: { readonly time: number; readonly problem: string } | undefined;
 }
 
 /** The source of one process, which can also give its metrics as values that are summed with others. */
@@ -31,7 +31,7 @@ export interface ProcessSource extends AdminSource {
 }
 
 /** Creates the source. */
-export function createAdminSource(options: AdminSourceOptions): ProcessSource {
+export function createAdminSource(options: RunningParts): ProcessSource {
   const { audit, current, definitions, metrics, probes, revocations, runtime, state, version } = options;
   const measured = (): MetricsSource => ({
     ...current().expiries,
@@ -73,7 +73,12 @@ function shadowOf({ snapshot: { shadow } }: Configuration): object | undefined {
 }
 
 /** The reasons as sentences; none when the gateway is ready. */
-function reasonsNotReady({ audit, probes, runtime, started }: AdminSourceOptions): string[] {
+export function reasonsNotReady({
+  audit,
+  probes,
+  runtime,
+  started,
+}: Pick<RunningParts, 'audit' | 'probes' | 'runtime' | 'started'>): string[] {
   const reasons: string[] = [];
   if (!started()) reasons.push('starting');
   if (runtime.draining) reasons.push('draining: the process was told to stop');

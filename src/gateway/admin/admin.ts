@@ -1,7 +1,7 @@
 // Admin application: metrics, liveness, readiness and status, on a listener of its own and without secrets.
 import fastify, { type FastifyInstance, type onRequestHookHandler } from 'fastify';
 import { limitConnections } from '../../http/connection/connection-limit.ts';
-import { parseListenAddress } from '../../http/connection/listen-address.ts';
+import { isLocal, parseListenAddress } from '../../http/connection/listen-address.ts';
 import { createPeerAddressReader } from '../../http/connection/listener.ts';
 import { isPrivateHost } from '../../http/host.ts';
 import { ownHeaders } from '../../http/problem.ts';
@@ -34,11 +34,16 @@ export interface Readiness {
   readonly reasons: readonly string[];
 }
 
+/** Makes the console's application, with the modules that only it needs. Called for its first request. */
+export type OpenConsole = () => Promise<FastifyInstance>;
+
 /** Options of `createAdmin`. */
 export interface AdminOptions {
   readonly source: AdminSource;
   readonly listen: string;
   readonly log: Log;
+  /** Has the paths that are not the admin application's own; undefined for none. */
+  readonly openConsole?: OpenConsole | undefined;
 }
 
 const receiveTimeoutMs = 10_000;
@@ -46,7 +51,7 @@ const receiveTimeoutMs = 10_000;
 const connectionLimits = { all: 32, perAddress: 16 };
 
 /** Builds the application; it does not listen yet. */
-export function createAdmin({ source, listen, log }: AdminOptions): FastifyInstance {
+export function createAdmin({ source, listen, log, openConsole }: AdminOptions): FastifyInstance {
   const app = fastify({
     ...fastifyOptions(log),
     forceCloseConnections: true,
@@ -62,6 +67,8 @@ export function createAdmin({ source, listen, log }: AdminOptions): FastifyInsta
   });
   app.addHook('onRequest', async (_request, reply) => void reply.headers(ownHeaders));
   app.addHook('onRequest', checkHost(listen, source));
+  // Nobody is asked who it is: loopback only.
+  if (openConsole !== undefined && isLocal(parseListenAddress(listen))) mountConsole(app, openConsole);
   app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'));
   app.get('/readyz', async (_request, reply) => {
     const { ready, reasons } = await source.readiness();
@@ -87,6 +94,22 @@ export function createAdmin({ source, listen, log }: AdminOptions): FastifyInsta
     return reply.code(503).type('text/plain').send('not available right now\n');
   });
   return app;
+}
+
+/** Gives requests for other paths to the console's application, which is made for the first of them. */
+function mountConsole(app: FastifyInstance, openConsole: OpenConsole): void {
+  let opening: Promise<FastifyInstance> | undefined;
+  app.addHook('onRequest', async (request, reply) => {
+    if (!request.is404) return;
+    opening ??= openConsole().catch((cause: unknown) => {
+      opening = undefined;
+      throw cause;
+    });
+    const { routing } = await opening;
+    reply.hijack();
+    routing(request.raw, reply.raw);
+  });
+  app.addHook('onClose', async () => void (await (await opening?.catch(() => undefined))?.close()));
 }
 
 /** Answers 421 to a Host that a page of somebody else may have bound to this address (DNS rebinding). */

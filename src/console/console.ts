@@ -1,0 +1,122 @@
+// Console application: the pages, their static files and errors, behind one guard.
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import { fastifyOptions } from '../gateway/request-log.ts';
+import type { Log } from '../log.ts';
+import { type Assets, readAssets } from './assets.ts';
+import { html } from './html.ts';
+import { type Layout, type PageRequest, renderPage, type Viewer } from './page.ts';
+import { pages } from './pages.ts';
+import type { ConsoleProcess } from './source.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set by the guard of the console. */
+    viewer: Viewer | undefined;
+  }
+}
+
+/** Options of `createConsole`. */
+export interface ConsoleOptions {
+  /** The processes of the gateway, in their order; asked for each request. */
+  readonly processes: () => readonly ConsoleProcess[];
+  readonly version: string;
+  readonly log: Log;
+  /** Milliseconds since 1970; the system clock by default. */
+  readonly now?: () => number;
+}
+
+const headers: Readonly<Record<string, string>> = {
+  'content-security-policy': [
+    "default-src 'none'",
+    ...["script-src 'self'", "style-src 'self'", "img-src 'self' data:", "connect-src 'self'"],
+    ...["form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'"],
+  ].join('; '),
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'permissions-policy': 'camera=(), geolocation=(), microphone=()',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+};
+
+/**
+ * Creates the application, ready to be asked by its `routing`. Its connections are another server's: it answers with `Connection: close`, except
+ * event streams, so that a browser keeps one at most and leaves the others to probes.
+ */
+export async function createConsole({
+  log,
+  now = Date.now,
+  processes,
+  version,
+}: ConsoleOptions): Promise<FastifyInstance> {
+  const app = fastify(fastifyOptions(log));
+  const layout: Layout = { assets: readAssets(), pages, version };
+  const read = (request: FastifyRequest) => readRequest(request, processes(), now());
+  app.decorateRequest('viewer', undefined);
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.headers({ ...headers, connection: 'close', 'cache-control': 'no-store' });
+  });
+  // The guard's place: its onRequest hook sets `request.viewer`, or answers.
+  serveAssets(app, layout.assets);
+  for (const page of pages) {
+    app.get(page.path, async (request, reply) => {
+      const asked = read(request);
+      const content = await page.render(asked);
+      return reply.type('text/html; charset=utf-8').send(renderPage(layout, page, content, asked));
+    });
+    page.routes?.(app, read);
+  }
+  app.setNotFoundHandler((request, reply) =>
+    reply
+      .code(404)
+      .type('text/html; charset=utf-8')
+      .send(
+        renderPage(
+          layout,
+          { name: 'Nothing here', path: '' },
+          { body: html`<p>This address has no page. <a href="/">Go to the overview</a>.</p>` },
+          { viewer: request.viewer },
+        ),
+      ),
+  );
+  app.setErrorHandler((error: Error & { readonly statusCode?: number }, request, reply) => {
+    const { message, statusCode: status = 500 } = error;
+    if (status >= 500) request.log.error({ err: error }, 'the console failed on a request');
+    const isKnown = status < 500 || status === 503;
+    const body = html`<p>${isKnown ? message : 'The page could not be made. The log of the gateway says why.'}</p>
+<p><a href="/">Go to the overview</a></p>`;
+    return reply
+      .code(status)
+      .type('text/html; charset=utf-8')
+      .send(renderPage(layout, { name: 'Not available', path: '' }, { body }, { viewer: request.viewer }));
+  });
+  await app.ready();
+  return app;
+}
+
+function serveAssets(app: FastifyInstance, assets: Assets): void {
+  app.get('/assets/:name', (request, reply) => {
+    const asset = assets.at(request.url);
+    if (asset === undefined) return reply.callNotFound();
+    reply.headers({ 'cache-control': 'public, max-age=31536000, immutable', etag: asset.etag });
+    if (request.headers['if-none-match'] === asset.etag) return reply.code(304).send();
+    return reply.type(asset.type).send(asset.content);
+  });
+}
+
+/** Throws 404 for a worker that does not exist, 503 for one that cannot be asked. */
+function readRequest(request: FastifyRequest, processes: readonly ConsoleProcess[], now: number): PageRequest {
+  const query = new URL(request.url, 'http://console').searchParams;
+  const number = query.get('worker');
+  const chosen = processes.find(({ source, worker }) =>
+    number === null ? source !== undefined : String(worker) === number,
+  );
+  if (chosen === undefined && number !== null) throw failure(404, `There is no worker ${number}.`);
+  if (chosen?.source === undefined) throw failure(503, chosen?.problem ?? 'No worker can be asked right now.');
+  const { source, worker } = chosen;
+  return { source, worker, processes, query, viewer: request.viewer, now };
+}
+
+function failure(statusCode: number, message: string): Error {
+  return Object.assign(new Error(message), { statusCode });
+}

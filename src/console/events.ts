@@ -1,0 +1,69 @@
+// Server-sent events of the console (HTML standard §9.2): a reader that is asked again and again, for a bounded number of streams.
+import type { FastifyReply, FastifyRequest } from 'fastify';
+
+/** One event. */
+export interface ConsoleEvent {
+  /** Sent back in `Last-Event-ID` when the browser connects again. */
+  readonly id?: string | number | undefined;
+  readonly event?: string;
+  /** Sent as JSON. */
+  readonly data: unknown;
+}
+
+/** Options of a stream. */
+export interface EventStream {
+  /** Gives the events since its last answer. The stream ends when it throws. */
+  readonly next: () => Promise<readonly ConsoleEvent[]>;
+  readonly intervalMs: number;
+}
+
+/** Streams that may be open at one time. Each has a connection, of which the admin listener has few. */
+export const maxEventStreams = 8;
+
+const heartbeatMs = 15_000;
+
+/** Creates the opener of streams; more than the bound are answered 503, and the browser asks again after ten seconds. */
+export function createEventStreams() {
+  let open = 0;
+  return (request: FastifyRequest, reply: FastifyReply, { intervalMs, next }: EventStream): FastifyReply => {
+    if (open >= maxEventStreams) {
+      return reply.code(503).header('retry-after', '10').type('text/plain').send('too many consoles are open\n');
+    }
+    open += 1;
+    reply.hijack();
+    const { raw } = reply;
+    const { connection: _, ...headers } = reply.getHeaders();
+    raw.writeHead(200, { ...headers, 'content-type': 'text/event-stream' } as Record<string, string>);
+    raw.write('retry: 5000\n\n');
+    let last = Date.now();
+    const timer = setInterval(tick, intervalMs);
+    raw.on('close', () => {
+      open -= 1;
+      clearInterval(timer);
+    });
+    let isAsking = false;
+    async function tick(): Promise<void> {
+      // A browser that does not read gets nothing more until it does.
+      if (isAsking || raw.writableNeedDrain) return;
+      isAsking = true;
+      try {
+        const events = await next();
+        if (events.length === 0 && Date.now() - last < heartbeatMs) return;
+        last = Date.now();
+        if (!raw.destroyed) raw.write(events.length === 0 ? ':\n\n' : events.map(textOf).join(''));
+      } catch (error) {
+        request.log.warn({ err: error }, 'an event stream of the console ended');
+        raw.destroy();
+      } finally {
+        isAsking = false;
+      }
+    }
+    void tick();
+    return reply;
+  };
+}
+
+function textOf({ data, event, id }: ConsoleEvent): string {
+  const name = event === undefined ? '' : `event: ${event}\n`;
+  return `${id === undefined ? '' : `id: ${id}\n`}${name}data: ${JSON.stringify(data)}\n\n`;
+}

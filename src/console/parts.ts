@@ -1,0 +1,151 @@
+// Parts that pages share: badges, times, tables, cards, charts. Each is a pure function that gives HTML.
+import { type Html, html, type Value } from './html.ts';
+
+/** The colours of states. */
+export type Tone = 'good' | 'warn' | 'bad' | 'neutral';
+
+/** A state in a word or two. Colour adds to the word and is not the only sign. */
+export function badge(text: string, tone: Tone = 'neutral'): Html {
+  return html`<span class="badge ${tone}">${text}</span>`;
+}
+
+/** An instant, in milliseconds since 1970: how far away it is, with the absolute time in `title` and `datetime`. */
+export function time(instantMs: number, now: number): Html {
+  const absolute = new Date(instantMs).toISOString();
+  return html`<time data-relative datetime="${absolute}" title="${absolute.replace('T', ' ').replace(/\.\d+Z/, ' UTC')}">${relativeTime(instantMs, now)}</time>`;
+}
+
+const units: readonly (readonly [name: string, ms: number])[] = [
+  ['day', 86_400_000],
+  ['hour', 3_600_000],
+  ['minute', 60_000],
+  ['second', 1000],
+];
+
+/** `3 minutes ago`, `in 12 days`, `now`. `assets/console.js` says it the same way. */
+export function relativeTime(instantMs: number, now: number): string {
+  const distance = Math.abs(instantMs - now);
+  const [name, ms] = units.find(([, ms]) => distance >= ms) ?? [];
+  if (name === undefined || ms === undefined) return 'now';
+  const count = Math.floor(distance / ms);
+  const span = `${count} ${name}${count === 1 ? '' : 's'}`;
+  return instantMs > now ? `in ${span}` : `${span} ago`;
+}
+
+/** A number with separators, in figures of equal width. */
+export function count(value: number): Html {
+  return html`<span class="num">${value.toLocaleString('en-GB', { maximumFractionDigits: 1 })}</span>`;
+}
+
+/** Bytes in a unit that fits. */
+export function bytes(value: number): Html {
+  const exponent = value < 1 ? 0 : Math.min(4, Math.floor(Math.log2(value) / 10));
+  const scaled = value / 1024 ** exponent;
+  const unit = ['B', 'KiB', 'MiB', 'GiB', 'TiB'][exponent];
+  return html`<span class="num">${scaled.toLocaleString('en-GB', { maximumFractionDigits: scaled < 10 ? 1 : 0 })} ${unit}</span>`;
+}
+
+/** Text as it stands in a file or on a wire: names, hashes, patterns. */
+export function code(text: Value): Html {
+  return html`<code>${text}</code>`;
+}
+
+/** A hash, of which the first letters are shown and all are in `title`. */
+export function hash(text: string, length = 12): Html {
+  return html`<code title="${text}">${text.slice(0, length)}</code>`;
+}
+
+/** A column of a table. */
+export interface Column {
+  readonly name: string;
+  /** Figures stand at the right. */
+  readonly isNumber?: boolean;
+}
+
+/** Options of `table`. */
+export interface TableOptions {
+  /** Read by screen readers, and shown unless `isCaptionHidden`. */
+  readonly caption: string;
+  readonly isCaptionHidden?: boolean;
+  readonly id?: string;
+  readonly columns: readonly (string | Column)[];
+  /** A cell for each column. The first one names its row. */
+  readonly rows: readonly (readonly Value[])[];
+  /** In place of a table without rows. */
+  readonly empty?: Html | string;
+}
+
+/** A table. On narrow screens each row becomes a card. */
+export function table({ caption, columns, empty, id, isCaptionHidden, rows }: TableOptions): Html {
+  if (rows.length === 0 && empty !== undefined) return emptyState(empty);
+  const named = columns.map((column) => (typeof column === 'string' ? { name: column } : column));
+  const kind = (index: number) => named[index]?.isNumber === true && html` class="num"`;
+  return html`<div class="table-box" role="region" aria-label="${caption}" tabindex="0"><table class="cards" role="table"${id !== undefined && html` id="${id}"`}>
+<caption${isCaptionHidden && html` class="hidden"`}>${caption}</caption>
+<thead role="rowgroup"><tr role="row">${named.map(({ name }, index) => html`<th scope="col" role="columnheader"${kind(index)}>${name}</th>`)}</tr></thead>
+<tbody role="rowgroup">${rows.map(
+    (cells) =>
+      html`<tr role="row">${cells.map((cell, index) =>
+        index === 0
+          ? html`<th scope="row" role="rowheader"${kind(index)}>${cell}</th>`
+          : html`<td role="cell" data-label="${named[index]?.name}"${kind(index)}><span>${cell}</span></td>`,
+      )}</tr>\n`,
+  )}</tbody>
+</table></div>`;
+}
+
+/** A sentence in place of content that is not there; it says what to do, where there is something to do. */
+export function emptyState(text: Html | string): Html {
+  return html`<p class="empty">${text}</p>`;
+}
+
+/** A section of a page in a frame. */
+export function card(title: string, body: Value, id?: string): Html {
+  return html`<section class="card"${id !== undefined && html` id="${id}"`}><h2>${title}</h2>${body}</section>`;
+}
+
+/** Names with their values. */
+export function facts(entries: readonly (readonly [name: string, value: Value])[]): Html {
+  return html`<dl class="facts">${entries.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+/** Options of `chart`. */
+export interface ChartOptions {
+  readonly id: string;
+  readonly title: string;
+  /** A sentence with the figures that matter, for who does not see the chart; shown below the title. */
+  readonly summary: string;
+  /** Seconds since 1970. */
+  readonly times: readonly number[];
+  readonly series: readonly {
+    readonly name: string;
+    readonly tone?: Tone | 'accent';
+    readonly values: readonly (number | null)[];
+  }[];
+  /** Unit of the values, such as `/s` or `ms`. */
+  readonly unit: string;
+}
+
+/** Scripts and styles of a page with a chart. */
+export const chartScripts = ['uplot.js', 'chart.js'];
+/** Style sheets of a page with a chart. */
+export const chartStyles = ['uplot.css'];
+
+/** A chart over time (uPlot), drawn by `assets/chart.js`, with a table of the same values folded below it. */
+export function chart({ id, series, summary, times, title, unit }: ChartOptions): Html {
+  const step = Math.max(1, Math.ceil(times.length / 12));
+  const shown = times.map((_, index) => index).filter((index) => (times.length - 1 - index) % step === 0);
+  return html`<figure class="chart" id="${id}" data-chart="${JSON.stringify({ times, series, unit })}">
+<figcaption><h3>${title}</h3><p>${summary}</p></figcaption>
+<div class="plot" aria-hidden="true"></div>
+<details><summary>Values as a table</summary>${table({
+    caption: `${title} (${unit})`,
+    isCaptionHidden: true,
+    columns: ['Time', ...series.map(({ name }) => ({ name, isNumber: true }))],
+    rows: shown.map((index) => [
+      new Date(times[index]! * 1000).toISOString().slice(11, 19),
+      ...series.map(({ values }) => (values[index] === null ? '–' : values[index])),
+    ]),
+  })}</details>
+</figure>`;
+}

@@ -1,0 +1,17 @@
+// Console source: the functions by which a page asks one gateway process.
+import type { OverviewSource } from './overview/facts.ts';
+
+/**
+ * Functions of one gateway process. Arguments and results are values of JSON (structured clone), as the process may be another one. A page adds its
+ * own here and in `process-source.ts`.
+ */
+export interface ConsoleSource extends OverviewSource {}
+
+/** A gateway process that the console can show. */
+export interface ConsoleProcess {
+  /** The worker's number; undefined for a gateway of one process. */
+  readonly worker: number | undefined;
+  /** Undefined while it cannot be asked; then `problem` says why. */
+  readonly source: ConsoleSource | undefined;
+  readonly problem?: string | undefined;
+}

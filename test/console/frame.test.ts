@@ -1,0 +1,106 @@
+// Frame of the console: mounted beside the admin paths, headers, static files, errors, escaping.
+import t from 'tap';
+import { html } from '../../src/console/html.ts';
+import { table, time } from '../../src/console/parts.ts';
+import { createAdmin } from '../../src/gateway/admin/admin.ts';
+import { createLog } from '../../src/log.ts';
+import { textOf } from '../support/console.ts';
+import { startScenario } from '../support/scenario.ts';
+
+t.test('a gateway with a console', async (t) => {
+  const { admin, gateway } = await startScenario(t);
+
+  t.test('a page says with which headers and from where it may load', async (t) => {
+    const response = await admin('/');
+    t.equal(response.status, 200);
+    t.match(response.headers.get('content-type'), 'text/html');
+    t.match(
+      response.headers.get('content-security-policy'),
+      /^default-src 'none'; script-src 'self'; style-src 'self'/,
+    );
+    t.match(response.headers.get('content-security-policy'), "frame-ancestors 'none'");
+    t.equal(response.headers.get('cache-control'), 'no-store');
+    t.equal(response.headers.get('referrer-policy'), 'no-referrer');
+    const text = await response.text();
+    t.match(text, '<html lang="en"');
+    t.match(text, '<h1>Overview</h1>');
+    t.match(text, '<a href="/" aria-current="page">Overview</a>');
+    t.notMatch(text, /<style|<script>|style="|\son\w+=/, 'nothing inline, which the policy would refuse');
+  });
+
+  t.test('static files have the hash of their content in their name, and are kept', async (t) => {
+    const [path] = /\/assets\/console\.[0-9a-f]{16}\.css/.exec(await (await admin('/')).text())!;
+    const response = await admin(path);
+    t.equal(response.headers.get('cache-control'), 'public, max-age=31536000, immutable');
+    t.match(response.headers.get('content-type'), 'text/css');
+    const etag = response.headers.get('etag')!;
+    const again = await gateway.admin.inject({ url: path, headers: { 'if-none-match': etag } });
+    t.equal(again.statusCode, 304);
+    for (const other of ['/assets/console.css', '/assets/..%2fconsole.ts', `${path}x`])
+      t.equal((await admin(other)).status, 404, other);
+  });
+
+  t.test('an unknown path is a page that leads on, and admin paths stay as they are', async (t) => {
+    const missing = await admin('/<script>alert(1)</script>');
+    t.equal(missing.status, 404);
+    t.match(await missing.text(), 'Go to the overview');
+    t.equal(await (await admin('/livez')).text(), 'ok\n');
+    const worker = await admin('/?worker=7');
+    t.equal(worker.status, 404);
+    t.match(await worker.text(), 'There is no worker 7.');
+  });
+
+  t.test('only event streams keep their connection, of which there are few', async (t) => {
+    t.equal((await admin('/')).headers.get('connection'), 'close');
+    t.not((await admin('/metrics')).headers.get('connection'), 'close');
+  });
+  t.end();
+});
+
+t.test('the console is made for its first request, again after a failure, and not beyond loopback', async (t) => {
+  let opened = 0;
+  const open = async (listen: string) => {
+    const source = {} as Parameters<typeof createAdmin>[0]['source'];
+    const log = createLog({ level: 'silent' });
+    const admin = createAdmin({
+      source: { ...source, isServedHost: () => true },
+      listen,
+      log,
+      async openConsole() {
+        opened += 1;
+        throw new Error('no memory');
+      },
+    });
+    t.teardown(() => admin.close());
+    return admin;
+  };
+  const local = await open('127.0.0.1:0');
+  await local.inject('/livez');
+  t.equal(opened, 0);
+  t.equal((await local.inject('/')).statusCode, 503);
+  t.equal((await local.inject('/')).statusCode, 503);
+  t.equal(opened, 2);
+  const public_ = await open('0.0.0.0:0');
+  t.equal((await public_.inject('/')).statusCode, 404);
+  t.equal(opened, 2);
+});
+
+t.test('a value from outside is text, also in a table, an attribute and a list', (t) => {
+  const hostile = `"><img src=x onerror='alert(1)'>`;
+  const made = textOf(html`<p title="${hostile}">${[hostile, html`<b>${hostile}</b>`]}</p>`);
+  t.notMatch(made, '<img');
+  t.match(made, '<b>&#34;&#62;&#60;img');
+  const rows = textOf(table({ caption: hostile, columns: [hostile, 'b'], rows: [[hostile, hostile]] }));
+  t.notMatch(rows, '<img');
+  t.match(textOf(html`${JSON.parse('{"html":"<img>"}').html}`), '&#60;img');
+  t.end();
+});
+
+t.test('a time says how far away it is, and when it is', (t) => {
+  const now = Date.UTC(2026, 10, 28, 12);
+  const text = (instant: number) => textOf(time(instant, now));
+  t.match(text(now - 90_000), '>1 minute ago<');
+  t.match(text(now + 13 * 86_400_000), '>in 13 days<');
+  t.match(text(now), 'title="2026-11-28 12:00:00 UTC"');
+  t.end();
+});
