@@ -42,7 +42,7 @@ interface State {
 
 /** Creates the log, which refuses every record until the sinks of a configuration are committed. */
 export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
-  const { instance, log, now } = runtime;
+  const { instance, log, now, recent } = runtime;
   const encode = createEventEncoder(instance);
   let state: State = { mounted: [], onFailure: 'refuse', timeoutMs: 0 };
   /** Sinks that are gone from the configuration, by their key, until they are closed. */
@@ -59,6 +59,7 @@ export function createAuditLog(runtime: AuditRuntime): ReconfigurableAuditLog {
     } catch (error) {
       return Promise.reject(unavailable(error));
     }
+    recent?.add(event, body);
     const kept = event.stage === 'config';
     const granted = kept || event.stage === 'stream' ? 'completion' : priority;
     const awaited: Promise<void>[] = [];

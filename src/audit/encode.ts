@@ -158,7 +158,8 @@ function mcpOf(of: NonNullable<AuditEvent['mcp']>): string {
   return `{${json.slice(1)}}`;
 }
 
-function member(name: string, value: string | undefined): string {
+/** A member of text behind a comma; nothing where it is undefined. */
+export function member(name: string, value: string | undefined): string {
   if (value === undefined) return '';
   const json = `,"${name}":${text(value)}`;
   return isCut(value) ? json + digestMember(name, value) : json;

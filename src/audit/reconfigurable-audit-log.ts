@@ -3,6 +3,7 @@ import type { AuditObserver } from './chain-writer.ts';
 import type { AuditLog } from './event.ts';
 import type { HeadObserver } from './heads/heads.ts';
 import type { HeadKey } from './heads/signed-head.ts';
+import type { RecentRecords } from './recent/recent-records.ts';
 import type { AuditConfig } from './schema.ts';
 import type { DeliveryObserver, SinkEnvironment, TargetRuntime } from './sink-type.ts';
 
@@ -13,6 +14,8 @@ export interface AuditRuntime extends Omit<TargetRuntime, 'signal'> {
   /** Hash of the live configuration, for the log's own records. */
   readonly policy: () => string;
   readonly observe?: AuditObserver & Partial<HeadObserver & DeliveryObserver>;
+  /** Takes each record as it is encoded, also one that no sink will have. */
+  readonly recent?: Pick<RecentRecords, 'add'> | undefined;
   /** A path that another process writes to ends the opening, also that of a sink that is not required. Default false. */
   readonly mustHold?: boolean | undefined;
   /** Interval of housekeeping and of retries of failed sinks. Default a second. */

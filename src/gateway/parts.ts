@@ -1,6 +1,7 @@
 // Parts of the gateway that outlive its configurations: metrics, audit log, revocation watcher, probes, and the state of requests.
 import { randomUUID } from 'node:crypto';
 import { createAuditLog } from '../audit/audit-log.ts';
+import { createRecentRecords, type RecentRecords } from '../audit/recent/recent-records.ts';
 import type { LineOutput } from '../audit/sink-type.ts';
 import { createPeerCertificateReader } from '../authn/certificate/peer.ts';
 import { createProofMemory } from '../authn/token/binding/dpop.ts';
@@ -8,6 +9,7 @@ import type { Schedule } from '../authn/token/jwks.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { createBodyBudget } from '../http/body/budget.ts';
 import { createBodyScavenges } from '../http/body/scavenges.ts';
+import { isLocal, parseListenAddress } from '../http/connection/listen-address.ts';
 import { createPeerAddressReader } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
@@ -59,6 +61,8 @@ export interface Parts extends ConfigurationRuntime {
   readonly metrics: Metrics;
   readonly now: () => number;
   readonly siblings: Siblings | undefined;
+  /** Records of the last requests, for the console. */
+  readonly recent: RecentRecords;
   /** Writes a `config` record. A failing sink gets it when it works again. */
   readonly write: (detail: ChangeDetail) => Promise<void>;
   /** The same; a failure is logged. */
@@ -71,7 +75,10 @@ type ChangeDetail = Readonly<Record<string, unknown>>;
 export function createParts(options: PartsOptions, policy: () => string): Parts {
   const { log, now = Date.now, revocationPollMs: intervalMs, schedule, siblings, version } = options;
   const metrics = createMetrics(version, { exemplars: options.loaded.config.tracing !== undefined });
+  const recent = createRecentRecords();
+  recent.keep(isLocal(parseListenAddress(options.loaded.config.admin.listen)));
   const audit = createAuditLog({
+    recent,
     instance: options.instance ?? randomUUID(),
     stdout: options.stdout,
     policy,
@@ -126,6 +133,7 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
     now,
     metrics,
     audit,
+    recent,
     state,
     write,
     record,
