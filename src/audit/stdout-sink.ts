@@ -4,7 +4,10 @@ import { genesis } from './hash-chain.ts';
 import { createLineWriter } from './line-writer.ts';
 import { commonKeys, type LineOutput, type SinkTarget, type SinkType } from './sink-type.ts';
 
-const schema = z.strictObject({ type: z.literal('stdout'), ...commonKeys });
+const schema = z.strictObject({
+  type: z.literal('stdout').describe('Records on standard output, one a line.'),
+  ...commonKeys,
+});
 
 export const stdoutSink = {
   schema,

@@ -3,7 +3,10 @@ import { z } from 'zod';
 import type { Path } from '../config/schema/reporter.ts';
 import { authenticatorName } from '../config/schema/values.ts';
 
-const alternative = z.union([authenticatorName, z.strictObject({ allOf: z.array(authenticatorName).min(1) })]);
+const alternative = z.union([
+  authenticatorName,
+  z.strictObject({ allOf: z.array(authenticatorName).min(1).describe('All of these authenticators.') }),
+]);
 
 /** `authenticate` of a route. */
 export const authenticateSchema = z.union([

@@ -14,7 +14,7 @@ import { findUnfinished, inspectTail } from './recovery.ts';
 import { deleteSurplus, hashAt, isDeleted, lastHead, listRotated, rotatedName } from './rotation.ts';
 
 const schema = z.strictObject({
-  type: z.literal('file'),
+  type: z.literal('file').describe('Records in a file of this machine, one a line.'),
   path: writtenFilePath.describe('The file; rotated files stand beside it.'),
   rotateAt: positiveSize.prefault('100MiB').describe('The size at which a new file is begun.'),
   keepFor: duration

@@ -10,7 +10,7 @@ import { type FormatName, formats } from './formats.ts';
 import { createHttpTransport, shownUrl } from './http-transport.ts';
 
 const schema = z.strictObject({
-  type: z.literal('http'),
+  type: z.literal('http').describe('Records in batches to a receiver over HTTP, such as a SIEM.'),
   url: httpUrl.describe('Where batches are sent, by POST.'),
   headers: z.record(headerName, headerValue).default({}).describe('Headers of each request, such as a credential.'),
   format: z

@@ -11,7 +11,7 @@ import type { SinkEnvironment, SinkType } from '../sink-type.ts';
 import { encodeLogs } from './log-records.ts';
 
 const schema = z.strictObject({
-  type: z.literal('otlp'),
+  type: z.literal('otlp').describe('Records as log records to an OpenTelemetry collector, by OTLP over HTTP.'),
   endpoint: httpUrl.describe('The collector; /v1/logs is added to the path unless it ends so.'),
   headers: z.record(headerName, headerValue).default({}).describe('Headers of each request, such as a credential.'),
   ...deliveryKeys,

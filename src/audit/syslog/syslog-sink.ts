@@ -17,7 +17,7 @@ const pattern = /^(?<scheme>tls|tcp):\/\/(?<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._
 const addressExpected = 'expected tls:// or tcp://, a host and a port, such as tls://siem.example.com:6514';
 
 const schema = z.strictObject({
-  type: z.literal('syslog'),
+  type: z.literal('syslog').describe('Records as messages of syslog (RFC 5424), over TLS or TCP.'),
   address: z
     .string(addressExpected)
     .refine((text) => !text.startsWith('udp:'), {

@@ -1,0 +1,105 @@
+// VitePress: the site of the documentation. Nothing in it is loaded from elsewhere.
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type DefaultTheme, defineConfig } from 'vitepress';
+import { slugOf } from '../../test/docs/site/links.ts';
+
+const sections = join(import.meta.dirname, '../.pages/reference/configuration');
+
+function page(text: string, link: string): DefaultTheme.SidebarItem {
+  return { text, link };
+}
+
+const sidebar: DefaultTheme.SidebarItem[] = [
+  {
+    text: 'Begin',
+    items: [
+      page('What do you want to do?', '/'),
+      page('Try it', '/project/readme'),
+      page('Superset', '/superset'),
+      page('The configuration file', '/configuration'),
+      page('Clients', '/clients'),
+    ],
+  },
+  {
+    text: 'Policy',
+    items: [
+      page('Change a policy safely', '/change-a-policy'),
+      page('Review access', '/review-access'),
+      page('Limits', '/limits'),
+      page('From keys to OAuth', '/migrate-from-keys'),
+    ],
+  },
+  {
+    text: 'Run',
+    items: [
+      page('Deploy', '/deploy'),
+      page('Operate', '/operations'),
+      page('From one to many', '/from-one-to-many'),
+      page('Upgrade', '/upgrade'),
+      page('Failure modes', '/failure-modes'),
+      page('Tracing', '/tracing'),
+      page('Performance', '/performance'),
+    ],
+  },
+  {
+    text: 'Evidence',
+    items: [page('Ship to a SIEM', '/ship-to-a-siem'), page('Answer the auditor', '/answer-the-auditor')],
+  },
+  {
+    text: 'Reference',
+    items: [
+      page('Overview', '/reference'),
+      {
+        text: 'Configuration',
+        link: '/reference/configuration/',
+        collapsed: true,
+        items: readdirSync(sections)
+          .filter((name) => name !== 'index.md')
+          .map((name) => page(name.replace('.md', ''), `/reference/configuration/${name.replace('.md', '')}`)),
+      },
+      page('Commands', '/reference/commands'),
+      page('Metrics', '/reference/metrics'),
+      page('Error codes', '/reference/codes'),
+    ],
+  },
+  {
+    text: 'Project',
+    items: [
+      page('Architecture', '/architecture'),
+      page('Security', '/project/security'),
+      page('Contributing', '/project/contributing'),
+      page('Changelog', '/project/changelog'),
+    ],
+  },
+];
+
+export default defineConfig({
+  title: 'Portcullis',
+  description: 'An authenticating gateway in front of MCP servers',
+  srcDir: '.pages',
+  outDir: '.vitepress/dist',
+  lang: 'en',
+  markdown: {
+    html: false,
+    anchor: { slugify: slugOf },
+    config(markdown) {
+      const fence = markdown.renderer.rules.fence!;
+      markdown.renderer.rules.fence = (tokens, index, options, env, self) => {
+        const { info, content } = tokens[index]!;
+        if (info.trim() !== 'mermaid') return fence(tokens, index, options, env, self);
+        return `<Diagram source="${encodeURIComponent(content)}" />`;
+      };
+    },
+  },
+  themeConfig: {
+    nav: [
+      { text: 'Tasks', link: '/' },
+      { text: 'Reference', link: '/reference' },
+    ],
+    sidebar,
+    outline: [2, 3],
+    search: { provider: 'local' },
+  },
+  vite: { build: { chunkSizeWarningLimit: 3000 } },
+});
