@@ -2,14 +2,18 @@
 
 import type { Path } from './schema/reporter.ts';
 
-/** A problem or warning at a place in a file. */
-export interface Problem {
+/** A place in a file. */
+export interface Place {
   /** The file as it was named by the operator. */
   readonly file: string;
   /** Counted from 1. */
   readonly line: number;
   /** Counted from 1. */
   readonly column: number;
+}
+
+/** A problem or warning at a place in a file. */
+export interface Problem extends Place {
   /** `routes[0].authenticate`; empty for the file as a whole. */
   readonly path: string;
   /** Says what is wrong and what to do. Never shows a value that came from the environment or from a file. */

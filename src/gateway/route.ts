@@ -18,6 +18,7 @@ import type { PathMapping } from '../upstream/path-mapping.ts';
 import { compileRequestHeaders, type ShapeRequestHeaders } from '../upstream/request-headers.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { RoutePins } from './catalog/route-pins.ts';
+import type { RouteHits } from './rule-hits.ts';
 import type { AuthorizeCaller, UpstreamIdentity } from './upstreams/upstream-credential.ts';
 import type { PooledUpstreams } from './upstreams/upstream-set.ts';
 
@@ -45,6 +46,7 @@ export interface Route extends RoutePattern {
   readonly bindings: AcceptedBindings;
   readonly requirements: Requirements;
   readonly policy: Policy;
+  readonly hits: RouteHits;
   /** Of all its requests that the policy allows. */
   readonly limits: readonly Limit[];
   /** The largest request body; undefined for the default of the server. */
@@ -88,7 +90,7 @@ export function compileRouteSessions(
   return compileSessions(keys, { route: route.name, upstream: route.upstream, address }, memory, subjectKey);
 }
 
-/** Compiles a route of the configuration, apart from its sessions and pins. Throws where it cannot be used. */
+/** Compiles a route of the configuration, apart from its sessions, pins and hits. Throws where it cannot be used. */
 export function compileRoute(
   route: RouteConfig,
   { config, policies }: LoadedConfig,
@@ -96,7 +98,7 @@ export function compileRoute(
   upstreams: PooledUpstreams,
   pathsOf: (route: RouteConfig) => PathMapping,
   limits: ReadonlyMap<string, Limit>,
-): Omit<Route, 'sessions' | 'pins'> {
+): Omit<Route, 'sessions' | 'pins' | 'hits'> {
   const { mcp, resource } = route;
   const requirements = compileRequirements(route, authenticators.byName, config.scopeImplies);
   const authorizationServers = authorizationServersOf(route.authenticate, config.authenticators);

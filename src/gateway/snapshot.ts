@@ -17,6 +17,7 @@ import { createEphemeralKeys, type EphemeralKeys, publishedKeySet } from '../ups
 import { compilePathMappings } from '../upstream/path-mapping.ts';
 import { compileRoutePins, type PinsRuntime } from './catalog/route-pins.ts';
 import { compileRoute, compileRouteSessions, type Route } from './route.ts';
+import { compileRouteHits } from './rule-hits.ts';
 import { openShadow, type Shadow } from './shadow.ts';
 import type { SharedKeys } from './siblings.ts';
 import { openUpstreams, type PooledUpstreams, type UpstreamsRuntime } from './upstreams/upstream-set.ts';
@@ -79,11 +80,14 @@ export function compileSnapshot(
   const limits = compileLimits(config.limits);
   const sessionMemory = previous?.sessionMemory ?? createSessionMemory(runtime.sharedKeys?.session);
   const pathsOf = compilePathMappings(config);
-  const pinsBefore = new Map(previous?.routes.map(({ name, pins }) => [name, pins]));
+  const before = new Map(
+    previous?.routes.map((route, index) => [route.name, { ...route, config: previous.config.routes[index]! }]),
+  );
   const routes = config.routes.map((route) => ({
     ...compileRoute(route, loaded, authenticators, upstreams, pathsOf, limits),
     sessions: compileRouteSessions(route, loaded, sessionMemory),
-    pins: compileRoutePins(route, loaded, upstreams, runtime, pinsBefore.get(route.name)),
+    pins: compileRoutePins(route, loaded, upstreams, runtime, before.get(route.name)?.pins),
+    hits: compileRouteHits(route, before.get(route.name), runtime.now()),
   }));
   return {
     hash: loaded.hash,

@@ -16,6 +16,7 @@ import {
 } from '../http/well-known.ts';
 import { openPolicy } from '../policy/compile.ts';
 import type { Answer, Route } from './route.ts';
+import { uncounted } from './rule-hits.ts';
 
 /** Routes of all documents. `routes` are the compiled routes of the configuration; `publishedKeys` is the key set of the assertions, if any. */
 export function metadataRoutes(
@@ -50,6 +51,7 @@ function documentRoute(name: string, path: string, document: (path: string) => A
     bindings: noBindings,
     requirements: compileRequirements({ authenticate: 'none' }, new Map()),
     policy: openPolicy,
+    hits: uncounted,
     limits: [],
     bodyBytes: undefined,
     websocket: false,

@@ -9,11 +9,15 @@ import { createLog } from '../log.ts';
 import { createLocalState } from '../state/local-state.ts';
 import { createStandIns, notesOn, type UsedStandIns } from './stand-ins.ts';
 
-/** A compiled configuration. Nothing listens, nothing is fetched, nothing is recorded. */
+/** A compiled configuration: of a file, where nothing listens, is fetched or recorded, or the one in force. A review changes nothing of it. */
 export interface PolicyFile {
   readonly loaded: LoadedConfig;
   readonly snapshot: Snapshot;
   readonly revocations: Revocations;
+}
+
+/** One that was opened for a review. */
+export interface OpenPolicyFile extends PolicyFile {
   close(): Promise<void>;
 }
 
@@ -43,7 +47,7 @@ export async function loadPolicyFile(
 }
 
 /** Opens a configuration file. Throws ConfigError with every problem; another Error where a file that it names cannot be used. */
-export async function openPolicyFile(file: string, options: PolicyFileOptions): Promise<PolicyFile> {
+export async function openPolicyFile(file: string, options: PolicyFileOptions): Promise<OpenPolicyFile> {
   const loaded = await loadPolicyFile(file, options);
   const snapshot = compileSnapshot(loaded, offline(options.now ?? Date.now), undefined);
   const { list } = loaded.revocations ?? {};

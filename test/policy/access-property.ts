@@ -4,15 +4,8 @@ import fc from 'fast-check';
 import type { Caller } from '../../src/authn/caller/principal.ts';
 import { addressBits } from '../../src/ip-ranges.ts';
 import { accessOf, rulesFor } from '../../src/policy/access/access.ts';
-import {
-  type Access,
-  answerOf,
-  compareAccess,
-  errs,
-  isFalse,
-  isTrue,
-  type Variable,
-} from '../../src/policy/access/access-formula.ts';
+import { type Access, answerOf, errs, isFalse, isTrue, type Variable } from '../../src/policy/access/access-formula.ts';
+import { compareAccess, runSteps } from '../../src/policy/access/access-simplification.ts';
 import type { OpenCall, OpenCaller } from '../../src/policy/access/open-call.ts';
 import { createConditionCompiler } from '../../src/policy/condition/condition.ts';
 import { decide } from '../../src/policy/decide.ts';
@@ -45,7 +38,8 @@ export function toolCall(name: string): OpenCall {
 
 /** The access of a caller of whom only the client and the credentials are known. */
 export function access(policy: Policy, caller: Caller | undefined, call: OpenCall): Access {
-  return accessOf(openCaller(caller), call, policy.kind, rulesFor(call, policy));
+  const rules = { kind: policy.kind, rules: rulesFor(call, policy), maxOpen: Number.POSITIVE_INFINITY };
+  return runSteps(accessOf(openCaller(caller), call, rules))!;
 }
 
 /** Its ways in words. */

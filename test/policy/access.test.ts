@@ -1,6 +1,6 @@
 // Residual access of a policy: conditions that remain in words, comparisons, and agreement with `decide`.
 import t from 'tap';
-import { compareAccess } from '../../src/policy/access/access-formula.ts';
+import { compareAccess } from '../../src/policy/access/access-simplification.ts';
 import { access, checkAgreement, toolCall, words } from './access-property.ts';
 import { frontend, mcpPolicy } from './scene.ts';
 

@@ -1,6 +1,6 @@
 // The context of the checks across keys: the parsed configuration, and where problems are reported.
 import { relative } from 'node:path';
-import { isWithin, type Problem } from '../problem.ts';
+import { isWithin, type Place, type Problem } from '../problem.ts';
 import type { Config } from '../schema/config.ts';
 import type { Path, SectionReporter } from '../schema/reporter.ts';
 import { isObject, valueAt } from '../tree.ts';
@@ -24,6 +24,7 @@ export interface CheckContext extends SectionReporter {
   readonly declared: Readonly<Record<'authenticators' | 'upstreams' | 'limits', readonly string[]>>;
   error(where: Where, message: string): void;
   warn(where: Where, message: string): void;
+  placeOf(path: Path): Place;
   /** True when something was put into the value, so that no message may repeat it. */
   isInterpolated(value: string): boolean;
 }
@@ -74,6 +75,10 @@ export function createCheckContext(options: ContextOptions, findings: Findings):
     show,
     showFile: (path) => show(relative(folder, path)),
     isInterpolated,
+    placeOf(path) {
+      const { column, file, line } = document.problem(originalPath(path), '');
+      return { file, line, column };
+    },
     isWhole: (path) => !isDamaged(path),
     isWritten: (path) => valueAt(document.value, originalPath(path)) !== undefined,
     error: (where, message) => void findings.problems.push(...problemAt(where, message)),

@@ -3,6 +3,8 @@ import { checkAudit } from '../../audit/check.ts';
 import type { Policy } from '../../policy/rule.ts';
 import { checkTracing } from '../../telemetry/schema.ts';
 import type { PlaceOfKey } from '../files/keys-file.ts';
+import { formatPath, type Place } from '../problem.ts';
+import type { Path } from '../schema/reporter.ts';
 import { checkKeys } from './api-keys.ts';
 import { checkAuthenticators } from './authenticators.ts';
 import type { CheckContext } from './context.ts';
@@ -20,6 +22,8 @@ import { checkUpstreams } from './upstreams.ts';
 export interface Checked {
   /** By the name of the route. Complete where no error was reported. */
   readonly policies: ReadonlyMap<string, Policy>;
+  /** The places of the routes and of the rules in their own lists, by their paths, such as `routes[0].mcp.rules[2]`. */
+  readonly places: ReadonlyMap<string, Place>;
 }
 
 /** Runs every check. Problems are reported to the context. */
@@ -37,5 +41,13 @@ export function runChecks(context: CheckContext, placeOfKey: PlaceOfKey): Checke
   checkState(context);
   if (context.draft.tracing !== undefined) checkTracing(context.draft.tracing, context);
   checkUse(context);
-  return { policies };
+  return { policies, places: placesIn(context) };
+}
+
+function placesIn({ draft, placeOf }: CheckContext): Checked['places'] {
+  const paths = (draft.routes ?? []).flatMap(({ mcp, rules }, index): Path[] => {
+    const list = mcp === undefined ? ['routes', index, 'rules'] : ['routes', index, 'mcp', 'rules'];
+    return [['routes', index], ...(mcp?.rules ?? rules ?? []).map((_, position) => [...list, position])];
+  });
+  return new Map(paths.map((path) => [formatPath(path), placeOf(path)]));
 }

@@ -19,6 +19,7 @@ import { decide } from '../../policy/decide.ts';
 import { denial } from '../../policy/decision.ts';
 import { checkDefinitions } from '../catalog/pinned-requests.ts';
 import type { Route } from '../route.ts';
+import { countDecision } from '../rule-hits.ts';
 import { attributesOf, clientCertificateOf, type Runtime } from '../runtime.ts';
 import { decidedEvent } from './audit-events.ts';
 import { checkLimits } from './call-limits.ts';
@@ -158,8 +159,10 @@ function readMcpMessage(context: RequestContext): void {
 
 function authorize(context: RequestContext, runtime: Runtime): void {
   const route = routeOf(context);
-  const decision = decide(attributesOf(context, route, runtime), route.policy);
+  const attributes = attributesOf(context, route, runtime);
+  const decision = decide(attributes, route.policy);
   context.decision = decision;
+  countDecision(route.hits, decision, attributes.now);
   compareWithShadow(context, decision.allow, runtime);
   if (!decision.allow) throw denial(decision);
   // A body that is streamed may still be refused.

@@ -4,17 +4,8 @@ import { decide } from '../decide.ts';
 import { unmetCredential } from '../requirement.ts';
 import type { Policy, Rule } from '../rule.ts';
 import { indexRules } from '../rule-index.ts';
-import {
-  type Access,
-  type Clause,
-  errs,
-  isFalse,
-  isTrue,
-  type Literal,
-  negated,
-  simplify,
-  type Way,
-} from './access-formula.ts';
+import { type Access, type Clause, errs, isFalse, isTrue, type Literal, negated, type Way } from './access-formula.ts';
+import { type Steps, simplify } from './access-simplification.ts';
 import { scopeVariable } from './access-variables.ts';
 import { attributesOf, type OpenCall, type OpenCaller, type Residual } from './open-call.ts';
 import { conditionOf, coverage, literalsOf, looksAtCall } from './open-parts.ts';
@@ -36,13 +27,19 @@ export function rulesFor(call: OpenCall, { kind, rules }: Policy): readonly Rule
 
 /**
  * Walks the rules as `decide` does, the first that matches governs. The way on which a rule allows a call has conditions for all that is open
- * it, and that no earlier rule governs it.
+ * it, and that no earlier rule governs it. Undefined where more than `maxOpen` rules depend on what is open: the steps to simplify that grow
+ * with the fourth power of their number.
  */
-export function accessOf(open: OpenCaller, call: OpenCall, kind: Policy['kind'], rules: readonly Rule[]): Access {
+export function* accessOf(
+  open: OpenCaller,
+  call: OpenCall,
+  { kind, maxOpen, rules }: AskedRules,
+): Steps<Access | undefined> {
   const ways: Way[] = [];
   const before: Clause[] = [...open.clauses];
   const attributes = attributesOf(open, call);
   for (const rule of rules) {
+    yield;
     const match = matchOf(rule, { open, call, attributes, kind });
     if (match === undefined) continue;
     const { literals, condition } = match;
@@ -58,7 +55,8 @@ export function accessOf(open: OpenCaller, call: OpenCall, kind: Policy['kind'],
     if (typeof condition !== 'number')
       passing.push({ ...condition, mask: condition.mask === isTrue ? isFalse : isTrue });
     before.push(passing);
-    if (passing.length === 0) return simplify(ways);
+    if (passing.length === 0) return yield* simplify(ways);
+    if (before.length - open.clauses.length > maxOpen) return undefined;
   }
   const rest = decide(attributes, {
     kind,
@@ -68,7 +66,14 @@ export function accessOf(open: OpenCaller, call: OpenCall, kind: Policy['kind'],
     metaTools: noMetaTools,
     toolNames: new Set(),
   });
-  return simplify(rest.allow ? [...ways, { rule: rest.rule, clauses: before }] : ways);
+  return yield* simplify(rest.allow ? [...ways, { rule: rest.rule, clauses: before }] : ways);
+}
+
+/** The rules that may govern a call. */
+export interface AskedRules {
+  readonly kind: Policy['kind'];
+  readonly rules: readonly Rule[];
+  readonly maxOpen: number;
 }
 
 /** The open part of the selectors and the condition of a rule; undefined where it matches no such call. */

@@ -1,11 +1,6 @@
 // Difference of two configurations in what they mean: who gains, who loses, and under which condition.
-import {
-  type Access,
-  type AccessChange,
-  answerOf,
-  compareAccess,
-  rulesOf,
-} from '../../policy/access/access-formula.ts';
+import { type Access, answerOf, rulesOf } from '../../policy/access/access-formula.ts';
+import { type AccessChange, compareAccess } from '../../policy/access/access-simplification.ts';
 import type { PolicyFile } from '../policy-file.ts';
 import { type AccessReport, type Question, type ReportedCaller, type ReportedItem, reportAccess } from './access.ts';
 import { nameTogether, wordsOfAccess } from './access-words.ts';
