@@ -124,7 +124,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'pki',
     ],
   ],
-  ['console', ['gateway']],
+  ['console', ['audit', 'gateway']],
   [
     'workers',
     ['http', 'metrics', 'audit', 'config/schema', 'state', 'upstream', 'upstream/identity/facts', 'config', 'gateway'],
