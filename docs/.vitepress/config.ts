@@ -35,6 +35,7 @@ const sidebar: DefaultTheme.SidebarItem[] = [
     items: [
       page('Deploy', '/deploy'),
       page('Operate', '/operations'),
+      page('Console', '/console'),
       page('From one to many', '/from-one-to-many'),
       page('Upgrade', '/upgrade'),
       page('Failure modes', '/failure-modes'),

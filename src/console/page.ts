@@ -1,7 +1,6 @@
 // Layout of the console's pages: document, navigation, landmarks.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Assets } from './assets.ts';
-import type { OpenEventStream } from './events.ts';
 import { documentText, type Html, html } from './html.ts';
 import type { ConsoleProcess, ConsoleSource } from './source.ts';
 
@@ -13,14 +12,8 @@ export interface ConsolePage {
   readonly name: string;
   /** Answers a GET. An error that it throws is answered as a page with its status. */
   readonly render: (request: PageRequest) => Promise<PageContent>;
-  /** Pages below it, which are not in the navigation; their paths have parameters. */
-  readonly below?: readonly Pick<ConsolePage, 'path' | 'name' | 'render'>[];
-  /** Routes besides the pages: events, JSON, posted forms. They stand behind the same guard. */
-  readonly routes?: (
-    app: FastifyInstance,
-    read: (request: FastifyRequest) => PageRequest,
-    openStream: OpenEventStream,
-  ) => void;
+  /** Routes besides the page: events, JSON, posted forms. They stand behind the same guard. */
+  readonly routes?: (app: FastifyInstance, read: (request: FastifyRequest) => PageRequest) => void;
 }
 
 /** Facts of a request for a page. */
@@ -31,8 +24,6 @@ export interface PageRequest {
   readonly worker: number | undefined;
   readonly processes: readonly ConsoleProcess[];
   readonly query: URLSearchParams;
-  /** Parameters of the path, decoded. */
-  readonly params: Readonly<Record<string, string>>;
   /** Undefined where nobody is asked who it is. */
   readonly viewer: Viewer | undefined;
   /** Milliseconds since 1970. */

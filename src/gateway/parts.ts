@@ -110,7 +110,7 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
     observe: observeState,
     times: options.stateTimes,
   });
-  const revocations = createRevocationWatcher(undefined, { log, observe: metrics, intervalMs, record });
+  const revocations = createRevocationWatcher(undefined, { log, observe: metrics, intervalMs, record, now });
   const probes = createUpstreamProbes({ log, record });
   const definitions = createDefinitionChecks({ log, now, version });
   const definitionChanged = createChangeReport({ log, observe: metrics, record });

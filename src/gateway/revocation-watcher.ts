@@ -1,4 +1,4 @@
-// Revocation list in force: its file is polled several times a second, and only a valid list replaces it.
+// Revocations in force: a file that is polled several times a second, which only a valid list replaces, and temporary ones of an operator.
 import type { RevocationEntries, Revocations } from '../authn/caller/revocations.ts';
 import {
   compileRevocations,
@@ -7,6 +7,7 @@ import {
   noEntries,
   nothingRevoked,
 } from '../authn/caller/revocations.ts';
+import { entriesOf, inForceAt, type TemporaryRevocation } from '../authn/caller/temporary-revocations.ts';
 import { stampOf } from '../config/files/files.ts';
 import {
   digestOf,
@@ -43,6 +44,10 @@ export interface RevocationWatcher {
   readonly path: () => string | undefined;
   /** Changes to the list of another configuration; no effect where it names the same file. */
   follow(loaded: LoadedRevocations | undefined): void;
+  /** The temporary revocations, which belong to no file and to no configuration. */
+  readonly temporary: () => readonly TemporaryRevocation[];
+  /** Replaces them. Each ends at the first poll after its end. */
+  setTemporary(next: readonly TemporaryRevocation[]): void;
   /** Checks the file once. Polls never overlap. */
   poll(): Promise<void>;
   close(): void;
@@ -53,11 +58,17 @@ export interface RevocationWatcherOptions {
   readonly log: Log;
   /** Writes a `config` record. */
   record(detail: Readonly<Record<string, unknown>>): void;
-  readonly observe: { revocationsTaken(entries: number): void; revocationsRefused(): void };
+  readonly observe: {
+    revocationsTaken(entries: number): void;
+    revocationsRefused(): void;
+    temporaryRevocations(count: number): void;
+  };
   /** Milliseconds between two polls; with 0 only `poll` checks the file. */
   readonly intervalMs?: number | undefined;
   /** Milliseconds of a monotonic clock. */
   readonly monotonic?: () => number;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
   /** Reads the stamp of the file; by default from the file system. */
   readonly stampOf?: (path: string) => Promise<string>;
 }
@@ -72,10 +83,12 @@ export function createRevocationWatcher(
   options: RevocationWatcherOptions,
 ): RevocationWatcher {
   const now = options.monotonic ?? performance.now.bind(performance);
+  const clock = options.now ?? Date.now;
   const readStamp = options.stampOf ?? stampOf;
   let path: string | undefined;
   let taken: RevocationList | undefined;
   let inForce: RevocationEntries = noEntries;
+  let temporary: readonly TemporaryRevocation[] = [];
   let compiled: Revocations = nothingRevoked;
   let problem: string | undefined;
   let stamp: string | undefined;
@@ -87,8 +100,27 @@ export function createRevocationWatcher(
 
   function enforce(entries: RevocationEntries): void {
     inForce = entries;
-    compiled = compileRevocations(entries);
+    compile();
     options.observe.revocationsTaken(countEntries(entries));
+  }
+
+  function compile(): void {
+    compiled = compileRevocations(temporary.length === 0 ? inForce : mergeEntries(inForce, entriesOf(temporary)));
+  }
+
+  function setTemporary(next: readonly TemporaryRevocation[]): void {
+    temporary = next;
+    compile();
+    options.observe.temporaryRevocations(next.length);
+  }
+
+  function endTemporary(): void {
+    const time = clock();
+    const left = inForceAt(temporary, time);
+    if (left === temporary) return;
+    for (const { by: _, ...ended } of temporary.filter((each) => !left.includes(each)))
+      options.log.info(ended, 'a temporary revocation has ended');
+    setTemporary(left);
   }
 
   function follow(loaded: LoadedRevocations | undefined): void {
@@ -150,6 +182,7 @@ export function createRevocationWatcher(
   }
 
   function poll(): Promise<void> {
+    endTemporary();
     if (running !== undefined) reportHang();
     else {
       pollingSince = now();
@@ -167,6 +200,8 @@ export function createRevocationWatcher(
     current: () => compiled,
     path: () => path,
     state: () => (path === undefined ? undefined : { entries: countEntries(inForce), digest: taken?.digest, problem }),
+    temporary: () => temporary,
+    setTemporary,
     follow,
     poll,
     close() {

@@ -1,5 +1,6 @@
 // Sibling processes of a gateway: other workers, to which requests of the same clients come.
 import type { KeyObject } from 'node:crypto';
+import type { TemporaryRevocation } from '../authn/caller/temporary-revocations.ts';
 import type { LimitShares } from '../limit-share.ts';
 import type { EphemeralKeys } from '../upstream/identity/assertion-key.ts';
 
@@ -27,4 +28,14 @@ export interface Siblings {
   readonly limitShares: LimitShares;
   /** True if another process has the request under way. False also where that cannot be found out. */
   isPending(request: PendingRequest): Promise<boolean>;
+  /** Brings a temporary revocation into force in all processes, this one included. Rejects where that cannot be. */
+  revoke(revocation: TemporaryRevocation): Promise<RevocationSpread>;
 }
+
+/** Result of a temporary revocation; `full`: it is not in force, since there are too many. */
+export type RevocationSpread =
+  | 'full'
+  | {
+      /** Processes that did not confirm in time. They get it once they answer, or end. */
+      readonly late: readonly number[];
+    };

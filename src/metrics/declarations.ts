@@ -135,6 +135,12 @@ export function declareMetrics(registry: Registry, enableExemplars: boolean) {
       'min',
     ),
     revocationEntries: gauge('revocation_entries', [], 'Entries of the revocation list in force', 'min'),
+    temporaryRevocations: gauge(
+      'temporary_revocations',
+      [],
+      'Credentials that an operator has revoked for an hour',
+      'min',
+    ),
     revocationSuccess: gauge(
       'revocation_last_reload_success',
       [],

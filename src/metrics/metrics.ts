@@ -218,5 +218,6 @@ export function createMetrics(version: string, { exemplars = false } = {}) {
       metrics.revocationSuccess.set(1);
     },
     revocationsRefused: () => metrics.revocationSuccess.set(0),
+    temporaryRevocations: (count: number) => metrics.temporaryRevocations.set(count),
   };
 }

@@ -11,7 +11,7 @@ import {
 import { sumMetrics } from '../metrics/sum.ts';
 import type { WorkerCalls } from './calls.ts';
 import type { SupervisorMetrics } from './metrics.ts';
-import type { Seat } from './seat.ts';
+import { isAnswering, problemOf, type Seat } from './seat.ts';
 
 /** Parts that the answers are made of. */
 export interface SumOptions {
@@ -34,7 +34,7 @@ export function createSumSource(options: SumOptions): AdminSource {
 
   async function readiness(): Promise<Readiness> {
     const answers = await Promise.all(
-      seats.map(async (seat) => (await ask(seat, 'readiness')) ?? { ready: false, reasons: [conditionOf(seat)] }),
+      seats.map(async (seat) => (await ask(seat, 'readiness')) ?? { ready: false, reasons: [problemOf(seat)] }),
     );
     const own = problem();
     const reasons = answers.flatMap((answer, index) =>
@@ -65,7 +65,7 @@ export function createSumSource(options: SumOptions): AdminSource {
         return {
           worker: seat.slot.number,
           state: seat.state,
-          problem: answers[index] === undefined ? conditionOf(seat) : undefined,
+          problem: answers[index] === undefined ? problemOf(seat) : undefined,
           pid: seat.process?.pid,
           connections: seat.receiver?.size() ?? 0,
           openRequests,
@@ -139,15 +139,11 @@ function addUp(groups: readonly StreamGroup[]): StreamGroup[] {
 
 /** The answer of the worker; undefined where it has none. */
 async function ask<N extends 'readiness' | 'status' | 'keySet' | 'metrics'>(
-  { process, state }: Seat,
+  seat: Seat,
   name: N,
 ): Promise<WorkerCalls[N][1] | undefined> {
-  if (process === undefined || (state !== 'up' && state !== 'retiring')) return undefined;
-  return process.channel.ask(name, undefined as WorkerCalls[N][0], { timeoutMs: patienceMs }).catch(() => undefined);
-}
-
-function conditionOf({ lastEnd, state }: Seat): string {
-  if (state === 'starting') return 'starting';
-  if (state === 'down') return `not running${lastEnd === undefined ? '' : `: ${lastEnd}`}`;
-  return 'does not answer';
+  if (!isAnswering(seat)) return undefined;
+  return seat.process.channel
+    .ask(name, undefined as WorkerCalls[N][0], { timeoutMs: patienceMs })
+    .catch(() => undefined);
 }

@@ -24,6 +24,17 @@ export interface WorkerStart {
   readonly rootKey: Uint8Array;
 }
 
+/** A call of one function of a console source. */
+export interface ConsoleCall {
+  readonly method: string;
+  readonly args: readonly unknown[];
+}
+
+/** The result (structured clone), or the message and the HTTP status of what the function threw. */
+export type ConsoleAnswer =
+  | { readonly value: Uint8Array }
+  | { readonly error: string; readonly statusCode: number | undefined };
+
 /** Calls of the supervisor to a worker. */
 export interface WorkerCalls extends MemberCalls {
   /** Answered when the worker is ready for connections. */
@@ -43,6 +54,8 @@ export interface WorkerCalls extends MemberCalls {
   readonly status: readonly [undefined, object];
   readonly keySet: readonly [undefined, string | undefined];
   readonly metrics: readonly [undefined, MetricValues];
+  /** Calls a function of the worker's console source. */
+  readonly console: readonly [ConsoleCall, ConsoleAnswer];
   /** Answered when the worker has stopped; then it exits. */
   readonly drain: readonly [undefined, undefined];
   readonly close: readonly [undefined, undefined];

@@ -1,5 +1,6 @@
-// State that the workers of a supervisor have together, on its side of the channels: limits, keys, claims, and pending requests.
-import type { PendingRequest } from '../gateway/siblings.ts';
+// State that the workers of a supervisor have together, on its side of the channels: limits, keys, claims, revocations, pending requests.
+import { addTemporary, inForceAt, type TemporaryRevocation } from '../authn/caller/temporary-revocations.ts';
+import type { PendingRequest, RevocationSpread } from '../gateway/siblings.ts';
 import type { LedgerMessage, ShareMessage } from '../limit-share.ts';
 import type { Claim, Consumption, KeyOrigin, LimitSize, SharedState } from '../state/shared-state.ts';
 import type { AssertionAlgorithm } from '../upstream/identity/facts.ts';
@@ -26,6 +27,8 @@ export interface CommonsCalls {
   readonly secret: readonly [Parameters<SharedState['secret']>, Uint8Array];
   /** True if another worker has it. */
   readonly isPending: readonly [PendingRequest, boolean];
+  /** Answered when every worker has it, or is late. */
+  readonly revoke: readonly [TemporaryRevocation, RevocationSpread];
 }
 
 /** Calls of the supervisor about it. */
@@ -33,6 +36,8 @@ export interface MemberCalls {
   readonly limit: readonly [ShareMessage, undefined];
   /** True if this worker has it. */
   readonly isPending: readonly [PendingRequest, boolean];
+  /** All temporary revocations, in place of those before. */
+  readonly revocations: readonly [readonly TemporaryRevocation[], undefined];
 }
 
 type ToMember = Channel<MemberCalls, CommonsCalls>;
@@ -49,15 +54,31 @@ export interface Commons {
 
 /** A worker that does not answer has no request that can be cancelled. */
 const pendingTimeoutMs = 1000;
+/** A worker that takes longer is told of as late. */
+const revocationTimeoutMs = 2000;
 
-/** Creates it for `of` workers. Their state is `state`. */
-export function createCommons(of: number, state: SharedState): Commons {
+/** Creates it for `of` workers. Their state is `state`; `now` is in milliseconds since 1970. */
+export function createCommons(of: number, state: SharedState, now: () => number = Date.now): Commons {
   const keys = createOwnKeys();
   const ledger = createLimitLedger({ of, after });
-  const members = new Set<ToMember>();
+  const members = new Map<ToMember, number>();
+  let revocations: readonly TemporaryRevocation[] = [];
+
+  async function revoke(added: TemporaryRevocation): Promise<RevocationSpread> {
+    const next = addTemporary(revocations, added, now());
+    if (next === 'full') return next;
+    revocations = next;
+    const answers = [...members].map(([member, number]) =>
+      member.ask('revocations', next, { timeoutMs: revocationTimeoutMs }).then(
+        () => [],
+        () => [number],
+      ),
+    );
+    return { late: (await Promise.all(answers)).flat() };
+  }
 
   async function isElsewhere(request: PendingRequest, asker: ToMember): Promise<boolean> {
-    const others = [...members].filter((member) => member !== asker);
+    const others = [...members.keys()].filter((member) => member !== asker);
     const found = others.map(async (member) => {
       const isThere = await member.ask('isPending', request, { timeoutMs: pendingTimeoutMs });
       if (!isThere) throw new Error('it is not there');
@@ -82,11 +103,15 @@ export function createCommons(of: number, state: SharedState): Commons {
       });
       channel.answer('secret', (secret) => state.secret(...secret));
       channel.answer('isPending', (request) => isElsewhere(request, channel));
+      channel.answer('revoke', revoke);
     },
     join(number, channel) {
       const member = ledger.join(number, (message) => channel.tell('limit', message));
       channel.answer('limit', (message) => void member.receive(message));
-      members.add(channel);
+      members.set(channel, number);
+      // Before its first connection.
+      revocations = inForceAt(revocations, now());
+      if (revocations.length > 0) channel.tell('revocations', revocations);
       return () => {
         members.delete(channel);
         member.leave();

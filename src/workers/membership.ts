@@ -1,5 +1,6 @@
 // Membership of a worker in the state that all have together, on its side of the channel to the supervisor.
-import type { PendingRequest, Siblings } from '../gateway/siblings.ts';
+import type { Gateway } from '../gateway/gateway.ts';
+import type { Siblings } from '../gateway/siblings.ts';
 import { createLimitShares, type ShareHolder } from '../limit-share.ts';
 import type { SharedState } from '../state/shared-state.ts';
 import type { Channel } from './channel.ts';
@@ -14,8 +15,8 @@ export interface Membership {
   readonly state: SharedState;
   /** Fetches the keys that a configuration needs. Called before it is prepared. */
   fetchKeys(config: AssertionNeeds): Promise<void>;
-  /** Tells the others from now on which requests are under way here. */
-  answer(isPending: (request: PendingRequest) => boolean): void;
+  /** Tells the others from now on which requests are under way here, and takes what they revoke. */
+  answer(gateway: Pick<Gateway, 'isPending' | 'parts'>): void;
   close(): void;
 }
 
@@ -38,10 +39,14 @@ export function openMembership(
       limitShares: shares,
       keys,
       isPending: (request) => channel.ask('isPending', request).catch(() => false),
+      revoke: (revocation) => channel.ask('revoke', revocation),
     },
     state: createChannelState(channel),
     fetchKeys: keys.fetch,
-    answer: (isPending) => channel.answer('isPending', isPending),
+    answer({ isPending, parts }) {
+      channel.answer('isPending', isPending);
+      channel.answer('revocations', (next) => void parts.revocations.setTemporary(next));
+    },
     close: () => clearInterval(sweeping),
   };
 }

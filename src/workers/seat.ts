@@ -66,3 +66,15 @@ export function describeEnd({ code, killedFor, signal }: WorkerEnd): string {
   if (killedFor !== undefined) return `${killedFor}, and was killed`;
   return signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`;
 }
+
+/** True for a place whose process can be asked. */
+export function isAnswering(seat: Seat): seat is Seat & { readonly process: WorkerProcess } {
+  return seat.process !== undefined && (seat.state === 'up' || seat.state === 'retiring');
+}
+
+/** The reason for which a place gives no answer, in words. */
+export function problemOf({ lastEnd, state }: Seat): string {
+  if (state === 'starting') return 'starting';
+  if (state === 'down') return `not running${lastEnd === undefined ? '' : `: ${lastEnd}`}`;
+  return 'does not answer';
+}

@@ -1,6 +1,6 @@
 // Supervisor of worker processes: it reads the configuration, accepts the connections, and answers as admin for all of them.
 import { randomUUID } from 'node:crypto';
-import { type AddressInfo, createServer, isIP, type Server } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
@@ -13,16 +13,17 @@ import type { InheritedSockets } from '../gateway/listeners/inherited-sockets.ts
 import { listenOn } from '../gateway/listeners/listen.ts';
 import { createRefusalLog } from '../gateway/plugins/connections.ts';
 import { drain } from '../http/connection/drain.ts';
-import { parseListenAddress } from '../http/connection/listen-address.ts';
 import { connectionCeiling, createPeerAddressReader } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { createLocalState } from '../state/local-state.ts';
 import { createSumSource } from './admin-source.ts';
 import { createCommons } from './commons.ts';
+import { consoleOf } from './console.ts';
 import { createHandOver, type HandOver } from './hand-over.ts';
 import { type InForce, readConfiguration } from './in-force.ts';
 import { createSupervisorMetrics, type SupervisorMetrics } from './metrics.ts';
 import { forkWorker } from './process.ts';
+import { addressIn, listenable } from './public-listener.ts';
 import { createSharedOutput } from './stdout.ts';
 import { createWorkforce } from './workforce.ts';
 
@@ -104,7 +105,12 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     problem: () => condition,
     isServedHost: (host) => inForce.isServedHost(host),
   });
-  const admin = createAdmin({ source, listen: adminConfig.listen, log });
+  const admin = createAdmin({
+    source,
+    log,
+    listen: adminConfig.listen,
+    openConsole: consoleOf(workforce, version, log),
+  });
   const stopping = new AbortController();
 
   const closeListeners = async (): Promise<void> => {
@@ -208,13 +214,6 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
 
 const headStartMs = 200;
 
-/** The address of a socket that is inherited, before it is listened on. */
-function addressIn(listen: string): AddressInfo {
-  const address = parseListenAddress(listen);
-  if (address.kind === 'unix') return { address: listen, family: 'unix', port: 0 };
-  return { address: address.host, family: isIP(address.host) === 6 ? 'IPv6' : 'IPv4', port: address.port };
-}
-
 function startHandOver(
   listen: string,
   count: number,
@@ -231,19 +230,4 @@ function startHandOver(
     },
     refused: (reason, address) => (reason === 'overloaded' ? metrics.connectionRefused(reason) : tell(address)),
   });
-}
-
-/** A server of Node as `listenOn` takes it. */
-function listenable(server: Server): Parameters<typeof listenOn>[0] {
-  return {
-    server,
-    log: { level: 'silent' },
-    listen: (options) =>
-      new Promise<void>((resolve, reject) => {
-        server.once('error', reject).listen(options, () => {
-          server.removeListener('error', reject);
-          resolve();
-        });
-      }),
-  };
 }

@@ -11,6 +11,7 @@ import type { PreparedReload, ReloadOptions } from '../gateway/reload.ts';
 import type { Log } from '../log.ts';
 import type { SupervisorCalls, ToSupervisor, WorkerCalls, WorkerStart } from './calls.ts';
 import { createChannel, type Port } from './channel.ts';
+import { answerConsole } from './console.ts';
 import { type Membership, openMembership } from './membership.ts';
 
 /** Options of `runWorker`. */
@@ -115,7 +116,7 @@ async function startInSlot(
     state: membership.state,
     connections: { address, begin: (server) => takeConnections(server, channel) },
   });
-  membership.answer(gateway.isPending);
+  membership.answer(gateway);
   let prepared: PreparedReload | undefined;
   channel.answer('prepare', async (next) => {
     prepared = await gateway.reloader.prepare((options) => load(next, options));
@@ -129,6 +130,7 @@ async function startInSlot(
   channel.answer('status', gateway.source.status);
   channel.answer('keySet', gateway.source.keySet);
   channel.answer('metrics', gateway.source.metricValues);
+  channel.answer('console', answerConsole(gateway.parts));
   return { gateway, hash: loaded.hash };
 }
 

@@ -8,7 +8,7 @@ import type { Commons } from './commons.ts';
 import type { HandOver } from './hand-over.ts';
 import type { SupervisorMetrics } from './metrics.ts';
 import type { WorkerProcess } from './process.ts';
-import { createSeat, delayAfterEnd, describeEnd, keepCounts, type Seat } from './seat.ts';
+import { createSeat, delayAfterEnd, describeEnd, isAnswering, keepCounts, type Seat } from './seat.ts';
 import type { createSharedOutput } from './stdout.ts';
 
 /** Options of `createWorkforce`. */
@@ -181,11 +181,7 @@ export function createWorkforce(options: WorkforceOptions): Workforce {
   }
 
   const running = (): RunningSeat[] =>
-    seats.flatMap((seat) =>
-      seat.process !== undefined && (seat.state === 'up' || seat.state === 'retiring')
-        ? [{ seat, channel: seat.process.channel }]
-        : [],
-    );
+    seats.filter(isAnswering).map((seat) => ({ seat, channel: seat.process.channel }));
 
   return {
     seats,

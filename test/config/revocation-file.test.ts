@@ -10,6 +10,12 @@ import {
   type RevocationEntries,
   revokesCaller,
 } from '../../src/authn/caller/revocations.ts';
+import {
+  addTemporary,
+  maxTemporaryRevocations,
+  type TemporaryRevocation,
+  temporaryRevocationMs,
+} from '../../src/authn/caller/temporary-revocations.ts';
 import { stampOf } from '../../src/config/files/files.ts';
 import { maxRevocationBytes, parseRevocationFile } from '../../src/config/files/revocation-file.ts';
 import { ConfigError } from '../../src/config/load.ts';
@@ -214,6 +220,7 @@ function follow(
       log: pino({ level: 'silent' }),
       intervalMs: 0,
       monotonic: () => time,
+      now: () => time,
       stampOf: look,
       record: (detail) => records.push(detail),
       observe: {
@@ -222,6 +229,9 @@ function follow(
         },
         revocationsRefused: () => {
           metric = 'refused';
+        },
+        temporaryRevocations: (count) => {
+          metric = `${count} temporary`;
         },
       },
     },
@@ -371,4 +381,54 @@ t.test('another configuration brings another list, or none', async (t) => {
   feed.follow(undefined);
   t.equal(await after(0), '');
   t.strictSame(feed.state(), undefined);
+});
+
+t.test(
+  'a temporary revocation holds beside the file, whatever becomes of that, for its hour to the millisecond',
+  async (t) => {
+    const { after, path, feed, metric } = follow(t, '{}');
+    const { authenticator } = agentCaller.principal;
+    const revoked = { kind: 'oauth', authenticator, id: 'b', by: 'ops', until: temporaryRevocationMs } as const;
+    feed.setTemporary([revoked]);
+    t.equal(metric(), '1 temporary');
+    t.equal(await after(0), 'b');
+    writeFileSync(path, 'jti: [a]');
+    t.equal(await after(1000), 'ab');
+    feed.follow(undefined);
+    t.equal(await after(0), 'b', 'a configuration without a list');
+    t.equal(await after(temporaryRevocationMs - 1001), 'b', 'its last millisecond');
+    t.equal(await after(1), '');
+    t.same(feed.temporary(), []);
+    t.equal(metric(), '0 temporary');
+  },
+);
+
+t.test('an id of another authenticator, or of another kind, is not the one that was revoked for an hour', async (t) => {
+  const { after, feed } = follow(t, '{}');
+  const { authenticator } = agentCaller.principal;
+  const until = temporaryRevocationMs;
+  feed.setTemporary([
+    { kind: 'oauth', authenticator: `${authenticator}2`, id: 'a', by: 'ops', until },
+    { kind: 'api-key', authenticator, id: 'a', by: 'ops', until },
+    { kind: 'mtls', authenticator, id: `sha256:${'a'.repeat(64)}`, by: 'ops', until },
+  ]);
+  t.equal(await after(0), '');
+  const certificate = { ...agentCaller.principal, kind: 'mtls', credentialId: `sha256:${'a'.repeat(64)}` } as const;
+  t.equal(feed.current().ofPrincipal(certificate), 'certificate');
+});
+
+t.test('temporary revocations: the same credential again is one entry until later, and the list has a bound', (t) => {
+  const entry = (id: string, until: number): TemporaryRevocation => ({
+    kind: 'api-key',
+    authenticator: 'keys',
+    id,
+    by: 'ops',
+    until,
+  });
+  t.same(addTemporary([entry('k1', 10), entry('k2', 10)], entry('k1', 20), 5), [entry('k2', 10), entry('k1', 20)]);
+  t.same(addTemporary([entry('k2', 10)], entry('k1', 20), 10), [entry('k1', 20)], 'what has ended goes');
+  const full = Array.from({ length: maxTemporaryRevocations }, (_, index) => entry(`k${index}`, 10));
+  t.equal(addTemporary(full, entry('another', 20), 5), 'full');
+  t.equal(addTemporary(full, entry('k7', 20), 5).length, maxTemporaryRevocations);
+  t.end();
 });

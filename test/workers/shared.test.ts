@@ -1,12 +1,20 @@
-// What two workers have together: limits of an upstream, sessions, keys, used proofs, and requests that a cancellation names.
+// What two workers have together: limits of an upstream, sessions, keys, used proofs, revocations for an hour, a console, and requests that a cancellation names.
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { connect } from 'node:tls';
 import t from 'tap';
+import { createConsole } from '../../src/console/console.ts';
+import { pages } from '../../src/console/pages.ts';
+import { streamsFacts } from '../../src/console/streams/facts.ts';
+import type { RunningParts } from '../../src/gateway/admin/admin-source.ts';
+import { createLog } from '../../src/log.ts';
 import { createLocalState } from '../../src/state/local-state.ts';
+import type { SupervisorCalls, WorkerCalls } from '../../src/workers/calls.ts';
 import { createChannel } from '../../src/workers/channel.ts';
 import { type CommonsCalls, createCommons, type MemberCalls } from '../../src/workers/commons.ts';
+import { answerConsole, consoleProcesses } from '../../src/workers/console.ts';
 import { openMembership } from '../../src/workers/membership.ts';
+import { createSeat } from '../../src/workers/seat.ts';
 import { createTestCertificates } from '../support/certificates.ts';
 import { toolCall } from '../support/client.ts';
 import { createDpopKey } from '../support/dpop.ts';
@@ -45,6 +53,18 @@ const changes = {
 
 const commons = createCommons(2, createLocalState({ now: Date.now }));
 
+/** The places of the workers, as the console of their supervisor sees them. */
+const seats = [createSeat({ number: 1, of: 3 }), createSeat({ number: 2, of: 3 }), createSeat({ number: 3, of: 3 })];
+
+/** Gives a place a worker whose console answers. */
+function seat(number: number, parts: RunningParts): void {
+  const { ports } = createPortPair();
+  const channel = createChannel<WorkerCalls, SupervisorCalls>(ports[0]);
+  createChannel<SupervisorCalls, WorkerCalls>(ports[1]).answer('console', answerConsole(parts));
+  const process = { pid: number, channel, ended: new Promise<never>(() => {}), watch() {}, kill() {} };
+  Object.assign(seats[number - 1]!, { process, state: 'up' });
+}
+
 interface Worker extends Scenario {
   /** Ends it as the end of the process does, as far as its supervisor sees. */
   end(): void;
@@ -68,7 +88,8 @@ async function startWorker(number: number): Promise<Worker> {
     state,
     logToFile: true,
   });
-  membership.answer(worker.gateway.isPending);
+  membership.answer(worker.gateway);
+  seat(number, worker.gateway.parts);
   const leave = commons.join(number, toWorker);
   t.teardown(membership.close);
   return {
@@ -215,6 +236,98 @@ t.test('a cancellation that comes to another worker than its call reaches the up
   t.equal((await there.post(cancel)).status, 403, 'it is over');
 });
 
+t.test('a credential that is revoked for an hour at one worker is refused at both', async (t) => {
+  const claims = { sub: 'jana', jti: 'lost-laptop', client_id: 'app-jana', act: undefined };
+  const [here, there] = await Promise.all([first.as({ claims }), second.as({ claims })]);
+  for (const caller of [here, there]) t.equal((await caller.call('list')).status, 200);
+  const seen = upstream.requests.length;
+  const credential = { kind: 'oauth', authenticator: 'corp', id: 'lost-laptop' } as const;
+  const [shown] = consoleProcesses(seats)();
+  t.match(await shown!.source!.revokeCredential({ credential, by: 'ops' }), { outcome: 'revoked', late: [] });
+  await first.record(({ detail }) => detail?.event === 'credential revoked' && detail.by === 'ops');
+  const refused = await Promise.all([here.call('list'), there.call('list')]);
+  t.same(
+    refused.map(({ status }) => status),
+    [401, 401],
+  );
+  for (const [index, worker] of [first, second].entries())
+    t.match(await worker.recordOf(refused[index]!), {
+      reason: 'invalid_token',
+      detail: { credential: { problem: 'revoked', revokedBy: 'jti' } },
+    });
+  t.equal(upstream.requests.length, seen, 'the upstream saw nothing');
+});
+
+t.test(
+  'each page of the console shows one worker of three and names the others; one that is not running is 503',
+  async (t) => {
+    const console = await createConsole({
+      processes: consoleProcesses(seats),
+      version: 'test',
+      log: createLog({ level: 'silent' }),
+    });
+    t.teardown(() => console.close());
+    for (const { name, path } of pages) {
+      for (const query of ['', '?worker=2']) {
+        const { payload, statusCode } = await console.inject(path + query);
+        t.equal(statusCode, 200, path + query);
+        t.match(payload, `<h1>${name}</h1>`);
+        t.match(payload, `<a href="${path}?worker=${query === '' ? 1 : 2}" aria-current="true">`);
+        t.match(payload, 'worker 3 (not running)');
+      }
+    }
+    const down = await console.inject('/streams?worker=3');
+    t.match([down.statusCode, down.payload], [503, /not running/]);
+    t.equal((await console.inject('/streams?worker=4')).statusCode, 404);
+  },
+);
+
+t.test('a console function that a worker does not have is an error, also a name of Object.prototype', async (t) => {
+  const answer = answerConsole(first.gateway.parts);
+  for (const method of ['nothing', 'constructor', '__proto__'])
+    t.match(await answer({ method, args: [] }), { error: /has no function/ });
+  const [source] = consoleProcesses(seats)().map(({ source }) => source!);
+  t.equal(await Promise.resolve(source), source, 'the source of another process is no promise');
+});
+
+t.test('a worker that starts within the hour gets what is revoked, one behind it gets nothing', async (t) => {
+  let now = 0;
+  const commons = createCommons(1, createLocalState({ now: () => now }), () => now);
+  const start = () => {
+    const { cut, ports } = createPortPair();
+    const toWorker = createChannel<MemberCalls, CommonsCalls>(ports[0]);
+    const toSupervisor = createChannel<CommonsCalls, MemberCalls>(ports[1]);
+    const taken: unknown[] = [];
+    toSupervisor.answer('revocations', (list) => void taken.push(list));
+    commons.answer(toWorker);
+    const leave = commons.join(1, toWorker);
+    return {
+      taken,
+      ask: toSupervisor.ask,
+      end() {
+        leave();
+        cut();
+      },
+    };
+  };
+  const revocation = { kind: 'api-key', authenticator: 'keys', id: 'k1', by: 'ops', until: 100 } as const;
+  const worker = start();
+  t.same(await worker.ask('revoke', revocation), { late: [] });
+  t.same(worker.taken, [[revocation]]);
+  worker.end();
+  now = 99;
+  const next = start();
+  // What was sent before an answer has come before it.
+  await next.ask('secret', ['x', 1]);
+  t.same(next.taken, [[revocation]]);
+  next.end();
+  now = 100;
+  const last = start();
+  await last.ask('secret', ['x', 1]);
+  t.same(last.taken, []);
+  last.end();
+});
+
 t.test(
   'a DPoP proof is good once at all workers; what a worker held that has ended is free; and without its supervisor no proof is good',
   async (t) => {
@@ -253,6 +366,13 @@ t.test(
     for (let count = 0; count < 3; count += 1) t.equal((await get(second, await proof())).status, 503);
     t.equal(await second.metric('portcullis_limits_state_failures_total'), 4);
     t.equal(await second.metric('portcullis_state_failures_total', { outcome: 'unreachable' }), 4);
+    const credential = { kind: 'oauth', authenticator: 'corp', id: 'x' } as const;
+    t.same(await streamsFacts(second.gateway.parts).revokeCredential({ credential, by: 'ops' }), {
+      outcome: 'supervisor_unavailable',
+    });
+    t.match(await second.record(({ detail }) => detail?.event === 'order not carried out'), {
+      detail: { order: 'credential revoked', reason: 'supervisor_unavailable', by: 'ops' },
+    });
     const log = await second.log();
     t.equal(log.match(/the shared state is unavailable/g)?.length, 1, 'one line for the outage');
     t.notMatch(log, /"level":"warn".*"code":"state_unavailable"/, 'and none for each request');

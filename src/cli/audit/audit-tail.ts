@@ -138,8 +138,7 @@ function callerOf({ client, principal }: AuditRecord): string {
   return clientId === undefined || clientId === subject ? subject : `${clientId} (${subject})`;
 }
 
-/** Names the call of a record: its tool, its MCP method with the target, or the HTTP method and path. */
-export function callOf({ http, mcp }: AuditRecord): string {
+function callOf({ http, mcp }: AuditRecord): string {
   const { method, target, tool, via } = mcp ?? {};
   if (tool !== undefined) return via === undefined ? tool : `${tool} via ${via}`;
   if (method !== undefined) return [method, target ?? []].flat(2).join(' ');

@@ -55,6 +55,7 @@ export function createAdminSource(options: RunningParts): ProcessSource {
       auditHeads: audit.heads(),
       auditDeliveries: audit.deliveries(),
       revocation: revocations.state(),
+      temporaryRevocations: revocations.temporary().map(({ by: _, ...each }) => each),
       state: state.status(),
       ...groupStreams(runtime.streams),
       definitions: definitions.states(),

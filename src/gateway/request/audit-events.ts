@@ -52,7 +52,14 @@ export function completedEvent(context: RequestContext, nowMs: number, status: n
 /** The `stream` event of a stream that the gateway ended. `policy` is the configuration that ended it. */
 export function streamEvent(
   context: RequestContext,
-  ended: { readonly reason: string; readonly bytes: number; readonly policy: string; readonly nowMs: number },
+  ended: {
+    readonly reason: string;
+    /** The operator who ordered it. */
+    readonly by: string | undefined;
+    readonly bytes: number;
+    readonly policy: string;
+    readonly nowMs: number;
+  },
 ): AuditEvent {
   const { decided, id, route, upstreamStatus } = context;
   return {
@@ -64,7 +71,7 @@ export function streamEvent(
     upstream: upstreamOf(route, upstreamStatus),
     bytes: ended.bytes,
     durationMs: durationOf(context),
-    detail: { event: 'ended' },
+    detail: { event: 'ended', by: ended.by },
     policy: ended.policy,
   };
 }

@@ -84,10 +84,19 @@ function isRevoked(live: LiveStream, revocations: Revocations, { peerCertificate
   return revokesCaller(revocations, authorization.caller, [context.certificate, direct]);
 }
 
-function endStream(live: LiveStream, reason: Loss | 'expired', now: number, runtime: Runtime): void {
+/** Ends a stream as its end of right does, once. `by` is the operator who ordered it. */
+export function endStream(
+  live: LiveStream,
+  reason: Loss | 'expired' | 'operator',
+  now: number,
+  runtime: Runtime,
+  by?: string,
+): void {
   const { context, stream } = live;
+  if (live.endingSince !== undefined) return;
   live.endingSince = now;
-  const event = streamEvent(context, { reason, bytes: stream.bytes(), policy: runtime.snapshot.hash, nowMs: now });
+  const ended = { reason, by, bytes: stream.bytes(), policy: runtime.snapshot.hash, nowMs: now };
+  const event = streamEvent(context, ended);
   runtime.audit.write(event).catch((cause: unknown) => {
     context.log.error({ err: cause }, 'the end of a stream could not be recorded');
   });
