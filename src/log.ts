@@ -18,17 +18,27 @@ export interface LogOptions {
   readonly format?: LogFormat;
   /** Colours, of `pretty` alone. */
   readonly colour?: boolean;
+  /** True for messages that are shown elsewhere. */
+  readonly hides?: (message: string) => boolean;
 }
 
 /**
  * Creates the log. A closed or full stderr loses log lines but never stops the gateway. `pretty` throws an Error of one line where its package is not
  * installed.
  */
-export function createLog({ level = 'info', fd = 2, format = 'json', colour = false }: LogOptions = {}): Log {
+export function createLog({ level = 'info', fd = 2, format = 'json', colour = false, hides }: LogOptions = {}): Log {
   const stream = destination({ fd, sync: true });
   stream.on('error', () => {});
   const options = format === 'ecs' ? ecsOptions : jsonOptions;
-  return pino({ ...options, level }, format === 'pretty' ? prettyStream(stream, colour) : stream);
+  const hooks: LoggerOptions['hooks'] = hides && {
+    logMethod(given, write) {
+      if (!given.some((part) => typeof part === 'string' && hides(part))) write.apply(this, given);
+    },
+  };
+  return pino(
+    { ...options, level, ...(hooks && { hooks }) },
+    format === 'pretty' ? prettyStream(stream, colour) : stream,
+  );
 }
 
 const jsonOptions: LoggerOptions = {

@@ -1,8 +1,9 @@
-// Command `portcullis dev`: the development environment on loopback, with instructions to try it.
+// Command `portcullis dev`: the development environment on loopback, its self-test, and a line for each request.
 import { Command, InvalidArgumentError } from 'commander';
+import type { DevelopmentEnvironment } from '../dev/environment.ts';
 import type { LogFormat } from '../log.ts';
-import { isColoured, logFormatOption, logLevelOption, say } from './output.ts';
-import { packageVersion } from './version.ts';
+import { type DevelopmentEvent, jsonOf, placesOf, textOf } from './dev/event.ts';
+import { isColoured, logFormatOption, logLevelOption } from './output.ts';
 
 interface DevOptions {
   readonly upstream?: string;
@@ -11,36 +12,71 @@ interface DevOptions {
   readonly adminPort?: number;
   readonly issuerPort?: number;
   readonly upstreamPort?: number;
+  readonly quiet?: boolean;
+  readonly json?: boolean;
   readonly logLevel: string;
   readonly logFormat: LogFormat;
 }
 
-/** Exit code 0 after Ctrl-C; 1 with one line on stderr when a part cannot be started. */
+/** Exit code 0 after Ctrl-C, or when nobody reads the output any more; 1 with one line on stderr when a part cannot be started. */
 export function devCommand(): Command {
   return new Command('dev')
     .description('run everything on loopback: certificates, authorization server, demo Superset, gateway')
     .option('--upstream <url>', 'stand in front of this MCP endpoint instead of the demo Superset')
     .option('--directory <path>', 'keep the files there (default: a temporary directory, removed at the end)')
     .option('--port <number>', 'port of the gateway (usually 8443; 0: any)', parsePort)
-    .option('--admin-port <number>', 'port of metrics and health (usually 9090)', parsePort)
+    .option('--admin-port <number>', 'port of the console, metrics and health (usually 9090)', parsePort)
     .option('--issuer-port <number>', 'port of the authorization server (usually 9400)', parsePort)
     .option('--upstream-port <number>', 'port of the demo Superset (usually 5008)', parsePort)
+    .option('-q, --quiet', 'print no progress and no line for each request')
+    .option('--json', 'print events as JSON, one a line, the first with the addresses')
     .addOption(logLevelOption('warn'))
     .addOption(logFormatOption('pretty'))
     .action(runDevelopment);
 }
 
 async function runDevelopment(options: DevOptions): Promise<void> {
-  process.stdout.write('Starting the development environment.\n');
-  // Loaded on use: production leaves their packages out, and the line above does not wait for them.
-  const { logOf, runGateway } = await import('./serve.ts');
+  const begin = performance.now();
+  const tell = teller(options);
+  const stopped = stopSignal(() => tell({ event: 'stopping' }));
+  tell({ event: 'starting' });
+  const environment = await start(options, tell);
+  const places = placesOf(environment);
+  if (!stopped.aborted) {
+    tell({ event: 'ready', ms: Math.round(performance.now() - begin), ...places });
+    await test(environment, tell);
+    tell({ event: 'try', ...places });
+    const { tellRequests } = await import('./dev/audit-file.ts');
+    await tellRequests(environment.auditFile, tell, stopped);
+  }
+  await environment.close();
+  tell({ event: 'stopped', ...(options.directory === undefined && { removed: environment.directory }) });
+  process.exit(0);
+}
+
+function teller({ json, quiet = false }: DevOptions): (event: DevelopmentEvent) => void {
+  const hasColour = isColoured(process.stdout, process.env);
+  return (event) => {
+    const text = json === true ? jsonOf(event, quiet) : textOf(event, hasColour, quiet);
+    if (text !== '') process.stdout.write(text);
+  };
+}
+
+async function start(options: DevOptions, tell: (event: DevelopmentEvent) => void): Promise<DevelopmentEnvironment> {
+  const before = performance.now();
+  // Loaded on use: production leaves their packages out, and the first line does not wait for them.
+  const { runGateway } = await import('./serve.ts');
+  const { createLog } = await import('../log.ts');
   const { startDevelopmentEnvironment } = await import('../dev/environment.ts');
-  const { instructions } = await import('../dev/instructions.ts');
-  const { instructionsText } = await import('../dev/instructions-text.ts');
-  const { clientConfigurations } = await import('../dev/client-configurations.ts');
-  const log = logOf(options);
-  const stopped = stopSignal();
-  const environment = await startDevelopmentEnvironment({
+  tell({ event: 'part', name: 'program', ms: performance.now() - before });
+  // The audit log tells of reloads.
+  const log = createLog({
+    level: options.logLevel,
+    format: options.logFormat,
+    colour: isColoured(process.stderr, process.env),
+    hides: (message) => message.startsWith('configuration not reloaded'),
+  });
+  return startDevelopmentEnvironment({
     upstream: options.upstream,
     directory: options.directory,
     ports: {
@@ -50,45 +86,35 @@ async function runDevelopment(options: DevOptions): Promise<void> {
       upstream: options.upstreamPort,
     },
     startGateway: (configFile) => runGateway({ configFile, log }),
+    program: [process.execPath, ...process.argv.slice(1, 2)],
+    onPart: (part) => tell({ event: 'part', ...part }),
   });
-  const program = [process.execPath, ...process.argv.slice(1, 2)];
-  const colour = isColoured(process.stdout, process.env);
-  process.stdout.write(
-    instructionsText(instructions({ ...environment, program }), clientConfigurations(environment), colour),
-  );
-  if (options.upstream !== undefined) {
-    for (const warning of await upstreamWarnings(environment.configFile)) say(process, `warning: ${warning}`);
-  }
-  await stopped;
-  await environment.close();
-  process.exit(0);
 }
 
-/** A sentence for each upstream of a configuration that does not answer as it should. */
-export async function upstreamWarnings(configFile: string): Promise<string[]> {
-  const { openPolicyFile } = await import('../review/policy-file.ts');
-  const { checkUpstream } = await import('../review/online/upstreams.ts');
-  const policyFile = await openPolicyFile(configFile, { env: process.env, needsSecrets: true });
-  try {
-    const options = { now: Date.now(), version: packageVersion() };
-    const upstreams = [...policyFile.snapshot.upstreams.values()];
-    const results = await Promise.all(upstreams.flatMap(({ target }) => checkUpstream(target, policyFile, options)));
-    return results.flatMap(({ level, message }) => (level === 'ok' ? [] : [message]));
-  } finally {
-    await policyFile.close();
+async function test(environment: DevelopmentEnvironment, tell: (event: DevelopmentEvent) => void): Promise<void> {
+  const { selfTest } = await import('../dev/self-test.ts');
+  const { auditProblem } = await import('./dev/audit-file.ts');
+  for (const message of environment.notes) tell({ event: 'warning', message });
+  if (!environment.isDemo) {
+    const { upstreamWarnings } = await import('./dev/upstream-warnings.ts');
+    for (const message of await upstreamWarnings(environment.configFile)) tell({ event: 'warning', message });
   }
+  const verifyAudit = (ids: readonly string[]) => auditProblem(environment.auditFile, ids);
+  const checks = await selfTest({ environment, verifyAudit });
+  tell({ event: 'self-test', passed: checks.every(({ problem }) => problem === undefined), checks });
 }
 
-/** Resolves at the first SIGINT or SIGTERM, also during the start. A second one ends the process at once. */
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.once(signal, () => {
-        resolve();
-        process.once(signal, () => process.exit(1));
-      });
-    }
-  });
+/** Aborted at the first signal, also during the start, and when nobody reads the output any more. A second signal ends the process at once. */
+function stopSignal(stopping: () => void): AbortSignal {
+  const stop = new AbortController();
+  const onSignal = () => {
+    if (stop.signal.aborted) process.exit(1);
+    stop.abort();
+    stopping();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+  process.stdout.on('error', () => stop.abort());
+  return stop.signal;
 }
 
 function parsePort(text: string): number {

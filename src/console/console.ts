@@ -3,6 +3,7 @@ import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { fastifyOptions } from '../gateway/request-log.ts';
 import type { Log } from '../log.ts';
 import { type Assets, readAssets } from './assets.ts';
+import { createEventStreams } from './events.ts';
 import { acceptForms } from './form.ts';
 import { html } from './html.ts';
 import { type Layout, type PageRequest, renderPage, type Viewer } from './page.ts';
@@ -60,13 +61,17 @@ export async function createConsole({
   });
   // The guard's place: its onRequest hook sets `request.viewer`, or answers.
   serveAssets(app, layout.assets);
+  const openStream = createEventStreams();
   for (const page of pages) {
-    app.get(page.path, async (request, reply) => {
-      const asked = read(request);
-      const content = await page.render(asked);
-      return reply.type('text/html; charset=utf-8').send(renderPage(layout, page, content, asked));
-    });
-    page.routes?.(app, read);
+    for (const { name, path, render } of [page, ...(page.below ?? [])]) {
+      app.get(path, async (request, reply) => {
+        const asked = read(request);
+        const content = await render(asked);
+        const text = renderPage(layout, { name, path: page.path }, content, asked);
+        return reply.type('text/html; charset=utf-8').send(text);
+      });
+    }
+    page.routes?.(app, read, openStream);
   }
   app.setNotFoundHandler((request, reply) =>
     reply
@@ -116,7 +121,8 @@ function readRequest(request: FastifyRequest, processes: readonly ConsoleProcess
   if (chosen === undefined && number !== null) throw failure(404, `There is no worker ${number}.`);
   if (chosen?.source === undefined) throw failure(503, chosen?.problem ?? 'No worker can be asked right now.');
   const { source, worker } = chosen;
-  return { source, worker, processes, query, viewer: request.viewer, now };
+  const params = request.params as Readonly<Record<string, string>>;
+  return { source, worker, processes, query, params, viewer: request.viewer, now };
 }
 
 function failure(statusCode: number, message: string): Error {

@@ -22,10 +22,13 @@ export const maxEventStreams = 8;
 
 const heartbeatMs = 15_000;
 
+/** Opens a stream of events as the answer to a request. */
+export type OpenEventStream = (request: FastifyRequest, reply: FastifyReply, stream: EventStream) => FastifyReply;
+
 /** Creates the opener of streams; more than the bound are answered 503, and the browser asks again after ten seconds. */
-export function createEventStreams() {
+export function createEventStreams(): OpenEventStream {
   let open = 0;
-  return (request: FastifyRequest, reply: FastifyReply, { intervalMs, next }: EventStream): FastifyReply => {
+  return (request, reply, { intervalMs, next }) => {
     if (open >= maxEventStreams) {
       return reply.code(503).header('retry-after', '10').type('text/plain').send('too many consoles are open\n');
     }

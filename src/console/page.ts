@@ -1,6 +1,7 @@
 // Layout of the console's pages: document, navigation, landmarks.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Assets } from './assets.ts';
+import type { OpenEventStream } from './events.ts';
 import { documentText, type Html, html } from './html.ts';
 import type { ConsoleProcess, ConsoleSource } from './source.ts';
 
@@ -12,8 +13,14 @@ export interface ConsolePage {
   readonly name: string;
   /** Answers a GET. An error that it throws is answered as a page with its status. */
   readonly render: (request: PageRequest) => Promise<PageContent>;
-  /** Routes besides the page: events, JSON, posted forms. They stand behind the same guard. */
-  readonly routes?: (app: FastifyInstance, read: (request: FastifyRequest) => PageRequest) => void;
+  /** Pages below it, which are not in the navigation; their paths have parameters. */
+  readonly below?: readonly Pick<ConsolePage, 'path' | 'name' | 'render'>[];
+  /** Routes besides the pages: events, JSON, posted forms. They stand behind the same guard. */
+  readonly routes?: (
+    app: FastifyInstance,
+    read: (request: FastifyRequest) => PageRequest,
+    openStream: OpenEventStream,
+  ) => void;
 }
 
 /** Facts of a request for a page. */
@@ -24,6 +31,8 @@ export interface PageRequest {
   readonly worker: number | undefined;
   readonly processes: readonly ConsoleProcess[];
   readonly query: URLSearchParams;
+  /** Parameters of the path, decoded. */
+  readonly params: Readonly<Record<string, string>>;
   /** Undefined where nobody is asked who it is. */
   readonly viewer: Viewer | undefined;
   /** Milliseconds since 1970. */

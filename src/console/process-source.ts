@@ -1,10 +1,11 @@
 // Console source of this gateway process, made of its parts.
 import type { RunningParts } from '../gateway/admin/admin-source.ts';
+import { decisionsFacts } from './decisions/facts.ts';
 import { overviewFacts } from './overview/facts.ts';
 import type { ConsoleSource } from './source.ts';
 import { streamsFacts } from './streams/facts.ts';
 
 /** Creates the source. Its memory is kept as long as the process runs. */
 export function createProcessSource(parts: RunningParts): ConsoleSource {
-  return { ...overviewFacts(parts), ...streamsFacts(parts) };
+  return { ...overviewFacts(parts), ...decisionsFacts(parts), ...streamsFacts(parts) };
 }

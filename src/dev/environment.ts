@@ -1,20 +1,15 @@
 // Development environment on loopback: certificates, configuration, authorization server, demo upstream and gateway.
 import { hash, randomBytes } from 'node:crypto';
-import { access, constants, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve, sep } from 'node:path';
-import { createCertificateAuthority, type IssuedCertificate } from '../pki/authority.ts';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type AuthorizationServer, startAuthorizationServer } from './authorization-server.ts';
-import {
-  configFile,
-  configFileMark,
-  type DevelopmentClient,
-  type DevelopmentPolicy,
-  generalPolicy,
-  supersetPolicy,
-} from './config-file.ts';
+import { writeCertificates } from './certificates.ts';
+import { configFile, type DevelopmentPolicy, generalPolicy, supersetPolicy } from './config-file.ts';
+import { prepareDirectory } from './directory.ts';
+import type { EnvironmentFacts, OAuthClient } from './environment-facts.ts';
 import { choosePort, type PortChoice } from './ports.ts';
 import { startDemoSuperset } from './superset/server.ts';
+import { writeFiles } from './written-files.ts';
 
 /** Options of `startDevelopmentEnvironment`. */
 export interface EnvironmentOptions {
@@ -25,34 +20,26 @@ export interface EnvironmentOptions {
   /** TCP ports. 0 takes a free one. Without a number: the usual port, or a free one if that is taken. */
   readonly ports?: Partial<Record<PortName, number | undefined>> | undefined;
   readonly startGateway: (configFile: string) => Promise<{ close(): Promise<void> }>;
+  /** Arguments that start this program, such as node and the path of its entry, for the written scripts. */
+  readonly program: readonly string[];
+  /** Told of each part that has started. */
+  readonly onPart?: ((part: StartedPart) => void) | undefined;
   readonly now?: () => number;
+}
+
+/** A part that has started. */
+export interface StartedPart {
+  readonly name: string;
+  readonly ms: number;
 }
 
 export type PortName = 'gateway' | 'admin' | 'issuer' | 'upstream';
 
 /** A running development environment. */
-export interface DevelopmentEnvironment {
-  readonly directory: string;
-  readonly configFile: string;
-  readonly auditFile: string;
-  readonly caFile: string;
-  /** `https://localhost:<port>`. */
-  readonly publicUrl: string;
-  readonly mcpUrl: string;
-  readonly adminUrl: string;
-  readonly issuer: string;
-  readonly upstreamUrl: string;
-  readonly isDemo: boolean;
-  readonly policy: DevelopmentPolicy;
-  readonly clientSecrets: Readonly<Record<OAuthClient, string>>;
-  readonly apiKey: string;
-  readonly notes: readonly string[];
+export interface DevelopmentEnvironment extends EnvironmentFacts {
   /** Stops the gateway first and the upstream last, then removes a temporary directory. */
   close(): Promise<void>;
 }
-
-/** OAuth clients of the environment. `short_lived` gets tokens that live for one second. */
-export type OAuthClient = Exclude<DevelopmentClient, 'reporting_tool'> | 'short_lived';
 
 const usualPorts = { gateway: 8443, admin: 9090, issuer: 9400, upstream: 5008 } as const;
 const dayMs = 86_400_000;
@@ -71,14 +58,20 @@ export async function startDevelopmentEnvironment(options: EnvironmentOptions): 
   }
 }
 
-async function start(
-  options: EnvironmentOptions,
-  closers: (() => Promise<void>)[],
-): Promise<Omit<DevelopmentEnvironment, 'close'>> {
+async function start(options: EnvironmentOptions, closers: (() => Promise<void>)[]): Promise<EnvironmentFacts> {
   const given = options.upstream === undefined ? undefined : parseUpstream(options.upstream);
   const ports = await choosePorts(options.ports ?? {}, given === undefined);
   const directory = await prepareDirectory(options.directory, closers);
-  const demo = given === undefined ? await startDemoSuperset({ port: ports.upstream.port }) : undefined;
+  const timed = async <T>(name: string, begin: () => Promise<T>): Promise<T> => {
+    const before = performance.now();
+    const started = await begin();
+    options.onPart?.({ name, ms: performance.now() - before });
+    return started;
+  };
+  const demo =
+    given === undefined
+      ? await timed('demo Superset', () => startDemoSuperset({ port: ports.upstream.port }))
+      : undefined;
   if (demo !== undefined) closers.push(demo.close);
   const policy = given === undefined ? supersetPolicy(demo?.url ?? '') : generalPolicy(given);
   const clientSecrets = {
@@ -89,13 +82,18 @@ async function start(
   const publicUrl = `https://localhost:${ports.gateway.port}`;
   const mcpUrl = `${publicUrl}${policy.mcpPath}`;
   const resources = ['dashboards', 'queries', 'exports'].map((name) => `${publicUrl}/api/${name}`);
-  const issuer = await startIssuer(ports.issuer.port, [mcpUrl, ...resources], policy, clientSecrets);
+  const issuer = await timed('authorization server', () =>
+    startIssuer(ports.issuer.port, [mcpUrl, ...resources], policy, clientSecrets),
+  );
   closers.push(issuer.close);
   const facts = {
     directory,
     configFile: join(directory, 'gateway.yaml'),
     auditFile: join(directory, 'audit.jsonl'),
     caFile: join(directory, 'pki', 'ca.crt'),
+    tryFile: join(directory, 'try.sh'),
+    tourFile: join(directory, 'tour.sh'),
+    clientsDirectory: join(directory, 'clients'),
     publicUrl,
     mcpUrl,
     adminUrl: `http://127.0.0.1:${ports.admin.port}`,
@@ -107,9 +105,12 @@ async function start(
     apiKey: `sk_${randomSecret()}`,
     notes: notesOf(ports, policy),
   };
-  await writeCertificates(join(directory, 'pki'));
-  await writeConfigFile(facts, ports, options.now?.() ?? Date.now());
-  const gateway = await options.startGateway(facts.configFile);
+  await timed('certificates and files', async () => {
+    await writeCertificates(join(directory, 'pki'));
+    await writeConfigFile(facts, ports, options.now?.() ?? Date.now());
+    await writeFiles(facts, options.program);
+  });
+  const gateway = await timed('gateway', () => options.startGateway(facts.configFile));
   closers.push(gateway.close);
   return facts;
 }
@@ -139,7 +140,7 @@ function startIssuer(
 }
 
 async function writeConfigFile(
-  facts: Pick<DevelopmentEnvironment, 'configFile' | 'issuer' | 'apiKey' | 'policy'>,
+  facts: Pick<EnvironmentFacts, 'configFile' | 'issuer' | 'apiKey' | 'policy'>,
   ports: Record<PortName, PortChoice>,
   now: number,
 ): Promise<void> {
@@ -184,55 +185,6 @@ function notesOf(ports: Record<PortName, PortChoice>, policy: DevelopmentPolicy)
   const notes = Object.values(ports).flatMap(({ note }) => note ?? []);
   if (policy.upstreamInsecure) notes.push(`the upstream ${policy.upstreamOrigin} is reached over plain HTTP`);
   return notes;
-}
-
-async function prepareDirectory(wanted: string | undefined, closers: (() => Promise<void>)[]): Promise<string> {
-  if (wanted === undefined) {
-    const directory = await mkdtemp(join(tmpdir(), 'portcullis-dev-'));
-    closers.push(() => rm(directory, { recursive: true, force: true }));
-    return directory;
-  }
-  const directory = resolve(wanted);
-  try {
-    await createDirectory(directory);
-    await access(join(directory, sep), constants.W_OK);
-  } catch (cause) {
-    throw new Error(`--directory cannot be used: ${(cause as Error).message}`, { cause });
-  }
-  const existing = await readFile(join(directory, 'gateway.yaml'), 'utf8').catch(() => configFileMark);
-  if (!existing.startsWith(configFileMark)) {
-    throw new Error(`${directory} holds a gateway.yaml of its own; choose another --directory`);
-  }
-  return directory;
-}
-
-/** Not recursive: Node's recursive form never returns on file systems that refuse new directories with ENOENT, such as /proc. */
-async function createDirectory(path: string): Promise<void> {
-  await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error;
-  });
-}
-
-/** Writes the server's certificate and one client certificate for each case of the printed instructions. */
-async function writeCertificates(directory: string): Promise<void> {
-  await createDirectory(directory);
-  const authority = await createCertificateAuthority();
-  const other = await createCertificateAuthority({ commonName: 'Another development CA' });
-  const server = { commonName: 'localhost', dnsNames: ['localhost'], ips: ['127.0.0.1', '::1'], server: true };
-  const revoked = await authority.issue({ commonName: 'client-ai-agent-1' });
-  const issued: Record<string, IssuedCertificate> = {
-    server: await authority.issue(server),
-    'client-ai-agent-1': await authority.issue({ commonName: 'client-ai-agent-1' }),
-    'client-unlisted': await authority.issue({ commonName: 'client-unlisted' }),
-    'client-revoked': revoked,
-    'client-other-ca': await other.issue({ commonName: 'client-ai-agent-1' }),
-  };
-  await writeFile(join(directory, 'ca.crt'), authority.certificatePem);
-  await writeFile(join(directory, 'clients.crl'), await authority.revoke([revoked.serialNumber]));
-  for (const [name, { certificatePem, keyPem }] of Object.entries(issued)) {
-    await writeFile(join(directory, `${name}.crt`), certificatePem);
-    await writeFile(join(directory, `${name}.key`), keyPem, { mode: 0o600 });
-  }
 }
 
 function randomSecret(): string {

@@ -1,7 +1,7 @@
 // `portcullis check --online`: what it finds of issuers, introspection, upstreams, audit files and certificates, and what it says was meant.
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { upstreamWarnings } from '../../src/cli/dev.ts';
+import { upstreamWarnings } from '../../src/cli/dev/upstream-warnings.ts';
 import { checkCommand } from '../../src/cli/policy/check.ts';
 import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import { endOf } from '../../src/review/online/online-check.ts';

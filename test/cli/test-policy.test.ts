@@ -63,7 +63,7 @@ t.test('the cases of docs/change-a-policy.md pass, and fail as it says', async (
   const page = readFileSync(join(root, 'docs/change-a-policy.md'), 'utf8');
   const copy = t.testdir();
   const [, cases] = /```yaml\n(policy: [\s\S]*?)```/.exec(page)!;
-  const [, shown] = /```\n(cases.yaml\n[\s\S]*?)```/.exec(page)!;
+  const [, shown] = /```text\n(cases.yaml\n[\s\S]*?)```/.exec(page)!;
   const example = readFileSync(join(root, 'gateway.example.yaml'), 'utf8');
   const open = withoutRequire(example);
   t.not(open, example);

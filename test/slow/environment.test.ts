@@ -15,16 +15,18 @@ import type { FetchLike } from '@modelcontextprotocol/sdk/shared/transport.js';
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import t, { type Test } from 'tap';
 import { Agent, fetch as undiciFetch } from 'undici';
+import { placesOf } from '../../src/cli/dev/event.ts';
 import { runGateway } from '../../src/cli/serve.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { clientConfigurations } from '../../src/dev/client-configurations.ts';
 import { type DevelopmentEnvironment, startDevelopmentEnvironment } from '../../src/dev/environment.ts';
-import { instructions, quote, type Step } from '../../src/dev/instructions.ts';
-import { instructionsText } from '../../src/dev/instructions-text.ts';
 import { loadOptionalPackage } from '../../src/dev/optional-package.ts';
+import { quote } from '../../src/dev/shell.ts';
 import { startDemoSuperset } from '../../src/dev/superset/server.ts';
+import { tourSections } from '../../src/dev/tour.ts';
+import { tourScript } from '../../src/dev/tour-script.ts';
 import { createLog } from '../../src/log.ts';
 import { approve } from '../dev/browser.ts';
+import { closedPort } from '../support/upstream.ts';
 
 const anyPorts = { gateway: 0, admin: 0, issuer: 0, upstream: 0 };
 const log = createLog({ level: 'silent' });
@@ -32,36 +34,39 @@ const startGateway = (configFile: string) => runGateway({ configFile, log });
 const main = resolve(import.meta.dirname, '../../src/main.ts');
 const program = [process.execPath, main];
 
-/** Pastes everything that was printed into one bash; returns what each command with an expectation printed. */
-async function paste(t: Test, environment: DevelopmentEnvironment): Promise<Map<Step, string>> {
-  const sections = instructions({ ...environment, program });
-  const steps = sections.flatMap((section) => section.steps).filter((step) => step.command !== undefined);
-  const script = steps.map((step) => `${step.command}\nprintf '\\n@@@@\\n'\n`).join('');
-  const shell = spawn('bash', ['--noprofile', '--norc'], { cwd: '/', stdio: ['pipe', 'pipe', 'pipe'] });
-  shell.stdin.end(script);
-  const [output, errors] = await Promise.all([text(shell.stdout), text(shell.stderr)]);
-  t.equal(errors, '', 'the shell and its commands have nothing to complain about');
-  const outputs = output.split('\n@@@@\n');
-  return new Map(steps.map((step, index) => [step, outputs[index] ?? '']));
+/** Runs a command in a bash of its own, from a directory where nothing lies. */
+async function bash(command: string): Promise<{ code: number | null; output: string; errors: string }> {
+  const shell = spawn('bash', ['--noprofile', '--norc', '-c', command], {
+    cwd: '/',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const [output, errors, [code]] = await Promise.all([text(shell.stdout), text(shell.stderr), once(shell, 'exit')]);
+  return { code, output, errors };
 }
 
-/** Holds every output against what its line promises: the status in front of its text, and the words expected. */
-function judge(t: Test, outputs: Map<Step, string>): void {
-  for (const [{ says, expect }, output] of outputs) {
-    if (expect === undefined) continue;
-    const status = /^(\d{3}):/.exec(says)?.[1];
-    if (status !== undefined) t.match(output, `HTTP/1.1 ${status}`, says);
-    t.match(output, expect, says);
-    if (status === undefined) t.notMatch(output, /HTTP\/1\.1 [45]/, says);
-  }
+/** Runs `tour.sh`, which holds each answer against what its line promises. */
+async function runTour(t: Test, environment: DevelopmentEnvironment): Promise<void> {
+  const { code, errors, output } = await bash(`bash ${quote(environment.tourFile)}`);
+  const promises = tourSections(environment).flatMap(({ steps }) => steps.filter(({ expect }) => expect !== undefined));
+  t.equal(code, 0, output);
+  t.equal(errors, '');
+  t.equal(output.match(/^✓ as expected: /gm)?.length, promises.length);
+  t.notMatch(output, /^✗|command not found|syntax error/m);
+  t.match(output, '✓ The tour is over: every answer was the expected one.\n');
 }
 
-t.test('every printed line, pasted as it is, does what it says', async (t) => {
-  const environment = await startDevelopmentEnvironment({ ports: anyPorts, startGateway });
+/** Runs the two printed commands. */
+async function runPrinted(t: Test, environment: DevelopmentEnvironment): Promise<void> {
+  const { allowed, refused } = placesOf(environment);
+  t.match(await bash(allowed), { code: 0, errors: '', output: /^HTTP\/1\.1 200 OK\n/ });
+  t.match(await bash(refused), { code: 0, errors: '', output: /^HTTP\/1\.1 403 Forbidden\n[\s\S]*insufficient_scope/ });
+}
+
+t.test('tour.sh from start to end, and the two printed commands', async (t) => {
+  const environment = await startDevelopmentEnvironment({ ports: anyPorts, program, startGateway });
   t.teardown(() => environment.close());
-  const outputs = await paste(t, environment);
-  judge(t, outputs);
-  t.ok(outputs.size > 30);
+  await runTour(t, environment);
+  await runPrinted(t, environment);
 
   const findings = (await readFile(environment.auditFile, 'utf8')).trim().split('\n');
   const reasons = new Set(findings.map((line) => JSON.parse(line).reason));
@@ -85,7 +90,7 @@ t.test('every printed line, pasted as it is, does what it says', async (t) => {
 t.test(
   'an MCP client that knows only the URL is led to the log-in, steps up, and is itself at the upstream',
   async (t) => {
-    const environment = await startDevelopmentEnvironment({ ports: anyPorts, startGateway });
+    const environment = await startDevelopmentEnvironment({ ports: anyPorts, program, startGateway });
     t.teardown(() => environment.close());
     const dispatcher = new Agent({ connect: { ca: await readFile(environment.caFile, 'utf8') } });
     t.teardown(() => dispatcher.close());
@@ -163,6 +168,7 @@ t.test('the configuration is accepted without a warning and opens nothing beyond
   const files: string[] = [];
   const environment = await startDevelopmentEnvironment({
     ports: anyPorts,
+    program,
     startGateway: async (file) => {
       files.push(file);
       return { close: async () => {} };
@@ -187,11 +193,13 @@ t.test('in front of any other MCP server, by its URL', async (t) => {
   const environment = await startDevelopmentEnvironment({
     upstream: `${other.url}/mcp`,
     ports: anyPorts,
+    program,
     startGateway,
   });
   t.teardown(() => environment.close());
   t.equal(environment.isDemo, false);
-  judge(t, await paste(t, environment));
+  await runTour(t, environment);
+  await runPrinted(t, environment);
 });
 
 t.test('a URL that cannot be an MCP endpoint starts nothing', async (t) => {
@@ -200,6 +208,7 @@ t.test('a URL that cannot be an MCP endpoint starts nothing', async (t) => {
     const attempt = startDevelopmentEnvironment({
       upstream,
       ports: anyPorts,
+      program,
       startGateway: async (file) => {
         started.push(file);
         return { close: async () => {} };
@@ -214,12 +223,12 @@ t.test('a kept directory is used again, and one with another configuration is le
   const directory = await mkdtemp(join(tmpdir(), 'portcullis-test-'));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   for (let run = 0; run < 2; run++) {
-    const environment = await startDevelopmentEnvironment({ directory, ports: anyPorts, startGateway });
+    const environment = await startDevelopmentEnvironment({ directory, ports: anyPorts, program, startGateway });
     await environment.close();
-    t.match((await readdir(directory)).sort(), ['audit.jsonl', 'gateway.yaml', 'pki']);
+    t.match((await readdir(directory)).sort(), ['audit.jsonl', 'clients', 'gateway.yaml', 'pki', 'tour.sh', 'try.sh']);
   }
   await writeFile(join(directory, 'gateway.yaml'), 'version: 1\n');
-  const refused = startDevelopmentEnvironment({ directory, ports: anyPorts, startGateway });
+  const refused = startDevelopmentEnvironment({ directory, ports: anyPorts, program, startGateway });
   await t.rejects(refused, { message: /gateway\.yaml of its own/ });
   t.equal(await readFile(join(directory, 'gateway.yaml'), 'utf8'), 'version: 1\n');
 });
@@ -230,7 +239,7 @@ for (const [directory, problem] of Object.entries({
   '/etc/hostname/below': 'ENOTDIR: not a directory, mkdir',
 })) {
   t.test(`the directory ${directory} cannot be used`, async (t) => {
-    const attempt = startDevelopmentEnvironment({ directory, ports: anyPorts, startGateway });
+    const attempt = startDevelopmentEnvironment({ directory, ports: anyPorts, program, startGateway });
     await t.rejects(attempt, { message: new RegExp(`^--directory cannot be used: ${problem}`) });
   });
 }
@@ -239,6 +248,7 @@ t.test('when the gateway cannot start, nothing is left behind', async (t) => {
   const seen: string[] = [];
   const failing = startDevelopmentEnvironment({
     ports: anyPorts,
+    program,
     startGateway: async (file) => {
       seen.push(file);
       throw new Error('no');
@@ -260,38 +270,121 @@ t.test('a port that was asked for and is taken is named with its option', async 
     ['issuer', '--issuer-port'],
     ['upstream', '--upstream-port'],
   ]) {
-    const attempt = startDevelopmentEnvironment({ ports: { ...anyPorts, [name ?? '']: port }, startGateway });
+    const attempt = startDevelopmentEnvironment({ ports: { ...anyPorts, [name ?? '']: port }, program, startGateway });
     await t.rejects(attempt, { message: new RegExp(`^port ${port} .* is taken; choose another with ${option}$`) });
   }
 });
 
-t.test('the command prints, and Ctrl-C stops all of it with exit code 0', async (t) => {
-  const ports = ['--port', '0', '--admin-port', '0', '--issuer-port', '0', '--upstream-port', '0'];
-  const child = spawn(process.execPath, [main, 'dev', ...ports], { stdio: ['ignore', 'pipe', 'pipe'] });
+t.test('tour.sh says where an answer is another one, and ends with 1', async (t) => {
+  const steps = [{ says: 'a wrong promise', command: 'echo no', expect: 'yes' }];
+  const environment = await startDevelopmentEnvironment({ ports: anyPorts, program, startGateway });
+  t.teardown(() => environment.close());
+  const path = join(environment.directory, 'wrong.sh');
+  await writeFile(path, tourScript([{ title: 'Wrong', steps }], { path, trySh: environment.tryFile }));
+  const { code, output } = await bash(`bash ${quote(path)}`);
+  t.equal(code, 1);
+  t.match(output, /^# a wrong promise\necho no \| expect '' yes\nno\n✗ EXPECTED: yes$/m);
+  t.match(output, /✗ The tour is over: 1 answer/);
+});
+
+t.test('the written TypeScript client lists the tools, and the Python client compiles', async (t) => {
+  const environment = await startDevelopmentEnvironment({ ports: anyPorts, program, startGateway });
+  t.teardown(() => environment.close());
+  // Beside node_modules.
+  const folder = t.testdir({ 'client.ts': await readFile(join(environment.clientsDirectory, 'client.ts'), 'utf8') });
+  const command = `NODE_EXTRA_CA_CERTS=${quote(environment.caFile)} ${process.execPath} ${quote(join(folder, 'client.ts'))}`;
+  t.match(await bash(command), { code: 0, output: /^execute_sql$/m });
+  t.match(await bash(`python3 -m py_compile ${quote(join(environment.clientsDirectory, 'client.py'))}`), { code: 0 });
+});
+
+const portOptions = ['--port', '0', '--admin-port', '0', '--issuer-port', '0', '--upstream-port', '0'];
+
+/** The command as a process. `until` resolves with all of its output once that matches. */
+function runCommand(t: Test, ...options: string[]) {
+  const child = spawn(process.execPath, [main, 'dev', ...portOptions, ...options], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
   const errors = text(child.stderr);
   let printed = '';
-  for await (const chunk of child.stdout) {
+  child.stdout.on('data', (chunk) => {
     printed += chunk;
-    if (printed.includes('Ctrl-C stops all of it')) break;
-  }
-  t.notMatch(printed, '\x1b', 'no colours into a pipe');
-  t.notMatch(printed, 'WARNING');
-  const directory = /configuration +(\/\S+)\/gateway\.yaml/.exec(printed)?.[1] ?? '/';
-  t.ok(existsSync(directory));
-  child.kill('SIGINT');
-  const [code, signal] = await once(child, 'exit');
-  t.same([code, signal], [0, null]);
-  t.notOk(existsSync(directory));
+  });
+  const until = async (mark: RegExp): Promise<string> => {
+    while (!mark.test(printed)) await once(child.stdout, 'data');
+    return printed;
+  };
+  return { child, errors, exit: once(child, 'exit'), until };
+}
+
+t.test(
+  'the command says what it does, tests itself, tells of requests and reloads, and Ctrl-C stops all of it',
+  async (t) => {
+    const { child, errors, exit, until } = runCommand(t);
+    const printed = await until(/Your MCP client: /);
+    t.match(printed, /^Starting Portcullis on loopback\. Ctrl-C stops it\.\n {2}program +\d+\.\d\d s\n/);
+    t.notMatch(printed, '\x1b', 'no colours into a pipe');
+    t.notMatch(printed, '✗');
+    t.equal(printed.match(/^ {2}✓ /gm)?.length, 3);
+    const directory = /files +(\/\S+)/.exec(printed)?.[1] ?? '/';
+    t.match(printed, `  bash ${directory}/try.sh agent execute_sql\n  bash ${directory}/try.sh frontend execute_sql\n`);
+
+    await bash(`bash ${directory}/try.sh frontend execute_sql`);
+    await until(/analytics_frontend +execute_sql +deny +rule superset:sql {2}insufficient_scope {2}403 {2}\S+ ms\n/);
+
+    const yaml = await readFile(join(directory, 'gateway.yaml'), 'utf8');
+    await writeFile(join(directory, 'gateway.yaml'), yaml.replace('tools: ["delete_*"]', 'tols: ["delete_*"]'));
+    await until(/not reloaded {2}the old configuration stays in force: \S+gateway\.yaml:\d+:\d+ .*tols/);
+    await writeFile(join(directory, 'gateway.yaml'), yaml.replace('"delete_*"', '"remove_*"'));
+    await until(/ reloaded {2}policy [0-9a-f]{12} is in force\n/);
+
+    child.kill('SIGINT');
+    t.same(await exit, [0, null]);
+    t.match(await until(/removed/), `Stopping.\nStopped, and ${directory} is removed.\n`);
+    t.notOk(existsSync(directory));
+    t.equal(await errors, '');
+  },
+);
+
+t.test('dev --json --quiet', async (t) => {
+  const { child, errors, exit, until } = runCommand(t, '--json', '--quiet');
+  await until(/"event":"self-test"/);
+  child.kill('SIGTERM');
+  t.same(await exit, [0, null]);
+  const events = (await until(/"stopped"/))
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  t.match(events, [
+    { event: 'ready', mcp: /^https:\/\/localhost:\d+\/mcp$/, console: /^http:\/\/127\.0\.0\.1:\d+\/$/, ms: Number },
+    { event: 'self-test', passed: true },
+    { event: 'stopping' },
+    { event: 'stopped', removed: /portcullis-dev-/ },
+  ]);
+  t.equal(events.length, 4);
+  t.notMatch(JSON.stringify(events), /sk_|secret/i);
   t.equal(await errors, '');
 });
 
-t.test('colours only where they are asked for, and words quoted for the shell', async (t) => {
-  const sections = [{ title: 'Title', steps: [{ says: 'why', command: 'true' }, { says: 'remark' }] }];
-  const clients = clientConfigurations({ mcpUrl: 'https://localhost:1/mcp', caFile: '/ca.crt' });
-  const plain = instructionsText(sections, clients, false);
-  t.match(plain, '# Title\n# why\ntrue\n# remark\n');
-  t.match(instructionsText(sections, [], true), '\x1b[1m# Title\x1b[0m');
-  const json = plain.split('\n').filter((line) => line.startsWith('{'));
-  t.equal(json.map((line) => JSON.parse(line)).length, 4);
+t.test('dev | head -1', async (t) => {
+  const { child, errors, exit, until } = runCommand(t);
+  await until(/Starting/);
+  child.stdout.destroy();
+  t.same(await exit, [0, null]);
+  t.equal(await errors, '');
+});
+
+t.test('dev --upstream of a server that is away: it says so, the self-test fails, and it goes on', async (t) => {
+  const { child, exit, until } = runCommand(t, '--upstream', `${await closedPort()}/mcp`);
+  const printed = await until(/Your MCP client: /);
+  t.match(printed, /^warning: nobody answers at \S+: .*ECONNREFUSED.*; the connection was refused: start the server/m);
+  t.match(printed, /^ {2}✗ the agent reaches your server: expected 200, got 502/m);
+  t.match(printed, /^ {2}✓ the frontend may not change anything: 403 insufficient_scope/m);
+  t.match(printed, /^ {2}✓ the audit records of both verify/m);
+  child.kill('SIGINT');
+  t.same(await exit, [0, null]);
+});
+
+t.test('words are quoted for the shell', async (t) => {
   t.same(['a/b.c', "it's", ''].map(quote), ['a/b.c', `'it'\\''s'`, `''`]);
 });

@@ -1,19 +1,23 @@
-// The README's main command as a newcomer uses it: `npm start`, the printed lines pasted into a second shell, Ctrl-C.
+// The README's main command as a newcomer uses it: `npm start`, the printed commands and the tour in a second shell, Ctrl-C.
 import { strict as assert } from 'node:assert';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 
-const lastLine = 'Ctrl-C stops all of it';
+const lastLine = 'Your MCP client: ';
 const startupMs = 60_000;
 
 let health = '';
 const gateway = spawn('npm', ['start'], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
 try {
   const printed = await textUntil(gateway, lastLine);
-  health = `${/http:\/\/127\.0\.0\.1:\d+(?=\/metrics)/.exec(printed)?.[0]}/livez`;
-  const commands = printed.slice(printed.indexOf('# Paste into'), printed.indexOf('# Client configurations'));
-  const shell = spawnSync('bash', [], { input: commands, encoding: 'utf8', timeout: 120_000 });
+  health = `${/console +(http:\/\/127\.0\.0\.1:\d+)\//.exec(printed)?.[1]}/livez`;
+  const commands = printed.match(/^ {2}bash .*$/gm) ?? [];
+  const tour = /^The whole tour: (bash .*)$/m.exec(printed)?.[1];
+  const shell = spawnSync('bash', ['-c', [...commands, tour].join('\n')], { encoding: 'utf8', timeout: 120_000 });
   const output = shell.stdout + shell.stderr;
+  assert.equal(commands.length, 2, printed);
+  assert.equal(shell.status, 0, output);
+  assert.doesNotMatch(printed + output, /✗/);
   for (const expected of [
     /HTTP\/1\.1 200 OK/,
     /"dashboards"|dashboard_title/,
@@ -40,7 +44,7 @@ assert.equal(
   ),
   'closed',
 );
-console.log('smoke: npm start, every printed line pasted, Ctrl-C: ok');
+console.log('smoke: npm start, both printed commands and the tour, Ctrl-C: ok');
 
 async function textUntil(child: ChildProcess, mark: string): Promise<string> {
   const deadline = setTimeout(() => child.kill('SIGKILL'), startupMs);

@@ -138,7 +138,8 @@ function callerOf({ client, principal }: AuditRecord): string {
   return clientId === undefined || clientId === subject ? subject : `${clientId} (${subject})`;
 }
 
-function callOf({ http, mcp }: AuditRecord): string {
+/** Names the call of a record: its tool, its MCP method with the target, or the HTTP method and path. */
+export function callOf({ http, mcp }: AuditRecord): string {
   const { method, target, tool, via } = mcp ?? {};
   if (tool !== undefined) return via === undefined ? tool : `${tool} via ${via}`;
   if (method !== undefined) return [method, target ?? []].flat(2).join(' ');

@@ -1,5 +1,7 @@
-// Instructions that `portcullis dev` prints: running services, and commands for a second terminal. Pure.
-import type { DevelopmentEnvironment } from './environment.ts';
+// Tour of the development gateway: commands of a second terminal, each with the answer that it gets. Pure.
+import type { EnvironmentFacts } from './environment-facts.ts';
+import { refusedTool, sqlArguments } from './sample-calls.ts';
+import { quote } from './shell.ts';
 
 /** A titled group of steps. */
 export interface Section {
@@ -9,70 +11,36 @@ export interface Section {
 
 /** One command with its explanation. */
 export interface Step {
-  /** The explanation, printed as a shell comment. */
+  /** The explanation. A refusal begins with its status. */
   readonly says: string;
-  /** Bash; absent for a note. */
-  readonly command?: string;
-  /** A text that the output contains; the tests check it. */
+  /** Bash, with the shorthands of `try.sh`. */
+  readonly command: string;
+  /** A text that the output contains. */
   readonly expect?: string;
 }
 
-export type InstructionFacts = Omit<DevelopmentEnvironment, 'close'> & {
-  /** Arguments that start this program, such as node and the path of its entry. */
-  readonly program: readonly string[];
-};
+/** The part of the environment that the commands name. */
+export type TourFacts = Pick<
+  EnvironmentFacts,
+  'adminUrl' | 'auditFile' | 'clientSecrets' | 'configFile' | 'isDemo' | 'policy' | 'publicUrl'
+>;
 
 /** All sections. Each command works in bash, from any directory, after those before it. */
-export function instructions(facts: InstructionFacts): readonly Section[] {
+export function tourSections(facts: TourFacts): readonly Section[] {
   return [
-    { title: 'Running', steps: running(facts) },
-    { title: 'Paste into a second terminal (bash), from here on', steps: preparation(facts) },
+    { title: 'Tokens', steps: tokens(facts) },
     ...(facts.isDemo ? supersetSections(facts) : generalSections(facts)),
-    { title: 'What was written down', steps: evidence(facts) },
+    { title: 'The evidence', steps: evidence(facts) },
   ];
 }
 
-function running(facts: InstructionFacts): Step[] {
-  const lines = [
-    ...facts.notes.map((note) => `note: ${note}`),
-    `MCP endpoint          ${facts.mcpUrl}`,
-    `authorization server  ${facts.issuer}`,
-    `upstream              ${facts.upstreamUrl}${facts.isDemo ? ' (demo Superset)' : ''}`,
-    `metrics and health    ${facts.adminUrl}/metrics, /readyz, /status`,
-    `configuration         ${facts.configFile} (edit it: it is reloaded)`,
-    `certificates          ${facts.directory}/pki`,
-  ];
-  return lines.map((says) => ({ says }));
-}
-
-function preparation(facts: InstructionFacts): Step[] {
-  const { clientSecrets, policy } = facts;
+function tokens({ policy }: TourFacts): Step[] {
+  const login = (variable: string, scopes: readonly string[]) =>
+    `${variable}=$(token "$${variable}_LOGIN" ${quote(scopes.join(' '))})`;
+  const { ai_agent_prod: agent, analytics_frontend: frontend } = policy.scopes;
   return [
-    {
-      says: 'shorthands: this program, a token by the client credentials grant, a POST, a tool call',
-      command: `portcullis() { ${facts.program.map(quote).join(' ')} "$@"; }`,
-    },
-    remark(`PKI=${quote(`${facts.directory}/pki`)}`),
-    remark(`MCP=${quote(facts.mcpUrl)}`),
-    remark(
-      `token() { curl -sS ${quote(`${facts.issuer}/token`)} -u "$1" -d grant_type=client_credentials --data-urlencode "scope=$2" --data-urlencode "resource=\${3:-$MCP}" | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/'; }`,
-    ),
-    remark(
-      `post() { curl -sS -i --max-time 60 --cacert "$PKI/ca.crt" "$MCP" -H 'content-type: application/json' -H 'accept: application/json, text/event-stream' "$@"; echo; }`,
-    ),
-    remark(
-      `call() { local bearer=$1 tool=$2 arguments=$3; shift 3; post \${bearer:+-H "authorization: Bearer $bearer"} -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"'"$tool"'","arguments":'"$arguments"'}}' "$@"; }`,
-    ),
-    remark(`AGENT_LOGIN=ai_agent_prod:${clientSecrets.ai_agent_prod}`),
-    {
-      says: `the AI agent's token: ${policy.scopes.ai_agent_prod.join(' ')}`,
-      command: `AGENT=$(token "$AGENT_LOGIN" ${quote(policy.scopes.ai_agent_prod.join(' '))})`,
-    },
-    {
-      says: `the frontend's token: ${policy.scopes.analytics_frontend.join(' ')}`,
-      command: `FRONTEND=$(token analytics_frontend:${clientSecrets.analytics_frontend} ${quote(policy.scopes.analytics_frontend.join(' '))})`,
-    },
-    { says: "the reporting tool's API key, on its way out", command: `KEY=${facts.apiKey}` },
+    { says: `the AI agent's token: ${agent.join(' ')}`, command: login('AGENT', agent) },
+    { says: `the frontend's token: ${frontend.join(' ')}`, command: login('FRONTEND', frontend) },
   ];
 }
 
@@ -82,18 +50,17 @@ interface Example {
 }
 
 const dashboards: Example = { tool: 'list_dashboards', args: '{"request":{}}' };
-const ordersByRegion = 'SELECT region, count(*) AS orders, round(sum(revenue)) AS revenue FROM orders GROUP BY region';
-const sql = `execute_sql '{"request":{"database_id":1,"sql":"${ordersByRegion}"}}'`;
+const sql = `execute_sql '${sqlArguments}'`;
 const query = `-H 'content-type: application/json' -d '{"sql":"SELECT count(*) AS customers FROM customers"}'`;
 
-function supersetSections(facts: InstructionFacts): Section[] {
+function supersetSections(facts: TourFacts): Section[] {
   return [
     { title: 'Allowed', steps: supersetAllowed(facts) },
     { title: 'Refused, each for its own reason', steps: supersetRefused(facts) },
   ];
 }
 
-function supersetAllowed(facts: InstructionFacts): Step[] {
+function supersetAllowed(facts: TourFacts): Step[] {
   const { rest, restToken } = restCommands(facts);
   return [
     ok('the agent lists dashboards', `call "$AGENT" ${dashboards.tool} '${dashboards.args}'`, 'Sales Overview'),
@@ -112,18 +79,18 @@ function supersetAllowed(facts: InstructionFacts): Step[] {
     ok('a path route without credentials', rest('/health'), 'healthy'),
     ok(
       'a path route, with a token for its own audience',
-      `${rest('/api/dashboards')} -H "authorization: Bearer ${restToken('/api/dashboards', 'dashboards:read')}"; echo`,
+      `${rest('/api/dashboards')} -H "authorization: Bearer ${restToken('/api/dashboards', 'dashboards:read')}"`,
       'sales-overview',
     ),
     ok(
       'defence in depth: this route wants the token and the certificate',
-      `${rest('/api/queries')} --cert "$PKI/client-ai-agent-1.crt" --key "$PKI/client-ai-agent-1.key" -H "authorization: Bearer ${restToken('/api/queries', 'queries:execute')}" ${query}; echo`,
+      `${rest('/api/queries')} --cert "$PKI/client-ai-agent-1.crt" --key "$PKI/client-ai-agent-1.key" -H "authorization: Bearer ${restToken('/api/queries', 'queries:execute')}" ${query}`,
       'customers',
     ),
   ];
 }
 
-function supersetRefused(facts: InstructionFacts): Step[] {
+function supersetRefused(facts: TourFacts): Step[] {
   const { rest, restToken } = restCommands(facts);
   return [
     refused(403, 'the frontend may not run SQL', `call "$FRONTEND" ${sql}`, 'scope="queries:execute"'),
@@ -150,14 +117,14 @@ function supersetRefused(facts: InstructionFacts): Step[] {
     refused(
       401,
       'defence in depth: the token alone is not enough',
-      `${rest('/api/queries')} -H "authorization: Bearer ${restToken('/api/queries', 'queries:execute')}" ${query}; echo`,
+      `${rest('/api/queries')} -H "authorization: Bearer ${restToken('/api/queries', 'queries:execute')}" ${query}`,
       'credentials_required',
     ),
   ];
 }
 
 /** Shell commands for the path routes: a request, and a token for the audience of the path. */
-function restCommands(facts: InstructionFacts) {
+function restCommands(facts: TourFacts) {
   return {
     rest: (path: string) => `curl -sS -i --cacert "$PKI/ca.crt" ${quote(`${facts.publicUrl}${path}`)}`,
     restToken: (path: string, scope: string) =>
@@ -165,19 +132,18 @@ function restCommands(facts: InstructionFacts) {
   };
 }
 
-function generalSections(facts: InstructionFacts): Section[] {
-  const list = `post -H "authorization: Bearer $AGENT" -d '{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}'`;
+function generalSections(facts: TourFacts): Section[] {
   const { refused: refusals } = shared(facts, { tool: 'list_anything', args: '{}' });
   return [
     {
       title:
         'Allowed: tools named get_*, list_*, search_*, read_*, find_*, describe_* need tools:read, all others tools:call',
-      steps: [ok('the agent lists the tools', list, 'HTTP/1.1 200')],
+      steps: [ok('the agent lists the tools', `ask "$AGENT" tools/list '{}'`, 'HTTP/1.1 200')],
     },
     {
       title: 'Refused, each for its own reason',
       steps: [
-        refused(403, 'the frontend only reads', `call "$FRONTEND" change_something '{}'`, 'scope="tools:call"'),
+        refused(403, 'the frontend only reads', `call "$FRONTEND" ${refusedTool} '{}'`, 'scope="tools:call"'),
         ...refusals,
       ],
     },
@@ -185,7 +151,7 @@ function generalSections(facts: InstructionFacts): Section[] {
 }
 
 /** Steps on certificates, keys and bad requests, for any upstream. */
-function shared(facts: InstructionFacts, { tool, args }: Example): { allowed: Step[]; refused: Step[] } {
+function shared(facts: TourFacts, { tool, args }: Example): { allowed: Step[]; refused: Step[] } {
   const call = (bearer: string, more = '') => `call ${bearer} ${tool} '${args}'${more}`;
   const certificate = (name: string) => ` --cert "$PKI/${name}.crt" --key "$PKI/${name}.key"`;
   const withCertificate = (name: string) => call('"$AGENT"', certificate(name));
@@ -216,7 +182,7 @@ function shared(facts: InstructionFacts, { tool, args }: Example): { allowed: St
   };
 }
 
-function evidence(facts: InstructionFacts): Step[] {
+function evidence(facts: TourFacts): Step[] {
   const audit = quote(facts.auditFile);
   return [
     {
@@ -230,20 +196,10 @@ function evidence(facts: InstructionFacts): Step[] {
   ];
 }
 
-/** A command without an explanation. */
-function remark(command: string): Step {
-  return { says: '', command };
-}
-
 function ok(says: string, command: string, expect: string): Step {
   return { says, command, expect };
 }
 
 function refused(status: number, says: string, command: string, expect: string): Step {
   return { says: `${status}: ${says}`, command, expect };
-}
-
-/** Quotes a text as one word of the shell. */
-export function quote(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
