@@ -2,10 +2,11 @@
 import type { RunningParts } from '../gateway/admin/admin-source.ts';
 import { decisionsFacts } from './decisions/facts.ts';
 import { overviewFacts } from './overview/facts.ts';
+import { policyFacts } from './policy/facts.ts';
 import type { ConsoleSource } from './source.ts';
 import { streamsFacts } from './streams/facts.ts';
 
 /** Creates the source. Its memory is kept as long as the process runs. */
 export function createProcessSource(parts: RunningParts): ConsoleSource {
-  return { ...overviewFacts(parts), ...decisionsFacts(parts), ...streamsFacts(parts) };
+  return { ...overviewFacts(parts), ...decisionsFacts(parts), ...policyFacts(parts), ...streamsFacts(parts) };
 }

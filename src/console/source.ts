@@ -1,13 +1,14 @@
 // Console source: the functions by which a page asks one gateway process.
 import type { DecisionsSource } from './decisions/facts.ts';
 import type { OverviewSource } from './overview/facts.ts';
+import type { PolicySource } from './policy/facts.ts';
 import type { StreamsSource } from './streams/facts.ts';
 
 /**
  * Functions of one gateway process. Arguments and results are values of JSON (structured clone), as the process may be another one. A page adds its
  * own here and in `process-source.ts`.
  */
-export interface ConsoleSource extends OverviewSource, DecisionsSource, StreamsSource {}
+export interface ConsoleSource extends OverviewSource, DecisionsSource, PolicySource, StreamsSource {}
 
 /** A gateway process that the console can show. */
 export interface ConsoleProcess {

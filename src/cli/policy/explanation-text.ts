@@ -1,14 +1,15 @@
 // Explanation of a request as text for people, with colours where the output is a terminal.
 
 import type { Decision } from '../../policy/decision.ts';
-import type {
-  ConditionReading,
-  DemandReading,
-  Explanation,
-  PartReading,
-  RuleReading,
-  SelectorReading,
-} from '../../policy/explain.ts';
+import type { Explanation, PartReading, RuleReading } from '../../policy/explain.ts';
+import {
+  conditionWords,
+  decisionWords,
+  demandWords,
+  mismatchWords,
+  otherwiseWords,
+  selectorWords,
+} from '../../review/explain/reading-words.ts';
 import type { RequestExplanation } from '../../review/explain/request-explanation.ts';
 import { printable } from '../table.ts';
 import { limitLines } from './limit-text.ts';
@@ -121,12 +122,7 @@ function writePart(part: PartReading, isOneOfSeveral: boolean, writer: Writer): 
   for (const rule of read) writeRule(rule, writer);
   const left = rules.length - read.length;
   if (left > 0) lines.push(paint('dim', `  - ${left === 1 ? '1 rule' : `${left} rules`} behind it not reached`));
-  const reasons = {
-    open: 'no rule matches; the method is open to every caller of the route',
-    no_rule: 'no rule matches, and what no rule allows is denied',
-    unknown_member: 'the message has a member that MCP does not define for its method',
-  };
-  if (otherwise !== undefined) lines.push(`  ${mark(paint, decision.allow)} ${reasons[otherwise]}`);
+  if (otherwise !== undefined) lines.push(`  ${mark(paint, decision.allow)} ${otherwiseWords[otherwise]}`);
   const told = rules.some((rule) => rule.mode === 'enforce' && isUntold(rule))
     ? paint('yellow', 'cannot be told from the record')
     : verdict(decision, paint);
@@ -137,10 +133,9 @@ function writeRule(reading: RuleReading, writer: Writer): void {
   const { decision, demands, effect, mode, outcome, rule, selectors, when } = reading;
   const { lines, paint } = writer;
   const title = `${printable(rule)}  ${effect}${mode === 'report' ? ', reported only' : ''}`;
-  if (outcome === 'no_match') {
-    const failed = selectors.find(({ matches }) => matches !== true);
-    const why = failed === undefined ? conditionText(when!) : selectorText(failed);
-    lines.push(`  ${mark(paint, undefined)} ${title}  ${paint('dim', `no match: ${why}`)}`);
+  const mismatch = mismatchWords(reading, shorten);
+  if (mismatch !== undefined) {
+    lines.push(`  ${mark(paint, undefined)} ${title}  ${paint('dim', `no match: ${printable(mismatch)}`)}`);
     return;
   }
   const error = isUntold(reading) ? 'cannot be told' : 'errs, and so denies';
@@ -149,33 +144,10 @@ function writeRule(reading: RuleReading, writer: Writer): void {
     `  ${mark(paint, decision?.allow === true)} ${paint('bold', title)}  ${outcome === 'error' ? error : would}`,
   );
   for (const selector of selectors)
-    lines.push(`      ${mark(paint, selector.matches === true)} ${selectorText(selector)}`);
-  if (when !== undefined) lines.push(`      ${mark(paint, when.result === true)} ${conditionText(when)}`);
-  for (const demand of demands) lines.push(`      ${mark(paint, demand.met)} requires ${demandText(demand)}`);
-}
-
-function selectorText({ had, matches, wanted }: SelectorReading): string {
-  const keys = Object.entries(wanted).map(([key, value]) => `${key} ${shorten(printable(valueText(value)))}`);
-  const call = had === undefined ? 'the call has none' : `the call has ${shorten(printable(valueText(had)))}`;
-  return `${keys.join(', ')}; ${matches === 'error' ? 'cannot be told' : call}`;
-}
-
-function conditionText({ problem, result, source }: ConditionReading): string {
-  const why = problem === undefined ? '' : `: ${printable(problem)}`;
-  return `when ${source === undefined ? '(a condition with an interpolated value)' : printable(source)}  is ${result}${why}`;
-}
-
-function demandText(demand: DemandReading): string {
-  switch (demand.demand) {
-    case 'authenticatedBy':
-      return `authenticatedBy ${demand.wanted.join(', ')}; the caller has ${demand.had.join(', ') || 'none'}`;
-    case 'senderConstrained':
-      return `senderConstrained; the credential is ${demand.met ? 'bound' : 'not bound to its sender'}`;
-    case 'when':
-      return conditionText(demand.when);
-    default:
-      return `${demand.demand} ${demand.scopes.map(({ scope, state }) => `${printable(scope)} (${state})`).join(', ')}`;
-  }
+    lines.push(`      ${mark(paint, selector.matches === true)} ${printable(selectorWords(selector, shorten))}`);
+  if (when !== undefined) lines.push(`      ${mark(paint, when.result === true)} ${printable(conditionWords(when))}`);
+  for (const demand of demands)
+    lines.push(`      ${mark(paint, demand.met)} requires ${printable(demandWords(demand))}`);
 }
 
 /** A rule whose test reads what a record does not hold. */
@@ -188,14 +160,7 @@ function isUntold({ demands, selectors, when }: RuleReading): boolean {
 }
 
 function verdict(decision: Decision, paint: Paint): string {
-  const { rule } = decision;
-  const by = rule === undefined ? '' : ` by rule ${printable(rule)}`;
-  if (decision.allow) return paint('green', `allowed${by}`);
-  const { message, missingScopes, reason, unmet } = decision;
-  const why = unmet === undefined ? '' : `: ${unmet} is not met`;
-  const missing = missingScopes.length === 0 ? '' : `, missing ${printable(missingScopes.join(' '))}`;
-  const told = message === undefined ? '' : `; the caller is told: ${printable(message)}`;
-  return paint('red', `${reason}${by}${why}${missing}${told}`);
+  return paint(decision.allow ? 'green' : 'red', printable(decisionWords(decision)));
 }
 
 function writeUpstream({ upstream }: RequestExplanation, writer: Writer): void {
@@ -232,14 +197,4 @@ const maxShown = 160;
 
 function shorten(text: string): string {
   return text.length <= maxShown ? text : `${text.slice(0, maxShown)}… (${text.length} characters; --json has all)`;
-}
-
-function valueText(value: unknown): string {
-  if (typeof value === 'string') return value;
-  if (Array.isArray(value)) return value.map(valueText).join(', ');
-  if (typeof value === 'object' && value !== null)
-    return Object.entries(value)
-      .map(([key, each]) => `${key} ${valueText(each)}`)
-      .join(', ');
-  return String(value);
 }

@@ -1,0 +1,139 @@
+// Matrix of callers and tools: who can do what by the policy in force, and under which conditions.
+import { type Html, html } from '../html.ts';
+import type { PageRequest } from '../page.ts';
+import { code, hash, time } from '../parts.ts';
+import type { CellAnswer } from './access-matrix.ts';
+import type { AccessFacts, AccessQuestion } from './facts.ts';
+import { hiddenFields, numberIn, paging, pathOf, select, textIn } from './view-parts.ts';
+
+const itemsOnPage = 40;
+const callersOnPage = 10;
+
+type Filter = Pick<AccessQuestion, 'route' | 'tool' | 'client'>;
+
+function filterOf({ query }: PageRequest): Filter {
+  return { route: textIn(query, 'route'), tool: textIn(query, 'tool'), client: textIn(query, 'client') };
+}
+
+/** The view. */
+export async function accessView(request: PageRequest): Promise<Html> {
+  const { query, source } = request;
+  const filter = filterOf(request);
+  const [fromItem, fromCaller] = [numberIn(query, 'item'), numberIn(query, 'caller')];
+  const asked = { ...filter, fromItem, items: itemsOnPage, fromCaller, callers: callersOnPage };
+  const [found, { routes }] = await Promise.all([source.policyAccess(asked), source.policyNames()]);
+  const { client, route, tool } = filter;
+  return html`<form class="form" method="get" action="/policy">${hiddenFields(request, 'who-can')}
+${select('route', 'Route', route, [['', 'all routes'], ...routes.map(({ name }) => [name, name] as const)])}
+<label>Tool (* is any text)<input name="tool" value="${tool}" maxlength="256" autocomplete="off" spellcheck="false"></label>
+<label>Client<input name="client" value="${client}" maxlength="256" autocomplete="off" spellcheck="false"></label>
+<button>Show</button>
+<a class="button" href="${pathOf(request, { ...filter }, '/policy/who-can.csv')}" download>CSV</a>
+<a class="button" href="${pathOf(request, { ...filter }, '/policy/who-can.json')}" download>JSON</a></form>
+${found === undefined ? waiting() : matrix(found, request, asked)}`;
+}
+
+function waiting(): Html {
+  return html`<p class="empty" role="status">The matrix is worked out between requests. <a href="">Look again</a> in a few seconds.</p>`;
+}
+
+function matrix(facts: AccessFacts, request: PageRequest, asked: AccessQuestion): Html {
+  const { answers, at, callerTotal, callers, cut, isNamed, items, itemTotal, policy } = facts;
+  const { client, fromCaller, fromItem, route, tool } = asked;
+  const linkTo = (more: Readonly<Record<string, number>>) =>
+    pathOf(request, { view: 'who-can', route, tool, client, item: fromItem, caller: fromCaller, ...more });
+  if (items.length === 0 || callers.length === 0)
+    return html`<p class="empty">No tool is named so, or it only calls others: ask about those.</p>`;
+  const groups = [...Map.groupBy(items, ({ routeName, routePath }) => `${routeName}\n${routePath}`)];
+  return html`<p class="lead">By policy ${hash(policy)}, worked out ${time(at, request.now)}. Open a cell for the rule and the conditions that remain.</p>
+${!isNamed && html`<p class="empty">No rule, key or certificate names ${code(client)}: it may do what any token may.</p>`}
+${(cut.callers > 0 || cut.items > 0) && html`<p class="empty">Too large to show whole: ${cut.callers} callers and ${cut.items} items are left out. The command portcullis who-can has them.</p>`}
+<div class="matrix-box" role="region" aria-label="Who can do what" tabindex="0"><table class="matrix" id="matrix">
+<caption class="hidden">Callers and what they may do</caption>
+<thead><tr><th scope="col">Tool or request</th>${callers.map(
+    ({ name, refused }) =>
+      html`<th scope="col">${name}${refused !== undefined && html`<small>refused: ${refused}</small>`}</th>`,
+  )}</tr></thead>
+${groups.map(([key, of]) => {
+  const [name, path] = key.split('\n');
+  return html`<tbody><tr class="group"><th scope="rowgroup" colspan="${callers.length + 1}"><span>${name}${name !== path && html` ${code(path)}`}</span></th></tr>
+${of.map((item) => html`<tr><th scope="row">${itemName(item)}</th>${item.cells.map((answer) => cell(answers[answer]!))}</tr>\n`)}</tbody>`;
+})}
+</table></div>
+<div class="pagings">${paging('Items', { count: itemsOnPage, from: fromItem, total: itemTotal }, (item) => linkTo({ item }))}
+${paging('Callers', { count: callersOnPage, from: fromCaller, total: callerTotal }, (caller) => linkTo({ caller }))}</div>`;
+}
+
+function itemName({ kind, name }: AccessFacts['items'][number]): Html {
+  if (name === '*') return html`any other ${kind}`;
+  return kind === 'tool' || kind === 'path' ? code(name) : html`${kind} ${code(name)}`;
+}
+
+const words = { yes: 'yes', no: 'no', conditional: 'if …', unknown: '?' };
+
+function cell({ access, condition, rules }: CellAnswer): Html {
+  if (access === 'no') return html`<td class="no">no</td>`;
+  const why =
+    access === 'unknown'
+      ? 'More rules with conditions stand before this than are worked out here; portcullis who-can does it.'
+      : (condition ?? 'without condition');
+  return html`<td class="${access}"><details><summary>${words[access]}</summary>${why}${rules !== undefined && html` <span class="muted">[${rules}]</span>`}</details></td>`;
+}
+
+const columns = ['route', 'path', 'kind', 'item', 'caller', 'access', 'condition', 'rules', 'refused'] as const;
+type Row = Readonly<Record<(typeof columns)[number], string | undefined>>;
+
+/** Cells of a download; one with more says so by its status. */
+const maxDownload = 200_000;
+const itemsInAnswer = 400;
+
+/** The cells that the filter asks for, in the columns of `portcullis who-can --format csv`. Throws 503 while they are not worked out, 413 for too many. */
+export async function accessDownload(
+  request: PageRequest,
+  format: 'csv' | 'json',
+): Promise<{ readonly text: string; readonly type: string }> {
+  const filter = filterOf(request);
+  const rows: Row[] = [];
+  let policy: string | undefined;
+  for (let fromCaller = 0, callerTotal = 1; fromCaller < callerTotal; fromCaller += callersOnPage) {
+    for (let fromItem = 0, itemTotal = 1; fromItem < itemTotal; fromItem += itemsInAnswer) {
+      const asked = { ...filter, fromItem, items: itemsInAnswer, fromCaller, callers: callersOnPage };
+      const found = await request.source.policyAccess(asked);
+      policy ??= found?.policy;
+      if (found === undefined || found.policy !== policy)
+        throw failure(503, 'The matrix is being worked out. Try again in a few seconds.');
+      [itemTotal, callerTotal] = [found.itemTotal, found.callerTotal];
+      if (itemTotal * callerTotal > maxDownload)
+        throw failure(
+          413,
+          `${itemTotal * callerTotal} cells are too many for a download: choose a route, tools or a client.`,
+        );
+      rows.push(...rowsOf(found));
+    }
+  }
+  if (format === 'json') return { text: `${JSON.stringify(rows, undefined, 1)}\n`, type: 'application/json' };
+  const lines = [columns, ...rows.map((row) => columns.map((column) => row[column]))];
+  return { text: lines.map((line) => `${line.map(csvCell).join()}\r\n`).join(''), type: 'text/csv; charset=utf-8' };
+}
+
+function rowsOf({ answers, callers, items }: AccessFacts): Row[] {
+  return items.flatMap(({ cells, kind, name: item, routeName: route, routePath: path }) =>
+    cells.map((answer, index): Row => {
+      const { access, condition, rules } = answers[answer]!;
+      const { name: caller, refused } = callers[index]!;
+      return { route, path, kind, item, caller, access, condition, rules, refused };
+    }),
+  );
+}
+
+/** A spreadsheet would take text that begins so for a formula. */
+const formula = /^[=+\-@\t\r]/;
+
+function csvCell(cell = ''): string {
+  const safe = formula.test(cell) ? `'${cell}` : cell;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+function failure(statusCode: number, message: string): Error {
+  return Object.assign(new Error(message), { statusCode });
+}

@@ -1,0 +1,160 @@
+// Steps of an explanation: verdict, credentials, routes, each rule, limits, upstream and answer.
+import type { PartReading, RuleReading } from '../../policy/explain.ts';
+import type { CredentialReading } from '../../review/explain/credential-reading.ts';
+import {
+  conditionWords,
+  decisionWords,
+  demandWords,
+  mismatchWords,
+  otherwiseWords,
+  selectorWords,
+} from '../../review/explain/reading-words.ts';
+import type { RequestExplanation, RouteReading } from '../../review/explain/request-explanation.ts';
+import { type Html, html, type Value } from '../html.ts';
+import { badge, code, facts, hash } from '../parts.ts';
+import type { ExplanationFacts } from './facts.ts';
+
+type Explained = Extract<ExplanationFacts, { readonly explanation: RequestExplanation }>;
+
+/** The whole walk. */
+export function explanationSteps({ explanation, notReached }: Explained): Html {
+  const {
+    allowed,
+    answer,
+    at,
+    caller,
+    code: refusal,
+    credentials,
+    decision,
+    from,
+    limits,
+    notes,
+    policy,
+    reason,
+    request,
+    routes,
+    upstream,
+  } = explanation;
+  const why =
+    refusal === undefined
+      ? ''
+      : `: ${refusal}${reason === undefined || reason === refusal ? '' : ` (recorded reason ${reason})`}`;
+  return html`<section class="card answer ${allowed ? 'good' : 'bad'}" id="answer" aria-live="polite"><h2>${allowed ? 'Allowed' : `Refused${why}`}</h2>
+<p>${code(`${request.method} ${request.path}`)} from ${from} at ${at}, by policy ${hash(policy)}</p></section>
+<ol class="steps">
+${step('Credentials', html`${credentials.length === 0 ? html`<p>none</p>` : credentials.map(credentialOf)}${caller !== undefined && callerOf(caller)}`)}
+${step('Routes', routeList(routes, refusal))}
+${decision?.parts.map((part, index) => partOf(part, index === 0 ? notReached : 0))}
+${decision !== undefined && decision.parts.length > 1 && step('Together', html`<p>${decisionWords(decision.decision)}</p>`)}
+${
+  limits.length > 0 &&
+  step(
+    'Limits',
+    limits.map(
+      ({ bucket, name, size }) =>
+        html`<p>${code(name)} ${size}, counted for ${Object.entries(bucket)
+          .map(([key, value]) => `${key} ${value ?? 'none'}`)
+          .join(', ')}</p>`,
+    ),
+  )
+}
+${step('Upstream', upstreamOf(upstream))}
+${step('Answer', answer === undefined ? html`<p>that of the upstream</p>` : html`<p>HTTP ${answer.status}</p>${headersOf(Object.entries(answer.headers))}<pre tabindex="0" aria-label="Body of the answer">${shorten(answer.body, 4000)}</pre>`)}
+</ol>${notes.map((note) => html`<p class="empty">${note}</p>`)}`;
+}
+
+function step(title: string, body: Value): Html {
+  return html`<li><h3>${title}</h3>${body}</li>\n`;
+}
+
+/** A sign with its word for who does not see it. */
+function mark(state: boolean | undefined): Html {
+  const [sign, word, tone] =
+    state === undefined ? ['–', 'not', 'muted'] : state ? ['✓', 'met', 'ok'] : ['✗', 'unmet', 'ko'];
+  return html`<span class="sign ${tone}"><span aria-hidden="true">${sign}</span><span class="hidden">${word}</span></span>`;
+}
+
+const verified: Readonly<Record<CredentialReading['state'], boolean | undefined>> = {
+  verified: true,
+  stated: true,
+  refused: false,
+  unavailable: false,
+  decoded: undefined,
+  not_looked_at: undefined,
+};
+
+function credentialOf({ authenticator, facts: stated, id, kind, state, why }: CredentialReading): Html {
+  const texts = Object.entries(stated).map(([name, value]) => `${name} ${value}`);
+  return html`<p>${mark(verified[state])} ${kind}${authenticator !== undefined && html` of ${code(authenticator)}`}${id !== undefined && html` ${code(shorten(id))}`}: ${why}${texts.length > 0 && html`<br><span class="muted">${texts.join('; ')}</span>`}</p>`;
+}
+
+function callerOf({
+  authenticatedBy,
+  claims,
+  clientId,
+  method,
+  scopes,
+  senderConstrained,
+  subject,
+}: NonNullable<RequestExplanation['caller']>): Html {
+  return facts([
+    ['Client', clientId ?? 'none'],
+    ['Subject', subject],
+    ['By', `${method} (${authenticatedBy.join(' and ')})${senderConstrained ? ', sender-constrained' : ''}`],
+    ['Scopes', scopes.join(' ') || 'none'],
+    ...(Object.keys(claims).length === 0 ? [] : [['Claims', shorten(JSON.stringify(claims))] as const]),
+  ]);
+}
+
+function routeList(routes: readonly RouteReading[], refusal: string | undefined): Html {
+  const words = ({ methods, outcome }: RouteReading): string =>
+    ({ matched: 'matches', other_path: 'another path', other_method: `takes ${methods?.join(', ')} only` })[outcome];
+  const isMatched = routes.some(({ outcome }) => outcome === 'matched');
+  return html`<ul class="plain">${routes.map(
+    (route) =>
+      html`<li>${mark(route.outcome === 'matched' || undefined)} ${route.name} ${code(route.path)} <span class="muted">${words(route)}</span></li>`,
+  )}${!isMatched && html`<li>${mark(false)} no route: ${refusal}</li>`}</ul>`;
+}
+
+function partOf({ decision, method, otherwise, rules, target, via }: PartReading, notReached: number): Html {
+  const of =
+    method === undefined
+      ? ''
+      : ` for ${method}${target === undefined ? '' : ` ${target.name}`}${via === undefined ? '' : ` through ${via}`}`;
+  return step(
+    `Rules${of}`,
+    html`<ol class="walk">${rules.map(ruleOf)}</ol>
+${notReached > 0 && html`<p class="muted">${notReached === 1 ? '1 rule' : `${notReached} rules`} behind it not reached</p>`}
+${otherwise !== undefined && html`<p>${mark(decision.allow)} ${otherwiseWords[otherwise]}</p>`}
+<p><strong>${decisionWords(decision)}</strong></p>`,
+  );
+}
+
+function ruleOf(reading: RuleReading): Html {
+  const { decision, demands, effect, mode, outcome, rule, selectors, when } = reading;
+  const title = html`${code(rule)} ${effect}${mode === 'report' && html` ${badge('report only', 'warn')}`}`;
+  const mismatch = mismatchWords(reading, shorten);
+  if (mismatch !== undefined)
+    return html`<li>${mark(undefined)} ${title} <span class="muted">no match: ${mismatch}</span></li>\n`;
+  const would = outcome === 'reports' ? `would ${decision?.allow ? 'allow' : 'deny'}` : outcome;
+  return html`<li class="governs">${mark(decision?.allow === true)} ${title} <strong>${outcome === 'error' ? 'errs, and so denies' : would}</strong>
+<ul class="plain">${selectors.map((each) => html`<li>${mark(each.matches === true)} ${selectorWords(each, shorten)}</li>`)}${
+    when !== undefined && html`<li>${mark(when.result === true)} ${conditionWords(when)}</li>`
+  }${demands.map((each) => html`<li>${mark(each.met)} requires ${demandWords(each)}</li>`)}</ul></li>\n`;
+}
+
+function upstreamOf(upstream: RequestExplanation['upstream']): Html {
+  if (upstream === undefined) return html`<p>gets nothing</p>`;
+  const { assertion, headers, method, name, url } = upstream;
+  return html`<p>${name} gets ${code(`${method} ${url}`)}</p>${headersOf(headers)}${
+    assertion !== undefined && html`<p>assertion ${code(JSON.stringify(assertion))}, with iat, exp and jti</p>`
+  }`;
+}
+
+function headersOf(headers: readonly (readonly [string, string])[]): Html {
+  return html`<ul class="plain headers">${headers.map(([name, value]) => html`<li>${code(`${name}: ${shorten(value, 1000)}`)}</li>`)}</ul>`;
+}
+
+function shorten(text: string, length = 200): string {
+  return text.length <= length ? text : `${text.slice(0, length)}… (${text.length} characters)`;
+}

@@ -1,0 +1,108 @@
+// Rules of each route in their order, with what they match and demand, where they stand, and their hits.
+import { type Html, html, type Value } from '../html.ts';
+import type { PageRequest } from '../page.ts';
+import { badge, code, count, hash, table, time } from '../parts.ts';
+import type { RuleRow } from './rule-rows.ts';
+import { hiddenFields, numberIn, paging, pathOf, select, textIn } from './view-parts.ts';
+
+const rowsOnPage = 60;
+const choices = [
+  ['', 'all'],
+  ['never', 'never hit'],
+  ['unreachable', 'unreachable'],
+] as const;
+
+/** The view. */
+export async function rulesView(request: PageRequest): Promise<Html> {
+  const { now, query, source, worker } = request;
+  const route = textIn(query, 'route');
+  const only = choices.map(([value]) => value).find((value) => value !== '' && value === query.get('only'));
+  const from = numberIn(query, 'from');
+  const [{ inForceSince, policy, rows, total }, { routes }] = await Promise.all([
+    source.policyRules({ route, only: only === '' ? undefined : only, from, count: rowsOnPage }),
+    source.policyNames(),
+  ]);
+  const groups = [...Map.groupBy(rows, (row) => row.route)];
+  const counted = worker === undefined ? 'this process' : `worker ${worker} alone`;
+  return html`<p class="lead">Policy ${hash(policy)}, in force ${time(inForceSince, now)}. The first rule that matches decides. Hits are what ${counted} has counted since it started, or since the rule stands as it does.</p>
+<form class="form" method="get" action="/policy">${hiddenFields(request, 'rules')}
+${select('route', 'Route', route, [['', 'all routes'], ...routes.map(({ name }) => [name, name] as const)])}
+${select('only', 'Rules', only, choices)}
+<button>Show</button></form>
+${groups.map(([name, of], index) => routeTable(name, of, now, index))}
+${groups.length === 0 && html`<p class="empty">No rule is like that.</p>`}
+${paging('Rules', { count: rowsOnPage, from, total }, (at) => pathOf(request, { view: 'rules', route, only, from: at }))}`;
+}
+
+function routeTable(name: string, rows: readonly RuleRow[], now: number, index: number): Html {
+  const path = rows[0]!.routePath;
+  return html`<section class="card rules" id="route-${index}"><h2>${name}${name !== path && html` ${code(path)}`}</h2>${table(
+    {
+      caption: `Rules of ${name}`,
+      isCaptionHidden: true,
+      columns: [
+        'Rule',
+        'Matches',
+        'Demands',
+        { name: 'Allowed', isNumber: true },
+        { name: 'Denied', isNumber: true },
+        'Last hit',
+      ],
+      rows: rows.map((row) => cellsOf(row, now)),
+    },
+  )}</section>`;
+}
+
+const effects = {
+  allow: badge('allow', 'good'),
+  deny: badge('deny', 'bad'),
+  open: badge('allow', 'good'),
+  default: badge('deny', 'bad'),
+};
+
+function cellsOf(row: RuleRow, now: number): Value[] {
+  const { demands, hits, isReported, isUnreachable, kind, limits, message, name, place, warnings } = row;
+  const title = { allow: name, deny: name, open: 'needs no rule', default: 'default' }[kind];
+  const marks = [
+    effects[kind],
+    isReported && badge('report only', 'warn'),
+    isUnreachable && badge('unreachable', 'warn'),
+    hits.lastMs === 0 && !isUnreachable && badge('never hit'),
+  ];
+  const where =
+    place === undefined ? undefined : html`<span class="muted place">${`${baseName(place.file)}:${place.line}`}</span>`;
+  const told = message === undefined ? undefined : html`<p class="note">tells: ${message}</p>`;
+  const limited = limits.length > 0 && html`<p class="note">limits ${limits.join(', ')}</p>`;
+  return [
+    html`<span class="rule">${code(title)} ${where}</span> <span class="marks">${marks}</span>${warnings.map((each) => html`<p class="note">${each}</p>`)}`,
+    matchesOf(row),
+    html`${demands.length === 0 ? muted('nothing') : demands.map(line)}${limited}${told}`,
+    count(hits.allowed),
+    count(hits.denied),
+    hits.lastMs > 0
+      ? time(hits.lastMs, now)
+      : html`<span class="muted">never, counted since ${time(hits.sinceMs, now)}</span>`,
+  ];
+}
+
+function matchesOf({ kind, matches, routePath }: RuleRow): Value {
+  if (kind === 'open') return muted('lists, initialize, ping and what else every caller of the route may do');
+  if (kind === 'default') return muted('everything that no rule matches');
+  return matches.length === 0 ? muted(`everything at ${routePath}`) : matches.map(line);
+}
+
+/** Characters of a selector that are shown at once. */
+const maxShown = 200;
+
+function line(text: string): Html {
+  if (text.length <= maxShown) return html`<p class="line">${code(text)}</p>`;
+  return html`<details class="line"><summary>${code(`${text.slice(0, maxShown)}…`)}</summary>${code(text)}</details>`;
+}
+
+function muted(text: string): Html {
+  return html`<span class="muted">${text}</span>`;
+}
+
+function baseName(file: string): string {
+  return file.slice(file.lastIndexOf('/') + 1);
+}

@@ -1,0 +1,61 @@
+// Parts that the views of the policy share: paths, forms, paging.
+import { type Html, html } from '../html.ts';
+import type { PageRequest } from '../page.ts';
+
+/** The path of a view with these parameters, of the same worker. */
+export function pathOf(
+  { worker }: Pick<PageRequest, 'worker'>,
+  parameters: Readonly<Record<string, string | number | undefined>>,
+  path = '/policy',
+): string {
+  const given = Object.entries<string | number | undefined>({ ...parameters, worker }).flatMap(
+    ([name, value]): [string, string][] => (value === undefined || value === '' ? [] : [[name, String(value)]]),
+  );
+  return `${path}?${new URLSearchParams(given)}`;
+}
+
+/** Hidden fields of a form that stays on a view and a worker. */
+export function hiddenFields({ worker }: Pick<PageRequest, 'worker'>, view: string): Html {
+  return html`<input type="hidden" name="view" value="${view}">${
+    worker !== undefined && html`<input type="hidden" name="worker" value="${worker}">`
+  }`;
+}
+
+/** A list of choices. */
+export function select(
+  name: string,
+  label: string,
+  chosen: string | undefined,
+  options: readonly (readonly [value: string, text: string])[],
+): Html {
+  return html`<label>${label}<select name="${name}">${options.map(
+    ([value, text]) => html`<option value="${value}"${value === (chosen ?? '') && html` selected`}>${text}</option>`,
+  )}</select></label>`;
+}
+
+/** Links to the parts of a long list. */
+export function paging(
+  label: string,
+  { count, from, total }: { readonly count: number; readonly from: number; readonly total: number },
+  linkTo: (from: number) => string,
+): Html | undefined {
+  if (total <= count && from === 0) return undefined;
+  const last = Math.min(from + count, total);
+  return html`<nav class="paging" aria-label="${label}">
+${from > 0 && html`<a class="button" href="${linkTo(Math.max(0, from - count))}" rel="prev">Previous</a>`}
+<span>${label} ${total === 0 ? 0 : from + 1} to ${last} of ${total}</span>
+${last < total && html`<a class="button" href="${linkTo(last)}" rel="next">Next</a>`}
+</nav>`;
+}
+
+/** A whole number of the query within bounds. */
+export function numberIn(query: URLSearchParams, name: string): number {
+  const number = Number(query.get(name) ?? 0);
+  return Number.isInteger(number) ? Math.min(Math.max(number, 0), 10_000_000) : 0;
+}
+
+/** A text of the query; undefined where it is empty or too long to be meant. */
+export function textIn(query: URLSearchParams, name: string, maxLength = 256): string | undefined {
+  const text = query.get(name)?.trim();
+  return text === undefined || text === '' || text.length > maxLength ? undefined : text;
+}
