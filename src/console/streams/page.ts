@@ -80,7 +80,7 @@ ${worker !== undefined && html`<input type="hidden" name="worker" value="${worke
 function streamTable({ matching, open, streams: shown }: StreamsFacts, request: PageRequest): Html {
   const { now, viewer } = request;
   const rows = shown.map((stream) => [
-    html`${stream.client ?? stream.subject ?? 'nobody in particular'}${
+    html`${stream.client ?? stream.subject ?? 'anonymous'}${
       stream.subject !== undefined &&
       stream.subject !== stream.client &&
       html`<br><span class="muted">${stream.subject}</span>`
@@ -139,7 +139,7 @@ function endPart(end: StreamEnd | undefined, now: number): Html {
 function streamCard(stream: StreamFacts, { hasSharedState }: StreamsFacts, request: PageRequest): Html {
   const { now, viewer } = request;
   const { address, client, credential, id, subject } = stream;
-  const whose = [client ?? subject ?? 'nobody in particular', `from ${address}`].join(' ');
+  const whose = [client ?? subject ?? 'anonymous', `from ${address}`].join(' ');
   const hidden = html`<input type="hidden" name="csrf" value="${viewer?.csrfToken}">`;
   return card(
     'One stream',
@@ -153,14 +153,7 @@ function streamCard(stream: StreamFacts, { hasSharedState }: StreamsFacts, reque
     ])}
 ${
   viewer !== undefined &&
-  html`<div class="form">
-<form method="post" action="/streams/end?${workerOf(request)}">${hidden}<input type="hidden" name="id" value="${id}"><button class="danger" id="end">End this stream</button></form>
-${
-  credential?.id !== undefined &&
-  html`<form method="post" action="/streams/revoke?${workerOf(request)}">${hidden}<input type="hidden" name="kind" value="${credential.kind}"><input type="hidden" name="authenticator" value="${credential.authenticator}"><input type="hidden" name="id" value="${credential.id}"><button class="danger" id="revoke">Revoke this credential for an hour</button></form>`
-}
-</div>
-<ul>
+  html`<ul>
 <li>An ended stream closes after its current event. The client may open another one at once.</li>
 <li>${
     credential === undefined
@@ -170,7 +163,14 @@ ${
         : html`A revoked ${credentialKinds[credential.kind]} is refused from the next request on, and all its streams end within five seconds. This cannot be taken back; it ends by itself after an hour, or with a restart of the gateway.${credential.kind === 'oauth' && html` A client that gets another token goes on with that: ${code('portcullis revoke --client')} refuses all its tokens.`}`
   }</li>
 ${hasSharedState && html`<li>It holds in this instance of the gateway. ${otherInstances}</li>`}
-</ul>`
+</ul>
+<div class="form">
+<form method="post" action="/streams/end?${workerOf(request)}">${hidden}<input type="hidden" name="id" value="${id}"><button class="danger" id="end">End this stream</button></form>
+${
+  credential?.id !== undefined &&
+  html`<form method="post" action="/streams/revoke?${workerOf(request)}">${hidden}<input type="hidden" name="kind" value="${credential.kind}"><input type="hidden" name="authenticator" value="${credential.authenticator}"><input type="hidden" name="id" value="${credential.id}"><button class="danger" id="revoke">Revoke this credential for an hour</button></form>`
+}
+</div>`
 }`,
     'chosen',
   );
