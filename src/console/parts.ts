@@ -136,7 +136,7 @@ export function chart({ id, series, summary, times, title, unit }: ChartOptions)
   const step = Math.max(1, Math.ceil(times.length / 12));
   const shown = times.map((_, index) => index).filter((index) => (times.length - 1 - index) % step === 0);
   return html`<figure class="chart" id="${id}" data-chart="${JSON.stringify({ times, series, unit })}">
-<figcaption><h3>${title}</h3><p>${summary}</p></figcaption>
+<figcaption><h3>${title} <span class="muted">${unit}</span></h3><p>${summary}</p></figcaption>
 <div class="plot" aria-hidden="true"></div>
 <details><summary>Values as a table</summary>${table({
     caption: `${title} (${unit})`,

@@ -98,7 +98,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway> {
-  const { loaded, log, signal } = options;
+  const { loaded, log, openConsole, signal } = options;
   const state: GatewayState = { inForce: undefined, started: false };
   const parts = createParts(options, () => (state.inForce?.loaded ?? loaded).hash);
   opened.push(
@@ -106,6 +106,7 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
     async () => parts.revocations.close(),
     async () => parts.probes.close(),
     async () => parts.definitions.close(),
+    async () => parts.history.close(),
     parts.state.close,
   );
   const first = await prepareConfiguration(loaded, undefined, parts, signal);
@@ -136,7 +137,6 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   const running: RunningParts = { ...parts, runtime, current, started, reloads };
   const source = createAdminSource(running);
   const { listen } = loaded.config.admin;
-  const { openConsole } = options;
   const admin = createAdmin({ source, listen, log, openConsole: openConsole && (() => openConsole(running)) });
   opened.push(() => admin.close());
   const app = await createApp(runtime, loaded, options.pipeline);

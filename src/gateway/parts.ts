@@ -12,6 +12,7 @@ import { createBodyScavenges } from '../http/body/scavenges.ts';
 import { isLocal, parseListenAddress } from '../http/connection/listen-address.ts';
 import { createPeerAddressReader } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
+import { createHistory, type History } from '../metrics/history.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import { createLocalState } from '../state/local-state.ts';
 import type { CircuitTimes } from '../state/redis/circuit.ts';
@@ -59,6 +60,8 @@ export interface PartsOptions {
 /** Parts that outlive each configuration. */
 export interface Parts extends ConfigurationRuntime {
   readonly metrics: Metrics;
+  /** Requests of the last hour. */
+  readonly history: History;
   readonly now: () => number;
   readonly siblings: Siblings | undefined;
   /** Records of the last requests, for the console. */
@@ -77,6 +80,7 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
   const metrics = createMetrics(version, { exemplars: options.loaded.config.tracing !== undefined });
   const recent = createRecentRecords();
   recent.keep(isLocal(parseListenAddress(options.loaded.config.admin.listen)));
+  const history = createHistory({ samples: metrics.samples, now });
   const audit = createAuditLog({
     recent,
     instance: options.instance ?? randomUUID(),
@@ -132,6 +136,7 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
     log,
     now,
     metrics,
+    history,
     audit,
     recent,
     state,

@@ -65,6 +65,14 @@ export interface LoadedState {
   readonly isShadowCurrent: boolean;
 }
 
+/** One value of a metric. */
+export interface MetricSample {
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+  /** Of a part of a histogram: with `_bucket`, `_sum` or `_count` at its end. */
+  readonly metricName?: string;
+}
+
 /** The metrics, told plain values. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -164,6 +172,12 @@ export function createMetrics(version: string, { exemplars = false } = {}) {
     values(source: MetricsSource): Promise<MetricValues> {
       measure(source);
       return registry.getMetricsAsJSON();
+    },
+    /** The samples of one metric, by its name without `portcullis_`; a histogram has those of its buckets, cumulative. */
+    async samples(name: string): Promise<readonly MetricSample[]> {
+      const metric = registry.getSingleMetric(`portcullis_${name}`);
+      if (metric === undefined) throw new Error(`no metric has the name portcullis_${name}`);
+      return (await metric.get()).values as MetricSample[];
     },
     requestFinished,
     overloaded: (limit = 'none') => metrics.overloads.inc({ limit }),

@@ -124,7 +124,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'pki',
     ],
   ],
-  ['console', ['audit', 'config/schema', 'mcp', 'authn', 'policy', 'config', 'gateway', 'review']],
+  ['console', ['metrics', 'audit', 'config/schema', 'mcp', 'state', 'authn', 'policy', 'config', 'gateway', 'review']],
   [
     'workers',
     [

@@ -8,6 +8,9 @@
     return color;
   }
 
+  // Series differ by more than their colour.
+  const dashes = [undefined, [6, 4], [2, 3]];
+
   /** @param {number} value */
   function figure(value) {
     if (value >= 1000) return `${(value / 1000).toFixed(1)}k`;
@@ -49,7 +52,8 @@
           ],
           series: [
             { value: '{HH}:{mm}:{ss}' },
-            ...series.map(({ name, tone }) => ({
+            ...series.map(({ name, tone }, index) => ({
+              dash: dashes[index],
               label: name,
               stroke: colourOf(plot, tone ?? 'accent'),
               width: 2,
