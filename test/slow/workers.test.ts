@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import t, { type Test } from 'tap';
 import { verifyChain } from '../../src/audit/verify.ts';
+import { pages } from '../../src/console/pages.ts';
 import type { AuditRecord } from '../support/gateway.ts';
 import { readJsonLines } from '../support/json-lines.ts';
 import { type ServeProcess, type ServeProcessOptions, spawnServe } from '../support/serve.ts';
@@ -142,6 +143,27 @@ t.test(
     await until(async () => events(await records(1)).includes('worker ended'), 'it is recorded');
   },
 );
+
+t.test('the console shows either worker, and says of one that is stopped that it does not answer', async (t) => {
+  const { admin, replaced, workers } = await startWorkers(t);
+  for (const { name, path } of pages) {
+    const answers = await Promise.all([admin(path), admin(`${path}?worker=2`)]);
+    for (const [index, answer] of answers.entries()) {
+      t.equal(answer.status, 200, path);
+      const text = await answer.text();
+      t.match(text, `<h1>${name}</h1>`);
+      t.match(text, `<a href="${path}?worker=${index + 1}" aria-current="true">`);
+    }
+  }
+  const { pid } = (await workers())[1]!;
+  process.kill(pid, 'SIGSTOP');
+  const stopped = await admin('/streams?worker=2');
+  t.equal(stopped.status, 503);
+  t.match(await stopped.text(), 'Worker 2: does not answer.');
+  t.equal((await admin('/streams')).status, 200, 'the other one does');
+  await replaced(2, pid);
+  t.equal((await admin('/streams?worker=2')).status, 200);
+});
 
 t.test('SIGTERM to one worker: its request ends, then another one takes its place', async (t) => {
   const upstream = await startUpstream({ reply: () => {} });

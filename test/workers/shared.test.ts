@@ -290,43 +290,50 @@ t.test('a console function that a worker does not have is an error, also a name 
   t.equal(await Promise.resolve(source), source, 'the source of another process is no promise');
 });
 
-t.test('a worker that starts within the hour gets what is revoked, one behind it gets nothing', async (t) => {
-  let now = 0;
-  const commons = createCommons(1, createLocalState({ now: () => now }), () => now);
-  const start = () => {
-    const { cut, ports } = createPortPair();
-    const toWorker = createChannel<MemberCalls, CommonsCalls>(ports[0]);
-    const toSupervisor = createChannel<CommonsCalls, MemberCalls>(ports[1]);
-    const taken: unknown[] = [];
-    toSupervisor.answer('revocations', (list) => void taken.push(list));
-    commons.answer(toWorker);
-    const leave = commons.join(1, toWorker);
-    return {
-      taken,
-      ask: toSupervisor.ask,
-      end() {
-        leave();
-        cut();
-      },
+t.test(
+  'a worker that starts within the hour gets what is revoked, one behind it gets nothing, and one that does not confirm is named',
+  async (t) => {
+    let now = 0;
+    const commons = createCommons(2, createLocalState({ now: () => now }), () => now);
+    const start = (number = 1) => {
+      const { cut, ports } = createPortPair();
+      const toWorker = createChannel<MemberCalls, CommonsCalls>(ports[0]);
+      const toSupervisor = createChannel<CommonsCalls, MemberCalls>(ports[1]);
+      const taken: unknown[] = [];
+      toSupervisor.answer('revocations', (list) => void taken.push(list));
+      commons.answer(toWorker);
+      const leave = commons.join(number, toWorker);
+      return {
+        taken,
+        cut,
+        ask: toSupervisor.ask,
+        end() {
+          leave();
+          cut();
+        },
+      };
     };
-  };
-  const revocation = { kind: 'api-key', authenticator: 'keys', id: 'k1', by: 'ops', until: 100 } as const;
-  const worker = start();
-  t.same(await worker.ask('revoke', revocation), { late: [] });
-  t.same(worker.taken, [[revocation]]);
-  worker.end();
-  now = 99;
-  const next = start();
-  // What was sent before an answer has come before it.
-  await next.ask('secret', ['x', 1]);
-  t.same(next.taken, [[revocation]]);
-  next.end();
-  now = 100;
-  const last = start();
-  await last.ask('secret', ['x', 1]);
-  t.same(last.taken, []);
-  last.end();
-});
+    const revocation = { kind: 'api-key', authenticator: 'keys', id: 'k1', by: 'ops', until: 100 } as const;
+    const worker = start();
+    t.same(await worker.ask('revoke', revocation), { late: [] });
+    t.same(worker.taken, [[revocation]]);
+    worker.end();
+    now = 99;
+    const next = start();
+    // What was sent before an answer has come before it.
+    await next.ask('secret', ['x', 1]);
+    t.same(next.taken, [[revocation]]);
+    next.end();
+    now = 100;
+    const last = start();
+    await last.ask('secret', ['x', 1]);
+    t.same(last.taken, []);
+    start(2).cut();
+    t.same(await last.ask('revoke', { ...revocation, until: 200 }), { late: [2] });
+    t.match(last.taken, [[{ until: 200 }]]);
+    last.end();
+  },
+);
 
 t.test(
   'a DPoP proof is good once at all workers; what a worker held that has ended is free; and without its supervisor no proof is good',
