@@ -97,11 +97,8 @@ function loadPretty(): typeof pinoPretty {
   try {
     return require('pino-pretty') as typeof pinoPretty;
   } catch (cause) {
-    throw new Error(
-      'the log format pretty needs the package pino-pretty, which is not installed: npm install pino-pretty',
-      {
-        cause,
-      },
-    );
+    throw new Error('the log format pretty needs pino-pretty, which this installation leaves out: --log-format json', {
+      cause,
+    });
   }
 }

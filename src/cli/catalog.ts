@@ -51,7 +51,6 @@ const wholeTimeoutMs = 180_000;
 /** Exit code 0: recorded, or with `--check` unchanged; 1: changed, or the upstream gave no usable answer; 2: misuse. */
 export function catalogCommand(output: CommandOutput = process, env: NodeJS.ProcessEnv = process.env): Command {
   return new Command('catalog')
-    .description('record the tool definitions that an upstream shows, or compare them with the recorded ones')
     .requiredOption('-c, --config <file>', 'the configuration file')
     .requiredOption('--route <name>', 'the MCP route whose upstream is asked')
     .option(

@@ -21,7 +21,6 @@ interface DevOptions {
 /** Exit code 0 after Ctrl-C, or when nobody reads the output any more; 1 with one line on stderr when a part cannot be started. */
 export function devCommand(): Command {
   return new Command('dev')
-    .description('run everything on loopback: certificates, authorization server, demo Superset, gateway')
     .option('--upstream <url>', 'stand in front of this MCP endpoint instead of the demo Superset')
     .option('--directory <path>', 'keep the files there (default: a temporary directory, removed at the end)')
     .option('--port <number>', 'port of the gateway (usually 8443; 0: any)', parsePort)

@@ -6,23 +6,71 @@ import type { Signals } from './signals.ts';
 import { printable, printableLines } from './table.ts';
 import { packageVersion } from './version.ts';
 
-/** The commands, in the order of the help text, each loaded on use. A new command is a file in this folder and a line here. */
+/** A command: its line in the overview, and its file, which is loaded when it runs. */
+interface CommandType {
+  readonly does: string;
+  readonly load: (signals?: Signals) => Promise<Command>;
+}
+
+/** The commands, in the order of the overview. A new command is a file in this folder and a row here. */
 export const commands = {
-  serve: async (signals?: Signals) => (await loadServe()).serveCommand(signals),
-  check: async () => (await import('./policy/check.ts')).checkCommand(),
-  test: async () => (await import('./policy/test-policy.ts')).testCommand(),
-  dev: async () => (await import('./dev.ts')).devCommand(),
-  keys: async () => (await import('./keys/keys.ts')).keysCommand(),
-  revoke: async () => (await import('./revoke/revoke.ts')).revokeCommand(),
-  certs: async () => (await import('./certs/certs.ts')).certsCommand(),
-  audit: async () => (await import('./audit/audit.ts')).auditCommand(),
-  catalog: async () => (await import('./catalog.ts')).catalogCommand(),
-  'who-can': async () => (await import('./policy/who-can.ts')).whoCanCommand(),
-  replay: async () => (await import('./policy/replay.ts')).replayCommand(),
-  explain: async () => (await import('./policy/explain.ts')).explainCommand(),
-  diff: async () => (await import('./policy/diff.ts')).diffCommand(),
-  schema: async () => (await import('./schema.ts')).schemaCommand(),
-} satisfies Record<string, (signals?: Signals) => Promise<Command>>;
+  serve: {
+    does: 'run the gateway',
+    load: async (signals?: Signals) => (await loadServe()).serveCommand(signals),
+  },
+  check: {
+    does: 'validate the configuration file, and warn of what is doubtful in it',
+    load: async () => (await import('./policy/check.ts')).checkCommand(),
+  },
+  test: {
+    does: 'run policy tests: made-up callers and calls, and what is expected of them',
+    load: async () => (await import('./policy/test-policy.ts')).testCommand(),
+  },
+  dev: {
+    does: 'run everything on loopback: certificates, authorization server, demo Superset, gateway',
+    load: async () => (await import('./dev.ts')).devCommand(),
+  },
+  keys: {
+    does: 'work with API keys',
+    load: async () => (await import('./keys/keys.ts')).keysCommand(),
+  },
+  revoke: {
+    does: 'revoke keys, clients, subjects, tokens or certificates in the revocation file of the gateway',
+    load: async () => (await import('./revoke/revoke.ts')).revokeCommand(),
+  },
+  certs: {
+    does: 'a private certificate authority: CA, issue, renew, revoke, CRL',
+    load: async () => (await import('./certs/certs.ts')).certsCommand(),
+  },
+  audit: {
+    does: 'work with audit files',
+    load: async () => (await import('./audit/audit.ts')).auditCommand(),
+  },
+  catalog: {
+    does: 'record the tool definitions that an upstream shows, or compare them with the recorded ones',
+    load: async () => (await import('./catalog.ts')).catalogCommand(),
+  },
+  'who-can': {
+    does: 'print who may do what by a configuration file, and under which conditions',
+    load: async () => (await import('./policy/who-can.ts')).whoCanCommand(),
+  },
+  replay: {
+    does: 'decide recorded requests under another policy: now allowed, now denied, cannot be told',
+    load: async () => (await import('./policy/replay.ts')).replayCommand(),
+  },
+  explain: {
+    does: 'say why a request is allowed or denied: credentials, route, each rule, and the answer',
+    load: async () => (await import('./policy/explain.ts')).explainCommand(),
+  },
+  diff: {
+    does: 'print what a change of the configuration means: who gains, who loses, and under which condition',
+    load: async () => (await import('./policy/diff.ts')).diffCommand(),
+  },
+  schema: {
+    does: 'print the JSON Schema of the configuration file',
+    load: async () => (await import('./schema.ts')).schemaCommand(),
+  },
+} satisfies Record<string, CommandType>;
 
 async function loadServe() {
   await installUndici();
@@ -34,22 +82,34 @@ async function loadServe() {
  * a command that handles them.
  */
 export async function runProgram(argv: readonly string[], signals?: Signals): Promise<void> {
-  const program = new Command('portcullis')
-    .description('An authenticating gateway in front of MCP servers')
-    .version(packageVersion());
   process.stdout.on('error', endUnprinted);
   process.stderr.on('error', () => {});
-  const rows = Object.entries(commands);
-  const named = rows.filter(([name]) => name === argv[2]);
+  const [, , first, second] = argv;
   try {
-    // Help and a misspelt name need them all.
-    for (const [, load] of named.length === 0 ? rows : named) program.addCommand(await load(signals));
-    configure(program);
+    const program = await createProgram((name) => name === (first === 'help' ? second : first), signals);
     await program.parseAsync(argv);
   } catch (error) {
     process.exitCode = exitCodeOf(error);
     if (!(error instanceof CommanderError)) process.stderr.write(messageOf(error));
   }
+}
+
+/** The program with all its commands loaded, for what describes them. */
+export function wholeProgram(): Promise<Command> {
+  return createProgram(() => true);
+}
+
+/** The overview and the advice for a misspelt name need no more of the other commands than their lines. */
+async function createProgram(isNeeded: (name: string) => boolean, signals?: Signals): Promise<Command> {
+  const program = new Command('portcullis')
+    .description('An authenticating gateway in front of MCP servers')
+    .version(packageVersion());
+  for (const [name, { does, load }] of Object.entries<CommandType>(commands)) {
+    const command = isNeeded(name) ? await load(signals) : new Command(name);
+    program.addCommand(command.description(does));
+  }
+  configure(program);
+  return program;
 }
 
 /** For a reader that has left, such as `head`, the command goes on to its own exit code; a full disk is a failure. */

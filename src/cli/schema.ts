@@ -5,7 +5,7 @@ import type { CommandOutput } from './output.ts';
 
 /** Prints the JSON Schema, the content of gateway.schema.json. */
 export function schemaCommand(output: CommandOutput = process): Command {
-  return new Command('schema').description('print the JSON Schema of the configuration file').action(() => {
+  return new Command('schema').action(() => {
     output.stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`);
   });
 }

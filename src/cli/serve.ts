@@ -126,7 +126,6 @@ interface ServeOptions {
 /** Exit code 0 after a stop; 1 when the gateway cannot start or stop; 2 when the configuration file cannot be read. */
 export function serveCommand(signals?: Signals): Command {
   return new Command('serve')
-    .description('run the gateway')
     .requiredOption('-c, --config <file>', 'configuration file')
     .addOption(logLevelOption('info'))
     .addOption(logFormatOption('json'))

@@ -1,12 +1,12 @@
-// Loading of optional packages: only `portcullis dev` needs them, production may leave them out.
+// Loading of the packages of the demo: only `portcullis dev` needs them, an image leaves them out.
 
-/** Loads an optional package. Throws an error of one line with the install command when it is missing. */
+/** Loads a package of the demo. Throws an error of one line that says how to run the demo when it is missing. */
 export async function loadOptionalPackage<T>(name: string, load: () => Promise<T>): Promise<T> {
   try {
     return await load();
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') {
-      throw new Error(`portcullis dev needs the package ${name}, which is not installed: npm install ${name}`, {
+      throw new Error(`portcullis dev needs ${name}, which this installation leaves out: npx mcp-portcullis dev`, {
         cause: error,
       });
     }

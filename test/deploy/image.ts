@@ -47,6 +47,7 @@ function checkContent(image: Image): void {
     .map((path) => `node_modules/${dirname(path)}`);
   assert.deepEqual(there.sort(), needed.sort(), 'the image holds what `serve` may need and nothing else');
   assert.deepEqual(readdirSync(join(image.root, 'app')).sort(), ['LICENSE', 'dist', 'node_modules', 'package.json']);
+  assert.ok(!existsSync(join(image.root, 'app/dist/vendor')), 'no package of `dev`');
   assert.equal(image.user, '65532:65532');
   assert.equal(statSync(join(image.root, 'var/log/portcullis')).uid, 65532, 'audit volumes begin writable');
   for (const shell of ['bin/sh', 'usr/bin/sh', 'usr/local/bin/npm']) assert.ok(!existsSync(join(image.root, shell)));
@@ -61,10 +62,7 @@ interface LockedPackage {
   readonly peerDependencies?: Readonly<Record<string, string>>;
 }
 
-/** Of `portcullis dev`, and of a log that a person reads. */
-const leftOut = ['@modelcontextprotocol/sdk', 'oidc-provider', 'pino-pretty'];
-
-/** The places of the packages of package.json, but those, and of all that they need. */
+/** The places of the packages that `serve` may need, its optional peers too, and of all that they need. */
 function neededPackages(): string[] {
   const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
     packages: Readonly<Record<string, LockedPackage>>;
@@ -83,11 +81,8 @@ function neededPackages(): string[] {
       visit(at, Object.keys({ ...locked.dependencies, ...locked.optionalDependencies, ...locked.peerDependencies }));
     }
   };
-  const { dependencies, optionalDependencies } = packages['']!;
-  visit(
-    '',
-    Object.keys({ ...dependencies, ...optionalDependencies }).filter((name) => !leftOut.includes(name)),
-  );
+  const { dependencies, peerDependencies } = packages['']!;
+  visit('', Object.keys({ ...dependencies, ...peerDependencies }));
   return [...found];
 }
 

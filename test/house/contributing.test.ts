@@ -21,7 +21,7 @@ const tables = [
   {
     file: 'src/cli/program.ts',
     name: 'commands',
-    missing: /not assignable to type '\(signals\?: Signals[^)]*\) => Promise<Command>'/,
+    missing: /does, load/,
   },
 ];
 
@@ -65,13 +65,13 @@ t.test('every row is in the example and in the reference', (t) => {
 });
 
 t.test('a command has the name of its row', async (t) => {
-  for (const [name, command] of Object.entries(commands)) t.equal((await command()).name(), name);
+  for (const [name, command] of Object.entries(commands)) t.equal((await command.load()).name(), name);
 });
 
 /** The table with one row more, which is empty. */
 function withRow(name: string, text: string): string {
   const changed = text.replace(
-    new RegExp(`(const ${name} = \\{[^}]*?),?\\s*\\} satisfies`),
+    new RegExp(`(const ${name} = \\{[\\s\\S]*?),?\\s*\\} satisfies`),
     '$1, incomplete: {} } satisfies',
   );
   if (changed === text) throw new Error(`no table ${name}`);
@@ -83,7 +83,7 @@ function compile(replaced: ReadonlyMap<string, string>): Map<string, string[]> {
   const readFile = (path: string) => replaced.get(path.slice(root.length + 1));
   const api = new API({ cwd: root, fs: { readFile } });
   try {
-    const config = join(root, 'tsconfig.build.json');
+    const config = join(root, 'tsconfig.json');
     const { program } = api.updateSnapshot({ openProjects: [config] }).getProjects()[0]!;
     return new Map(
       tables.map(({ file }) => [file, program.getSemanticDiagnostics(join(root, file)).map(({ text }) => text)]),

@@ -53,7 +53,9 @@ t.test('every command of the README exists', async (t) => {
   const named = [...readme.matchAll(/^\| `portcullis ([a-z-]+)(?: ([a-z]+))?/gm)];
   t.ok(named.length >= 6, `${named.length} commands`);
   for (const [, name = '', subcommand] of named) {
-    const command = await Object.entries(commands).find(([other]) => other === name)?.[1]();
+    const command = await Object.entries(commands)
+      .find(([other]) => other === name)?.[1]
+      .load();
     t.ok(command, name);
     if (subcommand !== undefined)
       t.ok(

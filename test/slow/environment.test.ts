@@ -155,7 +155,7 @@ t.test('a package that was left out is named in one line', async (t) => {
   const missing = Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' });
   await t.rejects(
     loadOptionalPackage('oidc-provider', () => Promise.reject(missing)),
-    { message: 'portcullis dev needs the package oidc-provider, which is not installed: npm install oidc-provider' },
+    { message: 'portcullis dev needs oidc-provider, which this installation leaves out: npx mcp-portcullis dev' },
   );
   const other = new Error('broken');
   await t.rejects(

@@ -9,7 +9,6 @@ import { auditVerifyCommand } from './audit-verify.ts';
 /** The commands that read audit files. */
 export function auditCommand(output: CommandOutput = process): Command {
   return new Command('audit')
-    .description('work with audit files')
     .addCommand(auditVerifyCommand(output))
     .addCommand(auditShowCommand())
     .addCommand(auditTailCommand())

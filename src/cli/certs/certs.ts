@@ -28,7 +28,7 @@ const soonMs = 30 * dayMs;
 /** Exit code 0: done; 1: it cannot be done, such as for a serial number that nobody issued; 2: an option is invalid. */
 export function certsCommand(output: CommandOutput = process, now: () => number = Date.now): Command {
   const context = { output, now };
-  const command = new Command('certs').description('a private certificate authority: CA, issue, renew, revoke, CRL');
+  const command = new Command('certs');
   for (const each of [caCommand, issueCommand, renewCommand, revokeCommand, crlCommand, listCommand]) {
     command.addCommand(each(context));
   }

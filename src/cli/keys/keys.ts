@@ -34,7 +34,6 @@ export function keysCommand(
       output.stdout.write(options.json === true ? formatJson(made) : describeNewKey(made));
     });
   return new Command('keys')
-    .description('work with API keys')
     .addCommand(create)
     .addCommand(keysListCommand(output, now, env))
     .addCommand(keysRotateCommand(output, now, env))

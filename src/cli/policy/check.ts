@@ -26,7 +26,6 @@ export interface CheckReport {
 /** Exit code 0: the file is valid; 1: it has problems, or warnings with `--strict`; 2: it cannot be read. */
 export function checkCommand(output: CommandOutput = process, env: NodeJS.ProcessEnv = process.env): Command {
   return new Command('check')
-    .description('validate the configuration file, and warn of what is doubtful in it')
     .requiredOption('-c, --config <file>', 'the configuration file')
     .addOption(new Option('--format <format>', 'the form of the result').choices(formats).default('text'))
     .addOption(new Option('--json', 'short for --format json').implies({ format: 'json' }))

@@ -33,7 +33,6 @@ interface DiffOptions {
 export function diffCommand(command: PolicyCommand = ofThisProcess): Command {
   const { output, env, now } = command;
   return new Command('diff')
-    .description('print what a change of the configuration means: who gains, who loses, and under which condition')
     .argument('<old>', 'the configuration file as it was')
     .argument('<new>', 'the configuration file as it is to be')
     .option('--client <id>', 'tells this client apart too, though the files do not name it')

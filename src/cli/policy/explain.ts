@@ -40,7 +40,6 @@ const standard: ExplainContext = { output: process, env: process.env, now: Date.
 /** Exit code 0: the request would be allowed; 1: denied or refused, or the configuration has problems; 2: misuse. */
 export function explainCommand(context: ExplainContext = standard): Command {
   return new Command('explain')
-    .description('say why a request is allowed or denied: credentials, route, each rule, and the answer')
     .argument('[request...]', 'METHOD PATH, unless --tool or --mcp is given; audit files with --id')
     .requiredOption('-c, --config <file>', 'the configuration file')
     .option('--id <request>', 'a recorded request, found in these audit files')

@@ -32,7 +32,6 @@ interface ReplayOptions extends PeriodOptions {
 export function replayCommand(command: ReadingCommand = ofProcess): Command {
   const { env, output, now } = command;
   const replay = new Command('replay')
-    .description('decide recorded requests under another policy: now allowed, now denied, cannot be told')
     .requiredOption('-c, --config <file>', 'the new configuration file')
     .addArgument(filesArgument())
     .addOption(new Option('--top <n>', 'rows of changes').default(50).argParser(parseCount))

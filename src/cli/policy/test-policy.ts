@@ -27,7 +27,6 @@ export function testCommand(
   now: () => number = Date.now,
 ): Command {
   return new Command('test')
-    .description('run policy tests: made-up callers and calls, and what is expected of them')
     .argument('<cases...>', 'files of cases')
     .option('-c, --config <file>', 'the configuration file; default the `policy` that a file of cases names')
     .option('--coverage', 'list the rules that no case reaches, or only on one side')

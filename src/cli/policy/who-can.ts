@@ -33,7 +33,6 @@ export const ofThisProcess: PolicyCommand = { output: process, env: process.env,
 export function whoCanCommand(command: PolicyCommand = ofThisProcess): Command {
   const { output, env, now } = command;
   return new Command('who-can')
-    .description('print who may do what by a configuration file, and under which conditions')
     .requiredOption('-c, --config <file>', 'the configuration file')
     .option('--tool <glob>', 'only tools of this name; * is any run of characters')
     .option('--client <id>', 'only what is open to this client')

@@ -32,7 +32,6 @@ export function revokeCommand(
 ): Command {
   const many = (text: string) => [`${text}; may be repeated`, collect, [] as string[]] as const;
   return new Command('revoke')
-    .description('revoke keys, clients, subjects, tokens or certificates in the revocation file of the gateway')
     .option('-c, --config <file>', 'the configuration file, which names the revocation file')
     .option('--file <file>', 'the revocation file, where the configuration cannot be read; names are not checked')
     .option('--key <id>', ...many('id of an API key'))

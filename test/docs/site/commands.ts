@@ -1,13 +1,12 @@
 // Reference of the commands: the program's own help, a section for each command and subcommand.
-import { Command } from 'commander';
-import { commands } from '../../../src/cli/program.ts';
+import type { Command } from 'commander';
+import { wholeProgram } from '../../../src/cli/program.ts';
 
 /** Columns of the help text, so that it does not depend on a terminal. */
 const columns = 110;
 
 export async function commandsPage(): Promise<string> {
-  const program = new Command('portcullis');
-  for (const load of Object.values(commands)) program.addCommand(await load());
+  const program = await wholeProgram();
   const sections = [...walk(program)].map(
     (command) => `## \`${nameOf(command)}\`\n\n\`\`\`text\n${helpOf(command).trimEnd()}\n\`\`\``,
   );
