@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DefaultTheme, defineConfig } from 'vitepress';
-import { slugOf } from '../../test/docs/site/links.ts';
+import { slugOf } from './slug.ts';
 
 const sections = join(import.meta.dirname, '../.pages/reference/configuration');
 

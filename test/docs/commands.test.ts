@@ -40,7 +40,7 @@ test('every row of the table is a block of its page and names a test that exists
 for (const page of pages) {
   const blocks = blocksOf(page).filter((block) => block.language === 'sh' && !isElsewhere(block));
   if (blocks.length === 0) continue;
-  test(`the ${blocks.length} blocks of ${page} do what it says`, { timeout: 120_000 }, async (t) => {
+  test(`the ${blocks.length} blocks of ${page} do what it says`, { timeout: 300_000 }, async (t) => {
     const makeScene = scenes[page];
     assert.ok(makeScene, `${page}:${blocks[0]!.line} has a block that is run, and no scene in test/docs/scenes.ts`);
     const folder = folderFor(t);

@@ -18,7 +18,7 @@ const portcullis = `#!/usr/bin/env bash
 if [ "$1" = serve ]; then
   "$NODE" "$ROOT/src/main.ts" "$@" > serve.log 2>&1 &
   echo $! > serve.pid
-  for attempt in $(seq 1 600); do
+  for attempt in $(seq 1 1200); do
     kill -0 $! 2>/dev/null || { cat serve.log >&2; exit 1; }
     curl -sf -o /dev/null "http://$ADMIN/readyz" && exit 0
     sleep 0.1

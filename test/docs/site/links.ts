@@ -1,5 +1,6 @@
 // Links of Markdown: what is a link and what is code, and the anchors of headings as GitHub makes them.
 import { posix } from 'node:path';
+import { slugOf } from '../../../docs/.vitepress/slug.ts';
 
 const link = /(\]\()([^)\s#]*)(#[^)\s]*)?(\))/g;
 
@@ -42,15 +43,6 @@ export function anchorsOf(markdown: string): Set<string> {
     anchors.add(unique);
   }
   return anchors;
-}
-
-export function slugOf(heading: string): string {
-  return heading
-    .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
-    .trim()
-    .toLowerCase()
-    .replace(/[^\p{L}\p{N} _-]/gu, '')
-    .replaceAll(' ', '-');
 }
 
 /** Whether a target leaves the repository. */
