@@ -6,6 +6,10 @@ import { slugOf } from './slug.ts';
 
 const sections = join(import.meta.dirname, '../.pages/reference/configuration');
 
+const icon = `data:image/svg+xml,${encodeURIComponent(
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M2 15V6a6 6 0 0 1 12 0v9M6 1v14M10 1v14M2 7h12M2 11h12" fill="none" stroke="#3451b2" stroke-width="1.5"/></svg>',
+)}`;
+
 function page(text: string, link: string): DefaultTheme.SidebarItem {
   return { text, link };
 }
@@ -81,6 +85,8 @@ export default defineConfig({
   srcDir: '.pages',
   outDir: '.vitepress/dist',
   lang: 'en',
+  // A picture of its own, so that no browser asks for one.
+  head: [['link', { rel: 'icon', href: icon }]],
   markdown: {
     html: false,
     anchor: { slugify: slugOf },

@@ -23,6 +23,10 @@ export interface Site {
 /** Pages of the repository that stand outside of docs. */
 const outside = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md'];
 
+/** Pages that hold every word: they would be the first result of every search. */
+const unsearched = new Set(['project/changelog.md', 'reference/configuration/index.md']);
+const noSearch = '---\nsearch: false\n---\n\n';
+
 export async function sitePages(root: string): Promise<Site> {
   const pages = [...handWritten(root), ...(await generated(root))];
   const placeOf = new Map(pages.map(({ source, path }) => [source, path]));
@@ -38,7 +42,11 @@ export async function sitePages(root: string): Promise<Site> {
       return fileLink(root, file, files);
     }),
   ]);
-  return { pages: new Map(texts), files };
+  const quiet = texts.map(([path, text]): [string, string] => [
+    path,
+    unsearched.has(path) ? `${noSearch}${text}` : text,
+  ]);
+  return { pages: new Map(quiet), files };
 }
 
 function handWritten(root: string): Page[] {
