@@ -125,8 +125,8 @@ interface Work {
 /** Keeps the matrix of the last policy that was asked about. */
 export function createMatrixKeeper({
   now,
-  sliceMs = 3,
-  pauseMs = 6,
+  sliceMs = 2,
+  pauseMs = 10,
   patienceMs = 10_000,
 }: MatrixKeeperOptions): AskMatrix {
   let last: Work | undefined;

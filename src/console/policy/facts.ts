@@ -6,7 +6,7 @@ import type { RequestExplanation } from '../../review/explain/request-explanatio
 import type { PolicyFile } from '../../review/policy-file.ts';
 import { FormError, type FormProblem, readForm, requestForm } from '../../review/request-form.ts';
 import { type AccessMatrix, type AskMatrix, type CellAnswer, createMatrixKeeper } from './access-matrix.ts';
-import { type RuleRow, ruleRows } from './rule-rows.ts';
+import { listRules, type RuleRow, rowOf } from './rule-rows.ts';
 
 /** Functions of the console source that the policy page asks. */
 export interface PolicySource {
@@ -90,14 +90,14 @@ export function policyFacts({ current, now, reloads, revocations }: RunningParts
   return {
     async policyRules({ count, from, only, route }) {
       const { loaded, snapshot } = current();
-      const rows = ruleRows(loaded, snapshot).filter(
+      const rows = listRules(loaded, snapshot).filter(
         (row) =>
           (route === undefined || row.route === route) &&
           (only !== 'never' || row.hits.lastMs === 0) &&
           (only !== 'unreachable' || row.isUnreachable),
       );
       const { inForceSince } = reloads;
-      return { policy: loaded.hash, inForceSince, rows: rows.slice(from, from + count), total: rows.length };
+      return { policy: loaded.hash, inForceSince, rows: rows.slice(from, from + count).map(rowOf), total: rows.length };
     },
     policyAccess: (question) => accessFacts(question, inForce(), ask),
     async policyNames() {

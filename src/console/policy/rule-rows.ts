@@ -32,24 +32,30 @@ export interface RuleRow {
 
 const rulePath = /^routes\[\d+\](?:\.mcp)?\.rules\[\d+\]/;
 
-/** The rows of all routes, in the order in which they are read. */
-export function ruleRows({ places, warnings }: LoadedConfig, { config, routes }: Snapshot): RuleRow[] {
+/** A row before its rule is put into words. */
+export interface ListedRule extends Omit<RuleRow, 'matches' | 'demands'> {
+  /** Undefined for what is no rule. */
+  readonly rule: Rule | undefined;
+}
+
+/** The rules of all routes, in the order in which they are read. */
+export function listRules({ places, warnings }: LoadedConfig, { config, routes }: Snapshot): ListedRule[] {
   const found = Map.groupBy(warnings, ({ path }) => rulePath.exec(path)?.[0]);
   return routes.flatMap((route, position) => {
     const { hits, policy } = route;
     const list = `routes[${position}]${route.mcp === undefined ? '' : '.mcp'}.rules`;
     const written = writtenRules(config.routes[position]!);
     const of = { route: route.name, routePath: route.path };
-    const nothing = { isReported: false, isUnreachable: false, matches: [], demands: [], limits: [], warnings: [] };
+    const nothing = { isReported: false, isUnreachable: false, limits: [], warnings: [], rule: undefined };
     const unwritten = { ...of, ...nothing, message: undefined, place: undefined };
-    const rules = (policy.withReported ?? policy).rules.map((rule, order): RuleRow => {
+    const rules = (policy.withReported ?? policy).rules.map((rule, order): ListedRule => {
       const { index } = written[order]!;
       const path = index === undefined ? '' : `${list}[${index}]`;
       const { name, effect: kind, message, limits = [] } = rule;
       const onRule = found.get(path) ?? [];
       return {
         ...of,
-        ...wordsOf(rule),
+        rule,
         name,
         kind,
         isReported: rule.mode === 'report',
@@ -67,12 +73,17 @@ export function ruleRows({ places, warnings }: LoadedConfig, { config, routes }:
     ] as const;
     return [
       ...rules,
-      ...others.flatMap(([name, isThere]): RuleRow[] => {
+      ...others.flatMap(([name, isThere]): ListedRule[] => {
         const kind = name === noRule ? 'default' : 'open';
         return isThere ? [{ ...unwritten, name, kind, hits: hits.get(name)! }] : [];
       }),
     ];
   });
+}
+
+/** The row of a rule. */
+export function rowOf({ rule, ...listed }: ListedRule): RuleRow {
+  return { ...listed, ...(rule === undefined ? { matches: [], demands: [] } : wordsOf(rule)) };
 }
 
 function wordsOf({ require, selectors, when }: Rule): Pick<RuleRow, 'matches' | 'demands'> {

@@ -91,12 +91,15 @@ function matchesOf({ kind, matches, routePath }: RuleRow): Value {
   return matches.length === 0 ? muted(`everything at ${routePath}`) : matches.map(line);
 }
 
-/** Characters of a selector that are shown at once. */
+/** Characters of a selector that are shown at once, and in all. */
 const maxShown = 200;
+const maxWhole = 2000;
 
 function line(text: string): Html {
   if (text.length <= maxShown) return html`<p class="line">${code(text)}</p>`;
-  return html`<details class="line"><summary>${code(`${text.slice(0, maxShown)}…`)}</summary>${code(text)}</details>`;
+  const whole =
+    text.length <= maxWhole ? text : `${text.slice(0, maxWhole)}… (${text.length} characters; the file has all)`;
+  return html`<details class="line"><summary>${code(`${text.slice(0, maxShown)}…`)}</summary>${code(whole)}</details>`;
 }
 
 function muted(text: string): Html {
