@@ -6,7 +6,7 @@ import type { Slot } from '../config/slot.ts';
 import type { Readiness } from '../gateway/admin/admin.ts';
 import type { MetricValues } from '../metrics/sum.ts';
 import type { Channel } from './channel.ts';
-import type { CommonsCalls, MemberCalls } from './commons.ts';
+import type { CommonsCalls, MemberCalls } from './shared/commons.ts';
 
 /** A worker's start. */
 export interface WorkerStart {

@@ -17,13 +17,13 @@ import { connectionCeiling, createPeerAddressReader } from '../http/connection/l
 import type { Log } from '../log.ts';
 import { createLocalState } from '../state/local-state.ts';
 import { createSumSource } from './admin-source.ts';
-import { createCommons } from './commons.ts';
 import { consoleOf } from './console.ts';
 import { createHandOver, type HandOver } from './hand-over.ts';
 import { type InForce, readConfiguration } from './in-force.ts';
 import { createSupervisorMetrics, type SupervisorMetrics } from './metrics.ts';
 import { forkWorker } from './process.ts';
 import { addressIn, listenable } from './public-listener.ts';
+import { createCommons } from './shared/commons.ts';
 import { createSharedOutput } from './stdout.ts';
 import { createWorkforce } from './workforce.ts';
 

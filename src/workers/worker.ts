@@ -12,7 +12,7 @@ import type { Log } from '../log.ts';
 import type { SupervisorCalls, ToSupervisor, WorkerCalls, WorkerStart } from './calls.ts';
 import { createChannel, type Port } from './channel.ts';
 import { answerConsole } from './console.ts';
-import { type Membership, openMembership } from './membership.ts';
+import { type Membership, openMembership } from './shared/membership.ts';
 
 /** Options of `runWorker`. */
 export interface WorkerOptions {

@@ -4,11 +4,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../log.ts';
 import { type Given, type RunningSeat, tryReplace } from './all-or-none.ts';
 import { ChannelError } from './channel.ts';
-import type { Commons } from './commons.ts';
 import type { HandOver } from './hand-over.ts';
 import type { SupervisorMetrics } from './metrics.ts';
 import type { WorkerProcess } from './process.ts';
 import { createSeat, delayAfterEnd, describeEnd, isAnswering, keepCounts, type Seat } from './seat.ts';
+import type { Commons } from './shared/commons.ts';
 import type { createSharedOutput } from './stdout.ts';
 
 /** Options of `createWorkforce`. */

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { watchState } from '../../src/state/watched-state.ts';
 import { ChannelError } from '../../src/workers/channel.ts';
-import { createChannelState } from '../../src/workers/channel-state.ts';
+import { createChannelState } from '../../src/workers/shared/channel-state.ts';
 
 t.test(
   'a supervisor that does not answer: timeout, full and closed are counted, with one outage that ends once',

@@ -9,7 +9,7 @@ import {
   type SharedLimit,
   type ShareMessage,
 } from '../../src/limit-share.ts';
-import { createLimitLedger, type LedgerMember } from '../../src/workers/limit-ledger.ts';
+import { createLimitLedger, type LedgerMember } from '../../src/workers/shared/limit-ledger.ts';
 
 const keys = ['', 'alice', 'bob'];
 

@@ -4,8 +4,8 @@ import { compileLimits } from '../../../src/limits/limit.ts';
 import { overLimit, takeFrom } from '../../../src/limits/take.ts';
 import { createLocalState } from '../../../src/state/local-state.ts';
 import type { SharedState } from '../../../src/state/shared-state.ts';
-import { createChannelState } from '../../../src/workers/channel-state.ts';
-import { createCommons } from '../../../src/workers/commons.ts';
+import { createChannelState } from '../../../src/workers/shared/channel-state.ts';
+import { createCommons } from '../../../src/workers/shared/commons.ts';
 
 const now = () => Date.UTC(2026, 10, 28);
 const [limit] = compileLimits({ tools: { rate: { count: 2, perMs: 3_600_000 }, per: ['subject', 'tool'] } }).values();

@@ -1,9 +1,9 @@
 // Keys of the gateway's own, made once by the supervisor for all its workers: of sessions, TLS tickets (RFC 5077) and assertions.
 import { createPrivateKey, createSecretKey, hkdfSync, randomBytes } from 'node:crypto';
-import type { AssertionConfig } from '../config/schema/config.ts';
-import type { SharedKeys } from '../gateway/siblings.ts';
-import { type AssertionKey, assertionKeyOf, createEphemeralKeys } from '../upstream/identity/assertion-key.ts';
-import { type AssertionAlgorithm, assertionAlgorithms } from '../upstream/identity/facts.ts';
+import type { AssertionConfig } from '../../config/schema/config.ts';
+import type { SharedKeys } from '../../gateway/siblings.ts';
+import { type AssertionKey, assertionKeyOf, createEphemeralKeys } from '../../upstream/identity/assertion-key.ts';
+import { type AssertionAlgorithm, assertionAlgorithms } from '../../upstream/identity/facts.ts';
 
 /** The keys at the supervisor, which a worker is told over the channel. */
 export interface OwnKeys {

@@ -1,10 +1,10 @@
 // State that the workers of a supervisor have together, on its side of the channels: limits, keys, claims, revocations, pending requests.
-import { addTemporary, inForceAt, type TemporaryRevocation } from '../authn/caller/temporary-revocations.ts';
-import type { PendingRequest, RevocationSpread } from '../gateway/siblings.ts';
-import type { LedgerMessage, ShareMessage } from '../limit-share.ts';
-import type { Claim, Consumption, KeyOrigin, LimitSize, SharedState } from '../state/shared-state.ts';
-import type { AssertionAlgorithm } from '../upstream/identity/facts.ts';
-import type { Channel } from './channel.ts';
+import { addTemporary, inForceAt, type TemporaryRevocation } from '../../authn/caller/temporary-revocations.ts';
+import type { PendingRequest, RevocationSpread } from '../../gateway/siblings.ts';
+import type { LedgerMessage, ShareMessage } from '../../limit-share.ts';
+import type { Claim, Consumption, KeyOrigin, LimitSize, SharedState } from '../../state/shared-state.ts';
+import type { AssertionAlgorithm } from '../../upstream/identity/facts.ts';
+import type { Channel } from '../channel.ts';
 import { createLimitLedger } from './limit-ledger.ts';
 import { createOwnKeys } from './own-keys.ts';
 

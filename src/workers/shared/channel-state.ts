@@ -1,9 +1,9 @@
 // Shared state of the workers of one supervisor, which keeps it in its memory.
-import { createBoundedCache } from '../bounded-cache.ts';
-import { GatewayError } from '../errors.ts';
-import { StateFailure, type StateOutcome } from '../state/redis/failure.ts';
-import type { SharedState } from '../state/shared-state.ts';
-import { type Channel, ChannelError } from './channel.ts';
+import { createBoundedCache } from '../../bounded-cache.ts';
+import { GatewayError } from '../../errors.ts';
+import { StateFailure, type StateOutcome } from '../../state/redis/failure.ts';
+import type { SharedState } from '../../state/shared-state.ts';
+import { type Channel, ChannelError } from '../channel.ts';
 import type { CommonsCalls } from './commons.ts';
 
 /** Time in which the supervisor has to answer. The channel bounds the number of questions. */

@@ -1,5 +1,5 @@
 // Ledger of the limits that processes share (demarcation protocol): the units that were moved from one process to another.
-import { equalShare, type LedgerMessage, type ShareMessage } from '../limit-share.ts';
+import { equalShare, type LedgerMessage, type ShareMessage } from '../../limit-share.ts';
 
 /** Dependencies of the ledger. */
 export interface LimitLedgerOptions {

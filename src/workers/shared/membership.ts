@@ -1,9 +1,9 @@
 // Membership of a worker in the state that all have together, on its side of the channel to the supervisor.
-import type { Gateway } from '../gateway/gateway.ts';
-import type { Siblings } from '../gateway/siblings.ts';
-import { createLimitShares, type ShareHolder } from '../limit-share.ts';
-import type { SharedState } from '../state/shared-state.ts';
-import type { Channel } from './channel.ts';
+import type { Gateway } from '../../gateway/gateway.ts';
+import type { Siblings } from '../../gateway/siblings.ts';
+import { createLimitShares, type ShareHolder } from '../../limit-share.ts';
+import type { SharedState } from '../../state/shared-state.ts';
+import type { Channel } from '../channel.ts';
 import { createChannelState } from './channel-state.ts';
 import { after, type CommonsCalls, type MemberCalls } from './commons.ts';
 import { type AssertionNeeds, openOwnKeys } from './own-keys.ts';
