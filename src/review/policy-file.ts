@@ -48,8 +48,12 @@ export async function loadPolicyFile(
 
 /** Opens a configuration file. Throws ConfigError with every problem; another Error where a file that it names cannot be used. */
 export async function openPolicyFile(file: string, options: PolicyFileOptions): Promise<OpenPolicyFile> {
-  const loaded = await loadPolicyFile(file, options);
-  const snapshot = compileSnapshot(loaded, offline(options.now ?? Date.now), undefined);
+  return compilePolicyFile(await loadPolicyFile(file, options), options.now);
+}
+
+/** Compiles a loaded configuration. Throws an Error where it cannot be used. */
+export function compilePolicyFile(loaded: LoadedConfig, now = Date.now): OpenPolicyFile {
+  const snapshot = compileSnapshot(loaded, offline(now), undefined);
   const { list } = loaded.revocations ?? {};
   const revocations = list === undefined ? nothingRevoked : compileRevocations(list.entries);
   return { loaded, snapshot, revocations, close: () => closeSnapshot(snapshot) };

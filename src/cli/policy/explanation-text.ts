@@ -6,6 +6,7 @@ import {
   conditionWords,
   decisionWords,
   demandWords,
+  isUntold,
   mismatchWords,
   otherwiseWords,
   selectorWords,
@@ -148,15 +149,6 @@ function writeRule(reading: RuleReading, writer: Writer): void {
   if (when !== undefined) lines.push(`      ${mark(paint, when.result === true)} ${printable(conditionWords(when))}`);
   for (const demand of demands)
     lines.push(`      ${mark(paint, demand.met)} requires ${printable(demandWords(demand))}`);
-}
-
-/** A rule whose test reads what a record does not hold. */
-function isUntold({ demands, selectors, when }: RuleReading): boolean {
-  const conditions = [when, ...demands.map((demand) => (demand.demand === 'when' ? demand.when : undefined))];
-  return (
-    selectors.some(({ matches }) => matches === 'error') ||
-    conditions.some((condition) => condition?.problem?.startsWith('not recorded'))
-  );
 }
 
 function verdict(decision: Decision, paint: Paint): string {

@@ -3,9 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { type AuditRecord, callOf, requestsIn } from '../../audit/reading/record.ts';
 import type { RecentRecord, RecordFilter } from '../../audit/recent/recent-records.ts';
 import type { RunningParts } from '../../gateway/admin/admin-source.ts';
+import { type WhySource, whyFacts } from './why-facts.ts';
 
 /** Functions of the console source that the decisions page asks. */
-export interface DecisionsSource {
+export interface DecisionsSource extends WhySource {
   /** A page of requests, from the newest or from `before` on. */
   decisions(question: { readonly filter: RecordFilter; readonly before?: number }): Promise<DecisionsPage>;
   /** The requests of which records have come since a cursor; without one, or with that of another process, from now on. */
@@ -51,11 +52,13 @@ export const pageSize = 100;
 const batch = { limit: 50, look: 1000 };
 
 /** Creates the functions. */
-export function decisionsFacts({ recent }: Pick<RunningParts, 'recent'>): DecisionsSource {
+export function decisionsFacts(parts: RunningParts): DecisionsSource {
+  const { recent } = parts;
   // Numbers begin again with each process.
   const process = randomBytes(4).toString('hex');
   const cursorOf = (number: number) => `${process}-${number}`;
   return {
+    ...whyFacts(parts),
     async decisions({ before, filter }) {
       const { found, hasMore, newest } = await recent.search({ filter, after: 0, before, limit: pageSize });
       return {

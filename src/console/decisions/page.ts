@@ -4,6 +4,7 @@ import { type Html, html } from '../html.ts';
 import type { ConsolePage, PageRequest } from '../page.ts';
 import { table } from '../parts.ts';
 import { type DecisionRow, pageSize } from './facts.ts';
+import { why } from './why-page.ts';
 
 const outcomes = ['completed', 'refused', 'aborted', 'failed', 'unknown'];
 const texts = [
@@ -49,6 +50,7 @@ ${next !== undefined && html`<a id="older" href="${linkTo({ before: String(next)
 </nav>`,
     };
   },
+  below: [why],
   routes(app, read, openStream) {
     app.get('/decisions/events', async (request, reply) => {
       const { query, source } = read(request);
@@ -122,7 +124,7 @@ function filterForm(filter: RecordFilter, worker: number | undefined): Html {
     html`<label>${label}<select name="${name}"><option value="">any</option>${values.map(
       (value) => html`<option${filter[name] === value && html` selected`}>${value}</option>`,
     )}</select></label>`;
-  return html`<form class="form" method="get" action="/decisions" role="search" aria-label="Filter">
+  return html`<form class="form filter" method="get" action="/decisions" role="search" aria-label="Filter">
 ${texts.map(
   ([name, label]) =>
     html`<label>${label}<input name="${name}" value="${filter[name]}" maxlength="${maxTextLength}" autocomplete="off" spellcheck="false"></label>`,

@@ -5,6 +5,7 @@ import {
   conditionWords,
   decisionWords,
   demandWords,
+  isUntold,
   mismatchWords,
   otherwiseWords,
   selectorWords,
@@ -63,7 +64,8 @@ ${step('Answer', answer === undefined ? html`<p>that of the upstream</p>` : html
 </ol>${notes.map((note) => html`<p class="empty">${note}</p>`)}`;
 }
 
-function step(title: string, body: Value): Html {
+/** A step with its heading. */
+export function step(title: string, body: Value): Html {
   return html`<li><h3>${title}</h3>${body}</li>\n`;
 }
 
@@ -88,7 +90,8 @@ function credentialOf({ authenticator, facts: stated, id, kind, state, why }: Cr
   return html`<p>${mark(verified[state])} ${kind}${authenticator !== undefined && html` of ${code(authenticator)}`}${id !== undefined && html` ${code(shorten(id))}`}: ${why}${texts.length > 0 && html`<br><span class="muted">${texts.join('; ')}</span>`}</p>`;
 }
 
-function callerOf({
+/** The caller that the credentials make. */
+export function callerOf({
   authenticatedBy,
   claims,
   clientId,
@@ -106,7 +109,8 @@ function callerOf({
   ]);
 }
 
-function routeList(routes: readonly RouteReading[], refusal: string | undefined): Html {
+/** The routes that were looked at. */
+export function routeList(routes: readonly RouteReading[], refusal: string | undefined): Html {
   const words = ({ methods, outcome }: RouteReading): string =>
     ({ matched: 'matches', other_path: 'another path', other_method: `takes ${methods?.join(', ')} only` })[outcome];
   const isMatched = routes.some(({ outcome }) => outcome === 'matched');
@@ -116,7 +120,8 @@ function routeList(routes: readonly RouteReading[], refusal: string | undefined)
   )}${!isMatched && html`<li>${mark(false)} no route: ${refusal}</li>`}</ul>`;
 }
 
-function partOf({ decision, method, otherwise, rules, target, via }: PartReading, notReached: number): Html {
+/** The rules for one part of a message. */
+export function partOf({ decision, method, otherwise, rules, target, via }: PartReading, notReached: number): Html {
   const of =
     method === undefined
       ? ''
@@ -126,7 +131,7 @@ function partOf({ decision, method, otherwise, rules, target, via }: PartReading
     html`<ol class="walk">${rules.map(ruleOf)}</ol>
 ${notReached > 0 && html`<p class="muted">${notReached === 1 ? '1 rule' : `${notReached} rules`} behind it not reached</p>`}
 ${otherwise !== undefined && html`<p>${mark(decision.allow)} ${otherwiseWords[otherwise]}</p>`}
-<p><strong>${decisionWords(decision)}</strong></p>`,
+<p><strong>${rules.some((rule) => rule.mode === 'enforce' && isUntold(rule)) ? 'cannot be told from the record' : decisionWords(decision)}</strong></p>`,
   );
 }
 
@@ -137,7 +142,7 @@ function ruleOf(reading: RuleReading): Html {
   if (mismatch !== undefined)
     return html`<li>${mark(undefined)} ${title} <span class="muted">no match: ${mismatch}</span></li>\n`;
   const would = outcome === 'reports' ? `would ${decision?.allow ? 'allow' : 'deny'}` : outcome;
-  return html`<li class="governs">${mark(decision?.allow === true)} ${title} <strong>${outcome === 'error' ? 'errs, and so denies' : would}</strong>
+  return html`<li class="governs">${mark(decision?.allow === true)} ${title} <strong>${outcome === 'error' ? (isUntold(reading) ? 'cannot be told' : 'errs, and so denies') : would}</strong>
 <ul class="plain">${selectors.map((each) => html`<li>${mark(each.matches === true)} ${selectorWords(each, shorten)}</li>`)}${
     when !== undefined && html`<li>${mark(when.result === true)} ${conditionWords(when)}</li>`
   }${demands.map((each) => html`<li>${mark(each.met)} requires ${demandWords(each)}</li>`)}</ul></li>\n`;

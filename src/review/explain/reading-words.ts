@@ -83,3 +83,12 @@ export function valueWords(value: unknown): string {
       .join(', ');
   return String(value);
 }
+
+/** A rule whose test reads what a record does not hold. */
+export function isUntold({ demands, selectors, when }: RuleReading): boolean {
+  const conditions = [when, ...demands.map((demand) => (demand.demand === 'when' ? demand.when : undefined))];
+  return (
+    selectors.some(({ matches }) => matches === 'error') ||
+    conditions.some((condition) => condition?.problem?.startsWith('not recorded'))
+  );
+}
