@@ -73,19 +73,14 @@ export async function createConsole({
     }
     page.routes?.(app, read, openStream);
   }
-  app.setNotFoundHandler((request, reply) =>
-    reply
-      .code(404)
-      .type('text/html; charset=utf-8')
-      .send(
-        renderPage(
-          layout,
-          { name: 'Nothing here', path: '' },
-          { body: html`<p>This address has no page. <a href="/">Go to the overview</a>.</p>` },
-          { viewer: request.viewer },
-        ),
-      ),
-  );
+  app.setNotFoundHandler((request, reply) => {
+    reply.code(404);
+    // A probe or a script: as the admin listener answers without a console.
+    if (request.headers.accept?.includes('text/html') !== true) return reply.type('text/plain').send('nothing here\n');
+    const body = html`<p>This address has no page. <a href="/">Go to the overview</a>.</p>`;
+    const text = renderPage(layout, { name: 'Nothing here', path: '' }, { body }, { viewer: request.viewer });
+    return reply.type('text/html; charset=utf-8').send(text);
+  });
   app.setErrorHandler((error: Error & { readonly statusCode?: number }, request, reply) => {
     const { message, statusCode: status = 500 } = error;
     if (status >= 500) request.log.error({ err: error }, 'the console failed on a request');

@@ -21,6 +21,8 @@ export interface EventStream {
 export const maxEventStreams = 8;
 
 const heartbeatMs = 15_000;
+/** The browser connects again, and the guard asks again who it is. */
+const lifetimeMs = 60_000;
 
 /** Opens a stream of events as the answer to a request. */
 export type OpenEventStream = (request: FastifyRequest, reply: FastifyReply, stream: EventStream) => FastifyReply;
@@ -37,8 +39,9 @@ export function createEventStreams(): OpenEventStream {
     const { raw } = reply;
     const { connection: _, ...headers } = reply.getHeaders();
     raw.writeHead(200, { ...headers, 'content-type': 'text/event-stream' } as Record<string, string>);
-    raw.write('retry: 5000\n\n');
-    let last = Date.now();
+    raw.write('retry: 1000\n\n');
+    const began = Date.now();
+    let last = began;
     const timer = setInterval(tick, intervalMs);
     raw.on('close', () => {
       open -= 1;
@@ -46,6 +49,7 @@ export function createEventStreams(): OpenEventStream {
     });
     let isAsking = false;
     async function tick(): Promise<void> {
+      if (Date.now() - began >= lifetimeMs) return void raw.end();
       // A browser that does not read gets nothing more until it does.
       if (isAsking || raw.writableNeedDrain) return;
       isAsking = true;

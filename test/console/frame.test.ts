@@ -1,11 +1,14 @@
 // Frame of the console: mounted beside the admin paths, headers, static files, errors, escaping.
+import fastify from 'fastify';
 import t from 'tap';
+import { createEventStreams, maxEventStreams } from '../../src/console/events.ts';
 import { html } from '../../src/console/html.ts';
 import { table, time } from '../../src/console/parts.ts';
 import { createAdmin } from '../../src/gateway/admin/admin.ts';
 import { createLog } from '../../src/log.ts';
 import { textOf } from '../support/console.ts';
 import { startScenario } from '../support/scenario.ts';
+import { until } from '../support/until.ts';
 
 t.test('a gateway with a console', async (t) => {
   const { admin, gateway } = await startScenario(t);
@@ -41,9 +44,9 @@ t.test('a gateway with a console', async (t) => {
   });
 
   t.test('an unknown path is a page that leads on, and admin paths stay as they are', async (t) => {
-    const missing = await admin('/<script>alert(1)</script>');
-    t.equal(missing.status, 404);
-    t.match(await missing.text(), 'Go to the overview');
+    const missing = { url: '/<script>alert(1)</script>', headers: { accept: 'text/html,*/*' } };
+    t.match(await gateway.admin.inject(missing), { statusCode: 404, body: 'Go to the overview' });
+    t.match(await gateway.admin.inject('/healthz'), { statusCode: 404, body: /^nothing here\n$/ });
     t.equal(await (await admin('/livez')).text(), 'ok\n');
     const worker = await admin('/?worker=7');
     t.equal(worker.status, 404);
@@ -103,4 +106,27 @@ t.test('a time says how far away it is, and when it is', (t) => {
   t.match(text(now + 13 * 86_400_000), '>in 13 days<');
   t.match(text(now), 'title="2026-11-28 12:00:00 UTC"');
   t.end();
+});
+
+t.test('more event streams than the bound are answered 503, and a place is free again when one ends', async (t) => {
+  const app = fastify({ forceCloseConnections: true });
+  t.teardown(() => app.close());
+  const open = createEventStreams();
+  app.get('/', (request, reply) =>
+    open(request, reply, { next: async () => [{ id: 7, data: 'line\n\ndata: no' }], intervalMs: 60_000 }),
+  );
+  const url = await app.listen({ port: 0, host: '127.0.0.1' });
+  const leave = new AbortController();
+  const first = await fetch(url, { signal: leave.signal });
+  t.match(first.headers.get('content-type'), 'text/event-stream');
+  for (let count = 1; count < maxEventStreams; count++) await fetch(url);
+  const above = await fetch(url);
+  t.match(above, { status: 503 });
+  t.equal(above.headers.get('retry-after'), '10');
+  const reader = first.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  while (!text.includes('data:')) text += (await reader.read()).value;
+  t.match(text, 'id: 7\ndata: "line\\n\\ndata: no"\n\n', 'data is one line, whatever is in it');
+  leave.abort();
+  await until(async () => (await fetch(url)).status === 200, 'a free place');
 });
