@@ -13,7 +13,7 @@ const root = join(import.meta.dirname, '../..');
 const languages = ['sh', 'text', 'yaml', 'json', 'ini', 'mermaid'];
 
 const isElsewhere = (block: Block) =>
-  elsewhere.some(([page, line]) => page === block.page && line === firstLine(block));
+  elsewhere.some(([page, beginning]) => page === block.page && firstLine(block).startsWith(beginning));
 
 test('every fence says what it holds', () => {
   const unclear = pages
@@ -26,7 +26,7 @@ test('every fence says what it holds', () => {
 test('every row of the table is a block of its page and names a test that exists', () => {
   for (const [page, line, why, heldBy] of elsewhere) {
     assert.ok(
-      blocksOf(page).some((block) => firstLine(block) === line),
+      blocksOf(page).some((block) => firstLine(block).startsWith(line)),
       `${page}: ${line}`,
     );
     assert.ok(why.length > 0);
