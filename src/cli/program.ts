@@ -1,6 +1,7 @@
 // Command-line program: the table of commands, and the exit codes of errors.
 import { Command, CommanderError } from 'commander';
 import { ConfigError, formatProblem } from '../config/problem.ts';
+import { describe } from './examples.ts';
 import { installUndici } from './global-undici.ts';
 import type { Signals } from './signals.ts';
 import { printable, printableLines } from './table.ts';
@@ -70,6 +71,14 @@ export const commands = {
     does: 'print the JSON Schema of the configuration file',
     load: async () => (await import('./schema.ts')).schemaCommand(),
   },
+  completion: {
+    does: 'print a completion script for bash, zsh or fish',
+    load: async () => (await import('./completion.ts')).completionCommand(wholeProgram),
+  },
+  man: {
+    does: 'print the manual page, in roff',
+    load: async () => (await import('./man.ts')).manCommand(wholeProgram),
+  },
 } satisfies Record<string, CommandType>;
 
 async function loadServe() {
@@ -136,5 +145,6 @@ function messageOf(error: unknown): string {
 /** Of all commands, since a subcommand does not inherit it: errors are thrown, and what they repeat of the arguments is escaped. */
 function configure(command: Command): void {
   command.exitOverride().configureOutput({ writeErr: (text) => process.stderr.write(printableLines(text)) });
+  describe(command);
   for (const sub of command.commands) configure(sub);
 }

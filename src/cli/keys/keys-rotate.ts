@@ -1,6 +1,6 @@
 // Command `portcullis keys rotate`: a second key of the same client, and an end of the first.
 import { readFile } from 'node:fs/promises';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { editYaml, type YamlEdit } from '../../config/edit-yaml.ts';
 import type { LoadedConfig } from '../../config/load.ts';
 import { formatPath } from '../../config/problem.ts';
@@ -34,7 +34,11 @@ export function keysRotateCommand(output: CommandOutput, now: () => number, env:
     .description('make a second key for the client of a key, and give the first an end')
     .argument('<key>', 'the id of the key, or authenticator/id')
     .requiredOption('-c, --config <file>', 'the configuration file')
-    .option('--overlap <duration>', 'the first key serves so much longer', parseDuration, parseDuration(defaultOverlap))
+    .addOption(
+      new Option('--overlap <duration>', 'the first key serves so much longer')
+        .argParser(parseDuration)
+        .default(parseDuration(defaultOverlap), defaultOverlap),
+    )
     .option('--expires <date>', 'end of the new key (default: in 90 days)')
     .option('--id <id>', 'id of the new key (default: from the client id)', parseName)
     .option('--write', 'write both into the file that holds the key')
