@@ -74,7 +74,7 @@ export function renderPage(
   request: Partial<PageRequest>,
 ): string {
   const { worker } = request;
-  const linkTo = (to: string) => (worker === undefined ? to : `${to}?worker=${worker}`);
+  const linkTo = (to: string) => pathOf(to, worker);
   return documentText(html`<html lang="en"${request.now !== undefined && html` data-now="${request.now}"`}>
 <head>
 <meta charset="utf-8">
@@ -106,6 +106,11 @@ ${body}
 </body>
 </html>
 `);
+}
+
+/** The path of a page that shows the same worker. */
+export function pathOf(path: string, worker: number | undefined): string {
+  return worker === undefined || path.startsWith('#') ? path : `${path}?worker=${worker}`;
 }
 
 function viewerPart(viewer: Viewer | undefined): Html | undefined {

@@ -185,6 +185,15 @@ t.test('the page of a gateway', async (t) => {
   t.end();
 });
 
+t.test('links lead to pages of the worker that is shown', async (t) => {
+  const facts = { ...healthy, shadow: { ...healthy.shadow!, differences: 1 }, notReady: ['starting'] };
+  const source = { overview: async () => facts, requestHistory: async () => [] } as unknown as PageRequest['source'];
+  const other = { processes: [], query: new URLSearchParams(), viewer: undefined, params: {} };
+  const text = textOf((await overview.render({ source, now, worker: 2, ...other })).body);
+  for (const link of ['/decisions?worker=2', '/streams?worker=2', '#health'])
+    t.match(text, `href="${link.replace('=', '&#61;')}"`);
+});
+
 /** Bytes that a full history adds to the overview. */
 async function weightOfAnHour(): Promise<number> {
   const render = async (points: number) => {

@@ -1,7 +1,7 @@
 // Overview page: what needs attention, the last hour, the policy in force, and the health of what the gateway depends on.
 import type { HistoryPoint } from '../../metrics/history.ts';
 import { type Html, html, type Value } from '../html.ts';
-import type { ConsolePage } from '../page.ts';
+import { type ConsolePage, pathOf } from '../page.ts';
 import {
   badge,
   bytes,
@@ -24,13 +24,13 @@ import type { OverviewFacts } from './facts.ts';
 export const overview: ConsolePage = {
   path: '/',
   name: 'Overview',
-  async render({ now, processes, source }) {
+  async render({ now, processes, source, worker }) {
     const [state, history] = await Promise.all([source.overview(), source.requestHistory()]);
     const attention = findAttention(state, processes, now);
     return {
       body: html`
-<div id="figures" data-refresh>${figures(state, history)}</div>
-<div id="attention" data-refresh>${card('Needs attention', attentionList(attention, now))}</div>
+<div id="figures" data-refresh>${figures(state, history, worker)}</div>
+<div id="attention" data-refresh>${card('Needs attention', attentionList(attention, now, worker))}</div>
 <div class="grid">${requestChart(history)}${latencyChart(history)}</div>
 <div id="in-force" data-refresh>${card('In force', policyFacts(state, now))}</div>
 <div id="health" data-refresh>${card('Health', healthTable(state))}</div>`,
@@ -40,7 +40,11 @@ export const overview: ConsolePage = {
   },
 };
 
-function figures({ notReady, openRequests, openStreams }: OverviewFacts, history: readonly HistoryPoint[]): Html {
+function figures(
+  { notReady, openRequests, openStreams }: OverviewFacts,
+  history: readonly HistoryPoint[],
+  worker: number | undefined,
+): Html {
   const total = (key: 'requests' | 'refused' | 'failed') => history.reduce((sum, point) => sum + point[key], 0);
   const entries: readonly (readonly [string, Value])[] = [
     ['State', notReady.length === 0 ? badge('ready', 'good') : badge('not ready', 'bad')],
@@ -48,7 +52,7 @@ function figures({ notReady, openRequests, openStreams }: OverviewFacts, history
     ['Refused', count(total('refused'))],
     ['Failed', count(total('failed'))],
     ['Open requests', count(openRequests)],
-    ['Open streams', html`<a href="/streams">${count(openStreams)}</a>`],
+    ['Open streams', html`<a href="${pathOf('/streams', worker)}">${count(openStreams)}</a>`],
   ];
   return html`<dl class="figures">${entries.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
@@ -60,13 +64,13 @@ function spanOf(history: readonly HistoryPoint[]): string {
   return minutes <= 1 ? 'last minute' : `last ${minutes} minutes`;
 }
 
-function attentionList(found: readonly Attention[], now: number): Html {
+function attentionList(found: readonly Attention[], now: number, worker: number | undefined): Html {
   if (found.length === 0) return emptyState('Nothing. Ends of certificates and keys show here 30 days before.');
   return html`<ul class="attention">${found.map(
     ({ advice, instant, lines, link, title, tone }) => html`<li>
 <p>${badge(tone === 'bad' ? 'act now' : 'soon', tone)} <strong>${withCode(title)}</strong>${instant !== undefined && html` <span class="muted">${time(instant, now)}</span>`}</p>
 ${lines !== undefined && html`<pre tabindex="0" aria-label="Lines of the problem">${lines.join('\n')}</pre>`}
-<p>${withCode(advice)}${link !== undefined && html` <a href="${link[0]}">${link[1]}</a>`}</p>
+<p>${withCode(advice)}${link !== undefined && html` <a href="${pathOf(link[0], worker)}">${link[1]}</a>`}</p>
 </li>`,
   )}</ul>`;
 }
