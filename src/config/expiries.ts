@@ -15,8 +15,24 @@ export interface Expiry {
 
 type NamedCertificates = [name: string, path: string | undefined, parser: (pem: Buffer) => X509Certificate[]];
 
+/** The first certificate of a configured file. */
+export interface ConfiguredCertificate {
+  /** Its place in the configuration, such as `server.tls.certFile`. */
+  readonly name: string;
+  readonly path: string;
+  readonly certificate: X509Certificate;
+}
+
+/** The ends of the configured certificates. */
+export function certificateExpiries(loaded: LoadedConfig): Expiry[] {
+  return configuredCertificates(loaded).map(({ certificate, name }) => ({
+    name,
+    expiresAtSeconds: certificate.validToDate.getTime() / 1000,
+  }));
+}
+
 /** The first certificate of each configured certificate or CA file. */
-export function certificateExpiries({ config, files }: LoadedConfig): Expiry[] {
+export function configuredCertificates({ config, files }: LoadedConfig): ConfiguredCertificate[] {
   const { tls, clientCertificateHeader: header } = config.server;
   const ofServer: NamedCertificates[] = [
     ['server.tls.certFile', tls?.certFile, parseCertificateChain],
@@ -35,7 +51,7 @@ export function certificateExpiries({ config, files }: LoadedConfig): Expiry[] {
     [`upstreams.${name}.tls.caFile`, tls?.caFile, parseCertificates],
   ]);
   return [...ofServer, ...ofUpstreams].flatMap(([name, path, parser]) =>
-    path === undefined ? [] : [{ name, expiresAtSeconds: files.parse(path, parser)[0]!.validToDate.getTime() / 1000 }],
+    path === undefined ? [] : [{ name, path, certificate: files.parse(path, parser)[0]! }],
   );
 }
 

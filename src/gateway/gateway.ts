@@ -2,13 +2,11 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import type { LoadedConfig } from '../config/load.ts';
 import { drain } from '../http/connection/drain.ts';
-import { connectionCeiling } from '../http/connection/listener.ts';
-import type { Log } from '../log.ts';
 import { createAdmin } from './admin/admin.ts';
 import { createAdminSource, type ProcessSource, type ReloadHistory, type RunningParts } from './admin/admin-source.ts';
 import { createApp } from './app.ts';
+import { warnOfFewDescriptors } from './listeners/few-descriptors.ts';
 import type { InheritedSockets } from './listeners/inherited-sockets.ts';
 import { listenOn } from './listeners/listen.ts';
 import { createParts, createRuntime, type PartsOptions, recordStart } from './parts.ts';
@@ -99,7 +97,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
 async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway> {
   const { loaded, log, openConsole, signal } = options;
-  const state: GatewayState = { inForce: undefined, started: false };
+  const state: GatewayState = { inForce: undefined, publicAddress: undefined, started: false };
   const parts = createParts(options, () => (state.inForce?.loaded ?? loaded).hash);
   opened.push(
     parts.audit.close,
@@ -134,7 +132,11 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   };
   const current = () => state.inForce ?? first;
   const started = () => state.started;
-  const running: RunningParts = { ...parts, runtime, current, started, reloads };
+  const running: RunningParts = {
+    ...parts,
+    ...{ runtime, current, started, reloads },
+    publicAddress: () => state.publicAddress,
+  };
   const source = createAdminSource(running);
   const { listen } = loaded.config.admin;
   const admin = createAdmin({ source, listen, log, openConsole: openConsole && (() => openConsole(running)) });
@@ -148,6 +150,7 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
   const publicAddress =
     connections?.address ??
     (await unlessAborted(listenOn(app, server.listen, 'server.listen', inherited.public), signal));
+  state.publicAddress = publicAddress;
   app.server.on('error', (error) => log.error({ err: error }, 'the public listener reported an error'));
   first.commit(app.server, install);
   const sweeping = setInterval(() => sweepStreams(runtime), options.streamTickMs ?? streamTickMs).unref();
@@ -214,6 +217,8 @@ function controlsOf(running: {
 interface GatewayState {
   /** Undefined until the first one is committed. */
   inForce: Configuration | undefined;
+  /** Undefined until the public listener listens. */
+  publicAddress: AddressInfo | undefined;
   /** Both listeners listen, and the first record is written. */
   started: boolean;
 }
@@ -237,14 +242,4 @@ async function closePublic(app: FastifyInstance, runtime: Runtime): Promise<void
   await app.close();
   while (runtime.open.size() > 0) await new Promise((resolve) => setTimeout(resolve, 5));
   for (const { abort } of runtime.drainingAnswers) abort();
-}
-
-function warnOfFewDescriptors({ config }: LoadedConfig, log: Log): void {
-  const { connections } = config.server.limits;
-  const possible = connectionCeiling();
-  if (possible < connections) {
-    log.info(
-      `server.limits.connections is ${connections}, but the process may open too few files: ${possible} are accepted`,
-    );
-  }
 }

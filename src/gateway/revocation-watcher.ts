@@ -40,6 +40,8 @@ export interface RevocationWatcher {
   readonly current: () => Revocations;
   /** Undefined where the configuration names no list. */
   state(): RevocationState | undefined;
+  /** The entries of the file in force. */
+  readonly entries: () => RevocationEntries;
   /** Path of the file. */
   readonly path: () => string | undefined;
   /** Changes to the list of another configuration; no effect where it names the same file. */
@@ -198,6 +200,7 @@ export function createRevocationWatcher(
   const timer = intervalMs > 0 ? setInterval(poll, intervalMs).unref() : undefined;
   return {
     current: () => compiled,
+    entries: () => inForce,
     path: () => path,
     state: () => (path === undefined ? undefined : { entries: countEntries(inForce), digest: taken?.digest, problem }),
     temporary: () => temporary,

@@ -124,7 +124,10 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'pki',
     ],
   ],
-  ['console', ['metrics', 'audit', 'config/schema', 'mcp', 'state', 'authn', 'policy', 'config', 'gateway', 'review']],
+  [
+    'console',
+    ['http', 'metrics', 'audit', 'config/schema', 'mcp', 'state', 'authn', 'policy', 'config', 'gateway', 'review'],
+  ],
   [
     'workers',
     [

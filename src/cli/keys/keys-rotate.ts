@@ -9,11 +9,11 @@ import { duration } from '../../config/schema/values.ts';
 import { isObject } from '../../config/tree.ts';
 import { parseLocatedYaml } from '../../config/yaml.ts';
 import { replaceFile } from '../../replace-file.ts';
+import { configuredKeys, keyRevocations } from '../../review/configured-keys.ts';
 import { loadPolicyFile } from '../../review/policy-file.ts';
 import { createStandIns } from '../../review/stand-ins.ts';
 import { type CommandOutput, misuse, noteTo, parseName } from '../output.ts';
 import { formatJson, printableLines } from '../table.ts';
-import { configuredKeys, keyRevocations } from './keys-list.ts';
 import { createApiKey, describeNewKey, type NewApiKey, problemOfEntry } from './new-key.ts';
 
 interface RotateOptions {
@@ -65,7 +65,7 @@ export function keysRotateCommand(output: CommandOutput, now: () => number, env:
       if (problem !== undefined) {
         return misuse(output, problem);
       }
-      const state = configuredKeys(loaded, now()).find(
+      const state = configuredKeys(loaded.config, keyRevocations(loaded), now()).find(
         ({ authenticator, id }) => authenticator === found.authenticator && id === found.key.id,
       )?.state;
       if (state === 'revoked' || state === 'expired')

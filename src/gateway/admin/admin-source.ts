@@ -1,4 +1,5 @@
 // Readiness, status, keys and metrics of this process, as the admin listener answers them.
+import type { AddressInfo } from 'node:net';
 import type { MetricsSource } from '../../metrics/metrics.ts';
 import type { MetricValues } from '../../metrics/sum.ts';
 import type { Parts } from '../parts.ts';
@@ -15,6 +16,8 @@ export interface RunningParts extends Parts {
   /** False until the start is over. */
   readonly started: () => boolean;
   readonly reloads: Readonly<ReloadHistory>;
+  /** Of the public listener; undefined until it listens. */
+  readonly publicAddress: () => AddressInfo | undefined;
 }
 
 /** Instants in milliseconds since 1970. */

@@ -1,0 +1,116 @@
+// Connect page: what to put into each MCP client, and what a client sees.
+import { type Html, html } from '../html.ts';
+import type { ConsolePage } from '../page.ts';
+import { badge, card, code, emptyState, facts } from '../parts.ts';
+import type { ClientCheck } from './client-check.ts';
+import { clientFiles } from './client-files.ts';
+import type { AuthorityFacts, ConnectFacts, EndpointFacts } from './facts.ts';
+
+/** Endpoints for clients. `?check=ROUTE` asks the listener as a client does. */
+export const connect: ConsolePage = {
+  path: '/connect',
+  name: 'Connect',
+  async render({ query, source, worker }) {
+    const { authority, endpoints } = await source.connect();
+    const asked = query.get('check');
+    const check = asked === null ? undefined : await source.checkAsClient(asked);
+    return {
+      lead: 'What to put into each client, the authority to trust, and what a client sees at this gateway.',
+      scripts: ['copy.js'],
+      body: html`${endpoints.map((endpoint) => endpointCard(endpoint, authority, asked === endpoint.route ? check : undefined, worker))}${
+        endpoints.length === 0 && emptyState(html`No route is an MCP route: give one an <code>mcp</code> section.`)
+      }${authorityCard(authority)}`,
+    };
+  },
+  routes(app, read) {
+    app.get('/connect/ca.pem', async (request, reply) => {
+      const { authority } = (await read(request).source.connect()) satisfies ConnectFacts;
+      if (authority === undefined) return reply.callNotFound();
+      return reply
+        .type('application/x-pem-file')
+        .header('content-disposition', 'attachment; filename="portcullis-ca.pem"')
+        .send(authority.pem);
+    });
+  },
+};
+
+const kinds: Readonly<Record<string, string>> = {
+  jwt: 'access tokens',
+  introspection: 'access tokens (introspected)',
+  apiKey: 'API keys',
+  mtls: 'client certificates',
+};
+
+function endpointCard(
+  { accepts, authorizationServers, route, scopes, url }: EndpointFacts,
+  authority: AuthorityFacts | undefined,
+  check: ClientCheck | undefined,
+  worker: number | undefined,
+): Html {
+  const caFile = authority?.isRoot === true ? 'portcullis-ca.pem' : undefined;
+  const files = clientFiles({ name: nameOf(url), url, caFile });
+  return card(
+    route,
+    html`${facts([
+      ['URL', code(url)],
+      ['Takes', accepts.map((kind) => kinds[kind] ?? kind).join(', ')],
+      [
+        'Log-in at',
+        authorizationServers.length === 0 ? 'nowhere: no tokens are taken' : authorizationServers.join(', '),
+      ],
+      ['Asks for', scopes.length === 0 ? 'no scope' : scopes.join(' ')],
+    ])}
+<form method="get" action="/connect" class="inline"><input type="hidden" name="check" value="${route}">${
+      worker !== undefined && html`<input type="hidden" name="worker" value="${worker}">`
+    }<button>Check as a client sees it</button></form>
+${check !== undefined && checkPart(check)}
+<div class="clients">${files.map(
+      ({ client, place, start, text }) =>
+        html`<details><summary>${client}</summary><p>Put into ${code(place)}:</p><pre tabindex="0" data-copy aria-label="${`${client}: ${place}`}">${text}</pre><p>Then ${code(start)}.</p></details>`,
+    )}</div>`,
+  );
+}
+
+/** The host without dots, which every client takes as a name. */
+function nameOf(url: string): string {
+  return new URL(url).hostname.replace(/[^a-z0-9]+/gi, '-').replace(/^-|-$/g, '');
+}
+
+const tones = { good: 'passed', warn: 'note', bad: 'failed' } as const;
+
+function checkPart({ steps, url }: ClientCheck): Html {
+  return html`<section class="check" aria-label="Check of ${url}"><h3>What a client sees at ${url}</h3><ol>${steps.map(
+    ({ name, says, seen, state }) =>
+      html`<li><p><strong>${name}</strong> ${badge(tones[state], state)} ${says}</p>${
+        seen !== undefined &&
+        html`<details><summary>As it came</summary><pre tabindex="0" aria-label="${`${name}, as it came`}">${seen}</pre></details>`
+      }</li>`,
+  )}</ol><p class="muted">The listener of this gateway was asked. What stands in front of it is not seen.</p></section>`;
+}
+
+function authorityCard(authority: AuthorityFacts | undefined): Html {
+  if (authority === undefined)
+    return card(
+      'Authority to trust',
+      emptyState('TLS is ended in front of this gateway: its certificate is not known here.'),
+      'ca',
+    );
+  const { fingerprint, isRoot, issuer, subject } = authority;
+  return card(
+    'Authority to trust',
+    isRoot
+      ? html`<p>The gateway sends the certificate of its root along. Clients that do not know it have to be given it.</p>
+${facts([
+  ['Root', subject],
+  ['SHA-256', code(fingerprint)],
+])}
+<p><a href="/connect/ca.pem" download>portcullis-ca.pem</a> for <code>NODE_EXTRA_CA_CERTS</code> or <code>SSL_CERT_FILE</code>. Compare the fingerprint on another way before you trust it.</p>`
+      : html`<p>The chain ends with a certificate of another authority. If it is not a public one, clients need the certificate of that authority.</p>
+${facts([
+  ['Last certificate', subject],
+  ['Issued by', issuer],
+  ['SHA-256', code(fingerprint)],
+])}`,
+    'ca',
+  );
+}

@@ -1,0 +1,49 @@
+// Connect page: what clients are told, and the check of the listener as a client sees it.
+import { X509Certificate } from 'node:crypto';
+import t from 'tap';
+import { startScenario } from '../support/scenario.ts';
+
+t.test('an endpoint with TLS', async (t) => {
+  const { admin, records } = await startScenario(t, {}, { tls: true });
+  const requests = async () => (await records()).filter(({ stage }) => stage === 'completed');
+  const page = await (await admin('/connect')).text();
+  t.match(page, 'https://mcp.example.com/mcp');
+  for (const client of [
+    'Claude Code',
+    'Claude Desktop',
+    'Cursor',
+    'VS Code',
+    'Codex',
+    'MCP Inspector',
+    'Python',
+    'TypeScript',
+  ])
+    t.match(page, `<summary>${client}</summary>`);
+  t.same(await requests(), [], 'looking at the page asks nobody');
+
+  const checked = await (await admin('/connect?check=%2Fmcp')).text();
+  t.match(checked, 'The certificate is for mcp.example.com');
+  t.match(checked, 'The answer says where to log in.');
+  t.match(checked, 'They name this resource');
+  t.match(await requests(), [{ outcome: 'refused', status: 401 }]);
+
+  const pem = await admin('/connect/ca.pem');
+  t.equal(pem.headers.get('content-type'), 'application/x-pem-file');
+  t.ok(new X509Certificate(await pem.text()));
+  t.notMatch(await (await admin('/connect?check=nowhere')).text(), 'What a client sees at');
+});
+
+t.test('an endpoint whose certificate is for another name, and one without TLS', async (t) => {
+  const elsewhere = await startScenario(t, { server: { publicUrl: 'https://elsewhere.example' } }, { tls: true });
+  const wrong = await (await elsewhere.admin('/connect?check=%2Fmcp')).text();
+  t.match(wrong, 'The certificate is not for elsewhere.example');
+
+  const plain = await startScenario(t);
+  t.match(await (await plain.admin('/connect?check=%2Fmcp')).text(), 'speaks plain HTTP');
+  t.equal((await plain.admin('/connect/ca.pem')).status, 404);
+});
+
+t.test('a listener that demands a certificate of the client', async (t) => {
+  const { admin } = await startScenario(t, { server: { tls: { clientCertificates: 'required' } } }, { tls: true });
+  t.match(await (await admin('/connect?check=%2Fmcp')).text(), /demands a client certificate|did not answer/);
+});
