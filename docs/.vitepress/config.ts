@@ -106,7 +106,11 @@ export default defineConfig({
     ],
     sidebar,
     outline: [2, 3],
-    search: { provider: 'local' },
+    search: {
+      provider: 'local',
+      // A heading that has the words says more than a long table that has them somewhere.
+      options: { miniSearch: { searchOptions: { boost: { title: 12, titles: 3, text: 1 } } } },
+    },
   },
   vite: { build: { chunkSizeWarningLimit: 3000 } },
 });

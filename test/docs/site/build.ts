@@ -56,4 +56,5 @@ if (command === 'dev') {
 }
 const vitepress = join(docs, 'node_modules/vitepress/bin/vitepress.js');
 const child = spawn(process.execPath, [vitepress, command, ...options], { cwd: docs, stdio: 'inherit' });
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
 child.on('exit', (code) => process.exit(code ?? 1));
