@@ -164,11 +164,35 @@ t.test('upstreams.url with the path of the route', async (t) => {
 t.test('dev --upstream to nobody', async (t) => {
   const nobody = await closedPort();
   const { file } = await check(t, { url: nobody });
-  t.match(await upstreamWarnings(file), [new RegExp(`^nobody answers at ${nobody}/mcp: `)]);
+  t.match(await upstreamWarnings(file), [
+    new RegExp(`^nobody answers at ${nobody}/mcp: .*; the connection was refused: start the server`),
+  ]);
   const upstream = await startUpstream({ reply: mcpServer });
   t.teardown(upstream.close);
   t.same(await upstreamWarnings((await check(t, { url: upstream.url })).file), []);
 });
+
+t.test(
+  'dev --upstream to a server that wants authentication, to one that is no MCP server, and to one of unknown TLS',
+  async (t) => {
+    const warningsOf = async (url: string) => upstreamWarnings((await check(t, { url })).file);
+    const strict = await startUpstream({ reply: (_request, response) => void response.writeHead(401).end() });
+    t.teardown(strict.close);
+    t.match(await warningsOf(strict.url), [
+      /status 401.*; it wants authentication: write upstreams\.superset\.authorization/,
+    ]);
+    const page = await startUpstream({ reply: (_request, response) => void response.end('<html>') });
+    t.teardown(page.close);
+    t.match(await warningsOf(page.url), [/; it does not speak MCP there: look at the path of --upstream$/]);
+    const { certificatePem: cert, keyPem: key } = await (await createCertificateAuthority()).issue({
+      ...{ commonName: 'localhost', dnsNames: ['localhost'], ips: ['127.0.0.1'], server: true },
+    });
+    const secret = await startUpstream({ reply: mcpServer, tls: { cert, key } });
+    t.teardown(secret.close);
+    t.match(await warningsOf(secret.url), [/; TLS failed: name its authority as upstreams\.superset\.tls\.caFile/]);
+    t.match(await warningsOf(secret.url.replace('https:', 'http:')), [/^nobody answers|does not speak MCP/]);
+  },
+);
 
 t.test('TLS of an upstream is verified, and the end of its authority is told', async (t) => {
   const authority = await createCertificateAuthority();
