@@ -1,4 +1,5 @@
 // Build of dist: the program in chunks, loaded on use, and the packages of the demo in dist/vendor. Types are checked apart (`npm run typecheck`).
+import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -81,6 +82,9 @@ writeLicenses(bundles.flatMap(({ metafile }) => Object.keys(metafile.inputs)));
 if (existsSync(join(root, 'src/console/assets'))) {
   cpSync(join(root, 'src/console/assets'), join(dist, 'assets'), { recursive: true });
 }
+const man = spawnSync(process.execPath, [join(dist, 'main.js'), 'man'], { encoding: 'utf8' });
+if (man.status !== 0) throw new Error(man.stderr);
+writeFileSync(join(dist, 'portcullis.1'), man.stdout);
 
 /** The packages in dist/vendor with their versions, and the texts of their licences. */
 function writeLicenses(inputs) {

@@ -3,7 +3,8 @@
 
 const major = Number(process.versions.node.split('.')[0]);
 if (major < 22) {
-  process.stderr.write(`portcullis: needs Node.js 24.17 or later (or 22.23); this is ${process.versions.node}\n`);
+  process.stderr.write(`portcullis: needs Node.js 24.17 or later (or 22.23); this is ${process.versions.node}
+npx can bring one: npx -p node@24 -p mcp-portcullis portcullis ${process.argv[2] ?? '--help'}\n`);
   process.exitCode = 2;
 } else {
   const { enableCompileCache } = await import('node:module');

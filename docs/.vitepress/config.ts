@@ -74,6 +74,7 @@ const sidebar: DefaultTheme.SidebarItem[] = [
       page('Architecture', '/architecture'),
       page('Security', '/project/security'),
       page('Contributing', '/project/contributing'),
+      page('Release', '/release'),
       page('Changelog', '/project/changelog'),
     ],
   },

@@ -112,6 +112,14 @@ export const elsewhere: readonly (readonly [page: string, firstLine: string, why
     'hours of measuring',
     'test/reliability/bench.test.ts',
   ],
+  ['docs/release.md', 'npm ci', 'a release', 'test/package/run.ts'],
+  [
+    'docs/release.md',
+    'npm audit signatures       # in a folder where the package is installed: signatures of the registry and provenance of each package',
+    'a published package',
+    'test/package/run.ts',
+  ],
+  ['docs/release.md', 'npx -p node@24 -p mcp-portcullis portcullis dev', 'a published package', 'test/package/run.ts'],
   [
     'docs/superset.md',
     'git clone … portcullis && cd portcullis && npm ci && npm run build && cd ..',
