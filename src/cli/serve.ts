@@ -1,10 +1,10 @@
 // Command `portcullis serve`: the gateway until a signal ends it, reloaded on SIGHUP and on changes of its files.
 import type { AddressInfo } from 'node:net';
 import { Command, Option } from 'commander';
-import type { FastifyInstance } from 'fastify';
 import { formatProblem, type LoadedConfig, loadConfig } from '../config/load.ts';
 import { type Slot, withSlot } from '../config/slot.ts';
 import { watchFiles } from '../config/watch.ts';
+import type { ConsoleApplication } from '../gateway/admin/admin.ts';
 import type { RunningParts } from '../gateway/admin/admin-source.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
 import { startInFreeSlot } from '../gateway/listeners/free-slot.ts';
@@ -105,7 +105,7 @@ async function runLoaded(
 }
 
 /** The console of one process. Its modules are loaded when somebody opens it. */
-async function openConsole(parts: RunningParts): Promise<FastifyInstance> {
+async function openConsole(parts: RunningParts): Promise<ConsoleApplication> {
   const { createGatewayConsole } = await import('../console/gateway-console.ts');
   return createGatewayConsole(parts);
 }

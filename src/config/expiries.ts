@@ -33,18 +33,24 @@ export function certificateExpiries(loaded: LoadedConfig): Expiry[] {
 
 /** The first certificate of each configured certificate or CA file. */
 export function configuredCertificates({ config, files }: LoadedConfig): ConfiguredCertificate[] {
-  const { tls, clientCertificateHeader: header } = config.server;
+  const ofListeners = (['server', 'admin'] as const).flatMap((section): NamedCertificates[] => {
+    const { tls } = config[section];
+    return [
+      [`${section}.tls.certFile`, tls?.certFile, parseCertificateChain],
+      ...(tls?.certificates ?? []).map(
+        ({ certFile }, index): NamedCertificates => [
+          `${section}.tls.certificates[${index}].certFile`,
+          certFile,
+          parseCertificateChain,
+        ],
+      ),
+      [`${section}.tls.clientCaFile`, tls?.clientCaFile, parseCertificates],
+    ];
+  });
+  const ofHeader = config.server.clientCertificateHeader?.clientCaFile;
   const ofServer: NamedCertificates[] = [
-    ['server.tls.certFile', tls?.certFile, parseCertificateChain],
-    ...(tls?.certificates ?? []).map(
-      ({ certFile }, index): NamedCertificates => [
-        `server.tls.certificates[${index}].certFile`,
-        certFile,
-        parseCertificateChain,
-      ],
-    ),
-    ['server.tls.clientCaFile', tls?.clientCaFile, parseCertificates],
-    ['server.clientCertificateHeader.clientCaFile', header?.clientCaFile, parseCertificates],
+    ...ofListeners,
+    ['server.clientCertificateHeader.clientCaFile', ofHeader, parseCertificates],
   ];
   const ofUpstreams = Object.entries(config.upstreams).flatMap(([name, { tls }]): NamedCertificates[] => [
     [`upstreams.${name}.tls.certFile`, tls?.certFile, parseCertificateChain],
@@ -57,10 +63,12 @@ export function configuredCertificates({ config, files }: LoadedConfig): Configu
 
 /** The first overdue date of the configured revocation lists. */
 export function revocationListExpiries({ config, files }: LoadedConfig): Expiry[] {
-  const path = config.server.tls?.clientCrlFile;
-  if (path === undefined) return [];
-  const ends = files.parse(path, parseRevocationLists).map(({ nextUpdate }) => nextUpdate);
-  return [{ name: 'server.tls.clientCrlFile', expiresAtSeconds: Math.min(...ends) / 1000 }];
+  return (['server', 'admin'] as const).flatMap((section) => {
+    const path = config[section].tls?.clientCrlFile;
+    if (path === undefined) return [];
+    const ends = files.parse(path, parseRevocationLists).map(({ nextUpdate }) => nextUpdate);
+    return [{ name: `${section}.tls.clientCrlFile`, expiresAtSeconds: Math.min(...ends) / 1000 }];
+  });
 }
 
 /** Each key with the earlier of its own expiry and its authenticator's sunset. */

@@ -1,14 +1,17 @@
 // Console application: the pages, their static files and errors, behind one guard.
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { ConsoleApplication } from '../gateway/admin/admin.ts';
 import { fastifyOptions } from '../gateway/request-log.ts';
 import type { Log } from '../log.ts';
+import { type GuardOptions, guardConsole } from './access/guard.ts';
+import { serveLogin } from './access/login-routes.ts';
 import { type Assets, readAssets } from './assets.ts';
 import { createEventStreams } from './events.ts';
 import { acceptForms } from './form.ts';
 import { html } from './html.ts';
 import { type Layout, type PageRequest, renderPage, type Viewer } from './page.ts';
 import { pages } from './pages.ts';
-import type { ConsoleProcess } from './source.ts';
+import type { ConsoleProcess, ConsoleSource } from './source.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -21,6 +24,9 @@ declare module 'fastify' {
 export interface ConsoleOptions {
   /** The processes of the gateway, in their order; asked for each request. */
   readonly processes: () => readonly ConsoleProcess[];
+  /** The section in force. */
+  readonly admin: GuardOptions['admin'];
+  readonly isServedHost: GuardOptions['isServedHost'];
   readonly version: string;
   readonly log: Log;
   /** Milliseconds since 1970; the system clock by default. */
@@ -46,11 +52,13 @@ const headers: Readonly<Record<string, string>> = {
  * event streams, so that a browser keeps one at most and leaves the others to probes.
  */
 export async function createConsole({
+  admin,
+  isServedHost,
   log,
   now = Date.now,
   processes,
   version,
-}: ConsoleOptions): Promise<FastifyInstance> {
+}: ConsoleOptions): Promise<ConsoleApplication> {
   const app = fastify(fastifyOptions(log));
   const layout: Layout = { assets: readAssets(), pages, version };
   const read = (request: FastifyRequest) => readRequest(request, processes(), now());
@@ -59,7 +67,8 @@ export async function createConsole({
   app.addHook('onRequest', async (_request, reply) => {
     reply.headers({ ...headers, connection: 'close', 'cache-control': 'no-store' });
   });
-  // The guard's place: its onRequest hook sets `request.viewer`, or answers.
+  const guard = guardConsole(app, { admin, isServedHost, now, source: () => anySource(processes()) });
+  serveLogin(app, guard);
   serveAssets(app, layout.assets);
   const openStream = createEventStreams();
   for (const page of pages) {
@@ -92,8 +101,13 @@ export async function createConsole({
       .type('text/html; charset=utf-8')
       .send(renderPage(layout, { name: 'Not available', path: '' }, { body }, { viewer: request.viewer }));
   });
+  app.get('/logged-out', (request, reply) => {
+    const body = html`<p>You have logged out of the console. <a href="/">Log in again</a>.</p>`;
+    const page = renderPage(layout, { name: 'Logged out', path: '' }, { body }, { viewer: request.viewer });
+    return reply.type('text/html; charset=utf-8').send(page);
+  });
   await app.ready();
-  return app;
+  return Object.assign(app as FastifyInstance, { authorize: guard.authorize });
 }
 
 function serveAssets(app: FastifyInstance, assets: Assets): void {
@@ -118,6 +132,13 @@ function readRequest(request: FastifyRequest, processes: readonly ConsoleProcess
   const { source, worker } = chosen;
   const params = request.params as Readonly<Record<string, string>>;
   return { source, worker, processes, query, params, viewer: request.viewer, now };
+}
+
+/** Throws 503 while no process can be asked. */
+function anySource(processes: readonly ConsoleProcess[]): ConsoleSource {
+  const found = processes.find(({ source }) => source !== undefined)?.source;
+  if (found === undefined) throw failure(503, 'No worker can be asked right now.');
+  return found;
 }
 
 function failure(statusCode: number, message: string): Error {

@@ -1,5 +1,5 @@
 // Console source: the functions by which a page asks one gateway process.
-
+import type { AccessSource } from './access/facts.ts';
 import type { ConnectSource } from './connect/facts.ts';
 import type { CredentialsSource } from './credentials/facts.ts';
 import type { DecisionsSource } from './decisions/facts.ts';
@@ -12,7 +12,8 @@ import type { StreamsSource } from './streams/facts.ts';
  * own here and in `process-source.ts`.
  */
 export interface ConsoleSource
-  extends OverviewSource,
+  extends AccessSource,
+    OverviewSource,
     DecisionsSource,
     PolicySource,
     CredentialsSource,

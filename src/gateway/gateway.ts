@@ -3,7 +3,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { drain } from '../http/connection/drain.ts';
-import { createAdmin } from './admin/admin.ts';
+import { type ConsoleApplication, createAdmin } from './admin/admin.ts';
 import { createAdminSource, type ProcessSource, type ReloadHistory, type RunningParts } from './admin/admin-source.ts';
 import { createApp } from './app.ts';
 import { warnOfFewDescriptors } from './listeners/few-descriptors.ts';
@@ -37,7 +37,7 @@ export interface GatewayOptions extends PartsOptions {
   /** For a worker, of which no socket listens: connections are brought to the public server, and another process answers for it as admin. */
   readonly connections?: BroughtConnections;
   /** Makes the application of the console; none by default. */
-  readonly openConsole?: (parts: RunningParts) => Promise<FastifyInstance>;
+  readonly openConsole?: (parts: RunningParts) => Promise<ConsoleApplication>;
 }
 
 /** Connections that another process accepts. */
@@ -131,15 +131,15 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
     });
   };
   const current = () => state.inForce ?? first;
-  const started = () => state.started;
   const running: RunningParts = {
     ...parts,
-    ...{ runtime, current, started, reloads },
+    ...{ runtime, current, reloads },
+    started: () => state.started,
     publicAddress: () => state.publicAddress,
   };
   const source = createAdminSource(running);
   const { listen } = loaded.config.admin;
-  const admin = createAdmin({ source, listen, log, openConsole: openConsole && (() => openConsole(running)) });
+  const admin = createAdmin({ source, loaded, log, openConsole: openConsole && (() => openConsole(running)) });
   opened.push(() => admin.close());
   const app = await createApp(runtime, loaded, options.pipeline);
   opened.push(() => closePublic(app, runtime));
@@ -152,7 +152,7 @@ async function start(options: GatewayOptions, opened: Closer[]): Promise<Gateway
     (await unlessAborted(listenOn(app, server.listen, 'server.listen', inherited.public), signal));
   state.publicAddress = publicAddress;
   app.server.on('error', (error) => log.error({ err: error }, 'the public listener reported an error'));
-  first.commit(app.server, install);
+  first.commit({ public: app.server, admin: admin.server }, install);
   const sweeping = setInterval(() => sweepStreams(runtime), options.streamTickMs ?? streamTickMs).unref();
   opened.push(async () => clearInterval(sweeping));
   await unlessAborted(recordStart(options.version, parts), signal);
@@ -186,7 +186,8 @@ function controlsOf(running: {
   };
   const stopping = new AbortController();
   const { signal } = stopping;
-  const reloader = createReloader({ ...parts, listener: app.server, install, signal, observe });
+  const listeners = { public: app.server, admin: admin.server };
+  const reloader = createReloader({ ...parts, listeners, install, signal, observe });
   let stopped: Promise<void> | undefined;
   const close = (): Promise<void> => {
     stopping.abort();

@@ -79,7 +79,8 @@ export function createParts(options: PartsOptions, policy: () => string): Parts 
   const { log, now = Date.now, revocationPollMs: intervalMs, schedule, siblings, version } = options;
   const metrics = createMetrics(version, { exemplars: options.loaded.config.tracing !== undefined });
   const recent = createRecentRecords();
-  recent.keep(isLocal(parseListenAddress(options.loaded.config.admin.listen)));
+  const { authenticate, listen } = options.loaded.config.admin;
+  recent.keep(authenticate !== undefined || isLocal(parseListenAddress(listen)));
   const history = createHistory({ samples: metrics.samples, now });
   const audit = createAuditLog({
     recent,

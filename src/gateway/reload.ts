@@ -9,7 +9,9 @@ import { prepareListener } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { parsePrivateKey } from '../pem.ts';
 import type { PreparedState, SwitchedState } from '../state/switched-state.ts';
+import { prepareAdminListener } from './admin/admin.ts';
 import type { DefinitionChecks } from './catalog/definition-checks.ts';
+import { refuseRestartOnly } from './restart-only.ts';
 import type { RevocationWatcher } from './revocation-watcher.ts';
 import { compileSnapshot, type Snapshot, type SnapshotRuntime } from './snapshot.ts';
 import { type TracingRuntime, tracingOf } from './tracing.ts';
@@ -24,10 +26,16 @@ export interface Configuration {
   readonly expiries: Readonly<Record<'certificates' | 'revocationLists' | 'apiKeys', readonly Expiry[]>>;
 }
 
+/** The servers of both applications. */
+export interface Listeners {
+  readonly public: Server;
+  readonly admin: Server;
+}
+
 /** A configuration that nothing uses yet. It has fetched nothing, and no record went to its sinks. */
 export interface PreparedConfiguration extends Configuration {
-  /** Puts it into force, on the listener and by `install`, and closes what the one before had and this one has not. Cannot fail. */
-  commit(listener: Server, install: (next: Configuration) => void): void;
+  /** Puts it into force, on the listeners and by `install`, and closes what the one before had and this one has not. Cannot fail. */
+  commit(listeners: Listeners, install: (next: Configuration) => void): void;
   /** Closes what was opened for it; once it is committed, nothing. */
   dispose(): Promise<void>;
 }
@@ -55,6 +63,7 @@ export async function prepareConfiguration(
 ): Promise<PreparedConfiguration> {
   const ticketKeys = runtime.snapshots.sharedKeys?.tickets(loaded.hash);
   const updateListener = prepareListener(loaded.config.server, loaded.files, ticketKeys);
+  const updateAdmin = prepareAdminListener(loaded);
   const expiries = {
     certificates: certificateExpiries(loaded),
     revocationLists: revocationListExpiries(loaded),
@@ -83,9 +92,10 @@ export async function prepareConfiguration(
     loaded,
     snapshot,
     expiries,
-    commit(listener, install) {
-      // First, since Node builds the context once more.
-      updateListener(listener);
+    commit(listeners, install) {
+      // First, since Node builds the contexts once more.
+      updateListener(listeners.public);
+      updateAdmin(listeners.admin);
       committed = true;
       sinks.commit();
       state.commit();
@@ -125,7 +135,7 @@ export type Load = (options: ReloadOptions) => Promise<LoadedConfig>;
 
 /** Options of `createReloader`. */
 export interface ReloaderOptions extends ConfigurationRuntime {
-  readonly listener: Server;
+  readonly listeners: Listeners;
   /** Takes the configuration that comes into force. */
   readonly install: (next: Configuration) => void;
   readonly current: () => Configuration;
@@ -158,7 +168,7 @@ export interface PreparedReload {
 
 /** Creates a reloader for the listener. */
 export function createReloader(options: ReloaderOptions): Reloader {
-  const { current, install, listener, log, observe, record, revocations, signal } = options;
+  const { current, install, listeners, log, observe, record, revocations, signal } = options;
   let last: Promise<void> = Promise.resolve();
   let pending: PreparedReload | undefined;
 
@@ -173,7 +183,7 @@ export function createReloader(options: ReloaderOptions): Reloader {
       async commit() {
         pending = undefined;
         if (signal.aborted) return prepared.dispose();
-        prepared.commit(listener, install);
+        prepared.commit(listeners, install);
         await tellReloaded(previous, prepared);
       },
       dispose() {
@@ -221,17 +231,6 @@ export function createReloader(options: ReloaderOptions): Reloader {
     refuse,
     settled: () => last.then(() => pending?.dispose()),
   };
-}
-
-/** Throws for a change of keys that a bound socket depends on. */
-function refuseRestartOnly(current: LoadedConfig, next: LoadedConfig): void {
-  const changed = [
-    current.config.server.listen !== next.config.server.listen && 'server.listen',
-    current.config.admin.listen !== next.config.admin.listen && 'admin.listen',
-    current.config.server.workers !== next.config.server.workers && 'server.workers',
-    (current.config.server.tls === undefined) !== (next.config.server.tls === undefined) && 'server.tls (on or off)',
-  ].filter((key) => key !== false);
-  if (changed.length > 0) throw new Error(`${changed.join(' and ')} cannot change while the gateway runs; restart it`);
 }
 
 /** The promise's value; rejects as soon as the signal is aborted, though what was begun may go on. */

@@ -31,6 +31,7 @@ export function declareMetrics(registry: Registry, enableExemplars: boolean) {
       validationBuckets,
       'Verification of a credential',
     ),
+    logins: counter('logins_total', ['outcome'], 'Log-ins to the console by outcome'),
     overloads: counter('overloads_total', ['limit'], 'Requests and drains that a limit of load refused'),
     limitsRefused: counter('limits_refused_total', ['limit'], 'Calls over a limit'),
     decisions: counter('decisions_total', ['route', 'decision', 'reason'], 'Policy decisions'),

@@ -207,6 +207,7 @@ export function createMetrics(version: string, { exemplars = false } = {}) {
     /** Undefined where nothing is shared. */
     stateAvailable: (available: boolean | undefined) =>
       available === undefined ? metrics.stateAvailable.remove() : metrics.stateAvailable.set(available ? 1 : 0),
+    loginEnded: (outcome: string) => metrics.logins.inc({ outcome }),
     refusalSummed: () => metrics.refusalsSummed.inc(),
     keySetRefreshFailed: (issuer: string) => metrics.keySetFailures.inc({ issuer }),
     introspected: (authenticator: string, outcome: string) => metrics.introspections.inc({ authenticator, outcome }),

@@ -28,13 +28,21 @@ export const oauthClientKeys = {
 };
 export type OAuthClientConfig = z.output<z.ZodObject<typeof oauthClientKeys>>;
 
-/** Checks the section at `path`: exactly one credential, a key that can be used, and what fits to it. */
-export function checkOAuthClient(config: OAuthClientConfig, path: Path, reporter: SectionReporter): void {
+/** Checks the section at `path`: one credential, unless it may be a public client, a key that can be used, and what fits to it. */
+export function checkOAuthClient(
+  config: OAuthClientConfig,
+  path: Path,
+  reporter: SectionReporter,
+  mayBePublic = false,
+): void {
   const { clientSecret, clientKeyFile, clientKeyId, clientAuthentication } = config;
   readAt(reporter, [...path, 'clientKeyFile'], clientKeyFile, parseClientKey);
   if (!reporter.isWhole(path)) return;
-  if ((clientSecret === undefined) === (clientKeyFile === undefined)) {
+  const given = [clientSecret, clientKeyFile].filter((each) => each !== undefined).length;
+  if (given === 0 && !mayBePublic) {
     reporter.error(path, 'needs either clientSecret or clientKeyFile: the endpoint answers authenticated clients only');
+  } else if (given === 2) {
+    reporter.error(path, 'needs either clientSecret or clientKeyFile, not both');
   } else if (clientAuthentication !== undefined) {
     const withKey = clientAuthentication === 'private_key_jwt';
     if (withKey !== (clientKeyFile !== undefined)) {

@@ -10,6 +10,7 @@ import {
 } from '../metrics/open-metrics.ts';
 import { sumMetrics } from '../metrics/sum.ts';
 import type { WorkerCalls } from './calls.ts';
+import type { InForce } from './in-force.ts';
 import type { SupervisorMetrics } from './metrics.ts';
 import { isAnswering, problemOf, type Seat } from './seat.ts';
 
@@ -18,11 +19,9 @@ export interface SumOptions {
   readonly seats: readonly Seat[];
   readonly metrics: SupervisorMetrics;
   readonly version: string;
-  /** Hash of the configuration in force. */
-  readonly policy: () => string;
+  readonly inForce: () => Pick<InForce, 'hash' | 'isServedHost' | 'loaded'>;
   /** A reason against readiness, whatever the workers say. */
   readonly problem: () => string | undefined;
-  readonly isServedHost: (host: string) => boolean;
 }
 
 /** A worker that takes longer is left out of the answer. */
@@ -30,7 +29,7 @@ const patienceMs = 2000;
 
 /** Creates the source. */
 export function createSumSource(options: SumOptions): AdminSource {
-  const { isServedHost, metrics, policy, problem, seats, version } = options;
+  const { inForce, metrics, problem, seats, version } = options;
 
   async function readiness(): Promise<Readiness> {
     const answers = await Promise.all(
@@ -52,7 +51,7 @@ export function createSumSource(options: SumOptions): AdminSource {
     return {
       ...known[0],
       version,
-      policy: policy(),
+      policy: inForce().hash,
       draining: known.some(({ draining }) => draining),
       openRequests: known.reduce((sum, { openRequests }) => sum + openRequests, 0),
       auditHealthy: known.length > 0 && known.every(({ auditHealthy }) => auditHealthy),
@@ -112,7 +111,8 @@ export function createSumSource(options: SumOptions): AdminSource {
     status,
     keySet,
     metrics: exposition,
-    isServedHost,
+    isServedHost: (host) => inForce().isServedHost(host),
+    settings: () => inForce().loaded.config.admin,
     connectionRefused: metrics.connectionRefused,
   };
 }

@@ -1,7 +1,7 @@
 // Console of several processes: the supervisor asks one worker at a time, by one call for all functions of its console source.
 import { deserialize, serialize } from 'node:v8';
 import type { ConsoleProcess, ConsoleSource } from '../console/source.ts';
-import type { OpenConsole } from '../gateway/admin/admin.ts';
+import type { AdminSource, OpenConsole } from '../gateway/admin/admin.ts';
 import type { RunningParts } from '../gateway/admin/admin-source.ts';
 import type { Log } from '../log.ts';
 import type { ConsoleAnswer, ConsoleCall } from './calls.ts';
@@ -33,10 +33,15 @@ export function answerConsole(parts: RunningParts): (call: ConsoleCall) => Promi
 }
 
 /** The function that makes the console of a supervisor. */
-export function consoleOf({ seats }: { readonly seats: readonly Seat[] }, version: string, log: Log): OpenConsole {
+export function consoleOf(
+  { seats }: { readonly seats: readonly Seat[] },
+  { isServedHost, settings: admin }: Pick<AdminSource, 'isServedHost' | 'settings'>,
+  version: string,
+  log: Log,
+): OpenConsole {
   return async () => {
     const { createConsole } = await import('../console/console.ts');
-    return createConsole({ processes: consoleProcesses(seats), version, log });
+    return createConsole({ processes: consoleProcesses(seats), admin, isServedHost, version, log });
   };
 }
 

@@ -1,7 +1,9 @@
 // Configuration in force as the supervisor uses it: the files that its workers get, and the bounds of connections.
+import type { Server } from 'node:http';
 import { readRegularFile } from '../config/files/files.ts';
 import { recordReading } from '../config/files/reading.ts';
 import { type LoadedConfig, loadConfig } from '../config/load.ts';
+import { prepareAdminListener } from '../gateway/admin/admin.ts';
 import { compileHosts, compileProxies } from '../gateway/snapshot.ts';
 import type { Given } from './all-or-none.ts';
 
@@ -10,6 +12,8 @@ export interface InForce extends Given {
   readonly loaded: LoadedConfig;
   readonly isProxy: (address: string) => boolean;
   readonly isServedHost: (host: string) => boolean;
+  /** Changes the admin listener to it. */
+  readonly updateAdmin: (server: Server) => void;
 }
 
 /** Reads all files once, for this process and for the workers. */
@@ -30,5 +34,6 @@ export async function readConfiguration(
     reading,
     isProxy: compileProxies(loaded.config),
     isServedHost: compileHosts(loaded.config).isServed,
+    updateAdmin: prepareAdminListener(loaded),
   };
 }

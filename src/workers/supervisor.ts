@@ -101,16 +101,11 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     seats: workforce.seats,
     metrics,
     version,
-    policy: () => inForce.hash,
+    inForce: () => inForce,
     problem: () => condition,
-    isServedHost: (host) => inForce.isServedHost(host),
   });
-  const admin = createAdmin({
-    source,
-    log,
-    listen: adminConfig.listen,
-    openConsole: consoleOf(workforce, version, log),
-  });
+  const openConsole = consoleOf(workforce, source, version, log);
+  const admin = createAdmin({ source, loaded: inForce.loaded, log, openConsole });
   const stopping = new AbortController();
 
   const closeListeners = async (): Promise<void> => {
@@ -158,6 +153,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     try {
       await workforce.replace(load, () => {
         inForce = next;
+        inForce.updateAdmin(admin.server);
       });
       metrics.reloaded(true);
       log.info({ policy: inForce.hash }, 'configuration reloaded in all workers');

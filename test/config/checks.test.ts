@@ -137,7 +137,7 @@ t.test('addresses: plain HTTP stays on loopback, and operators have their own', 
       { admin: '{listen: "0.0.0.0:9090"}' },
       [
         'admin: {listen: ‸',
-        'warning: admin.listen: metrics and status can be reached from everywhere; listen on one address',
+        'warning: admin.listen: metrics and status can be reached from everywhere; listen on one address, and the console there needs admin.authenticate',
       ],
     ],
     [

@@ -1,11 +1,13 @@
 // Frame of the console: mounted beside the admin paths, headers, static files, errors, escaping.
 import fastify from 'fastify';
 import t from 'tap';
+import type { Config } from '../../src/config/schema/config.ts';
 import { createEventStreams, maxEventStreams } from '../../src/console/events.ts';
 import { html } from '../../src/console/html.ts';
 import { table, time } from '../../src/console/parts.ts';
 import { createAdmin } from '../../src/gateway/admin/admin.ts';
 import { createLog } from '../../src/log.ts';
+import { createNamedFiles } from '../../src/named-files.ts';
 import { textOf } from '../support/console.ts';
 import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
@@ -65,9 +67,10 @@ t.test('the console is made for its first request, again after a failure, and no
   const open = async (listen: string) => {
     const source = {} as Parameters<typeof createAdmin>[0]['source'];
     const log = createLog({ level: 'silent' });
+    const config = { admin: { listen, metrics: 'open' } } as unknown as Config;
     const admin = createAdmin({
-      source: { ...source, isServedHost: () => true },
-      listen,
+      source: { ...source, isServedHost: () => true, settings: () => config.admin },
+      loaded: { config, files: createNamedFiles(new Map()) },
       log,
       async openConsole() {
         opened += 1;
@@ -84,7 +87,9 @@ t.test('the console is made for its first request, again after a failure, and no
   t.equal((await local.inject('/')).statusCode, 503);
   t.equal(opened, 2);
   const public_ = await open('0.0.0.0:0');
-  t.equal((await public_.inject('/')).statusCode, 404);
+  const refused = await public_.inject('/');
+  t.equal(refused.statusCode, 403);
+  t.match(refused.body, /admin\.authenticate/);
   t.equal(opened, 2);
 });
 

@@ -126,7 +126,20 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
   ],
   [
     'console',
-    ['http', 'metrics', 'audit', 'config/schema', 'mcp', 'state', 'authn', 'policy', 'config', 'gateway', 'review'],
+    [
+      'http',
+      'metrics',
+      'audit',
+      'config/schema',
+      'mcp',
+      'oauth',
+      'state',
+      'authn',
+      'policy',
+      'config',
+      'gateway',
+      'review',
+    ],
   ],
   [
     'workers',

@@ -263,6 +263,8 @@ t.test(
   async (t) => {
     const console = await createConsole({
       processes: consoleProcesses(seats),
+      admin: () => ({ listen: '127.0.0.1:9090', metrics: 'open' }),
+      isServedHost: () => false,
       version: 'test',
       log: createLog({ level: 'silent' }),
     });

@@ -7,7 +7,8 @@ import { type Claims, compileClaimPath, type ReadClaim } from './claim-path.ts';
 import type { TokenConfig } from './token-config.ts';
 
 /** The configuration of claims, compiled. */
-export interface ClaimRules extends Pick<TokenConfig, 'issuer' | 'audienceForm' | 'scopesFrom' | 'requireClientId'> {
+export interface ClaimRules
+  extends Pick<TokenConfig, 'issuer' | 'audienceForm' | 'scopesFrom' | 'requireClientId' | 'idTokens'> {
   readonly authenticator: string;
   /** Undefined: the resource of the route. */
   readonly audiences: readonly string[] | undefined;
@@ -44,9 +45,10 @@ export function compileClaimRules(
   config: TokenConfig,
   optional: readonly ('iss' | 'exp')[],
 ): ClaimRules {
-  const { issuer, audience, audienceForm, scopesFrom, requireClientId, maxScopes, clockTolerance } = config;
+  const { issuer, audience, audienceForm, scopesFrom, requireClientId, maxScopes, clockTolerance, idTokens } = config;
   return {
     issuer,
+    ...(idTokens && { idTokens }),
     audienceForm,
     scopesFrom,
     requireClientId,
@@ -104,6 +106,7 @@ function refusalOf(claims: Claims, rules: ClaimRules, resource: Resource, nowMs:
   if (time !== undefined) return time;
   if (present(claims, 'cnf') && parseConfirmation(claims.cnf) === undefined) return 'sender_constraint';
   if (!rules.requiredClaims.every(([read, values]) => isOneOf(read(claims), values))) return 'claims';
+  if (rules.idTokens === true) return undefined;
   // OpenID Connect Core §3.1.3.6 and §3.3.2.11: only ID tokens have these.
   return present(claims, 'at_hash') || present(claims, 'c_hash') ? 'token_type' : undefined;
 }

@@ -96,9 +96,12 @@ export function metadataAddresses(issuer: string): string[] {
 }
 
 /** The result of `read` for the first metadata that are the issuer's and that it can read. */
-async function discover<T>(
+export async function discover<T>(
   agent: BoundedAgent,
-  { issuer, observe }: KeySourceOptions,
+  {
+    issuer,
+    observe,
+  }: Pick<KeySourceOptions, 'issuer'> & { readonly observe: Pick<IssuerMetadataObserver, 'metadataFound'> },
   signal: AbortSignal,
   read: (metadata: Record<string, unknown>) => T,
 ): Promise<T> {
@@ -121,13 +124,23 @@ async function discover<T>(
   );
 }
 
-function keysAddress({ jwks_uri: address }: Record<string, unknown>, options: KeySourceOptions): string {
-  if (typeof address !== 'string' || !URL.canParse(address)) throw new Error('the metadata has no jwks_uri');
+function keysAddress(metadata: Record<string, unknown>, options: KeySourceOptions): string {
+  return addressIn(metadata, 'jwks_uri', options);
+}
+
+/** An address that metadata name. Throws an Error for none, and for one without TLS that is not accepted. */
+export function addressIn(
+  metadata: Record<string, unknown>,
+  name: string,
+  { insecure, issuer }: Pick<KeySourceOptions, 'insecure' | 'issuer'>,
+): string {
+  const address = metadata[name];
+  if (typeof address !== 'string' || !URL.canParse(address)) throw new Error(`the metadata has no ${name}`);
   const { protocol } = new URL(address);
   // An issuer on HTTPS may not send the gateway to a plain, internal address.
-  const plain = options.insecure || (new URL(options.issuer).protocol === 'http:' && !isPlainHttp(address));
+  const plain = insecure || (new URL(issuer).protocol === 'http:' && !isPlainHttp(address));
   if (protocol !== 'https:' && !(protocol === 'http:' && plain)) {
-    throw new Error('the metadata names a jwks_uri without TLS');
+    throw new Error(`the metadata names a ${name} without TLS`);
   }
   return address;
 }

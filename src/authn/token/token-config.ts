@@ -56,7 +56,11 @@ export const tokenKeys = {
 };
 
 /** The part of an authenticator's configuration that its tokens are verified by. */
-export type TokenConfig = z.output<z.ZodObject<typeof tokenKeys>> & { readonly issuer: string };
+export type TokenConfig = z.output<z.ZodObject<typeof tokenKeys>> & {
+  readonly issuer: string;
+  /** True for the ID tokens of a log-in in place of access tokens (OpenID Connect Core §2); no key of the file. */
+  readonly idTokens?: true;
+};
 
 /** The content of `caFile`, each certificate in PEM; undefined for the public authorities. */
 export function authoritiesOf(

@@ -18,19 +18,24 @@ import type { CheckContext } from './context.ts';
 export function checkAuthenticate(context: CheckContext, route: RouteConfig, base: Path): void {
   const path: Path = [...base, 'authenticate'];
   const alternatives = alternativesOf(route.authenticate, path);
-  checkNames(context, namedBy(alternatives));
+  checkNames(context, namedBy(alternatives), asksForNoCertificate(context) && 'server.tls.clientCertificates is off');
   if (!hasOneForm(route)) {
     context.error(path, 'needs either anyOf or allOf');
     return;
   }
+  checkAlternatives(context, alternatives);
+  checkOptional(context, alternatives);
+  if (route.senderConstraint === 'required') checkSenderConstraint(context, alternatives, base);
+  if (route.certificateFor !== undefined) checkCertificateFor(context, route.certificateFor, alternatives, base);
+}
+
+/** Checks that the alternatives can be told apart and met. */
+export function checkAlternatives(context: CheckContext, alternatives: Alternatives): void {
   alternatives.required.forEach((alternative, index) => {
     checkTogether(context, alternative);
     checkContained(context, alternative, alternatives.required.slice(0, index));
   });
-  checkOptional(context, alternatives);
-  if (route.senderConstraint === 'required') checkSenderConstraint(context, alternatives, base);
   checkOpaqueOwner(context, alternatives);
-  if (route.certificateFor !== undefined) checkCertificateFor(context, route.certificateFor, alternatives, base);
 }
 
 /** The configuration of an authenticator that exists and could be read. */
@@ -43,18 +48,20 @@ function hasOneForm({ authenticate }: RouteConfig): boolean {
   return typeof authenticate === 'string' || (authenticate.anyOf === undefined) !== (authenticate.allOf === undefined);
 }
 
-function checkNames(context: CheckContext, named: readonly NamedAuthenticator[]): void {
+/** Checks that the authenticators exist. `noCertificates` says why the listener asks for none; false where it does. */
+export function checkNames(
+  context: CheckContext,
+  named: readonly NamedAuthenticator[],
+  noCertificates: string | false,
+): void {
   for (const { name, path } of named) {
     if (!context.declared.authenticators.includes(name)) {
       context.error(
         path,
         `unknown authenticator ${context.show(name)}${suggestion(name, context.declared.authenticators)}`,
       );
-    } else if (authenticatorNamed(context, name)?.type === 'mtls' && asksForNoCertificate(context)) {
-      context.error(
-        path,
-        `${context.show(name)} verifies client certificates, but server.tls.clientCertificates is off`,
-      );
+    } else if (authenticatorNamed(context, name)?.type === 'mtls' && noCertificates !== false) {
+      context.error(path, `${context.show(name)} verifies client certificates, but ${noCertificates}`);
     }
   }
 }

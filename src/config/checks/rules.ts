@@ -1,5 +1,5 @@
 // Checks of the rules of a route, and their compilation: the checked rule is the compiled rule.
-import { alternativesOf, authenticatorNamesOf } from '../../authn/alternatives.ts';
+import { type AuthenticateConfig, alternativesOf, authenticatorNamesOf } from '../../authn/alternatives.ts';
 import { compilePolicy } from '../../policy/compile.ts';
 import { inputSchemasOf, knownNamesOf } from '../../policy/lint/known-names.ts';
 import { nameProblem } from '../../policy/lint/name-lint.ts';
@@ -7,7 +7,7 @@ import { type KnownNames, metaToolsOf } from '../../policy/presets.ts';
 import type { Policy } from '../../policy/rule.ts';
 import { type AcceptedCallers, contextBelow, type RouteContext } from '../../policy/selectors/selector-type.ts';
 import { formatPath } from '../problem.ts';
-import type { AuthenticatorConfig, McpConfig, RouteConfig } from '../schema/config.ts';
+import type { AuthenticatorConfig, Config, McpConfig, RouteConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { actingAuthenticators, authenticatorNamed } from './authenticate.ts';
 import type { CheckContext } from './context.ts';
@@ -18,6 +18,36 @@ export function compileRules(context: CheckContext, route: RouteConfig, base: Pa
   const checked = routeContext(context, route, base);
   if (route.mcp !== undefined) checkRecordedTools(context, route.mcp, checked.known, base);
   return compilePolicy(route, contextBelow({ ...context, authenticators, route: checked }, ...base));
+}
+
+/** The policy of the console: one rule for those whom `admin.allow` names. Undefined where an error was reported. */
+export function compileConsolePolicy(
+  context: CheckContext,
+  authenticate: AuthenticateConfig,
+  { scopes, ...selectors }: NonNullable<Config['admin']['allow']> = {},
+): Policy | undefined {
+  const route: RouteContext = {
+    place: 'admin',
+    path: '/*',
+    callers: acceptedCallers(context, { authenticate }),
+    callMetaTools: [],
+    known: undefined,
+    isRecorded: false,
+    inputSchemas: new Map(),
+  };
+  // `rules`, its position, and `allow` or `require`, which are one here.
+  const inFile = (path: Path): Path => ['admin', 'allow', ...path.slice(3)];
+  const rule = { name: 'admin.allow', allow: selectors, require: { scopes } };
+  return compilePolicy(
+    { rules: [rule] },
+    {
+      ...context,
+      authenticators: context.declared.authenticators,
+      route,
+      error: (path, message) => context.error(inFile(path), message),
+      warn: (path, message) => context.warn(inFile(path), message),
+    },
+  );
 }
 
 /** Pointers for a tool that does not exist record nothing of the one that was meant. */
@@ -45,7 +75,10 @@ function routeContext(context: CheckContext, route: RouteConfig, base: Path): Ro
   };
 }
 
-function acceptedCallers(context: CheckContext, { authenticate }: RouteConfig): AcceptedCallers {
+function acceptedCallers(
+  context: CheckContext,
+  { authenticate }: { readonly authenticate: AuthenticateConfig },
+): AcceptedCallers {
   const names = authenticatorNamesOf(authenticate);
   const configs = names.map((name) => authenticatorNamed(context, name));
   const acting = actingAuthenticators(alternativesOf(authenticate), context.draft.authenticators ?? {});

@@ -5,6 +5,7 @@ import { checkTracing } from '../../telemetry/schema.ts';
 import type { PlaceOfKey } from '../files/keys-file.ts';
 import { formatPath, type Place } from '../problem.ts';
 import type { Path } from '../schema/reporter.ts';
+import { checkAdmin } from './admin.ts';
 import { checkKeys } from './api-keys.ts';
 import { checkAuthenticators } from './authenticators.ts';
 import type { CheckContext } from './context.ts';
@@ -24,11 +25,14 @@ export interface Checked {
   readonly policies: ReadonlyMap<string, Policy>;
   /** The places of the routes and of the rules in their own lists, by their paths, such as `routes[0].mcp.rules[2]`. */
   readonly places: ReadonlyMap<string, Place>;
+  /** Undefined without `admin.authenticate`. */
+  readonly consolePolicy: Policy | undefined;
 }
 
 /** Runs every check. Problems are reported to the context. */
 export function runChecks(context: CheckContext, placeOfKey: PlaceOfKey): Checked {
   checkServer(context);
+  const consolePolicy = checkAdmin(context);
   checkAuthenticators(context);
   checkKeys(context, placeOfKey);
   checkScopes(context);
@@ -41,7 +45,7 @@ export function runChecks(context: CheckContext, placeOfKey: PlaceOfKey): Checke
   checkState(context);
   if (context.draft.tracing !== undefined) checkTracing(context.draft.tracing, context);
   checkUse(context);
-  return { policies, places: placesIn(context) };
+  return { policies, consolePolicy, places: placesIn(context) };
 }
 
 function placesIn({ draft, placeOf }: CheckContext): Checked['places'] {

@@ -1,7 +1,7 @@
-// Checks of `server` and `admin`: addresses, TLS, and what would be in clear.
+// Checks of `server`: addresses, TLS, and what would be in clear.
 import { isCipherList } from '../../http/connection/ciphers.ts';
-import { isLocal, isWildcard, parseListenAddress, sharesAddress } from '../../http/connection/listen-address.ts';
-import { buildListenerContext } from '../../http/connection/listener.ts';
+import { isLocal, parseListenAddress } from '../../http/connection/listen-address.ts';
+import { buildListenerContext, type ListenerTls } from '../../http/connection/listener.ts';
 import { parseCertificateChain } from '../../http/connection/secure-context.ts';
 import { unixPeer } from '../../ip-ranges.ts';
 import { isProxyUrl, proxyVariable } from '../../oauth/egress.ts';
@@ -11,11 +11,9 @@ import { checkCertificateHeader } from './certificate-header.ts';
 import { authoritiesAt, checkRevocationLists, checkSecureContext, warnOfChain } from './certificates.ts';
 import type { CheckContext } from './context.ts';
 
-type TlsConfig = NonNullable<ServerConfig['tls']>;
-
-/** Checks `server` and `admin`. */
+/** Checks the section. */
 export function checkServer(context: CheckContext): void {
-  const { server, admin } = context.draft;
+  const { server } = context.draft;
   if (server !== undefined) {
     if (server.tls === undefined) checkPlaintext(context, server);
     else checkTls(context, server, server.tls);
@@ -24,14 +22,6 @@ export function checkServer(context: CheckContext): void {
     }
   }
   if (server !== undefined) checkSocketPeers(context, server);
-  if (server === undefined || admin === undefined) return;
-  const adminAddress = parseListenAddress(admin.listen);
-  if (sharesAddress(parseListenAddress(server.listen), adminAddress)) {
-    const where = context.isWritten(['admin', 'listen']) ? ['admin', 'listen'] : ['server', 'listen'];
-    context.error(where, 'server.listen and admin.listen must not be the same address');
-  } else if (isWildcard(adminAddress)) {
-    context.warn(['admin', 'listen'], 'metrics and status can be reached from everywhere; listen on one address');
-  }
 }
 
 /** Checks the proxies that the environment names; that of the file has its schema. */
@@ -73,24 +63,13 @@ function checkSocketPeers(context: CheckContext, server: ServerConfig): void {
   }
 }
 
-function checkTls(context: CheckContext, server: ServerConfig, section: TlsConfig): void {
+function checkTls(context: CheckContext, server: ServerConfig, tls: ListenerTls): void {
   const path: Path = ['server', 'tls'];
-  const hasCiphers = isCipherList(section.ciphers);
-  // The files are checked all the same.
-  const tls: TlsConfig = hasCiphers ? section : { ...section, ciphers: 'modern' };
-  if (!hasCiphers) {
-    const expected = 'expected modern, or a list that OpenSSL takes, such as ECDHE+AESGCM:!SHA384';
-    context.error([...path, 'ciphers'], expected);
-  }
   if (server.plaintext) context.error(['server', 'plaintext'], 'must not be true beside tls');
   if (server.publicUrl.startsWith('http:')) {
     context.error(['server', 'publicUrl'], 'must begin with https, since this listener speaks TLS');
   }
-  const usable = checkSecureContext(context, path, () => buildListenerContext(tls, context.files));
-  if (usable) warnOfChain(context, [...path, 'certFile'], tls.certFile);
-  checkFurtherCertificates(context, [...path, 'certificates'], tls);
-  const authorities = authoritiesAt(context, [...path, 'clientCaFile'], tls.clientCaFile);
-  checkRevocationLists(context, [...path, 'clientCrlFile'], tls.clientCrlFile, authorities);
+  checkListenerTls(context, path, tls);
   if (tls.clientCertificates !== 'off' && tls.clientCaFile === undefined) {
     context.error(
       [...path, 'clientCertificates'],
@@ -103,9 +82,25 @@ function checkTls(context: CheckContext, server: ServerConfig, section: TlsConfi
   }
 }
 
+/** Checks the `tls` of a listener: its files as it will use them, and its ciphers. */
+export function checkListenerTls(context: CheckContext, path: Path, section: ListenerTls): void {
+  const hasCiphers = isCipherList(section.ciphers);
+  // The files are checked all the same.
+  const tls: ListenerTls = hasCiphers ? section : { ...section, ciphers: 'modern' };
+  if (!hasCiphers) {
+    const expected = 'expected modern, or a list that OpenSSL takes, such as ECDHE+AESGCM:!SHA384';
+    context.error([...path, 'ciphers'], expected);
+  }
+  const usable = checkSecureContext(context, path, () => buildListenerContext(tls, context.files));
+  if (usable) warnOfChain(context, [...path, 'certFile'], tls.certFile);
+  checkFurtherCertificates(context, [...path, 'certificates'], tls);
+  const authorities = authoritiesAt(context, [...path, 'clientCaFile'], tls.clientCaFile);
+  checkRevocationLists(context, [...path, 'clientCrlFile'], tls.clientCrlFile, authorities);
+}
+
 /** Further certificates, which are shown for their own names only. The files about clients are checked once. */
-function checkFurtherCertificates(context: CheckContext, path: Path, server: TlsConfig): void {
-  const tls: TlsConfig = { ...server, clientCertificates: 'off' };
+function checkFurtherCertificates(context: CheckContext, path: Path, server: ListenerTls): void {
+  const tls: ListenerTls = { ...server, clientCertificates: 'off' };
   for (const [index, { certFile }] of tls.certificates.entries()) {
     const own: Path = [...path, index];
     if (!checkSecureContext(context, own, () => buildListenerContext(tls, context.files, index))) continue;

@@ -5,8 +5,9 @@ import type { CheckContext } from './context.ts';
 
 /** Warns of unused authenticators and upstreams. */
 export function checkUse(context: CheckContext): void {
-  const { routes = [], authenticators = {} } = context.draft;
-  const named = routes.flatMap((route) => authenticatorNamesOf(route.authenticate));
+  const { admin, routes = [], authenticators = {} } = context.draft;
+  const uses = [admin?.authenticate, ...routes.map(({ authenticate }) => authenticate)];
+  const named = uses.flatMap((authenticate) => (authenticate === undefined ? [] : authenticatorNamesOf(authenticate)));
   const asksForCertificates = routes.some((route) => (route.certificateFor ?? []).length > 0);
   const idle = Object.keys(authenticators).filter(
     (name) => authenticators[name]?.type === 'mtls' && asksForCertificates,

@@ -1,9 +1,13 @@
 // Schema of `server`, `admin` and `revocation`.
 import { z } from 'zod';
 import { certificateHeaderSchema } from '../../authn/certificate/header.ts';
+import { oauthClientKeys } from '../../oauth/client-auth.ts';
 import { isProxyUrl } from '../../oauth/egress.ts';
+import { claims } from '../../policy/selectors/claims.ts';
+import { clients } from '../../policy/selectors/clients.ts';
 import {
   address,
+  authenticatorName,
   callerOrigin,
   duration,
   filePath,
@@ -12,6 +16,7 @@ import {
   peers,
   positiveSize,
   rate,
+  scopes,
   text,
   timeout,
   watchedFilePath,
@@ -117,10 +122,59 @@ export const server = z.strictObject({
     .describe('How long requests and streams may go on after SIGTERM.'),
 });
 
+const login = z.strictObject({
+  authenticator: authenticatorName
+    .optional()
+    .describe('The jwt authenticator at whose issuer people log in; default the only one that authenticate names.'),
+  ...oauthClientKeys,
+  scopes: scopes
+    .default(['openid', 'profile', 'email'])
+    .describe('The scopes that are asked for; openid is always among them.'),
+});
+
 export const admin = z.strictObject({
   listen: address
     .default('127.0.0.1:9090')
-    .describe('host:port of metrics, health and status, or unix: and a path; never the public listener.'),
+    .describe('host:port of console, metrics, health and status, or unix: and a path; never the public listener.'),
+  publicUrl: origin
+    .optional()
+    .describe(
+      'The address of the console as people type it: tokens must be for it, and log-in comes back to it; default that of listen.',
+    ),
+  tls: tlsServer
+    .extend({
+      clientCertificates: tlsServer.shape.clientCertificates
+        .unwrap()
+        .default('optional')
+        .describe('As for the server; optional asks only where there is a CA.'),
+      clientCaFile: tlsServer.shape.clientCaFile.describe(
+        'PEM file: the authorities of client certificates; default those of the server, where authenticate names an mtls authenticator.',
+      ),
+    })
+    .optional()
+    .describe('TLS of the admin listener, as of the server.'),
+  authenticate: z
+    .union([
+      authenticatorName,
+      z.strictObject({ anyOf: z.array(authenticatorName).min(1).describe('Any of these authenticators.') }),
+    ])
+    .optional()
+    .describe(
+      'Who may see the console: an authenticator, or anyOf. Without it the console is served on loopback only.',
+    ),
+  allow: z
+    .strictObject({
+      ...clients.keys,
+      ...claims.keys,
+      scopes: scopes.min(1).optional().describe('All of these scopes.'),
+    })
+    .optional()
+    .describe('Whom of those that authenticate accepts; all that is given must hold. Default: everybody.'),
+  login: login.optional().describe('Log-in in the browser by OpenID Connect; absent: none.'),
+  metrics: z
+    .enum(['open', 'protected'])
+    .default('open')
+    .describe('open: /metrics and /status answer whoever reaches the listener; protected: as the console.'),
 });
 
 export const shadow = z.strictObject({

@@ -67,6 +67,7 @@ export function createAdminSource(options: RunningParts): ProcessSource {
     metrics: (accept) => metrics.scrape(measured(), accept),
     metricValues: () => metrics.values(measured()),
     isServedHost: (host) => runtime.snapshot.hosts.isServed(host),
+    settings: () => current().loaded.config.admin,
     connectionRefused: metrics.connectionRefused,
   };
 }

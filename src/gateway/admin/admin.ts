@@ -1,8 +1,23 @@
 // Admin application: metrics, liveness, readiness and status, on a listener of its own and without secrets.
-import fastify, { type FastifyInstance, type onRequestHookHandler } from 'fastify';
-import { limitConnections } from '../../http/connection/connection-limit.ts';
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type onRequestHookHandler,
+} from 'fastify';
+import { adminTlsOf } from '../../config/admin-tls.ts';
+import type { LoadedConfig } from '../../config/load.ts';
+import type { Config } from '../../config/schema/config.ts';
+import { limitConnections, limitHandshakes } from '../../http/connection/connection-limit.ts';
 import { isLocal, parseListenAddress } from '../../http/connection/listen-address.ts';
-import { createPeerAddressReader } from '../../http/connection/listener.ts';
+import {
+  createListener,
+  createPeerAddressReader,
+  type ListenerConfig,
+  prepareListener,
+} from '../../http/connection/listener.ts';
 import { isPrivateHost } from '../../http/host.ts';
 import { ownHeaders } from '../../http/problem.ts';
 import { keySetPath, publicDocumentHeaders } from '../../http/well-known.ts';
@@ -18,6 +33,8 @@ export interface AdminSource {
   /** As OpenMetrics where `accept` wants it and traces are named. */
   metrics(accept: string | undefined): Promise<Exposition>;
   isServedHost(host: string): boolean;
+  /** The section `admin` in force. */
+  settings(): Config['admin'];
   connectionRefused(reason: string): void;
 }
 
@@ -34,31 +51,65 @@ export interface Readiness {
   readonly reasons: readonly string[];
 }
 
+/** The application of the console. */
+export interface ConsoleApplication extends FastifyInstance {
+  /** Lets a request of another application pass, answers it, or throws an error with its status. */
+  readonly authorize: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
+}
+
 /** Makes the console's application, with the modules that only it needs. Called for its first request. */
-export type OpenConsole = () => Promise<FastifyInstance>;
+export type OpenConsole = () => Promise<ConsoleApplication>;
 
 /** Options of `createAdmin`. */
 export interface AdminOptions {
   readonly source: AdminSource;
-  readonly listen: string;
+  /** The first configuration: address and TLS. */
+  readonly loaded: Pick<LoadedConfig, 'config' | 'files'>;
   readonly log: Log;
   /** Has the paths that are not the admin application's own; undefined for none. */
   readonly openConsole?: OpenConsole | undefined;
 }
 
 const receiveTimeoutMs = 10_000;
+const maxHeaderBytes = 16 * 1024;
+const notServed =
+  'the console is served on loopback only, unless admin.tls and admin.authenticate say who may see it here\n';
 /** Few, so that they fit into the descriptors that are kept back from the public listener. */
 const connectionLimits = { all: 32, perAddress: 16 };
 
+/** With `protected`, these answer whom the console answers. */
+const protectedPaths = ['/metrics', '/status'];
+
+/** Prepares the change of the listener to a configuration; throws where TLS cannot use it. */
+export function prepareAdminListener({ config, files }: AdminOptions['loaded']): (server: Server) => void {
+  return prepareListener(listenerOf(config), files);
+}
+
+function listenerOf(config: Config): ListenerConfig {
+  const limits = { headerBytes: maxHeaderBytes, connections: connectionLimits.all, receiveTimeout: receiveTimeoutMs };
+  return { tls: adminTlsOf(config), limits };
+}
+
 /** Builds the application; it does not listen yet. */
-export function createAdmin({ source, listen, log, openConsole }: AdminOptions): FastifyInstance {
+export function createAdmin({ source, loaded, log, openConsole }: AdminOptions): FastifyInstance {
+  const { config, files } = loaded;
+  const { listen } = config.admin;
   const app = fastify({
     ...fastifyOptions(log),
     forceCloseConnections: true,
-    requestTimeout: receiveTimeoutMs,
-    http: { headersTimeout: receiveTimeoutMs, connectionsCheckingInterval: 1000 },
+    serverFactory(handler) {
+      const server = createListener(listenerOf(config), files, handler, () => false);
+      server.requestTimeout = receiveTimeoutMs;
+      return server;
+    },
   });
-  app.server.maxConnections = connectionLimits.all;
+  if (config.admin.tls !== undefined) {
+    limitHandshakes(app.server, () => receiveTimeoutMs);
+    app.server.on('tlsClientError', (_error: Error, socket: Socket) => {
+      source.connectionRefused('tls_handshake');
+      socket.destroy();
+    });
+  }
   limitConnections(app.server, {
     peerAddress: createPeerAddressReader(listen),
     isExempt: () => false,
@@ -66,9 +117,8 @@ export function createAdmin({ source, listen, log, openConsole }: AdminOptions):
     refused: () => source.connectionRefused('connections_per_address'),
   });
   app.addHook('onRequest', async (_request, reply) => void reply.headers(ownHeaders));
-  app.addHook('onRequest', checkHost(listen, source));
-  // Nobody is asked who it is: loopback only.
-  if (openConsole !== undefined && isLocal(parseListenAddress(listen))) mountConsole(app, openConsole);
+  app.addHook('onRequest', checkHost(source));
+  mountConsole(app, openConsole, source);
   app.get('/livez', (_request, reply) => reply.type('text/plain').send('ok\n'));
   app.get('/readyz', async (_request, reply) => {
     const { ready, reasons } = await source.readiness();
@@ -89,7 +139,9 @@ export function createAdmin({ source, listen, log, openConsole }: AdminOptions):
     return reply.header('vary', 'accept').type(contentType).send(text);
   });
   app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain').send('nothing here\n'));
-  app.setErrorHandler((error, request, reply) => {
+  app.setErrorHandler((error: Error & { readonly statusCode?: number }, request, reply) => {
+    const { message, statusCode = 500 } = error;
+    if (statusCode < 500) return reply.code(statusCode).type('text/plain').send(`${message}\n`);
     request.log.error({ err: error }, 'the admin listener failed on a request');
     return reply.code(503).type('text/plain').send('not available right now\n');
   });
@@ -97,28 +149,37 @@ export function createAdmin({ source, listen, log, openConsole }: AdminOptions):
 }
 
 /** Gives requests for other paths to the console's application, which is made for the first of them. */
-function mountConsole(app: FastifyInstance, openConsole: OpenConsole): void {
-  let opening: Promise<FastifyInstance> | undefined;
+function mountConsole(app: FastifyInstance, open: OpenConsole | undefined, source: AdminSource): void {
+  let opening: Promise<ConsoleApplication> | undefined;
   app.addHook('onRequest', async (request, reply) => {
-    if (!request.is404) return;
-    opening ??= openConsole().catch((cause: unknown) => {
+    const { authenticate, listen, metrics } = source.settings();
+    const isProtected = metrics === 'protected' && protectedPaths.includes(request.routeOptions.url ?? '');
+    if (!isProtected && (!request.is404 || open === undefined)) return undefined;
+    if (open === undefined || (authenticate === undefined && !isLocal(parseListenAddress(listen)))) {
+      return reply.code(403).type('text/plain').send(notServed);
+    }
+    opening ??= open().catch((cause: unknown) => {
       opening = undefined;
       throw cause;
     });
-    const { routing } = await opening;
+    const { authorize, routing } = await opening;
+    if (isProtected) return authorize(request, reply);
     reply.hijack();
-    routing(request.raw, reply.raw);
+    return routing(request.raw, reply.raw);
   });
   app.addHook('onClose', async () => void (await (await opening?.catch(() => undefined))?.close()));
 }
 
 /** Answers 421 to a Host that a page of somebody else may have bound to this address (DNS rebinding). */
-function checkHost(listen: string, source: AdminSource): onRequestHookHandler {
-  const address = parseListenAddress(listen);
-  const own = address.kind === 'unix' ? undefined : address.host.toLowerCase();
+function checkHost(source: AdminSource): onRequestHookHandler {
   return (request, reply, done) => {
     const { host = '' } = request.headers;
-    const isOwn = host.toLowerCase().replace(/:\d+$/, '') === own;
+    const { listen, publicUrl } = source.settings();
+    const address = parseListenAddress(listen);
+    const name = host.toLowerCase().replace(/:\d+$/, '');
+    const isOwn =
+      (address.kind === 'tcp' && name === address.host.toLowerCase()) ||
+      (publicUrl !== undefined && name === new URL(publicUrl).hostname);
     if (isOwn || isPrivateHost(host) || source.isServedHost(host)) return done();
     request.log.warn({ host }, 'a request to the admin listener named another host');
     reply

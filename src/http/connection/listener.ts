@@ -1,4 +1,4 @@
-// HTTP and TLS listener of the public application: its secure context, its limits, and their change by a reload.
+// HTTP and TLS listener of an application: its secure context, its limits, and their change by a reload.
 import { constants } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, RequestListener, Server, ServerOptions } from 'node:http';
@@ -17,6 +17,8 @@ const headersTimeoutMs = 10_000;
 const keepAliveTimeoutMs = 75_000;
 /** The `tls` section as the listener uses it. */
 export interface ListenerTls {
+  /** Its place in the configuration, for messages; default `server.tls`. */
+  readonly section?: string;
   readonly certFile: string;
   readonly keyFile: string;
   readonly clientCertificates: 'off' | 'optional' | 'required';
@@ -124,14 +126,15 @@ function peerAddress(socket: Socket): string {
 }
 
 /**
- * The context of the public listener, or that of a further certificate with its place in `certificates`. Throws a SecureContextError that names
+ * The context of a listener, or that of a further certificate with its place in `certificates`. Throws a SecureContextError that names
  * key and file; `check` builds the same one.
  */
 export function buildListenerContext(tls: ListenerTls, files: NamedFiles, further?: number): BuiltContext {
+  const { section = 'server.tls' } = tls;
   const withClients = tls.clientCertificates !== 'off';
   const { certFile, keyFile } = further === undefined ? tls : tls.certificates[further]!;
   const { context, options } = buildSecureContext(
-    further === undefined ? 'server.tls' : `server.tls.certificates[${further}]`,
+    further === undefined ? section : `${section}.certificates[${further}]`,
     {
       cert: { key: 'certFile', path: certFile },
       key: { key: 'keyFile', path: keyFile },

@@ -1,0 +1,243 @@
+// Guard of the console: who may see it, with which session, and which requests may change something.
+import { createHmac, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
+import { TLSSocket } from 'node:tls';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { createPeerCertificateReader } from '../../authn/certificate/peer.ts';
+import type { Config } from '../../config/schema/config.ts';
+import { type ErrorCode, GatewayError } from '../../errors.ts';
+import { isLocal, parseListenAddress } from '../../http/connection/listen-address.ts';
+import { createPeerAddressReader } from '../../http/connection/listener.ts';
+import { problem } from '../../http/problem.ts';
+import { fieldOf } from '../form.ts';
+import type { Viewer } from '../page.ts';
+import type { AccessSource } from './facts.ts';
+import { type Attempt, type ConsoleRequest, type Outcome, type Refusal, sentCertificate } from './request.ts';
+import { refusalByOrigin } from './request-origin.ts';
+import { createSessions, type Session, type Sessions } from './sessions.ts';
+
+/** Dependencies of the guard. */
+export interface GuardOptions {
+  /** Of the configuration in force. */
+  readonly admin: () => Config['admin'];
+  readonly isServedHost: (host: string) => boolean;
+  /** The functions of a process that can be asked. Throws where there is none. */
+  readonly source: () => AccessSource;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** The guard, for the log-in. */
+export interface Guard extends GuardOptions {
+  readonly sessions: Sessions;
+  /** The facts of a request that every function of the source is told. */
+  factsOf(request: FastifyRequest): ConsoleRequest;
+  /** The guard itself, for requests of another application. */
+  authorize(request: FastifyRequest, reply: FastifyReply): Promise<unknown>;
+}
+
+/** A `__Host-` cookie is this host's alone: no other host can set it (RFC 6265bis §4.1.3.2). */
+export const sessionCookie = '__Host-portcullis';
+/** A right that is gone ends what is open within this time, and a moment. */
+const recheckMs = 4000;
+/** Of those whose paths a proxy passes. */
+const proxyHeaders = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'];
+/** Without a caller: the files of the console, and log-in itself. */
+const openPaths = ['/assets/:name', '/login', '/login/callback', '/logged-out'];
+
+/** An answer that is still open. */
+interface Open {
+  readonly attempt: Attempt;
+  readonly reply: FastifyReply;
+}
+
+/** Puts the guard before every route of the console's application. It sets `request.viewer`, or answers. */
+export function guardConsole(app: FastifyInstance, options: GuardOptions): Guard {
+  const { admin, isServedHost, now, source } = options;
+  const sessions = createSessions(now);
+  const csrfKey = randomBytes(32);
+  const readCertificate = createPeerCertificateReader();
+  const open = new Set<Open>();
+  const tokenFor = (holder: string) => createHmac('sha256', csrfKey).update(holder).digest('base64url');
+
+  function factsOf(request: FastifyRequest): ConsoleRequest {
+    const [path = '/', query = ''] = request.url.split(/\?(.*)/s, 2);
+    const { headers, method, raw } = request;
+    const { listen } = admin();
+    return {
+      id: randomUUID(),
+      method,
+      path,
+      query,
+      origin: originOf(request, admin()),
+      address: createPeerAddressReader(listen)(raw.socket),
+      userAgent: headers['user-agent'],
+    };
+  }
+
+  function checkOrigin(request: FastifyRequest): Refusal | undefined {
+    const { listen, publicUrl } = admin();
+    const address = parseListenAddress(listen);
+    const refusal = refusalByOrigin(request, {
+      listenHost: address.kind === 'unix' ? undefined : address.host,
+      publicUrl,
+      isTls: request.raw.socket instanceof TLSSocket,
+      isServedHost,
+    });
+    return refusal && { ...refusal, headers: {} };
+  }
+
+  /** Nobody is asked who it is: who reaches loopback or the socket is on this machine. */
+  function checkLocal(request: FastifyRequest): Refusal | undefined {
+    const refuse = (message: string) => ({ status: 403, code: 'denied', message, headers: {} });
+    if (!isLocal(parseListenAddress(admin().listen))) {
+      return refuse('The console is served on loopback only, unless admin.tls and admin.authenticate are configured.');
+    }
+    if (proxyHeaders.some((name) => request.headers[name] !== undefined)) {
+      return refuse(
+        'A proxy brings others to the console, and nobody is asked who it is. Configure admin.authenticate.',
+      );
+    }
+    if (isSafe(request)) return undefined;
+    return refuse('The console can only be looked at: to act, configure admin.authenticate.');
+  }
+
+  async function refuseBefore(refusal: Refusal, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { code, status } = refusal;
+    const outcome = await source().refuseRequest({ ...factsOf(request), code, status });
+    answerRefusal('refused' in outcome ? outcome.refused : refusal, request, reply);
+  }
+
+  async function check(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const foreign = checkOrigin(request);
+    if (foreign !== undefined) return refuseBefore(foreign, request, reply);
+    const { url } = request.routeOptions;
+    if (admin().authenticate === undefined) {
+      const refusal = checkLocal(request);
+      return refusal && refuseBefore(refusal, request, reply);
+    }
+    if (url !== undefined && openPaths.includes(url) && isSafe(request)) return;
+    const id = cookieOf(request, sessionCookie);
+    const isProgram = request.headers.authorization !== undefined;
+    const session = isProgram ? undefined : sessions.find(id, isUse(request));
+    const attempt = attemptOf(request, session);
+    const outcome = await source().authorize(attempt);
+    if ('refused' in outcome) {
+      if (session !== undefined && outcome.refused.status < 500) sessions.end(id!);
+      return answerUnauthorized(outcome.refused, request, reply);
+    }
+    const { key, name } = outcome.ok;
+    request.viewer = {
+      name,
+      csrfToken: tokenFor(session === undefined ? `caller\n${key}` : `session\n${id}`),
+      ...(session !== undefined && { logoutPath: '/logout' }),
+    };
+    const opened = { attempt: { ...attempt, page: undefined }, reply };
+    open.add(opened);
+    reply.raw.on('close', () => open.delete(opened));
+  }
+
+  function attemptOf(request: FastifyRequest, session: Session | undefined): Attempt {
+    const { rawHeaders, socket } = request.raw;
+    const { url } = request.routeOptions;
+    return {
+      ...factsOf(request),
+      rawHeaders,
+      certificate: session === undefined ? sentCertificate(readCertificate(socket)) : undefined,
+      session: session?.identity,
+      page: isNavigation(request) ? url : undefined,
+    };
+  }
+
+  /** Log-in is offered where nothing was shown, or what was shown has ended. */
+  function answerUnauthorized(refusal: Refusal, request: FastifyRequest, reply: FastifyReply): void {
+    const isLogin = refusal.status === 401 && admin().login !== undefined && isNavigation(request);
+    const isBad = refusal.code === 'invalid_certificate' || request.headers.authorization !== undefined;
+    if (!isLogin || isBad) answerRefusal(refusal, request, reply);
+    else void reply.redirect(`/login?next=${encodeURIComponent(request.url)}`, 303);
+  }
+
+  /** A certificate, a cookie, and a password that a browser keeps are sent with whatever a page makes it send: the token is not. */
+  async function checkCsrf(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    if (isSafe(request)) return;
+    const given = String(request.headers['x-csrf-token'] ?? fieldOf(request, 'csrf'));
+    const { viewer } = request as { readonly viewer: Viewer | undefined };
+    if (viewer !== undefined && isEqual(given, viewer.csrfToken)) return;
+    const message =
+      'The form is not one of this console, or the log-in has changed since. Load the page and try again.';
+    await refuseBefore({ status: 403, code: 'origin_denied', message, headers: {} }, request, reply);
+  }
+
+  /** Asks again for what is still open, such as streams of events, and ends it where the right is gone. */
+  async function recheck(): Promise<void> {
+    for (const each of [...open]) {
+      const { attempt, reply } = each;
+      const id = cookieOf(reply.request, sessionCookie);
+      const isOver = attempt.session !== undefined && sessions.find(id, false) === undefined;
+      const outcome = isOver ? undefined : await source().authorize(attempt);
+      if (outcome === undefined || 'refused' in outcome) reply.raw.destroy();
+    }
+  }
+
+  const rechecking = setInterval(() => void recheck().catch(() => {}), recheckMs).unref();
+  app.addHook('onClose', async () => clearInterval(rechecking));
+  app.addHook('onRequest', check);
+  app.addHook('preHandler', checkCsrf);
+  return { ...options, sessions, factsOf, authorize: check };
+}
+
+/** The value of an outcome; a refusal is answered, and then there is none. */
+export function okOr<T>(outcome: Outcome<T>, request: FastifyRequest, reply: FastifyReply): T | undefined {
+  if ('ok' in outcome) return outcome.ok;
+  answerRefusal(outcome.refused, request, reply);
+  return undefined;
+}
+
+/** A page for people, problem details for programs. */
+function answerRefusal(refusal: Refusal, request: FastifyRequest, reply: FastifyReply): void {
+  const { code, headers, message, status } = refusal;
+  void reply.headers(headers);
+  if (isNavigation(request)) throw Object.assign(new Error(message), { statusCode: status });
+  const error = new GatewayError(code as ErrorCode, message);
+  void reply.code(status).type('application/problem+json').send(problem(error, request.id));
+}
+
+/** `admin.publicUrl`, or else the address that is listened on. */
+function originOf({ raw: { socket } }: FastifyRequest, { listen, publicUrl, tls }: Config['admin']): string {
+  if (publicUrl !== undefined) return publicUrl;
+  const address = parseListenAddress(listen);
+  const scheme = tls === undefined ? 'http' : 'https';
+  if (address.kind === 'unix') return `${scheme}://localhost`;
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  return new URL(`${scheme}://${host}:${address.port || (socket.localPort ?? 0)}`).origin;
+}
+
+/** The value of a cookie, where it is sent once. */
+export function cookieOf({ headers }: FastifyRequest, name: string): string | undefined {
+  const found = (headers.cookie ?? '').split(/; ?/).filter((pair) => pair.startsWith(`${name}=`));
+  return found.length === 1 ? found[0]!.slice(name.length + 1) : undefined;
+}
+
+/** `Lax`: the way back from the identity provider comes from its site. */
+export function cookie(name: string, value: string, more = ''): string {
+  return `${name}=${value}; Path=/; Secure; HttpOnly; SameSite=Lax${more}`;
+}
+
+function isSafe({ method }: FastifyRequest): boolean {
+  return method === 'GET' || method === 'HEAD';
+}
+
+/** A browser that opens a page. */
+function isNavigation({ headers, method }: FastifyRequest): boolean {
+  const mode = headers['sec-fetch-mode'];
+  return method === 'GET' && (mode === undefined || mode === 'navigate') && /\btext\/html\b/.test(headers.accept ?? '');
+}
+
+/** False for a request of a script, which keeps no session from idling. */
+function isUse(request: FastifyRequest): boolean {
+  return !isSafe(request) || isNavigation(request);
+}
+
+function isEqual(one: string, other: string): boolean {
+  const [left, right] = [Buffer.from(one), Buffer.from(other)];
+  return left.length === right.length && timingSafeEqual(left, right);
+}
