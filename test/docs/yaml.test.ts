@@ -26,7 +26,7 @@ const base: Values = {
   version: 1,
   server: { listen: '127.0.0.1:8443', publicUrl: 'https://mcp.example.com' },
   authenticators: {
-    corp: { type: 'jwt', issuer: 'https://idp.example.com/' },
+    corp: { type: 'jwt', issuer: 'https://login.example.com/' },
     'corp-oauth': { type: 'jwt', issuer: 'https://example.auth0.com/', claims: { tenant: 'org_id', email: 'email' } },
   },
   upstreams: Object.fromEntries(
@@ -107,6 +107,7 @@ async function namedFiles(): Promise<Record<string, string>> {
     'tls/client.crt': files['tls/gateway.crt']!,
     'tls/client.key': files['tls/gateway.key']!,
     'secrets/valkey': 'the-password-of-the-gateway\n',
+    'secrets/console': 'the-secret-of-the-console\n',
     'keys.yaml': (await supersetFiles())['keys.yaml']!,
     'next.yaml': readFileSync(join(root, 'test/docs/site/next.yaml'), 'utf8'),
     'superset-tools.json': readFileSync(join(root, 'deploy/superset/superset-6.1.0.catalog.json'), 'utf8'),
