@@ -69,6 +69,21 @@ function matching(schema: Schema, value: object): Schema | undefined {
 
 /** Values that exclude each other, so that no one file has them: what may stand in gateway.example.yaml in place of the value there. */
 export const variants: readonly (readonly [path: string, value: unknown])[] = [
+  [
+    'admin',
+    {
+      listen: '127.0.0.1:9090',
+      publicUrl: 'https://console.example.com:9090',
+      tls: { certFile: 'tls/tls.crt', keyFile: 'tls/tls.key' },
+      authenticate: 'corp-oauth',
+      allow: { claims: { groups: ['platform'] } },
+      login: {
+        authenticator: 'corp-oauth',
+        clientId: 'portcullis-console',
+        clientSecret: '${file:secrets/introspection}',
+      },
+    },
+  ],
   ['server.clientCertificateHeader.proxy', { commonName: 'edge' }],
   ['server.clientCertificateHeader.proxy', { uri: 'spiffe://example.com/ns/edge/sa/proxy' }],
   ['server.clientCertificateHeader.proxy', { fingerprint: `sha256:${'5c1f0a9e8c1a7c0f'.repeat(4)}` }],
