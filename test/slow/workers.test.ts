@@ -6,7 +6,9 @@ import { type AddressInfo, connect } from 'node:net';
 import t, { type Test } from 'tap';
 import { verifyChain } from '../../src/audit/verify.ts';
 import { pages } from '../../src/console/pages.ts';
+import { apiKey, keyEntry } from '../support/configuration.ts';
 import type { AuditRecord } from '../support/gateway.ts';
+import { createFakeIssuer } from '../support/issuer.ts';
 import { readJsonLines } from '../support/json-lines.ts';
 import { type ServeProcess, type ServeProcessOptions, spawnServe } from '../support/serve.ts';
 import { until } from '../support/until.ts';
@@ -164,6 +166,54 @@ t.test('the console shows either worker, and says of one that is stopped that it
   await replaced(2, pid);
   t.equal((await admin('/streams?worker=2')).status, 200);
 });
+
+t.test(
+  'a key that the console of one worker revokes is refused at both, and at the one that replaces a killed one',
+  async (t) => {
+    const [issuer, upstream] = await Promise.all([
+      createFakeIssuer(),
+      startUpstream({
+        reply(_request, response) {
+          response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n');
+        },
+      }),
+    ]);
+    t.teardown(() => Promise.all([issuer.close(), upstream.close()]));
+    const routes = `authenticators:
+  corp: {type: jwt, issuer: "${issuer.issuer}"}
+  keys: {type: apiKey, keys: [${JSON.stringify(keyEntry('k1', apiKey))}]}
+upstreams: {superset: {url: "${upstream.url}"}}
+routes: [{path: /events, upstream: superset, authenticate: keys}]`;
+    const yaml = yamlOf({ routes }).replace('admin: {', 'admin: {authenticate: corp, ');
+    const { gateway, port, replaced, workers } = await startWorkers(t, { yaml });
+    const origin = `http://127.0.0.1:${(await gateway.listening()).adminPort}`;
+    const bearer = { authorization: `Bearer ${await issuer.token({ aud: origin })}` };
+    const open = (): Promise<Response> =>
+      fetch(`http://127.0.0.1:${port}/events`, {
+        headers: { host: 'mcp.example.com', connection: 'close', authorization: `Bearer ${apiKey}` },
+      });
+    const statuses = async () => (await Promise.all(Array.from({ length: 8 }, open))).map(({ status }) => status);
+    const stream = await open();
+    const id = stream.headers.get('x-request-id');
+    const asked = [1, 2].map(async (worker) => {
+      const page = await fetch(`${origin}/streams?worker=${worker}&stream=${id}`, { headers: bearer });
+      return { worker, text: await page.text() };
+    });
+    const { text, worker } = (await Promise.all(asked)).find((page) => page.text.includes('id="revoke"'))!;
+    const csrf = /name="csrf" value="([^"]+)"/.exec(text)![1]!;
+    const form = new URLSearchParams({ csrf, kind: 'api-key', authenticator: 'keys', id: 'k1' });
+    const post = { method: 'POST', headers: { ...bearer, origin }, body: form, redirect: 'manual' } as const;
+    t.equal((await fetch(`${origin}/streams/revoke?worker=${worker}`, post)).status, 303);
+    t.equal(await stream.text(), 'data: 1\n\n', 'the stream ends at the client');
+    t.same(new Set(await statuses()), new Set([401]));
+    t.equal(upstream.requests.length, 1, 'the upstream saw nothing more');
+    const { pid } = (await workers())[1]!;
+    process.kill(pid, 'SIGKILL');
+    await replaced(2, pid);
+    t.same(new Set(await statuses()), new Set([401]), 'its replacement has it from the supervisor');
+    t.equal(upstream.requests.length, 1);
+  },
+);
 
 t.test('SIGTERM to one worker: its request ends, then another one takes its place', async (t) => {
   const upstream = await startUpstream({ reply: () => {} });
