@@ -99,3 +99,14 @@ test('the page of the commands has every command with its options and no colour'
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape that begins a colour.
   assert.doesNotMatch(page, /\u001b/);
 });
+
+test('every page can be found in the side bar', async () => {
+  const { pages } = await sitePages(root);
+  const sidebar = readFileSync(join(root, 'docs/.vitepress/config.ts'), 'utf8');
+  // The sections of the configuration are listed from their folder.
+  const named = [...pages.keys()].filter((path) => path !== 'index.md' && !path.startsWith('reference/configuration/'));
+  assert.deepEqual(
+    named.filter((path) => !sidebar.includes(`'/${path.replace(/\.md$/, '')}'`)),
+    [],
+  );
+});
