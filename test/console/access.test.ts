@@ -1,10 +1,12 @@
 // Access to the console: log-in by OpenID Connect, sessions with their ends, tokens, certificates, records.
 import t from 'tap';
 import { sessionLimits } from '../../src/console/access/sessions.ts';
+import { apiKey } from '../support/configuration.ts';
 import { openBrowser } from '../support/console-browser.ts';
 import { signToken } from '../support/issuer.ts';
 import { startLoginProvider } from '../support/login-provider.ts';
 import { startScenario } from '../support/scenario.ts';
+import { until } from '../support/until.ts';
 
 const provider = await startLoginProvider();
 t.teardown(provider.close);
@@ -19,9 +21,10 @@ const scenario = await startScenario(
       login: { clientId: 'console', clientSecret: 'secret' },
       metrics: 'protected',
     },
+    revocation: { file: 'revoked.yaml' },
     authenticators: { staff: { type: 'jwt', issuer: provider.issuer, claims: { groups: 'groups', email: 'email' } } },
   },
-  { now: () => Date.now() + offsetMs },
+  { now: () => Date.now() + offsetMs, files: { 'revoked.yaml': '{}\n' }, revocationPollMs: 20 },
 );
 const { gateway, records } = scenario;
 // Its tokens outlast the clock that is turned on.
@@ -93,33 +96,60 @@ t.test('who is in no group of admin.allow is told so, and is recorded', async (t
   });
 });
 
-t.test(
-  'a session ends when it is idle, after its time, when access is taken away and when it is revoked',
-  async (t) => {
-    const browser = openBrowser(gateway);
-    await browser.logIn(provider);
-    offsetMs += sessionLimits.idleMs - 1000;
+t.test('a session ends when it is idle, after its time, and when access is taken away', async (t) => {
+  const browser = openBrowser(gateway);
+  await browser.logIn(provider);
+  offsetMs += sessionLimits.idleMs - 1000;
+  t.equal((await browser.send('/')).status, 200);
+  offsetMs += sessionLimits.idleMs - 1000;
+  const script = { 'sec-fetch-mode': 'cors', 'sec-fetch-site': 'same-origin', 'sec-fetch-dest': 'empty' };
+  t.equal((await browser.send('/', { headers: script })).status, 200);
+  offsetMs += 2000;
+  t.equal((await browser.send('/')).status, 303, 'what a script asks for keeps no session');
+
+  await browser.logIn(provider);
+  for (let used = 0; used < sessionLimits.absoluteMs; used += sessionLimits.idleMs / 2) {
     t.equal((await browser.send('/')).status, 200);
-    offsetMs += sessionLimits.idleMs - 1000;
-    const script = { 'sec-fetch-mode': 'cors', 'sec-fetch-site': 'same-origin', 'sec-fetch-dest': 'empty' };
-    t.equal((await browser.send('/', { headers: script })).status, 200);
-    offsetMs += 2000;
-    t.equal((await browser.send('/')).status, 303, 'what a script asks for keeps no session');
+    offsetMs += sessionLimits.idleMs / 2;
+  }
+  t.equal((await browser.send('/')).status, 303);
 
-    await browser.logIn(provider);
-    for (let used = 0; used < sessionLimits.absoluteMs; used += sessionLimits.idleMs / 2) {
-      t.equal((await browser.send('/')).status, 200);
-      offsetMs += sessionLimits.idleMs / 2;
-    }
-    t.equal((await browser.send('/')).status, 303);
+  await browser.logIn(provider);
+  await scenario.reload({ admin: { allow: { claims: { groups: ['others'] } } } });
+  t.equal((await browser.send('/')).status, 403);
+  await scenario.reload();
+  t.equal((await browser.send('/')).status, 303, 'the session is gone');
+});
 
-    await browser.logIn(provider);
-    await scenario.reload({ admin: { allow: { claims: { groups: ['others'] } } } });
-    t.equal((await browser.send('/')).status, 403);
-    await scenario.reload();
-    t.equal((await browser.send('/')).status, 303, 'the session is gone');
-  },
-);
+t.test('a session ends when its person is revoked', async (t) => {
+  const browser = openBrowser(gateway);
+  await browser.logIn(provider);
+  t.equal((await browser.send('/')).status, 200);
+  await scenario.write('revoked.yaml', 'subjects: [staff/ada]\n');
+  await until(async () => (await browser.send('/')).status !== 200, 'the session to end');
+  t.equal((await browser.send('/')).status, 303);
+  t.match(await browser.logIn(provider), { status: 401 }, 'and none begins');
+  await scenario.write('revoked.yaml', '{}\n');
+  await until(async () => (await browser.logIn(provider)).status === 303, 'the list to be empty');
+});
+
+t.test('guesses of one address beyond its rate are 429, and good callers go on', async (t) => {
+  const { gateway, records } = await startScenario(
+    t,
+    {
+      server: { limits: { refusalsPerAddress: '3/s' } },
+      admin: { publicUrl: 'https://console.example.com', authenticate: 'keys', allow: { clients: ['reporting_tool'] } },
+    },
+    { now: () => 1_800_000_000_000 },
+  );
+  const ask = async (key: string) =>
+    (await gateway.admin.inject({ url: '/', headers: { accept: '*/*', authorization: `Bearer ${key}` } })).statusCode;
+  const statuses: number[] = [];
+  for (let guess = 0; guess < 5; guess += 1) statuses.push(await ask(`sk_${String(guess).repeat(43)}`));
+  t.same(statuses, [401, 401, 401, 429, 429]);
+  t.equal(await ask(apiKey), 200);
+  t.equal((await records()).filter(({ reason }) => reason === 'invalid_api_key').length, 3);
+});
 
 t.test('a person has few sessions, and the oldest makes room', async (t) => {
   const browsers = Array.from({ length: sessionLimits.ofPerson + 1 }, () => openBrowser(gateway));

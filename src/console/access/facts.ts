@@ -73,7 +73,6 @@ export function accessFacts(parts: RunningParts): AccessSource {
     const seen: CredentialRecord[] = [];
     let caller: Caller | undefined;
     try {
-      if (!runtime.strangers.hasRoom(request.address)) throw rateLimited();
       return { ok: await attempt(seen, (verified) => (caller = verified)) };
     } catch (thrown) {
       const error = toGatewayError(thrown);
@@ -105,6 +104,8 @@ export function accessFacts(parts: RunningParts): AccessSource {
       const counted = (outcome: string) => parts.metrics.loginEnded(outcome);
       return answered(request, async (_seen, verified) => {
         try {
+          // Each one is a question to the identity provider.
+          if (!runtime.strangers.hasRoom(request.address)) throw rateLimited();
           const done = await completed(request, inForce(), verified, parts);
           counted('completed');
           return done;
