@@ -55,7 +55,7 @@ t.test('a page of somebody else loads and frames nothing of the console', async 
         'content-security-policy': /frame-ancestors 'none'/,
         'cross-origin-opener-policy': 'same-origin',
         'cross-origin-resource-policy': 'same-origin',
-        'referrer-policy': 'no-referrer',
+        'referrer-policy': 'same-origin',
         'x-content-type-options': 'nosniff',
         'x-frame-options': 'DENY',
       },

@@ -25,7 +25,7 @@ t.test('a gateway with a console', async (t) => {
     );
     t.match(response.headers.get('content-security-policy'), "frame-ancestors 'none'");
     t.equal(response.headers.get('cache-control'), 'no-store');
-    t.equal(response.headers.get('referrer-policy'), 'no-referrer');
+    t.equal(response.headers.get('referrer-policy'), 'same-origin');
     const text = await response.text();
     t.match(text, '<html lang="en"');
     t.match(text, '<h1>Overview</h1>');

@@ -35,6 +35,11 @@ export async function startLoginProvider(): Promise<LoginProvider> {
         token_endpoint: `${self.issuer}/token`,
       });
     }
+    if (request.url?.startsWith('/auth?') === true) {
+      const back = new URL(request.url, self.issuer).searchParams.get('redirect_uri');
+      const location = `${back}?${self.authorize(new URL(request.url, self.issuer).href)}`;
+      return void response.writeHead(303, { location }).end();
+    }
     if (request.url === '/jwks') return void answer(200, { keys: [key.jwk] });
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);

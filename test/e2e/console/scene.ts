@@ -1,7 +1,7 @@
 // Gateway as a process of its own, with a console to look at and traffic that it has seen.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePort, type Running, type Scene, startScene } from '../../deploy/scene.ts';
+import { freePort, launch, type Running, type Scene, startScene, untilRuns } from '../../deploy/scene.ts';
 import { root } from '../../deploy/tools.ts';
 import { createClient, type TestClient, toolCall } from '../../support/client.ts';
 import { type Changes, configure, resourcesOf, yamlOf } from '../../support/configuration.ts';
@@ -57,10 +57,10 @@ export async function startConsoleScene(changes: Changes = {}, secure = false): 
   const folder = await scene.configure('console', yamlOf(configuration()));
   await writeFile(join(folder, 'revoked.yaml'), '{}\n');
   const origin = `${secure ? 'https' : 'http'}://127.0.0.1:${adminPort}`;
-  const running = await scene.start(
-    [process.execPath, join(root, 'dist/main.js'), 'serve', '-c', join(folder, 'gateway.yaml')],
-    `http://127.0.0.1:${adminPort}/livez`,
-  );
+  const command = [process.execPath, join(root, 'dist/main.js'), 'serve', '-c', join(folder, 'gateway.yaml')];
+  const running = launch(command);
+  scene.started.push(running);
+  await untilRuns(async () => running.output().includes('portcullis is listening'), 'it listens', running);
   const ca = scene.certificates.authority.certificatePem;
   const client = createClient({ port, ca });
   const streams: HeldStream[] = [];
