@@ -130,6 +130,7 @@ async function checkDev(command: readonly string[]): Promise<void> {
   started.push(running);
   await untilRuns(() => Promise.resolve(/Ctrl-C/.test(running.output())), 'dev says how it is stopped', running);
   await untilAnswers(`http://127.0.0.1:${ports[1]}/readyz`, running);
+  await checkConsole(`http://127.0.0.1:${ports[1]}`);
   const ca = readFileSync(join(directory, 'pki/ca.crt'), 'utf8');
   const post = (headers: Readonly<Record<string, string>>) =>
     statusOf(`https://localhost:${ports[0]}/mcp`, ca, headers);
@@ -137,6 +138,15 @@ async function checkDev(command: readonly string[]): Promise<void> {
   assert.equal(await post({ 'x-api-key': apiKeyIn(directory, running) }), 200, 'a client is allowed');
   say(`${command.slice(0, -1).join(' ')} dev: one call allowed, one refused`);
   await running.stop('SIGKILL');
+}
+
+/** The console has its page and every file that the page names. */
+async function checkConsole(origin: string): Promise<void> {
+  const page = await fetch(origin, { headers: { accept: 'text/html' } });
+  assert.equal(page.status, 200);
+  const files = new Set((await page.text()).match(/\/assets\/[^"]+/g));
+  assert.ok(files.size > 3, `${files.size} files`);
+  for (const file of files) assert.equal((await fetch(`${origin}${file}`)).status, 200, file);
 }
 
 /** The status of a call of a tool. */
