@@ -73,7 +73,7 @@ test('a person logs in, ends a stream and revokes its credential, and logs out',
   await page.getByRole('button', { name: 'Log out' }).click();
   await page.waitForLoadState();
   const answer = await page.context().request.get(`${scene.origin}/streams`, { maxRedirects: 0 });
-  assert.equal(answer.status(), 303, 'the session is over');
+  assert.equal(answer.status(), 401, 'the session is over');
   assert.deepEqual(complaints, []);
   await close();
 });
