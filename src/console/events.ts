@@ -14,6 +14,7 @@ export interface ConsoleEvent {
 export interface EventStream {
   /** Gives the events since its last answer. The stream ends when it throws. */
   readonly next: () => Promise<readonly ConsoleEvent[]>;
+  /** Streams of the same interval ask at the same instants, so that they may share an answer. */
   readonly intervalMs: number;
 }
 
@@ -42,12 +43,21 @@ export function createEventStreams(): OpenEventStream {
     raw.write('retry: 1000\n\n');
     const began = Date.now();
     let last = began;
-    const timer = setInterval(tick, intervalMs);
+    let timer = waitForInstant();
     raw.on('close', () => {
       open -= 1;
-      clearInterval(timer);
+      clearTimeout(timer);
     });
     let isAsking = false;
+    function waitForInstant(): NodeJS.Timeout {
+      return setTimeout(
+        () => {
+          timer = waitForInstant();
+          void tick();
+        },
+        intervalMs - (Date.now() % intervalMs),
+      );
+    }
     async function tick(): Promise<void> {
       if (Date.now() - began >= lifetimeMs) return void raw.end();
       // A browser that does not read gets nothing more until it does.

@@ -4,6 +4,7 @@ import { writeCharts } from './charts.ts';
 import { type Contest, joined, runContest } from './contest.ts';
 import { bodies } from './parts/bodies.ts';
 import { calls, paths } from './parts/calls.ts';
+import { measureConsole } from './parts/console.ts';
 import { limits, measureLimitsInRedis } from './parts/limits.ts';
 import { peers } from './parts/peers.ts';
 import { rules } from './parts/rules.ts';
@@ -32,6 +33,7 @@ const parts: Readonly<Record<string, Part>> = {
   tracing: contest('tracing', tracing),
   bodies: contest('bodies', bodies),
   tail: measureTail,
+  console: measureConsole,
   tokens: contest('tokens', tokens),
   streams: measureStreams,
   start: measureStart,

@@ -52,6 +52,8 @@ export interface RecentRecords {
   keep(isKept: boolean): void;
   /** Takes the record of a request as it was encoded. Others are not held. */
   add(event: AuditEvent, body: string): void;
+  /** The number of the newest record; 0 before the first. */
+  newest(): number;
   /** Finds requests. A long search lets others have their turn. */
   search(search: RecordSearch): Promise<RecordsFound>;
   /** The records of one request with their lines, oldest first. */
@@ -98,6 +100,7 @@ export function createRecentRecords(of = size): RecentRecords {
       ring ??= createByteRing(of);
       ring.add(body.length > maxLength ? shortened(event, body, maxLength) : body, kinds[event.stage]);
     },
+    newest: () => ring?.newest() ?? 0,
     async search({ after, before = Number.POSITIVE_INFINITY, filter, limit, look = Number.POSITIVE_INFINITY }) {
       const newest = ring?.newest() ?? 0;
       const members = membersOf(filter);

@@ -57,6 +57,12 @@ export function decisionsFacts(parts: RunningParts): DecisionsSource {
   // Numbers begin again with each process.
   const process = randomBytes(4).toString('hex');
   const cursorOf = (number: number) => `${process}-${number}`;
+  const searchSince = async (after: number, filter: RecordFilter): Promise<NewDecisions> => {
+    const { found, leftOut, newest } = await recent.search({ filter, after, ...batch });
+    return { rows: found.map(rowOf), cursor: cursorOf(newest), leftOut };
+  };
+  /** The last answer: several viewers with the same question are told the same. */
+  let last: { readonly key: string; readonly answer: Promise<NewDecisions> } | undefined;
   return {
     ...whyFacts(parts),
     async decisions({ before, filter }) {
@@ -70,8 +76,9 @@ export function decisionsFacts(parts: RunningParts): DecisionsSource {
     async decisionsSince({ cursor = '', filter }) {
       const [, of, number] = /^(\w+)-(\d+)$/.exec(cursor) ?? [];
       const after = of === process ? Number(number) : Number.POSITIVE_INFINITY;
-      const { found, leftOut, newest } = await recent.search({ filter, after, ...batch });
-      return { rows: found.map(rowOf), cursor: cursorOf(newest), leftOut };
+      const key = JSON.stringify([after, recent.newest(), filter]);
+      if (last?.key !== key) last = { key, answer: searchSince(after, filter) };
+      return last.answer;
     },
   };
 }

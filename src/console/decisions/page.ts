@@ -13,7 +13,7 @@ const texts = [
   ['rule', 'Rule'],
   ['reason', 'Reason'],
 ] as const;
-const intervalMs = 500;
+const intervalMs = 1000;
 const maxTextLength = 256;
 
 /** The last requests of a process. */
