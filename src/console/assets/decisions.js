@@ -24,14 +24,15 @@
   const waiting = new Map();
   /** @type {Map<string, Element>} */
   const shown = new Map();
-  for (const row of body.children) {
+  // The oldest first, which is the first to go.
+  for (const row of [...body.children].reverse()) {
     const id = decodeURIComponent(row.querySelector('a')?.pathname.split('/').pop() ?? '');
     shown.set(id, row);
   }
 
   /** As `printable` in src/console/html.ts. @param {string} text */
   const printable = (text) =>
-    text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+    text.replace(/(?![\t\n\r])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
       character.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
     );
 
