@@ -4,7 +4,7 @@ import type { ConsolePage } from '../page.ts';
 import { badge, card, code, emptyState, facts } from '../parts.ts';
 import type { ClientCheck } from './client-check.ts';
 import { clientFiles } from './client-files.ts';
-import type { AuthorityFacts, ConnectFacts, EndpointFacts } from './facts.ts';
+import type { AuthorityFacts, EndpointFacts } from './facts.ts';
 
 /** Endpoints for clients. `?check=ROUTE` asks the listener as a client does. */
 export const connect: ConsolePage = {
@@ -24,7 +24,7 @@ export const connect: ConsolePage = {
   },
   routes(app, read) {
     app.get('/connect/ca.pem', async (request, reply) => {
-      const { authority } = (await read(request).source.connect()) satisfies ConnectFacts;
+      const { authority } = await read(request).source.connect();
       if (authority === undefined) return reply.callNotFound();
       return reply
         .type('application/x-pem-file')

@@ -1,4 +1,4 @@
-// Facts of the decisions page: the last requests of this process, as far as the audit log has them.
+// Facts of the decisions page: the last requests of this process, by their audit records.
 import { randomBytes } from 'node:crypto';
 import { type AuditRecord, callOf, requestsIn } from '../../audit/reading/record.ts';
 import type { RecentRecord, RecordFilter } from '../../audit/recent/recent-records.ts';

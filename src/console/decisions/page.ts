@@ -27,7 +27,7 @@ export const decisions: ConsolePage = {
     const linkTo = (more: Readonly<Record<string, string | undefined>>) => linkOf(filter, { ...more, worker });
     const isNewest = before === undefined;
     return {
-      lead: 'The last requests of this process, in memory: at most 10,000, and fewer where their records are long. Nothing is shown that the audit log does not hold.',
+      lead: 'The last requests of this process, in memory: at most 10,000, and fewer where their records are long. Each is shown by its audit records.',
       scripts: isNewest ? ['decisions.js'] : [],
       styles: ['decisions.css'],
       body: html`${filterForm(filter, worker)}
