@@ -18,6 +18,12 @@
     return value >= 1 ? value.toFixed(1) : value.toPrecision(2);
   }
 
+  /** Places of values without a neighbour, which no line shows. @param {(number | null)[]} values */
+  function alone(values) {
+    const isGap = (/** @type {number} */ index) => typeof values[index] !== 'number';
+    return [...values.keys()].filter((index) => !isGap(index) && isGap(index - 1) && isGap(index + 1));
+  }
+
   for (const box of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('figure.chart'))) {
     const plot = /** @type {HTMLElement} */ (box.querySelector('.plot'));
     let chart;
@@ -57,7 +63,7 @@
               label: name,
               stroke: colourOf(plot, tone ?? 'accent'),
               width: 2,
-              points: { show: times.length < 2 },
+              points: { show: true, size: 5, filter: (chart, column) => alone(chart.data[column]) },
               value: (_chart, value) => (value === null || value === undefined ? '–' : `${figure(value)} ${unit}`),
             })),
           ],
