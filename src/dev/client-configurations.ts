@@ -1,91 +1,55 @@
 // Configuration of common MCP clients for the development gateway, a file for each. Pure.
+import { type ClientFile, type ClientName, clientFiles } from '../console/connect/client-files.ts';
+import { quote } from '../shell.ts';
 import type { EnvironmentFacts } from './environment-facts.ts';
-import { quote } from './shell.ts';
 
 /** The configuration of one MCP client. */
-export interface ClientConfiguration {
-  readonly client: string;
+export interface ClientConfiguration extends ClientFile {
   /** Name of the written file. */
   readonly file: string;
-  /** The place that the text belongs to. */
-  readonly place: string;
-  /** A command that starts the client, or what to do. */
-  readonly start: string;
-  readonly text: string;
 }
 
-export type ClientFacts = Pick<
-  EnvironmentFacts,
-  'caFile' | 'clientSecrets' | 'issuer' | 'mcpUrl' | 'policy' | 'directory'
->;
+type ClientFacts = Pick<EnvironmentFacts, 'caFile' | 'clientSecrets' | 'issuer' | 'mcpUrl' | 'policy' | 'directory'>;
+
+const fileNames: Readonly<Record<ClientName, string>> = {
+  'Claude Code': 'claude-code.mcp.json',
+  'Claude Desktop': 'claude-desktop.mcp.json',
+  Cursor: 'cursor.mcp.json',
+  'VS Code': 'vs-code.mcp.json',
+  Codex: 'codex.config.toml',
+  'MCP Inspector': 'inspector.mcp.json',
+  Python: 'client.py',
+  TypeScript: 'client.ts',
+};
 
 /** Clients with a browser log in there, by one click; scripts are the agent. All trust the development CA. */
 export function clientConfigurations(facts: ClientFacts): readonly ClientConfiguration[] {
   const { caFile, directory, mcpUrl } = facts;
   const trusting = (command: string) => `NODE_EXTRA_CA_CERTS=${quote(caFile)} ${command}`;
-  const file = (name: string) => quote(`${directory}/clients/${name}`);
-  return [
-    {
-      client: 'Claude Code',
-      file: 'claude-code.mcp.json',
-      place: '.mcp.json of a project',
-      start: `${trusting(`claude --mcp-config ${file('claude-code.mcp.json')}`)}, then /mcp`,
-      text: json({ mcpServers: { superset: { type: 'http', url: mcpUrl } } }),
+  const file = (client: ClientName) => quote(`${directory}/clients/${fileNames[client]}`);
+  const inPlace = 'used where it lies';
+  const own: Partial<Record<ClientName, Partial<ClientFile>>> = {
+    'Claude Code': { start: `${trusting(`claude --mcp-config ${file('Claude Code')}`)}, then /mcp` },
+    'MCP Inspector': {
+      place: inPlace,
+      start: trusting(`npx @modelcontextprotocol/inspector --config ${file('MCP Inspector')} --server superset`),
     },
-    {
-      client: 'Claude Desktop',
-      file: 'claude-desktop.mcp.json',
-      place: 'claude_desktop_config.json (Settings, Developer, Edit Config)',
-      start: 'restart it',
-      text: json({
-        mcpServers: {
-          superset: { command: 'npx', args: ['-y', 'mcp-remote', mcpUrl], env: { NODE_EXTRA_CA_CERTS: caFile } },
-        },
-      }),
-    },
-    {
-      client: 'Cursor',
-      file: 'cursor.mcp.json',
-      place: '.cursor/mcp.json of a project',
-      start: trusting('cursor .'),
-      text: json({ mcpServers: { superset: { url: mcpUrl } } }),
-    },
-    {
-      client: 'VS Code',
-      file: 'vs-code.mcp.json',
-      place: '.vscode/mcp.json of a project',
-      start: trusting('code .'),
-      text: json({ servers: { superset: { type: 'http', url: mcpUrl } } }),
-    },
-    {
-      client: 'Codex',
-      file: 'codex.config.toml',
-      place: '~/.codex/config.toml',
-      start: `SSL_CERT_FILE=${quote(caFile)} codex mcp login superset`,
-      text: `[mcp_servers.superset]\nurl = ${JSON.stringify(mcpUrl)}\n`,
-    },
-    {
-      client: 'MCP Inspector',
-      file: 'inspector.mcp.json',
-      place: 'used where it lies',
-      start: trusting(`npx @modelcontextprotocol/inspector --config ${file('inspector.mcp.json')} --server superset`),
-      text: json({ mcpServers: { superset: { type: 'streamable-http', url: mcpUrl } } }),
-    },
-    {
-      client: 'Python',
-      file: 'client.py',
-      place: 'used where it lies',
-      start: `pip install fastmcp, then python3 ${file('client.py')}`,
+    Python: {
+      place: inPlace,
+      start: `pip install fastmcp, then python3 ${file('Python')}`,
       text: python(facts),
     },
-    {
-      client: 'TypeScript',
-      file: 'client.ts',
+    TypeScript: {
       place: 'a folder with npm install @modelcontextprotocol/sdk',
       start: trusting('node client.ts'),
       text: typescript(facts),
     },
-  ];
+  };
+  return clientFiles({ name: 'superset', url: mcpUrl, caFile }).map((each) => ({
+    ...each,
+    ...own[each.client],
+    file: fileNames[each.client],
+  }));
 }
 
 /** The text of the README beside the files. */
@@ -95,10 +59,6 @@ export function clientsReadme(clients: readonly ClientConfiguration[]): string {
       `## ${client}\n\n- File: \`${file}\`\n- Place: ${place}\n- Start: \`${start}\`\n`,
   );
   return `# The development gateway in MCP clients\n\nThe certificates and secrets live as long as the run of \`portcullis dev\`.\n\n${blocks.join('\n')}`;
-}
-
-function json(value: object): string {
-  return `${JSON.stringify(value, undefined, 2)}\n`;
 }
 
 function python({ caFile, clientSecrets, issuer, mcpUrl, policy }: ClientFacts): string {

@@ -1,5 +1,5 @@
 // Script `tour.sh`: every step of the tour for bash, to be run as a whole or pasted piece by piece. Pure.
-import { quote } from './shell.ts';
+import { quote } from '../shell.ts';
 import type { Section, Step } from './tour.ts';
 
 /** The beginning of the text. */

@@ -1,7 +1,8 @@
 // Tour of the development gateway: commands of a second terminal, each with the answer that it gets. Pure.
+
+import { quote } from '../shell.ts';
 import type { EnvironmentFacts } from './environment-facts.ts';
 import { refusedTool, sqlArguments } from './sample-calls.ts';
-import { quote } from './shell.ts';
 
 /** A titled group of steps. */
 export interface Section {

@@ -1,7 +1,8 @@
 // Script `try.sh`: shorthands for the development gateway in bash, and a command for single calls. Pure.
+
+import { quote } from '../shell.ts';
 import type { EnvironmentFacts } from './environment-facts.ts';
 import { sqlArguments } from './sample-calls.ts';
-import { quote } from './shell.ts';
 
 /** The part of the environment that the script needs. */
 export type TryFacts = Pick<

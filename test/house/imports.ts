@@ -16,6 +16,7 @@ export const ground = [
   'bounded-cache',
   'jwk-thumbprint',
   'replace-file',
+  'shell',
 ];
 
 /** The rooms of src from bottom to top, each with the rooms below it that it imports. A file is of the room with the longest path. */
@@ -157,7 +158,7 @@ export const rooms: readonly (readonly [name: string, imports: readonly string[]
       'console',
     ],
   ],
-  ['dev', ['pki']],
+  ['dev', ['console', 'pki']],
   [
     'cli',
     [

@@ -20,11 +20,11 @@ import { runGateway } from '../../src/cli/serve.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type DevelopmentEnvironment, startDevelopmentEnvironment } from '../../src/dev/environment.ts';
 import { loadOptionalPackage } from '../../src/dev/optional-package.ts';
-import { quote } from '../../src/dev/shell.ts';
 import { startDemoSuperset } from '../../src/dev/superset/server.ts';
 import { tourSections } from '../../src/dev/tour.ts';
 import { tourScript } from '../../src/dev/tour-script.ts';
 import { createLog } from '../../src/log.ts';
+import { quote } from '../../src/shell.ts';
 import { approve } from '../dev/browser.ts';
 import { closedPort } from '../support/upstream.ts';
 

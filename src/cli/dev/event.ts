@@ -3,7 +3,7 @@ import { styleText } from 'node:util';
 import type { DevelopmentEnvironment, StartedPart } from '../../dev/environment.ts';
 import { sampleCalls } from '../../dev/sample-calls.ts';
 import type { Check } from '../../dev/self-test.ts';
-import { quote } from '../../dev/shell.ts';
+import { quote } from '../../shell.ts';
 import { formatJson, printable } from '../table.ts';
 
 /** An event. Its members are those of its line of JSON. */

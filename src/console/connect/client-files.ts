@@ -1,8 +1,20 @@
 // Configuration of common MCP clients for an endpoint. Pure.
+import { quote } from '../../shell.ts';
+
+/** The clients. */
+export type ClientName =
+  | 'Claude Code'
+  | 'Claude Desktop'
+  | 'Cursor'
+  | 'VS Code'
+  | 'Codex'
+  | 'MCP Inspector'
+  | 'Python'
+  | 'TypeScript';
 
 /** The configuration of one client. */
 export interface ClientFile {
-  readonly client: string;
+  readonly client: ClientName;
   /** The file that the text belongs into. */
   readonly place: string;
   /** The step behind it. */
@@ -22,7 +34,7 @@ export interface ServerEntry {
 /** Clients in which a person logs in by the browser, and programs that have a token. */
 export function clientFiles({ caFile, name, url }: ServerEntry): readonly ClientFile[] {
   const trusting = (command: string, variable = 'NODE_EXTRA_CA_CERTS') =>
-    caFile === undefined ? command : `${variable}=${caFile} ${command}`;
+    caFile === undefined ? command : `${variable}=${quote(caFile)} ${command}`;
   const env = caFile === undefined ? {} : { env: { NODE_EXTRA_CA_CERTS: caFile } };
   return [
     {
