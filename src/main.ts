@@ -7,7 +7,7 @@ if (major < 22) {
 npx can bring one: npx -p node@24 -p mcp-portcullis portcullis ${process.argv[2] ?? '--help'}\n`);
   process.exitCode = 2;
 } else {
-  const { enableCompileCache } = await import('node:module');
+  const { enableCompileCache, flushCompileCache } = await import('node:module');
   // Compiled code is believed, so it lies where only those write who may write the program. Where nobody may, nothing is kept.
   enableCompileCache?.(`${import.meta.dirname}/../node_modules/.cache/portcullis`);
   const { catchSignals } = await import('./cli/signals.ts');
@@ -15,6 +15,8 @@ npx can bring one: npx -p node@24 -p mcp-portcullis portcullis ${process.argv[2]
   const signals = process.argv[2] === 'serve' ? catchSignals() : undefined;
   const { runProgram } = await import('./cli/program.ts');
   await runProgram(process.argv, signals);
+  // Node writes it at a clean exit only, and a gateway may be killed. Later, so that the start does not pay for it.
+  setTimeout(() => flushCompileCache?.(), 10_000).unref();
 }
 
 export {};

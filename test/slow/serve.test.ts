@@ -211,3 +211,13 @@ t.test('a second SIGTERM while draining stops at once', async (t) => {
   const records = await readJsonLines<AuditRecord>(gateway.file('audit.jsonl'));
   t.match(records.at(-1), { stage: 'completed', outcome: 'aborted' });
 });
+
+t.test('SIGKILL of a gateway that has run for a while leaves a compile cache to the next start', async (t) => {
+  const cache = t.testdir();
+  const gateway = await spawnServe(t, { yaml: yamlOf(), env: { NODE_COMPILE_CACHE: cache } });
+  await gateway.listening();
+  const compiled = () => readdirSync(cache, { recursive: true }).filter((name) => /\/[0-9a-f]+$/.test(String(name)));
+  await until(() => compiled().length > 100, 'modules are in the cache');
+  gateway.child.kill('SIGKILL');
+  t.equal(await gateway.ended, 'SIGKILL');
+});

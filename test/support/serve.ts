@@ -34,6 +34,8 @@ export interface ServeProcessOptions {
   readonly stdout?: 'ignore' | 'pipe' | number;
   /** A listening socket that it inherits for its public listener, as from systemd. */
   readonly socket?: number;
+  /** Laid over its environment. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** Starts it, and kills it with the test where it has not ended by then. */
@@ -57,7 +59,7 @@ export async function spawnServe(t: Test, options: ServeProcessOptions): Promise
   ];
   const child = spawn(command[0]!, command.slice(1), {
     stdio: ['ignore', options.stdout ?? 'ignore', 'pipe', ...(options.socket === undefined ? [] : [options.socket])],
-    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE },
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE, ...options.env },
   });
   const lines: string[] = [];
   createInterface({ input: child.stderr! }).on('line', (line) => lines.push(line));
