@@ -7,6 +7,7 @@ import { type GuardOptions, guardConsole } from './access/guard.ts';
 import { serveLogin } from './access/login-routes.ts';
 import { type Assets, readAssets } from './assets.ts';
 import { createEventStreams } from './events.ts';
+import { failure } from './failure.ts';
 import { acceptForms } from './form.ts';
 import { html } from './html.ts';
 import { type Layout, type PageRequest, renderPage, type Viewer } from './page.ts';
@@ -140,8 +141,4 @@ function anySource(processes: readonly ConsoleProcess[]): ConsoleSource {
   const found = processes.find(({ source }) => source !== undefined)?.source;
   if (found === undefined) throw failure(503, 'No worker can be asked right now.');
   return found;
-}
-
-function failure(statusCode: number, message: string): Error {
-  return Object.assign(new Error(message), { statusCode });
 }

@@ -8,6 +8,7 @@ import { type ErrorCode, GatewayError } from '../../errors.ts';
 import { isLocal, parseListenAddress } from '../../http/connection/listen-address.ts';
 import { createPeerAddressReader } from '../../http/connection/listener.ts';
 import { problem } from '../../http/problem.ts';
+import { failure } from '../failure.ts';
 import { fieldOf } from '../form.ts';
 import type { Viewer } from '../page.ts';
 import type { AccessSource } from './facts.ts';
@@ -196,7 +197,7 @@ export function okOr<T>(outcome: Outcome<T>, request: FastifyRequest, reply: Fas
 function answerRefusal(refusal: Refusal, request: FastifyRequest, reply: FastifyReply): void {
   const { code, headers, message, status } = refusal;
   void reply.headers(headers);
-  if (isNavigation(request)) throw Object.assign(new Error(message), { statusCode: status });
+  if (isNavigation(request)) throw failure(status, message);
   const error = new GatewayError(code as ErrorCode, message);
   void reply.code(status).type('application/problem+json').send(problem(error, request.id));
 }

@@ -2,6 +2,7 @@
 import type { AuditRecord } from '../../audit/reading/record.ts';
 import type { RecordedDecision } from '../../review/replay/recorded-decision.ts';
 import type { Verdict } from '../../review/replay/replay.ts';
+import { failure } from '../failure.ts';
 import { type Html, html, type Value } from '../html.ts';
 import type { ConsolePage } from '../page.ts';
 import { badge, card, code, facts, hash, table } from '../parts.ts';
@@ -24,7 +25,7 @@ export const why: Pick<ConsolePage, 'path' | 'name' | 'render'> = {
     const back = worker === undefined ? '/decisions' : `/decisions?worker=${worker}`;
     if (found === undefined) {
       const message = `The records of request ${id} are not in the memory of this process: they may have made room for newer ones, or be another worker's. The audit log has them: portcullis audit show ${id} FILE.`;
-      throw Object.assign(new Error(message), { statusCode: 404 });
+      throw failure(404, message);
     }
     const { choices, policy, records, tried, why } = found;
     return {

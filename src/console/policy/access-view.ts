@@ -1,4 +1,5 @@
 // Matrix of callers and tools: who can do what by the policy in force, and under which conditions.
+import { failure } from '../failure.ts';
 import { type Html, html } from '../html.ts';
 import type { PageRequest } from '../page.ts';
 import { code, hash, time } from '../parts.ts';
@@ -132,8 +133,4 @@ const formula = /^[=+\-@\t\r]/;
 function csvCell(cell = ''): string {
   const safe = formula.test(cell) ? `'${cell}` : cell;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-}
-
-function failure(statusCode: number, message: string): Error {
-  return Object.assign(new Error(message), { statusCode });
 }

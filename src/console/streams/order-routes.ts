@@ -1,6 +1,7 @@
 // Forms of the streams page: the two orders, their guard, and what is said of each outcome.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { PrincipalKind } from '../../authn/caller/principal.ts';
+import { failure } from '../failure.ts';
 import { fieldOf } from '../form.ts';
 import type { PageRequest, Viewer } from '../page.ts';
 import type { Outcome } from './orders.ts';
@@ -76,8 +77,4 @@ export function noticeOf(query: URLSearchParams): string | undefined {
     default:
       return undefined;
   }
-}
-
-function failure(statusCode: number, message: string): Error {
-  return Object.assign(new Error(message), { statusCode });
 }
