@@ -133,11 +133,20 @@ t.test('a gateway with rules', async (t) => {
       ['args', `{"token": "${jwt}"}`],
       ['key', key],
       ['claims', `{"k": "Bearer ${key}"}`],
+      ['path', `/x?key=${key}`],
+      ['path', `/x?key=sk%5F${'a'.repeat(40)}`],
+      ['path', `/x${jwt}`],
+      ['params', `Bearer=${key}`],
+      ['params', `{"k": "\\u0073k_${'a'.repeat(40)}"}`],
+      ['tool', `x${key}`],
+      ['tool', `x${jwt}`],
     ] as const) {
       const { text } = await page({ ...sql, [field]: secret });
       t.match(text, `id="${field}-problem">looks like a token or key`, field);
-      t.notMatch(text, secret, field);
+      for (const part of [secret, jwt, 'a'.repeat(40)]) t.notMatch(text, part, field);
     }
+    const { text } = await page({ ...sql, tool: 'task_history_of_dashboards' });
+    t.match(text, 'value="task_history_of_dashboards"');
     const all = JSON.stringify(await records());
     t.notMatch(all, jwt);
     t.notMatch(all, key);

@@ -41,8 +41,8 @@ export interface FieldProblem {
   readonly message: string;
 }
 
-/** A JSON Web Token, whole or its beginning. */
-const token = /\beyJ[\w-]{8,}/;
+/** A JSON Web Token, whole or its beginning, anywhere in a text. */
+const token = /eyJ[\w-]{8,}/;
 const notRepeated =
   'looks like a token or key, and is not repeated here. State who the caller is; for a key give its id. Revoke a key that was put here: the address of this page is in the history of the browser.';
 
@@ -50,8 +50,9 @@ const notRepeated =
 export function readFields(query: URLSearchParams, keyPrefixes: readonly string[]): ReadFields {
   const problems: FieldProblem[] = [];
   const values: Partial<Record<FieldName, string>> = {};
+  const keys = keyPrefixes.map(keyPattern);
   const isCredential = (text: string): boolean =>
-    token.test(text) || keyPrefixes.some((prefix) => text.split(/[\s"':,]+/).some((word) => isKey(word, prefix)));
+    [text, decoded(text)].some((each) => [token, ...keys].some((pattern) => pattern.test(each)));
   for (const [name, length] of Object.entries(fieldLengths) as [FieldName, number][]) {
     const text = query.get(name)?.trim() ?? '';
     if (text === '') continue;
@@ -62,8 +63,14 @@ export function readFields(query: URLSearchParams, keyPrefixes: readonly string[
   return { values, problems, form: formOf(values, problems) };
 }
 
-function isKey(word: string, prefix: string): boolean {
-  return word.startsWith(prefix) && word.length >= prefix.length + 16;
+/** A key anywhere in a text. Within a word it is longer, for names such as `task_history_of_dashboards`; `keys new` makes 43 characters. */
+function keyPattern(prefix: string): RegExp {
+  return new RegExp(`(?<![A-Za-z0-9])${prefix}[\\w-]{16}|${prefix}[\\w-]{32}`);
+}
+
+/** Without the escapes of a URL or of JSON, as far as they write ASCII. */
+function decoded(text: string): string {
+  return text.replace(/(?:%|\\u00)([0-7][0-9a-f])/gi, (_, code) => String.fromCharCode(Number.parseInt(code, 16)));
 }
 
 function formOf(values: ReadFields['values'], problems: FieldProblem[]): unknown {
