@@ -82,6 +82,8 @@ t.test('the button of a key revokes it for an hour: refused, its stream ended, l
   const { body } = await browser.send(revoked.location);
   t.match(body, /key <code>k1<\/code>/);
   t.match(body, 'ada');
-  const unknown = await post('/streams/revoke', { ...form, authenticator: 'nobody', csrf });
-  t.match([unknown.status, unknown.body], [404, /credential_unknown/]);
+  for (const other of [{ authenticator: 'nobody' }, { id: 'no-such-key' }]) {
+    const unknown = await post('/streams/revoke', { ...form, ...other, csrf });
+    t.match([unknown.status, unknown.body], [404, /credential_unknown/]);
+  }
 });

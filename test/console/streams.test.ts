@@ -205,12 +205,17 @@ t.test(
   async (t) => {
     const { revocations } = scenario.gateway.parts;
     const key = { kind: 'api-key', authenticator: 'keys', id: 'k1' } as const;
+    const token = { kind: 'oauth', authenticator: 'corp', id: 't1' } as const;
     for (const credential of [
       { ...key, authenticator: 'nobody' },
       { ...key, kind: 'oauth' as const },
       { ...key, kind: '__proto__' as 'oauth' },
       { ...key, id: '' },
       { ...key, id: 'x'.repeat(578) },
+      { ...key, id: 'no-such-key' },
+      { ...token, id: '' },
+      { ...token, id: 'x'.repeat(578) },
+      { ...token, id: 'a\nb' },
     ])
       t.same(await source.revokeCredential({ credential, by: 'ops' }), { outcome: 'credential_unknown' });
     const many = Array.from({ length: maxTemporaryRevocations }, (_, index) => ({

@@ -38,7 +38,10 @@ const failures: Readonly<
     404,
     'stream_gone: no such stream is open in this process. It has ended meanwhile, or it is in another worker.',
   ],
-  credential_unknown: [404, 'credential_unknown: no authenticator in force has such credentials. Nothing was revoked.'],
+  credential_unknown: [
+    404,
+    'credential_unknown: no authenticator in force has such a credential. Nothing was revoked.',
+  ],
   revocations_full: [
     503,
     'revocations_full: too many credentials are revoked for an hour. Put this one into the revocation file with "portcullis revoke".',

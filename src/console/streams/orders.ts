@@ -22,7 +22,7 @@ export interface RevocationOrder extends Ordering {
 
 /**
  * `ended`, `ending` (it was ending already), `revoked` in all processes but the late ones; otherwise nothing was done: the stream is not open
- * (any more), the credential is none of the configured authenticators, there are too many revocations, other processes could not be told, or no
+ * (any more), the credential is no configured key, or none of the configured authenticators, there are too many revocations, other processes could not be told, or no
  * record could be written.
  */
 export type Outcome =
@@ -108,9 +108,26 @@ export function streamOrders(
 
 const accepted = { oauth: 'access-token', 'api-key': 'api-key', mtls: 'client-certificate' } as const;
 
-/** True for what an authenticator in force could verify. The values may come from a form that anybody has filled in. */
+/** Printable ASCII. */
+const usualId = /^[ -~]{1,256}$/;
+
+/**
+ * True for a configured key, and for what another authenticator in force could verify: an open stream has it, or its id has the usual form. The
+ * values may come from a form that anybody has filled in.
+ */
 function isKnown({ authenticator, id, kind }: RevocableCredential, { runtime }: RunningParts): boolean {
-  const found = runtime.snapshot.authenticators.byName.get(authenticator);
-  if (found === undefined || id.length === 0 || id.length > maxIdLength) return false;
-  return Object.hasOwn(accepted, kind) && found.accepts === accepted[kind];
+  const { authenticators, config } = runtime.snapshot;
+  const found = authenticators.byName.get(authenticator);
+  if (found === undefined || !Object.hasOwn(accepted, kind) || found.accepts !== accepted[kind]) return false;
+  const settings = config.authenticators[authenticator];
+  if (settings?.type === 'apiKey') return settings.keys?.some((key) => key.id === id) ?? false;
+  return usualId.test(id) || (id !== '' && id.length <= maxIdLength && hasStream(runtime.streams, authenticator, id));
+}
+
+function hasStream(streams: Iterable<LiveStream>, authenticator: string, id: string): boolean {
+  for (const { authorization } of streams) {
+    const { principal } = authorization.caller ?? {};
+    if (principal?.authenticator === authenticator && principal.credentialId === id) return true;
+  }
+  return false;
 }
