@@ -4,6 +4,7 @@ import type { Assets } from './assets.ts';
 import type { OpenEventStream } from './events.ts';
 import { documentText, type Html, html } from './html.ts';
 import type { ConsoleProcess, ConsoleSource } from './source.ts';
+import type { Operator } from './streams/orders.ts';
 
 /** A page of the console. It works without script; a script of its own adds to it. */
 export interface ConsolePage {
@@ -42,6 +43,7 @@ export interface PageRequest {
 /** A person or program that has authenticated. */
 export interface Viewer {
   readonly name: string;
+  readonly operator: Operator;
   /** For the hidden field `csrf` of each posted form. */
   readonly csrfToken: string;
   /** Undefined where there is no session that could end: a client certificate, a token. */

@@ -79,6 +79,14 @@ t.test('logging out ends the session, needs the token of the page, and leads to 
   t.equal((await browser.send('/')).status, 303, 'its id is of no use any more');
 });
 
+t.test('a name that a person may choose hides nobody: the subject stands first', async (t) => {
+  provider.claims = { ...ada, email: `root@corp.example (root)${' '.repeat(300)}` };
+  const browser = openBrowser(gateway);
+  await browser.logIn(provider);
+  provider.claims = ada;
+  t.match((await browser.send('/')).body, 'Signed in as ada (root@corp.example');
+});
+
 t.test('who is in no group of admin.allow is told so, and is recorded', async (t) => {
   provider.claims = { ...ada, groups: ['analysts'] };
   const browser = openBrowser(gateway);

@@ -77,7 +77,7 @@ t.test('the button of a key revokes it for an hour: refused, its stream ended, l
   t.equal(scenario.upstream.requests.length, seen, 'the upstream saw nothing');
   t.equal(await stream.ended(), 'clean');
   t.match(await scenario.record(({ detail }) => detail?.event === 'credential revoked'), {
-    detail: { id: 'k1', by: /ada/ },
+    detail: { id: 'k1', by: /^ada/, operator: { subject: 'ada', issuer: /./, address: /./ } },
   });
   const { body } = await browser.send(revoked.location);
   t.match(body, /key <code>k1<\/code>/);

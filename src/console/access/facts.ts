@@ -233,5 +233,6 @@ async function completed(
 function nameOf({ claims, clientId, kind, subject }: Principal): string {
   const own = kind === 'oauth' ? subject : (clientId ?? subject);
   const readable = [claims.email, claims.username].find((each) => typeof each === 'string' && each !== '');
-  return (readable === undefined || readable === own ? own : `${readable} (${own})`).slice(0, 200);
+  // The identity provider may let people choose the readable one: the other stands first and whole.
+  return readable === undefined || readable === own ? own : `${own} (${String(readable).slice(0, 64)})`;
 }

@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { createPeerCertificateReader } from '../../authn/certificate/peer.ts';
 import type { Config } from '../../config/schema/config.ts';
 import { type ErrorCode, GatewayError } from '../../errors.ts';
+import { recordOf } from '../../gateway/request/audit-events.ts';
 import { isLocal, parseListenAddress } from '../../http/connection/listen-address.ts';
 import { createPeerAddressReader } from '../../http/connection/listener.ts';
 import { problem } from '../../http/problem.ts';
@@ -126,9 +127,10 @@ export function guardConsole(app: FastifyInstance, options: GuardOptions): Guard
       if (session !== undefined && outcome.refused.status < 500) sessions.end(id!);
       return answerUnauthorized(outcome.refused, request, reply);
     }
-    const { key, name } = outcome.ok;
+    const { key, name, principal } = outcome.ok;
     request.viewer = {
       name,
+      operator: { ...recordOf(principal), address: attempt.address },
       csrfToken: tokenFor(session === undefined ? `caller\n${key}` : `session\n${id}`),
       ...(session !== undefined && { logoutPath: '/logout' }),
     };

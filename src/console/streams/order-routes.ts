@@ -9,19 +9,19 @@ import type { Outcome } from './orders.ts';
 /** Takes the posted forms. An order that was carried out leads back to the page; any other outcome is an error with a status and a sentence. */
 export function answerOrders(app: FastifyInstance, read: (request: FastifyRequest) => PageRequest): void {
   app.post('/streams/end', async (request, reply) => {
-    const by = viewerOf(request).name;
+    const { name: by, operator } = viewerOf(request);
     const { source, worker } = read(request);
-    return answer(await source.endStream({ id: fieldOf(request, 'id'), by }), worker, reply);
+    return answer(await source.endStream({ id: fieldOf(request, 'id'), by, operator }), worker, reply);
   });
   app.post('/streams/revoke', async (request, reply) => {
-    const by = viewerOf(request).name;
+    const { name: by, operator } = viewerOf(request);
     const { source, worker } = read(request);
     const credential = {
       kind: fieldOf(request, 'kind') as PrincipalKind,
       authenticator: fieldOf(request, 'authenticator'),
       id: fieldOf(request, 'id'),
     };
-    return answer(await source.revokeCredential({ credential, by }), worker, reply);
+    return answer(await source.revokeCredential({ credential, by, operator }), worker, reply);
   });
 }
 

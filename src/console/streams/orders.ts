@@ -1,4 +1,5 @@
 // Orders of an operator: the end of one stream, and the revocation of one credential for an hour. Each is recorded before it is carried out.
+import type { AuditPrincipal } from '../../audit/event.ts';
 import {
   addTemporary,
   type RevocableCredential,
@@ -10,9 +11,16 @@ import { endStream } from '../../gateway/request/streams.ts';
 import type { LiveStream } from '../../gateway/runtime.ts';
 import type { RevocationSpread } from '../../gateway/siblings.ts';
 
+/** A person or program, for records. */
+export interface Operator extends Partial<AuditPrincipal> {
+  readonly address: string;
+}
+
 /** An order, and who gave it. */
 export interface Ordering {
+  /** The name that the console shows of them. */
   readonly by: string;
+  readonly operator?: Operator;
 }
 
 /** The order to revoke a credential. */
@@ -70,13 +78,14 @@ export function streamOrders(
   }
 
   return {
-    async endStream({ by, id }) {
+    async endStream({ by, id, operator }) {
       const live = findStream(id);
       if (live === undefined) return { outcome: 'stream_gone' };
       if (live.endingSince !== undefined) return { outcome: 'ending' };
       const { caller, route } = live.authorization;
       const { clientId, subject } = caller?.principal ?? {};
-      const detail = { event: 'stream end ordered', by, stream: id, route: route.name, clientId, subject };
+      const ordered = { event: 'stream end ordered', by, operator };
+      const detail = { ...ordered, stream: id, route: route.name, clientId, subject };
       if (!(await isRecorded(detail))) return { outcome: 'audit_unavailable' };
       // It may have ended while the record was written.
       if (live.place === -1) return { outcome: 'stream_gone' };
@@ -85,11 +94,11 @@ export function streamOrders(
       return { outcome: 'ended' };
     },
 
-    async revokeCredential({ by, credential: { authenticator, id, kind } }) {
+    async revokeCredential({ by, credential: { authenticator, id, kind }, operator }) {
       if (!isKnown({ authenticator, id, kind }, parts)) return { outcome: 'credential_unknown' };
       const until = now() + temporaryRevocationMs;
       const revocation: TemporaryRevocation = { kind, authenticator, id, until, by };
-      const detail = { event: 'credential revoked', ...revocation, until: new Date(until).toISOString() };
+      const detail = { event: 'credential revoked', ...revocation, operator, until: new Date(until).toISOString() };
       if (!(await isRecorded(detail))) return { outcome: 'audit_unavailable' };
       const done = await spread(revocation).catch((cause: unknown) => {
         log.error({ err: cause, detail }, 'a credential was not revoked, as the supervisor does not answer');
