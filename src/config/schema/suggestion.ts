@@ -13,8 +13,11 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of candidates) {
     if (candidate === word || candidate.length > 64) continue;
-    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    const [one, other] = [word.toLowerCase(), candidate.toLowerCase()];
     const bound = Math.max(1, Math.floor(Math.max(word.length, candidate.length) / 3));
+    // Most candidates are too long or too short already.
+    if (Math.abs(one.length - other.length) > Math.min(bound, bestDistance - 1)) continue;
+    const distance = editDistance(one, other);
     if (distance <= bound && distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
