@@ -5,6 +5,7 @@ import { ConfigError, formatProblem } from '../../config/problem.ts';
 import type { RunningParts } from '../../gateway/admin/admin-source.ts';
 import { explainRecord, type RecordExplanation } from '../../review/explain/explain-record.ts';
 import { compilePolicyFile, type OpenPolicyFile, openPolicyFile } from '../../review/policy-file.ts';
+import { reachedRules } from '../policy/reached-rules.ts';
 
 /** Functions of the console source that the page of one decision asks. */
 export interface WhySource {
@@ -110,16 +111,8 @@ export function whyFacts({
   };
 }
 
-/** Rules that were not reached are many, and are counted. */
 function readingOf({ decision, record: _, ...explanation }: RecordExplanation, notes: readonly string[]): Reading {
-  const parts = decision?.parts.map((part) => ({
-    ...part,
-    rules: part.rules.filter(({ outcome }) => outcome !== 'not_reached'),
-  }));
-  return {
-    ...explanation,
-    decision: decision && { ...decision, parts: parts! },
-    notReached: decision?.parts.map(({ rules }, index) => rules.length - parts![index]!.rules.length) ?? [],
-    notes,
-  };
+  if (decision === undefined) return { ...explanation, decision, notReached: [], notes };
+  const { notReached, parts } = reachedRules(decision.parts);
+  return { ...explanation, decision: { ...decision, parts }, notReached, notes };
 }

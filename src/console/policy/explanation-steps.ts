@@ -45,7 +45,7 @@ export function explanationSteps({ explanation, notReached }: Explained): Html {
 <ol class="steps">
 ${step('Credentials', html`${credentials.length === 0 ? html`<p>none</p>` : credentials.map(credentialOf)}${caller !== undefined && callerOf(caller)}`)}
 ${step('Routes', routeList(routes, refusal))}
-${decision?.parts.map((part, index) => partOf(part, index === 0 ? notReached : 0))}
+${decision?.parts.map((part, index) => partOf(part, notReached[index] ?? 0))}
 ${decision !== undefined && decision.parts.length > 1 && step('Together', html`<p>${decisionWords(decision.decision)}</p>`)}
 ${
   limits.length > 0 &&

@@ -6,6 +6,7 @@ import type { RequestExplanation } from '../../review/explain/request-explanatio
 import type { PolicyFile } from '../../review/policy-file.ts';
 import { FormError, type FormProblem, readForm, requestForm } from '../../review/request-form.ts';
 import { type AccessMatrix, type AskMatrix, type CellAnswer, createMatrixKeeper } from './access-matrix.ts';
+import { reachedRules } from './reached-rules.ts';
 import { listRules, type RuleRow, rowOf } from './rule-rows.ts';
 
 /** Functions of the console source that the policy page asks. */
@@ -70,9 +71,9 @@ export interface PolicyNames {
   readonly keyPrefixes: readonly string[];
 }
 
-/** An explanation without the rules that were not reached, or the mistakes of its form. */
+/** An explanation without the rules that were not reached, which are counted by part, or the mistakes of its form. */
 export type ExplanationFacts =
-  | { readonly explanation: RequestExplanation; readonly notReached: number }
+  | { readonly explanation: RequestExplanation; readonly notReached: readonly number[] }
   | { readonly problems: readonly FormProblem[] };
 
 /** Time that a page waits for the matrix. */
@@ -170,13 +171,8 @@ async function explanationOf(form: unknown, file: PolicyFile, now: () => number)
     const request = { form: readForm(requestForm, form), message: undefined, presented: undefined, offline: true };
     const explanation = await explainRequest(file, request, now);
     const { decision } = explanation;
-    if (decision === undefined) return { explanation, notReached: 0 };
-    const parts = decision.parts.map((part) => ({
-      ...part,
-      rules: part.rules.filter(({ outcome }) => outcome !== 'not_reached'),
-    }));
-    const [first] = decision.parts;
-    const notReached = first!.rules.length - parts[0]!.rules.length;
+    if (decision === undefined) return { explanation, notReached: [] };
+    const { notReached, parts } = reachedRules(decision.parts);
     return { explanation: { ...explanation, decision: { ...decision, parts } }, notReached };
   } catch (error) {
     if (error instanceof FormError) return { problems: error.problems };
