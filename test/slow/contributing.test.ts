@@ -7,7 +7,7 @@ import { sinkTypes } from '../../src/audit/sink-types.ts';
 import { authenticatorTypes } from '../../src/authn/authenticator-types.ts';
 import { commands } from '../../src/cli/program.ts';
 import { mcpSelectors, pathSelectors } from '../../src/policy/selectors/selector-types.ts';
-import { root } from './source.ts';
+import { root } from '../house/source.ts';
 
 const page = readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8');
 const example = readFileSync(join(root, 'gateway.example.yaml'), 'utf8');
