@@ -44,6 +44,16 @@ t.test('decisions of a gateway', async (t) => {
     t.match(await textOf('/decisions?outcome=refused'), '<option selected>refused</option>');
   });
 
+  t.test('cuts a tool name of 9 KB in its row, and not on the page of the request', async (t) => {
+    const name = 'n'.repeat(9000);
+    const long = await frontend.call(name);
+    await recordOf(long);
+    const page = await textOf('/decisions');
+    t.match(page, 'n'.repeat(150));
+    t.notMatch(page, 'n'.repeat(201));
+    t.match(await textOf(`/decisions/${long.id}`), 'n'.repeat(201));
+  });
+
   t.test('has pages of a hundred', async (t) => {
     for (let index = 0; index < 101; index += 1) gateway.parts.recent.add(...made(index));
     const first = await textOf('/decisions?client=many');

@@ -30,7 +30,7 @@ export interface NewDecisions {
   readonly leftOut: number;
 }
 
-/** One request as a row. Texts come from its record. */
+/** One request as a row. Texts come from its record; long ones are cut. */
 export interface DecisionRow {
   readonly id: string;
   /** RFC 3339. */
@@ -48,6 +48,8 @@ export interface DecisionRow {
 
 /** Requests on a page without script. */
 export const pageSize = 100;
+/** Characters of a text in a row. */
+const maxTextLength = 200;
 /** Requests that are told at once, and records that are looked at for them: the work for a viewer is bounded, whatever the load. */
 const batch = { limit: 50, look: 1000 };
 
@@ -99,19 +101,25 @@ function rowOf({ record }: RecentRecord): DecisionRow {
     time,
   } = record;
   const requests = requestsIn(record);
+  const call =
+    requests > 1 ? `${requests} requests, summed up` : cut === 'all' ? 'a record too long to keep' : callText(record);
   return {
     id,
     time: time ?? '',
-    client: principal?.clientId ?? principal?.subject ?? client?.address ?? '',
-    call:
-      requests > 1 ? `${requests} requests, summed up` : cut === 'all' ? 'a record too long to keep' : callText(record),
+    client: shorten(principal?.clientId ?? principal?.subject ?? client?.address ?? ''),
+    call: shorten(call),
     decision,
-    rule,
-    reason,
+    rule: shorten(rule),
+    reason: shorten(reason),
     outcome: outcome ?? (stage === 'stream' ? 'stream ended' : 'open'),
     status: status?.toString() ?? '',
     duration: durationMs === undefined || durationMs === null ? '' : `${Math.round(durationMs)}`,
   };
+}
+
+/** The page of the request has the text as it was recorded. */
+function shorten(text: string): string {
+  return text.length <= maxTextLength ? text : `${text.slice(0, maxTextLength)}…`;
 }
 
 function callText(record: AuditRecord): string {

@@ -120,15 +120,21 @@ export function routeList(routes: readonly RouteReading[], refusal: string | und
   )}${!isMatched && html`<li>${mark(false)} no route: ${refusal}</li>`}</ul>`;
 }
 
-/** The rules for one part of a message. */
+/** Rules that are shown though they did not match. */
+const maxMismatches = 100;
+
+/** The rules for one part of a message: the first ones, and each that matched. */
 export function partOf({ decision, method, otherwise, rules, target, via }: PartReading, notReached: number): Html {
   const of =
     method === undefined
       ? ''
       : ` for ${method}${target === undefined ? '' : ` ${target.name}`}${via === undefined ? '' : ` through ${via}`}`;
+  const shown = rules.filter((rule, index) => index < maxMismatches || mismatchWords(rule, shorten) === undefined);
+  const left = rules.length - shown.length;
   return step(
     `Rules${of}`,
-    html`<ol class="walk">${rules.map(ruleOf)}</ol>
+    html`<ol class="walk">${shown.map(ruleOf)}</ol>
+${left > 0 && html`<p class="muted">${left === 1 ? '1 more rule' : `${left} more rules`} did not match; <code>portcullis explain</code> shows each</p>`}
 ${notReached > 0 && html`<p class="muted">${notReached === 1 ? '1 rule' : `${notReached} rules`} behind it not reached</p>`}
 ${otherwise !== undefined && html`<p>${mark(decision.allow)} ${otherwiseWords[otherwise]}</p>`}
 <p><strong>${rules.some((rule) => rule.mode === 'enforce' && isUntold(rule)) ? 'cannot be told from the record' : decisionWords(decision)}</strong></p>`,
