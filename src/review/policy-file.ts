@@ -22,7 +22,7 @@ export interface OpenPolicyFile extends PolicyFile {
 }
 
 /** Options of `openPolicyFile`. */
-export interface PolicyFileOptions extends Pick<LoadOptions, 'env' | 'now'> {
+export interface PolicyFileOptions extends Pick<LoadOptions, 'env' | 'now' | 'stamps'> {
   /** Certificates, keys and secrets that are not at hand are problems. By default others stand in for them. */
   readonly needsSecrets?: boolean;
   /** API keys themselves are looked at: a keys file that is not at hand is a problem. */
@@ -36,11 +36,11 @@ export interface PolicyFileOptions extends Pick<LoadOptions, 'env' | 'now'> {
 /** Loads a configuration file for a review. Throws ConfigError with every problem. */
 export async function loadPolicyFile(
   file: string,
-  { env, keysAreReviewed = false, needsSecrets = false, note, now = Date.now, ...options }: PolicyFileOptions,
+  { env, keysAreReviewed = false, needsSecrets = false, note, now = Date.now, stamps, ...options }: PolicyFileOptions,
 ): Promise<LoadedConfig> {
   const standIns = needsSecrets ? undefined : (options.standIns ?? createStandIns(now, { keysAreReviewed }));
   const before = standIns?.places.length;
-  const loaded = await loadConfig(file, { env, now, standIns });
+  const loaded = await loadConfig(file, { env, now, standIns, ...(stamps !== undefined && { stamps }) });
   if (note !== undefined)
     for (const sentence of notesOn(standIns?.places.slice(before) ?? [])) note(`${file}: ${sentence}`);
   return loaded;

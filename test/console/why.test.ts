@@ -1,8 +1,11 @@
 // Page of one decision: its reading under the policy in force, and the same request under the file on the disk and the shadow.
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
+import { createOtherPolicies } from '../../src/console/decisions/other-policies.ts';
+import { partOf } from '../../src/console/policy/explanation-steps.ts';
 import { createProcessSource } from '../../src/console/process-source.ts';
 import { type Changes, configure, listDashboards, yamlOf } from '../support/configuration.ts';
+import { textOf } from '../support/console.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { startScenario } from '../support/scenario.ts';
 import { startUpstream } from '../support/upstream.ts';
@@ -99,6 +102,37 @@ t.test('why', async (t) => {
       t.match(text, 'portcullis audit show');
       t.notMatch(text, '<b>');
     }
+  });
+
+  t.test('the file is opened once, and again when it is another one', async (t) => {
+    const open = createOtherPolicies(gateway.parts);
+    const first = await open('file');
+    t.equal((await open('file')).policyFile, first.policyFile);
+    await write('gateway.yaml', `${yaml}\n# another one\n`);
+    const second = await open('file');
+    t.not(second.policyFile, first.policyFile);
+    t.not(second.policyFile.loaded.hash, first.policyFile.loaded.hash);
+    t.equal((await open('shadow')).policyFile, (await open('shadow')).policyFile);
+    await write('gateway.yaml', yaml);
+  });
+
+  t.test('of a thousand rules that did not match the first hundred are shown, and each that did', (t) => {
+    const rule = (index: number, outcome: string) => ({
+      rule: `rule-${index}`,
+      effect: 'allow',
+      mode: 'enforce',
+      outcome,
+      selectors: [{ selector: 'tools', wanted: ['x'], matches: outcome !== 'no_match' }],
+      demands: [],
+    });
+    const rules = Array.from({ length: 1000 }, (_, index) => rule(index, 'no_match'));
+    const part = { decision: { allow: true }, rules: [...rules, rule(1000, 'governs')] };
+    const text = textOf(partOf(part as unknown as Parameters<typeof partOf>[0], 0));
+    t.match(text, '<code>rule-99</code>');
+    t.notMatch(text, '<code>rule-100</code>');
+    t.match(text, '900 more rules did not match');
+    t.match(text, '<code>rule-1000</code>');
+    t.end();
   });
 
   t.test(

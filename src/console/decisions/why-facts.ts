@@ -1,20 +1,16 @@
 // Facts of one decision: its records, and its reading under the policy in force and under another one.
-import { env } from 'node:process';
 import type { AuditRecord } from '../../audit/reading/record.ts';
 import { ConfigError, formatProblem } from '../../config/problem.ts';
 import type { RunningParts } from '../../gateway/admin/admin-source.ts';
 import { explainRecord, type RecordExplanation } from '../../review/explain/explain-record.ts';
-import { compilePolicyFile, type OpenPolicyFile, openPolicyFile } from '../../review/policy-file.ts';
 import { reachedRules } from '../policy/reached-rules.ts';
+import { createOtherPolicies, type Under } from './other-policies.ts';
 
 /** Functions of the console source that the page of one decision asks. */
 export interface WhySource {
   /** Undefined for a request whose records are not there, or no more. */
   decision(question: { readonly id: string; readonly under?: Under }): Promise<DecisionFacts | undefined>;
 }
-
-/** A policy beside the one in force: the file as it is on the disk now, or the shadow. */
-export type Under = 'file' | 'shadow';
 
 /** One decision. */
 export interface DecisionFacts {
@@ -53,10 +49,11 @@ export function whyFacts({
   recent,
   revocations,
 }: Pick<RunningParts, 'current' | 'now' | 'recent' | 'revocations'>): WhySource {
+  const open = createOtherPolicies({ current, now });
   let waiting = 0;
   let last: Promise<unknown> = Promise.resolve();
 
-  /** Opening a configuration takes the event loop for a while, so that it is done for one viewer after the other. */
+  /** Opening a configuration takes the event loop for a while, so that it is done for one viewer after the other; those behind the first have it. */
   async function inTurn<T>(work: () => Promise<T>): Promise<T | Untried> {
     if (waiting >= maxWaiting) return { problems: ['Others are trying requests right now. Load the page again.'] };
     waiting += 1;
@@ -67,23 +64,10 @@ export function whyFacts({
     });
   }
 
-  async function open(under: Under, notes: string[]): Promise<OpenPolicyFile> {
-    const { loaded, snapshot } = current();
-    if (under === 'file')
-      return openPolicyFile(loaded.file, { env, now, note: (sentence) => void notes.push(sentence) });
-    if (snapshot.shadow === undefined) throw new Error('no shadow is configured');
-    return compilePolicyFile(snapshot.shadow.loaded, now);
-  }
-
   async function tryUnder(under: Under, record: AuditRecord, line: Buffer): Promise<Reading | Untried> {
-    const notes: string[] = [];
     try {
-      const policyFile = await open(under, notes);
-      try {
-        return readingOf(explainRecord(policyFile, record, line, notes.length === 0), notes);
-      } finally {
-        await policyFile.close();
-      }
+      const { notes, policyFile } = await open(under);
+      return readingOf(explainRecord(policyFile, record, line, notes.length === 0), notes);
     } catch (error) {
       if (error instanceof ConfigError) return { problems: error.problems.map(formatProblem) };
       return { problems: [error instanceof Error ? error.message : String(error)] };

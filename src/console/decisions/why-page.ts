@@ -7,7 +7,8 @@ import { type Html, html, type Value } from '../html.ts';
 import type { ConsolePage } from '../page.ts';
 import { badge, card, code, facts, hash, table } from '../parts.ts';
 import { callerOf, partOf, routeList, step } from '../policy/explanation-steps.ts';
-import type { DecisionFacts, Reading, Under } from './why-facts.ts';
+import type { Under } from './other-policies.ts';
+import type { DecisionFacts, Reading } from './why-facts.ts';
 
 const underWords: Readonly<Record<Under, string>> = {
   file: 'the file as it is on the disk',
