@@ -1,6 +1,6 @@
 // Console application: the pages, their static files and errors, behind one guard.
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
-import type { ConsoleApplication } from '../gateway/admin/admin.ts';
+import { type ConsoleApplication, refuseAddress } from '../gateway/admin/admin.ts';
 import { fastifyOptions } from '../gateway/request-log.ts';
 import type { Log } from '../log.ts';
 import { type GuardOptions, guardConsole } from './access/guard.ts';
@@ -48,6 +48,7 @@ const headers: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
 };
+const ownHeaders = { ...headers, connection: 'close', 'cache-control': 'no-store' };
 
 /**
  * Creates the application, ready to be asked by its `routing`. Its connections are another server's: it answers with `Connection: close`, except
@@ -61,13 +62,16 @@ export async function createConsole({
   processes,
   version,
 }: ConsoleOptions): Promise<ConsoleApplication> {
-  const app = fastify(fastifyOptions(log));
+  const app = fastify({
+    ...fastifyOptions(log),
+    frameworkErrors: (error, _request, reply) => refuseAddress(error, ownHeaders, reply),
+  });
   const layout: Layout = { assets: readAssets(), pages, version };
   const read = (request: FastifyRequest) => readRequest(request, processes(), now());
   app.decorateRequest('viewer', undefined);
   acceptForms(app);
   app.addHook('onRequest', async (_request, reply) => {
-    reply.headers({ ...headers, connection: 'close', 'cache-control': 'no-store' });
+    reply.headers(ownHeaders);
   });
   const guard = guardConsole(app, { admin, isServedHost, now, source: () => anySource(processes()) });
   serveLogin(app, guard);

@@ -55,6 +55,15 @@ t.test('a gateway with a console', async (t) => {
     t.match(await worker.text(), 'There is no worker 7.');
   });
 
+  t.test('an address that cannot be read, and one with a parameter of 600 characters', async (t) => {
+    const bad = await gateway.admin.inject('/%zz');
+    t.match(bad, { statusCode: 400, body: /^this address cannot be read\n$/ });
+    t.match(bad.headers, { 'content-type': /^text\/plain/, 'x-content-type-options': 'nosniff' });
+    const long = await gateway.admin.inject(`/decisions/${'x'.repeat(600)}`);
+    t.match(long, { statusCode: 414, body: /^this address cannot be read\n$/ });
+    t.match(long.headers, { 'content-security-policy': "default-src 'none'", 'cache-control': 'no-store' });
+  });
+
   t.test('only event streams keep their connection, of which there are few', async (t) => {
     t.equal((await admin('/')).headers.get('connection'), 'close');
     t.not((await admin('/metrics')).headers.get('connection'), 'close');

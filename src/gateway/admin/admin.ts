@@ -96,6 +96,7 @@ export function createAdmin({ source, loaded, log, openConsole }: AdminOptions):
   const { listen } = config.admin;
   const app = fastify({
     ...fastifyOptions(log),
+    frameworkErrors: (error, _request, reply) => refuseAddress(error, ownHeaders, reply),
     forceCloseConnections: true,
     serverFactory(handler) {
       const server = createListener(listenerOf(config), files, handler, () => false);
@@ -146,6 +147,15 @@ export function createAdmin({ source, loaded, log, openConsole }: AdminOptions):
     return reply.code(503).type('text/plain').send('not available right now\n');
   });
   return app;
+}
+
+/** Answers an address that no route or hook sees, such as `/%zz`. */
+export function refuseAddress(
+  { statusCode = 400 }: { readonly statusCode?: number | undefined },
+  headers: Readonly<Record<string, string>>,
+  reply: FastifyReply,
+): void {
+  void reply.code(statusCode).headers(headers).type('text/plain').send('this address cannot be read\n');
 }
 
 /** Gives requests for other paths to the console's application, which is made for the first of them. */
