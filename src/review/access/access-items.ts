@@ -7,7 +7,7 @@ import { compileRoutes } from '../../http/route-matcher.ts';
 import type { McpMessage } from '../../mcp/message.ts';
 import { methodNames, methodOf } from '../../mcp/methods.ts';
 import type { OpenCall } from '../../policy/access/open-call.ts';
-import { compileGlobs, globCovers } from '../../policy/glob.ts';
+import { compileGlob, compileGlobs, globCovers } from '../../policy/glob.ts';
 import { knownNamesOf } from '../../policy/lint/known-names.ts';
 import { itemOf, useOf } from '../../policy/list-item.ts';
 import type { Policy } from '../../policy/rule.ts';
@@ -141,8 +141,10 @@ function mcpItems(route: RouteConfig, kind: McpItemKind, names: ReadonlySet<stri
   const globs = [...names].filter((name) => name.includes('*'));
   return [...names].sort(byName).map((name) => {
     const isGlob = name.includes('*');
+    // As `globCovers`, compiled once: a policy may have a thousand globs.
+    const covers = compileGlob(name);
     const exceptGlobs = isGlob
-      ? globs.filter((other) => other !== name && globCovers(name, other) && !globCovers(other, name))
+      ? globs.filter((other) => other !== name && covers(other) && !globCovers(other, name))
       : [];
     const pattern = {
       kind: kind === 'method' ? 'tool' : kind,
