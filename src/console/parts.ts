@@ -131,20 +131,27 @@ export const chartScripts = ['uplot.js', 'chart.js'];
 /** Style sheets of a page with a chart. */
 export const chartStyles = ['uplot.css'];
 
-/** A chart over time (uPlot), drawn by `assets/chart.js`, with a table of the same values folded below it. */
+/** A chart over time (uPlot), drawn by `assets/chart.js`. Folded below it is a table, of which each row has the largest values since the row before. */
 export function chart({ id, series, summary, times, title, unit }: ChartOptions): Html {
   const step = Math.max(1, Math.ceil(times.length / 12));
   const shown = times.map((_, index) => index).filter((index) => (times.length - 1 - index) % step === 0);
+  const largestUntil = (values: readonly (number | null)[], index: number): number | string => {
+    const known = values.slice(Math.max(0, index - step + 1), index + 1).filter((value) => value !== null);
+    return known.length === 0 ? '–' : Math.max(...known);
+  };
   return html`<figure class="chart" id="${id}" data-chart="${JSON.stringify({ times, series, unit })}">
 <figcaption><h3>${title} <span class="muted">${unit}</span></h3><p>${summary}</p></figcaption>
 <div class="plot" aria-hidden="true"></div>
 <details><summary>Values as a table</summary>${table({
     caption: `${title} (${unit})`,
     isCaptionHidden: true,
-    columns: ['Time', ...series.map(({ name }) => ({ name, isNumber: true }))],
+    columns: [
+      step === 1 ? 'Time' : 'Until',
+      ...series.map(({ name }) => ({ name: step === 1 ? name : `${name}, largest`, isNumber: true })),
+    ],
     rows: shown.map((index) => [
       new Date(times[index]! * 1000).toISOString().slice(11, 19),
-      ...series.map(({ values }) => (values[index] === null ? '–' : values[index])),
+      ...series.map(({ values }) => largestUntil(values, index)),
     ]),
   })}</details>
 </figure>`;

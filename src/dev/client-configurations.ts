@@ -27,21 +27,26 @@ export function clientConfigurations(facts: ClientFacts): readonly ClientConfigu
   const { caFile, directory, mcpUrl } = facts;
   const trusting = (command: string) => `NODE_EXTRA_CA_CERTS=${quote(caFile)} ${command}`;
   const file = (client: ClientName) => quote(`${directory}/clients/${fileNames[client]}`);
-  const inPlace = 'used where it lies';
+  const inPlace = (name: ClientName) => ({ path: fileNames[name], note: 'used where it lies' });
   const own: Partial<Record<ClientName, Partial<ClientFile>>> = {
-    'Claude Code': { start: `${trusting(`claude --mcp-config ${file('Claude Code')}`)}, then /mcp` },
+    'Claude Code': {
+      start: { command: trusting(`claude --mcp-config ${file('Claude Code')}`), words: 'and log in with /mcp' },
+    },
     'MCP Inspector': {
-      place: inPlace,
-      start: trusting(`npx @modelcontextprotocol/inspector --config ${file('MCP Inspector')} --server superset`),
+      ...inPlace('MCP Inspector'),
+      start: {
+        command: trusting(`npx @modelcontextprotocol/inspector --config ${file('MCP Inspector')} --server superset`),
+      },
     },
     Python: {
-      place: inPlace,
-      start: `pip install fastmcp, then python3 ${file('Python')}`,
+      ...inPlace('Python'),
+      start: { command: `python3 ${file('Python')}`, words: 'after pip install fastmcp' },
       text: python(facts),
     },
     TypeScript: {
-      place: 'a folder with npm install @modelcontextprotocol/sdk',
-      start: trusting('node client.ts'),
+      path: 'client.ts',
+      note: 'in a folder with npm install @modelcontextprotocol/sdk',
+      start: { command: trusting('node client.ts') },
       text: typescript(facts),
     },
   };
@@ -54,10 +59,13 @@ export function clientConfigurations(facts: ClientFacts): readonly ClientConfigu
 
 /** The text of the README beside the files. */
 export function clientsReadme(clients: readonly ClientConfiguration[]): string {
-  const blocks = clients.map(
-    ({ client, file, place, start }) =>
-      `## ${client}\n\n- File: \`${file}\`\n- Place: ${place}\n- Start: \`${start}\`\n`,
-  );
+  const blocks = clients.map(({ client, file, note, path, start: { command, words } }) => {
+    const place = [`\`${path}\``, note].filter((part) => part !== undefined).join(' ');
+    const start = [command === undefined ? undefined : `\`${command}\``, words]
+      .filter((part) => part !== undefined)
+      .join(', ');
+    return `## ${client}\n\n- File: \`${file}\`\n- Place: ${place}\n- Start: ${start}\n`;
+  });
   return `# The development gateway in MCP clients\n\nThe certificates and secrets live as long as the run of \`portcullis dev\`.\n\n${blocks.join('\n')}`;
 }
 

@@ -1,6 +1,7 @@
 // Connect page: what clients are told, and the check of the listener as a client sees it.
 import { X509Certificate } from 'node:crypto';
 import t from 'tap';
+import { createTestCertificates } from '../support/certificates.ts';
 import { startScenario } from '../support/scenario.ts';
 
 t.test('an endpoint with TLS', async (t) => {
@@ -29,7 +30,12 @@ t.test('an endpoint with TLS', async (t) => {
 
   const pem = await admin('/connect/ca.pem');
   t.equal(pem.headers.get('content-type'), 'application/x-pem-file');
-  t.ok(new X509Certificate(await pem.text()));
+  const root = new X509Certificate(await pem.text());
+  t.ok(root.checkIssued(root), 'the root of a chain that has it not is found among the authorities of clients');
+  t.match(page, '&#34;NODE_EXTRA_CA_CERTS&#34;: &#34;portcullis-ca.pem&#34;');
+  t.match(page, 'Put into <code>.mcp.json</code> of a project:');
+  t.match(page, '<p>Then: <code>NODE_EXTRA_CA_CERTS&#61;portcullis-ca.pem code .</code></p>');
+  t.match(page, 'codex mcp login superset<', 'the server has the name of its upstream');
   t.notMatch(await (await admin('/connect?check=nowhere')).text(), 'What a client sees at');
 });
 
@@ -41,6 +47,14 @@ t.test('an endpoint whose certificate is for another name, and one without TLS',
   const plain = await startScenario(t);
   t.match(await (await plain.admin('/connect?check=%2Fmcp')).text(), 'speaks plain HTTP');
   t.equal((await plain.admin('/connect/ca.pem')).status, 404);
+});
+
+t.test('an endpoint whose root is not known to the gateway', async (t) => {
+  const certificates = await createTestCertificates();
+  const files = { ...certificates.files, 'clients-ca.crt': certificates.stranger.certificatePem };
+  const { admin } = await startScenario(t, {}, { tls: { ...certificates, files } });
+  t.equal((await admin('/connect/ca.pem')).status, 404);
+  t.notMatch(await (await admin('/connect')).text(), 'NODE_EXTRA_CA_CERTS');
 });
 
 t.test('a listener that demands a certificate of the client', async (t) => {

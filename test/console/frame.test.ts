@@ -4,13 +4,34 @@ import t from 'tap';
 import type { Config } from '../../src/config/schema/config.ts';
 import { createEventStreams, maxEventStreams } from '../../src/console/events.ts';
 import { html } from '../../src/console/html.ts';
-import { table, time } from '../../src/console/parts.ts';
+import { chart, table, time } from '../../src/console/parts.ts';
 import { createAdmin } from '../../src/gateway/admin/admin.ts';
 import { createLog } from '../../src/log.ts';
 import { createNamedFiles } from '../../src/named-files.ts';
 import { textOf } from '../support/console.ts';
 import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
+
+t.test('the table of a chart has the largest value of each span, so that no burst is missing', (t) => {
+  const values = Array.from({ length: 300 }, (_, index) => (index < 30 ? null : index === 41 ? 987 : 1));
+  const series = [{ name: 'requests', values }];
+  const of = (length: number) =>
+    textOf(
+      chart({
+        ...{ id: 'c', title: 'Rate', summary: '', unit: '/s', times: values.slice(0, length).map((_, index) => index) },
+        series: series.map(({ name }) => ({ name, values: values.slice(0, length) })),
+      }),
+    );
+  const rows = (text: string) => text.slice(text.indexOf('<table')).match(/<span>[^<]*<\/span>/g);
+  const whole = rows(of(300))!;
+  t.equal(whole.length, 12);
+  t.equal(whole[0], '<span>–</span>', 'nothing was measured');
+  t.equal(whole[1], '<span>987</span>');
+  t.match(of(300), 'requests, largest');
+  t.match(of(300), '>Until<');
+  t.notMatch(of(12), 'largest', 'each value has a row');
+  t.end();
+});
 
 t.test('a gateway with a console', async (t) => {
   const { admin, gateway } = await startScenario(t);

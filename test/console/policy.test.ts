@@ -45,6 +45,8 @@ t.test('a gateway with rules', async (t) => {
     t.match(rowOf(text, 'late'), /unreachable can never match: rules\[1\] .*view.* comes first and covers it/);
     t.match(rowOf(text, 'probe'), 'report only');
     t.match(rowOf(text, 'default'), 'everything that no rule matches');
+    t.match(text, '<a href="/decisions?decision&#61;deny&#38;reason&#61;denied"><code>default</code>');
+    t.match(text, '<a href="/decisions?rule&#61;open"><code>needs no rule</code>');
     t.notMatch(text, '<1000');
   });
 

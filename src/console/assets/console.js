@@ -1,4 +1,4 @@
-// Script of every page: the choice of a theme, and relative times that stay right.
+// Script of every page: the choice of a theme, the tab of the page in view, and relative times that stay right.
 (() => {
   const themes = ['system', 'light', 'dark'];
   const button = /** @type {HTMLButtonElement} */ (document.getElementById('theme'));
@@ -20,6 +20,14 @@
     document.dispatchEvent(new Event('themechange'));
   });
   show();
+
+  // Not scrollIntoView: that would also move the page away from the fragment of its address.
+  const tabs = document.querySelector('.pages');
+  const tab = tabs?.querySelector('[aria-current]')?.getBoundingClientRect();
+  if (tabs && tab) {
+    const box = tabs.getBoundingClientRect();
+    tabs.scrollLeft += tab.left - box.left - (box.width - tab.width) / 2;
+  }
 
   const units = /** @type {[string, number][]} */ ([
     ['day', 86_400_000],

@@ -16,9 +16,11 @@ export type ClientName =
 export interface ClientFile {
   readonly client: ClientName;
   /** The file that the text belongs into. */
-  readonly place: string;
-  /** The step behind it. */
-  readonly start: string;
+  readonly path: string;
+  /** Where the file is, or what it needs; to be read behind the path. */
+  readonly note?: string;
+  /** The step behind it: a command, words, or both. */
+  readonly start: { readonly command?: string; readonly words?: string };
   readonly text: string;
 }
 
@@ -39,50 +41,57 @@ export function clientFiles({ caFile, name, url }: ServerEntry): readonly Client
   return [
     {
       client: 'Claude Code',
-      place: '.mcp.json of a project',
-      start: `${trusting('claude')}, then /mcp`,
+      path: '.mcp.json',
+      note: 'of a project',
+      start: { command: trusting('claude'), words: 'and log in with /mcp' },
       text: json({ mcpServers: { [name]: { type: 'http', url } } }),
     },
     {
       client: 'Claude Desktop',
-      place: 'claude_desktop_config.json (Settings, Developer, Edit Config)',
-      start: 'restart it',
+      path: 'claude_desktop_config.json',
+      note: '(Settings, Developer, Edit Config)',
+      start: { words: 'restart Claude Desktop' },
       text: json({ mcpServers: { [name]: { command: 'npx', args: ['-y', 'mcp-remote', url], ...env } } }),
     },
     {
       client: 'Cursor',
-      place: '.cursor/mcp.json of a project',
-      start: trusting('cursor .'),
+      path: '.cursor/mcp.json',
+      note: 'of a project',
+      start: { command: trusting('cursor .') },
       text: json({ mcpServers: { [name]: { url } } }),
     },
     {
       client: 'VS Code',
-      place: '.vscode/mcp.json of a project',
-      start: trusting('code .'),
+      path: '.vscode/mcp.json',
+      note: 'of a project',
+      start: { command: trusting('code .') },
       text: json({ servers: { [name]: { type: 'http', url } } }),
     },
     {
       client: 'Codex',
-      place: '~/.codex/config.toml',
-      start: trusting(`codex mcp login ${name}`, 'SSL_CERT_FILE'),
+      path: '~/.codex/config.toml',
+      start: { command: trusting(`codex mcp login ${name}`, 'SSL_CERT_FILE') },
       text: `[mcp_servers.${name}]\nurl = ${JSON.stringify(url)}\n`,
     },
     {
       client: 'MCP Inspector',
-      place: 'inspector.json, anywhere',
-      start: trusting(`npx @modelcontextprotocol/inspector --config inspector.json --server ${name}`),
+      path: 'inspector.json',
+      note: 'in any directory',
+      start: { command: trusting(`npx @modelcontextprotocol/inspector --config inspector.json --server ${name}`) },
       text: json({ mcpServers: { [name]: { type: 'streamable-http', url } } }),
     },
     {
       client: 'Python',
-      place: 'client.py; pip install fastmcp',
-      start: trusting('python3 client.py', 'SSL_CERT_FILE'),
+      path: 'client.py',
+      note: '(it needs pip install fastmcp)',
+      start: { command: trusting('python3 client.py', 'SSL_CERT_FILE') },
       text: python(url),
     },
     {
       client: 'TypeScript',
-      place: 'client.mjs; npm install @modelcontextprotocol/sdk',
-      start: trusting('TOKEN=… node client.mjs'),
+      path: 'client.mjs',
+      note: '(it needs Node.js 20 and npm install @modelcontextprotocol/sdk)',
+      start: { command: trusting('TOKEN=… node client.mjs') },
       text: typescript(url),
     },
   ];

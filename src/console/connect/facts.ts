@@ -1,8 +1,10 @@
 // Facts of the connect page: endpoints, the authority to trust, and what a client sees before it has a token.
 
+import type { X509Certificate } from 'node:crypto';
 import type { RunningParts } from '../../gateway/admin/admin-source.ts';
 import type { Configuration } from '../../gateway/reload.ts';
 import { parseCertificateChain } from '../../http/connection/secure-context.ts';
+import { parseCertificates } from '../../pem.ts';
 import { type ClientCheck, checkAsClient } from './client-check.ts';
 
 /** Functions of the console source that the page asks. */
@@ -21,6 +23,8 @@ export interface ConnectFacts {
 /** An MCP route. */
 export interface EndpointFacts {
   readonly route: string;
+  /** The upstream's name in the configuration. */
+  readonly upstream: string;
   readonly url: string;
   /** Scopes that the first challenge asks for. */
   readonly scopes: readonly string[];
@@ -29,13 +33,12 @@ export interface EndpointFacts {
   readonly accepts: readonly string[];
 }
 
-/** The last certificate of the chain that the gateway sends. */
+/** The root of the gateway's chain, or the last certificate that is known of it. */
 export interface AuthorityFacts {
   readonly subject: string;
   readonly issuer: string;
   /** SHA-256. */
   readonly fingerprint: string;
-  /** A root that is sent along. */
   readonly isRoot: boolean;
   readonly pem: string;
 }
@@ -43,12 +46,15 @@ export interface AuthorityFacts {
 /** Creates the functions. */
 export function connectFacts({ current, publicAddress, runtime }: RunningParts): ConnectSource {
   const endpoints = () => runtime.snapshot.routes.filter(({ mcp }) => mcp !== undefined);
+  const upstreamOf = (name: string) =>
+    runtime.snapshot.config.routes[runtime.snapshot.routes.findIndex((route) => route.name === name)]?.upstream ?? '';
   const typeOf = (name: string) => current().loaded.config.authenticators[name]?.type;
   return {
     async connect() {
       return {
         endpoints: endpoints().map(({ authorizationServers, challenge, name, requirements, resource }) => ({
           route: name,
+          upstream: upstreamOf(name),
           url: resource,
           scopes: challenge === undefined ? [] : challenge.requestedScopes(challenge.scope),
           authorizationServers,
@@ -72,17 +78,25 @@ export function connectFacts({ current, publicAddress, runtime }: RunningParts):
   };
 }
 
+/** A chain without its root is completed from the authorities of clients, as TLS does when it sends the chain. */
 function authorityOf({ loaded: { config, files } }: Configuration): AuthorityFacts | undefined {
-  const path = config.server.tls?.certFile;
-  if (path === undefined) return undefined;
-  const last = files.parse(path, parseCertificateChain).at(-1)!;
+  const { certFile, clientCaFile } = config.server.tls ?? {};
+  if (certFile === undefined) return undefined;
+  const last = files.parse(certFile, parseCertificateChain).at(-1)!;
+  const others = clientCaFile === undefined ? [] : files.parse(clientCaFile, parseCertificates);
+  const root = [last, ...others].find((each) => isRoot(each) && last.checkIssued(each) && last.verify(each.publicKey));
+  const shown = root ?? last;
   return {
-    subject: oneLine(last.subject),
-    issuer: oneLine(last.issuer),
-    fingerprint: last.fingerprint256,
-    isRoot: last.checkIssued(last),
-    pem: last.toString(),
+    subject: oneLine(shown.subject),
+    issuer: oneLine(shown.issuer),
+    fingerprint: shown.fingerprint256,
+    isRoot: root !== undefined,
+    pem: shown.toString(),
   };
+}
+
+function isRoot(certificate: X509Certificate): boolean {
+  return certificate.checkIssued(certificate);
 }
 
 function oneLine(name: string | undefined): string {

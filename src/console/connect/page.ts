@@ -25,7 +25,7 @@ export const connect: ConsolePage = {
   routes(app, read) {
     app.get('/connect/ca.pem', async (request, reply) => {
       const { authority } = await read(request).source.connect();
-      if (authority === undefined) return reply.callNotFound();
+      if (authority?.isRoot !== true) return reply.callNotFound();
       return reply
         .type('application/x-pem-file')
         .header('content-disposition', 'attachment; filename="portcullis-ca.pem"')
@@ -42,13 +42,13 @@ const kinds: Readonly<Record<string, string>> = {
 };
 
 function endpointCard(
-  { accepts, authorizationServers, route, scopes, url }: EndpointFacts,
+  { accepts, authorizationServers, route, scopes, upstream, url }: EndpointFacts,
   authority: AuthorityFacts | undefined,
   check: ClientCheck | undefined,
   worker: number | undefined,
 ): Html {
   const caFile = authority?.isRoot === true ? 'portcullis-ca.pem' : undefined;
-  const files = clientFiles({ name: nameOf(url), url, caFile });
+  const files = clientFiles({ name: nameOf(upstream), url, caFile });
   return card(
     route,
     html`${facts([
@@ -65,15 +65,20 @@ function endpointCard(
     }<button>Check as a client sees it</button></form>
 ${check !== undefined && checkPart(check)}
 <div class="clients">${files.map(
-      ({ client, place, start, text }) =>
-        html`<details><summary>${client}</summary><p>Put into ${code(place)}:</p><pre tabindex="0" data-copy aria-label="${`${client}: ${place}`}">${text}</pre><p>Then ${code(start)}.</p></details>`,
+      ({ client, note, path, start, text }) =>
+        html`<details><summary>${client}</summary><p>Put into ${code(path)}${note !== undefined && ` ${note}`}:</p><pre tabindex="0" data-copy aria-label="${`${client}: ${path}`}">${text}</pre><p>Then: ${start.command === undefined ? start.words : html`${code(start.command)}${start.words !== undefined && `, ${start.words}`}`}</p></details>`,
     )}</div>`,
   );
 }
 
-/** The host without dots, which every client takes as a name. */
-function nameOf(url: string): string {
-  return new URL(url).hostname.replace(/[^a-z0-9]+/gi, '-').replace(/^-|-$/g, '');
+/** The upstream's name in letters, digits and hyphens, which every client takes. */
+function nameOf(upstream: string): string {
+  return (
+    upstream
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, '-')
+      .replace(/^-|-$/g, '') || 'portcullis'
+  );
 }
 
 const tones = { good: 'passed', warn: 'note', bad: 'failed' } as const;
@@ -99,7 +104,7 @@ function authorityCard(authority: AuthorityFacts | undefined): Html {
   return card(
     'Authority to trust',
     isRoot
-      ? html`<p>The gateway sends the certificate of its root along. Clients that do not know it have to be given it.</p>
+      ? html`<p>The chain of the gateway ends at this root. Clients that do not know it have to be given it.</p>
 ${facts([
   ['Root', subject],
   ['SHA-256', code(fingerprint)],

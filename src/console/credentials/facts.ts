@@ -46,6 +46,7 @@ export interface CertificateFacts {
   readonly name: string;
   readonly path: string | undefined;
   readonly subject: string;
+  readonly isList: boolean;
   readonly end: number;
 }
 
@@ -119,10 +120,12 @@ export function credentialFacts({ current, now, recent, revocations, runtime }: 
         certificates: [
           ...configuredCertificates(loaded).map(({ certificate, name, path }) => ({
             ...{ name, path, subject: certificate.subject?.replaceAll('\n', ', ') ?? '' },
+            isList: false,
             end: certificate.validToDate.getTime(),
           })),
           ...revocationListExpiries(loaded).map(({ expiresAtSeconds, name }) => ({
             ...{ name, path: loaded.config.server.tls?.clientCrlFile, subject: 'next list due' },
+            isList: true,
             end: expiresAtSeconds * 1000,
           })),
         ],

@@ -18,11 +18,12 @@ export const credentials: ConsolePage = {
   },
 };
 
-const soonMs = 30 * 86_400_000;
+const dayMs = 86_400_000;
 
-function endOf(end: number | undefined, now: number): Html {
+/** `notice` is the time before the end from which on it is soon. */
+function endOf(end: number | undefined, now: number, notice = 30 * dayMs): Html {
   if (end === undefined) return html`<span class="muted">no end</span>`;
-  const tone: Tone = end <= now ? 'bad' : end - now < soonMs ? 'warn' : 'neutral';
+  const tone: Tone = end <= now ? 'bad' : end - now <= notice ? 'warn' : 'neutral';
   return html`${time(end, now)}${tone !== 'neutral' && html` ${badge(end <= now ? 'ended' : 'ends soon', tone)}`}`;
 }
 
@@ -105,7 +106,10 @@ function rowOf(key: KeyFacts, timeline: Timeline, all: readonly KeyAuthenticator
 function certificatesCard({ certificates }: CredentialFacts, now: number): Html {
   const rows = certificates
     .toSorted((one, other) => one.end - other.end)
-    .map(({ end, name, path, subject }) => [code(name), code(path), subject, endOf(end, now)]);
+    .map(({ end, isList, name, path, subject }) => [
+      ...[code(name), code(path), subject],
+      endOf(end, now, isList ? dayMs : undefined),
+    ]);
   return card(
     'Certificates and revocation lists',
     table({

@@ -29,12 +29,12 @@ export async function rulesView(request: PageRequest): Promise<Html> {
 ${select('route', 'Route', route, [['', 'all routes'], ...routes.map(({ name }) => [name, name] as const)])}
 ${select('only', 'Rules', only, choices)}
 <button>Show</button></form>
-${groups.map(([name, of], index) => routeTable(name, of, now, index))}
+${groups.map(([name, of], index) => routeTable(name, of, request, index))}
 ${groups.length === 0 && html`<p class="empty">No rule is like that.</p>`}
 ${paging('Rules', { count: rowsOnPage, from, total }, (at) => pathOf(request, { view: 'rules', route, only, from: at }))}`;
 }
 
-function routeTable(name: string, rows: readonly RuleRow[], now: number, index: number): Html {
+function routeTable(name: string, rows: readonly RuleRow[], request: PageRequest, index: number): Html {
   const path = rows[0]!.routePath;
   return html`<section class="card rules" id="route-${index}"><h2>${name}${name !== path && html` ${code(path)}`}</h2>${table(
     {
@@ -48,7 +48,7 @@ function routeTable(name: string, rows: readonly RuleRow[], now: number, index: 
         { name: 'Denied', isNumber: true },
         'Last hit',
       ],
-      rows: rows.map((row) => cellsOf(row, now)),
+      rows: rows.map((row) => cellsOf(row, request)),
     },
   )}</section>`;
 }
@@ -60,9 +60,16 @@ const effects = {
   default: badge('deny', 'bad'),
 };
 
-function cellsOf(row: RuleRow, now: number): Value[] {
+/** Filters of the decisions page, by what the audit records say. */
+function decisionsOf({ kind, name }: RuleRow): Readonly<Record<string, string>> {
+  return kind === 'default' ? { decision: 'deny', reason: 'denied' } : { rule: name };
+}
+
+function cellsOf(row: RuleRow, request: PageRequest): Value[] {
   const { demands, hits, isReported, isUnreachable, kind, limits, message, name, place, warnings } = row;
   const title = { allow: name, deny: name, open: 'needs no rule', default: 'default' }[kind];
+  const decisions = pathOf(request, decisionsOf(row), '/decisions');
+  const { now } = request;
   const marks = [
     effects[kind],
     isReported && badge('report only', 'warn'),
@@ -74,7 +81,7 @@ function cellsOf(row: RuleRow, now: number): Value[] {
   const told = message === undefined ? undefined : html`<p class="note">tells: ${message}</p>`;
   const limited = limits.length > 0 && html`<p class="note">limits ${limits.join(', ')}</p>`;
   return [
-    html`<span class="rule">${code(title)} ${where}</span> <span class="marks">${marks}</span>${warnings.map((each) => html`<p class="note">${each}</p>`)}`,
+    html`<span class="rule">${isReported ? code(title) : html`<a href="${decisions}">${code(title)}</a>`} ${where}</span> <span class="marks">${marks}</span>${warnings.map((each) => html`<p class="note">${each}</p>`)}`,
     matchesOf(row),
     html`${demands.length === 0 ? muted('nothing') : demands.map(line)}${limited}${told}`,
     count(hits.allowed),
