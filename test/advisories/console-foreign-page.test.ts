@@ -111,7 +111,8 @@ t.test('a rebound name and a proxy do not reach the console that asks nobody', a
   for (const host of ['127.0.0.1:9090', '[::1]:9090', 'localhost', 'LOCALHOST:1', '10.1.2.3:9090']) {
     t.equal((await local.gateway.admin.inject({ url: '/', headers: { host, accept } })).statusCode, 200, host);
   }
-  for (const header of ['x-forwarded-for', 'forwarded', 'x-real-ip', 'x-forwarded-host']) {
+  const added = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip'];
+  for (const header of [...added, 'x-client-ip', 'true-client-ip', 'cf-connecting-ip']) {
     const headers = { host: 'localhost', accept, [header]: '203.0.113.9' };
     const answer = await local.gateway.admin.inject({ url: '/', headers });
     t.match(answer, { statusCode: 403, body: /admin\.authenticate/ }, header);

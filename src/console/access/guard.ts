@@ -42,7 +42,17 @@ export const sessionCookie = '__Host-portcullis';
 /** A right that is gone ends what is open within this time, and a moment. */
 const recheckMs = 4000;
 /** Of those whose paths a proxy passes. */
-const proxyHeaders = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'];
+const proxyHeaders = [
+  'forwarded',
+  'via',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-real-ip',
+  'x-client-ip',
+  'true-client-ip',
+  'cf-connecting-ip',
+];
 /** Without a caller: the files of the console, and log-in itself. */
 const openPaths = ['/assets/:name', '/login', '/login/callback', '/logged-out'];
 
@@ -124,9 +134,11 @@ export function guardConsole(app: FastifyInstance, options: GuardOptions): Guard
     const attempt = attemptOf(request, session);
     const outcome = await source().authorize(attempt);
     if ('refused' in outcome) {
-      if (session !== undefined && outcome.refused.status < 500) sessions.end(id!);
+      if (session !== undefined && [401, 403].includes(causeOf(outcome.refused))) sessions.end(id!);
       return answerUnauthorized(outcome.refused, request, reply);
     }
+    // Its connection is gone: 'close' has been told already, and nobody reads an answer.
+    if (isGone(reply)) return void reply.hijack();
     const { key, name, principal } = outcome.ok;
     request.viewer = {
       name,
@@ -153,7 +165,8 @@ export function guardConsole(app: FastifyInstance, options: GuardOptions): Guard
 
   /** Log-in is offered where nothing was shown, or what was shown has ended. */
   function answerUnauthorized(refusal: Refusal, request: FastifyRequest, reply: FastifyReply): void {
-    const isLogin = refusal.status === 401 && admin().login !== undefined && isNavigation(request);
+    const isUnknown = causeOf(refusal) === 401 && refusal.status < 500;
+    const isLogin = isUnknown && admin().login !== undefined && isNavigation(request);
     const isBad = refusal.code === 'invalid_certificate' || request.headers.authorization !== undefined;
     if (!isLogin || isBad) answerRefusal(refusal, request, reply);
     else void reply.redirect(`/login?next=${encodeURIComponent(request.url)}`, 303);
@@ -174,10 +187,14 @@ export function guardConsole(app: FastifyInstance, options: GuardOptions): Guard
   async function recheck(): Promise<void> {
     for (const each of [...open]) {
       const { attempt, reply } = each;
+      if (isGone(reply)) {
+        open.delete(each);
+        continue;
+      }
       const id = cookieOf(reply.request, sessionCookie);
       const isOver = attempt.session !== undefined && sessions.find(id, false) === undefined;
       const outcome = isOver ? undefined : await source().authorize(attempt);
-      if (outcome === undefined || 'refused' in outcome) reply.raw.destroy();
+      if (outcome === undefined || ('refused' in outcome && causeOf(outcome.refused) !== 429)) reply.raw.destroy();
     }
   }
 
@@ -202,6 +219,15 @@ function answerRefusal(refusal: Refusal, request: FastifyRequest, reply: Fastify
   if (isNavigation(request)) throw failure(status, message);
   const error = new GatewayError(code as ErrorCode, message);
   void reply.code(status).type('application/problem+json').send(problem(error, request.id));
+}
+
+function causeOf({ causeStatus, status }: Refusal): number {
+  return causeStatus ?? status;
+}
+
+/** A response that waits behind another one on its connection is never told that it closed. */
+function isGone({ raw, request }: FastifyReply): boolean {
+  return raw.destroyed || raw.closed || request.raw.socket.destroyed;
 }
 
 /** `admin.publicUrl`, or else the address that is listened on. */

@@ -54,6 +54,8 @@ export interface Refusal {
   readonly code: string;
   readonly message: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** The status of the cause, where the answer has another one: an address over its rate is answered 429 whatever it is refused for. */
+  readonly causeStatus?: number;
 }
 
 /** An answer or a refusal; errors would lose their status between processes. */
