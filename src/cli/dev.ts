@@ -22,12 +22,18 @@ interface DevOptions {
 export function devCommand(): Command {
   return new Command('dev')
     .option('--upstream <url>', 'stand in front of this MCP endpoint instead of the demo Superset')
-    .option('--directory <path>', 'keep the files there (default: a temporary directory, removed at the end)')
+    .option(
+      '--directory <path>',
+      'keep the files there; each start writes them anew, and keeps an edited gateway.yaml as gateway.yaml.1 (default: a temporary directory, removed at the end)',
+    )
     .option('--port <number>', 'port of the gateway (usually 8443; 0: any)', parsePort)
     .option('--admin-port <number>', 'port of the console, metrics and health (usually 9090)', parsePort)
     .option('--issuer-port <number>', 'port of the authorization server (usually 9400)', parsePort)
     .option('--upstream-port <number>', 'port of the demo Superset (usually 5008)', parsePort)
-    .option('-q, --quiet', 'print no progress and no line for each request')
+    .option(
+      '-q, --quiet',
+      'print no progress and no line for each request: the addresses, the self-test, and then only what is wrong',
+    )
     .option('--json', 'print events as JSON, one a line, the first with the addresses')
     .addOption(logLevelOption('warn'))
     .addOption(logFormatOption('pretty'))
@@ -39,7 +45,13 @@ async function runDevelopment(options: DevOptions): Promise<void> {
   const tell = teller(options);
   const stopped = stopSignal(() => tell({ event: 'stopping' }));
   tell({ event: 'starting' });
-  const environment = await start(options, tell);
+  const environment = await start(options, tell, stopped).catch((error) => {
+    if (!stopped.aborted) throw error;
+  });
+  if (environment === undefined) {
+    tell({ event: 'stopped' });
+    process.exit(0);
+  }
   const places = placesOf(environment);
   if (!stopped.aborted) {
     tell({ event: 'ready', ms: Math.round(performance.now() - begin), ...places });
@@ -61,7 +73,11 @@ function teller({ json, quiet = false }: DevOptions): (event: DevelopmentEvent) 
   };
 }
 
-async function start(options: DevOptions, tell: (event: DevelopmentEvent) => void): Promise<DevelopmentEnvironment> {
+async function start(
+  options: DevOptions,
+  tell: (event: DevelopmentEvent) => void,
+  stopped: AbortSignal,
+): Promise<DevelopmentEnvironment> {
   const before = performance.now();
   // Loaded on use: production leaves their packages out, and the first line does not wait for them.
   const { runGateway } = await import('./serve.ts');
@@ -86,6 +102,7 @@ async function start(options: DevOptions, tell: (event: DevelopmentEvent) => voi
     },
     startGateway: (configFile) => runGateway({ configFile, log }),
     program: [process.execPath, ...process.argv.slice(1, 2)],
+    stopped,
     onPart: (part) => tell({ event: 'part', ...part }),
   });
 }

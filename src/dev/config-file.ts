@@ -1,4 +1,5 @@
 // Gateway configuration that `portcullis dev` writes: the scenario of the README, over loopback.
+import { hash } from 'node:crypto';
 
 /** Scopes, MCP rules and further routes of the written configuration. */
 export interface DevelopmentPolicy {
@@ -36,8 +37,25 @@ export interface ConfigFileFacts {
 /** First line of the file. `portcullis dev` overwrites only a file that begins with it. */
 export const configFileMark = '# Written by `portcullis dev`, and written again at its next start.';
 
-/** The text of the file. Its paths are relative to it. */
+/** The text of the file. Its paths are relative to it. Its last line tells an edited file from one as it was written. */
 export function configFile(facts: ConfigFileFacts): string {
+  const text = configText(facts);
+  return `${text}${digestLine(text)}`;
+}
+
+/** Somebody has changed the text since it was written. */
+export function isEdited(text: string): boolean {
+  const end = text.lastIndexOf(digestMark);
+  return end === -1 || text.slice(end) !== digestLine(text.slice(0, end));
+}
+
+const digestMark = '# Edited files are kept; as written: sha256 ';
+
+function digestLine(text: string): string {
+  return `${digestMark}${hash('sha256', text, 'hex')}\n`;
+}
+
+function configText(facts: ConfigFileFacts): string {
   const { policy } = facts;
   return `${configFileMark}
 version: 1

@@ -1,8 +1,8 @@
 // Directory of the files that the development environment writes.
-import { access, constants, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { access, constants, copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve, sep } from 'node:path';
-import { configFileMark } from './config-file.ts';
+import { configFileMark, isEdited } from './config-file.ts';
 import { tourScriptMark } from './tour-script.ts';
 import { tryScriptMark } from './try-script.ts';
 
@@ -32,6 +32,23 @@ export async function prepareDirectory(wanted: string | undefined, closers: (() 
     throw new Error(`${directory} holds a ${name} of its own; choose another --directory`);
   }
   return directory;
+}
+
+/** Copies an edited file to the first free name of `.1`, `.2`, …, before it is written again. The copy's path; undefined without one. */
+export async function keepEditedFile(path: string): Promise<string | undefined> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
+  if (text === undefined || !isEdited(text)) return undefined;
+  for (let number = 1; ; number++) {
+    const copy = `${path}.${number}`;
+    try {
+      await copyFile(path, copy, constants.COPYFILE_EXCL);
+      return copy;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
 }
 
 /** Not recursive: Node's recursive form never returns on file systems that refuse new directories with ENOENT, such as /proc. */

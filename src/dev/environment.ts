@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type AuthorizationServer, startAuthorizationServer } from './authorization-server.ts';
 import { writeCertificates } from './certificates.ts';
 import { configFile, type DevelopmentPolicy, generalPolicy, supersetPolicy } from './config-file.ts';
-import { prepareDirectory } from './directory.ts';
+import { keepEditedFile, prepareDirectory } from './directory.ts';
 import type { EnvironmentFacts, OAuthClient } from './environment-facts.ts';
 import { choosePort, type PortChoice } from './ports.ts';
 import { startDemoSuperset } from './superset/server.ts';
@@ -24,6 +24,8 @@ export interface EnvironmentOptions {
   readonly program: readonly string[];
   /** Told of each part that has started. */
   readonly onPart?: ((part: StartedPart) => void) | undefined;
+  /** Aborted during the start, no further part is started, and the start fails. */
+  readonly stopped?: AbortSignal | undefined;
   readonly now?: () => number;
 }
 
@@ -63,6 +65,7 @@ async function start(options: EnvironmentOptions, closers: (() => Promise<void>)
   const ports = await choosePorts(options.ports ?? {}, given === undefined);
   const directory = await prepareDirectory(options.directory, closers);
   const timed = async <T>(name: string, begin: () => Promise<T>): Promise<T> => {
+    options.stopped?.throwIfAborted();
     const before = performance.now();
     const started = await begin();
     options.onPart?.({ name, ms: performance.now() - before });
@@ -86,9 +89,11 @@ async function start(options: EnvironmentOptions, closers: (() => Promise<void>)
     startIssuer(ports.issuer.port, [mcpUrl, ...resources], policy, clientSecrets),
   );
   closers.push(issuer.close);
+  const configFile = join(directory, 'gateway.yaml');
+  const edited = await keepEditedFile(configFile);
   const facts = {
     directory,
-    configFile: join(directory, 'gateway.yaml'),
+    configFile,
     auditFile: join(directory, 'audit.jsonl'),
     caFile: join(directory, 'pki', 'ca.crt'),
     tryFile: join(directory, 'try.sh'),
@@ -103,7 +108,10 @@ async function start(options: EnvironmentOptions, closers: (() => Promise<void>)
     policy,
     clientSecrets,
     apiKey: `sk_${randomSecret()}`,
-    notes: notesOf(ports, policy),
+    notes: [
+      ...notesOf(ports, policy),
+      ...(edited === undefined ? [] : [`gateway.yaml was edited: it is kept as ${edited}, and written anew`]),
+    ],
   };
   await timed('certificates and files', async () => {
     await writeCertificates(join(directory, 'pki'));

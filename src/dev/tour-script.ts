@@ -1,6 +1,7 @@
 // Script `tour.sh`: every step of the tour for bash, to be run as a whole or pasted piece by piece. Pure.
 import { quote } from '../shell.ts';
 import type { Section, Step } from './tour.ts';
+import { bashGuard } from './try-script.ts';
 
 /** The beginning of the text. */
 export const tourScriptMark = `#!/usr/bin/env bash
@@ -10,6 +11,7 @@ export const tourScriptMark = `#!/usr/bin/env bash
 export function tourScript(sections: readonly Section[], { path, trySh }: Record<'path' | 'trySh', string>): string {
   const blocks = sections.map(({ title, steps }) => [`##### ${title}`, ...steps.map(block)].join('\n\n'));
   return `${tourScriptMark} Run it as a whole: bash ${quote(path)}
+${bashGuard(path)}
 # Or paste lines into a bash of your own, after this one:
 . ${quote(trySh)}
 if [ "\${BASH_SOURCE[0]:-}" = "$0" ]; then begin_tour; set -v; fi
@@ -17,14 +19,13 @@ if [ "\${BASH_SOURCE[0]:-}" = "$0" ]; then begin_tour; set -v; fi
 ${blocks.join('\n\n\n')}
 
 
-{ set +v; } 2> /dev/null
-if [ "\${BASH_SOURCE[0]:-}" = "$0" ]; then end_tour; fi
+end_tour
 `;
 }
 
 /** Bash shows the lines while it runs them, so that the comments are the headings of the answers. */
 function block({ says, command, expect }: Step): string {
-  const status = /^(\d{3}):/.exec(says)?.[1] ?? (/^(call|ask|curl -sS -i) /.test(command) ? '200' : '');
+  const status = /^(\d{3}):/.exec(says)?.[1] ?? (/^(call|ask|try|curl -sS -i) /.test(command) ? '200' : '');
   const expected = expect === undefined ? '' : ` | expect ${quote(status)} ${quote(expect)}`;
   return `# ${says}\n${command}${expected}`;
 }

@@ -76,6 +76,7 @@ function supersetAllowed(facts: TourFacts): Step[] {
       `call "$AGENT" get_instance_info '{"request":{}}'`,
       'ai_agent_prod',
     ),
+    ok('an MCP method with arguments', `try agent prompts/get '{"name":"quickstart"}'`, '"messages"'),
     ...shared(facts, dashboards).allowed,
     ok('a path route without credentials', rest('/health'), 'healthy'),
     ok(

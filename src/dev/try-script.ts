@@ -17,6 +17,11 @@ export type TryFacts = Pick<
 export const tryScriptMark = `#!/usr/bin/env bash
 # Calls through the development gateway.`;
 
+/** A guard at the head of a script, for shells such as dash, which read no further than it: a clear message in place of a syntax error. */
+export function bashGuard(path: string): string {
+  return `[ -n "\${BASH_VERSION:-}" ] || { echo ${quote(`this needs bash: bash ${quote(path)}`)} >&2; return 2 2> /dev/null || exit 2; }`;
+}
+
 /** The text of `try.sh`, which stands at `path`. It runs on bash 3.2 and later with curl, awk and sed. */
 export function tryScript(facts: TryFacts, path: string): string {
   const { clientSecrets, policy } = facts;
@@ -30,7 +35,8 @@ export function tryScript(facts: TryFacts, path: string): string {
 #   bash ${here} agent list_dashboards              a tool, as agent, frontend, key or nobody
 #   bash ${here} agent get_chart_info '{"request":{"identifier":1}}'    with arguments
 #   bash ${here} agent tools/list                   an MCP method
-#   . ${here}                                       the shorthands below in this shell
+#   . ${here}                                       the shorthands below in this bash
+${bashGuard(path)}
 
 PKI=${quote(`${facts.directory}/pki`)}
 MCP=${quote(facts.mcpUrl)}
@@ -72,7 +78,10 @@ expect() {
   [ $found = ✓ ]
 }
 begin_tour() { exec 2>&1; failed=0; trap 'failed=$((failed + 1))' ERR; }
+# ends a tour that runs as a whole, not the shell that its lines are pasted into
 end_tour() {
+  [ "\${BASH_SOURCE[1]:-}" = "$0" ] || return 0
+  set +v
   trap - ERR
   if [ "$failed" = 0 ]; then echo '✓ The tour is over: every answer was the expected one.'; exit 0; fi
   echo "✗ The tour is over: $failed answer(s) were not the expected ones; look for ✗ above."
@@ -94,13 +103,14 @@ try() {
     return 2
   fi
   case $what in
-    */*) ask "$bearer" "$what" "\${arguments:-{}}" "\${key[@]}" | show; return ;;
+    */*) ask "$bearer" "$what" "\${arguments:-$EMPTY}" "\${key[@]}" | show; return ;;
     execute_sql) : "\${arguments:=$SQL}" ;;
     *) : "\${arguments:=$NONE}" ;;
   esac
 ${facts.isDemo ? '' : '  open_session "$bearer" "${key[@]}"\n'}  call "$bearer" "$what" "$arguments" "\${key[@]}" "\${SESSION[@]}" | show
 }
 SESSION=()
+EMPTY='{}'
 NONE=${quote(facts.isDemo ? '{"request":{}}' : '{}')}
 SQL=${quote(sqlArguments)}
 if [ "\${BASH_SOURCE[0]:-}" = "$0" ]; then try "$@"; fi

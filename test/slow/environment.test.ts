@@ -50,6 +50,7 @@ async function runTour(t: Test, environment: DevelopmentEnvironment): Promise<vo
   const promises = tourSections(environment).flatMap(({ steps }) => steps.filter(({ expect }) => expect !== undefined));
   t.equal(code, 0, output);
   t.equal(errors, '');
+  t.notMatch(output, 'set +v');
   t.equal(output.match(/^✓ as expected: /gm)?.length, promises.length);
   t.notMatch(output, /^✗|command not found|syntax error/m);
   t.match(output, '✓ The tour is over: every answer was the expected one.\n');
@@ -216,6 +217,62 @@ t.test('a URL that cannot be an MCP endpoint starts nothing', async (t) => {
     });
     await t.rejects(attempt, { message: /^--upstream must be/ });
     t.same(started, []);
+  }
+});
+
+t.test('a gateway.yaml that was edited is kept beside the new one, and said so', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'portcullis-test-'));
+  t.teardown(() => rm(directory, { recursive: true, force: true }));
+  const idle = { directory, ports: anyPorts, program, startGateway: async () => ({ close: async () => {} }) };
+  const run = async () => {
+    const environment = await startDevelopmentEnvironment(idle);
+    await environment.close();
+    return environment.notes;
+  };
+  t.same(await run(), []);
+  t.same(await run(), [], 'as written, it is written again');
+  const path = join(directory, 'gateway.yaml');
+  for (const copy of [`${path}.1`, `${path}.2`]) {
+    const edited = (await readFile(path, 'utf8')).replace('"delete_*"', '"remove_*"');
+    await writeFile(path, edited);
+    t.same(await run(), [`gateway.yaml was edited: it is kept as ${copy}, and written anew`]);
+    t.equal(await readFile(copy, 'utf8'), edited);
+    t.match(await readFile(path, 'utf8'), '"delete_*"');
+  }
+  t.same(await run(), []);
+});
+
+t.test('stopped during the start: no further part is started, and nothing is left behind', async (t) => {
+  const stop = new AbortController();
+  const parts: string[] = [];
+  const files: string[] = [];
+  const attempt = startDevelopmentEnvironment({
+    ports: anyPorts,
+    program,
+    startGateway: async (file) => {
+      files.push(file);
+      return { close: async () => {} };
+    },
+    stopped: stop.signal,
+    onPart: ({ name }) => {
+      parts.push(name);
+      stop.abort();
+    },
+  });
+  await t.rejects(attempt, { name: 'AbortError' });
+  t.same([parts, files], [['demo Superset'], []]);
+});
+
+t.test('try.sh and tour.sh in another shell than bash', async (t) => {
+  const environment = await startDevelopmentEnvironment({
+    ports: anyPorts,
+    program,
+    startGateway: async () => ({ close: async () => {} }),
+  });
+  t.teardown(() => environment.close());
+  for (const file of [environment.tryFile, environment.tourFile]) {
+    const message = { output: '', errors: `this needs bash: bash ${file}\n` };
+    t.same(await bash(`unset BASH_VERSION; . ${quote(file)}`), { code: 2, ...message });
   }
 });
 
