@@ -11,6 +11,7 @@ const server = await clients.issue({ commonName: 'gateway', dnsNames: ['mcp.exam
 const other = await clients.issue({ commonName: 'other', server: true, ...validity });
 const ended = { notBefore: new Date('2026-01-01'), notAfter: new Date('2026-06-01') };
 const expired = await clients.issue({ commonName: 'gateway', server: true, ...ended });
+const named = await clients.issue({ commonName: 'a', dnsNames: ['mcp.example.com'], server: true, ...ended });
 
 const nextUpdate = new Date(now + 1_800_000);
 const files = {
@@ -19,6 +20,8 @@ const files = {
   'other.key': other.keyPem,
   'expired.crt': expired.certificatePem,
   'expired.key': expired.keyPem,
+  'ended.crt': named.certificatePem,
+  'ended.key': named.keyPem,
   'ca.crt': clients.certificatePem,
   'both.crt': `${clients.certificatePem}\n${partner.certificatePem}`,
   'partner.crt': partner.certificatePem,
@@ -183,8 +186,8 @@ t.test('certificate and key belong together, here and towards the upstream', asy
     ['a key for a certificate', 'tls.key', 'tls.key', ['certFile: ‸', 'certFile: the file holds no PEM certificate']],
     [
       'a certificate that has ended',
-      'expired.crt',
-      'expired.key',
+      'ended.crt',
+      'ended.key',
       ['certFile: ‸', 'warning: certFile: the certificate expired on 2026-06-01'],
     ],
   ];
@@ -351,4 +354,53 @@ t.test('further certificates and ciphers are checked like the first', async (t) 
     const lines = expected.map(([mark, rest]) => lineAt(yaml, mark, rest));
     t.same(await linesOf(t.testdir(), yaml, { files }), lines, name);
   }
+});
+
+t.test('a certificate that clients of publicUrl will refuse', async (t) => {
+  const name = 'is not for mcp.example.com, the host of publicUrl: clients will refuse it';
+  const purpose =
+    'the certificate is not for servers, its extended key usage has no serverAuth: clients will refuse it';
+  const ours = { commonName: 'a', dnsNames: ['mcp.example.com'], ...validity };
+  const issued = {
+    tls: server,
+    other,
+    wild: await clients.issue({ ...ours, dnsNames: ['*.example.com'], server: true }),
+    // Clients do not look at the common name.
+    common: await clients.issue({ commonName: 'mcp.example.com', server: true, ...validity }),
+    client: await clients.issue(ours),
+  };
+  const files = Object.fromEntries(
+    Object.entries(issued).flatMap(([key, { certificatePem, keyPem }]) => [
+      [`${key}.crt`, certificatePem],
+      [`${key}.key`, keyPem],
+    ]),
+  );
+  const pair = (key: string) => `certFile: ${key}.crt, keyFile: ${key}.key`;
+  const cases: [name: string, tls: string, more: string, ...messages: string[]][] = [
+    ['its own name', pair('tls'), ''],
+    ['a wildcard', pair('wild'), ''],
+    ['another name', pair('other'), '', name],
+    ['the common name alone', pair('common'), '', name],
+    ['a further certificate', `${pair('other')}, certificates: [{${pair('tls')}}]`, ''],
+    ['no server', pair('client'), '', purpose],
+    ['behind a proxy that ends TLS', pair('other'), ', trustedProxies: [10.0.0.1]'],
+  ];
+  for (const [title, tls, more, ...messages] of cases) {
+    const yaml = fileOf({
+      server: `{listen: "0.0.0.0:8443", publicUrl: https://mcp.example.com${more}, tls: {${tls}}}`,
+    });
+    const lines = messages.map(
+      (message) => `warning: ${lineAt(yaml, 'certFile: ‸', `server.tls.certFile: ${message}`)}`,
+    );
+    t.same(await linesOf(t.testdir(), yaml, { files }), lines, title);
+  }
+  const byAddress = fileOf({
+    server: `{listen: "0.0.0.0:8443", publicUrl: "https://[2001:db8::1]", tls: {${pair('tls')}}}`,
+  });
+  const line = lineAt(
+    byAddress,
+    'certFile: ‸',
+    'server.tls.certFile: is not for 2001:db8::1, the host of publicUrl: clients will refuse it',
+  );
+  t.same(await linesOf(t.testdir(), byAddress, { files }), [`warning: ${line}`], 'an address');
 });

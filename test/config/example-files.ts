@@ -8,7 +8,12 @@ export async function exampleFiles(at: number = now): Promise<Record<string, str
   const validity = { notBefore: new Date(at - 86_400_000), notAfter: new Date(at + 86_400_000) };
   const clients = await createCertificateAuthority({ commonName: 'Clients', ...validity });
   const internal = await createCertificateAuthority({ commonName: 'Internal', ...validity });
-  const server = await internal.issue({ commonName: 'mcp.example.com', server: true, ...validity });
+  const server = await internal.issue({
+    commonName: 'mcp.example.com',
+    dnsNames: ['mcp.example.com'],
+    server: true,
+    ...validity,
+  });
   const alias = await internal.issue({
     commonName: 'alias',
     dnsNames: ['alias.example.com'],

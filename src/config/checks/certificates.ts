@@ -18,6 +18,9 @@ import { parseCertificates } from '../../pem.ts';
 import { attemptAt, type Path, readAt, reportUnusable } from '../schema/reporter.ts';
 import type { CheckContext } from './context.ts';
 
+const serverAuth = '1.3.6.1.5.5.7.3.1';
+const anyUsage = '2.5.29.37.0';
+
 /** Builds the TLS context of a section as the gateway will, and reports every file that it cannot use. True when there is none. */
 export function checkSecureContext(context: CheckContext, base: Path, build: () => unknown): boolean {
   try {
@@ -49,6 +52,16 @@ export function warnOfChain(context: CheckContext, path: Path, file: string | un
       `the certificate ${name} is signed with ${hash}, which others refuse; issue it anew with SHA-256`,
     );
   }
+}
+
+/** Warns of a certificate of a listener that its extended key usage keeps from being one (RFC 5280, section 4.2.1.12). */
+export function warnOfPurpose(context: CheckContext, path: Path, file: string): void {
+  const { keyUsage: usages } = context.files.parse(file, parseCertificateChain)[0]!;
+  if (usages === undefined || usages.some((usage) => usage === serverAuth || usage === anyUsage)) return;
+  context.warn(
+    path,
+    'the certificate is not for servers, its extended key usage has no serverAuth: clients will refuse it',
+  );
 }
 
 /** The authorities that client certificates are held against, as the verifier itself reads them. */

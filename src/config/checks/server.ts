@@ -1,4 +1,6 @@
 // Checks of `server`: addresses, TLS, and what would be in clear.
+import type { X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
 import { isCipherList } from '../../http/connection/ciphers.ts';
 import { isLocal, parseListenAddress } from '../../http/connection/listen-address.ts';
 import { buildListenerContext, type ListenerTls } from '../../http/connection/listener.ts';
@@ -8,7 +10,7 @@ import { isProxyUrl, proxyVariable } from '../../oauth/egress.ts';
 import type { ServerConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { checkCertificateHeader } from './certificate-header.ts';
-import { authoritiesAt, checkRevocationLists, checkSecureContext, warnOfChain } from './certificates.ts';
+import { authoritiesAt, checkRevocationLists, checkSecureContext, warnOfChain, warnOfPurpose } from './certificates.ts';
 import type { CheckContext } from './context.ts';
 
 /** Checks the section. */
@@ -69,7 +71,7 @@ function checkTls(context: CheckContext, server: ServerConfig, tls: ListenerTls)
   if (server.publicUrl.startsWith('http:')) {
     context.error(['server', 'publicUrl'], 'must begin with https, since this listener speaks TLS');
   }
-  checkListenerTls(context, path, tls);
+  if (checkListenerTls(context, path, tls)) warnOfHost(context, server, tls);
   if (tls.clientCertificates !== 'off' && tls.clientCaFile === undefined) {
     context.error(
       [...path, 'clientCertificates'],
@@ -82,8 +84,34 @@ function checkTls(context: CheckContext, server: ServerConfig, tls: ListenerTls)
   }
 }
 
-/** Checks the `tls` of a listener: its files as it will use them, and its ciphers. */
-export function checkListenerTls(context: CheckContext, path: Path, section: ListenerTls): void {
+/**
+ * Warns where no certificate is for the host of `publicUrl` (RFC 9110, section 4.3.4). Not behind a proxy that ends TLS: its clients see the
+ * certificate of the proxy.
+ */
+function warnOfHost(context: CheckContext, server: ServerConfig, tls: ListenerTls): void {
+  if (server.clientCertificateHeader !== undefined) return;
+  if (server.trustedProxies.length > 0 && tls.clientCertificates === 'off') return;
+  const host = new URL(server.publicUrl).hostname.replace(/^\[|\]$|\.$/g, '');
+  const first = context.files.parse(tls.certFile, parseCertificateChain)[0]!;
+  // A client that asks for an address sends no server name, so that it sees the first one.
+  const isFor = isIP(host)
+    ? first.checkIP(host) !== undefined
+    : [first, ...furtherCertificates(context, tls)].some((each) => each.checkHost(host, { subject: 'never' }));
+  if (isFor) return;
+  const name = context.isInterpolated(server.publicUrl) ? '' : `${host}, `;
+  const message = `is not for ${name}the host of publicUrl: clients will refuse it`;
+  context.warn(['server', 'tls', 'certFile'], message);
+}
+
+/** Those that are readable; the others are reported at their places. */
+function furtherCertificates({ files }: CheckContext, { certificates }: ListenerTls): X509Certificate[] {
+  return certificates.flatMap(({ certFile }) =>
+    files.has(certFile) ? files.parse(certFile, parseCertificateChain).slice(0, 1) : [],
+  );
+}
+
+/** Checks the `tls` of a listener: its files as it will use them, and its ciphers. True when its first certificate is usable. */
+export function checkListenerTls(context: CheckContext, path: Path, section: ListenerTls): boolean {
   const hasCiphers = isCipherList(section.ciphers);
   // The files are checked all the same.
   const tls: ListenerTls = hasCiphers ? section : { ...section, ciphers: 'modern' };
@@ -92,10 +120,14 @@ export function checkListenerTls(context: CheckContext, path: Path, section: Lis
     context.error([...path, 'ciphers'], expected);
   }
   const usable = checkSecureContext(context, path, () => buildListenerContext(tls, context.files));
-  if (usable) warnOfChain(context, [...path, 'certFile'], tls.certFile);
+  if (usable) {
+    warnOfChain(context, [...path, 'certFile'], tls.certFile);
+    warnOfPurpose(context, [...path, 'certFile'], tls.certFile);
+  }
   checkFurtherCertificates(context, [...path, 'certificates'], tls);
   const authorities = authoritiesAt(context, [...path, 'clientCaFile'], tls.clientCaFile);
   checkRevocationLists(context, [...path, 'clientCrlFile'], tls.clientCrlFile, authorities);
+  return usable;
 }
 
 /** Further certificates, which are shown for their own names only. The files about clients are checked once. */
@@ -105,6 +137,7 @@ function checkFurtherCertificates(context: CheckContext, path: Path, server: Lis
     const own: Path = [...path, index];
     if (!checkSecureContext(context, own, () => buildListenerContext(tls, context.files, index))) continue;
     warnOfChain(context, [...own, 'certFile'], certFile);
+    warnOfPurpose(context, [...own, 'certFile'], certFile);
     const { subjectAltName = '' } = context.files.parse(certFile, parseCertificateChain)[0]!;
     if (!subjectAltName.includes('DNS:')) {
       context.warn([...own, 'certFile'], 'the certificate has no DNS name, so that no server name chooses it');
