@@ -96,11 +96,27 @@ export async function runProgram(argv: readonly string[], signals?: Signals): Pr
   const [, , first, second] = argv;
   try {
     const program = await createProgram((name) => name === (first === 'help' ? second : first), signals);
-    await program.parseAsync(argv);
+    await program.parseAsync(withoutUselessHelp(argv, program));
   } catch (error) {
     process.exitCode = exitCodeOf(error);
     if (!(error instanceof CommanderError)) process.stderr.write(messageOf(error));
   }
+}
+
+/** The command line without a `help` that no command follows: commander would print the overview, where it says that it does not know the name. */
+function withoutUselessHelp(argv: readonly string[], program: Command): readonly string[] {
+  let at: Command | undefined = program;
+  for (const [index, word] of argv.entries()) {
+    if (index < 2) continue;
+    const next = argv[index + 1];
+    const names = [...at.commands.map((each) => each.name()), 'help'];
+    if (word === 'help' && next !== undefined && !next.startsWith('-') && names.length > 1 && !names.includes(next)) {
+      return argv.toSpliced(index, 1);
+    }
+    at = at.commands.find((each) => each.name() === word);
+    if (at === undefined) break;
+  }
+  return argv;
 }
 
 /** The program with all its commands loaded, for what describes them. */

@@ -82,13 +82,13 @@ t.test('an issuer with one slash too many', async (t) => {
   t.teardown(issuer.close);
   const of = (more: object) => ({ authenticators: { corp: { type: 'jwt', issuer: issuer.issuer, ...more } } });
   const found = (more: object) => findings(t, of(more), 'authenticators.corp');
-  const keys = (count: number) => `${issuer.issuer} has 1 keys, ${count} usable with ES256`;
+  const keys = (count: number) => `${issuer.issuer} has 1 key, ${count} usable with ES256`;
   t.same(await found({ algorithms: ['ES256'] }), [['ok', keys(1)]]);
   const meant = `${issuer.issuer}/ calls itself "${issuer.issuer}": only the slash at the end differs; write issuer as the issuer does`;
   t.same(await found({ issuer: `${issuer.issuer}/` }), [['error', meant]]);
   t.same(await found({ issuer: `${issuer.issuer}/`, jwksUri: issuer.jwksUri }), [['error', meant]]);
   t.same(await found({ algorithms: ['RS256'] }), [
-    ['error', `${issuer.issuer} has 1 keys, and none is usable with RS256`],
+    ['error', `${issuer.issuer} has 1 key, and none is usable with RS256`],
   ]);
   issuer.fault = 'not-found';
   issuer.faulty = ['metadata'];

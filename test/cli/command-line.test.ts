@@ -54,3 +54,32 @@ t.test('chek', async (t) => {
   t.equal(status, 2);
   t.equal(stderr, "error: unknown command 'chek'\n(Did you mean check?)\n");
 });
+
+t.test('help nonsense, help chek and keys help lst', async (t) => {
+  const errors: [string, string][] = [
+    ['help nonsense', "error: unknown command 'nonsense'\n"],
+    ['help chek', "error: unknown command 'chek'\n(Did you mean check?)\n"],
+    ['keys help lst', "error: unknown command 'lst'\n(Did you mean list?)\n"],
+  ];
+  for (const [words, stderr] of errors) {
+    t.same(portcullis(`portcullis ${words}`), { status: 2, stdout: '', stderr }, words);
+  }
+  const { status, stdout } = portcullis('portcullis help check');
+  t.equal(status, 0);
+  t.match(stdout, /^Usage: portcullis check /);
+});
+
+t.test('check -c "a b\'s.yaml" on Node 20', async (t) => {
+  const old = "data:text/javascript,Object.defineProperty(process.versions,'node',{value:'20.20.2'})";
+  const words = ['check', '-c', "a b's.yaml", '$(id)', '\u001b[31m', '--strict'];
+  const { status, stderr } = spawnSync(process.execPath, [`--import=${old}`, main, ...words], { encoding: 'utf8' });
+  t.equal(status, 2);
+  const pasted = /portcullis (check .*)\n$/.exec(stderr)?.[1] ?? '';
+  t.match(pasted, /^check -c 'a b'\\''s.yaml' .* --strict$/);
+  t.notOk(pasted.includes('\u001b'));
+  const { stdout } = spawnSync('bash', ['-c', `printf '%s\\n' ${pasted}`], {
+    encoding: 'utf8',
+    env: { LC_ALL: 'C.UTF-8' },
+  });
+  t.same(stdout.trimEnd().split('\n'), words);
+});

@@ -88,6 +88,10 @@ test('every link of the site leads to a page of it, to a heading there, or to a 
     }
   }
   assert.deepEqual(dead, []);
+  const targets = linksOf(pages.get('reference.md')!).map(({ target }) => resolved('reference.md', target));
+  for (const name of ['configuration/index', 'commands', 'metrics', 'codes']) {
+    assert.ok(targets.includes(`reference/${name}.md`), name);
+  }
 });
 
 test('the page of the commands has every command with its options and no colour', async () => {

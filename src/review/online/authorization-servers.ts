@@ -37,7 +37,8 @@ async function checkIssuer(config: JwtConfig, file: PolicyFile): Promise<Result>
   }
   const { keys, refused } = parseKeySet(given.value);
   const usable = keys.filter((key) => algorithms.some((algorithm) => key.algorithms.has(algorithm)));
-  const found = `${keys.length + [...refused.values()].reduce((sum, count) => sum + count, 0)} keys`;
+  const count = keys.length + [...refused.values()].reduce((sum, each) => sum + each, 0);
+  const found = count === 1 ? '1 key' : `${count} keys`;
   if (usable.length === 0) return failed(`${issuer} has ${found}, and none is usable with ${algorithms.join(', ')}`);
   return ok(`${issuer} has ${found}, ${usable.length} usable with ${algorithms.join(', ')}`);
 }

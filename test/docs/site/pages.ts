@@ -54,7 +54,19 @@ function handWritten(root: string): Page[] {
     .filter((name) => name.endsWith('.md'))
     .map((name) => ({ path: name === 'README.md' ? 'index.md' : name, source: `docs/${name}` }));
   const project = outside.map((name) => ({ path: `project/${name.toLowerCase()}`, source: name }));
-  return [...own, ...project].map((page) => ({ ...page, text: readFileSync(join(root, page.source), 'utf8') }));
+  return [...own, ...project].map((page) => ({
+    ...page,
+    text: withReferences(page.source, readFileSync(join(root, page.source), 'utf8')),
+  }));
+}
+
+/** Of the page that is about the references: in the site they are there, so that it links to them. */
+function withReferences(source: string, text: string): string {
+  if (source !== 'docs/reference.md') return text;
+  return text
+    .replace('| keys of the configuration |', '| [keys of the configuration](reference/configuration/index.md) |')
+    .replace(/^\| (commands|metrics) \|/gm, '| [$1](reference/$1.md) |')
+    .replace('| error codes |', '| [error codes](reference/codes.md) |');
 }
 
 async function generated(root: string): Promise<Page[]> {
