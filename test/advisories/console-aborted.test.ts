@@ -12,7 +12,13 @@ import type { ConsoleCaller, Outcome } from '../../src/console/access/request.ts
 const caller: ConsoleCaller = {
   name: 'ada',
   key: 'ada',
-  principal: { kind: 'oauth', subject: 'ada' } as unknown as ConsoleCaller['principal'],
+  principal: {
+    kind: 'oauth',
+    authenticator: 'staff',
+    subject: 'ada',
+    scopes: [],
+    claims: {},
+  } as unknown as ConsoleCaller['principal'],
 };
 const recheckMs = 4000;
 

@@ -13,8 +13,8 @@ import { failure } from '../failure.ts';
 import { fieldOf } from '../form.ts';
 import type { Viewer } from '../page.ts';
 import type { AccessSource } from './facts.ts';
-import { type Attempt, type ConsoleRequest, type Outcome, type Refusal, sentCertificate } from './request.ts';
-import { refusalByOrigin } from './request-origin.ts';
+import { type Attempt, type ConsoleRequest, causeOf, type Outcome, type Refusal, sentCertificate } from './request.ts';
+import { isNavigation, isSafe, proxyHeaders, refusalByOrigin } from './request-origin.ts';
 import { createSessions, type Session, type Sessions } from './sessions.ts';
 
 /** Dependencies of the guard. */
@@ -41,18 +41,6 @@ export interface Guard extends GuardOptions {
 export const sessionCookie = '__Host-portcullis';
 /** A right that is gone ends what is open within this time, and a moment. */
 const recheckMs = 4000;
-/** Of those whose paths a proxy passes. */
-const proxyHeaders = [
-  'forwarded',
-  'via',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'x-real-ip',
-  'x-client-ip',
-  'true-client-ip',
-  'cf-connecting-ip',
-];
 /** Without a caller: the files of the console, and log-in itself. */
 const openPaths = ['/assets/:name', '/login', '/login/callback', '/logged-out'];
 
@@ -221,10 +209,6 @@ function answerRefusal(refusal: Refusal, request: FastifyRequest, reply: Fastify
   void reply.code(status).type('application/problem+json').send(problem(error, request.id));
 }
 
-function causeOf({ causeStatus, status }: Refusal): number {
-  return causeStatus ?? status;
-}
-
 /** A response that waits behind another one on its connection is never told that it closed. */
 function isGone({ raw, request }: FastifyReply): boolean {
   return raw.destroyed || raw.closed || request.raw.socket.destroyed;
@@ -249,16 +233,6 @@ export function cookieOf({ headers }: FastifyRequest, name: string): string | un
 /** `Lax`: the way back from the identity provider comes from its site. */
 export function cookie(name: string, value: string, more = ''): string {
   return `${name}=${value}; Path=/; Secure; HttpOnly; SameSite=Lax${more}`;
-}
-
-function isSafe({ method }: FastifyRequest): boolean {
-  return method === 'GET' || method === 'HEAD';
-}
-
-/** A browser that opens a page. */
-function isNavigation({ headers, method }: FastifyRequest): boolean {
-  const mode = headers['sec-fetch-mode'];
-  return method === 'GET' && (mode === undefined || mode === 'navigate') && /\btext\/html\b/.test(headers.accept ?? '');
 }
 
 /** False for a request of a script, which keeps no session from idling. */

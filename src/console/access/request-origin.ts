@@ -26,6 +26,19 @@ export interface OriginRefusal {
   readonly message: string;
 }
 
+/** Added by proxies that bring others. */
+export const proxyHeaders = [
+  'forwarded',
+  'via',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-real-ip',
+  'x-client-ip',
+  'true-client-ip',
+  'cf-connecting-ip',
+];
+
 const foreign: OriginRefusal = {
   status: 403,
   code: 'origin_denied',
@@ -70,4 +83,19 @@ function originsOf(host: string, { isTls, publicUrl }: ConsoleNames): string[] {
   const addressed = `${isTls ? 'https' : 'http'}://${host.toLowerCase()}`;
   const own = URL.canParse(addressed) ? [new URL(addressed).origin] : [];
   return publicUrl === undefined ? own : [...own, publicUrl];
+}
+
+/** True for a request that changes nothing. */
+export function isSafe({ method }: RequestOrigin): boolean {
+  return method === 'GET' || method === 'HEAD';
+}
+
+/** A browser that opens a page. */
+export function isNavigation({ headers, method }: RequestOrigin): boolean {
+  const mode = headers['sec-fetch-mode'];
+  return (
+    method === 'GET' &&
+    (mode === undefined || mode === 'navigate') &&
+    /\btext\/html\b/.test(String(headers.accept ?? ''))
+  );
 }

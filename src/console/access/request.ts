@@ -73,3 +73,8 @@ export function peerOf({ authorizationError, chain }: SentCertificate): PeerCert
   const [certificate, ...others] = chain.map((der) => new X509Certificate(Buffer.from(der, 'base64')));
   return { certificate: certificate!, chain: others, authorizationError };
 }
+
+/** The status of what a request is refused for. */
+export function causeOf({ causeStatus, status }: Refusal): number {
+  return causeStatus ?? status;
+}
