@@ -6,15 +6,15 @@ import type { CredentialRecord } from '../../authn/credential.ts';
 import { credentialRefused } from '../../authn/errors.ts';
 import { createAccessToken } from '../../authn/token/compact-jws.ts';
 import { authoritiesOf } from '../../authn/token/token-config.ts';
-import { createBoundedCache } from '../../bounded-cache.ts';
 import type { RunningParts } from '../../gateway/admin/admin-source.ts';
 import type { Configuration } from '../../gateway/reload.ts';
-import { rateLimited, toGatewayError } from '../../gateway/request/error-response.ts';
+import { toGatewayError } from '../../gateway/request/error-response.ts';
 import { parseClientKey } from '../../oauth/client-key.ts';
 import { createEvaluation } from '../../policy/condition/evaluation.ts';
 import { decide } from '../../policy/decide.ts';
 import { denial } from '../../policy/decision.ts';
 import { type ConsoleAuthenticators, createConsoleAuthenticators, loginOf } from './authenticators.ts';
+import { createBadCodes } from './bad-codes.ts';
 import { badLogin, createLoginClient, type LoginClient, type PendingLogin } from './login.ts';
 import { createViews, recordRefusal, recordRefused, recordView, refusalOf, writeEvent } from './records.ts';
 import {
@@ -50,27 +50,11 @@ interface Compiled extends ConsoleAuthenticators {
   readonly login: LoginClient | undefined;
 }
 
-/** Of one address in a minute. */
-const maxBadCodes = 30;
-const badCodesForMs = 60_000;
-
 /** The functions, for the process with these parts. */
 export function accessFacts(parts: RunningParts): AccessSource {
   const compiled = new WeakMap<Configuration, Compiled>();
   const views = createViews();
-  const badCodes = createBoundedCache<{ readonly until: number; count: number }>({ entries: 1000 });
-
-  /** Codes that the identity provider does not know have a rate of their own: other refusals of an address keep nobody there from logging in. */
-  function checkCodes(address: string): void {
-    const bad = badCodes.get(address);
-    if (bad !== undefined && bad.count >= maxBadCodes && parts.now() < bad.until) throw rateLimited();
-  }
-
-  function countBadCode(address: string): void {
-    const bad = badCodes.get(address);
-    if (bad !== undefined && parts.now() < bad.until) bad.count += 1;
-    else badCodes.set(address, { until: parts.now() + badCodesForMs, count: 1 });
-  }
+  const badCodes = createBadCodes(parts.now);
 
   function inForce(): Compiled {
     const configuration = parts.current();
@@ -121,13 +105,13 @@ export function accessFacts(parts: RunningParts): AccessSource {
       const counted = (outcome: string) => parts.metrics.loginEnded(outcome);
       return answered(request, async (_seen, verified) => {
         try {
-          checkCodes(request.address);
+          badCodes.check(request.address);
           const done = await completed(request, inForce(), verified, parts);
           counted('completed');
           return done;
         } catch (error) {
           const { code, reason, status } = toGatewayError(error);
-          if (reason === 'code') countBadCode(request.address);
+          if (reason === 'code') badCodes.count(request.address);
           counted(status >= 500 ? 'unavailable' : code === 'denied' || status === 403 ? 'denied' : 'invalid');
           throw error;
         }
