@@ -48,6 +48,7 @@ t.test('an ID token that is not good makes no session', async (t) => {
     expired: { exp: now - 60 },
     'no end': { exp: undefined },
     'no subject': { sub: undefined },
+    'one audience, for another party': { azp: 'other-client' },
   };
   for (const [name, claims] of Object.entries(changed)) {
     provider.claims = { ...good, ...claims };

@@ -173,8 +173,10 @@ t.test('an identity provider that refuses, is misconfigured or is away is told p
     (query) => `error=access_denied&error_description=%3Cb%3Eno&state=${new URLSearchParams(query).get('state')}`,
   );
   t.match(refused, { status: 403, body: /access_denied \(&#60;b&#62;no\)/ });
-  provider.tokenAnswer = { status: 401, body: { error: 'invalid_client' } };
-  t.match(await browser.logIn(provider), { status: 503, body: /invalid_client.*admin\.login/ });
+  provider.tokenAnswer = { status: 401, body: { error: 'invalid_client', error_description: 'secret s3cret' } };
+  const misconfigured = await browser.logIn(provider);
+  t.match(misconfigured, { status: 503, body: /invalid_client.*admin\.login/ });
+  t.notMatch(misconfigured.body, 's3cret', 'what the provider repeats is for the operator');
   provider.tokenAnswer = { status: 502, body: {} };
   t.match(await browser.logIn(provider), { status: 503, body: /does not answer/ });
   provider.tokenAnswer = undefined;

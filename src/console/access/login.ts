@@ -10,6 +10,7 @@ import {
   generateRandomCodeVerifier,
   generateRandomNonce,
   generateRandomState,
+  getValidatedIdTokenClaims,
   None,
   processAuthorizationCodeResponse,
   ResponseBodyError,
@@ -123,10 +124,14 @@ export function createLoginClient(options: LoginClientOptions): LoginClient {
         pending.codeVerifier,
         boundedTransport(transport),
       );
-      const { id_token: idToken = '', scope = '' } = await processAuthorizationCodeResponse(server, client, response, {
+      const answer = await processAuthorizationCodeResponse(server, client, response, {
         expectedNonce: pending.nonce,
         requireIdToken: true,
       });
+      const { id_token: idToken = '', scope = '' } = answer;
+      // OpenID Connect Core §3.1.3.7; the library asks for it only where there are several audiences.
+      const { azp } = getValidatedIdTokenClaims(answer) ?? {};
+      if (azp !== undefined && azp !== client.client_id) throw badLogin('The ID token is for another client', 'answer');
       return { idToken, scopes: scope.split(' ').filter((each) => each !== '') };
     } finally {
       connections.close();
@@ -161,7 +166,7 @@ export function createLoginClient(options: LoginClientOptions): LoginClient {
       try {
         return await exchange(new URLSearchParams(query), redirectUri, pending);
       } catch (error) {
-        throw loginError(error);
+        throw loginError(error, login.clientSecret);
       } finally {
         requests -= 1;
       }
@@ -169,7 +174,8 @@ export function createLoginClient(options: LoginClientOptions): LoginClient {
   };
 }
 
-function loginError(error: unknown): GatewayError {
+/** The description of a refused console is for the operator alone, and may repeat its secret. */
+function loginError(error: unknown, secret = ''): GatewayError {
   if (error instanceof GatewayError) return error;
   if (error instanceof RequestFailure) return unavailable(error);
   if (error instanceof AuthorizationResponseError) {
@@ -181,13 +187,14 @@ function loginError(error: unknown): GatewayError {
   }
   if (error instanceof ResponseBodyError) {
     const said = words(error.error, error.error_description);
+    const cause = new Error(secret === '' ? said : said.replaceAll(secret, '…'));
     // A code that is used up is the browser's; everything else about the client is the operator's.
     if (error.error === 'invalid_grant')
-      return badLogin('The identity provider does not accept the code', 'code', error);
+      return badLogin('The identity provider does not accept the code', 'code', cause);
     return new GatewayError(
       'idp_unavailable',
-      `The identity provider refused the console's request: ${said}. Check admin.login and the client there.`,
-      { reason: 'client', cause: error },
+      `The identity provider refused the console's request: ${words(error.error)}. Check admin.login and the client there; the log of the gateway has its words.`,
+      { reason: 'client', cause },
     );
   }
   return badLogin('The answer of the identity provider is not the one to this log-in', 'answer', error);
