@@ -282,8 +282,8 @@ t.test('tls, and an optional certificate', async (t) => {
   );
   const next = changed(
     changed(tls, 'ciphers: modern', 'ciphers: ECDHE-RSA-AES128-GCM-SHA256'),
-    'authenticate: corp-oauth',
-    'authenticate: {anyOf: [corp-oauth], optional: [workloads]}',
+    /^ {4}authenticate: corp-oauth$/m,
+    '    authenticate: {anyOf: [corp-oauth], optional: [workloads]}',
   );
   const { text, exitCode } = await diff(next, example, '--fail-on', 'widened');
   t.match(text, '! server: another tls.clientCertificates, tls.ciphers, tls.minVersion\n');

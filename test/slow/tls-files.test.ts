@@ -83,6 +83,7 @@ async function signedWithSha1() {
       signingKey: (await webcrypto.subtle.generateKey({ ...algorithm, hash: 'SHA-1' }, true, ['sign', 'verify']))
         .privateKey,
       signingAlgorithm: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-1' },
+      extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'mcp.example.com' }])],
     },
     webcrypto,
   );
