@@ -46,15 +46,17 @@ assert.equal(
 );
 console.log('smoke: npm start, both printed commands and the tour, Ctrl-C: ok');
 
-async function textUntil(child: ChildProcess, mark: string): Promise<string> {
-  const deadline = setTimeout(() => child.kill('SIGKILL'), startupMs);
+/** Reads on behind the mark: a reader that leaves ends the program. */
+async function textUntil({ stdout }: ChildProcess, mark: string): Promise<string> {
   let text = '';
-  for await (const chunk of child.stdout!) {
-    text += chunk;
-    if (text.includes(mark)) {
-      clearTimeout(deadline);
-      return text;
-    }
-  }
-  throw new Error(`npm start ended before it was ready:\n${text}`);
+  const marked = new Promise<void>((resolve) => {
+    stdout!.on('data', (chunk) => {
+      text += chunk;
+      if (text.includes(mark)) resolve();
+    });
+  });
+  const ended = once(stdout!, 'end', { signal: AbortSignal.timeout(startupMs) });
+  ended.catch(() => {});
+  await Promise.race([marked, ended.then(() => assert.fail(`npm start ended before it was ready:\n${text}`))]);
+  return text;
 }
