@@ -33,9 +33,6 @@ export function checkAdmin(context: CheckContext): Policy | undefined {
     const closed = admin.authenticate === undefined ? ', and the console there needs admin.authenticate' : '';
     const message = `metrics and status can be reached from everywhere; listen on one address${closed}`;
     if (admin.metrics === 'open') context.warn(['admin', 'listen'], message);
-  } else if (admin.authenticate === undefined && !isLocal(address)) {
-    const message = 'the console is served on loopback only; add admin.tls and admin.authenticate to see it here';
-    context.warn(['admin', 'listen'], message);
   }
   checkTls(context, admin);
   if (admin.authenticate === undefined) return void checkNobodyAsked(context, admin, address);
