@@ -29,13 +29,14 @@ const here = import.meta.dirname;
 /** Compilers keep their results here from run to run. */
 const userCache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'portcullis-clients');
 const remoteVersion = '0.15.1';
-const { optionalDependencies, devDependencies } = JSON.parse(
-  readFileSync(join(here, '../../../package.json'), 'utf8'),
-) as Record<'optionalDependencies' | 'devDependencies', Record<string, string>>;
+const { devDependencies } = JSON.parse(readFileSync(join(here, '../../../package.json'), 'utf8')) as Record<
+  'devDependencies',
+  Record<string, string>
+>;
 const both: readonly Endpoint[] = ['/v1', '/v2'];
 
 export const clientPrograms: readonly ClientProgram[] = [
-  typescript('first', 'TypeScript SDK, `sdk`', optionalDependencies['@modelcontextprotocol/sdk']!, ['/v1']),
+  typescript('first', 'TypeScript SDK, `sdk`', devDependencies['@modelcontextprotocol/sdk']!, ['/v1']),
   typescript('second', 'TypeScript SDK, `client`', devDependencies['@modelcontextprotocol/client']!, both),
   python('sdk', 'Python SDK', pythonVersions.mcp),
   python('fastmcp', 'FastMCP', pythonVersions.fastmcp),
