@@ -108,9 +108,9 @@ async function openConsoles({ adminUrl }: Scene) {
         }),
     ),
   );
-  const read = () => void Promise.all(streams.map(async () => (await fetch(adminUrl)).text()));
-  read();
-  const refreshing = setInterval(read, refreshMs);
+  // One after the other: they were not opened at the same instant.
+  const read = async () => void (await (await fetch(adminUrl)).text());
+  const refreshing = setInterval(read, refreshMs / consoles);
   return {
     async close(afterMs: number): Promise<number> {
       await new Promise((resolve) => setTimeout(resolve, afterMs));
