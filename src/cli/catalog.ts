@@ -17,12 +17,13 @@ import { type Catalog, catalogLists, formatCatalog, parseCatalog } from '../mcp/
 import { type CatalogDifference, compareCatalogs } from '../mcp/catalog/comparison.ts';
 import { visible } from '../mcp/catalog/difference.ts';
 import { knownNamesOf } from '../policy/lint/known-names.ts';
+import { printable, printableLines } from '../printable.ts';
 import { replaceFile } from '../replace-file.ts';
 import { openPolicyFile, type PolicyFile } from '../review/policy-file.ts';
 import { readForm } from '../review/request-form.ts';
 import { AskError, type AskFailure } from '../upstream/ask.ts';
 import { type CommandOutput, misuse, say } from './output.ts';
-import { formatJson, printable, printableLines } from './table.ts';
+import { formatJson } from './table.ts';
 import { packageVersion } from './version.ts';
 
 interface CatalogOptions {

@@ -1,12 +1,12 @@
 // Command `portcullis completion`: a script for bash, zsh or fish that completes commands, options, files and routes.
 import { readFile } from 'node:fs/promises';
 import { Argument, Command, Option } from 'commander';
+import { isPrintable } from '../printable.ts';
 import { bashCompletion } from './completion/bash.ts';
 import { fishCompletion } from './completion/fish.ts';
 import { vocabularyOf } from './completion/vocabulary.ts';
 import { zshCompletion } from './completion/zsh.ts';
 import { type CommandOutput, misuse } from './output.ts';
-import { isPrintable } from './table.ts';
 
 const scripts = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion } as const;
 

@@ -1,7 +1,7 @@
 // Output streams, exit code and shared options of a command.
 import { InvalidArgumentError, Option } from 'commander';
 import type { LogFormat } from '../log.ts';
-import { isPrintable, printable } from './table.ts';
+import { isPrintable, printable } from '../printable.ts';
 
 /** The part of `process` that a command writes to. Tests pass another. */
 export interface CommandOutput {

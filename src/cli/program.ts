@@ -1,10 +1,10 @@
 // Command-line program: the table of commands, and the exit codes of errors.
 import { Command, CommanderError } from 'commander';
 import { ConfigError, formatProblem } from '../config/problem.ts';
+import { printable, printableLines } from '../printable.ts';
 import { describe } from './examples.ts';
 import { installUndici } from './global-undici.ts';
 import type { Signals } from './signals.ts';
-import { printable, printableLines } from './table.ts';
 import { packageVersion } from './version.ts';
 
 /** A command: its line in the overview, and its file, which is loaded when it runs. */

@@ -1,5 +1,8 @@
 // Tables that commands print: aligned text, CSV (RFC 4180), JSON, Markdown.
+
 import { Option } from 'commander';
+import { type CsvCell, csvText } from '../csv.ts';
+import { printable, printableLines } from '../printable.ts';
 
 /** Cells in rows. A cell of undefined is empty. */
 export interface Table {
@@ -8,7 +11,7 @@ export interface Table {
   readonly rows: readonly (readonly Cell[])[];
 }
 
-export type Cell = string | number | undefined;
+export type Cell = CsvCell;
 export const tableFormats = ['table', 'csv', 'json', 'markdown'] as const;
 export type TableFormat = (typeof tableFormats)[number];
 
@@ -23,7 +26,7 @@ export function formatTable(table: Table, format: TableFormat): string {
     case 'table':
       return aligned(table);
     case 'csv':
-      return [table.columns, ...table.rows].map((row) => `${row.map(csvCell).join()}\r\n`).join('');
+      return csvText([table.columns, ...table.rows]);
     case 'json':
       return formatJson(asObjects(table), 2);
     case 'markdown':
@@ -58,36 +61,6 @@ function markdown({ columns, rows }: Table): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
   const text = (cell: Cell): string => printable(String(cell ?? '')).replace(/[\\|`*_<>[\]]/g, '\\$&');
   return [line(columns), line(columns.map(() => '---')), ...rows.map((row) => line(row.map(text)))].join('');
-}
-
-/** A spreadsheet would take text that begins so for a formula, and callers choose some of it. */
-const formula = /^[=+\-@]/;
-
-function csvCell(cell: Cell): string {
-  if (typeof cell !== 'string') return String(cell ?? '');
-  const text = printable(cell);
-  const safe = formula.test(text) ? `'${text}` : text;
-  return /[",]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-}
-
-/** Characters that a terminal acts on: controls, line separators, and what has no width, such as bidirectional controls. */
-const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
-
-/** Text with escapes, as in JSON, for characters that a terminal acts on. */
-export function printable(text: string): string {
-  return text.replace(unprintable, (character) =>
-    character.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
-  );
-}
-
-/** True for text that `printable` leaves as it is. */
-export function isPrintable(text: string): boolean {
-  return printable(text) === text;
-}
-
-/** The same for text of several lines. */
-export function printableLines(text: string): string {
-  return text.split('\n').map(printable).join('\n');
 }
 
 /** A value as JSON (RFC 8259) on a line, or indented, with escapes for what a terminal acts on. */

@@ -1,5 +1,6 @@
-// HTML templates (ghtml): every value is escaped unless it is HTML already.
+// HTML templates (ghtml): every value is escaped unless it is HTML already, and no text from outside can make another one look different.
 import { html as escapeAll } from 'ghtml';
+import { printableText } from '../printable.ts';
 
 /** HTML that a template made. Only `html` makes it. */
 export interface Html {
@@ -19,17 +20,7 @@ export function html(literals: TemplateStringsArray, ...values: readonly Value[]
 function textOf(value: Value): string {
   if (value === undefined || value === null || value === false) return '';
   if (isList(value)) return value.map(textOf).join('');
-  return typeof value === 'object' ? value[text] : escapeAll`${printable(String(value))}`;
-}
-
-/** Characters that have no shape or turn the text around them, such as bidirectional controls. A line break and a tab stay. */
-const invisible = /(?![\t\n\r])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
-
-/** Text with escapes, as in JSON, for such characters: no text from outside can make another one look different. */
-function printable(value: string): string {
-  return value.replace(invisible, (character) =>
-    character.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
-  );
+  return typeof value === 'object' ? value[text] : escapeAll`${printableText(String(value))}`;
 }
 
 function isList(value: Value): value is readonly Value[] {

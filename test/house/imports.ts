@@ -17,6 +17,8 @@ export const ground = [
   'jwk-thumbprint',
   'replace-file',
   'shell',
+  'printable',
+  'csv',
 ];
 
 /** The rooms of src from bottom to top, each with the rooms below it that it imports. A file is of the room with the longest path. */

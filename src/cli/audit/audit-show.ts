@@ -1,8 +1,9 @@
 // Command `portcullis audit show`: all records of one request.
 import { Command } from 'commander';
 import { type AuditRecord, timeOf } from '../../audit/reading/record.ts';
+import { printable } from '../../printable.ts';
 import { say } from '../output.ts';
-import { formatJson, printable } from '../table.ts';
+import { formatJson } from '../table.ts';
 import { filesArgument, ofProcess, type ReadingCommand, readFiles } from './audit-reading.ts';
 
 /** More records than a request has: an altered log may hold any number. */

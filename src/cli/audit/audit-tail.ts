@@ -7,8 +7,8 @@ import { followFile } from '../../audit/reading/follow.ts';
 import { type AuditRecord, parseRecord, requestsIn } from '../../audit/reading/record.ts';
 import { openSource } from '../../audit/reading/sources.ts';
 import { fileProblem } from '../../errors.ts';
+import { printable } from '../../printable.ts';
 import { isColoured, misuse } from '../output.ts';
-import { printable } from '../table.ts';
 import { isNothing, ofProcess, parseCount, type ReadingCommand } from './audit-reading.ts';
 
 interface TailOptions {

@@ -3,8 +3,9 @@ import { Command } from 'commander';
 import { readExpectedHeads } from '../../audit/verification/expected-heads.ts';
 import { readPublicKeys } from '../../audit/verification/public-keys.ts';
 import { type ChainPart, type ChainReport, verifyChain } from '../../audit/verify.ts';
+import { printable } from '../../printable.ts';
 import { type CommandOutput, misuse } from '../output.ts';
-import { formatJson, printable } from '../table.ts';
+import { formatJson } from '../table.ts';
 
 interface VerifyCommandOptions {
   readonly key: readonly string[];

@@ -3,8 +3,9 @@ import type { X509Certificate } from 'node:crypto';
 import { InvalidArgumentError, Option } from 'commander';
 import { parseCertificate } from '../../authn/certificate/x509.ts';
 import type { IssueOptions } from '../../pki/authority.ts';
+import { printableLines } from '../../printable.ts';
 import type { CommandOutput } from '../output.ts';
-import { formatJson, printableLines } from '../table.ts';
+import { formatJson } from '../table.ts';
 
 /** Options of each of the commands. */
 export interface AuthorityFolder {

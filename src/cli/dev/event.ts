@@ -3,8 +3,9 @@ import { styleText } from 'node:util';
 import type { DevelopmentEnvironment, StartedPart } from '../../dev/environment.ts';
 import { sampleCalls } from '../../dev/sample-calls.ts';
 import type { Check } from '../../dev/self-test.ts';
+import { printable } from '../../printable.ts';
 import { quote } from '../../shell.ts';
-import { formatJson, printable } from '../table.ts';
+import { formatJson } from '../table.ts';
 
 /** An event. Its members are those of its line of JSON. */
 export type DevelopmentEvent =

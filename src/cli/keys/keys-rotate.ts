@@ -8,12 +8,13 @@ import { nearest } from '../../config/schema/suggestion.ts';
 import { duration } from '../../config/schema/values.ts';
 import { isObject } from '../../config/tree.ts';
 import { parseLocatedYaml } from '../../config/yaml.ts';
+import { printableLines } from '../../printable.ts';
 import { replaceFile } from '../../replace-file.ts';
 import { configuredKeys, keyRevocations } from '../../review/configured-keys.ts';
 import { loadPolicyFile } from '../../review/policy-file.ts';
 import { createStandIns } from '../../review/stand-ins.ts';
 import { type CommandOutput, misuse, noteTo, parseName } from '../output.ts';
-import { formatJson, printableLines } from '../table.ts';
+import { formatJson } from '../table.ts';
 import { createApiKey, describeNewKey, type NewApiKey, problemOfEntry } from './new-key.ts';
 
 interface RotateOptions {

@@ -1,9 +1,10 @@
 // Access reviews as text for people, and as tables.
 import { answerOf, rulesOf } from '../../policy/access/access-formula.ts';
+import { printable } from '../../printable.ts';
 import type { AccessReport, ReportedItem } from '../../review/access/access.ts';
 import { nameOf } from '../../review/access/access-callers.ts';
 import { type CallersAlike, groupCallers, nameItems, wordsOfAccess } from '../../review/access/access-words.ts';
-import { printable, type Table } from '../table.ts';
+import type { Table } from '../table.ts';
 
 /** Items of a route that the same callers may use under the same conditions. */
 interface ItemsAlike {

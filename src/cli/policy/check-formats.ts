@@ -2,7 +2,7 @@
 import { isAbsolute } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Problem } from '../../config/problem.ts';
-import { printable } from '../table.ts';
+import { printable } from '../../printable.ts';
 
 /** Problems and warnings. */
 export interface Found {

@@ -2,9 +2,10 @@
 import { Command, Option } from 'commander';
 import { ConfigError, formatProblem, type LoadedConfig, loadConfig, type Problem } from '../../config/load.ts';
 import { summarize } from '../../config/summary.ts';
+import { printable } from '../../printable.ts';
 import type { OnlineFinding } from '../../review/online/finding.ts';
 import { type CommandOutput, misuse, say } from '../output.ts';
-import { formatJson, formatTable, printable } from '../table.ts';
+import { formatJson, formatTable } from '../table.ts';
 import { packageVersion } from '../version.ts';
 import { githubCommands, sarifOf } from './check-formats.ts';
 

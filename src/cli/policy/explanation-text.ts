@@ -2,6 +2,7 @@
 
 import type { Decision } from '../../policy/decision.ts';
 import type { Explanation, PartReading, RuleReading } from '../../policy/explain.ts';
+import { printable } from '../../printable.ts';
 import {
   conditionWords,
   decisionWords,
@@ -12,7 +13,6 @@ import {
   selectorWords,
 } from '../../review/explain/reading-words.ts';
 import type { RequestExplanation } from '../../review/explain/request-explanation.ts';
-import { printable } from '../table.ts';
 import { limitLines } from './limit-text.ts';
 
 /** Colours a text. */

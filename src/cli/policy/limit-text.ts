@@ -1,6 +1,7 @@
 // Limits of an explained request as text: their sizes, and the values that have a bucket.
+
+import { printable } from '../../printable.ts';
 import type { LimitReading } from '../../review/explain/request-explanation.ts';
-import { printable } from '../table.ts';
 
 /** A line for each limit. */
 export function limitLines(limits: readonly LimitReading[]): string[] {

@@ -1,6 +1,7 @@
 // Explanation of a recorded request as text for people.
+
+import { printable } from '../../printable.ts';
 import type { RecordExplanation } from '../../review/explain/explain-record.ts';
-import { printable } from '../table.ts';
 import { heading, type Paint, type Writer, writeCredentials, writeDecision, writeRoutes } from './explanation-text.ts';
 
 /** The explanation in sections: the record, its caller, the rules, and both decisions. */

@@ -1,7 +1,9 @@
 // Reports of policy tests: text for people, JSON, TAP 14, and JUnit XML for CI.
+
+import { printable } from '../../printable.ts';
 import { isUncovered, type RuleCoverage } from '../../review/cases/coverage.ts';
 import type { CaseResult } from '../../review/cases/run-cases.ts';
-import { formatJson, printable } from '../table.ts';
+import { formatJson } from '../table.ts';
 
 /** The results of a run. */
 export interface TestReport {

@@ -9,9 +9,10 @@ import { parseRevocationFile } from '../../config/files/revocation-file.ts';
 import { type LoadedConfig, loadConfig } from '../../config/load.ts';
 import { date } from '../../config/schema/values.ts';
 import { fileProblem } from '../../errors.ts';
+import { printable, printableLines } from '../../printable.ts';
 import { replaceFile } from '../../replace-file.ts';
 import { type CommandOutput, misuse, noteTo, parseName } from '../output.ts';
-import { formatJson, printable, printableLines } from '../table.ts';
+import { formatJson } from '../table.ts';
 import { type OpenStreams, openStreamsOf } from './open-streams.ts';
 import { describeRevocation, knownCredentials, type Revocation, unknownNames } from './revocation-names.ts';
 

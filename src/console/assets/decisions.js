@@ -30,7 +30,7 @@
     shown.set(id, row);
   }
 
-  /** As `printable` in src/console/html.ts. @param {string} text */
+  /** As `printableText` in src/printable.ts. @param {string} text */
   const printable = (text) =>
     text.replace(/(?![\t\n\r])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
       character.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),

@@ -1,4 +1,5 @@
 // Matrix of callers and tools: who can do what by the policy in force, and under which conditions.
+import { csvText } from '../../csv.ts';
 import { failure } from '../failure.ts';
 import { type Html, html } from '../html.ts';
 import type { PageRequest } from '../page.ts';
@@ -114,7 +115,7 @@ export async function accessDownload(
   }
   if (format === 'json') return { text: `${JSON.stringify(rows, undefined, 1)}\n`, type: 'application/json' };
   const lines = [columns, ...rows.map((row) => columns.map((column) => row[column]))];
-  return { text: lines.map((line) => `${line.map(csvCell).join()}\r\n`).join(''), type: 'text/csv; charset=utf-8' };
+  return { text: csvText(lines), type: 'text/csv; charset=utf-8' };
 }
 
 function rowsOf({ answers, callers, items }: AccessFacts): Row[] {
@@ -125,12 +126,4 @@ function rowsOf({ answers, callers, items }: AccessFacts): Row[] {
       return { route, path, kind, item, caller, access, condition, rules, refused };
     }),
   );
-}
-
-/** A spreadsheet would take text that begins so for a formula. */
-const formula = /^[=+\-@\t\r]/;
-
-function csvCell(cell = ''): string {
-  const safe = formula.test(cell) ? `'${cell}` : cell;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
