@@ -10,15 +10,24 @@ interface Parts {
   readonly key?: string;
   readonly cap?: string;
   readonly top?: string;
+  readonly admin?: string;
 }
 
 /** A path route whose rules demand `dashboards:read` and `queries:execute`, and a key with both. */
-function file({ demanded = 'dashboards:read', more = '', key = 'dashboards:read', cap, top = '' }: Parts): string {
+function file({
+  demanded = 'dashboards:read',
+  more = '',
+  key = 'dashboards:read',
+  cap,
+  top = '',
+  admin,
+}: Parts): string {
   const maxScopes = cap === undefined ? '' : `, maxScopes: [${cap}]`;
   return fileOf({
     authenticators: `{corp: {type: jwt, issuer: https://idp.example.com/${maxScopes}}, keys: {type: apiKey, keys: [{id: k, hash: "${hash}", clientId: c, scopes: [${key}, queries:execute], expires: 2027-01-01}]}}`,
     routes: `[{path: /api, upstream: superset, authenticate: corp, rules: [{allow: {methods: [GET]}, require: {scopes: [${demanded}]}}, {allow: {methods: [POST]}, require: {anyScope: [queries:execute]}}${more}]}, {path: /old, upstream: superset, authenticate: keys, scopes: [dashboards:read]}]`,
     more: top,
+    ...(admin !== undefined && { admin }),
   });
 }
 
@@ -74,6 +83,10 @@ t.test('a vocabulary, and every other scope in the file', async (t) => {
   const not = (scope: string, meant = 'dashboards:read') => `"${scope}" is not in scopes (did you mean "${meant}"?)`;
   await hold(t, [
     [file({ top })],
+    [
+      file({ top, admin: '{authenticate: corp, allow: {scopes: [dashboards:reads]}}' }),
+      ['‸dashboards:reads', `admin.allow.scopes[0]: ${not('dashboards:reads')}`],
+    ],
     [
       file({
         ...{

@@ -19,8 +19,12 @@ export function checkScopeNames(
   placeOfKey: PlaceOfKey,
   policies: ReadonlyMap<string, Policy>,
 ): void {
-  const { routes = [], scopes: vocabulary } = context.draft;
-  const uses = [...routes.flatMap((route, index) => usesIn(route, index, policies)), ...grants(context, placeOfKey)];
+  const { admin, routes = [], scopes: vocabulary } = context.draft;
+  const uses = [
+    ...usesAt(admin?.allow?.scopes, ['admin', 'allow', 'scopes'], 'demanded'),
+    ...routes.flatMap((route, index) => usesIn(route, index, policies)),
+    ...grants(context, placeOfKey),
+  ];
   if (vocabulary === undefined) warnOfNearScopes(context, uses);
   else if (context.isWhole(['scopes'])) checkVocabulary(context, uses, Object.keys(vocabulary));
   for (const [index, route] of routes.entries()) checkCaps(context, route, ['routes', index]);
