@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Assets } from './assets.ts';
 import type { OpenEventStream } from './events.ts';
 import { documentText, type Html, html } from './html.ts';
+import { pathOf } from './links.ts';
 import type { ConsoleProcess, ConsoleSource } from './source.ts';
 import type { Operator } from './streams/orders.ts';
 
@@ -76,7 +77,7 @@ export function renderPage(
   request: Partial<PageRequest>,
 ): string {
   const { worker } = request;
-  const linkTo = (to: string) => pathOf(to, worker);
+  const linkTo = (to: string) => pathOf(to, { worker });
   return documentText(html`<html lang="en"${request.now !== undefined && html` data-now="${request.now}"`}>
 <head>
 <meta charset="utf-8">
@@ -108,11 +109,6 @@ ${body}
 </body>
 </html>
 `);
-}
-
-/** The path of a page that shows the same worker. */
-export function pathOf(path: string, worker: number | undefined): string {
-  return worker === undefined || path.startsWith('#') ? path : `${path}?worker=${worker}`;
 }
 
 function viewerPart(viewer: Viewer | undefined): Html | undefined {

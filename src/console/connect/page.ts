@@ -1,5 +1,7 @@
 // Connect page: what to put into each MCP client, and what a client sees.
+
 import { type Html, html } from '../html.ts';
+import { workerField } from '../links.ts';
 import type { ConsolePage } from '../page.ts';
 import { badge, card, code, emptyState, facts } from '../parts.ts';
 import type { ClientCheck } from './client-check.ts';
@@ -60,9 +62,7 @@ function endpointCard(
       ],
       ['Asks for', scopes.length === 0 ? 'no scope' : scopes.join(' ')],
     ])}
-<form method="get" action="/connect" class="inline"><input type="hidden" name="check" value="${route}">${
-      worker !== undefined && html`<input type="hidden" name="worker" value="${worker}">`
-    }<button>Check as a client sees it</button></form>
+<form method="get" action="/connect" class="inline"><input type="hidden" name="check" value="${route}">${workerField({ worker })}<button>Check as a client sees it</button></form>
 ${check !== undefined && checkPart(check)}
 <div class="clients">${files.map(
       ({ client, note, path, start, text }) =>

@@ -1,7 +1,9 @@
 // Decisions page: the last requests, live where there is script, with filters.
+
 import type { RecordFilter } from '../../audit/recent/recent-records.ts';
 import { type Html, html } from '../html.ts';
-import type { ConsolePage, PageRequest } from '../page.ts';
+import { pathOf, workerField } from '../links.ts';
+import type { ConsolePage } from '../page.ts';
 import { table } from '../parts.ts';
 import { type DecisionRow, pageSize } from './facts.ts';
 import { why } from './why-page.ts';
@@ -24,14 +26,15 @@ export const decisions: ConsolePage = {
     const filter = filterOf(query);
     const before = numberIn(query, 'before');
     const { cursor, next, rows } = await source.decisions({ filter, ...(before !== undefined && { before }) });
-    const linkTo = (more: Readonly<Record<string, string | undefined>>) => linkOf(filter, { ...more, worker });
+    const linkTo = (more: Readonly<Record<string, number>>, path = '/decisions') =>
+      pathOf(path, { worker }, { ...filter, ...more });
     const isNewest = before === undefined;
     return {
       lead: 'The last requests of this process, in memory: at most 10,000, and fewer where their records are long. Each is shown by its audit records.',
       scripts: isNewest ? ['decisions.js'] : [],
       styles: ['decisions.css'],
       body: html`${filterForm(filter, worker)}
-<div class="live" id="live"${isNewest && html` data-events="${linkTo({ events: '' })}" data-cursor="${cursor}"`} hidden>
+<div class="live" id="live"${isNewest && html` data-events="${linkTo({}, '/decisions/events')}" data-cursor="${cursor}"`} hidden>
 <button type="button" id="pause">Pause</button>
 <span id="live-state">Connecting…</span>
 <p class="hidden" id="live-summary" role="status"></p>
@@ -46,7 +49,7 @@ export const decisions: ConsolePage = {
 <template id="decision-row">${rowTemplate(worker)}</template>
 <nav class="paging" aria-label="Older and newer requests">
 ${!isNewest && html`<a href="${linkTo({})}">Newest</a>`}
-${next !== undefined && html`<a id="older" href="${linkTo({ before: String(next) })}">Older ${pageSize}</a>`}
+${next !== undefined && html`<a id="older" href="${linkTo({ before: next })}">Older ${pageSize}</a>`}
 </nav>`,
     };
   },
@@ -88,7 +91,7 @@ const columns = [
 /** `assets/decisions.js` fills the same cells. */
 function cellsOf(row: DecisionRow, worker: number | undefined) {
   const { call, client, decision, duration, id, outcome, reason, rule, status, time } = row;
-  const href = `/decisions/${encodeURIComponent(id)}${worker === undefined ? '' : `?worker=${worker}`}`;
+  const href = pathOf(`/decisions/${encodeURIComponent(id)}`, { worker });
   return [
     html`<a href="${href}"><time datetime="${time}" title="${time}">${time.slice(11, 23)}</time></a>`,
     client,
@@ -131,9 +134,9 @@ ${texts.map(
 )}
 ${choice('decision', 'Decision', ['allow', 'deny'])}
 ${choice('outcome', 'Outcome', outcomes)}
-${worker !== undefined && html`<input type="hidden" name="worker" value="${worker}">`}
+${workerField({ worker })}
 <button class="primary">Filter</button>
-<a class="button" href="${linkOf({}, { worker })}">Clear</a>
+<a class="button" href="${pathOf('/decisions', { worker })}">Clear</a>
 </form>`;
 }
 
@@ -155,11 +158,3 @@ function numberIn(query: URLSearchParams, name: string): number | undefined {
 }
 
 /** The page with a filter; with `events` its stream. */
-function linkOf(
-  filter: RecordFilter,
-  { events, ...more }: { readonly events?: string; readonly before?: string; readonly worker?: PageRequest['worker'] },
-): string {
-  const given = Object.entries({ ...filter, ...more }).filter(([, value]) => value !== undefined);
-  const query = new URLSearchParams(given.map(([name, value]): [string, string] => [name, String(value)])).toString();
-  return `/decisions${events === undefined ? '' : '/events'}${query === '' ? '' : `?${query}`}`;
-}

@@ -1,9 +1,11 @@
 // Page of one decision: the facts of its record, the rules that were walked, and the same request under another policy.
+
 import type { AuditRecord } from '../../audit/reading/record.ts';
 import type { RecordedDecision } from '../../review/replay/recorded-decision.ts';
 import type { Verdict } from '../../review/replay/replay.ts';
 import { failure } from '../failure.ts';
 import { type Html, html, type Value } from '../html.ts';
+import { pathOf, workerField } from '../links.ts';
 import type { ConsolePage } from '../page.ts';
 import { badge, card, code, facts, hash, table } from '../parts.ts';
 import { callerOf, partOf, routeList, step } from '../policy/explanation-steps.ts';
@@ -23,7 +25,7 @@ export const why: Pick<ConsolePage, 'path' | 'name' | 'render'> = {
     const id = params.id ?? '';
     const under = underIn(query);
     const found = await source.decision({ id, ...(under !== undefined && { under }) });
-    const back = worker === undefined ? '/decisions' : `/decisions?worker=${worker}`;
+    const back = pathOf('/decisions', { worker });
     if (found === undefined) {
       const message = `The records of request ${id} are not in the memory of this process: they may have made room for newer ones, or be another worker's. The audit log has them: portcullis audit show ${id} FILE.`;
       throw failure(404, message);
@@ -41,7 +43,7 @@ ${
 <label>Try it again under<select name="under">${choices.map(
         (each) => html`<option value="${each}"${each === under && html` selected`}>${underWords[each]}</option>`,
       )}</select></label>
-${worker !== undefined && html`<input type="hidden" name="worker" value="${worker}">`}
+${workerField({ worker })}
 <button class="primary">Try</button></form>
 <div class="grid">${card('Why: under the policy in force', walk(why), 'why')}
 ${under !== undefined && tried !== undefined && ('problems' in tried ? problemsOf(under, tried.problems) : card(`Under ${underWords[under]}`, walk(tried), 'tried'))}</div>`

@@ -1,7 +1,8 @@
 // Overview page: what needs attention, the last hour, the policy in force, and the health of what the gateway depends on.
 import type { HistoryPoint } from '../../metrics/history.ts';
 import { type Html, html, type Value } from '../html.ts';
-import { type ConsolePage, pathOf } from '../page.ts';
+import { pathOf } from '../links.ts';
+import type { ConsolePage } from '../page.ts';
 import {
   badge,
   bytes,
@@ -52,7 +53,7 @@ function figures(
     ['Refused', count(total('refused'))],
     ['Failed', count(total('failed'))],
     ['Open requests', count(openRequests)],
-    ['Open streams', html`<a href="${pathOf('/streams', worker)}">${count(openStreams)}</a>`],
+    ['Open streams', html`<a href="${pathOf('/streams', { worker })}">${count(openStreams)}</a>`],
   ];
   return html`<dl class="figures">${entries.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
@@ -70,7 +71,7 @@ function attentionList(found: readonly Attention[], now: number, worker: number 
     ({ advice, instant, lines, link, title, tone }) => html`<li>
 <p>${badge(tone === 'bad' ? 'act now' : 'soon', tone)} <strong>${withCode(title)}</strong>${instant !== undefined && html` <span class="muted">${time(instant, now)}</span>`}</p>
 ${lines !== undefined && html`<pre tabindex="0" aria-label="Lines of the problem">${lines.join('\n')}</pre>`}
-<p>${withCode(advice)}${link !== undefined && html` <a href="${pathOf(link[0], worker)}">${link[1]}</a>`}</p>
+<p>${withCode(advice)}${link !== undefined && html` <a href="${pathOf(link[0], { worker })}">${link[1]}</a>`}</p>
 </li>`,
   )}</ul>`;
 }

@@ -1,12 +1,14 @@
 // Matrix of callers and tools: who can do what by the policy in force, and under which conditions.
+
 import { csvText } from '../../csv.ts';
 import { failure } from '../failure.ts';
 import { type Html, html } from '../html.ts';
+import { pathOf } from '../links.ts';
 import type { PageRequest } from '../page.ts';
 import { code, hash, time } from '../parts.ts';
 import type { CellAnswer } from './access-matrix.ts';
 import type { AccessFacts, AccessQuestion } from './facts.ts';
-import { hiddenFields, numberIn, paging, pathOf, select, textIn } from './view-parts.ts';
+import { hiddenFields, numberIn, paging, select, textIn } from './view-parts.ts';
 
 const itemsOnPage = 40;
 const callersOnPage = 10;
@@ -30,8 +32,8 @@ ${select('route', 'Route', route, [['', 'all routes'], ...routes.map(({ name }) 
 <label>Tool (* is any text)<input name="tool" value="${tool}" maxlength="256" autocomplete="off" spellcheck="false"></label>
 <label>Client<input name="client" value="${client}" maxlength="256" autocomplete="off" spellcheck="false"></label>
 <button>Show</button>
-<a class="button" href="${pathOf(request, { ...filter }, '/policy/who-can.csv')}" download>CSV</a>
-<a class="button" href="${pathOf(request, { ...filter }, '/policy/who-can.json')}" download>JSON</a></form>
+<a class="button" href="${pathOf('/policy/who-can.csv', request, { ...filter })}" download>CSV</a>
+<a class="button" href="${pathOf('/policy/who-can.json', request, { ...filter })}" download>JSON</a></form>
 ${found === undefined ? waiting() : matrix(found, request, asked)}`;
 }
 
@@ -43,7 +45,7 @@ function matrix(facts: AccessFacts, request: PageRequest, asked: AccessQuestion)
   const { answers, at, callerTotal, callers, cut, isNamed, items, itemTotal, policy } = facts;
   const { client, fromCaller, fromItem, route, tool } = asked;
   const linkTo = (more: Readonly<Record<string, number>>) =>
-    pathOf(request, { view: 'who-can', route, tool, client, item: fromItem, caller: fromCaller, ...more });
+    pathOf('/policy', request, { view: 'who-can', route, tool, client, item: fromItem, caller: fromCaller, ...more });
   if (items.length === 0 || callers.length === 0)
     return html`<p class="empty">No tool is named so, or it only calls others: ask about those.</p>`;
   const groups = [...Map.groupBy(items, ({ routeName, routePath }) => `${routeName}\n${routePath}`)];

@@ -1,11 +1,12 @@
 // Policy page: three views of the policy in force. Rules with their hits, who can do what, and an explanation.
+
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { html } from '../html.ts';
+import { pathOf } from '../links.ts';
 import type { ConsolePage, PageRequest } from '../page.ts';
 import { accessDownload, accessView } from './access-view.ts';
 import { explanationView } from './explanation-view.ts';
 import { rulesView } from './rules-view.ts';
-import { pathOf } from './view-parts.ts';
 
 const views = [
   { id: 'rules', name: 'Rules', render: rulesView },
@@ -21,7 +22,7 @@ export const policy: ConsolePage = {
     const view = views.find(({ id }) => id === request.query.get('view')) ?? views[0];
     const links = views.map(
       ({ id, name }) =>
-        html`<li><a href="${pathOf(request, { view: id })}"${id === view.id && html` aria-current="page"`}>${name}</a></li>`,
+        html`<li><a href="${pathOf('/policy', request, { view: id })}"${id === view.id && html` aria-current="page"`}>${name}</a></li>`,
     );
     const body = html`<nav class="views" aria-label="Views of the policy"><ul>${links}</ul></nav>
 ${await view.render(request)}`;

@@ -1,9 +1,11 @@
 // Rules of each route in their order, with what they match and demand, where they stand, and their hits.
+
 import { type Html, html, type Value } from '../html.ts';
+import { pathOf } from '../links.ts';
 import type { PageRequest } from '../page.ts';
 import { badge, code, count, hash, table, time } from '../parts.ts';
 import type { RuleRow } from './rule-rows.ts';
-import { hiddenFields, numberIn, paging, pathOf, select, textIn } from './view-parts.ts';
+import { hiddenFields, numberIn, paging, select, textIn } from './view-parts.ts';
 
 const rowsOnPage = 60;
 const choices = [
@@ -31,7 +33,7 @@ ${select('only', 'Rules', only, choices)}
 <button>Show</button></form>
 ${groups.map(([name, of], index) => routeTable(name, of, request, index))}
 ${groups.length === 0 && html`<p class="empty">No rule is like that.</p>`}
-${paging('Rules', { count: rowsOnPage, from, total }, (at) => pathOf(request, { view: 'rules', route, only, from: at }))}`;
+${paging('Rules', { count: rowsOnPage, from, total }, (at) => pathOf('/policy', request, { view: 'rules', route, only, from: at }))}`;
 }
 
 function routeTable(name: string, rows: readonly RuleRow[], request: PageRequest, index: number): Html {
@@ -68,7 +70,7 @@ function decisionsOf({ kind, name }: RuleRow): Readonly<Record<string, string>> 
 function cellsOf(row: RuleRow, request: PageRequest): Value[] {
   const { demands, hits, isReported, isUnreachable, kind, limits, message, name, place, warnings } = row;
   const title = { allow: name, deny: name, open: 'needs no rule', default: 'default' }[kind];
-  const decisions = pathOf(request, decisionsOf(row), '/decisions');
+  const decisions = pathOf('/decisions', request, decisionsOf(row));
   const { now } = request;
   const marks = [
     effects[kind],

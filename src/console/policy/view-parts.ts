@@ -1,24 +1,11 @@
 // Parts that the views of the policy share: paths, forms, paging.
 import { type Html, html } from '../html.ts';
+import { workerField } from '../links.ts';
 import type { PageRequest } from '../page.ts';
 
-/** The path of a view with these parameters, of the same worker. */
-export function pathOf(
-  { worker }: Pick<PageRequest, 'worker'>,
-  parameters: Readonly<Record<string, string | number | undefined>>,
-  path = '/policy',
-): string {
-  const given = Object.entries<string | number | undefined>({ ...parameters, worker }).flatMap(
-    ([name, value]): [string, string][] => (value === undefined || value === '' ? [] : [[name, String(value)]]),
-  );
-  return `${path}?${new URLSearchParams(given)}`;
-}
-
 /** Hidden fields of a form that stays on a view and a worker. */
-export function hiddenFields({ worker }: Pick<PageRequest, 'worker'>, view: string): Html {
-  return html`<input type="hidden" name="view" value="${view}">${
-    worker !== undefined && html`<input type="hidden" name="worker" value="${worker}">`
-  }`;
+export function hiddenFields(request: Pick<PageRequest, 'worker'>, view: string): Html {
+  return html`<input type="hidden" name="view" value="${view}">${workerField(request)}`;
 }
 
 /** A list of choices. */

@@ -1,5 +1,7 @@
 // Streams page: what is open now, for whom and until when, the sessions of it, and the two orders of an operator.
+
 import { type Html, html } from '../html.ts';
+import { pathOf, workerField } from '../links.ts';
 import type { ConsolePage, PageRequest } from '../page.ts';
 import { badge, bytes, card, code, emptyState, facts, hash, table, time } from '../parts.ts';
 import { maxStreams, type Sorting, type StreamEnd, type StreamFacts, type StreamsFacts, sortings } from './facts.ts';
@@ -54,8 +56,6 @@ const sortingNames: Readonly<Record<Sorting, string>> = {
   client: 'client',
 };
 
-const workerOf = ({ worker }: PageRequest): string => (worker === undefined ? '' : `worker=${worker}`);
-
 function filterForm(
   { client, route, sort }: { readonly client: string; readonly route: string; readonly sort: Sorting },
   { routes }: StreamsFacts,
@@ -66,7 +66,7 @@ function filterForm(
       ([value, name]) => html`<option value="${value}"${value === chosen && html` selected`}>${name}</option>`,
     );
   return html`<form class="form" action="/streams" id="filter">
-${worker !== undefined && html`<input type="hidden" name="worker" value="${worker}">`}
+${workerField({ worker })}
 <label>Client <input name="client" value="${client}" autocomplete="off" placeholder="part of its id"></label>
 <label>Route <select name="route">${options([['', 'all'], ...routes.map(({ name }) => [name, name] as const)], route)}</select></label>
 <label>Order <select name="sort">${options(
@@ -95,7 +95,7 @@ function streamTable({ matching, open, streams: shown }: StreamsFacts, request: 
     ...(viewer === undefined
       ? []
       : [
-          html`<a class="button" href="/streams?${workerOf(request)}&amp;stream=${stream.id}#chosen" aria-label="End or revoke: stream of ${stream.client ?? stream.subject ?? stream.address}">End…</a>`,
+          html`<a class="button" href="${pathOf('/streams', request, { stream: stream.id })}#chosen" aria-label="End or revoke: stream of ${stream.client ?? stream.subject ?? stream.address}">End…</a>`,
         ]),
   ]);
   const left = matching - shown.length;
@@ -165,10 +165,10 @@ ${
 ${hasSharedState && html`<li>It holds in this instance of the gateway. ${otherInstances}</li>`}
 </ul>
 <div class="form">
-<form method="post" action="/streams/end?${workerOf(request)}">${hidden}<input type="hidden" name="id" value="${id}"><button class="danger" id="end">End this stream</button></form>
+<form method="post" action="${pathOf('/streams/end', request)}">${hidden}<input type="hidden" name="id" value="${id}"><button class="danger" id="end">End this stream</button></form>
 ${
   credential?.id !== undefined &&
-  html`<form method="post" action="/streams/revoke?${workerOf(request)}">${hidden}<input type="hidden" name="kind" value="${credential.kind}"><input type="hidden" name="authenticator" value="${credential.authenticator}"><input type="hidden" name="id" value="${credential.id}"><button class="danger" id="revoke">Revoke this credential for an hour</button></form>`
+  html`<form method="post" action="${pathOf('/streams/revoke', request)}">${hidden}<input type="hidden" name="kind" value="${credential.kind}"><input type="hidden" name="authenticator" value="${credential.authenticator}"><input type="hidden" name="id" value="${credential.id}"><button class="danger" id="revoke">Revoke this credential for an hour</button></form>`
 }
 </div>`
 }`,
