@@ -2,19 +2,19 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createNamedFiles } from '../named-files.ts';
-import { type ChainWriter, createChainWriter } from './chain-writer.ts';
 import { createEventEncoder } from './encode.ts';
 import { unavailable } from './errors.ts';
 import type { AuditEvent, Priority } from './event.ts';
-import { isPathHeld } from './file/lock.ts';
 import { checkHeadState, type StateFinding } from './heads/head-state.ts';
 import { createHeads, type Signing } from './heads/heads.ts';
 import type { HeadKey } from './heads/signed-head.ts';
 import type { AuditRuntime, PreparedSinks, ReconfigurableAuditLog } from './reconfigurable-audit-log.ts';
 import type { AuditConfig } from './schema.ts';
-import { createSink, type Sink } from './sink.ts';
-import type { LogEvent, SinkEnvironment, SinkTarget } from './sink-type.ts';
-import { type SinkConfig, sinkTypeOf } from './sink-types.ts';
+import { type ChainWriter, createChainWriter } from './sinks/chain-writer.ts';
+import { isPathHeld } from './sinks/file/lock.ts';
+import { createSink, type Sink } from './sinks/sink.ts';
+import type { LogEvent, SinkEnvironment, SinkTarget } from './sinks/sink-type.ts';
+import { type SinkConfig, sinkTypeOf } from './sinks/sink-types.ts';
 
 /** A target of a prepared configuration, and the chain that it continues. */
 interface Opened {

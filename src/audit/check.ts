@@ -4,7 +4,7 @@ import { attemptAt, reportUnusable, type SectionReporter } from '../config/schem
 import { parsePrivateKey } from '../pem.ts';
 import { headKeyOf } from './heads/signed-head.ts';
 import type { AuditConfig } from './schema.ts';
-import { sinkTypeOf } from './sink-types.ts';
+import { sinkTypeOf } from './sinks/sink-types.ts';
 
 /** Checks the section. */
 export function checkAudit(audit: AuditConfig, reporter: SectionReporter): void {

@@ -1,11 +1,12 @@
 // Contract of the audit log of a gateway: sinks of another configuration are opened beside those in use, then committed or disposed of.
-import type { AuditObserver } from './chain-writer.ts';
+
 import type { AuditLog } from './event.ts';
 import type { HeadObserver } from './heads/heads.ts';
 import type { HeadKey } from './heads/signed-head.ts';
 import type { RecentRecords } from './recent/recent-records.ts';
 import type { AuditConfig } from './schema.ts';
-import type { DeliveryObserver, SinkEnvironment, TargetRuntime } from './sink-type.ts';
+import type { AuditObserver } from './sinks/chain-writer.ts';
+import type { DeliveryObserver, SinkEnvironment, TargetRuntime } from './sinks/sink-type.ts';
 
 /** Dependencies of the log. */
 export interface AuditRuntime extends Omit<TargetRuntime, 'signal'> {

@@ -1,7 +1,7 @@
 // The schema of the `audit` section.
 import { z } from 'zod';
 import { filePath, timeout, writtenFilePath } from '../config/schema/values.ts';
-import { sinkTypes } from './sink-types.ts';
+import { sinkTypes } from './sinks/sink-types.ts';
 
 type SinkSchema = (typeof sinkTypes)[keyof typeof sinkTypes]['schema'];
 

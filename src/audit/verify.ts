@@ -1,7 +1,8 @@
 // Verification of audit logs: the hash chains over their files, the signed heads, and the heads that are expected.
-import { maxLineBytes } from './file/lines.ts';
+
 import { type Link, parseLink, seqOf } from './hash-chain.ts';
 import type { PublicKeys } from './heads/signed-head.ts';
+import { maxLineBytes } from './sinks/file/lines.ts';
 import {
   type Chain,
   type ChainBreak,

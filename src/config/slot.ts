@@ -1,6 +1,6 @@
 // Slot of a process among those that share one configuration: its own files, and its share of the limits in bytes and refusals.
 import { basename, dirname, extname, join } from 'node:path';
-import type { SinkConfig } from '../audit/sink-types.ts';
+import type { SinkConfig } from '../audit/sinks/sink-types.ts';
 import type { LoadedConfig } from './load.ts';
 import type { Config } from './schema/config.ts';
 

@@ -4,12 +4,12 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AuthorizationServer, startAuthorizationServer } from './authorization-server.ts';
 import { writeCertificates } from './certificates.ts';
-import { configFile, type DevelopmentPolicy, generalPolicy, supersetPolicy } from './config-file.ts';
-import { keepEditedFile, prepareDirectory } from './directory.ts';
-import type { EnvironmentFacts, OAuthClient } from './environment-facts.ts';
+import { configFile, type DevelopmentPolicy, generalPolicy, supersetPolicy } from './files/config-file.ts';
+import { keepEditedFile, prepareDirectory } from './files/directory.ts';
+import type { EnvironmentFacts, OAuthClient } from './files/environment-facts.ts';
+import { writeFiles } from './files/written-files.ts';
 import { choosePort, type PortChoice } from './ports.ts';
 import { startDemoSuperset } from './superset/server.ts';
-import { writeFiles } from './written-files.ts';
 
 /** Options of `startDevelopmentEnvironment`. */
 export interface EnvironmentOptions {

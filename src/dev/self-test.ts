@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { text } from 'node:stream/consumers';
-import type { EnvironmentFacts } from './environment-facts.ts';
-import { refusedTool, sqlArguments } from './sample-calls.ts';
+import type { EnvironmentFacts } from './files/environment-facts.ts';
+import { refusedTool, sqlArguments } from './files/sample-calls.ts';
 
 /** A check of the self-test. */
 export interface Check {

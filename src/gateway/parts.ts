@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { createAuditLog } from '../audit/audit-log.ts';
 import { createRecentRecords, type RecentRecords } from '../audit/recent/recent-records.ts';
-import type { LineOutput } from '../audit/sink-type.ts';
+import type { LineOutput } from '../audit/sinks/sink-type.ts';
 import { createPeerCertificateReader } from '../authn/certificate/peer.ts';
 import { createProofMemory } from '../authn/token/binding/dpop.ts';
 import type { Schedule } from '../authn/token/jwks.ts';

@@ -1,7 +1,7 @@
 // Standard output of all workers: lines of one batch stay together, and each worker has a chain of its own.
 import { type ChainHead, genesis } from '../audit/hash-chain.ts';
-import { createLineWriter } from '../audit/line-writer.ts';
-import type { LineOutput } from '../audit/sink-type.ts';
+import { createLineWriter } from '../audit/sinks/line-writer.ts';
+import type { LineOutput } from '../audit/sinks/sink-type.ts';
 
 /** Creates the output of each slot, by number. A worker goes on with the chain of the one that it replaces. */
 export function createSharedOutput(fd: number): (slot: number) => LineOutput {

@@ -1,7 +1,7 @@
 // Worker process: a gateway that gets its connections, its configuration and its orders from a supervisor.
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
-import type { LineOutput } from '../audit/sink-type.ts';
+import type { LineOutput } from '../audit/sinks/sink-type.ts';
 import { type Reading, replayReading } from '../config/files/reading.ts';
 import { loadConfig } from '../config/load.ts';
 import { type Slot, withSlot } from '../config/slot.ts';

@@ -1,9 +1,9 @@
 // Attack: a caller puts line breaks, frame lengths and whole syslog messages into its user agent, its path and the name of a tool. A receiver
 // that splits at them stores a record of a call that never was, such as an allowed one of somebody else, or of another severity.
 import t from 'tap';
+import { parseCef, parseMessage } from '../audit/sinks/syslog/parse.ts';
+import { startReceiver } from '../audit/sinks/syslog/receiver.ts';
 import { configOf, eventOf, openLog } from '../audit/support.ts';
-import { parseCef, parseMessage } from '../audit/syslog/parse.ts';
-import { startReceiver } from '../audit/syslog/receiver.ts';
 import { until } from '../support/until.ts';
 
 const forged = '<104>1 2026-11-23T05:45:00Z host portcullis - decided - {"decision":"allow"}';

@@ -2,8 +2,8 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { acquireLock } from '../../src/audit/file/lock.ts';
-import { listRotated, rotatedName } from '../../src/audit/file/rotation.ts';
+import { acquireLock } from '../../src/audit/sinks/file/lock.ts';
+import { listRotated, rotatedName } from '../../src/audit/sinks/file/rotation.ts';
 import { until } from '../support/until.ts';
 import {
   breakOf,

@@ -6,7 +6,7 @@ import type { AuditEvent } from '../../src/audit/event.ts';
 import { headKeyOf } from '../../src/audit/heads/signed-head.ts';
 import type { AuditRuntime } from '../../src/audit/reconfigurable-audit-log.ts';
 import type { AuditConfig } from '../../src/audit/schema.ts';
-import type { SinkConfig } from '../../src/audit/sink-types.ts';
+import type { SinkConfig } from '../../src/audit/sinks/sink-types.ts';
 import { verifyChain } from '../../src/audit/verify.ts';
 import { createLog } from '../../src/log.ts';
 import { wholeLines } from '../support/json-lines.ts';

@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { SinkConfig } from '../../src/audit/sink-types.ts';
+import type { SinkConfig } from '../../src/audit/sinks/sink-types.ts';
 import { type Slot, withSlot } from '../../src/config/slot.ts';
 import { startInFreeSlot } from '../../src/gateway/listeners/free-slot.ts';
 import { configOf, fileSink, openLog } from '../audit/support.ts';

@@ -2,7 +2,7 @@
 //   node http-receiver.ts FORMAT PORT FILE
 import { openSync, writeSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { decodeLogs } from '../audit/otlp/decode.ts';
+import { decodeLogs } from '../audit/sinks/otlp/decode.ts';
 
 const parseLines = (body: string): unknown[] =>
   body

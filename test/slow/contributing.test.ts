@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { API } from 'typescript/unstable/sync';
-import { sinkTypes } from '../../src/audit/sink-types.ts';
+import { sinkTypes } from '../../src/audit/sinks/sink-types.ts';
 import { authenticatorTypes } from '../../src/authn/authenticator-types.ts';
 import { commands } from '../../src/cli/program.ts';
 import { mcpSelectors, pathSelectors } from '../../src/policy/selectors/selector-types.ts';
@@ -17,7 +17,7 @@ const readme = readFileSync(join(root, 'README.md'), 'utf8');
 const tables = [
   { file: 'src/authn/authenticator-types.ts', name: 'authenticatorTypes', missing: /schema, check, create/ },
   { file: 'src/policy/selectors/selector-types.ts', name: 'shared', missing: /keys, compile, had, covers/ },
-  { file: 'src/audit/sink-types.ts', name: 'sinkTypes', missing: /schema, key, create/ },
+  { file: 'src/audit/sinks/sink-types.ts', name: 'sinkTypes', missing: /schema, key, create/ },
   {
     file: 'src/cli/program.ts',
     name: 'commands',

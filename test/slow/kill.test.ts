@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { listRotated } from '../../src/audit/file/rotation.ts';
+import { listRotated } from '../../src/audit/sinks/file/rotation.ts';
 import { breakOf, configOf, fileSink, linesOf, openLog } from '../audit/support.ts';
 import { wholeLines } from '../support/json-lines.ts';
 import { until } from '../support/until.ts';

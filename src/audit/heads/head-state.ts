@@ -4,9 +4,9 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { fileProblem } from '../../errors.ts';
 import { replaceFile } from '../../replace-file.ts';
-import { codeOf, ignoreMissing } from '../file/errno.ts';
 import type { ChainHead } from '../hash-chain.ts';
-import type { SinkTarget } from '../sink-type.ts';
+import { codeOf, ignoreMissing } from '../sinks/file/errno.ts';
+import type { SinkTarget } from '../sinks/sink-type.ts';
 import { createHeadCheck } from '../verification/head-check.ts';
 import type { HeadKey, SinkHead } from './signed-head.ts';
 

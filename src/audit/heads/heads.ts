@@ -1,7 +1,7 @@
 // Signed heads of the chains in use: their making, the last of each, and the state file that holds them.
 import type { Log } from '../../log.ts';
 import type { ChainHead } from '../hash-chain.ts';
-import type { LogEvent } from '../sink-type.ts';
+import type { LogEvent } from '../sinks/sink-type.ts';
 import { type Truncation, type Unheld, writeHeadState } from './head-state.ts';
 import { deletionText, type HeadKey, headText, type SignedHead, type SinkHead, signText } from './signed-head.ts';
 

@@ -1,7 +1,7 @@
 // Follower of an audit log: the bytes of its file, of what is appended to it, and of the file that takes its place at a rotation.
 import { type FileHandle, open, stat } from 'node:fs/promises';
-import { ignoreMissing } from '../file/errno.ts';
-import { chunkBytes } from '../file/lines.ts';
+import { ignoreMissing } from '../sinks/file/errno.ts';
+import { chunkBytes } from '../sinks/file/lines.ts';
 
 /** Options of `followFile`. */
 export interface FollowOptions {

@@ -1,7 +1,7 @@
 // Streaming reader of audit logs: many files, rotated and compressed ones too, in constant memory.
 import { stat } from 'node:fs/promises';
 import { fileProblem } from '../../errors.ts';
-import { maxLineBytes, splitLines } from '../file/lines.ts';
+import { maxLineBytes, splitLines } from '../sinks/file/lines.ts';
 import { type AuditRecord, parseRecord } from './record.ts';
 import { openSource, type Source, sortByTime } from './sources.ts';
 

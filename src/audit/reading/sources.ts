@@ -4,7 +4,7 @@ import { realpath, stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { fileProblem } from '../../errors.ts';
-import { chunkBytes, splitLines } from '../file/lines.ts';
+import { chunkBytes, splitLines } from '../sinks/file/lines.ts';
 import { parseRecord, timeOf } from './record.ts';
 
 /** A file to be read. */

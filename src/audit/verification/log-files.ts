@@ -2,9 +2,9 @@
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileProblem } from '../../errors.ts';
-import { type Line, splitLines } from '../file/lines.ts';
 import { type Link, parseLink } from '../hash-chain.ts';
 import { openSource } from '../reading/sources.ts';
+import { type Line, splitLines } from '../sinks/file/lines.ts';
 
 /** A file that holds something. */
 export interface LogFile {

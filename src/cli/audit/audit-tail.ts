@@ -2,10 +2,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import { Command, Option } from 'commander';
-import { splitLines } from '../../audit/file/lines.ts';
 import { followFile } from '../../audit/reading/follow.ts';
 import { type AuditRecord, parseRecord, requestsIn } from '../../audit/reading/record.ts';
 import { openSource } from '../../audit/reading/sources.ts';
+import { splitLines } from '../../audit/sinks/file/lines.ts';
 import { fileProblem } from '../../errors.ts';
 import { printable } from '../../printable.ts';
 import { isColoured, misuse } from '../output.ts';

@@ -1,8 +1,8 @@
 // Audit file of `portcullis dev`: verified by the self-test, then followed for a line for each request.
 import { setTimeout as delay } from 'node:timers/promises';
-import { splitLines } from '../../audit/file/lines.ts';
 import { followFile } from '../../audit/reading/follow.ts';
 import { type AuditRecord, parseRecord } from '../../audit/reading/record.ts';
+import { splitLines } from '../../audit/sinks/file/lines.ts';
 import { verifyChain } from '../../audit/verify.ts';
 import type { DevelopmentEvent } from './event.ts';
 import { eventOf } from './record.ts';

@@ -1,7 +1,7 @@
 // Events of `portcullis dev`, as JSON lines for programs and as text for people. Pure.
 import { styleText } from 'node:util';
 import type { DevelopmentEnvironment, StartedPart } from '../../dev/environment.ts';
-import { sampleCalls } from '../../dev/sample-calls.ts';
+import { sampleCalls } from '../../dev/files/sample-calls.ts';
 import type { Check } from '../../dev/self-test.ts';
 import { printable } from '../../printable.ts';
 import { quote } from '../../shell.ts';

@@ -2,7 +2,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Command, InvalidArgumentError } from 'commander';
-import { acquireLock } from '../../audit/file/lock.ts';
+import { acquireLock } from '../../audit/sinks/file/lock.ts';
 import { parseCertificate } from '../../authn/certificate/x509.ts';
 import { editYaml, type YamlEdit } from '../../config/edit-yaml.ts';
 import { parseRevocationFile } from '../../config/files/revocation-file.ts';

@@ -13,9 +13,9 @@ import type { Policy } from '../../policy/rule.ts';
 import { adminTlsOf } from '../admin-tls.ts';
 import type { Config } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
-import { authenticatorNamed, checkAlternatives, checkNames } from './authenticate.ts';
 import type { CheckContext } from './context.ts';
-import { compileConsolePolicy } from './rules.ts';
+import { authenticatorNamed, checkAlternatives, checkNames } from './routes/authenticate.ts';
+import { compileConsolePolicy } from './routes/rules.ts';
 import { checkListenerTls } from './server.ts';
 
 type AdminConfig = Config['admin'];

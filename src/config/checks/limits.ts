@@ -5,9 +5,9 @@ import type { LimitConfig } from '../../limits/limit.ts';
 import type { RouteConfig } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { suggestion } from '../schema/suggestion.ts';
-import { authenticatorNamed } from './authenticate.ts';
 import { claimsOf } from './authenticators.ts';
 import type { CheckContext } from './context.ts';
+import { authenticatorNamed } from './routes/authenticate.ts';
 
 /** Limits in the order in which a route and its rules name them. */
 interface Use {

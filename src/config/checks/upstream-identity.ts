@@ -9,10 +9,10 @@ import { parseUsername, type UsernameTemplate } from '../../upstream/identity/us
 import type { AssertionConfig, RouteConfig } from '../schema/config.ts';
 import { attemptAt, type Path, readAt } from '../schema/reporter.ts';
 import { suggestion } from '../schema/suggestion.ts';
-import { actingAuthenticators, authenticatorNamed } from './authenticate.ts';
 import { claimsOf } from './authenticators.ts';
 import { checkServerAuthorities } from './certificates.ts';
 import type { CheckContext } from './context.ts';
+import { actingAuthenticators, authenticatorNamed } from './routes/authenticate.ts';
 
 /** Claims of the gateway itself in an assertion, and those that would change how it is understood. */
 const ownClaims = [

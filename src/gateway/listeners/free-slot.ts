@@ -1,5 +1,5 @@
 // Free slot: a generation of the gateway that starts while another one drains has audit files, state files and spools of its own.
-import { isPathHeld } from '../../audit/file/lock.ts';
+import { isPathHeld } from '../../audit/sinks/file/lock.ts';
 import type { Slot } from '../../config/slot.ts';
 
 /** Generations that may write at the same time. */

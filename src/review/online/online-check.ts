@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type SinkConfig, sinkTypeOf } from '../../audit/sink-types.ts';
+import { type SinkConfig, sinkTypeOf } from '../../audit/sinks/sink-types.ts';
 import { certificateExpiries, revocationListExpiries } from '../../config/expiries.ts';
 import { fileProblem } from '../../errors.ts';
 import type { PolicyFile } from '../policy-file.ts';
