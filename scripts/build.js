@@ -54,7 +54,11 @@ const toVendor = {
 rmSync(dist, { recursive: true, force: true });
 await build({
   ...common,
-  entryPoints: { main: 'src/main.ts', 'query-process': 'src/dev/superset/query-process.ts' },
+  entryPoints: {
+    main: 'src/main.ts',
+    'file-thread': 'src/console/decisions/file-thread.ts',
+    'query-process': 'src/dev/superset/query-process.ts',
+  },
   format: 'esm',
   splitting: true,
   sourcemap: true,

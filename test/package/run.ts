@@ -81,6 +81,7 @@ function checkFiles(files: readonly string[]): void {
   for (const name of [
     ...named,
     'dist/main.js',
+    'dist/file-thread.js',
     'dist/vendor/LICENSES.txt',
     'dist/assets/console.css',
     'dist/portcullis.1',

@@ -1,10 +1,13 @@
 // Facts of one decision: its records, and its reading under the policy in force and under another one.
 import type { AuditRecord } from '../../audit/reading/record.ts';
-import { ConfigError, formatProblem } from '../../config/problem.ts';
 import type { RunningParts } from '../../gateway/admin/admin-source.ts';
-import { explainRecord, type RecordExplanation } from '../../review/explain/explain-record.ts';
-import { reachedRules } from '../policy/reached-rules.ts';
-import { createOtherPolicies, type Under } from './other-policies.ts';
+import { explainRecord } from '../../review/explain/explain-record.ts';
+import { compilePolicyFile } from '../../review/policy-file.ts';
+import { createFileTrial } from './file-trial.ts';
+import { type Reading, readingOf, type Untried } from './reading.ts';
+
+/** The file as it is on the disk now, or the shadow. */
+export type Under = 'file' | 'shadow';
 
 /** Functions of the console source that the page of one decision asks. */
 export interface WhySource {
@@ -26,22 +29,6 @@ export interface DecisionFacts {
   readonly tried: Reading | Untried | undefined;
 }
 
-/** A reading of the record. */
-export interface Reading extends Omit<RecordExplanation, 'record'> {
-  /** Rules behind the governing one, which are left out, by part. */
-  readonly notReached: readonly number[];
-  /** Sentences about what was not at hand. */
-  readonly notes: readonly string[];
-}
-
-/** The reasons for which the other policy could not be used. */
-export interface Untried {
-  readonly problems: readonly string[];
-}
-
-/** Viewers that wait for a configuration to be opened; one is opened at a time. */
-const maxWaiting = 4;
-
 /** Creates the functions. */
 export function whyFacts({
   current,
@@ -49,28 +36,19 @@ export function whyFacts({
   recent,
   revocations,
 }: Pick<RunningParts, 'current' | 'now' | 'recent' | 'revocations'>): WhySource {
-  const open = createOtherPolicies({ current, now });
-  let waiting = 0;
-  let last: Promise<unknown> = Promise.resolve();
-
-  /** Opening a configuration takes the event loop for a while, so that it is done for one viewer after the other; those behind the first have it. */
-  async function inTurn<T>(work: () => Promise<T>): Promise<T | Untried> {
-    if (waiting >= maxWaiting) return { problems: ['Others are trying requests right now. Load the page again.'] };
-    waiting += 1;
-    const turn = last.then(work);
-    last = turn.catch(() => {});
-    return turn.finally(() => {
-      waiting -= 1;
-    });
-  }
+  const tryFile = createFileTrial();
 
   async function tryUnder(under: Under, record: AuditRecord, line: Buffer): Promise<Reading | Untried> {
+    const { loaded, snapshot } = current();
+    if (under === 'file') return tryFile({ file: loaded.file, record, line: line.toString(), now: now() });
     try {
-      const { notes, policyFile } = await open(under);
-      return readingOf(explainRecord(policyFile, record, line, notes.length === 0), notes);
+      if (snapshot.shadow === undefined) throw new Error('no shadow is configured');
+      const policyFile = compilePolicyFile(snapshot.shadow.loaded, now);
+      const reading = readingOf(explainRecord(policyFile, record, line, true), []);
+      await policyFile.close();
+      return reading;
     } catch (error) {
-      if (error instanceof ConfigError) return { problems: error.problems.map(formatProblem) };
-      return { problems: [error instanceof Error ? error.message : String(error)] };
+      return { name: 'failed', problems: [error instanceof Error ? error.message : String(error)] };
     }
   }
 
@@ -89,14 +67,8 @@ export function whyFacts({
       const { line, record } = decisive;
       const inForce = { loaded, snapshot, revocations: revocations.current() };
       const why = readingOf(explainRecord(inForce, record, line, true), []);
-      const tried = under && (await inTurn(() => tryUnder(under, record, line)));
+      const tried = under && (await tryUnder(under, record, line));
       return { ...facts, why, tried };
     },
   };
-}
-
-function readingOf({ decision, record: _, ...explanation }: RecordExplanation, notes: readonly string[]): Reading {
-  if (decision === undefined) return { ...explanation, decision, notReached: [], notes };
-  const { notReached, parts } = reachedRules(decision.parts);
-  return { ...explanation, decision: { ...decision, parts }, notReached, notes };
 }

@@ -9,8 +9,8 @@ import { pathOf, workerField } from '../links.ts';
 import type { ConsolePage } from '../page.ts';
 import { badge, card, code, facts, hash, table } from '../parts.ts';
 import { callerOf, partOf, routeList, step } from '../policy/explanation-steps.ts';
-import type { Under } from './other-policies.ts';
-import type { DecisionFacts, Reading } from './why-facts.ts';
+import type { Reading, Untried } from './reading.ts';
+import type { DecisionFacts, Under } from './why-facts.ts';
 
 const underWords: Readonly<Record<Under, string>> = {
   file: 'the file as it is on the disk',
@@ -46,7 +46,7 @@ ${
 ${workerField({ worker })}
 <button class="primary">Try</button></form>
 <div class="grid">${card('Why: under the policy in force', walk(why), 'why')}
-${under !== undefined && tried !== undefined && ('problems' in tried ? problemsOf(under, tried.problems) : card(`Under ${underWords[under]}`, walk(tried), 'tried'))}</div>`
+${under !== undefined && tried !== undefined && ('problems' in tried ? problemsOf(under, tried) : card(`Under ${underWords[under]}`, walk(tried), 'tried'))}</div>`
 }
 ${card('Records', html`<p class="muted">As the audit log has them, without their place in its chain.</p>${records.map((record) => html`<details><summary>${record.stage}</summary><pre tabindex="0">${textOf(record)}</pre></details>`)}`, 'records')}
 <p class="muted">Policy in force: ${hash(policy)}</p>`,
@@ -176,10 +176,10 @@ ${unknown.length > 0 && html`<p class="empty">Not in the record: ${unknown.join(
 ${notes.map((note) => html`<p class="empty">${note}</p>`)}`;
 }
 
-function problemsOf(under: Under, problems: readonly string[]): Html {
+function problemsOf(under: Under, { name, problems }: Untried): Html {
   return card(
     `Under ${underWords[under]}`,
-    html`<p>It cannot be used:</p><ul>${problems.slice(0, 20).map((problem) => html`<li>${code(problem)}</li>`)}</ul>${problems.length > 20 && html`<p>and ${problems.length - 20} more</p>`}`,
+    html`<p>It cannot be used: ${code(name)}</p><ul>${problems.slice(0, 20).map((problem) => html`<li>${code(problem)}</li>`)}</ul>${problems.length > 20 && html`<p>and ${problems.length - 20} more</p>`}`,
     'tried',
   );
 }
