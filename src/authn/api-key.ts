@@ -138,6 +138,14 @@ function digestOf(entry: ApiKeyEntry): string {
   return digits.toLowerCase();
 }
 
+/** The first instant at which a key is refused: its own expiry, or the sunset of its authenticator; infinity without both. Milliseconds since 1970. */
+export function endOfKey(
+  { expires = Number.POSITIVE_INFINITY }: Pick<ApiKeyEntry, 'expires'>,
+  { sunset = Number.POSITIVE_INFINITY }: Pick<ApiKeyConfig, 'sunset'>,
+): number {
+  return Math.min(expires, sunset);
+}
+
 function compileKey(
   authenticator: string,
   config: ApiKeyConfig,
@@ -145,7 +153,7 @@ function compileKey(
   digest: string,
   cap: ReadonlySet<string> | undefined,
 ): CompiledKey {
-  const expires = Math.min(entry.expires ?? Number.POSITIVE_INFINITY, config.sunset ?? Number.POSITIVE_INFINITY);
+  const expires = endOfKey(entry, config);
   const verified: Verified = {
     verified: true,
     principal: {

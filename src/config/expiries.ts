@@ -1,5 +1,6 @@
 // Expiry of the configured certificates, revocation lists and API keys, for the metrics.
 import type { X509Certificate } from 'node:crypto';
+import { endOfKey } from '../authn/api-key.ts';
 import { parseRevocationLists } from '../authn/certificate/trust-store.ts';
 import { parseCertificateChain } from '../http/connection/secure-context.ts';
 import { parseCertificates } from '../pem.ts';
@@ -62,12 +63,12 @@ export function configuredCertificates({ config, files }: LoadedConfig): Configu
 }
 
 /** The first overdue date of the configured revocation lists. */
-export function revocationListExpiries({ config, files }: LoadedConfig): Expiry[] {
+export function revocationListExpiries({ config, files }: LoadedConfig): (Expiry & { readonly path: string })[] {
   return (['server', 'admin'] as const).flatMap((section) => {
     const path = config[section].tls?.clientCrlFile;
     if (path === undefined) return [];
     const ends = files.parse(path, parseRevocationLists).map(({ nextUpdate }) => nextUpdate);
-    return [{ name: `${section}.tls.clientCrlFile`, expiresAtSeconds: Math.min(...ends) / 1000 }];
+    return [{ name: `${section}.tls.clientCrlFile`, path, expiresAtSeconds: Math.min(...ends) / 1000 }];
   });
 }
 
@@ -75,10 +76,8 @@ export function revocationListExpiries({ config, files }: LoadedConfig): Expiry[
 export function apiKeyExpiries({ config }: LoadedConfig): Expiry[] {
   return Object.values(config.authenticators).flatMap((authenticator) => {
     if (authenticator.type !== 'apiKey') return [];
-    const { sunset = Number.POSITIVE_INFINITY } = authenticator;
-    return (authenticator.keys ?? []).flatMap(({ id, expires = Number.POSITIVE_INFINITY }) => {
-      const end = Math.min(sunset, expires);
-      return Number.isFinite(end) ? [{ name: id, expiresAtSeconds: end / 1000 }] : [];
-    });
+    return (authenticator.keys ?? [])
+      .map((key) => ({ name: key.id, expiresAtSeconds: endOfKey(key, authenticator) / 1000 }))
+      .filter(({ expiresAtSeconds }) => Number.isFinite(expiresAtSeconds));
   });
 }

@@ -1,4 +1,5 @@
 // Summary of a configuration: its routes, its callers, and the tools that its rules allow, a line each.
+import { endOfKey } from '../authn/api-key.ts';
 import type { AuthenticatorConfig } from '../authn/authenticator-types.ts';
 import { knownNamesOf } from '../policy/lint/known-names.ts';
 import { allowsSome } from '../policy/lint/name-lint.ts';
@@ -32,7 +33,7 @@ function callersOf(name: string, config: AuthenticatorConfig, now: number): stri
     case 'mtls':
       return `${count(config.allow.length, 'certificate')} of ${name}`;
     case 'apiKey': {
-      const ends = (config.keys ?? []).map(({ expires }) => Math.min(expires ?? Infinity, config.sunset ?? Infinity));
+      const ends = (config.keys ?? []).map((key) => endOfKey(key, config));
       const live = ends.filter((end) => end > now);
       const expired = ends.length > live.length ? ` (${ends.length - live.length} more expired)` : '';
       const until = live.length > 0 ? ` until ${dayOf(Math.max(...live))}` : '';

@@ -1,5 +1,5 @@
 // API keys of a configuration, with their ends.
-import type { ApiKeyEntry } from '../authn/api-key.ts';
+import { type ApiKeyEntry, endOfKey } from '../authn/api-key.ts';
 import { compileRevocations, noEntries, type Revocations, type RevokedBy } from '../authn/caller/revocations.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema/config.ts';
@@ -9,6 +9,7 @@ export interface ConfiguredKey extends Omit<ApiKeyEntry, 'hash'> {
   readonly authenticator: string;
   /** The first instant refused, of the key or its authenticator; milliseconds since 1970. */
   readonly end: number | undefined;
+  readonly endsWithSunset: boolean;
   readonly state: 'good' | 'not yet' | 'ends soon' | 'expired' | 'sunset' | 'revoked';
 }
 
@@ -22,15 +23,14 @@ export function configuredKeys(
 ): ConfiguredKey[] {
   const keys = Object.entries(authenticators).flatMap(([authenticator, settings]): ConfiguredKey[] => {
     if (settings.type !== 'apiKey') return [];
-    const { sunset } = settings;
     return (settings.keys ?? []).map(({ hash: _, ...key }) => {
-      const ends = [sunset, key.expires].filter((date) => date !== undefined);
-      const end = ends.length === 0 ? undefined : Math.min(...ends);
+      const end = endOfKey(key, settings);
       return {
         ...key,
         authenticator,
-        end,
-        state: revokedBy(authenticator, key) ? 'revoked' : stateOf(key, sunset, now),
+        end: Number.isFinite(end) ? end : undefined,
+        endsWithSunset: end === settings.sunset,
+        state: revokedBy(authenticator, key) ? 'revoked' : stateOf(key, end, settings.sunset, now),
       };
     });
   });
@@ -55,12 +55,13 @@ export function revocationsOfKeys({ ofPrincipal }: Pick<Revocations, 'ofPrincipa
 }
 
 function stateOf(
-  { expires = Infinity, notBefore = 0 }: Pick<ApiKeyEntry, 'expires' | 'notBefore'>,
+  { notBefore = 0 }: Pick<ApiKeyEntry, 'notBefore'>,
+  end: number,
   sunset = Infinity,
   now: number,
 ): ConfiguredKey['state'] {
   if (sunset <= now) return 'sunset';
-  if (expires <= now) return 'expired';
+  if (end <= now) return 'expired';
   if (notBefore > now) return 'not yet';
-  return Math.min(sunset, expires) - now < soonMs ? 'ends soon' : 'good';
+  return end - now < soonMs ? 'ends soon' : 'good';
 }

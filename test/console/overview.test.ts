@@ -63,7 +63,7 @@ const healthy: OverviewFacts = {
   shadow: { file: 's.yaml', policy: 'e'.repeat(64), problem: undefined, differences: 0, untold: 3 },
   openRequests: 0,
   openStreams: 0,
-  issuers: [{ issuer: 'https://id', ready: true, ageSeconds: 1, failures: 2 }],
+  issuers: [{ issuer: 'https://id', isReady: true, ageSeconds: 1, failures: 2 }],
   upstreams: [{ name: 'superset', url: 'http://127.0.0.1', probe: undefined }],
   audit: {
     healthy: true,
@@ -79,7 +79,7 @@ const healthy: OverviewFacts = {
     certificates: [{ name: 'server.tls.certFile', expiresAtSeconds: (now + 31 * day) / 1000 }],
     revocationLists: [{ name: 'server.tls.clientCrlFile', expiresAtSeconds: (now + 2 * day) / 1000 }],
   },
-  apiKeys: [{ id: 'k1', clientId: 'reporting_tool', endsAt: now + 31 * day, isSunset: true, requests: 5 }],
+  apiKeys: [{ id: 'k1', clientId: 'reporting_tool', end: now + 31 * day, endsWithSunset: true, requests: 5 }],
 };
 
 t.test('a gateway without a problem needs no attention, and each of these does', (t) => {
@@ -91,7 +91,7 @@ t.test('a gateway without a problem needs no attention, and each of these does',
     expiries: { ...expiries, certificates: [{ name: 'c', expiresAtSeconds: (now + days * day) / 1000 }] },
   });
   const key = (days: number, requests: number) => ({
-    apiKeys: [{ id: 'k1', clientId: 'reporting_tool', endsAt: now + days * day, isSunset: true, requests }],
+    apiKeys: [{ id: 'k1', clientId: 'reporting_tool', end: now + days * day, endsWithSunset: true, requests }],
   });
   const cases: [RegExp, Partial<OverviewFacts>][] = [
     [/^bad: Not ready: starting/, { notReady: ['starting'] }],
@@ -111,7 +111,7 @@ t.test('a gateway without a problem needs no attention, and each of these does',
       { audit: { ...audit, deliveries: [{ ...audit.deliveries[0]!, required: true, problem: '503' }] } },
     ],
     [/^bad: 2 audit records will not/, { audit: { ...audit, lost: 2 } }],
-    [/^bad: The issuer https:\/\/id/, { issuers: [{ ...healthy.issuers[0]!, ready: false }] }],
+    [/^bad: The issuer https:\/\/id/, { issuers: [{ ...healthy.issuers[0]!, isReady: false }] }],
     [/^bad: The upstream superset/, { upstreams: [{ name: 'superset', url: 'http://u', probe: false }] }],
     [/^bad: The shared state/, { state: { kind: 'redis', available: false, onFailure: 'refuse' } }],
     [

@@ -163,6 +163,11 @@ export function signatureHashOf({ name, hash: used }: SignatureAlgorithm): strin
   return name === md5WithRsa ? 'MD5' : name;
 }
 
+/** A name of a native certificate as one line; empty for none. */
+export function nameText(name: string | undefined): string {
+  return (name ?? '').replaceAll('\n', ', ');
+}
+
 /** DER of a name in Base64, for comparing. */
 export function nameDer(name: x509.Name): string {
   return Buffer.from(name.toArrayBuffer()).toString('base64');

@@ -19,7 +19,7 @@ export function keysListCommand(output: CommandOutput, now: () => number, env: N
     });
 }
 
-function plain({ end, notBefore, expires: _, ...key }: ConfiguredKey) {
+function plain({ end, notBefore, expires: _, endsWithSunset: __, ...key }: ConfiguredKey) {
   return { ...key, ...(notBefore !== undefined && { notBefore: instant(notBefore) }), end: end && instant(end) };
 }
 

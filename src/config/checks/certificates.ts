@@ -1,9 +1,9 @@
 // Checks of the certificates, keys and revocation lists that the configuration names.
-import type { X509Certificate } from 'node:crypto';
 import { createTrustStore, parseAuthorities, parseRevocationLists } from '../../authn/certificate/trust-store.ts';
 import {
   createCertificateReader,
   hasStrongSignature,
+  nameText,
   type ParsedCertificate,
   parseCertificate,
 } from '../../authn/certificate/x509.ts';
@@ -46,7 +46,7 @@ export function warnOfChain(context: CheckContext, path: Path, file: string | un
     if (hasStrongSignature(certificate) || certificate.checkIssued(certificate)) continue;
     const hash = parseCertificate(certificate)?.signatureHash;
     if (hash === undefined || strongHashes.has(hash)) continue;
-    const name = context.show(nameOf(certificate));
+    const name = context.show(nameText(certificate.subject));
     context.warn(
       path,
       `the certificate ${name} is signed with ${hash}, which others refuse; issue it anew with SHA-256`,
@@ -72,7 +72,7 @@ export function authoritiesAt(
 ): ParsedCertificate[] | undefined {
   const authorities = readAt(context, path, file, parseAuthorities);
   for (const { native, notAfter, publicKey } of authorities ?? []) {
-    const name = context.show(nameOf(native));
+    const name = context.show(nameText(native.subject));
     if (notAfter <= context.now) context.warn(path, `the authority ${name} expired on ${day(notAfter)}`);
     if (!isStrongKey(publicKey))
       context.warn(path, `the key of the authority ${name} is too weak; its clients are refused`);
@@ -84,7 +84,7 @@ export function authoritiesAt(
 export function warnOfAuthorities(context: CheckContext, path: Path, file: string | undefined): void {
   for (const certificate of file === undefined ? [] : context.files.parse(file, parseCertificates)) {
     const weakness = tlsWeakness(certificate, false);
-    const name = context.show(nameOf(certificate));
+    const name = context.show(nameText(certificate.subject));
     if (weakness !== undefined) context.warn(path, `the authority ${name} ${weakness}; what comes from it is refused`);
   }
 }
@@ -111,13 +111,9 @@ export function checkRevocationLists(
   const issuers = new Set(lists.map(({ issuerDer }) => issuerDer));
   for (const authority of authorities) {
     if (issuers.has(authority.subjectDer)) continue;
-    const name = context.show(nameOf(authority.native));
+    const name = context.show(nameText(authority.native.subject));
     context.error(path, `there is no revocation list of the authority ${name} in it; its clients would all be refused`);
   }
-}
-
-function nameOf({ subject }: X509Certificate): string {
-  return subject.replaceAll('\n', ', ');
 }
 
 function day(ms: number): string {

@@ -1,6 +1,7 @@
 // Facts of the connect page: endpoints, the authority to trust, and what a client sees before it has a token.
 
 import type { X509Certificate } from 'node:crypto';
+import { nameText } from '../../authn/certificate/x509.ts';
 import type { RunningParts } from '../../gateway/admin/admin-source.ts';
 import type { Configuration } from '../../gateway/reload.ts';
 import { parseCertificateChain } from '../../http/connection/secure-context.ts';
@@ -87,8 +88,8 @@ function authorityOf({ loaded: { config, files } }: Configuration): AuthorityFac
   const root = [last, ...others].find((each) => isRoot(each) && last.checkIssued(each) && last.verify(each.publicKey));
   const shown = root ?? last;
   return {
-    subject: oneLine(shown.subject),
-    issuer: oneLine(shown.issuer),
+    subject: nameText(shown.subject),
+    issuer: nameText(shown.issuer),
     fingerprint: shown.fingerprint256,
     isRoot: root !== undefined,
     pem: shown.toString(),
@@ -97,8 +98,4 @@ function authorityOf({ loaded: { config, files } }: Configuration): AuthorityFac
 
 function isRoot(certificate: X509Certificate): boolean {
   return certificate.checkIssued(certificate);
-}
-
-function oneLine(name: string | undefined): string {
-  return (name ?? '').replaceAll('\n', ', ');
 }

@@ -2,19 +2,21 @@
 import { createKeyUsage } from '../../audit/reading/key-usage.ts';
 import type { RevocationEntries } from '../../authn/caller/revocations.ts';
 import { identityKeyOf } from '../../authn/certificate/identity.ts';
+import { nameText } from '../../authn/certificate/x509.ts';
 import { configuredCertificates, revocationListExpiries } from '../../config/expiries.ts';
 import type { RunningParts } from '../../gateway/admin/admin-source.ts';
 import { configuredKeys, revocationsOfKeys } from '../../review/configured-keys.ts';
 import { type KeyRow, keyRows } from '../../review/key-rows.ts';
+import { type KeySetFacts, keySetFacts } from '../key-sets.ts';
 
 /** Functions of the console source that the page asks. */
 export interface CredentialsSource {
-  credentials(): Promise<CredentialFacts>;
+  credentials(): Promise<ConfiguredCredentials>;
 }
 
 /** Credentials of the configuration in force. Instants are in milliseconds since 1970. */
-export interface CredentialFacts {
-  readonly keys: readonly KeyFacts[];
+export interface ConfiguredCredentials {
+  readonly keys: readonly KeyInUse[];
   /** Authenticators of keys, with the dates of their migration. */
   readonly keyAuthenticators: readonly KeyAuthenticatorFacts[];
   /** Requests that the use of the keys is counted from. */
@@ -26,7 +28,7 @@ export interface CredentialFacts {
 }
 
 /** A key, and its use among the last requests. */
-export interface KeyFacts extends Pick<KeyRow, 'key' | 'authenticator' | 'client' | 'state' | 'requests' | 'advice'> {
+export interface KeyInUse extends Pick<KeyRow, 'key' | 'authenticator' | 'client' | 'state' | 'requests' | 'advice'> {
   readonly end: number | undefined;
   readonly lastUsed: number | undefined;
   readonly lastToken: number | undefined;
@@ -44,7 +46,7 @@ export interface KeyAuthenticatorFacts {
 /** The first certificate of a configured file, or a revocation list. */
 export interface CertificateFacts {
   readonly name: string;
-  readonly path: string | undefined;
+  readonly path: string;
   readonly subject: string;
   readonly isList: boolean;
   readonly end: number;
@@ -63,10 +65,8 @@ export interface IssuerFacts {
   readonly authenticator: string;
   readonly issuer: string;
   readonly type: 'jwt' | 'introspection';
-  /** Of the key set; undefined where tokens are introspected. */
-  readonly isReady: boolean | undefined;
-  /** Since the last successful fetch of the keys. */
-  readonly ageSeconds: number | undefined;
+  /** Undefined where tokens are introspected. */
+  readonly keySet: KeySetFacts | undefined;
 }
 
 /** The revocation list in force. */
@@ -92,7 +92,7 @@ export function credentialFacts({ current, now, recent, revocations, runtime }: 
     const rows = keyRows(keys, usage, now()).slice(0, maxShown);
     return {
       period: Number.isFinite(usage.period.first) ? usage.period : undefined,
-      keys: rows.map(({ advice, authenticator, client, key, lastToken, requests, state }): KeyFacts => {
+      keys: rows.map(({ advice, authenticator, client, key, lastToken, requests, state }): KeyInUse => {
         const configured = known.get(`${authenticator} ${key}`);
         return {
           ...{ advice, authenticator, client, key, requests, state },
@@ -109,7 +109,7 @@ export function credentialFacts({ current, now, recent, revocations, runtime }: 
     async credentials() {
       const { loaded } = current();
       const authenticators = Object.entries(loaded.config.authenticators);
-      const { keySets } = runtime.snapshot.authenticators;
+      const keySets = keySetFacts(runtime);
       return {
         ...(await keysInUse()),
         keyAuthenticators: authenticators.flatMap(([name, each]) =>
@@ -119,12 +119,12 @@ export function credentialFacts({ current, now, recent, revocations, runtime }: 
         ),
         certificates: [
           ...configuredCertificates(loaded).map(({ certificate, name, path }) => ({
-            ...{ name, path, subject: certificate.subject?.replaceAll('\n', ', ') ?? '' },
+            ...{ name, path, subject: nameText(certificate.subject) },
             isList: false,
             end: certificate.validToDate.getTime(),
           })),
-          ...revocationListExpiries(loaded).map(({ expiresAtSeconds, name }) => ({
-            ...{ name, path: loaded.config.server.tls?.clientCrlFile, subject: 'next list due' },
+          ...revocationListExpiries(loaded).map(({ expiresAtSeconds, name, path }) => ({
+            ...{ name, path, subject: 'next list due' },
             isList: true,
             end: expiresAtSeconds * 1000,
           })),
@@ -141,10 +141,9 @@ export function credentialFacts({ current, now, recent, revocations, runtime }: 
           .slice(0, maxShown),
         issuers: authenticators.flatMap(([authenticator, each]): IssuerFacts[] => {
           if (each.type !== 'jwt' && each.type !== 'introspection') return [];
-          const set =
-            each.type === 'jwt' ? [...keySets.values()].find(({ issuer }) => issuer === each.issuer) : undefined;
           const { issuer, type } = each;
-          return [{ authenticator, issuer, type, isReady: set?.ready(), ageSeconds: set?.ageSeconds() }];
+          const keySet = type === 'jwt' ? keySets.find((set) => set.issuer === issuer) : undefined;
+          return [{ authenticator, issuer, type, keySet }];
         }),
         revocations: {
           path: revocations.path(),

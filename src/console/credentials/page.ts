@@ -1,8 +1,9 @@
 // Credentials page: what callers and the gateway show, and when it ends.
 import { type Html, html } from '../html.ts';
+import { keySetState } from '../key-sets.ts';
 import type { ConsolePage } from '../page.ts';
 import { badge, card, code, count, emptyState, facts, relativeTime, type Tone, table, time } from '../parts.ts';
-import type { CredentialFacts, KeyAuthenticatorFacts, KeyFacts } from './facts.ts';
+import type { ConfiguredCredentials, KeyAuthenticatorFacts, KeyInUse } from './facts.ts';
 import { createTimeline, type Timeline } from './timeline.ts';
 
 /** Credentials with their ends. */
@@ -36,7 +37,7 @@ const keyTones: Readonly<Record<string, Tone>> = {
 };
 
 /** The next step of the migration, by the advice of `portcullis keys report`. */
-const advices: Readonly<Record<KeyFacts['advice'], readonly [words: string, tone: Tone]>> = {
+const advices: Readonly<Record<KeyInUse['advice'], readonly [words: string, tone: Tone]>> = {
   'ready to switch': ['has a token too: take the key out', 'good'],
   'needs a token': ['used, and no token seen: register the client', 'warn'],
   switched: ['uses a token only: take the key out', 'good'],
@@ -45,7 +46,7 @@ const advices: Readonly<Record<KeyFacts['advice'], readonly [words: string, tone
   gone: ['used, and not in the file any more', 'bad'],
 };
 
-function keysCard({ keyAuthenticators, keys, period }: CredentialFacts, now: number): Html {
+function keysCard({ keyAuthenticators, keys, period }: ConfiguredCredentials, now: number): Html {
   if (keys.length === 0 && keyAuthenticators.length === 0)
     return card('API keys', emptyState('No authenticator takes API keys: there is nothing to migrate.'), 'keys');
   const sunsets = keyAuthenticators.map(({ sunset }) => sunset).filter((date) => date !== undefined);
@@ -88,7 +89,7 @@ function datesOf({ deprecation, guide, name, sunset }: KeyAuthenticatorFacts, no
   ]);
 }
 
-function rowOf(key: KeyFacts, timeline: Timeline, all: readonly KeyAuthenticatorFacts[], now: number) {
+function rowOf(key: KeyInUse, timeline: Timeline, all: readonly KeyAuthenticatorFacts[], now: number) {
   const [words, tone] = advices[key.advice];
   const sunset = all.find(({ name }) => name === key.authenticator)?.sunset;
   return [
@@ -103,7 +104,7 @@ function rowOf(key: KeyFacts, timeline: Timeline, all: readonly KeyAuthenticator
   ];
 }
 
-function certificatesCard({ certificates }: CredentialFacts, now: number): Html {
+function certificatesCard({ certificates }: ConfiguredCredentials, now: number): Html {
   const rows = certificates
     .toSorted((one, other) => one.end - other.end)
     .map(({ end, isList, name, path, subject }) => [
@@ -122,7 +123,7 @@ function certificatesCard({ certificates }: CredentialFacts, now: number): Html 
   );
 }
 
-function clientCertificatesCard({ clientCertificates }: CredentialFacts): Html {
+function clientCertificatesCard({ clientCertificates }: ConfiguredCredentials): Html {
   return card(
     'Client certificates that are let in',
     table({
@@ -140,21 +141,19 @@ function clientCertificatesCard({ clientCertificates }: CredentialFacts): Html {
   );
 }
 
-function issuersCard({ issuers }: CredentialFacts): Html {
+function issuersCard({ issuers }: ConfiguredCredentials): Html {
   return card(
     'Issuers of tokens',
     table({
       caption: 'Authorization servers whose tokens are taken',
       columns: ['Issuer', 'Authenticator', 'Verified by', 'State'],
-      rows: issuers.map(({ ageSeconds, authenticator, isReady, issuer, type }) => [
+      rows: issuers.map(({ authenticator, issuer, keySet, type }) => [
         code(issuer),
         code(authenticator),
         type === 'jwt' ? 'its key set' : 'introspection',
-        isReady === undefined
+        keySet === undefined
           ? html`<span class="muted">asked for each token</span>`
-          : html`${badge(isReady ? 'ready' : 'no keys', isReady ? 'good' : 'bad')}${
-              ageSeconds !== undefined && ` keys are ${Math.round(ageSeconds)} s old`
-            }`,
+          : keySetState(keySet).map((each) => html`${each} `),
       ]),
       empty: 'No authenticator takes tokens.',
     }),
@@ -162,7 +161,7 @@ function issuersCard({ issuers }: CredentialFacts): Html {
   );
 }
 
-function revocationsCard({ revocations: { count: all, entries, path, problem } }: CredentialFacts): Html {
+function revocationsCard({ revocations: { count: all, entries, path, problem } }: ConfiguredCredentials): Html {
   if (path === undefined)
     return card(
       'Revoked',

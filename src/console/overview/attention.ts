@@ -2,7 +2,7 @@
 import type { Expiry } from '../../config/expiries.ts';
 import type { Tone } from '../parts.ts';
 import type { ConsoleProcess } from '../source.ts';
-import type { KeyFacts, OverviewFacts } from './facts.ts';
+import type { EndingKey, OverviewFacts } from './facts.ts';
 
 /** A matter that needs attention. */
 export interface Attention {
@@ -135,8 +135,8 @@ function* ofAudit({ audit }: OverviewFacts): Generator<Attention> {
 }
 
 function* ofDependencies({ definitions, issuers, state, upstreams }: OverviewFacts): Generator<Attention> {
-  for (const { failures, issuer, ready } of issuers) {
-    if (ready) continue;
+  for (const { failures, issuer, isReady } of issuers) {
+    if (isReady) continue;
     yield {
       tone: 'bad',
       title: `The issuer ${issuer} has given no keys that are recent enough`,
@@ -200,16 +200,16 @@ function* ofEnds({ apiKeys, expiries }: OverviewFacts, now: number): Generator<A
     const title = instant <= now ? `The revocation list ${name} is overdue` : `The revocation list ${name} is due`;
     yield { tone: toneOf(instant, now), title, instant, link, advice: 'Fetch a new one from its authority.' };
   }
-  yield* apiKeys.filter(({ endsAt }) => endsAt > now && endsAt - now < noticeMs).map((key) => ofKey(key, now));
+  yield* apiKeys.filter(({ end }) => end > now && end - now < noticeMs).map((key) => ofKey(key, now));
 }
 
-function ofKey({ clientId, endsAt, id, isSunset, requests }: KeyFacts, now: number): Attention {
+function ofKey({ clientId, end, endsWithSunset, id, requests }: EndingKey, now: number): Attention {
   const use = requests > 0 ? `used for ${counted(requests, 'request')} since the start` : 'not used since the start';
   return {
-    tone: requests > 0 ? toneOf(endsAt, now) : 'warn',
-    title: `The API key ${id} of ${clientId} ends${isSunset ? ' with the sunset of its kind' : ''}, and was ${use}`,
-    instant: endsAt,
-    advice: isSunset ? 'Move the client to OAuth before then.' : 'Rotate it with `portcullis keys rotate`.',
+    tone: requests > 0 ? toneOf(end, now) : 'warn',
+    title: `The API key ${id} of ${clientId} ends${endsWithSunset ? ' with the sunset of its kind' : ''}, and was ${use}`,
+    instant: end,
+    advice: endsWithSunset ? 'Move the client to OAuth before then.' : 'Rotate it with `portcullis keys rotate`.',
     link: ['/credentials', 'Credentials'],
   };
 }

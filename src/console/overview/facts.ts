@@ -6,7 +6,9 @@ import { type RunningParts, reasonsNotReady } from '../../gateway/admin/admin-so
 import type { DefinitionState } from '../../gateway/catalog/definition-checks.ts';
 import type { RevocationState } from '../../gateway/revocation-watcher.ts';
 import type { HistoryPoint } from '../../metrics/history.ts';
+import { configuredKeys, revocationsOfKeys } from '../../review/configured-keys.ts';
 import type { StateStatus } from '../../state/switched-state.ts';
+import { type KeySetFacts, keySetFacts } from '../key-sets.ts';
 
 /** Functions of the console source that the overview asks. */
 export interface OverviewSource {
@@ -28,14 +30,15 @@ export interface OverviewFacts {
   readonly shadow: ShadowFacts | undefined;
   readonly openRequests: number;
   readonly openStreams: number;
-  readonly issuers: readonly IssuerFacts[];
+  /** With the fetches that failed since the start. */
+  readonly issuers: readonly (KeySetFacts & { readonly failures: number })[];
   readonly upstreams: readonly UpstreamFacts[];
   readonly audit: AuditFacts;
   readonly state: StateStatus | undefined;
   readonly revocation: RevocationState | undefined;
   readonly definitions: readonly DefinitionState[];
   readonly expiries: Readonly<Record<'certificates' | 'revocationLists', readonly Expiry[]>>;
-  readonly apiKeys: readonly KeyFacts[];
+  readonly apiKeys: readonly EndingKey[];
 }
 
 /** A shadow configuration. */
@@ -46,15 +49,6 @@ export interface ShadowFacts {
   /** Requests since the start on which it decides otherwise, or cannot tell. */
   readonly differences: number;
   readonly untold: number;
-}
-
-/** The key set of an issuer. */
-export interface IssuerFacts {
-  readonly issuer: string;
-  readonly ready: boolean;
-  /** Undefined before the first fetch. */
-  readonly ageSeconds: number | undefined;
-  readonly failures: number;
 }
 
 /** An upstream. */
@@ -77,12 +71,11 @@ export interface AuditFacts {
 }
 
 /** An API key that has an end. */
-export interface KeyFacts {
+export interface EndingKey {
   readonly id: string;
   readonly clientId: string;
-  /** The sunset of its authenticator, or its own expiry before it. */
-  readonly endsAt: number;
-  readonly isSunset: boolean;
+  readonly end: number;
+  readonly endsWithSunset: boolean;
   /** Requests since the start. */
   readonly requests: number;
 }
@@ -109,12 +102,7 @@ async function readFacts(parts: RunningParts): Promise<OverviewFacts> {
     shadow: await shadowFacts(parts, total),
     openRequests: runtime.open.size(),
     openStreams: runtime.streams.size(),
-    issuers: [...runtime.snapshot.authenticators.keySets.values()].map((keySet) => ({
-      issuer: keySet.issuer,
-      ready: keySet.ready(),
-      ageSeconds: keySet.ageSeconds(),
-      failures: failures.get(keySet.issuer) ?? 0,
-    })),
+    issuers: keySetFacts(runtime).map((each) => ({ ...each, failures: failures.get(each.issuer) ?? 0 })),
     upstreams: Object.entries(loaded.config.upstreams).map(([name, { url }]) => ({
       name,
       url,
@@ -125,7 +113,7 @@ async function readFacts(parts: RunningParts): Promise<OverviewFacts> {
     revocation: revocations.state(),
     definitions: definitions.states(),
     expiries: { certificates, revocationLists },
-    apiKeys: keyFacts(parts, await total('api_key_requests_total', 'key')),
+    apiKeys: endingKeys(parts, await total('api_key_requests_total', 'key')),
   };
 }
 
@@ -172,14 +160,9 @@ async function auditFacts({ audit, current }: RunningParts, total: Total): Promi
   };
 }
 
-function keyFacts({ current }: RunningParts, requests: ReadonlyMap<string, number>): KeyFacts[] {
-  return Object.values(current().loaded.config.authenticators).flatMap((authenticator) => {
-    if (authenticator.type !== 'apiKey') return [];
-    const { keys = [], sunset = Number.POSITIVE_INFINITY } = authenticator;
-    return keys.flatMap(({ clientId, expires = Number.POSITIVE_INFINITY, id }) => {
-      const endsAt = Math.min(sunset, expires);
-      if (!Number.isFinite(endsAt)) return [];
-      return [{ id, clientId, endsAt, isSunset: sunset <= expires, requests: requests.get(id) ?? 0 }];
-    });
-  });
+function endingKeys({ current, now, revocations }: RunningParts, requests: ReadonlyMap<string, number>): EndingKey[] {
+  const keys = configuredKeys(current().loaded.config, revocationsOfKeys(revocations.current()), now());
+  return keys.flatMap(({ clientId, end, endsWithSunset, id }) =>
+    end === undefined ? [] : [{ id, clientId, end, endsWithSunset, requests: requests.get(id) ?? 0 }],
+  );
 }

@@ -1,6 +1,7 @@
 // Overview page: what needs attention, the last hour, the policy in force, and the health of what the gateway depends on.
 import type { HistoryPoint } from '../../metrics/history.ts';
 import { type Html, html, type Value } from '../html.ts';
+import { keySetState } from '../key-sets.ts';
 import { pathOf } from '../links.ts';
 import type { ConsolePage } from '../page.ts';
 import {
@@ -136,11 +137,7 @@ function policyFacts({ configFile, inForceSince, policy, shadow, version }: Over
 
 function healthTable({ audit, definitions, issuers, revocation, state, upstreams }: OverviewFacts): Html {
   const rows: Value[][] = [
-    ...issuers.map(({ ageSeconds, issuer, ready }): Value[] => [
-      html`Issuer ${code(issuer)}`,
-      ready ? badge('ready', 'good') : badge('no keys', 'bad'),
-      ageSeconds === undefined ? 'keys not fetched yet' : `keys are ${Math.round(ageSeconds)} s old`,
-    ]),
+    ...issuers.map((each): Value[] => [html`Issuer ${code(each.issuer)}`, ...keySetState(each)]),
     ...upstreams.map(({ name, probe, url }): Value[] => [
       html`Upstream ${code(name)}`,
       probe === undefined

@@ -1,6 +1,6 @@
 // Reading of a client certificate: its names, chain and entry on the allowlist, and the reason for which it verified or not.
 import { identityKeyOf, matchingIdentity } from '../../authn/certificate/identity.ts';
-import { createCertificateReader, type ParsedCertificate } from '../../authn/certificate/x509.ts';
+import { createCertificateReader, nameText, type ParsedCertificate } from '../../authn/certificate/x509.ts';
 import type { PeerCertificate } from '../../authn/credential.ts';
 import {
   type CredentialReading,
@@ -40,7 +40,7 @@ function factsOfCertificate(
   const present = Object.entries(names).filter(([, values]) => values.length > 0);
   return {
     ...Object.fromEntries(present.map(([name, values]) => [name, values.join(', ')])),
-    issuer: oneLine(certificate.issuer),
+    issuer: nameText(certificate.issuer),
     notBefore: instant(parsed.notBefore),
     notAfter: instant(parsed.notAfter),
     chain: chain.length === 0 ? 'the certificate alone' : `${chain.length} more`,
@@ -96,8 +96,4 @@ function whyCertificate(reason: string, parsed: ParsedCertificate | undefined, c
     default:
       return reason;
   }
-}
-
-function oneLine(text: string): string {
-  return text.split('\n').reverse().join(', ');
 }
