@@ -13,6 +13,11 @@ export interface Connection {
   taken: boolean;
 }
 
+/** True once every write of the connection has been called back: then no native code reads what was written. False for one that was cut. */
+export function isWritten({ socket }: Connection): boolean {
+  return socket !== undefined && !socket.destroyed && socket.writableLength === 0;
+}
+
 /** The age from which a connection takes no further request. */
 export interface ConnectionAge {
   readonly maxMs: number;

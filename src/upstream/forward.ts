@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import type { Connection } from './connection-pool.ts';
+import { type Connection, isWritten } from './connection-pool.ts';
 import { upstreamFailure } from './errors.ts';
 import {
   rejectResponse,
@@ -102,6 +102,7 @@ function createHandler(transfer: Transfer, connection: Connection): Dispatcher.D
       if (!relayBody(transfer, chunk)) controller.pause();
     },
     onResponseEnd() {
+      transfer.bodyWritten = isWritten(connection);
       connections.give(connection);
       transfer.controller = undefined;
       relayEnd(transfer);

@@ -73,6 +73,8 @@ export interface ForwardResult {
   readonly failure: UpstreamFailure | undefined;
   /** Milliseconds until the upstream's head; undefined without one. */
   readonly firstByteMs: number | undefined;
+  /** The upstream's connection has written the whole request, and reads the memory of its body no more. */
+  readonly bodyWritten: boolean;
 }
 
 /** The mutable state of one transfer. `resolve` and `reject` settle the promise of `forward`. */
@@ -104,6 +106,7 @@ export interface Transfer {
   /** Bytes of the body to the client. */
   bytes: number;
   firstByteMs: number | undefined;
+  bodyWritten: boolean;
   failure: UpstreamFailure | undefined;
   /** Events of a stream that is neither encoded nor of an announced length. */
   boundary: EventBoundary | undefined;
@@ -161,6 +164,7 @@ function openTransfer(input: TransferInput, resolve: Transfer['resolve'], reject
     received: 0,
     bytes: 0,
     firstByteMs: undefined,
+    bodyWritten: false,
     failure: undefined,
     boundary: undefined,
     endless: false,
@@ -178,7 +182,7 @@ export function abortUpstream({ controller }: Transfer): void {
 
 /** Resolves with the result. Later events have no effect. */
 function settle(transfer: Transfer): void {
-  const { response, status, bytes, failure, firstByteMs, endedEarly } = transfer;
+  const { response, status, bytes, failure, firstByteMs, bodyWritten, endedEarly } = transfer;
   clearTimeout(transfer.stallTimer);
   clearTimeout(transfer.firstByteTimer);
   const completed = response.writableFinished && !endedEarly;
@@ -189,6 +193,7 @@ function settle(transfer: Transfer): void {
     outcome: failure !== undefined ? 'failed' : completed ? 'completed' : 'aborted',
     failure,
     firstByteMs,
+    bodyWritten,
   });
 }
 

@@ -6,6 +6,7 @@ import type { Caller } from '../../src/authn/caller/principal.ts';
 import type { Config } from '../../src/config/schema/config.ts';
 import { configSchema } from '../../src/config/schema/config.ts';
 import { GatewayError } from '../../src/errors.ts';
+import { freeBuffer } from '../../src/http/body/free.ts';
 import { createNamedFiles } from '../../src/named-files.ts';
 import { type ForwardOptions, type ForwardResult, forward } from '../../src/upstream/forward.ts';
 import { compileRequestHeaders } from '../../src/upstream/request-headers.ts';
@@ -69,7 +70,7 @@ export interface Forwarder {
   readonly close: () => Promise<void>;
 }
 
-/** Forwards every request to the configuration's upstream `up` as `caller`; an error is answered with its status and code. `closeFirst` has the client gone before. */
+/** Forwards every request to the configuration's upstream `up` as `caller`, and frees its body as the gateway does; an error is answered with its status and code. `closeFirst` has the client gone before. */
 export async function startForwarder(
   config: Config,
   options: ForwardOptions & {
@@ -100,15 +101,12 @@ export async function startForwarder(
     });
     const { method = '', url = '' } = request;
     if (options.closeFirst) response.destroy();
+    const body = Buffer.concat(chunks);
     try {
-      settle(
-        await forward(
-          upstream,
-          { method, path: url, publicTarget: url, headers, body: Buffer.concat(chunks) },
-          response,
-          options,
-        ),
-      );
+      const request = { method, path: url, publicTarget: url, headers, body };
+      const result = await forward(upstream, request, response, options);
+      if (result.bodyWritten) freeBuffer(body);
+      settle(result);
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error;
       response.writeHead(error.status, { 'x-code': error.code, 'x-message': error.message });

@@ -3,6 +3,7 @@ import type { Priority } from '../../audit/event.ts';
 import type { GatewayError } from '../../errors.ts';
 import { boundUnreadBody, clientGone } from '../../http/body/body.ts';
 import { releaseBody } from '../../http/body/budget.ts';
+import { freeBuffer } from '../../http/body/free.ts';
 import { giveBack } from '../../limits/take.ts';
 import { releaseSlot } from '../../upstream/concurrency.ts';
 import type { Runtime } from '../runtime.ts';
@@ -90,6 +91,7 @@ export function completePart(context: RequestContext, runtime: Runtime): void {
   if (!context.recorded) recordCompletion(context, runtime, status);
   if (context.trace !== undefined) endTrace(context, context.trace, status);
   if (runtime.log.isLevelEnabled('debug')) logRequest(context, status);
+  if (context.body !== undefined && !context.bodyInUse) freeBuffer(context.body);
 }
 
 function recordCompletion(context: RequestContext, runtime: Runtime, status: number | undefined): void {

@@ -61,6 +61,8 @@ export interface RequestContext extends Placed {
   readonly credentials: CredentialRecord[];
   /** The body of a request on an MCP route, whole. */
   body: Buffer | undefined;
+  /** A connection to the upstream may still read the memory of the body. */
+  bodyInUse: boolean;
   /** Bytes of the body in the budget of all bodies, until the request is complete. */
   reservedBytes: number;
   message: McpMessage | undefined;
@@ -148,6 +150,7 @@ export function createRequestContext(
     checkedSnapshot: snapshot,
     credentials: [],
     body: undefined,
+    bodyInUse: false,
     reservedBytes: 0,
     message: undefined,
     session: undefined,

@@ -105,6 +105,7 @@ export async function forwardRequest(
   const announcedBytes = request.headers['content-length'];
   // Of a body that is streamed the connection does not know the length.
   if (body instanceof Readable && announcedBytes !== undefined) headers.push('content-length', announcedBytes);
+  context.bodyInUse = true;
   const forwarded = forward(
     target,
     {
@@ -131,6 +132,7 @@ export async function forwardRequest(
   const result = await (traced?.span === undefined
     ? forwarded
     : untilForwarded(traced.span, forwarded, context, route));
+  context.bodyInUse = !result.bodyWritten;
   context.bytes = result.bytes;
   context.outcome ??= result.outcome;
   const { firstByteMs } = result;

@@ -46,7 +46,7 @@ const ignore = (): void => {};
 
 /**
  * Prepares a connection for `takeInTurn`: `listener` gets at most `limit()` of its requests at once, and the next only when the one before is
- * accepted or answered. Meanwhile the connection is not read. A read is parsed in pieces, unless all of it is of a body of known length: Node would
+ * accepted or answered. Meanwhile the connection is not read. A read is parsed in pieces until its rest is of a body of known length: Node would
  * take thousands of requests out of one.
  */
 export function pipelineRequests(
@@ -72,24 +72,22 @@ export function pipelineRequests(
   // A listener makes Node hand what it reads to the stream, where it can be cut, and not to the parser.
   socket.on('data', ignore).off('data', ignore);
   const { push, resume } = socket;
+  const pushFirst = (chunk: Buffer, end: number): Buffer => {
+    push.call(socket, chunk.subarray(0, end));
+    return chunk.subarray(end);
+  };
   socket.push = (chunk: Buffer | null) => {
-    if (chunk !== null && isOfBody(own, socket, chunk)) {
-      const left = own.bodyLeft - chunk.length;
-      const hasRoom = push.call(socket, chunk);
-      // The parser has copied it.
-      if (own.bodyLeft === left) freeBuffer(chunk);
-      return hasRoom;
-    }
+    if (chunk === null) return push.call(socket, null);
     let rest = chunk;
-    for (let end = endOfPiece(rest, 2); end > 0; end = endOfPiece(rest, 1)) {
-      push.call(socket, rest!.subarray(0, end));
-      rest = rest!.subarray(end);
+    if (!isOfBody(own, socket, rest)) {
+      for (let end = endOfPiece(rest, 2); end > 0; end = endOfPiece(rest, 1)) rest = pushFirst(rest, end);
+      while (rest.length > bytesPerPiece && !isOfBody(own, socket, rest)) rest = pushFirst(rest, bytesPerPiece);
     }
-    while (rest !== null && rest.length > bytesPerPiece) {
-      push.call(socket, rest.subarray(0, bytesPerPiece));
-      rest = rest.subarray(bytesPerPiece);
-    }
-    return push.call(socket, rest);
+    const left = isOfBody(own, socket, rest) ? own.bodyLeft - rest.length : undefined;
+    const hasRoom = push.call(socket, rest);
+    // The parser has copied all of it.
+    if (own.bodyLeft === left) freeBuffer(chunk);
+    return hasRoom;
   };
   socket.resume = () => (socket._paused || own.held.length > 0 || own.isWaiting ? socket : resume.call(socket));
 }
@@ -211,9 +209,9 @@ function takeHeld(own: Pipeline, socket: Socket): void {
  * The offset to cut a read at; 0 for one that is a piece by itself. A piece ends behind its eighth head, or behind the last one of at least
  * `least`: the parser would set a time limit to the half head of a paused connection.
  */
-function endOfPiece(chunk: Buffer | null, least: number): number {
+function endOfPiece(chunk: Buffer, least: number): number {
   let end = 0;
-  for (let heads = 0; chunk !== null && heads < headsPerPiece; heads += 1) {
+  for (let heads = 0; heads < headsPerPiece; heads += 1) {
     const at = chunk.indexOf(headEnd, end);
     if (at === -1) {
       if (heads < least) return 0;
@@ -221,5 +219,5 @@ function endOfPiece(chunk: Buffer | null, least: number): number {
     }
     end = at + headEnd.length;
   }
-  return end === chunk?.length ? 0 : end;
+  return end === chunk.length ? 0 : end;
 }
