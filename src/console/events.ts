@@ -6,8 +6,8 @@ export interface ConsoleEvent {
   /** Sent back in `Last-Event-ID` when the browser connects again. */
   readonly id?: string | number | undefined;
   readonly event?: string;
-  /** Sent as JSON. */
-  readonly data: unknown;
+  /** Sent as JSON, which is made once for an object that several streams send. */
+  readonly data: object;
 }
 
 /** Options of a stream. */
@@ -31,6 +31,12 @@ export type OpenEventStream = (request: FastifyRequest, reply: FastifyReply, str
 /** Creates the opener of streams; more than the bound are answered 503, and the browser asks again after ten seconds. */
 export function createEventStreams(): OpenEventStream {
   let open = 0;
+  const jsonOf = new WeakMap<object, string>();
+  const textOf = ({ data, event, id }: ConsoleEvent): string => {
+    const json = jsonOf.get(data) ?? JSON.stringify(data);
+    jsonOf.set(data, json);
+    return `${id === undefined ? '' : `id: ${id}\n`}${event === undefined ? '' : `event: ${event}\n`}data: ${json}\n\n`;
+  };
   return (request, reply, { intervalMs, next }) => {
     if (open >= maxEventStreams) {
       return reply.code(503).header('retry-after', '10').type('text/plain').send('too many consoles are open\n');
@@ -78,9 +84,4 @@ export function createEventStreams(): OpenEventStream {
     void tick();
     return reply;
   };
-}
-
-function textOf({ data, event, id }: ConsoleEvent): string {
-  const name = event === undefined ? '' : `event: ${event}\n`;
-  return `${id === undefined ? '' : `id: ${id}\n`}${name}data: ${JSON.stringify(data)}\n\n`;
 }

@@ -32,9 +32,14 @@ export function relativeTime(instantMs: number, now: number): string {
   return instantMs > now ? `in ${span}` : `${span} ago`;
 }
 
+/** A formatter is much to make. */
+const [whole, tenths] = [0, 1].map(
+  (maximumFractionDigits) => new Intl.NumberFormat('en-GB', { maximumFractionDigits }),
+) as [Intl.NumberFormat, Intl.NumberFormat];
+
 /** A number with separators, in figures of equal width. */
 export function count(value: number): Html {
-  return html`<span class="num">${value.toLocaleString('en-GB', { maximumFractionDigits: 1 })}</span>`;
+  return html`<span class="num">${tenths.format(value)}</span>`;
 }
 
 /** Bytes in a unit that fits. */
@@ -42,7 +47,7 @@ export function bytes(value: number): Html {
   const exponent = value < 1 ? 0 : Math.min(4, Math.floor(Math.log2(value) / 10));
   const scaled = value / 1024 ** exponent;
   const unit = ['B', 'KiB', 'MiB', 'GiB', 'TiB'][exponent];
-  return html`<span class="num">${scaled.toLocaleString('en-GB', { maximumFractionDigits: scaled < 10 ? 1 : 0 })} ${unit}</span>`;
+  return html`<span class="num">${(scaled < 10 ? tenths : whole).format(scaled)} ${unit}</span>`;
 }
 
 /** Text as it stands in a file or on a wire: names, hashes, patterns. */

@@ -147,9 +147,13 @@ t.test('more event streams than the bound are answered 503, and a place is free 
   const app = fastify({ forceCloseConnections: true });
   t.teardown(() => app.close());
   const open = createEventStreams();
-  app.get('/', (request, reply) =>
-    open(request, reply, { next: async () => [{ id: 7, data: 'line\n\ndata: no' }], intervalMs: 60_000 }),
-  );
+  let encodings = 0;
+  const toJSON = () => {
+    encodings += 1;
+    return 'line\n\ndata: no';
+  };
+  const data = { toJSON };
+  app.get('/', (request, reply) => open(request, reply, { next: async () => [{ id: 7, data }], intervalMs: 60_000 }));
   const url = await app.listen({ port: 0, host: '127.0.0.1' });
   const leave = new AbortController();
   const first = await fetch(url, { signal: leave.signal });
@@ -162,6 +166,7 @@ t.test('more event streams than the bound are answered 503, and a place is free 
   let text = '';
   while (!text.includes('data:')) text += (await reader.read()).value;
   t.match(text, 'id: 7\ndata: "line\\n\\ndata: no"\n\n', 'data is one line, whatever is in it');
+  t.equal(encodings, 1, 'for all streams');
   leave.abort();
   await until(async () => (await fetch(url)).status === 200, 'a free place');
 });

@@ -5,7 +5,7 @@ import { type Html, html } from '../html.ts';
 import { pathOf, workerField } from '../links.ts';
 import type { ConsolePage } from '../page.ts';
 import { table } from '../parts.ts';
-import { type DecisionRow, pageSize } from './facts.ts';
+import { type DecisionRow, type NewDecisions, pageSize } from './facts.ts';
 import { why } from './why-page.ts';
 
 const outcomes = ['completed', 'refused', 'aborted', 'failed', 'unknown'];
@@ -55,6 +55,14 @@ ${next !== undefined && html`<a id="older" href="${linkTo({ before: next })}">Ol
   },
   below: [why],
   routes(app, read, openStream) {
+    const known = new WeakMap<NewDecisions, object>();
+    /** One object for the streams that share an answer. */
+    const dataOf = (found: NewDecisions): object => {
+      const { leftOut, rows } = found;
+      const data = known.get(found) ?? { rows, leftOut };
+      known.set(found, data);
+      return data;
+    };
     app.get('/decisions/events', async (request, reply) => {
       const { query, source } = read(request);
       const filter = filterOf(query);
@@ -69,7 +77,7 @@ ${next !== undefined && html`<a id="older" href="${linkTo({ before: next })}">Ol
           cursor = found.cursor;
           const isNews = isFirst || rows.length > 0 || leftOut > 0;
           isFirst = false;
-          return isNews ? [{ id: cursor, data: { rows, leftOut } }] : [];
+          return isNews ? [{ id: cursor, data: dataOf(found) }] : [];
         },
       });
     });
