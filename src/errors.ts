@@ -112,3 +112,8 @@ export function overloadedBy(
   const details = { reason: limit, detail: { limit }, headers: { 'retry-after': '1' }, ...more };
   return new GatewayError('overloaded', message, details);
 }
+
+/** The message of whatever was thrown. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

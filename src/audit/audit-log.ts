@@ -1,6 +1,7 @@
 // Audit log: each event is encoded once and written to every sink. A request continues when all required sinks have its record.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { messageOf } from '../errors.ts';
 import { createNamedFiles } from '../named-files.ts';
 import { createEventEncoder } from './encode.ts';
 import { unavailable } from './errors.ts';
@@ -229,10 +230,6 @@ const bare: SinkEnvironment = {
 /** The key of the configuration that an error about a sink names. */
 function placeOf(sink: SinkConfig, index: number): string {
   return `audit.sinks[${index}]${'path' in sink ? '.path' : ''}`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function keyOf(sink: SinkConfig): string {

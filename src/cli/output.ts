@@ -61,3 +61,8 @@ export function parseName(text: string): string {
   if (!isPrintable(text)) throw new InvalidArgumentError('Expected a value without control characters.');
   return text;
 }
+
+/** The names of an option that may be repeated. */
+export function collectNames(text: string, before: readonly string[]): string[] {
+  return [...before, parseName(text)];
+}

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { text } from 'node:stream/consumers';
+import { messageOf } from '../errors.ts';
 import type { EnvironmentFacts } from './files/environment-facts.ts';
 import { refusedTool, sqlArguments } from './files/sample-calls.ts';
 
@@ -76,7 +77,7 @@ async function check(
     if (problem !== undefined) return { says, problem };
     return { says: found === undefined ? says : `${says}: ${found}` };
   } catch (error) {
-    return { says, problem: error instanceof Error ? error.message : String(error) };
+    return { says, problem: messageOf(error) };
   }
 }
 

@@ -5,6 +5,7 @@ import type { PreparedSinks, ReconfigurableAuditLog } from '../audit/reconfigura
 import { closeAuthenticators, startAuthenticators } from '../authn/registry.ts';
 import { apiKeyExpiries, certificateExpiries, type Expiry, revocationListExpiries } from '../config/expiries.ts';
 import type { LoadedConfig, LoadOptions } from '../config/load.ts';
+import { messageOf } from '../errors.ts';
 import { prepareListener } from '../http/connection/listener.ts';
 import type { Log } from '../log.ts';
 import { parsePrivateKey } from '../pem.ts';
@@ -215,7 +216,7 @@ export function createReloader(options: ReloaderOptions): Reloader {
       prepared = await prepare(load);
     } catch (cause) {
       if (signal.aborted) return;
-      return refuse(cause instanceof Error ? cause.message : String(cause));
+      return refuse(messageOf(cause));
     }
     await prepared.commit();
   }

@@ -1,7 +1,7 @@
 // Tracing of a configuration, carried over by a reload that does not change it.
 import type { LoadedConfig } from '../config/load.ts';
 import type { Log } from '../log.ts';
-import { parseCertificates } from '../pem.ts';
+import { authoritiesOf } from '../oauth/authorities.ts';
 import type { ObserveSpans } from '../telemetry/otlp-exporter.ts';
 import { openTracing, type Tracing, tracingKey } from '../telemetry/tracing.ts';
 
@@ -20,9 +20,7 @@ export async function tracingOf(
   previous: Tracing | undefined,
 ): Promise<Tracing | undefined> {
   if (config === undefined) return undefined;
-  const { caFile } = config.otlp;
-  const authorities = caFile === undefined ? undefined : files.parse(caFile, parseCertificates).map(String);
-  const options = { config, authorities, egress };
+  const options = { config, authorities: authoritiesOf(config.otlp, { files }), egress };
   if (previous?.key === tracingKey(options)) return previous;
   return openTracing({ ...options, log, observe: spans, version, now });
 }

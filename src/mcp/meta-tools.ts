@@ -1,11 +1,11 @@
 // Meta-tools: tools that call the tool that their arguments name, and tools that search the catalogue of tools.
 import { z } from 'zod';
 import { jsonPointer } from '../config/schema/values.ts';
-import { GatewayError } from '../errors.ts';
 import { bytesOf, isGiven, isObject, stringOf } from '../json/members.ts';
 import { parsePointer } from '../json/pointer.ts';
 import { scanJson } from '../json/scanner.ts';
 import { compileShape, type Member, type Shape } from '../json/shape.ts';
+import { invalidRpc } from './envelope.ts';
 import type { McpMessage } from './message.ts';
 
 const differentPlaces = 'name and arguments must be in different places';
@@ -114,17 +114,16 @@ export function lookThrough(message: McpMessage, metaTools: MetaTools): McpMessa
   const given = { bytes, spans: scanJson(bytes, tool.shape, argumentsSlot + 2) };
   const name = stringOf(given, nameSlot);
   if (name === undefined)
-    throw invalid(`\`${via}\` needs the name of a tool, a string, at ${tool.name}.`, 'inner_tool');
+    throw invalidRpc(`\`${via}\` needs the name of a tool, a string, at ${tool.name}.`, 'inner_tool');
   if (metaTools.calls.has(name) || metaTools.searches.has(name)) {
-    throw invalid(`\`${via}\` cannot call \`${name}\`: call it directly.`, 'nested_meta_tool');
+    throw invalidRpc(`\`${via}\` cannot call \`${name}\`: call it directly.`, 'nested_meta_tool');
   }
   if (isGiven(given, argumentsSlot) && !isObject(given, argumentsSlot)) {
-    throw invalid(`\`${via}\` takes the arguments of the tool as an object at ${tool.arguments}.`, 'inner_arguments');
+    throw invalidRpc(
+      `\`${via}\` takes the arguments of the tool as an object at ${tool.arguments}.`,
+      'inner_arguments',
+    );
   }
   const inner = isGiven(given, argumentsSlot) ? bytesOf(given, argumentsSlot) : undefined;
   return { ...message, target: { kind: 'tool', name }, via, argumentBytes: inner };
-}
-
-function invalid(message: string, reason: string): GatewayError {
-  return new GatewayError('invalid_jsonrpc', message, { reason });
 }

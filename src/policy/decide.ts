@@ -2,7 +2,16 @@
 import type { McpMessage, McpTarget, NamedThing } from '../mcp/message.ts';
 import type { Attributes } from './attributes.ts';
 import { createEvaluation } from './condition/evaluation.ts';
-import type { Decision, DenialReason, Denied, Reports } from './decision.ts';
+import {
+  type Decision,
+  type DenialReason,
+  type Denied,
+  noRule,
+  open,
+  type Reports,
+  unknownMember,
+  withReports,
+} from './decision.ts';
 import { missingScopes, requiredScopes, unmetCredential, unmetScope } from './requirement.ts';
 import type { Policy, Rule } from './rule.ts';
 import { rulesOfCall } from './rule-index.ts';
@@ -19,7 +28,7 @@ export function decide(attributes: Attributes, policy: Policy): Decision {
   const decision = decideOne(attributes, policy);
   // A rule for the method allows no subscription to what cannot be judged.
   if (decision.allow && message?.method === 'subscriptions/listen' && !message.membersKnown) {
-    return reporting(decision.reports, unknownMember);
+    return withReports(decision.reports, unknownMember);
   }
   if (message?.named === undefined) return decision;
   const others = message.named.flatMap((thing) => messagesNaming(thing, message));
@@ -66,11 +75,11 @@ function decideOne(attributes: Attributes, policy: Policy): Decision {
       const { problem } = facts.evaluation.error ?? {};
       decision = deny('condition_error', governs ? rule : { ...rule, message: undefined }, facts, { problem });
     }
-    if (isEnforced) return reporting(reports, decision);
+    if (isEnforced) return withReports(reports, decision);
     reports = [...(reports ?? []), decision];
   }
-  if (policy.kind !== 'mcp' || !isOpen(attributes)) return reporting(reports, noRule);
-  return reporting(reports, hasUnknownMember(attributes) ? unknownMember : open);
+  if (policy.kind !== 'mcp' || !isOpen(attributes)) return withReports(reports, noRule);
+  return withReports(reports, hasUnknownMember(attributes) ? unknownMember : open);
 }
 
 /** The attributes for rules in report mode, whose conditions share an evaluation of their own. */
@@ -80,10 +89,6 @@ function apart(attributes: Attributes): Attributes {
   return { ...attributes, evaluation: evaluation.reports };
 }
 
-function reporting(reports: Reports, decision: Decision): Decision {
-  return reports === undefined ? decision : { ...decision, reports };
-}
-
 function allMatch(selectors: readonly Selector[], attributes: Attributes): boolean {
   for (const selector of selectors) if (!selector.matches(attributes)) return false;
   return true;
@@ -91,7 +96,7 @@ function allMatch(selectors: readonly Selector[], attributes: Attributes): boole
 
 /** One decision of several. A denial that no scope cures comes first; missing scopes come together, so that a client asks once. */
 export function allOf(decisions: readonly Decision[]): Decision {
-  return reporting(reportsOf(decisions), judgementOf(decisions));
+  return withReports(reportsOf(decisions), judgementOf(decisions));
 }
 
 /** One report a rule: that of a part that it would deny, if there is one. */
@@ -127,10 +132,6 @@ function judgementOf(decisions: readonly Decision[]): Decision {
 function distinct<T>(items: readonly T[]): T[] {
   return [...new Set(items)];
 }
-
-const open: Decision = { allow: true, rule: 'open', requiredScopes: [] };
-const noRule: Denied = { allow: false, reason: 'denied', rule: undefined, requiredScopes: [], missingScopes: [] };
-const unknownMember: Denied = { ...noRule, unknownMember: true };
 
 /**
  * Scopes are named as missing only when nothing else is: a client must not be sent to fetch what would not help it. Throws where the condition of

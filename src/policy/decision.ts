@@ -39,6 +39,24 @@ export interface Denied {
   readonly reports?: Reports;
 }
 
+/** The decision of no rule on an open method. */
+export const open: Decision = { allow: true, rule: 'open', requiredScopes: [] };
+/** The denial by default. */
+export const noRule: Denied = {
+  allow: false,
+  reason: 'denied',
+  rule: undefined,
+  requiredScopes: [],
+  missingScopes: [],
+};
+/** The denial of a member that no rule allows. */
+export const unknownMember: Denied = { ...noRule, unknownMember: true };
+
+/** The decision with the reports of the rules that only report. */
+export function withReports(reports: Reports, decision: Decision): Decision {
+  return reports === undefined ? decision : { ...decision, reports };
+}
+
 /**
  * The error of a denial. It names missing scopes only where they would help. Denied by a rule or by none, and whether the target exists, reads the same, unless
  * the rule has a message of its own. The same denial has the same words, as clients compare it.

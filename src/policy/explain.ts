@@ -3,7 +3,7 @@ import type { McpTarget } from '../mcp/message.ts';
 import type { Attributes } from './attributes.ts';
 import { createEvaluation } from './condition/evaluation.ts';
 import { allOf, hasUnknownMember, isOpen, messagesNaming } from './decide.ts';
-import type { Decision, Denied, Reports } from './decision.ts';
+import { type Decision, noRule, open, unknownMember, withReports } from './decision.ts';
 import type { Policy } from './rule.ts';
 import { type RuleReading, readRule, unread } from './rule-reading.ts';
 
@@ -43,7 +43,7 @@ export function explain(
   const { message } = request;
   const own = readPart(request, policy, stated);
   if (own.decision.allow && message?.method === 'subscriptions/listen' && !message.membersKnown) {
-    const decision = withReports(unknownMember, own.decision.reports);
+    const decision = withReports(own.decision.reports, unknownMember);
     const part: PartReading = { ...own, otherwise: 'unknown_member', decision };
     return { decision: part.decision, parts: [part] };
   }
@@ -52,10 +52,6 @@ export function explain(
   const parts = [own, ...others.map((each) => readPart({ ...request, message: each }, policy, stated))];
   return { decision: allOf(parts.map(({ decision }) => decision)), parts };
 }
-
-const noRule: Denied = { allow: false, reason: 'denied', rule: undefined, requiredScopes: [], missingScopes: [] };
-const unknownMember: Denied = { ...noRule, unknownMember: true };
-const open: Decision = { allow: true, rule: 'open', requiredScopes: [] };
 
 function readPart(attributes: Attributes, policy: Policy, stated: readonly string[]): PartReading {
   const { message } = attributes;
@@ -81,12 +77,8 @@ function readPart(attributes: Attributes, policy: Policy, stated: readonly strin
     via: message?.via,
     rules,
     otherwise,
-    decision: withReports(decision, reports.length > 0 ? reports : undefined),
+    decision: withReports(reports.length > 0 ? reports : undefined, decision),
   };
-}
-
-function withReports(decision: Decision, reports: Reports): Decision {
-  return reports === undefined ? decision : { ...decision, reports };
 }
 
 function withoutRule(attributes: Attributes, { kind }: Policy): NonNullable<PartReading['otherwise']> {

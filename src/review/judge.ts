@@ -71,7 +71,8 @@ export function judge(policyFile: PolicyFile, form: RequestForm, { now }: { read
   });
 }
 
-function routeOf({ method, target }: Call, { snapshot }: PolicyFile): Route | undefined {
+/** The route of a call; undefined where none matches. */
+export function routeOf({ method, target }: Call, { snapshot }: PolicyFile): Route | undefined {
   const match = snapshot.match(method, target.split('?')[0]!);
   return match !== undefined && 'route' in match ? match.route : undefined;
 }

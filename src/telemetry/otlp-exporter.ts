@@ -2,6 +2,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ISerializer } from '@opentelemetry/otlp-transformer';
 import type { ReadableSpan, SpanExporter } from '@opentelemetry/sdk-trace';
+import { messageOf } from '../errors.ts';
+import { otlpUrl } from '../http/otlp-url.ts';
 import type { Log } from '../log.ts';
 import type { Egress } from '../oauth/egress.ts';
 import { answerBounded, createBoundedAgent, RequestFailure } from '../oauth/http-client.ts';
@@ -45,7 +47,7 @@ const retried = new Set([429, 502, 503, 504]);
 /** Creates the exporter. An outage of the collector is logged once, and its end too. */
 export function createOtlpExporter(options: OtlpExporterOptions): OtlpExporter {
   const { authorities, egress, log, observe, serializer } = options;
-  const url = tracesUrl(options.endpoint);
+  const url = otlpUrl(options.endpoint, path);
   const agent = createBoundedAgent({ timeoutMs: attemptTimeoutMs, connections: 4, authorities, egress });
   const closing = new AbortController();
   let failing = false;
@@ -91,7 +93,7 @@ export function createOtlpExporter(options: OtlpExporterOptions): OtlpExporter {
         },
         (error: unknown) => {
           observe.dropped('export_failed', spans.length);
-          if (!closing.signal.aborted) failed(error instanceof Error ? error.message : String(error));
+          if (!closing.signal.aborted) failed(messageOf(error));
           done({ code: 1 });
         },
       );
@@ -101,13 +103,6 @@ export function createOtlpExporter(options: OtlpExporterOptions): OtlpExporter {
       agent.close();
     },
   };
-}
-
-/** OTLP 1.x: the path below a base URL; a whole URL is left as it is. */
-function tracesUrl(endpoint: string): string {
-  const url = new URL(endpoint);
-  if (!url.pathname.endsWith(path)) url.pathname = url.pathname.replace(/\/$/, '') + path;
-  return url.href;
 }
 
 /** The spans that the collector did not take. Throws where the answer is not one of OTLP, such as a page of something else. */

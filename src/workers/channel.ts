@@ -1,5 +1,6 @@
 // Typed calls between a supervisor and a worker, over the IPC channel of Node (child_process).
 import type { SendHandle } from 'node:child_process';
+import { messageOf } from '../errors.ts';
 
 /** Calls by name, each with the type of its body and of its answer. Both are cloned (structured clone). */
 export type Calls<T> = { readonly [N in keyof T]: readonly [body: unknown, answer: unknown] };
@@ -102,7 +103,7 @@ export function createChannel<Out extends Calls<Out>, In extends Calls<In>>(port
       .then(() => handlers.get(name)!(body, handle))
       .then(
         (answer) => ({ id: id!, answer }),
-        (error: unknown) => ({ id: id!, error: error instanceof Error ? error.message : String(error) }),
+        (error: unknown) => ({ id: id!, error: messageOf(error) }),
       );
     if (id !== undefined) send(message, ignore);
   }

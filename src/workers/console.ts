@@ -1,5 +1,6 @@
 // Console of several processes: the supervisor asks one worker at a time, by one call for all functions of its console source.
 import { deserialize, serialize } from 'node:v8';
+import { failure } from '../console/failure.ts';
 import type { ConsoleProcess, ConsoleSource } from '../console/source.ts';
 import type { AdminSource, OpenConsole } from '../gateway/admin/admin.ts';
 import type { RunningParts } from '../gateway/admin/admin-source.ts';
@@ -62,16 +63,12 @@ function createRemoteSource(seat: Seat): ConsoleSource {
     const answer = await seat.process?.channel
       .ask('console', { method, args }, { timeoutMs: answerTimeoutMs })
       .catch(() => undefined);
-    if (answer === undefined) throw failure(`Worker ${seat.slot.number}: ${problemOf(seat)}.`, 503);
-    if ('error' in answer) throw failure(answer.error, answer.statusCode);
+    if (answer === undefined) throw failure(503, `Worker ${seat.slot.number}: ${problemOf(seat)}.`);
+    if ('error' in answer) throw failure(answer.statusCode, answer.error);
     return deserialize(answer.value);
   };
   const get = (_: object, name: string | symbol) =>
     // A promise resolved with the source would ask it for `then`.
     typeof name === 'symbol' || name === 'then' ? undefined : (...args: readonly unknown[]) => call(name, args);
   return new Proxy({}, { get }) as ConsoleSource;
-}
-
-function failure(message: string, statusCode: number | undefined): Error {
-  return Object.assign(new Error(message), { statusCode });
 }

@@ -7,6 +7,7 @@ import type { FastifyInstance } from 'fastify';
 import { formatProblem } from '../config/load.ts';
 import type { Config } from '../config/schema/config.ts';
 import { watchFiles } from '../config/watch.ts';
+import { messageOf } from '../errors.ts';
 import { createAdmin } from '../gateway/admin/admin.ts';
 import { lameDuckMs } from '../gateway/gateway.ts';
 import type { InheritedSockets } from '../gateway/listeners/inherited-sockets.ts';
@@ -160,7 +161,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     } catch (cause) {
       if (stopping.signal.aborted) return;
       metrics.reloaded(false);
-      await workforce.refuse(cause instanceof Error ? cause.message : String(cause));
+      await workforce.refuse(messageOf(cause));
     }
   }
   const reload = (): Promise<void> => {

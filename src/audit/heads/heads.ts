@@ -1,4 +1,5 @@
 // Signed heads of the chains in use: their making, the last of each, and the state file that holds them.
+import { messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { ChainHead } from '../hash-chain.ts';
 import type { LogEvent } from '../sinks/sink-type.ts';
@@ -191,8 +192,4 @@ export function createHeads({ instance, log, now, observe, record }: HeadsOption
     problem: () => (isRefused() ? `audit_truncated: ${truncation}` : undefined),
     settled: async () => void (await Promise.all(syncing)),
   };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -77,3 +77,9 @@ export function requestsIn({ detail }: Pick<AuditRecord, 'detail'>): number {
 export function callOf({ http, mcp, route }: AuditRecord): string {
   return mcp?.tool ?? mcp?.method ?? `${http?.method ?? ''} ${route ?? http?.path ?? ''}`.trim();
 }
+
+/** The message of a request in words: its method, what it names, and the meta-tool that it went through; empty for none. */
+export function messageWords({ mcp }: Pick<AuditRecord, 'mcp'>): string {
+  const through = mcp?.via && `through ${mcp.via}`;
+  return [mcp?.method, mcp?.tool ?? mcp?.target, through].flat().filter(Boolean).join(' ');
+}

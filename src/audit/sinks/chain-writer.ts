@@ -1,4 +1,5 @@
 // Writer of chained lines to the target of one sink. After an outage it records the number of missed records, and writes kept ones.
+import { messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { RecordsRefused } from '../errors.ts';
 import { type ChainHead, chainLines } from '../hash-chain.ts';
@@ -196,7 +197,7 @@ export function createChainWriter(options: ChainWriterOptions): ChainWriter {
       kept.splice(maxKept);
     },
     isBehind: () => kept.length > 0 || crowded !== undefined,
-    problem: () => outage && (outage.error instanceof Error ? outage.error.message : String(outage.error)),
+    problem: () => outage && messageOf(outage.error),
     abort() {
       target.abort?.();
       return target.abort !== undefined;

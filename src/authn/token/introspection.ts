@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { duration, httpUrl } from '../../config/schema/values.ts';
 import { isPlainHttp } from '../../http/host.ts';
 import { callerNetwork } from '../../ip-ranges.ts';
+import { authoritiesOf } from '../../oauth/authorities.ts';
 import { checkOAuthClient, oauthClientKeys } from '../../oauth/client-auth.ts';
 import { parseClientKey } from '../../oauth/client-key.ts';
 import { createIntrospectionEndpoint, type IntrospectionEndpoint } from '../../oauth/introspection-client.ts';
@@ -12,7 +13,7 @@ import type { AuthenticatorContext, AuthenticatorType } from '../authenticator-t
 import { compileClaimRules, verifyClaims } from './claims.ts';
 import type { AccessToken } from './compact-jws.ts';
 import { createTokenAuthenticator } from './token-authenticator.ts';
-import { authoritiesOf, checkTokenConfig, tokenKeys } from './token-config.ts';
+import { checkTokenConfig, tokenKeys } from './token-config.ts';
 
 /** A token that is revoked at its authorization server is accepted for that long. */
 const maxCacheMs = 3_600_000;

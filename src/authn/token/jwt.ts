@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
 import { duration, httpUrl, text, timeout } from '../../config/schema/values.ts';
 import { isPlainHttp } from '../../http/host.ts';
+import { authoritiesOf } from '../../oauth/authorities.ts';
 import {
   type RefusalReason,
   refused,
@@ -17,7 +18,7 @@ import { issuerPresetNames, issuerPresets } from './issuer-presets.ts';
 import { signatureAlgorithm } from './jwk.ts';
 import { createKeySet, type KeySet } from './jwks.ts';
 import { createTokenAuthenticator } from './token-authenticator.ts';
-import { authoritiesOf, checkTokenConfig, tokenKeys } from './token-config.ts';
+import { checkTokenConfig, tokenKeys } from './token-config.ts';
 
 const schema = z.strictObject({
   type: z.literal('jwt').describe('OAuth 2.1 access tokens in JWT form, verified with the keys of their issuer.'),

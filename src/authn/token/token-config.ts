@@ -2,8 +2,6 @@
 import { z } from 'zod';
 import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
 import { duration, filePath, oneOrMore, scopes, text } from '../../config/schema/values.ts';
-import type { NamedFiles } from '../../named-files.ts';
-import { parseCertificates } from '../../pem.ts';
 import { dpopSchema } from './binding/dpop.ts';
 import { claimPathProblem } from './claim-path.ts';
 
@@ -61,14 +59,6 @@ export type TokenConfig = z.output<z.ZodObject<typeof tokenKeys>> & {
   /** True for the ID tokens of a log-in in place of access tokens (OpenID Connect Core §2); no key of the file. */
   readonly idTokens?: true;
 };
-
-/** The content of `caFile`, each certificate in PEM; undefined for the public authorities. */
-export function authoritiesOf(
-  { caFile }: { readonly caFile?: string | undefined },
-  { files }: { readonly files: NamedFiles },
-): readonly string[] | undefined {
-  return caFile === undefined ? undefined : files.parse(caFile, parseCertificates).map(String);
-}
 
 /** Checks the keys that all authenticators of access tokens have. */
 export function checkTokenConfig(config: TokenConfig, path: Path, reporter: SectionReporter): void {

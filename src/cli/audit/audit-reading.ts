@@ -3,6 +3,7 @@ import { Argument, InvalidArgumentError, Option } from 'commander';
 import type { z } from 'zod';
 import { type ReadingOptions, type ReadingReport, readAuditLogs } from '../../audit/reading/reader.ts';
 import { date, duration } from '../../config/schema/values.ts';
+import { messageOf } from '../../errors.ts';
 import { type CommandOutput, misuse, noteTo } from '../output.ts';
 
 /** The output of a command that reads, and its standard input. */
@@ -40,7 +41,7 @@ export async function readFiles(
     report.notes.forEach(noteTo(output));
     return report;
   } catch (error) {
-    misuse(output, error instanceof Error ? error.message : String(error));
+    misuse(output, messageOf(error));
     return undefined;
   }
 }

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { readExpectedHeads } from '../../audit/verification/expected-heads.ts';
 import { readPublicKeys } from '../../audit/verification/public-keys.ts';
 import { type ChainPart, type ChainReport, verifyChain } from '../../audit/verify.ts';
+import { messageOf } from '../../errors.ts';
 import { printable } from '../../printable.ts';
 import { type CommandOutput, misuse } from '../output.ts';
 import { formatJson } from '../table.ts';
@@ -22,9 +23,7 @@ export function auditVerifyCommand(output: CommandOutput): Command {
     .option('--expect <head>', 'SEQ:HASH or state file that the chains have to reach; may be repeated', collect, [])
     .option('--json', 'print the result as JSON')
     .action(async (files: string[], options: VerifyCommandOptions) => {
-      const report = await verify(files, options).catch((error: unknown) =>
-        misuse(output, error instanceof Error ? error.message : String(error)),
-      );
+      const report = await verify(files, options).catch((error: unknown) => misuse(output, messageOf(error)));
       if (report === undefined) return;
       output.stdout.write(options.json === true ? formatJson(report) : describe(report));
       output.exitCode = report.valid ? 0 : 1;

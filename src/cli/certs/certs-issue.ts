@@ -6,7 +6,7 @@ import { stringify } from 'yaml';
 import type { IssuedCertificate, IssueOptions } from '../../pki/authority.ts';
 import { type AuthorityStore, naming, openAuthorityStore } from '../../pki/store.ts';
 import { replaceFile } from '../../replace-file.ts';
-import { misuse, parseName } from '../output.ts';
+import { collectNames, misuse, parseName } from '../output.ts';
 import {
   type AuthorityFolder,
   type CertsContext,
@@ -41,9 +41,9 @@ export function issueCommand(context: CertsContext): Command {
     .description('issue a certificate with a new key, or for the key of a request')
     .addOption(caOption())
     .option('--common-name <name>', 'common name', parseName)
-    .option('--dns <name>', 'DNS name; may be repeated', collect, [])
-    .option('--uri <uri>', 'URI, such as spiffe://corp/agent; may be repeated', collect, [])
-    .option('--ip <address>', 'IP address; may be repeated', collect, [])
+    .option('--dns <name>', 'DNS name; may be repeated', collectNames, [])
+    .option('--uri <uri>', 'URI, such as spiffe://corp/agent; may be repeated', collectNames, [])
+    .option('--ip <address>', 'IP address; may be repeated', collectNames, [])
     .option('--server', 'for a server; default for a client')
     .option('--csr <file>', 'PKCS #10 request in PEM: its key is taken, its names are not')
     .option('--client-id <id>', 'print the entry of an mtls allowlist for this client', parseName)
@@ -142,8 +142,4 @@ function allowEntry(
 ): string {
   const name = commonName === undefined ? (uri === undefined ? { dnsName } : { uri }) : { commonName };
   return `Its entry, below allow: of an mtls authenticator; it grants no scopes before it names them:\n\n${stringify([{ ...name, clientId }])}`;
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, parseName(value)];
 }

@@ -15,7 +15,7 @@ import { loadPolicyFile } from '../../review/policy-file.ts';
 import { createStandIns } from '../../review/stand-ins.ts';
 import { type CommandOutput, misuse, noteTo, parseName } from '../output.ts';
 import { formatJson } from '../table.ts';
-import { createApiKey, describeNewKey, type NewApiKey, problemOfEntry } from './new-key.ts';
+import { createApiKey, describeNewKey, keyLines, type NewApiKey, problemOfEntry } from './new-key.ts';
 
 interface RotateOptions {
   readonly config: string;
@@ -99,10 +99,7 @@ function describe({ key, entry, old }: Rotation, file: string | undefined): stri
     return `${describeNewKey({ key, entry })}In the entry of ${old.id}:\n\n  expires: ${old.expires}\n`;
   }
   return [
-    'The key, shown once and stored nowhere; give it to the client over a safe channel:',
-    '',
-    `  ${key}`,
-    '',
+    ...keyLines(key),
     `${file}: ${entry.id} serves until ${entry.expires}, ${old.id} until ${old.expires}. A running gateway takes it by itself.`,
     '',
   ].join('\n');

@@ -54,17 +54,14 @@ export function problemOfEntry(entry: NewApiKey['entry'], now: number): string |
   return undefined;
 }
 
+/** The key itself, for a person. */
+export function keyLines(key: string): string[] {
+  return ['The key, shown once and stored nowhere; give it to the client over a safe channel:', '', `  ${key}`, ''];
+}
+
 /** The key and its entry, for a person. */
 export function describeNewKey({ key, entry }: NewApiKey): string {
   const { scopes, ...rest } = entry;
   const yaml = stringify([{ ...rest, scopes }], { lineWidth: 0, collectionStyle: 'block' });
-  return [
-    'The key, shown once and stored nowhere; give it to the client over a safe channel:',
-    '',
-    `  ${key}`,
-    '',
-    "Its entry, below the authenticator's keys: or in its keysFile:",
-    '',
-    yaml,
-  ].join('\n');
+  return [...keyLines(key), "Its entry, below the authenticator's keys: or in its keysFile:", '', yaml].join('\n');
 }

@@ -1,15 +1,17 @@
 // Explanation of a request as text for people, with colours where the output is a terminal.
-
 import type { Decision } from '../../policy/decision.ts';
 import type { Explanation, PartReading, RuleReading } from '../../policy/explain.ts';
 import { printable } from '../../printable.ts';
 import {
   conditionWords,
+  countsByState,
   decisionWords,
   demandWords,
   isUntold,
   mismatchWords,
   otherwiseWords,
+  outcomeWords,
+  refusalWords,
   selectorWords,
 } from '../../review/explain/reading-words.ts';
 import type { RequestExplanation } from '../../review/explain/request-explanation.ts';
@@ -52,15 +54,6 @@ function mark(paint: Paint, state: boolean | undefined): string {
   return state === undefined ? paint('dim', '-') : state ? paint('green', '✓') : paint('red', '✗');
 }
 
-const credentialMarks = {
-  verified: true,
-  stated: true,
-  refused: false,
-  unavailable: false,
-  decoded: undefined,
-  not_looked_at: undefined,
-};
-
 /** The credentials and the caller. */
 export function writeCredentials(
   { caller, credentials }: Pick<RequestExplanation, 'caller' | 'credentials'>,
@@ -73,7 +66,7 @@ export function writeCredentials(
     const by = authenticator === undefined ? '' : ` of ${printable(authenticator)}`;
     const named = id === undefined ? '' : ` ${shorten(printable(id))}`;
     const stable = reason === undefined ? '' : ` (${reason})`;
-    lines.push(`  ${mark(paint, credentialMarks[state])} ${kind}${by}${named}: ${state.replaceAll('_', ' ')}${stable}`);
+    lines.push(`  ${mark(paint, countsByState[state])} ${kind}${by}${named}: ${state.replaceAll('_', ' ')}${stable}`);
     lines.push(`      ${printable(why)}`);
     const texts = Object.entries(facts).map(([name, value]) => `${name} ${printable(value)}`);
     if (texts.length > 0) lines.push(paint('dim', `      ${texts.join('; ')}`));
@@ -131,7 +124,7 @@ function writePart(part: PartReading, isOneOfSeveral: boolean, writer: Writer): 
 }
 
 function writeRule(reading: RuleReading, writer: Writer): void {
-  const { decision, demands, effect, mode, outcome, rule, selectors, when } = reading;
+  const { decision, demands, effect, mode, rule, selectors, when } = reading;
   const { lines, paint } = writer;
   const title = `${printable(rule)}  ${effect}${mode === 'report' ? ', reported only' : ''}`;
   const mismatch = mismatchWords(reading, shorten);
@@ -139,11 +132,7 @@ function writeRule(reading: RuleReading, writer: Writer): void {
     lines.push(`  ${mark(paint, undefined)} ${title}  ${paint('dim', `no match: ${printable(mismatch)}`)}`);
     return;
   }
-  const error = isUntold(reading) ? 'cannot be told' : 'errs, and so denies';
-  const would = outcome === 'reports' ? `would ${decision?.allow ? 'allow' : 'deny'}` : outcome;
-  lines.push(
-    `  ${mark(paint, decision?.allow === true)} ${paint('bold', title)}  ${outcome === 'error' ? error : would}`,
-  );
+  lines.push(`  ${mark(paint, decision?.allow === true)} ${paint('bold', title)}  ${outcomeWords(reading)}`);
   for (const selector of selectors)
     lines.push(`      ${mark(paint, selector.matches === true)} ${printable(selectorWords(selector, shorten))}`);
   if (when !== undefined) lines.push(`      ${mark(paint, when.result === true)} ${printable(conditionWords(when))}`);
@@ -176,10 +165,7 @@ function writeAnswer({ allowed, answer, code, reason }: RequestExplanation, writ
     lines.push('  that of the upstream');
     return;
   }
-  const why =
-    code === undefined
-      ? ''
-      : `  ${code}${reason === undefined || reason === code ? '' : ` (recorded reason ${reason})`}`;
+  const why = code === undefined ? '' : `  ${refusalWords({ code, reason })}`;
   lines.push(`  ${paint(allowed ? 'green' : 'red', `HTTP ${answer.status}${why}`)}`);
   for (const [header, value] of Object.entries(answer.headers)) lines.push(`      ${header}: ${printable(value)}`);
   lines.push(`      ${printable(answer.body)}`);

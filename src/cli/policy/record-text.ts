@@ -1,5 +1,5 @@
 // Explanation of a recorded request as text for people.
-
+import { messageWords } from '../../audit/reading/record.ts';
 import { printable } from '../../printable.ts';
 import type { RecordExplanation } from '../../review/explain/explain-record.ts';
 import { heading, type Paint, type Writer, writeCredentials, writeDecision, writeRoutes } from './explanation-text.ts';
@@ -9,12 +9,10 @@ export function recordText(explanation: RecordExplanation, paint: Paint): string
   const writer: Writer = { paint, lines: [] };
   const { lines } = writer;
   const { caller, decision, record, refused, routes, unknown } = explanation;
-  const { client, http, id, mcp, time } = record;
-  const call = [mcp?.method, mcp?.tool ?? mcp?.target, mcp?.via && `through ${mcp.via}`]
-    .flat()
+  const { client, http, id, time } = record;
+  const request = [http?.method, http?.path, messageWords(record), client && `from ${client.address}`]
     .filter(Boolean)
     .join(' ');
-  const request = [http?.method, http?.path, call, client && `from ${client.address}`].filter(Boolean).join(' ');
   lines.push(`${printable(id)}  ${printable(request)} at ${time}`);
   const credentials = (record.credentials ?? []).map(({ authenticator, id: credential, kind }) => ({
     kind: kind as 'access token',

@@ -11,7 +11,7 @@ import { date } from '../../config/schema/values.ts';
 import { fileProblem } from '../../errors.ts';
 import { printable, printableLines } from '../../printable.ts';
 import { replaceFile } from '../../replace-file.ts';
-import { type CommandOutput, misuse, noteTo, parseName } from '../output.ts';
+import { type CommandOutput, collectNames, misuse, noteTo } from '../output.ts';
 import { formatJson } from '../table.ts';
 import { type OpenStreams, openStreamsOf } from './open-streams.ts';
 import { describeRevocation, knownCredentials, type Revocation, unknownNames } from './revocation-names.ts';
@@ -31,7 +31,7 @@ export function revokeCommand(
   now: () => number = Date.now,
   env: NodeJS.ProcessEnv = process.env,
 ): Command {
-  const many = (text: string) => [`${text}; may be repeated`, collect, [] as string[]] as const;
+  const many = (text: string) => [`${text}; may be repeated`, collectNames, [] as string[]] as const;
   return new Command('revoke')
     .option('-c, --config <file>', 'the configuration file, which names the revocation file')
     .option('--file <file>', 'the revocation file, where the configuration cannot be read; names are not checked')
@@ -154,10 +154,6 @@ async function certificateName(name: string): Promise<string> {
       throw new Error(`${name}: ${fileProblem(error)}`, { cause: error });
   }
   throw new Error(`${name}: it holds no certificate that can be read`);
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, parseName(value)];
 }
 
 function parseInstant(text: string): string {

@@ -4,6 +4,7 @@ import { type MessagePort, parentPort } from 'node:worker_threads';
 import type { AuditRecord } from '../../audit/reading/record.ts';
 import { stampOf } from '../../config/files/files.ts';
 import { ConfigError, formatProblem } from '../../config/problem.ts';
+import { messageOf } from '../../errors.ts';
 import { explainRecord } from '../../review/explain/explain-record.ts';
 import { type OpenPolicyFile, openPolicyFile } from '../../review/policy-file.ts';
 import { type Reading, readingOf, type Untried } from './reading.ts';
@@ -49,7 +50,7 @@ function answerQuestions(port: MessagePort): void {
       return readingOf(explainRecord(policyFile, record, Buffer.from(line), notes.length === 0), notes);
     } catch (error) {
       if (error instanceof ConfigError) return { name: 'policy_refused', problems: error.problems.map(formatProblem) };
-      return { name: 'failed', problems: [error instanceof Error ? error.message : String(error)] };
+      return { name: 'failed', problems: [messageOf(error)] };
     }
   }
 

@@ -1,5 +1,6 @@
 // Facts of one decision: its records, and its reading under the policy in force and under another one.
 import type { AuditRecord } from '../../audit/reading/record.ts';
+import { messageOf } from '../../errors.ts';
 import type { RunningParts } from '../../gateway/admin/admin-source.ts';
 import { explainRecord } from '../../review/explain/explain-record.ts';
 import { compilePolicyFile } from '../../review/policy-file.ts';
@@ -48,7 +49,7 @@ export function whyFacts({
       await policyFile.close();
       return reading;
     } catch (error) {
-      return { name: 'failed', problems: [error instanceof Error ? error.message : String(error)] };
+      return { name: 'failed', problems: [messageOf(error)] };
     }
   }
 

@@ -1,6 +1,5 @@
 // Page of one decision: the facts of its record, the rules that were walked, and the same request under another policy.
-
-import type { AuditRecord } from '../../audit/reading/record.ts';
+import { type AuditRecord, messageWords } from '../../audit/reading/record.ts';
 import type { RecordedDecision } from '../../review/replay/recorded-decision.ts';
 import type { Verdict } from '../../review/replay/replay.ts';
 import { failure } from '../failure.ts';
@@ -66,10 +65,7 @@ function recordFacts(records: readonly AuditRecord[]): Html {
   if (first === undefined || last === undefined) return html``;
   const { client, credentials = [], cut, http, mcp, policy, principal, route, scopes, time } = first;
   const { bytes, durationMs, outcome, reason, rule, status, upstream } = last;
-  const call = [mcp?.method, mcp?.tool ?? mcp?.target, mcp?.via && `through ${mcp.via}`]
-    .flat()
-    .filter(Boolean)
-    .join(' ');
+  const call = messageWords(first);
   const given: readonly (readonly [string, Value])[] = [
     ['Time', time ?? ''],
     [

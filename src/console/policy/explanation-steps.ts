@@ -3,11 +3,14 @@ import type { PartReading, RuleReading } from '../../policy/explain.ts';
 import type { CredentialReading } from '../../review/explain/credential-reading.ts';
 import {
   conditionWords,
+  countsByState,
   decisionWords,
   demandWords,
   isUntold,
   mismatchWords,
   otherwiseWords,
+  outcomeWords,
+  refusalWords,
   selectorWords,
 } from '../../review/explain/reading-words.ts';
 import type { RequestExplanation, RouteReading } from '../../review/explain/request-explanation.ts';
@@ -36,10 +39,7 @@ export function explanationSteps({ explanation, notReached }: Explained): Html {
     routes,
     upstream,
   } = explanation;
-  const why =
-    refusal === undefined
-      ? ''
-      : `: ${refusal}${reason === undefined || reason === refusal ? '' : ` (recorded reason ${reason})`}`;
+  const why = refusal === undefined ? '' : `: ${refusalWords({ code: refusal, reason })}`;
   return html`<section class="card answer ${allowed ? 'good' : 'bad'}" id="answer" aria-live="polite"><h2>${allowed ? 'Allowed' : `Refused${why}`}</h2>
 <p>${code(`${request.method} ${request.path}`)} from ${from} at ${at}, by policy ${hash(policy)}</p></section>
 <ol class="steps">
@@ -76,18 +76,9 @@ function mark(state: boolean | undefined): Html {
   return html`<span class="sign ${tone}"><span aria-hidden="true">${sign}</span><span class="hidden">${word}</span></span>`;
 }
 
-const verified: Readonly<Record<CredentialReading['state'], boolean | undefined>> = {
-  verified: true,
-  stated: true,
-  refused: false,
-  unavailable: false,
-  decoded: undefined,
-  not_looked_at: undefined,
-};
-
 function credentialOf({ authenticator, facts: stated, id, kind, state, why }: CredentialReading): Html {
   const texts = Object.entries(stated).map(([name, value]) => `${name} ${value}`);
-  return html`<p>${mark(verified[state])} ${kind}${authenticator !== undefined && html` of ${code(authenticator)}`}${id !== undefined && html` ${code(shorten(id))}`}: ${why}${texts.length > 0 && html`<br><span class="muted">${texts.join('; ')}</span>`}</p>`;
+  return html`<p>${mark(countsByState[state])} ${kind}${authenticator !== undefined && html` of ${code(authenticator)}`}${id !== undefined && html` ${code(shorten(id))}`}: ${why}${texts.length > 0 && html`<br><span class="muted">${texts.join('; ')}</span>`}</p>`;
 }
 
 /** The caller that the credentials make. */
@@ -142,13 +133,12 @@ ${otherwise !== undefined && html`<p>${mark(decision.allow)} ${otherwiseWords[ot
 }
 
 function ruleOf(reading: RuleReading): Html {
-  const { decision, demands, effect, mode, outcome, rule, selectors, when } = reading;
+  const { decision, demands, effect, mode, rule, selectors, when } = reading;
   const title = html`${code(rule)} ${effect}${mode === 'report' && html` ${badge('report only', 'warn')}`}`;
   const mismatch = mismatchWords(reading, shorten);
   if (mismatch !== undefined)
     return html`<li>${mark(undefined)} ${title} <span class="muted">no match: ${mismatch}</span></li>\n`;
-  const would = outcome === 'reports' ? `would ${decision?.allow ? 'allow' : 'deny'}` : outcome;
-  return html`<li class="governs">${mark(decision?.allow === true)} ${title} <strong>${outcome === 'error' ? (isUntold(reading) ? 'cannot be told' : 'errs, and so denies') : would}</strong>
+  return html`<li class="governs">${mark(decision?.allow === true)} ${title} <strong>${outcomeWords(reading)}</strong>
 <ul class="plain">${selectors.map((each) => html`<li>${mark(each.matches === true)} ${selectorWords(each, shorten)}</li>`)}${
     when !== undefined && html`<li>${mark(when.result === true)} ${conditionWords(when)}</li>`
   }${demands.map((each) => html`<li>${mark(each.met)} requires ${demandWords(each)}</li>`)}</ul></li>\n`;

@@ -6,15 +6,13 @@ import type { RunningParts } from '../../gateway/admin/admin-source.ts';
 import type { LiveStream } from '../../gateway/runtime.ts';
 import { markOf } from '../../mcp/session-id.ts';
 import { firstOf } from './first-of.ts';
-import { type Ordering, type Outcome, type RevocationOrder, streamOrders } from './orders.ts';
+import { type StreamOrders, streamOrders } from './orders.ts';
 
 /** Functions of a gateway process for this page. */
-export interface StreamsSource {
+export interface StreamsSource extends StreamOrders {
   streams(query: StreamsQuery): Promise<StreamsFacts>;
   /** Undefined where no such stream is open. */
   stream(id: string): Promise<StreamFacts | undefined>;
-  endStream(order: Ordering & { readonly id: string }): Promise<Outcome>;
-  revokeCredential(order: RevocationOrder): Promise<Outcome>;
 }
 
 /** Orders of the list. */

@@ -45,16 +45,16 @@ export type Outcome =
         | 'audit_unavailable';
     };
 
-const maxIdLength = 577;
-
-/** Creates the functions that carry them out. */
-export function streamOrders(
-  parts: RunningParts,
-  findStream: (id: string) => LiveStream | undefined,
-): {
+/** The functions that carry orders out. */
+export interface StreamOrders {
   endStream(order: Ordering & { readonly id: string }): Promise<Outcome>;
   revokeCredential(order: RevocationOrder): Promise<Outcome>;
-} {
+}
+
+const maxIdLength = 577;
+
+/** Creates the functions. */
+export function streamOrders(parts: RunningParts, findStream: (id: string) => LiveStream | undefined): StreamOrders {
   const { log, now, record, revocations, runtime, siblings, write } = parts;
 
   /** The log keeps a `config` record that it could not write, for later; then another one says that nothing came of it. */

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { constants, DatabaseSync, type SQLOutputValue } from 'node:sqlite';
+import { messageOf } from '../../errors.ts';
 import type { QueryReply, QueryRequest } from './query-engine.ts';
 import { refusalOfSql } from './read-only-sql.ts';
 import { warehouseTables } from './warehouse.ts';
@@ -62,7 +63,7 @@ function answer(request: QueryRequest): QueryReply {
     if (refusal !== undefined) return { error: refusal };
     return read(request);
   } catch (error) {
-    return { error: error instanceof Error ? error.message : String(error) };
+    return { error: messageOf(error) };
   }
 }
 

@@ -2,10 +2,10 @@
 import { hash } from 'node:crypto';
 import type { Caller } from '../../authn/caller/principal.ts';
 import { credentialRefused } from '../../authn/errors.ts';
-import { authoritiesOf } from '../../authn/token/token-config.ts';
 import type { AssertionConfig, Config } from '../../config/schema/config.ts';
 import { GatewayError } from '../../errors.ts';
 import type { NamedFiles } from '../../named-files.ts';
+import { authoritiesOf } from '../../oauth/authorities.ts';
 import { parseClientKey } from '../../oauth/client-key.ts';
 import {
   createTokenExchange,

@@ -3,11 +3,10 @@ import type { Caller } from '../../authn/caller/principal.ts';
 import type { CredentialRecord } from '../../authn/credential.ts';
 import { compileClaimRules, verifyClaims } from '../../authn/token/claims.ts';
 import { createAccessToken } from '../../authn/token/compact-jws.ts';
-import type { Route } from '../../gateway/route.ts';
 import { createRequestIdScanner } from '../../mcp/request-id.ts';
 import { type Call, resolveCall } from '../call-form.ts';
 import { authenticateStated, resolveCaller, type StatedCredentials } from '../caller-form.ts';
-import { type Judgement, judgeCall } from '../judge.ts';
+import { type Judgement, judgeCall, routeOf } from '../judge.ts';
 import type { PolicyFile } from '../policy-file.ts';
 import { type CallerForm, type CallForm, FormError, type FormProblem, type RequestForm } from '../request-form.ts';
 import { readCertificate } from './certificate-reading.ts';
@@ -80,11 +79,6 @@ function resolve(
   const scanner = createRequestIdScanner();
   scanner.write(message);
   return { call: { ...call, body: message, rpcId: scanner.id() }, stated };
-}
-
-function routeOf({ method, target }: Call, { snapshot }: PolicyFile): Route | undefined {
-  const match = snapshot.match(method, target.split('?')[0]!);
-  return match !== undefined && 'route' in match ? match.route : undefined;
 }
 
 function replay({ caller, error, seen }: Authenticated, records: CredentialRecord[]): Caller | undefined {

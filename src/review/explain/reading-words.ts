@@ -7,6 +7,8 @@ import type {
   RuleReading,
   SelectorReading,
 } from '../../policy/explain.ts';
+import type { CredentialReading } from './credential-reading.ts';
+import type { RequestExplanation } from './request-explanation.ts';
 
 /** Shortens a value. */
 export type Shorten = (text: string) => string;
@@ -17,6 +19,30 @@ export const otherwiseWords: Readonly<Record<NonNullable<PartReading['otherwise'
   no_rule: 'no rule matches, and what no rule allows is denied',
   unknown_member: 'the message has a member that MCP does not define for its method',
 };
+
+/** True for a credential that counts, false for one that does not, undefined where that was not found out. */
+export const countsByState: Readonly<Record<CredentialReading['state'], boolean | undefined>> = {
+  verified: true,
+  stated: true,
+  refused: false,
+  unavailable: false,
+  decoded: undefined,
+  not_looked_at: undefined,
+};
+
+/** The outcome of a rule that matches. */
+export function outcomeWords(reading: RuleReading): string {
+  const { decision, outcome } = reading;
+  if (outcome === 'error') return isUntold(reading) ? 'cannot be told' : 'errs, and so denies';
+  return outcome === 'reports' ? `would ${decision?.allow ? 'allow' : 'deny'}` : outcome;
+}
+
+/** The code of a refusal, and its recorded reason where that is another word; empty for an allowed request. */
+export function refusalWords({ code, reason }: Pick<RequestExplanation, 'code' | 'reason'>): string {
+  return code === undefined || reason === undefined || reason === code
+    ? (code ?? '')
+    : `${code} (recorded reason ${reason})`;
+}
 
 /** A selector, and the value of the call that it is compared with. */
 export function selectorWords({ had, matches, wanted }: SelectorReading, shorten: Shorten): string {

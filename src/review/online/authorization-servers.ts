@@ -3,7 +3,7 @@ import type { AuthenticatorConfig } from '../../authn/authenticator-types.ts';
 import { createAccessToken } from '../../authn/token/compact-jws.ts';
 import { parseKeySet } from '../../authn/token/jwk.ts';
 import { createKeySource, IssuerMismatch } from '../../authn/token/jwks-source.ts';
-import { authoritiesOf } from '../../authn/token/token-config.ts';
+import { authoritiesOf } from '../../oauth/authorities.ts';
 import { RequestFailure } from '../../oauth/http-client.ts';
 import type { PolicyFile } from '../policy-file.ts';
 import { failed, ok, type Result } from './finding.ts';

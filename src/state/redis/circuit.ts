@@ -99,11 +99,15 @@ export function createCircuit(
     timer = setTimeout(() => void retry(), pauseMs).unref();
   }
 
+  async function connect(): Promise<void> {
+    const next = renew();
+    await within(connectMs, next.connect());
+    await write(next);
+  }
+
   async function retry(): Promise<void> {
     try {
-      const next = renew();
-      await within(connectMs, next.connect());
-      await write(next);
+      await connect();
     } catch (error) {
       if (isClosed) return;
       outage ??= stateFailureOf(error);
@@ -130,9 +134,7 @@ export function createCircuit(
   return {
     async connect() {
       try {
-        const next = renew();
-        await within(connectMs, next.connect());
-        await write(next);
+        await connect();
         watch();
       } catch (error) {
         begin(stateFailureOf(error));

@@ -1,6 +1,6 @@
 // Client of Redis or Valkey: one server, a Cluster, or what Sentinels say is the master.
 import type { SecureContext } from 'node:tls';
-import { buildSecureContext } from '../../http/connection/secure-context.ts';
+import { buildClientContext } from '../../http/connection/client-context.ts';
 import type { NamedFiles } from '../../named-files.ts';
 import { addressesOf, type RedisConfig } from '../schema.ts';
 
@@ -22,15 +22,8 @@ const connectTimeoutMs = 2000;
 const maxCommands = 4096;
 
 /** The TLS context of the connections. Throws a SecureContextError that names key and file; `check` builds the same one. */
-export function buildRedisContext({ caFile, certFile, keyFile }: RedisConfig, files: NamedFiles): SecureContext {
-  const named = {
-    ...(caFile !== undefined && { ca: { key: 'caFile', path: caFile } }),
-    ...((certFile ?? keyFile) !== undefined && {
-      cert: { key: 'certFile', path: certFile },
-      key: { key: 'keyFile', path: keyFile },
-    }),
-  };
-  return buildSecureContext('state.redis', named, files, { minVersion: 'TLSv1.2' }).context;
+export function buildRedisContext(config: RedisConfig, files: NamedFiles): SecureContext {
+  return buildClientContext('state.redis', config, files);
 }
 
 /** Loads the package, and reads the section. Throws an Error of one line when the package is missing, or a file cannot be used. */

@@ -1,8 +1,7 @@
 // Keys of every sink with a receiver elsewhere, and their checks.
 import { z } from 'zod';
 import { filePath, positiveSize, writtenFilePath } from '../../../config/schema/values.ts';
-import { parseCertificates } from '../../../pem.ts';
-import { type CommonSinkConfig, commonKeys, type SinkCheck, type SinkEnvironment } from '../sink-type.ts';
+import { type CommonSinkConfig, commonKeys, type SinkCheck } from '../sink-type.ts';
 import type { SpoolConfig } from './spool.ts';
 
 const minSpoolBytes = 64 * 1024;
@@ -45,12 +44,4 @@ export function checkDelivery({ required, spool }: DeliveryConfig, { error, isRe
   if (required) error('spool', 'stands with `required: false` only: a required record counts once the receiver has it');
   if (spool.bytes < minSpoolBytes) error('spool', 'holds too little: 64KiB is the least');
   if (isRead(spool.path)) error('spool', 'is a file that this configuration reads; records would destroy it');
-}
-
-/** The authorities of the receiver's certificate, in PEM; undefined: the public ones. */
-export function receiverAuthorities(
-  { caFile }: Pick<DeliveryConfig, 'caFile'>,
-  { files }: Pick<SinkEnvironment, 'files'>,
-): readonly string[] | undefined {
-  return caFile === undefined ? undefined : files.parse(caFile, parseCertificates).map(String);
 }

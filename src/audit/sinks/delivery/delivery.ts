@@ -1,5 +1,6 @@
 // Delivery of audit records through a transport: in order, at least once, with exponential backoff and full jitter.
 import { setTimeout as delay } from 'node:timers/promises';
+import { messageOf } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
 import { DeliveryFailure, type Transport } from './transport.ts';
 
@@ -76,7 +77,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
 
   async function pause(failure: unknown): Promise<void> {
     signal.throwIfAborted();
-    const message = failure instanceof Error ? failure.message : String(failure);
+    const message = messageOf(failure);
     if (problem === undefined) log.error({ sink: key, problem: message }, 'audit records are not acknowledged; trying');
     problem = message;
     retried();

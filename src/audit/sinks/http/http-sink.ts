@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { headerName, headerValue, httpUrl } from '../../../config/schema/values.ts';
 import { isPlainHttp } from '../../../http/host.ts';
-import { checkDelivery, deliveryKey, deliveryKeys, receiverAuthorities } from '../delivery/delivery-config.ts';
+import { authoritiesOf } from '../../../oauth/authorities.ts';
+import { checkDelivery, deliveryKey, deliveryKeys } from '../delivery/delivery-config.ts';
 import { createDeliveryTarget } from '../delivery/delivery-target.ts';
 import { probeReceiver } from '../delivery/transport.ts';
 import type { SinkCheck, SinkType } from '../sink-type.ts';
@@ -54,7 +55,7 @@ export function checkHttp(
   }
   if (caFile === undefined || !isRead(caFile)) return;
   try {
-    receiverAuthorities(config, { files });
+    authoritiesOf(config, { files });
   } catch (cause) {
     unusable('caFile', caFile, cause as Error);
   }

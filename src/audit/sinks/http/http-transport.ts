@@ -1,8 +1,8 @@
 // Transport over HTTP: one POST a batch, bounded in time and size, judged by its status and by what the format says of the body.
 import { hash, randomUUID } from 'node:crypto';
+import { authoritiesOf } from '../../../oauth/authorities.ts';
 import { answerBounded, type BoundedAnswer, createBoundedAgent, RequestFailure } from '../../../oauth/http-client.ts';
 import { hashOf } from '../../hash-chain.ts';
-import { receiverAuthorities } from '../delivery/delivery-config.ts';
 import { DeliveryFailure, type Transport } from '../delivery/transport.ts';
 import type { SinkEnvironment } from '../sink-type.ts';
 import type { Format, Line } from './format.ts';
@@ -34,7 +34,7 @@ export function createHttpTransport(receiver: HttpReceiver, environment: SinkEnv
   const address = new URL(url);
   const shown = shownUrl(url);
   const channel = randomUUID();
-  const authorities = receiverAuthorities(receiver, environment);
+  const authorities = authoritiesOf(receiver, environment);
   const agent = createBoundedAgent({
     timeoutMs: requestTimeoutMs,
     connections: 1,

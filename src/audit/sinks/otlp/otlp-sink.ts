@@ -1,6 +1,7 @@
 // OTLP sink: audit records as log records for an OpenTelemetry collector, in JSON over HTTP (OpenTelemetry protocol 1.x).
 import { z } from 'zod';
 import { headerName, headerValue, httpUrl } from '../../../config/schema/values.ts';
+import { otlpUrl } from '../../../http/otlp-url.ts';
 import { checkDelivery, deliveryKey, deliveryKeys } from '../delivery/delivery-config.ts';
 import { createDeliveryTarget } from '../delivery/delivery-target.ts';
 import { DeliveryFailure, probeReceiver, type Transport } from '../delivery/transport.ts';
@@ -34,22 +35,18 @@ export const otlpSink = {
 } satisfies SinkType<OtlpSinkConfig>;
 
 function keyOf(config: OtlpSinkConfig): string {
-  const { origin, pathname } = new URL(logsUrl(config.endpoint));
+  const { origin, pathname } = new URL(otlpUrl(config.endpoint, path));
   return deliveryKey(config, `${origin}${pathname}`);
 }
 
 function transportOf(config: OtlpSinkConfig, environment: SinkEnvironment, version: string): Transport {
-  return createHttpTransport({ ...config, url: logsUrl(config.endpoint), format: otlpFormat(version) }, environment);
+  return createHttpTransport(
+    { ...config, url: otlpUrl(config.endpoint, path), format: otlpFormat(version) },
+    environment,
+  );
 }
 
 const path = '/v1/logs';
-
-/** The path below a base URL; a whole URL is left as it is. */
-function logsUrl(endpoint: string): string {
-  const url = new URL(endpoint);
-  if (!url.pathname.endsWith(path)) url.pathname = url.pathname.replace(/\/$/, '') + path;
-  return url.href;
-}
 
 function otlpFormat(version: string): Format {
   return {

@@ -1,11 +1,10 @@
 // Syslog sink: audit records as messages of RFC 5424, over TLS (RFC 5425), or over TCP (RFC 6587) where that is allowed.
 import { hostname } from 'node:os';
-import type { SecureContext } from 'node:tls';
 import { z } from 'zod';
 import { filePath } from '../../../config/schema/values.ts';
-import { buildSecureContext, SecureContextError } from '../../../http/connection/secure-context.ts';
+import { buildClientContext } from '../../../http/connection/client-context.ts';
+import { SecureContextError } from '../../../http/connection/secure-context.ts';
 import { isLoopbackAddress } from '../../../http/host.ts';
-import type { NamedFiles } from '../../../named-files.ts';
 import { checkDelivery, deliveryKey, deliveryKeys } from '../delivery/delivery-config.ts';
 import { createDeliveryTarget } from '../delivery/delivery-target.ts';
 import { probeReceiver, type Transport } from '../delivery/transport.ts';
@@ -66,7 +65,7 @@ function checkTls(config: SyslogSinkConfig, { files, error, isRead, unusable }: 
   if (config.certFile === undefined && config.keyFile !== undefined) error('keyFile', 'needs certFile beside it');
   if (config.keyFile === undefined && config.certFile !== undefined) error('certFile', 'needs keyFile beside it');
   try {
-    contextOf(config, files);
+    buildClientContext('audit.sinks', config, files);
   } catch (cause) {
     if (!(cause instanceof SecureContextError)) throw cause;
     for (const file of cause.files) {
@@ -78,7 +77,7 @@ function checkTls(config: SyslogSinkConfig, { files, error, isRead, unusable }: 
 function transportOf(config: SyslogSinkConfig, { files }: SinkEnvironment, version: string): Transport {
   const { facility, format } = config;
   const { scheme, host, port } = addressOf(config.address);
-  const context = scheme === 'tls' ? contextOf(config, files) : undefined;
+  const context = scheme === 'tls' ? buildClientContext('audit.sinks', config, files) : undefined;
   const encode = createMessageEncoder({ facility, format, hostname: hostname(), version });
   return createSyslogTransport({ host, port: Number(port), context, timeoutMs }, encode);
 }
@@ -93,19 +92,4 @@ const timeoutMs = 10_000;
 function addressOf(address: string): Record<'scheme' | 'host' | 'port', string> {
   const { scheme = '', host = '', port = '' } = pattern.exec(address)?.groups ?? {};
   return { scheme, host: host.replace(/^\[|\]$/g, ''), port };
-}
-
-/** Throws a SecureContextError for files that TLS cannot use. */
-function contextOf(
-  { caFile, certFile, keyFile }: Pick<SyslogSinkConfig, 'caFile' | 'certFile' | 'keyFile'>,
-  files: NamedFiles,
-): SecureContext {
-  const named = {
-    ...(caFile !== undefined && { ca: { key: 'caFile', path: caFile } }),
-    ...((certFile ?? keyFile) !== undefined && {
-      cert: { key: 'certFile', path: certFile },
-      key: { key: 'keyFile', path: keyFile },
-    }),
-  };
-  return buildSecureContext('audit.sinks', named, files, { minVersion: 'TLSv1.2' }).context;
 }

@@ -1,11 +1,10 @@
 // Checks of `routes`: one answer each, nothing that cannot be enforced, no route behind a wider one.
-
 import { authenticatorNamesOf } from '../../../authn/alternatives.ts';
 import { authorizationServersOf } from '../../../authn/authorization-servers.ts';
 import { isPlainPath } from '../../../http/path.ts';
 import { pathPatternCovers } from '../../../http/path-pattern.ts';
 import { acceptsMethod } from '../../../http/route-matcher.ts';
-import { metadataPathOf, offlineAccessScope } from '../../../http/well-known.ts';
+import { metadataPathOf, offlineAccessScope, serverMetadataPath } from '../../../http/well-known.ts';
 import { parseSessionKey } from '../../../mcp/session-key.ts';
 import { rulesOf } from '../../../policy/presets.ts';
 import type { Policy } from '../../../policy/rule.ts';
@@ -25,7 +24,6 @@ import { checkAuthenticate } from './authenticate.ts';
 import { compileRules } from './rules.ts';
 
 const ownPaths = ['/.well-known/oauth-protected-resource/*', '/.well-known/jwks.json'];
-const mirroredPath = '/.well-known/oauth-authorization-server';
 
 /** The policies of the routes by their names; those of rules without errors. */
 export function checkRoutes(context: CheckContext): ReadonlyMap<string, Policy> {
@@ -67,7 +65,7 @@ function checkPath(context: CheckContext, route: RouteConfig, path: Path): void 
     context.error(at, 'can never match: such paths are refused (dot segments, empty segments, encoded separators)');
   } else if (ownPaths.some((own) => pathPatternCovers(own, route.path))) {
     context.error(at, 'is served by the gateway itself');
-  } else if (base === mirroredPath && context.draft.server?.authorizationServerMetadata === 'mirror') {
+  } else if (base === serverMetadataPath && context.draft.server?.authorizationServerMetadata === 'mirror') {
     const advice = 'set server.authorizationServerMetadata: off to answer it yourself';
     context.error(at, `is where the gateway repeats its issuer's metadata; ${advice}`);
   }
