@@ -45,7 +45,7 @@ export interface Verified {
 }
 
 /** The end of a verification. */
-export interface Validity {
+interface Validity {
   /** Milliseconds since 1970: the first instant at which it does not hold any more. Never beyond the credential's own end. */
   readonly until: number;
   /** False once the keys that it rests on have changed; absent where it rests on none. */

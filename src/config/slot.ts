@@ -13,7 +13,7 @@ export interface Slot {
 }
 
 /** The path of a file that each process has for itself: `audit.jsonl` becomes `audit.2.jsonl`. */
-export function slotPath(path: string, { number }: Pick<Slot, 'number'>): string {
+function slotPath(path: string, { number }: Pick<Slot, 'number'>): string {
   const extension = extname(path);
   return join(dirname(path), `${basename(path, extension)}.${number}${extension}`);
 }

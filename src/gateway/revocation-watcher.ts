@@ -13,7 +13,7 @@ import {
   digestOf,
   type LoadedRevocations,
   parseRevocationFile,
-  type RevocationList,
+  type RevokedEntries,
   readRevocationFile,
 } from '../config/files/revocation-file.ts';
 import type { Log } from '../log.ts';
@@ -88,7 +88,7 @@ export function createRevocationWatcher(
   const clock = options.now ?? Date.now;
   const readStamp = options.stampOf ?? stampOf;
   let path: string | undefined;
-  let taken: RevocationList | undefined;
+  let taken: RevokedEntries | undefined;
   let inForce: RevocationEntries = noEntries;
   let temporary: readonly TemporaryRevocation[] = [];
   let compiled: Revocations = nothingRevoked;
@@ -154,7 +154,7 @@ export function createRevocationWatcher(
     else if (settled) refuse(list);
   }
 
-  function take(list: RevocationList, settled: boolean): void {
+  function take(list: RevokedEntries, settled: boolean): void {
     const isNew = list.digest !== taken?.digest;
     const recovered = problem !== undefined;
     const complete = settled ? list.entries : inForce;
@@ -215,7 +215,7 @@ export function createRevocationWatcher(
 }
 
 /** The list in a file, `known` itself for the same content, or the reason for which it cannot be used. */
-async function readList(path: string, known: RevocationList | undefined): Promise<RevocationList | string> {
+async function readList(path: string, known: RevokedEntries | undefined): Promise<RevokedEntries | string> {
   try {
     const content = await readRevocationFile(path);
     return digestOf(content) === known?.digest ? known : parseRevocationFile(path, content).list;

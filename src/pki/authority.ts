@@ -32,7 +32,7 @@ export interface AuthorityOptions extends Validity {
 }
 
 /** Validity of a certificate (RFC 5280 §4.1.2.5). */
-export interface Validity {
+interface Validity {
   /** Default: an hour before now, or before `notAfter` if that is earlier. */
   readonly notBefore?: Date;
   readonly notAfter?: Date;

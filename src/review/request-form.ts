@@ -32,7 +32,7 @@ export type CallerForm = z.output<typeof callerForm>;
 const jsonText = z.string().refine(isJson, 'is text, but no JSON');
 
 /** `call`: a tool or another MCP message on an MCP route, or a method and path. */
-export const callForm = z.strictObject({
+const callForm = z.strictObject({
   route: text.optional().describe('The MCP route; default the only one.'),
   tool: text.optional().describe('The tool that is called.'),
   args: z

@@ -1,5 +1,5 @@
 // Reload of all workers or none: each prepares the configuration, then all commit or all dispose of it (two-phase commit).
-import type { Reading } from '../config/files/reading.ts';
+import type { FilesRead } from '../config/files/reading.ts';
 import type { ToWorker } from './calls.ts';
 import { ChannelError } from './channel.ts';
 import type { Seat } from './seat.ts';
@@ -7,7 +7,7 @@ import type { Seat } from './seat.ts';
 /** A configuration as workers get it. */
 export interface Given {
   readonly hash: string;
-  readonly reading: Reading;
+  readonly reading: FilesRead;
 }
 
 /** A worker that runs. */

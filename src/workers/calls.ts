@@ -1,7 +1,7 @@
 // Calls between the supervisor and its workers.
 import type { AddressInfo } from 'node:net';
 import type { ChainedLines, ChainHead } from '../audit/hash-chain.ts';
-import type { Reading } from '../config/files/reading.ts';
+import type { FilesRead } from '../config/files/reading.ts';
 import type { Slot } from '../config/slot.ts';
 import type { Readiness } from '../gateway/admin/admin.ts';
 import type { MetricValues } from '../metrics/sum.ts';
@@ -17,7 +17,7 @@ export interface WorkerStart {
   readonly instance: string;
   readonly configFile: string;
   /** The files of the configuration in force, which may be others on the disk by now. */
-  readonly reading: Reading;
+  readonly reading: FilesRead;
   /** Of the public listener. */
   readonly address: AddressInfo;
   /** Of the keys that all workers have. */
@@ -43,7 +43,7 @@ export interface WorkerCalls extends MemberCalls {
   /** Hands a socket over; answered when it was taken. The worker tells with `closed` and this number when it is closed. */
   readonly connection: readonly [id: number, undefined];
   /** The first half of a reload; `commit` or `dispose` follows. */
-  readonly prepare: readonly [Reading, { readonly hash: string }];
+  readonly prepare: readonly [FilesRead, { readonly hash: string }];
   readonly commit: readonly [undefined, undefined];
   readonly dispose: readonly [undefined, undefined];
   /** A reload was refused. One worker records it. */

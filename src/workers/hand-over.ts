@@ -21,7 +21,7 @@ export interface HandOverOptions {
 export type Take = (id: number, socket: Socket) => Promise<unknown>;
 
 /** A worker as the hand-over knows it. */
-export interface Receiver {
+export interface ConnectionReceiver {
   /** Gets no more connections. */
   retire(): void;
   /** A connection that it had is closed. */
@@ -36,7 +36,7 @@ export interface Receiver {
 export interface HandOver {
   /** Hands a connection to the worker that has the fewest, or keeps it until a worker takes some. Closes one beyond the limits. */
   accept(socket: Socket): void;
-  add(take: Take): Receiver;
+  add(take: Take): ConnectionReceiver;
   /** Closes the connections that wait. */
   close(): void;
 }

@@ -1,7 +1,7 @@
 // Place of one worker: the process that has it now, how it fared, and when the next one may have it.
 import type { Slot } from '../config/slot.ts';
 import { countsOf, type MetricValues, sumMetrics } from '../metrics/sum.ts';
-import type { Receiver } from './hand-over.ts';
+import type { ConnectionReceiver } from './hand-over.ts';
 import type { WorkerEnd, WorkerProcess } from './process.ts';
 
 /** State of a place. */
@@ -12,7 +12,7 @@ export interface Seat {
   readonly slot: Slot;
   state: SeatState;
   process: WorkerProcess | undefined;
-  receiver: Receiver | undefined;
+  receiver: ConnectionReceiver | undefined;
   /** Instants of its ends and failed starts in the last minute; milliseconds of a clock that never goes back. */
   ends: number[];
   /** All of them. */

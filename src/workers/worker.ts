@@ -2,7 +2,7 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { LineOutput } from '../audit/sinks/sink-type.ts';
-import { type Reading, replayReading } from '../config/files/reading.ts';
+import { type FilesRead, replayReading } from '../config/files/reading.ts';
 import { loadConfig } from '../config/load.ts';
 import { type Slot, withSlot } from '../config/slot.ts';
 import { type Gateway, startGateway } from '../gateway/gateway.ts';
@@ -98,7 +98,7 @@ async function startInSlot(
   channel: ToSupervisor,
   { env, log, signal, version }: StartOptions,
 ): Promise<{ gateway: Gateway; hash: string }> {
-  const load = async (from: Reading, options?: ReloadOptions) => {
+  const load = async (from: FilesRead, options?: ReloadOptions) => {
     const loaded = await loadConfig(configFile, { env, readFile: replayReading(from), ...options });
     await membership.fetchKeys(loaded.config);
     return withSlot(loaded, slot);

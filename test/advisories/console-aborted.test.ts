@@ -7,7 +7,7 @@ import fastify from 'fastify';
 import t from 'tap';
 import type { AccessSource } from '../../src/console/access/facts.ts';
 import { guardConsole } from '../../src/console/access/guard.ts';
-import type { ConsoleCaller, Outcome } from '../../src/console/access/request.ts';
+import type { ConsoleCaller, ConsoleOutcome } from '../../src/console/access/request.ts';
 
 const caller: ConsoleCaller = {
   name: 'ada',
@@ -26,11 +26,11 @@ const recheckMs = 4000;
 async function startConsole(t: Tap) {
   mock.timers.enable({ apis: ['setInterval'] });
   t.teardown(() => mock.timers.reset());
-  const asked: ((outcome: Outcome<ConsoleCaller>) => void)[] = [];
+  const asked: ((outcome: ConsoleOutcome<ConsoleCaller>) => void)[] = [];
   let seen = (): void => {};
   const source = {
     authorize: () =>
-      new Promise<Outcome<ConsoleCaller>>((resolve) => {
+      new Promise<ConsoleOutcome<ConsoleCaller>>((resolve) => {
         asked.push(resolve);
         seen();
       }),

@@ -13,7 +13,7 @@ const stream = z.object({
 const status = z.object({ streams: z.array(stream), streamsOmitted: z.boolean().optional() });
 
 /** Streams of one client with one credential on one route. */
-export type StreamGroup = z.output<typeof stream>;
+type StreamGroup = z.output<typeof stream>;
 
 /** Open streams that a revocation ends. */
 export interface OpenStreams {

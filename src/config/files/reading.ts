@@ -2,10 +2,10 @@
 import type { ReadFile } from './files.ts';
 
 /** The content of each path, or the reason for which it could not be read. */
-export type Reading = ReadonlyMap<string, Uint8Array | { readonly problem: string }>;
+export type FilesRead = ReadonlyMap<string, Uint8Array | { readonly problem: string }>;
 
 /** Reads by `read`, and keeps what comes of it. */
-export function recordReading(read: ReadFile): { readonly readFile: ReadFile; readonly reading: Reading } {
+export function recordReading(read: ReadFile): { readonly readFile: ReadFile; readonly reading: FilesRead } {
   const reading = new Map<string, Uint8Array | { readonly problem: string }>();
   return {
     reading,
@@ -23,7 +23,7 @@ export function recordReading(read: ReadFile): { readonly readFile: ReadFile; re
 }
 
 /** Reads from a reading instead of the disk. Throws for a path that is not in it. */
-export function replayReading(reading: Reading): ReadFile {
+export function replayReading(reading: FilesRead): ReadFile {
   return async (path) => {
     const found = reading.get(path) ?? { problem: 'it was not read' };
     if ('problem' in found) throw new Error(found.problem);

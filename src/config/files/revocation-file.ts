@@ -39,7 +39,7 @@ const revocationSchema = z.strictObject({
 });
 
 /** A list as it was read. */
-export interface RevocationList {
+export interface RevokedEntries {
   readonly entries: RevocationEntries;
   /** SHA-256 of the file in hex. */
   readonly digest: string;
@@ -50,7 +50,7 @@ export interface LoadedRevocations {
   /** Absolute. */
   readonly path: string;
   /** Undefined where `revocationsInForce` excused it: the last good one goes on. */
-  readonly list: RevocationList | undefined;
+  readonly list: RevokedEntries | undefined;
 }
 
 /** Options of `loadRevocations`. */
@@ -105,7 +105,7 @@ export function readRevocationFile(path: string): Promise<Buffer> {
 
 interface ParsedFile {
   readonly document: LocatedYaml;
-  readonly list: RevocationList;
+  readonly list: RevokedEntries;
 }
 
 /** Parses and checks a whole list; `file` is how problems name it. Throws a ConfigError with every problem. */

@@ -42,7 +42,7 @@ const assertion = z.strictObject({
     .describe('How long it is valid; never beyond the credential itself.'),
 });
 
-export const identity = z.strictObject({
+const identity = z.strictObject({
   headers: z
     .union([z.boolean(), identityHeaders])
     .default(true)

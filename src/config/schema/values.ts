@@ -22,7 +22,7 @@ export const duration = z
   .transform((text) => scale(text, durationUnits));
 
 /** A size such as `64KiB` or `1MiB`; yields bytes. */
-export const size = z
+const size = z
   .string('expected a size such as 64KiB or 1MiB')
   .regex(/^\d{1,9}(B|KiB|MiB|GiB)$/, 'expected a size such as 64KiB or 1MiB')
   .transform((text) => scale(text, sizeUnits));
@@ -48,9 +48,6 @@ export const quota = z
 function countInTime(text: string): { count: number; perMs: number } {
   return { count: Number.parseInt(text, 10), perMs: durationUnits[text.slice(-1)]! };
 }
-
-/** So many events in so many milliseconds. */
-export type Rate = z.output<typeof rate>;
 
 function scale(text: string, units: Record<string, number>): number {
   const digits = /^\d+/.exec(text)?.[0] ?? '';

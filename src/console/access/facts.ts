@@ -18,10 +18,10 @@ import { createBadCodes } from './bad-codes.ts';
 import { badLogin, createLoginClient, type LoginClient, type PendingLogin } from './login.ts';
 import { createViews, recordRefusal, recordRefused, recordView, refusalOf, writeEvent } from './records.ts';
 import {
-  type Attempt,
+  type ConsoleAttempt,
   type ConsoleCaller,
+  type ConsoleOutcome,
   type ConsoleRequest,
-  type Outcome,
   peerOf,
   type SessionIdentity,
 } from './request.ts';
@@ -29,13 +29,15 @@ import {
 /** Functions of a gateway process for the access to the console. */
 export interface AccessSource {
   /** Authenticates a request and decides by `admin.allow`. Refusals and views are recorded before the answer. */
-  authorize(attempt: Attempt): Promise<Outcome<ConsoleCaller>>;
-  beginLogin(request: ConsoleRequest & { readonly redirectUri: string }): Promise<Outcome<LoginStart>>;
-  completeLogin(request: LoginReturn): Promise<Outcome<SessionIdentity & { readonly key: string }>>;
+  authorize(attempt: ConsoleAttempt): Promise<ConsoleOutcome<ConsoleCaller>>;
+  beginLogin(request: ConsoleRequest & { readonly redirectUri: string }): Promise<ConsoleOutcome<LoginStart>>;
+  completeLogin(request: LoginReturn): Promise<ConsoleOutcome<SessionIdentity & { readonly key: string }>>;
   /** Records a log-out. */
   endLogin(request: ConsoleRequest & { readonly session: SessionIdentity }): Promise<void>;
   /** Records a request that was refused before anybody was asked who it is. */
-  refuseRequest(request: ConsoleRequest & { readonly code: string; readonly status: number }): Promise<Outcome<null>>;
+  refuseRequest(
+    request: ConsoleRequest & { readonly code: string; readonly status: number },
+  ): Promise<ConsoleOutcome<null>>;
 }
 
 type LoginStart = Awaited<ReturnType<LoginClient['begin']>>;
@@ -70,7 +72,7 @@ export function accessFacts(parts: RunningParts): AccessSource {
   async function answered<T>(
     request: ConsoleRequest,
     attempt: (seen: CredentialRecord[], verified: (caller: Caller) => void) => Promise<T>,
-  ): Promise<Outcome<T>> {
+  ): Promise<ConsoleOutcome<T>> {
     const seen: CredentialRecord[] = [];
     let caller: Caller | undefined;
     try {
@@ -84,7 +86,7 @@ export function accessFacts(parts: RunningParts): AccessSource {
     }
   }
 
-  async function authorized(attempt: Attempt, seen: CredentialRecord[], verified: (caller: Caller) => void) {
+  async function authorized(attempt: ConsoleAttempt, seen: CredentialRecord[], verified: (caller: Caller) => void) {
     const { requirements, set } = inForce();
     const caller =
       attempt.session === undefined
@@ -145,7 +147,7 @@ function loginIn({ login }: Compiled): LoginClient {
 }
 
 function presentedBy(
-  { address, certificate, method, origin, path, query, rawHeaders }: Attempt,
+  { address, certificate, method, origin, path, query, rawHeaders }: ConsoleAttempt,
   seen: CredentialRecord[],
   { now, runtime }: RunningParts,
 ) {

@@ -12,8 +12,16 @@ import { problem } from '../../http/problem.ts';
 import { failure } from '../failure.ts';
 import { fieldOf } from '../form.ts';
 import type { Viewer } from '../page.ts';
+import { cookieOf, sessionCookie } from './cookies.ts';
 import type { AccessSource } from './facts.ts';
-import { type Attempt, type ConsoleRequest, causeOf, type Outcome, type Refusal, sentCertificate } from './request.ts';
+import {
+  type ConsoleAttempt,
+  type ConsoleOutcome,
+  type ConsoleRequest,
+  causeOf,
+  type Refusal,
+  sentCertificate,
+} from './request.ts';
 import { isNavigation, isSafe, proxyHeaders, refusalByOrigin } from './request-origin.ts';
 import { createSessions, type Session, type Sessions } from './sessions.ts';
 
@@ -37,8 +45,6 @@ export interface Guard extends GuardOptions {
   authorize(request: FastifyRequest, reply: FastifyReply): Promise<unknown>;
 }
 
-/** A `__Host-` cookie is this host's alone: no other host can set it (RFC 6265bis §4.1.3.2). */
-export const sessionCookie = '__Host-portcullis';
 /** A right that is gone ends what is open within this time, and a moment. */
 const recheckMs = 4000;
 /** Without a caller: the files of the console, and log-in itself. */
@@ -46,7 +52,7 @@ const openPaths = ['/assets/:name', '/login', '/login/callback', '/logged-out'];
 
 /** An answer that is still open. */
 interface Open {
-  readonly attempt: Attempt;
+  readonly attempt: ConsoleAttempt;
   readonly reply: FastifyReply;
 }
 
@@ -139,7 +145,7 @@ export function guardConsole(app: FastifyInstance, options: GuardOptions): Guard
     reply.raw.on('close', () => open.delete(opened));
   }
 
-  function attemptOf(request: FastifyRequest, session: Session | undefined): Attempt {
+  function attemptOf(request: FastifyRequest, session: Session | undefined): ConsoleAttempt {
     const { rawHeaders, socket } = request.raw;
     const { url } = request.routeOptions;
     return {
@@ -194,7 +200,7 @@ export function guardConsole(app: FastifyInstance, options: GuardOptions): Guard
 }
 
 /** The value of an outcome; a refusal is answered, and then there is none. */
-export function okOr<T>(outcome: Outcome<T>, request: FastifyRequest, reply: FastifyReply): T | undefined {
+export function okOr<T>(outcome: ConsoleOutcome<T>, request: FastifyRequest, reply: FastifyReply): T | undefined {
   if ('ok' in outcome) return outcome.ok;
   answerRefusal(outcome.refused, request, reply);
   return undefined;
@@ -222,17 +228,6 @@ function originOf({ raw: { socket } }: FastifyRequest, { listen, publicUrl, tls 
   if (address.kind === 'unix') return `${scheme}://localhost`;
   const host = address.host.includes(':') ? `[${address.host}]` : address.host;
   return new URL(`${scheme}://${host}:${address.port || (socket.localPort ?? 0)}`).origin;
-}
-
-/** The value of a cookie, where it is sent once. */
-export function cookieOf({ headers }: FastifyRequest, name: string): string | undefined {
-  const found = (headers.cookie ?? '').split(/; ?/).filter((pair) => pair.startsWith(`${name}=`));
-  return found.length === 1 ? found[0]!.slice(name.length + 1) : undefined;
-}
-
-/** `Lax`: the way back from the identity provider comes from its site. */
-export function cookie(name: string, value: string, more = ''): string {
-  return `${name}=${value}; Path=/; Secure; HttpOnly; SameSite=Lax${more}`;
 }
 
 /** False for a request of a script, which keeps no session from idling. */

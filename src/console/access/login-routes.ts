@@ -1,6 +1,7 @@
 // Log-in and log-out of the console in the browser.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { cookie, cookieOf, type Guard, okOr, sessionCookie } from './guard.ts';
+import { cookie, cookieOf, sessionCookie } from './cookies.ts';
+import { type Guard, okOr } from './guard.ts';
 import type { PendingLogin } from './login.ts';
 import { createSeal } from './sealed.ts';
 

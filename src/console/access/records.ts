@@ -8,7 +8,7 @@ import type { RunningParts } from '../../gateway/admin/admin-source.ts';
 import { recordOf } from '../../gateway/request/audit-events.ts';
 import { rateLimited, toGatewayError } from '../../gateway/request/error-response.ts';
 import { challenge } from '../../http/challenge.ts';
-import type { Attempt, ConsoleRequest, Refusal } from './request.ts';
+import type { ConsoleAttempt, ConsoleRequest, Refusal } from './request.ts';
 
 /** The views that are recorded, by person and page. */
 export type Views = ReturnType<typeof createViews>;
@@ -23,7 +23,7 @@ export function createViews() {
 
 /** One record for a person, a page and a minute. Without it the page is not shown. */
 export async function recordView(
-  attempt: Attempt,
+  attempt: ConsoleAttempt,
   { principal, subjectKey: key }: Caller,
   views: Views,
   parts: RunningParts,

@@ -24,7 +24,7 @@ export interface ConsoleRequest {
 }
 
 /** A request with what it shows. */
-export interface Attempt extends ConsoleRequest {
+export interface ConsoleAttempt extends ConsoleRequest {
   readonly rawHeaders: readonly string[];
   readonly certificate: SentCertificate | undefined;
   /** In place of credentials. */
@@ -59,7 +59,7 @@ export interface Refusal {
 }
 
 /** An answer or a refusal; errors would lose their status between processes. */
-export type Outcome<T> = { readonly ok: T } | { readonly refused: Refusal };
+export type ConsoleOutcome<T> = { readonly ok: T } | { readonly refused: Refusal };
 
 /** The certificate of a connection as values of JSON. */
 export function sentCertificate(peer: PeerCertificate | undefined): SentCertificate | undefined {

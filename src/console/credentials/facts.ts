@@ -79,7 +79,7 @@ export interface RevocationFacts {
 }
 
 /** Rows of each table. */
-export const maxShown = 200;
+const maxShown = 200;
 
 /** Creates the functions. */
 export function credentialFacts({ current, now, recent, revocations, runtime }: RunningParts): CredentialsSource {

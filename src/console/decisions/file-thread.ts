@@ -7,7 +7,7 @@ import { ConfigError, formatProblem } from '../../config/problem.ts';
 import { messageOf } from '../../errors.ts';
 import { explainRecord } from '../../review/explain/explain-record.ts';
 import { type OpenPolicyFile, openPolicyFile } from '../../review/policy-file.ts';
-import { type Reading, readingOf, type Untried } from './reading.ts';
+import { type RecordReading, readingOf, type Untried } from './reading.ts';
 
 /** A recorded request, and the file under which it is read. The thread answers each in its turn with a reading, or with why there is none. */
 export interface FileQuestion {
@@ -43,7 +43,7 @@ function answerQuestions(port: MessagePort): void {
     return opened;
   }
 
-  async function answer({ file, line, record, ...question }: FileQuestion): Promise<Reading | Untried> {
+  async function answer({ file, line, record, ...question }: FileQuestion): Promise<RecordReading | Untried> {
     now = question.now;
     try {
       const { notes, policyFile } = await open(file);

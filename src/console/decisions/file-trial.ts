@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { FileQuestion } from './file-thread.ts';
-import type { Reading, Untried } from './reading.ts';
+import type { RecordReading, Untried } from './reading.ts';
 
 /** Bounds of a trial. */
 export interface TrialBounds {
@@ -28,7 +28,7 @@ const defaults: TrialBounds = {
 };
 
 /** Reads a recorded request under the file. */
-export type TryFile = (question: FileQuestion) => Promise<Reading | Untried>;
+export type TryFile = (question: FileQuestion) => Promise<RecordReading | Untried>;
 
 /** Creates the function. The thread starts with the first question, and answers one at a time. */
 export function createFileTrial(changes: Partial<TrialBounds> = {}): TryFile {
@@ -51,7 +51,7 @@ export function createFileTrial(changes: Partial<TrialBounds> = {}): TryFile {
     if (thread === ended) thread = undefined;
   }
 
-  async function ask(question: FileQuestion): Promise<Reading | Untried> {
+  async function ask(question: FileQuestion): Promise<RecordReading | Untried> {
     clearTimeout(idle);
     thread ??= start();
     const asked = thread;

@@ -3,7 +3,7 @@ import type { RecordExplanation } from '../../review/explain/explain-record.ts';
 import { reachedRules } from '../policy/reached-rules.ts';
 
 /** A reading of the record. */
-export interface Reading extends Omit<RecordExplanation, 'record'> {
+export interface RecordReading extends Omit<RecordExplanation, 'record'> {
   /** Rules behind the governing one, which are left out, by part. */
   readonly notReached: readonly number[];
   /** Sentences about what was not at hand. */
@@ -20,7 +20,7 @@ export interface Untried {
 export function readingOf(
   { decision, record: _, ...explanation }: RecordExplanation,
   notes: readonly string[],
-): Reading {
+): RecordReading {
   if (decision === undefined) return { ...explanation, decision, notReached: [], notes };
   const { notReached, parts } = reachedRules(decision.parts);
   return { ...explanation, decision: { ...decision, parts }, notReached, notes };

@@ -5,7 +5,7 @@ import type { RunningParts } from '../../gateway/admin/admin-source.ts';
 import { explainRecord } from '../../review/explain/explain-record.ts';
 import { compilePolicyFile } from '../../review/policy-file.ts';
 import { createFileTrial } from './file-trial.ts';
-import { type Reading, readingOf, type Untried } from './reading.ts';
+import { type RecordReading, readingOf, type Untried } from './reading.ts';
 
 /** The file as it is on the disk now, or the shadow. */
 export type Under = 'file' | 'shadow';
@@ -25,9 +25,9 @@ export interface DecisionFacts {
   /** The policies under which it can be tried. */
   readonly choices: readonly Under[];
   /** Under the policy in force; undefined where the record tells of no request. */
-  readonly why: Reading | undefined;
+  readonly why: RecordReading | undefined;
   /** Under the other one. */
-  readonly tried: Reading | Untried | undefined;
+  readonly tried: RecordReading | Untried | undefined;
 }
 
 /** Creates the functions. */
@@ -39,7 +39,7 @@ export function whyFacts({
 }: Pick<RunningParts, 'current' | 'now' | 'recent' | 'revocations'>): WhySource {
   const tryFile = createFileTrial();
 
-  async function tryUnder(under: Under, record: AuditRecord, line: Buffer): Promise<Reading | Untried> {
+  async function tryUnder(under: Under, record: AuditRecord, line: Buffer): Promise<RecordReading | Untried> {
     const { loaded, snapshot } = current();
     if (under === 'file') return tryFile({ file: loaded.file, record, line: line.toString(), now: now() });
     try {

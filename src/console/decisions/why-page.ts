@@ -1,6 +1,6 @@
 // Page of one decision: the facts of its record, the rules that were walked, and the same request under another policy.
 import { type AuditRecord, messageWords } from '../../audit/reading/record.ts';
-import type { RecordedDecision } from '../../review/replay/recorded-decision.ts';
+import type { ReadDecision } from '../../review/replay/recorded-decision.ts';
 import type { Verdict } from '../../review/replay/replay.ts';
 import { failure } from '../failure.ts';
 import { type Html, html, type Value } from '../html.ts';
@@ -8,7 +8,7 @@ import { pathOf, workerField } from '../links.ts';
 import type { ConsolePage } from '../page.ts';
 import { badge, card, code, facts, hash, table } from '../parts.ts';
 import { callerOf, partOf, routeList, step } from '../policy/explanation-steps.ts';
-import type { Reading, Untried } from './reading.ts';
+import type { RecordReading, Untried } from './reading.ts';
 import type { DecisionFacts, Under } from './why-facts.ts';
 
 const underWords: Readonly<Record<Under, string>> = {
@@ -114,7 +114,7 @@ function recordFacts(records: readonly AuditRecord[]): Html {
 }
 
 /** The decisions side by side. */
-function verdicts({ records, tried }: DecisionFacts, why: Reading): Html {
+function verdicts({ records, tried }: DecisionFacts, why: RecordReading): Html {
   const [first] = records;
   const rows: (readonly Value[])[] = [
     [
@@ -135,11 +135,11 @@ function verdicts({ records, tried }: DecisionFacts, why: Reading): Html {
   })}</section>`;
 }
 
-function policyOf({ isSamePolicy, policy }: Reading): Html {
+function policyOf({ isSamePolicy, policy }: RecordReading): Html {
   return html`${hash(policy)}${isSamePolicy === true && html` <span class="muted">that of the record</span>`}`;
 }
 
-function recordedWords(then: RecordedDecision): Html {
+function recordedWords(then: ReadDecision): Html {
   switch (then.kind) {
     case 'none':
       return html`none recorded`;
@@ -161,7 +161,7 @@ function decisionBadge(kind: 'allow' | 'deny'): Html {
 }
 
 /** The walk through routes and rules. */
-function walk({ caller, decision, notReached, notes, refused, routes, unknown }: Reading): Html {
+function walk({ caller, decision, notReached, notes, refused, routes, unknown }: RecordReading): Html {
   return html`<ol class="steps">
 ${caller !== undefined && step('Caller', callerOf(caller))}
 ${step('Routes', routeList(routes, refused ?? 'not found'))}

@@ -4,7 +4,7 @@ import type { PrincipalKind } from '../../authn/caller/principal.ts';
 import { failure } from '../failure.ts';
 import { fieldOf } from '../form.ts';
 import type { PageRequest, Viewer } from '../page.ts';
-import type { Outcome } from './orders.ts';
+import type { OrderOutcome } from './orders.ts';
 
 /** Takes the posted forms. An order that was carried out leads back to the page; any other outcome is an error with a status and a sentence. */
 export function answerOrders(app: FastifyInstance, read: (request: FastifyRequest) => PageRequest): void {
@@ -32,7 +32,7 @@ function viewerOf({ viewer }: FastifyRequest): Viewer {
 }
 
 const failures: Readonly<
-  Record<Exclude<Outcome['outcome'], 'ended' | 'ending' | 'revoked'>, readonly [number, string]>
+  Record<Exclude<OrderOutcome['outcome'], 'ended' | 'ending' | 'revoked'>, readonly [number, string]>
 > = {
   stream_gone: [
     404,
@@ -56,7 +56,7 @@ const failures: Readonly<
   ],
 };
 
-function answer(result: Outcome, worker: number | undefined, reply: FastifyReply): FastifyReply {
+function answer(result: OrderOutcome, worker: number | undefined, reply: FastifyReply): FastifyReply {
   const { outcome } = result;
   if (outcome !== 'ended' && outcome !== 'ending' && outcome !== 'revoked') throw failure(...failures[outcome]);
   const query = new URLSearchParams({ notice: outcome });

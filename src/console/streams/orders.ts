@@ -33,7 +33,7 @@ export interface RevocationOrder extends Ordering {
  * (any more), the credential is no configured key, or none of the configured authenticators, there are too many revocations, other processes could not be told, or no
  * record could be written.
  */
-export type Outcome =
+export type OrderOutcome =
   | { readonly outcome: 'ended' | 'ending' }
   | { readonly outcome: 'revoked'; readonly until: number; readonly late: readonly number[] }
   | {
@@ -47,8 +47,8 @@ export type Outcome =
 
 /** The functions that carry orders out. */
 export interface StreamOrders {
-  endStream(order: Ordering & { readonly id: string }): Promise<Outcome>;
-  revokeCredential(order: RevocationOrder): Promise<Outcome>;
+  endStream(order: Ordering & { readonly id: string }): Promise<OrderOutcome>;
+  revokeCredential(order: RevocationOrder): Promise<OrderOutcome>;
 }
 
 const maxIdLength = 577;

@@ -1,6 +1,6 @@
 // Script `tour.sh`: every step of the tour for bash, to be run as a whole or pasted piece by piece. Pure.
 import { quote } from '../../shell.ts';
-import type { Section, Step } from './tour.ts';
+import type { Section, TourStep } from './tour.ts';
 import { bashGuard } from './try-script.ts';
 
 /** The beginning of the text. */
@@ -24,7 +24,7 @@ end_tour
 }
 
 /** Bash shows the lines while it runs them, so that the comments are the headings of the answers. */
-function block({ says, command, expect }: Step): string {
+function block({ says, command, expect }: TourStep): string {
   const status = /^(\d{3}):/.exec(says)?.[1] ?? (/^(call|ask|try|curl -sS -i) /.test(command) ? '200' : '');
   const expected = expect === undefined ? '' : ` | expect ${quote(status)} ${quote(expect)}`;
   return `# ${says}\n${command}${expected}`;

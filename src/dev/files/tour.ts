@@ -7,11 +7,11 @@ import { refusedTool, sqlArguments } from './sample-calls.ts';
 /** A titled group of steps. */
 export interface Section {
   readonly title: string;
-  readonly steps: readonly Step[];
+  readonly steps: readonly TourStep[];
 }
 
 /** One command with its explanation. */
-export interface Step {
+export interface TourStep {
   /** The explanation. A refusal begins with its status. */
   readonly says: string;
   /** Bash, with the shorthands of `try.sh`. */
@@ -35,7 +35,7 @@ export function tourSections(facts: TourFacts): readonly Section[] {
   ];
 }
 
-function tokens({ policy }: TourFacts): Step[] {
+function tokens({ policy }: TourFacts): TourStep[] {
   const login = (variable: string, scopes: readonly string[]) =>
     `${variable}=$(token "$${variable}_LOGIN" ${quote(scopes.join(' '))})`;
   const { ai_agent_prod: agent, analytics_frontend: frontend } = policy.scopes;
@@ -61,7 +61,7 @@ function supersetSections(facts: TourFacts): Section[] {
   ];
 }
 
-function supersetAllowed(facts: TourFacts): Step[] {
+function supersetAllowed(facts: TourFacts): TourStep[] {
   const { rest, restToken } = restCommands(facts);
   return [
     ok('the agent lists dashboards', `call "$AGENT" ${dashboards.tool} '${dashboards.args}'`, 'Sales Overview'),
@@ -92,7 +92,7 @@ function supersetAllowed(facts: TourFacts): Step[] {
   ];
 }
 
-function supersetRefused(facts: TourFacts): Step[] {
+function supersetRefused(facts: TourFacts): TourStep[] {
   const { rest, restToken } = restCommands(facts);
   return [
     refused(403, 'the frontend may not run SQL', `call "$FRONTEND" ${sql}`, 'scope="queries:execute"'),
@@ -153,7 +153,7 @@ function generalSections(facts: TourFacts): Section[] {
 }
 
 /** Steps on certificates, keys and bad requests, for any upstream. */
-function shared(facts: TourFacts, { tool, args }: Example): { allowed: Step[]; refused: Step[] } {
+function shared(facts: TourFacts, { tool, args }: Example): { allowed: TourStep[]; refused: TourStep[] } {
   const call = (bearer: string, more = '') => `call ${bearer} ${tool} '${args}'${more}`;
   const certificate = (name: string) => ` --cert "$PKI/${name}.crt" --key "$PKI/${name}.key"`;
   const withCertificate = (name: string) => call('"$AGENT"', certificate(name));
@@ -184,7 +184,7 @@ function shared(facts: TourFacts, { tool, args }: Example): { allowed: Step[]; r
   };
 }
 
-function evidence(facts: TourFacts): Step[] {
+function evidence(facts: TourFacts): TourStep[] {
   const audit = quote(facts.auditFile);
   return [
     {
@@ -198,10 +198,10 @@ function evidence(facts: TourFacts): Step[] {
   ];
 }
 
-function ok(says: string, command: string, expect: string): Step {
+function ok(says: string, command: string, expect: string): TourStep {
   return { says, command, expect };
 }
 
-function refused(status: number, says: string, command: string, expect: string): Step {
+function refused(status: number, says: string, command: string, expect: string): TourStep {
   return { says: `${status}: ${says}`, command, expect };
 }

@@ -9,7 +9,7 @@ import { type AnswerHead, AskError, askUpstream } from '../../upstream/ask.ts';
 import type { Route } from '../route.ts';
 
 /** The way to the upstream. */
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly route: Route;
   /** The caller in whose name it asks; undefined: no identity header names anybody. */
   readonly caller: Caller | undefined;

@@ -8,7 +8,7 @@ import type { SearchMetaTool } from '../meta-tools.ts';
 import { type Result, readResults, shapeOfMembers, shapeOfResult } from './results.ts';
 
 /** Options of the filter of a search result. */
-export interface SearchOptions {
+interface SearchOptions {
   readonly tool: SearchMetaTool;
   readonly shows: (name: string, item: Buffer | undefined) => boolean;
   /** A result that could not be read was put aside; why, for the log. */

@@ -6,7 +6,7 @@ import type { EvaluationState } from './evaluation.ts';
 export type Evaluate = (state: EvaluationState, literals: readonly unknown[]) => unknown;
 
 /** The second operand of a negation is not used. */
-export type Operator = (left: Evaluate, right: Evaluate) => Evaluate;
+type Operator = (left: Evaluate, right: Evaluate) => Evaluate;
 
 /** The operator of a node, and its name. */
 export function operatorOf({ op, args }: ASTNode): { readonly name: string; readonly operator: Operator } | undefined {

@@ -8,7 +8,7 @@ export const maxSteps = 250_000;
 export type ConditionProblem = 'ambiguous_name' | 'inexact_number' | 'too_many_steps' | 'too_many_values';
 
 /** A condition that cannot be answered, whatever the rest of its expression yields. */
-export class ConditionError extends Error {
+class ConditionError extends Error {
   readonly problem: ConditionProblem;
 
   constructor(problem: ConditionProblem) {

@@ -7,7 +7,7 @@ import { FormError } from '../request-form.ts';
 import type { Expectation, PlacedCase } from './cases-file.ts';
 
 /** The outcome of a case, in the words of `expect`. */
-export interface Outcome {
+export interface CaseOutcome {
   readonly decision: 'allow' | 'deny';
   readonly code: string | undefined;
   readonly reason: string | undefined;
@@ -27,7 +27,7 @@ export interface CaseResult {
   readonly column: number;
   readonly ok: boolean;
   readonly expected: Expectation;
-  readonly actual: Outcome;
+  readonly actual: CaseOutcome;
   /** Sentences; none where it passed. */
   readonly differences: readonly string[];
 }
@@ -61,7 +61,7 @@ export function runCases(cases: readonly PlacedCase[], policyFile: PolicyFile, n
   return { results, judgements, problems };
 }
 
-function outcomeOf({ answer, decision, error }: Judgement): Outcome {
+function outcomeOf({ answer, decision, error }: Judgement): CaseOutcome {
   return {
     decision: error === undefined ? 'allow' : 'deny',
     code: error?.code,
@@ -74,7 +74,7 @@ function outcomeOf({ answer, decision, error }: Judgement): Outcome {
   };
 }
 
-function differencesOf(expected: Expectation, actual: Outcome, { route }: Judgement): string[] {
+function differencesOf(expected: Expectation, actual: CaseOutcome, { route }: Judgement): string[] {
   const { allow, deny, answer, message, missing, reason, unmet } = expected;
   const differences: string[] = [];
   const compare = (what: string, wanted: unknown, found: unknown): void => {

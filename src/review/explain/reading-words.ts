@@ -100,7 +100,7 @@ export function decisionWords(decision: Decision): string {
 }
 
 /** A value of a configuration or call in a line. */
-export function valueWords(value: unknown): string {
+function valueWords(value: unknown): string {
   if (typeof value === 'string') return value;
   if (Array.isArray(value)) return value.map(valueWords).join(', ');
   if (typeof value === 'object' && value !== null)

@@ -6,7 +6,7 @@ import { createKeySource, IssuerMismatch } from '../../authn/token/jwks-source.t
 import { authoritiesOf } from '../../oauth/authorities.ts';
 import { RequestFailure } from '../../oauth/http-client.ts';
 import type { PolicyFile } from '../policy-file.ts';
-import { failed, ok, type Result } from './finding.ts';
+import { type CheckResult, failed, ok } from './finding.ts';
 
 /** Asks the server of an authenticator. */
 export function checkAuthorizationServer(
@@ -14,14 +14,14 @@ export function checkAuthorizationServer(
   config: Extract<AuthenticatorConfig, { type: 'jwt' | 'introspection' }>,
   file: PolicyFile,
   now: number,
-): Promise<Result> {
+): Promise<CheckResult> {
   return config.type === 'jwt' ? checkIssuer(config, file) : checkIntrospection(name, config.endpoint, file, now);
 }
 
 type JwtConfig = Extract<AuthenticatorConfig, { type: 'jwt' }>;
 
 /** With `jwksUri` the gateway needs no metadata; if there are some, they must be the issuer's. */
-async function checkIssuer(config: JwtConfig, file: PolicyFile): Promise<Result> {
+async function checkIssuer(config: JwtConfig, file: PolicyFile): Promise<CheckResult> {
   const { issuer, jwksUri, algorithms } = config;
   const discovered = fetchKeys(config, undefined, file);
   const [metadata, given] = await Promise.allSettled([
@@ -69,7 +69,7 @@ function adviceOn({ found }: IssuerMismatch, issuer: string): string {
 }
 
 /** A token that nobody has issued is inactive for whoever accepts the client. */
-async function checkIntrospection(name: string, endpoint: string, file: PolicyFile, now: number): Promise<Result> {
+async function checkIntrospection(name: string, endpoint: string, file: PolicyFile, now: number): Promise<CheckResult> {
   const authenticator = file.snapshot.authenticators.byName.get(name);
   if (authenticator?.accepts !== 'access-token') return failed('has no endpoint');
   const token = createAccessToken('portcullis-check-online');

@@ -10,10 +10,10 @@ export interface OnlineFinding {
 }
 
 /** A finding without its place. */
-export type Result = Omit<OnlineFinding, 'path'>;
+export type CheckResult = Omit<OnlineFinding, 'path'>;
 
 /** All is well. */
-export const ok = (message: string): Result => ({ level: 'ok', message });
+export const ok = (message: string): CheckResult => ({ level: 'ok', message });
 
 /** The gateway could not work with it. */
-export const failed = (message: string): Result => ({ level: 'error', message });
+export const failed = (message: string): CheckResult => ({ level: 'error', message });

@@ -7,7 +7,7 @@ import { certificateExpiries, revocationListExpiries } from '../../config/expiri
 import { fileProblem } from '../../errors.ts';
 import type { PolicyFile } from '../policy-file.ts';
 import { checkAuthorizationServer } from './authorization-servers.ts';
-import { failed, type OnlineFinding, ok, type Result } from './finding.ts';
+import { type CheckResult, failed, type OnlineFinding, ok } from './finding.ts';
 import { checkState } from './state.ts';
 import { checkUpstream, type OnlineOptions } from './upstreams.ts';
 
@@ -51,7 +51,7 @@ function checkSink(sink: SinkConfig, path: string, { loaded }: PolicyFile): Prom
 }
 
 /** A question that throws has found an error. */
-async function at(path: string, checked: Promise<Result>): Promise<OnlineFinding> {
+async function at(path: string, checked: Promise<CheckResult>): Promise<OnlineFinding> {
   try {
     return { path, ...(await checked) };
   } catch (error) {
@@ -60,7 +60,7 @@ async function at(path: string, checked: Promise<Result>): Promise<OnlineFinding
 }
 
 /** The file, or the nearest folder above it that there is. */
-async function checkWritable(file: string): Promise<Result> {
+async function checkWritable(file: string): Promise<CheckResult> {
   for (let path = file; ; path = dirname(path)) {
     try {
       await access(path, constants.W_OK);
@@ -73,7 +73,7 @@ async function checkWritable(file: string): Promise<Result> {
 }
 
 /** The end of a certificate or list: past, within 30 days, or later. */
-export function endOf(endMs: number, now: number): Result {
+export function endOf(endMs: number, now: number): CheckResult {
   const day = new Date(endMs).toISOString().slice(0, 10);
   if (endMs <= now) return failed(`has ended on ${day}`);
   return endMs - now < soonMs ? { level: 'warning', message: `ends on ${day}` } : ok(`ends on ${day}`);

@@ -3,10 +3,10 @@ import { createCircuit } from '../../state/redis/circuit.ts';
 import { loadRedis } from '../../state/redis/client.ts';
 import { addressesOf, type StateConfig } from '../../state/schema.ts';
 import type { PolicyFile } from '../policy-file.ts';
-import { failed, ok, type Result } from './finding.ts';
+import { type CheckResult, failed, ok } from './finding.ts';
 
 /** Asks the server. */
-export async function checkState({ redis }: StateConfig, { loaded }: PolicyFile): Promise<Result> {
+export async function checkState({ redis }: StateConfig, { loaded }: PolicyFile): Promise<CheckResult> {
   const ignore = (): void => {};
   const open = await loadRedis(redis, loaded.files);
   const circuit = createCircuit(open, `${redis.prefix}trial`, { outageBegan: ignore, outageEnded: ignore });

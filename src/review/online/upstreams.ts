@@ -5,7 +5,7 @@ import type { Route } from '../../gateway/route.ts';
 import { AskError, askUpstream } from '../../upstream/ask.ts';
 import type { Upstream } from '../../upstream/upstream.ts';
 import type { PolicyFile } from '../policy-file.ts';
-import { failed, ok, type Result } from './finding.ts';
+import { type CheckResult, failed, ok } from './finding.ts';
 
 /** Options of an online check. */
 export interface OnlineOptions {
@@ -18,14 +18,18 @@ export interface OnlineOptions {
 }
 
 /** MCP routes are asked to initialize a session, which is ended again; any other upstream is asked for an answer. */
-export function checkUpstream(target: Upstream, { snapshot }: PolicyFile, options: OnlineOptions): Promise<Result>[] {
+export function checkUpstream(
+  target: Upstream,
+  { snapshot }: PolicyFile,
+  options: OnlineOptions,
+): Promise<CheckResult>[] {
   const routes = snapshot.routes.filter(({ mcp, upstream }) => mcp !== undefined && upstream?.target === target);
   if (routes.length === 0) return [checkReachable(target, options)];
   const byPath = new Map(routes.map((route) => [pathAt(route), route]));
   return [...byPath.values()].map((route) => checkMcp(route, options));
 }
 
-async function checkReachable(target: Upstream, { timeoutMs = 5000 }: OnlineOptions): Promise<Result> {
+async function checkReachable(target: Upstream, { timeoutMs = 5000 }: OnlineOptions): Promise<CheckResult> {
   const question = { path: '/', method: 'HEAD', headers: ['accept', '*/*'], body: null, maxBytes: 65_536 };
   const signal = AbortSignal.timeout(timeoutMs);
   try {
@@ -37,7 +41,7 @@ async function checkReachable(target: Upstream, { timeoutMs = 5000 }: OnlineOpti
   }
 }
 
-async function checkMcp(route: Route, options: OnlineOptions): Promise<Result> {
+async function checkMcp(route: Route, options: OnlineOptions): Promise<CheckResult> {
   const url = urlOf(route, pathAt(route));
   try {
     return ok(`${url} is an MCP server: ${await serverAt(route, options)}`);

@@ -7,7 +7,7 @@ import { statusOfCode } from '../../errors.ts';
  * `allow` and `deny` are decisions of the policy. `refused`: the request never came to a decision, as it was refused before one for `reason`. `none`:
  * the record tells of no decision.
  */
-export type RecordedDecision =
+export type ReadDecision =
   | { readonly kind: 'allow' | 'deny' }
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'none' };
@@ -15,7 +15,7 @@ export type RecordedDecision =
 const denials: ReadonlySet<string | undefined> = new Set(['denied', 'insufficient_scope', 'condition_error']);
 
 /** The kind of decision that a record tells of. A failure behind the decision, such as a busy upstream, leaves it a permission. */
-export function recordedDecision({ decision, http, reason, rule, scopes }: AuditRecord): RecordedDecision {
+export function recordedDecision({ decision, http, reason, rule, scopes }: AuditRecord): ReadDecision {
   if (http?.path === undefined || decision === undefined) return { kind: 'none' };
   // A preflight, and a client that left before the decision.
   if (decision === 'allow') return { kind: rule === undefined ? 'none' : 'allow' };

@@ -2,7 +2,7 @@
 import { type AuditRecord, callOf, requestsIn, timeOf } from '../../audit/reading/record.ts';
 import type { Replayed } from './replay.ts';
 
-export const changes = ['now allowed', 'now denied', 'cannot be told'] as const;
+const changes = ['now allowed', 'now denied', 'cannot be told'] as const;
 export type Change = (typeof changes)[number];
 
 /** Requests that changed alike. */

@@ -14,7 +14,7 @@ import type { PolicyFile } from '../policy-file.ts';
 import { createDoubt, type Doubt, decisiveFacts, type Fact } from './doubt.ts';
 import { openPolicy } from './open-policy.ts';
 import { type RecordedRequest, recordedCaller } from './recorded-caller.ts';
-import { isOfIdentity, mayBeRefusedStill, type RecordedDecision, recordedDecision } from './recorded-decision.ts';
+import { isOfIdentity, mayBeRefusedStill, type ReadDecision, recordedDecision } from './recorded-decision.ts';
 import { recordedMessage } from './recorded-message.ts';
 import { verdictKeys } from './verdict-key.ts';
 
@@ -33,7 +33,7 @@ export type Verdict =
 
 /** One recorded request, then and now. */
 export interface Replayed {
-  readonly then: RecordedDecision;
+  readonly then: ReadDecision;
   /** Undefined where the record tells of no decision then. */
   readonly now: Verdict | undefined;
 }
@@ -63,7 +63,7 @@ export function createReplay(policyFile: PolicyFile): Replay {
   };
 }
 
-type Judge = (record: AuditRecord, line: Buffer, then: RecordedDecision) => Verdict;
+type Judge = (record: AuditRecord, line: Buffer, then: ReadDecision) => Verdict;
 
 function createJudge(policyFile: PolicyFile): Judge {
   const { doubt, explore } = createDoubt();
@@ -135,7 +135,7 @@ export const words: Readonly<Record<Fact, string>> = {
 function judgeOnce(
   record: AuditRecord,
   line: Buffer,
-  then: RecordedDecision,
+  then: ReadDecision,
   policyFile: PolicyFile,
   policyOf: (route: Route) => Policy,
   doubt: Doubt,
@@ -178,10 +178,7 @@ function judgeOnce(
 }
 
 /** Without a decision only the lack of credentials is certain. A route that looks at none may have got some. */
-export function credentialsOf(
-  { credentials = [] }: AuditRecord,
-  then: RecordedDecision,
-): RecordedRequest['credentials'] {
+export function credentialsOf({ credentials = [] }: AuditRecord, then: ReadDecision): RecordedRequest['credentials'] {
   if (then.kind === 'refused' && then.reason !== 'session_not_found')
     return then.reason === 'credentials_required' && credentials.length === 0 ? 'none' : 'unverified';
   return credentials.length === 0 ? 'unverified' : 'verified';

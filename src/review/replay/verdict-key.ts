@@ -2,11 +2,11 @@
 import { hash } from 'node:crypto';
 import { type AuditRecord, timeOf } from '../../audit/reading/record.ts';
 import type { PolicyFile } from '../policy-file.ts';
-import { isOfIdentity, type RecordedDecision } from './recorded-decision.ts';
+import { isOfIdentity, type ReadDecision } from './recorded-decision.ts';
 import { digestOfNone } from './recorded-message.ts';
 
 /** The key of a record, of the same few bytes whatever names it has; undefined where its verdict is its own. */
-export type VerdictKey = (record: AuditRecord, then: RecordedDecision) => string | undefined;
+export type VerdictKey = (record: AuditRecord, then: ReadDecision) => string | undefined;
 
 /** Compiles the keys of a policy file. Facts that none of its rules, keys and lists looks at are left out. */
 export function verdictKeys({ loaded, snapshot }: PolicyFile): VerdictKey {

@@ -1,7 +1,7 @@
 // Failures of the shared state by a closed list of outcomes, for records, metrics and the operator.
 
 /** Each outcome with advice for the operator. */
-export const stateOutcomes = {
+const stateOutcomes = {
   unreachable: 'the connection cannot be made, or was cut; look at address, network and server',
   tls: 'the TLS handshake failed; look at caFile, the name in its certificate, and certFile where it asks for one',
   timeout: 'no answer in time; the server is stopped, overloaded, or far away',

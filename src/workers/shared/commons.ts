@@ -9,7 +9,7 @@ import { createLimitLedger } from './limit-ledger.ts';
 import { createOwnKeys } from './own-keys.ts';
 
 /** A call that takes from a limit. */
-export interface LimitedCall {
+export interface CountedCall {
   readonly name: string;
   readonly size: LimitSize;
   readonly key: string;
@@ -22,8 +22,8 @@ export interface CommonsCalls {
   readonly limit: readonly [LedgerMessage, undefined];
   readonly assertionKey: readonly [AssertionAlgorithm, pem: string];
   readonly claim: readonly [Parameters<SharedState['claim']>, Claim];
-  readonly consume: readonly [LimitedCall, Consumption];
-  readonly giveBack: readonly [LimitedCall, undefined];
+  readonly consume: readonly [CountedCall, Consumption];
+  readonly giveBack: readonly [CountedCall, undefined];
   readonly secret: readonly [Parameters<SharedState['secret']>, Uint8Array];
   /** True if another worker has it. */
   readonly isPending: readonly [PendingRequest, boolean];

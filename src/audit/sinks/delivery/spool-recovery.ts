@@ -10,7 +10,7 @@ import { type Position, positionPath } from './position-file.ts';
 import { type Segment, seqAt } from './segment.ts';
 
 /** Takes what was found. */
-export interface Findings {
+export interface SpoolFindings {
   readonly log: Log;
   /** Takes an event that has to be recorded, and the number of records that are lost by it; `corrupt` by default. */
   readonly report: (event: LogEvent, lost: number, reason?: LossReason) => void;
@@ -26,7 +26,7 @@ interface Recovered extends Position {
 }
 
 /** Reads the folder, repairs the end of the last segment, and deletes segments that are delivered. */
-export async function recoverSpool(folder: string, findings: Findings): Promise<Recovered> {
+export async function recoverSpool(folder: string, findings: SpoolFindings): Promise<Recovered> {
   const position = await readPosition(positionPath(folder), findings);
   const segments: Segment[] = [];
   for (const name of (await readdir(folder)).sort()) {
@@ -58,7 +58,7 @@ export async function recoverSpool(folder: string, findings: Findings): Promise<
 export async function keepDamaged(
   { path }: Segment,
   damage: { readonly records: number; readonly from: number; readonly to: number },
-  { log, report }: Findings,
+  { log, report }: SpoolFindings,
 ): Promise<void> {
   const kept = `${path}.corrupt`;
   await copyFile(path, kept).catch(ignoreMissing);
@@ -66,7 +66,7 @@ export async function keepDamaged(
   report({ reason: 'spool_corrupt', detail: { path: kept, ...damage } }, damage.records);
 }
 
-async function readPosition(path: string, { log, report }: Findings): Promise<Position | undefined> {
+async function readPosition(path: string, { log, report }: SpoolFindings): Promise<Position | undefined> {
   const text = await readFile(path, 'utf8').catch(ignoreMissing);
   const position = text === undefined ? undefined : parsePosition(text);
   if (text !== undefined && position === undefined) {
@@ -87,7 +87,7 @@ function parsePosition(text: string): Position | undefined {
 }
 
 /** Cuts what stands behind the last whole record. Yields the end of the chain there. */
-async function repairEnd(segments: readonly Segment[], findings: Findings): Promise<ChainHead | undefined> {
+async function repairEnd(segments: readonly Segment[], findings: SpoolFindings): Promise<ChainHead | undefined> {
   for (const segment of segments.toReversed()) {
     const bytes = await readFile(segment.path);
     const last = linesIn(bytes).findLast(isIntact);
@@ -100,7 +100,7 @@ async function repairEnd(segments: readonly Segment[], findings: Findings): Prom
 }
 
 /** A torn line is the rest of a write; whole lines that are not intact are damage. */
-async function cut(segment: Segment, rest: Buffer, keep: number, findings: Findings): Promise<void> {
+async function cut(segment: Segment, rest: Buffer, keep: number, findings: SpoolFindings): Promise<void> {
   const { path } = segment;
   const records = linesIn(rest).length;
   if (records > 0) await keepDamaged(segment, { records, from: keep, to: keep + rest.length }, findings);

@@ -10,7 +10,7 @@ import { acquireLock, type FileLock } from '../file/lock.ts';
 import { type Backlog, backlogFull, lengthOf, linesIn } from './backlog.ts';
 import { createPositionFile } from './position-file.ts';
 import { appendRefused, hasInode, readAt, recordsIn, type Segment, segmentPath } from './segment.ts';
-import { type Findings, keepDamaged, recoverSpool } from './spool-recovery.ts';
+import { keepDamaged, recoverSpool, type SpoolFindings } from './spool-recovery.ts';
 import { createTurns } from './turns.ts';
 
 /** The `spool` section of a sink. */
@@ -21,7 +21,7 @@ export interface SpoolConfig {
 }
 
 /** Dependencies of a spool. */
-export interface SpoolRuntime extends Findings {
+export interface SpoolRuntime extends SpoolFindings {
   readonly files?: FileCalls | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -1,7 +1,7 @@
 // Format of the Elastic Common Schema (ECS 8.11): documents in lines, or the _bulk API of Elasticsearch where the path ends so.
 import { isIP } from 'node:net';
 import { DeliveryFailure } from '../delivery/transport.ts';
-import type { Format, Line, MappedRecord } from './format.ts';
+import type { Format, MappedRecord, RecordLine } from './format.ts';
 
 /** The record is `event.original`, its hash `event.id`, and `_id` where documents are created by the _bulk API. */
 export const ecs: Format = {
@@ -54,7 +54,7 @@ function itemsIn(body: Buffer): BulkItem[] | undefined {
   }
 }
 
-function documentOf(line: Line): object {
+function documentOf(line: RecordLine): object {
   const record = line.record();
   const { client, http, mcp, principal, scopes, upstream } = record;
   const address = client?.address;

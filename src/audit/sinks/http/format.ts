@@ -2,7 +2,7 @@
 import type { BoundedAnswer } from '../../../oauth/http-client.ts';
 
 /** The text of a record, its hash, and what it says. */
-export interface Line {
+export interface RecordLine {
   readonly text: string;
   readonly hash: string;
   record(): MappedRecord;
@@ -52,9 +52,9 @@ export interface MappedRecord {
 export interface Format {
   readonly mediaType: string;
   /** The body of a request in pieces: long strings would burden the collector. */
-  encode(lines: readonly Line[], url: URL): readonly string[];
+  encode(lines: readonly RecordLine[], url: URL): readonly string[];
   /** Headers of the sink's own. `channel` is a UUID of this process. */
-  headers?(lines: readonly Line[], channel: string): Readonly<Record<string, string>>;
+  headers?(lines: readonly RecordLine[], channel: string): Readonly<Record<string, string>>;
   /** Judges an answer by its body: true where that acknowledges the whole batch, false where the status counts. Otherwise throws a DeliveryFailure. */
   judge?(answer: Pick<BoundedAnswer, 'status' | 'body'>, url: URL): boolean;
 }

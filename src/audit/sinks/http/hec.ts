@@ -1,6 +1,6 @@
 // Format of the Splunk HTTP Event Collector: concatenated events, and answers with a code of its own.
 import { DeliveryFailure, type FailureKind } from '../delivery/transport.ts';
-import type { Format, Line } from './format.ts';
+import type { Format, RecordLine } from './format.ts';
 
 /** Codes about the events themselves: no data, invalid format, missing or blank event, indexed fields. */
 const aboutEvents = new Set([5, 6, 12, 13, 15]);
@@ -23,7 +23,7 @@ export const hec: Format = {
   },
 };
 
-function eventOf({ hash, record, text }: Line): string {
+function eventOf({ hash, record, text }: RecordLine): string {
   const { instance, seq, time: instant } = record();
   const time = instant === null ? '' : `"time":${(Date.parse(instant) / 1000).toFixed(3)},`;
   const meta = `"host":${JSON.stringify(instance)},"source":"portcullis","sourcetype":"portcullis:audit"`;

@@ -5,7 +5,7 @@ import { answerBounded, type BoundedAnswer, createBoundedAgent, RequestFailure }
 import { hashOf } from '../../hash-chain.ts';
 import { DeliveryFailure, type Transport } from '../delivery/transport.ts';
 import type { SinkEnvironment } from '../sink-type.ts';
-import type { Format, Line } from './format.ts';
+import type { Format, RecordLine } from './format.ts';
 import { type FormatName, formats } from './formats.ts';
 
 /** The part of a sink's configuration that a transport is made of. */
@@ -53,7 +53,7 @@ export function createHttpTransport(receiver: HttpReceiver, environment: SinkEnv
     return scratch.subarray(0, length);
   }
 
-  async function post(lines: readonly Line[], signal: AbortSignal): Promise<BoundedAnswer> {
+  async function post(lines: readonly RecordLine[], signal: AbortSignal): Promise<BoundedAnswer> {
     return await answerBounded(url, {
       agent,
       signal: AbortSignal.any([signal, AbortSignal.timeout(requestTimeoutMs)]),
@@ -79,7 +79,7 @@ export function createHttpTransport(receiver: HttpReceiver, environment: SinkEnv
   };
 }
 
-function parseLine(line: Buffer): Line {
+function parseLine(line: Buffer): RecordLine {
   const text = line.toString();
   return { text, hash: hashOf(line), record: () => JSON.parse(text) };
 }

@@ -1,6 +1,6 @@
 // Format of the Open Cybersecurity Schema Framework (OCSF 1.3.0): API Activity (6003) with the profile security_control.
 import { isIP } from 'node:net';
-import type { Format, Line, MappedRecord } from './format.ts';
+import type { Format, MappedRecord, RecordLine } from './format.ts';
 
 const classUid = 6003;
 /** `activity_id` of API Activity. */
@@ -17,7 +17,7 @@ export const ocsf: Format = {
   encode: (lines) => lines.map((line) => `${JSON.stringify(eventOf(line))}\n`),
 };
 
-function eventOf(line: Line): object {
+function eventOf(line: RecordLine): object {
   const record = line.record();
   const { client, http, mcp } = record;
   const activity = activityOf(record);

@@ -1,9 +1,9 @@
 // OTLP log records of audit records (OpenTelemetry protocol 1.x, JSON encoding of ExportLogsServiceRequest). Pure.
-import type { Line, MappedRecord } from '../http/format.ts';
+import type { MappedRecord, RecordLine } from '../http/format.ts';
 import { severityOf } from '../severity.ts';
 
 /** An ExportLogsServiceRequest with these records, in their order, as pieces of one text. */
-export function encodeLogs(lines: readonly Line[], version: string): readonly string[] {
+export function encodeLogs(lines: readonly RecordLine[], version: string): readonly string[] {
   let last: string | undefined;
   const pieces = ['{"resourceLogs":['];
   for (const line of lines) {
