@@ -1,6 +1,7 @@
 // Policy page: rules with hits, the matrix of who can do what, explanations, as a browser without script gets them.
 import t from 'tap';
 import { startScenario } from '../support/scenario.ts';
+import { until } from '../support/until.ts';
 
 const rules = [
   { deny: { tools: ['delete_*'] } },
@@ -16,11 +17,13 @@ const rules = [
 ];
 
 t.test('a gateway with rules', async (t) => {
-  const { admin, agent, frontend, records, upstream } = await startScenario(
+  const { admin, agent, frontend, readiness, records, upstream } = await startScenario(
     t,
     { routes: { '/mcp': { mcp: { rules } } } },
     { inject: true },
   );
+  // A busy machine may take longer for the first fetch of the issuer's keys than the gateway waits.
+  await until(async () => (await readiness()).status === 200, 'the keys of the issuer are there');
   const page = async (query: Record<string, string>) => {
     const response = await admin(`/policy?${new URLSearchParams(query)}`);
     return { status: response.status, text: await response.text() };

@@ -37,7 +37,7 @@ t.test('why', async (t) => {
     let page = '';
     const isOpened = async () => {
       page = await (await admin(`/decisions/${id}${query}`)).text();
-      return !page.includes('<code>opening</code>');
+      return !/<code>(opening|busy)<\/code>/.test(page);
     };
     await until(isOpened, 'the policy is opened');
     return page;

@@ -168,7 +168,7 @@ async function scraped(address: string): Promise<void> {
     await until(
       async () => ![before, ''].includes(await last()),
       `Prometheus scrapes the gateway ${time} more`,
-      30_000,
+      120_000,
     );
   }
 }

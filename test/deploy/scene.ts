@@ -55,7 +55,7 @@ const reply: Reply = (request, response) => {
     .write('data: {"jsonrpc":"2.0","method":"notifications/progress"}\n\n');
 };
 
-const patienceMs = 30_000;
+const patienceMs = 120_000;
 
 export async function startScene(): Promise<Scene> {
   const directory = await mkdtemp(join(tmpdir(), 'portcullis-deploy-'));

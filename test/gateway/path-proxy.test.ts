@@ -91,15 +91,15 @@ t.test('timeouts.firstByte counts neither the time of the client nor that of its
   const scenario = await startScenario(
     t,
     {
-      server: { limits: { receiveTimeout: '1500ms' } },
-      upstreams: { superset: { timeouts: { firstByte: '100ms' } } },
+      server: { limits: { receiveTimeout: '60s' } },
+      upstreams: { superset: { timeouts: { firstByte: '1s' } } },
     },
     { upstream },
   );
   const sending = upload(scenario);
   sending.write('first');
   const { request, response } = await upstream.next();
-  await delay(300);
+  await delay(1200);
   sending.end(' last');
   t.equal(await textOf(request), 'first last');
   response.end('taken');
@@ -107,6 +107,10 @@ t.test('timeouts.firstByte counts neither the time of the client nor that of its
   t.match(answer, { statusCode: 200 });
   answer.resume();
 
+  await scenario.reload({
+    server: { limits: { receiveTimeout: '500ms' } },
+    upstreams: { superset: { timeouts: { firstByte: '100ms' } } },
+  });
   const stopping = upload(scenario);
   stopping.write('first');
   (await upstream.next()).request.resume().on('error', () => {});

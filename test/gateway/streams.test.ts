@@ -18,6 +18,8 @@ import { type Scenario, startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
 import type { RecordedRequest } from '../support/upstream.ts';
 
+// The time of the gateways and of the tokens stands still; `pass` moves that of a gateway.
+const startMs = Date.now();
 const certificates = await createTestCertificates();
 const { authority } = certificates;
 const issuer = await createFakeIssuer();
@@ -62,7 +64,7 @@ async function begin(t: Test, changes: Changes = {}, crl?: string) {
       },
       tls: certificates,
       files: { 'clients.crl': crl ?? (await authority.revoke([])) },
-      now: () => Date.now() + skewMs,
+      now: () => startMs + skewMs,
       streamTickMs: 10,
     },
   );
@@ -80,7 +82,7 @@ async function begin(t: Test, changes: Changes = {}, crl?: string) {
     },
     /** Resolves when all streams have been looked at once more: one that has expired already, and goes through the same upstream, has ended. */
     async swept(): Promise<void> {
-      const exp = Math.floor((Date.now() + skewMs) / 1000) - 1;
+      const exp = Math.floor((startMs + skewMs) / 1000) - 1;
       const expired = await scenario.hold({ headers: await scenario.bearer({ exp }) });
       await expired.ended();
     },
@@ -89,7 +91,7 @@ async function begin(t: Test, changes: Changes = {}, crl?: string) {
 }
 
 const bearer = async (claims?: Configuration) => ({
-  authorization: `Bearer ${await issuer.token({ aud: audience, ...claims })}`,
+  authorization: `Bearer ${await issuer.token({ aud: audience, ...claims }, { now: startMs })}`,
 });
 const withKey = { authorization: `Bearer ${apiKey}` };
 const call = toolCall('list_dashboards');
@@ -170,7 +172,7 @@ t.test('an event that does not end, or bytes that cannot be read, cost the clien
 });
 
 t.test('the earliest end of all credentials counts: of a key, of a certificate, of one beside a token', async (t) => {
-  const soon = new Date(Date.now() + 600_000);
+  const soon = new Date(startMs + 600_000);
   const scenario = await begin(t, keyed(apiKey, { expires: soon.toISOString() }));
   const notAfter = new Date(soon.getTime() + 600_000);
   const certificate = await authority.issue({ commonName: 'client-ai-agent-1', notAfter });
@@ -178,7 +180,7 @@ t.test('the earliest end of all credentials counts: of a key, of a certificate, 
   const alone = await scenario.hold({ certificate });
   const beside = await scenario.hold({
     certificate,
-    headers: await bearer({ exp: Math.floor(Date.now() / 1000) + 86_400 }),
+    headers: await bearer({ exp: Math.floor(startMs / 1000) + 86_400 }),
   });
   scenario.pass(601_000);
   t.equal(await byKey.ended(), 'clean');
@@ -200,9 +202,9 @@ t.test('the earliest end of all credentials counts: of a key, of a certificate, 
 t.test(
   'a stream ends when the revocation list of its certificate is overdue, as nobody can tell any more',
   async (t) => {
-    const nextUpdate = new Date(Date.now() + 600_000);
+    const nextUpdate = new Date(startMs + 600_000);
     const scenario = await begin(t, withCrl, await authority.revoke([], { nextUpdate }));
-    const long = await bearer({ exp: Math.floor(Date.now() / 1000) + 86_400 });
+    const long = await bearer({ exp: Math.floor(startMs / 1000) + 86_400 });
     const alone = await scenario.hold({ certificate: certificates.agent });
     const beside = await scenario.hold({ certificate: certificates.agent, headers: long });
     const without = await scenario.hold({ headers: long });
@@ -379,7 +381,7 @@ t.test(
 t.test('the idle timeout measures the upstream: comments of the gateway do not keep it alive', async (t) => {
   const scenario = await begin(t, withUpstream({ timeouts: { idle: '1500ms' } }));
   const stream = await scenario.hold({ headers: withKey });
-  const ticking = setInterval(() => scenario.pass(15_000), 100);
+  const ticking = setInterval(() => scenario.pass(15_000), 20);
   t.teardown(() => clearInterval(ticking));
   await stream.saw(': keep-alive\n\n: keep-alive\n\n: keep-alive\n\n');
   t.equal(await stream.ended(), 'cut');

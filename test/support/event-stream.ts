@@ -63,7 +63,7 @@ export async function holdStream(options: HeldStreamOptions): Promise<HeldStream
     wake();
   });
   async function until(reached: () => boolean, what: string): Promise<void> {
-    const deadline = AbortSignal.timeout(30_000);
+    const deadline = AbortSignal.timeout(60_000);
     deadline.addEventListener('abort', () => wake());
     while (!reached()) {
       if (deadline.aborted || closed) throw new Error(`${what}; got ${JSON.stringify(text)}`);

@@ -23,16 +23,16 @@ export interface RawConversation {
 export interface RawConnection {
   readonly socket: Socket;
   write(bytes: string | Buffer): void;
-  /** Resolves when `count` complete answers have come or the gateway has closed; fails after ten seconds. */
+  /** Resolves when `count` complete answers have come or the gateway has closed; fails after a minute. */
   answers(count?: number): Promise<RawConversation>;
-  /** Resolves when an interim response has come (RFC 9110 §15.2) or the gateway has closed; fails after ten seconds. */
+  /** Resolves when an interim response has come (RFC 9110 §15.2) or the gateway has closed; fails after a minute. */
   interim(): Promise<RawConversation>;
-  /** Resolves when the gateway has closed the connection; fails after ten seconds. */
+  /** Resolves when the gateway has closed the connection; fails after a minute. */
   closed(): Promise<RawConversation>;
   end(): void;
 }
 
-const patienceMs = 30_000;
+const patienceMs = 60_000;
 
 /** Opens a connection. */
 export async function rawConnection(port: number): Promise<RawConnection> {

@@ -94,7 +94,7 @@ export async function startStage(webSocketUpstream?: string): Promise<Stage> {
     await scene.gateway.matchingRecords(++revoked, ({ detail }) => detail?.event === 'revocation list taken');
     const hasAskedAgain = async () =>
       (await scene.gateway.records()).some(({ http, status }) => http?.method === 'GET' && status === 401);
-    if (endpoint === '/v1') await until(hasAskedAgain, 'a stream is opened anew', 5000).catch(nothing);
+    if (endpoint === '/v1') await until(hasAskedAgain, 'a stream is opened anew', 15_000).catch(nothing);
     await untilAtRest(async () => (await scene.gateway.records()).length, 'what the client does about it');
   }
 
