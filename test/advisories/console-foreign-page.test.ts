@@ -26,7 +26,7 @@ const foreign: Record<string, Readonly<Record<string, string>>> = {
 
 t.test('a page of somebody else loads and frames nothing of the console', async (t) => {
   const browser = openBrowser(guarded.gateway);
-  await browser.logIn(provider);
+  await browser.enter(provider);
   const cookie = [...browser.cookies].map((pair) => pair.join('=')).join('; ');
   const targets = [
     { scenario: guarded, headers: { host: 'console.example.com', cookie } },
@@ -65,7 +65,7 @@ t.test('a page of somebody else loads and frames nothing of the console', async 
 
 t.test('a page of somebody else posts nothing, whatever the browser adds to it', async (t) => {
   const browser = openBrowser(guarded.gateway);
-  await browser.logIn(provider);
+  await browser.enter(provider);
   const csrf = await browser.csrfToken();
   t.match(csrf, /^[\w-]{43}$/);
   const post = (headers: Readonly<Record<string, string | undefined>>, form: Readonly<Record<string, string>>) =>
@@ -81,7 +81,7 @@ t.test('a page of somebody else posts nothing, whatever the browser adds to it',
     ['with a guessed one', {}, { csrf: 'A'.repeat(43) }],
   ];
   const other = openBrowser(guarded.gateway);
-  await other.logIn(provider);
+  await other.enter(provider);
   attempts.push(['with that of another session of the same person', {}, { csrf: await other.csrfToken() }]);
   for (const [name, headers, form] of attempts) {
     t.equal((await post(headers, form)).status, 403, name);

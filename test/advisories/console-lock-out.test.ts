@@ -30,7 +30,7 @@ const metrics = async (key: string) => {
 
 t.test('refusals of an address, cross-site images and bad keys, keep nobody there from the console', async (t) => {
   const operator = openBrowser(gateway);
-  await operator.logIn(provider);
+  await operator.enter(provider);
   const image = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' };
   const statuses: number[] = [];
   for (let load = 0; load < 5; load += 1) statuses.push((await operator.send('/', { headers: image })).status);

@@ -100,13 +100,13 @@ t.test('nobody gets a session whose id somebody else has', async (t) => {
   const fixed = 'a'.repeat(43);
   const browser = openBrowser(gateway);
   browser.cookies.set('__Host-portcullis', fixed);
-  await browser.logIn(provider);
+  await browser.enter(provider);
   t.not(browser.cookies.get('__Host-portcullis'), fixed, 'fixation: the id is new');
   const attacker = openBrowser(gateway);
   attacker.cookies.set('__Host-portcullis', fixed);
   t.equal((await attacker.send('/')).status, 303);
   const first = browser.cookies.get('__Host-portcullis')!;
-  await browser.logIn(provider);
+  await browser.enter(provider);
   attacker.cookies.set('__Host-portcullis', first);
   t.equal((await attacker.send('/')).status, 303, 'the one before ends at the next log-in');
 });

@@ -68,7 +68,7 @@ t.test('a page sends who is not logged in to the identity provider, and back to 
 
 t.test('logging out ends the session, needs the token of the page, and leads to no new log-in', async (t) => {
   const browser = openBrowser(gateway);
-  await browser.logIn(provider);
+  await browser.enter(provider);
   const stolen = new Map(browser.cookies);
   t.equal((await browser.send('/logout', { method: 'POST', form: { csrf: 'guess' } })).status, 403);
   t.equal((await browser.send('/')).status, 200);
@@ -82,7 +82,7 @@ t.test('logging out ends the session, needs the token of the page, and leads to 
 t.test('a name that a person may choose hides nobody: the subject stands first', async (t) => {
   provider.claims = { ...ada, email: `root@corp.example (root)${' '.repeat(300)}` };
   const browser = openBrowser(gateway);
-  await browser.logIn(provider);
+  await browser.enter(provider);
   provider.claims = ada;
   t.match((await browser.send('/')).body, 'Signed in as ada (root@corp.example');
 });
@@ -106,7 +106,7 @@ t.test('who is in no group of admin.allow is told so, and is recorded', async (t
 
 t.test('a session ends when it is idle, after its time, and when access is taken away', async (t) => {
   const browser = openBrowser(gateway);
-  await browser.logIn(provider);
+  await browser.enter(provider);
   offsetMs += sessionLimits.idleMs - 1000;
   t.equal((await browser.send('/')).status, 200);
   offsetMs += sessionLimits.idleMs - 1000;
@@ -115,14 +115,14 @@ t.test('a session ends when it is idle, after its time, and when access is taken
   offsetMs += 2000;
   t.equal((await browser.send('/')).status, 303, 'what a script asks for keeps no session');
 
-  await browser.logIn(provider);
+  await browser.enter(provider);
   for (let used = 0; used < sessionLimits.absoluteMs; used += sessionLimits.idleMs - 1000) {
     t.equal((await browser.send('/')).status, 200);
     offsetMs += sessionLimits.idleMs - 1000;
   }
   t.equal((await browser.send('/')).status, 303);
 
-  await browser.logIn(provider);
+  await browser.enter(provider);
   await scenario.reload({ admin: { allow: { claims: { groups: ['others'] } } } });
   t.equal((await browser.send('/')).status, 403);
   await scenario.reload();
@@ -131,7 +131,7 @@ t.test('a session ends when it is idle, after its time, and when access is taken
 
 t.test('a session ends when its person is revoked', async (t) => {
   const browser = openBrowser(gateway);
-  await browser.logIn(provider);
+  await browser.enter(provider);
   t.equal((await browser.send('/')).status, 200);
   await scenario.write('revoked.yaml', 'subjects: [staff/ada]\n');
   await until(async () => (await browser.send('/')).status !== 200, 'the session to end');
@@ -161,7 +161,7 @@ t.test('guesses of one address beyond its rate are 429, and good callers go on',
 
 t.test('a person has few sessions, and the oldest makes room', async (t) => {
   const browsers = Array.from({ length: sessionLimits.ofPerson + 1 }, () => openBrowser(gateway));
-  for (const browser of browsers) await browser.logIn(provider);
+  for (const browser of browsers) await browser.enter(provider);
   t.equal((await browsers[0]!.send('/')).status, 303);
   t.equal((await browsers[1]!.send('/')).status, 200);
 });

@@ -3,7 +3,6 @@ import t from 'tap';
 import { openBrowser } from '../support/console-browser.ts';
 import { startLoginProvider } from '../support/login-provider.ts';
 import { startScenario } from '../support/scenario.ts';
-import { until } from '../support/until.ts';
 
 const provider = await startLoginProvider();
 t.teardown(provider.close);
@@ -24,8 +23,7 @@ const scenario = await startScenario(
   },
 );
 const browser = openBrowser(scenario.gateway);
-// A busy machine may take longer than the login waits for the provider.
-await until(async () => (await browser.logIn(provider)).status === 303, 'the login');
+await browser.enter(provider);
 
 /** The forms of the page of a stream: the fields of each by its action. */
 async function formsOf(id: string): Promise<ReadonlyMap<string, Record<string, string>>> {

@@ -1,12 +1,15 @@
 // Browser of the console, for tests: it keeps cookies, follows nothing by itself, and says where a request comes from as browsers do.
 import type { Gateway } from '../../src/gateway/gateway.ts';
 import type { LoginProvider } from './login-provider.ts';
+import { until } from './until.ts';
 
 export interface ConsoleBrowser {
   readonly cookies: Map<string, string>;
   send(path: string, options?: BrowserRequest): Promise<BrowserAnswer>;
   /** From the first redirect to the answer to the way back; `query` changes that. */
   logIn(provider: LoginProvider, query?: (query: string) => string): Promise<BrowserAnswer>;
+  /** Logs in, again where the machine was too busy for the time that a log-in waits for the provider. */
+  enter(provider: LoginProvider): Promise<void>;
   /** The token of the forms of a page. */
   csrfToken(): Promise<string>;
 }
@@ -58,14 +61,17 @@ export function openBrowser({ admin }: Pick<Gateway, 'admin'>): ConsoleBrowser {
     const { body, headers: answered, statusCode: status } = answer;
     return { status, headers: answered, body, location: String(answered.location ?? '') };
   };
+  const logIn: ConsoleBrowser['logIn'] = async (provider, change = (query) => query) => {
+    const begun = await send('/login?next=%2F');
+    if (begun.status !== 303) return begun;
+    const headers = { 'sec-fetch-site': 'cross-site' };
+    return send(`/login/callback?${change(provider.authorize(begun.location))}`, { headers });
+  };
   return {
     cookies,
     send,
-    async logIn(provider, change = (query) => query) {
-      const { location } = await send('/login?next=%2F');
-      const headers = { 'sec-fetch-site': 'cross-site' };
-      return send(`/login/callback?${change(provider.authorize(location))}`, { headers });
-    },
+    logIn,
+    enter: (provider) => until(async () => (await logIn(provider)).status === 303, 'the log-in'),
     async csrfToken() {
       return /name="csrf" value="([^"]+)"/.exec((await send('/')).body)?.[1] ?? '';
     },
