@@ -92,6 +92,9 @@ export function isLoopbackAddress(host: string): boolean {
   return bare === 'localhost' || bare === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(bare);
 }
 
+/** The sentence of `check` for such a URL, unless `insecure` accepts it. */
+export const plainHttpRefused = 'plain http is accepted on loopback only; use https, or insecure: true';
+
 /** True for a URL whose traffic would cross a network in clear. */
 export function isPlainHttp(url: string): boolean {
   const { protocol, hostname } = new URL(url);

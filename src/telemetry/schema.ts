@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { SectionReporter } from '../config/schema/reporter.ts';
 import { filePath, headerName, httpUrl } from '../config/schema/values.ts';
-import { isPlainHttp } from '../http/host.ts';
+import { isPlainHttp, plainHttpRefused } from '../http/host.ts';
 
 const headerValue = z.string().regex(/^[\x20-\x7e]{1,8192}$/, 'expected a header value of printable ASCII');
 
@@ -45,7 +45,7 @@ export function checkTracing({ otlp }: TracingConfig, reporter: SectionReporter)
   const path = ['tracing', 'otlp'];
   const { caFile, endpoint, headers, insecure } = otlp;
   if (!insecure && isPlainHttp(endpoint)) {
-    reporter.error([...path, 'endpoint'], 'plain http is accepted on loopback only; use https, or insecure: true');
+    reporter.error([...path, 'endpoint'], plainHttpRefused);
   }
   if (caFile !== undefined && !endpoint.startsWith('https:'))
     reporter.error([...path, 'caFile'], 'needs an https endpoint');

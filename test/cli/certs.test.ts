@@ -8,22 +8,11 @@ import t, { type Test } from 'tap';
 import { parseRevocationLists } from '../../src/authn/certificate/trust-store.ts';
 import { certsCommand } from '../../src/cli/certs/certs.ts';
 import { startScenario } from '../support/scenario.ts';
-import { capture } from './capture.ts';
+import { runCommand } from './capture.ts';
 
 const dayMs = 86_400_000;
 
-async function run(now: number, ...args: string[]) {
-  const output = capture();
-  const command = certsCommand(output, () => now);
-  for (const each of [command, ...command.commands])
-    each.exitOverride().configureOutput({ writeErr: output.stderr.write });
-  const error = await command.parseAsync(args, { from: 'user' }).then(
-    () => undefined,
-    (thrown: Error & { exitCode?: number }) => thrown,
-  );
-  const exitCode = error === undefined ? output.exitCode : (error.exitCode ?? 1);
-  return { out: output.text(), err: output.errors() + (error?.message ?? ''), exitCode };
-}
+const run = (now: number, ...args: string[]) => runCommand((output) => certsCommand(output, () => now), args);
 
 async function authority(t: Test, now = Date.now()) {
   const directory = t.testdir({});

@@ -6,22 +6,11 @@ import { keysCommand } from '../../src/cli/keys/keys.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { fileOf } from '../config/support.ts';
 import { apiKey, hashOf } from '../support/configuration.ts';
-import { capture } from './capture.ts';
+import { runCommand } from './capture.ts';
 
 const now = () => Date.UTC(2026, 10, 28, 12);
 
-async function keys(...args: string[]) {
-  const output = capture();
-  const command = keysCommand(output, now, {});
-  for (const each of [command, ...command.commands])
-    each.exitOverride().configureOutput({ writeErr: output.stderr.write });
-  const error = await command.parseAsync(args, { from: 'user' }).then(
-    () => undefined,
-    (thrown: Error & { exitCode?: number }) => thrown,
-  );
-  const exitCode = error === undefined ? output.exitCode : (error.exitCode ?? 1);
-  return { out: output.text(), err: output.errors() + (error?.message ?? ''), exitCode };
-}
+const keys = (...args: string[]) => runCommand((output) => keysCommand(output, now, {}), args);
 
 const yaml = fileOf({
   authenticators: `

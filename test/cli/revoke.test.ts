@@ -7,23 +7,11 @@ import { fileOf } from '../config/support.ts';
 import { createTestCertificates, fingerprintOf } from '../support/certificates.ts';
 import { apiKey, hashOf, listDashboards } from '../support/configuration.ts';
 import { startScenario } from '../support/scenario.ts';
-import { capture } from './capture.ts';
+import { runCommand } from './capture.ts';
 
 const now = () => Date.UTC(2026, 10, 28, 12);
 
-async function revoke(...args: string[]) {
-  const output = capture();
-  const command = revokeCommand(output, now, {}).exitOverride().configureOutput({ writeErr: output.stderr.write });
-  const error = await command.parseAsync(args, { from: 'user' }).then(
-    () => undefined,
-    (thrown: Error & { exitCode?: number }) => thrown,
-  );
-  return {
-    out: output.text(),
-    err: output.errors() + (error?.message ?? ''),
-    exitCode: error?.exitCode ?? output.exitCode,
-  };
-}
+const revoke = (...args: string[]) => runCommand((output) => revokeCommand(output, now, {}), args);
 
 const changes = {
   revocation: { file: 'revoked.yaml' },

@@ -1,5 +1,5 @@
 // Oracle of the matrix: the outcome of every combination of credentials on every kind of route, from the rules and not from the code.
-
+import type { TestCertificates } from '../support/certificates.ts';
 import type { Configuration } from '../support/configuration.ts';
 import { dpopChallenge } from '../support/dpop.ts';
 
@@ -203,3 +203,28 @@ export function challengeOf(route: MatrixRoute, { status, code }: Expectation): 
   const bearer = `Bearer ${[...error, `scope="${neededScope}"`, where].join(', ')}`;
   return acceptsTokens && status === 401 ? `${bearer}, ${dpopChallenge}` : bearer;
 }
+
+/** The routes as sections of the configuration. */
+export const routeSections = routes.map(({ name, authenticate, certificateFor }) => ({
+  name,
+  path: `/${name}`,
+  authenticate,
+  ...(certificateFor !== undefined && { certificateFor: [certificateFor] }),
+  ...(authenticate !== 'none' && { scopes: [neededScope] }),
+}));
+
+/** The allowlist of certificates. */
+export const allowedCertificates = [
+  { commonName: 'client-ai-agent-1', clientId: 'ai_agent_prod', scopes: ['dashboards:read'] },
+  { commonName: 'client-reporting-1', clientId: 'reporting_tool' },
+];
+
+/** The certificate of each state. */
+export const certificatesByState = ({ agent, otherAuthority, reporting, unlisted }: TestCertificates) =>
+  ({
+    no: undefined,
+    good: agent,
+    'other-client': reporting,
+    unlisted,
+    'other-authority': otherAuthority,
+  }) as const satisfies Record<CertificateState, unknown>;

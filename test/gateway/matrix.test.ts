@@ -8,7 +8,9 @@ import type { AuditRecord } from '../support/gateway.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
 import { startScenario } from '../support/scenario.ts';
 import {
+  allowedCertificates,
   type CertificateState,
+  certificatesByState,
   challengeOf,
   clients,
   combinations,
@@ -16,8 +18,8 @@ import {
   expect,
   type Listed,
   type MatrixRoute,
-  neededScope,
   type Presented,
+  routeSections,
   routes,
 } from './matrix-oracle.ts';
 
@@ -48,10 +50,7 @@ const scenario = await startScenario(
   {
     authenticators: {
       workloads: {
-        allow: [
-          { commonName: 'client-ai-agent-1', clientId: 'ai_agent_prod', scopes: ['dashboards:read'] },
-          { commonName: 'client-reporting-1', clientId: 'reporting_tool' },
-        ],
+        allow: allowedCertificates,
       },
       keys: {
         keys: [
@@ -60,25 +59,13 @@ const scenario = await startScenario(
         ],
       },
     },
-    routes: routes.map(({ name, authenticate, certificateFor }) => ({
-      name,
-      path: `/${name}`,
-      authenticate,
-      ...(certificateFor !== undefined && { certificateFor: [certificateFor] }),
-      ...(authenticate !== 'none' && { scopes: [neededScope] }),
-    })),
+    routes: routeSections,
   },
   { issuer, tls: certificates },
 );
 const { upstream } = scenario;
 
-const certificateOf = {
-  no: undefined,
-  good: certificates.agent,
-  'other-client': certificates.reporting,
-  unlisted: certificates.unlisted,
-  'other-authority': certificates.otherAuthority,
-} as const satisfies Record<CertificateState, unknown>;
+const certificateOf = certificatesByState(certificates);
 
 function credentialHeaders({ token, key, keyPlace }: Presented): Record<string, string> {
   const headers: Record<string, string> = {};

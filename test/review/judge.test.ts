@@ -5,7 +5,16 @@ import t, { type Test } from 'tap';
 import { judge } from '../../src/review/judge.ts';
 import { openPolicyFile } from '../../src/review/policy-file.ts';
 import { FormError, readForm, requestForm } from '../../src/review/request-form.ts';
-import { type CertificateState, combinations, neededScope, type Presented, routes } from '../gateway/matrix-oracle.ts';
+import {
+  allowedCertificates,
+  type CertificateState,
+  certificatesByState,
+  combinations,
+  neededScope,
+  type Presented,
+  routeSections,
+  routes,
+} from '../gateway/matrix-oracle.ts';
 import { createTestCertificates } from '../support/certificates.ts';
 import { type ClientAnswer, type TestClient, toolCall } from '../support/client.ts';
 import { keyEntry } from '../support/configuration.ts';
@@ -45,10 +54,7 @@ const scenario = await startScenario(
     authenticators: {
       corp: { claims: { tenant: 'org_id' }, maxScopes: ['dashboards:read', 'dashboards:write', 'queries:execute'] },
       workloads: {
-        allow: [
-          { commonName: 'client-ai-agent-1', clientId: 'ai_agent_prod', scopes: ['dashboards:read'] },
-          { commonName: 'client-reporting-1', clientId: 'reporting_tool' },
-        ],
+        allow: allowedCertificates,
       },
       keys: { keys: keyEntries },
       old: {
@@ -66,13 +72,7 @@ const scenario = await startScenario(
       },
     },
     routes: [
-      ...routes.map(({ name, authenticate, certificateFor }) => ({
-        name,
-        path: `/${name}`,
-        authenticate,
-        ...(certificateFor !== undefined && { certificateFor: [certificateFor] }),
-        ...(authenticate !== 'none' && { scopes: [neededScope] }),
-      })),
+      ...routeSections,
       { name: 'bound', path: '/bound', senderConstraint: 'required' },
       { name: 'named', path: '/named', upstream: 'named', scopes: [neededScope] },
       { name: 'old', path: '/old', authenticate: 'old', scopes: [neededScope] },
@@ -136,13 +136,7 @@ interface Live {
 }
 
 const connections = new Map<CertificateState, TestClient>();
-const certificateOf = {
-  no: undefined,
-  good: certificates.agent,
-  'other-client': certificates.reporting,
-  unlisted: certificates.unlisted,
-  'other-authority': certificates.otherAuthority,
-} as const;
+const certificateOf = certificatesByState(certificates);
 const commonNames: Partial<Record<CertificateState, string>> = {
   good: 'client-ai-agent-1',
   'other-client': 'client-reporting-1',

@@ -38,7 +38,8 @@ ${ports.map((each) => `    server 127.0.0.1:${each} fail_timeout=1s;`).join('\n'
   return { port, running };
 }
 
-function isListening(port: number): Promise<boolean> {
+/** Reports whether a local port takes connections. */
+export function isListening(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => {
       socket.destroy();

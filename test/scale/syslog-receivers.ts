@@ -1,11 +1,11 @@
 // Real syslog receivers of Debian as processes of their own, unpacked, not installed: rsyslog and syslog-ng, over TLS and TCP.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createCertificateAuthority } from '../../src/pki/authority.ts';
 import { freePort, launch, type Running, untilRuns } from '../deploy/scene.ts';
 import { debianFolder } from '../deploy/tools.ts';
 import { packages } from './lacks.ts';
+import { isListening } from './nginx.ts';
 
 /** A receiver that writes each message, as a line, to a file. */
 export interface SyslogServer {
@@ -150,16 +150,6 @@ export async function startSyslogServer(
   };
   await result.start();
   return result;
-}
-
-function isListening(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on('error', () => resolve(false));
-  });
 }
 
 /** The lines that it has written; none before the first. */

@@ -6,7 +6,15 @@ import { explainRequest } from '../../src/review/explain/explain-request.ts';
 import type { RequestExplanation } from '../../src/review/explain/request-explanation.ts';
 import { openPolicyFile } from '../../src/review/policy-file.ts';
 import { readForm, requestForm } from '../../src/review/request-form.ts';
-import { type CertificateState, combinations, neededScope, type Presented, routes } from '../gateway/matrix-oracle.ts';
+import {
+  allowedCertificates,
+  type CertificateState,
+  certificatesByState,
+  combinations,
+  type Presented,
+  routeSections,
+  routes,
+} from '../gateway/matrix-oracle.ts';
 import { createTestCertificates } from '../support/certificates.ts';
 import { type TestClient, toolCall } from '../support/client.ts';
 import { keyEntry } from '../support/configuration.ts';
@@ -19,10 +27,7 @@ const scenario = await startScenario(
   {
     authenticators: {
       workloads: {
-        allow: [
-          { commonName: 'client-ai-agent-1', clientId: 'ai_agent_prod', scopes: ['dashboards:read'] },
-          { commonName: 'client-reporting-1', clientId: 'reporting_tool' },
-        ],
+        allow: allowedCertificates,
       },
       keys: {
         keys: [
@@ -32,13 +37,7 @@ const scenario = await startScenario(
       },
     },
     routes: [
-      ...routes.map(({ name, authenticate, certificateFor }) => ({
-        name,
-        path: `/${name}`,
-        authenticate,
-        ...(certificateFor !== undefined && { certificateFor: [certificateFor] }),
-        ...(authenticate !== 'none' && { scopes: [neededScope] }),
-      })),
+      ...routeSections,
       {
         name: 'mcp',
         path: '/mcp',
@@ -69,13 +68,7 @@ const tokens: Readonly<Partial<Record<Presented['token'], string>>> = {
   'wrong-issuer': await scenario.token({ aud, iss: `${scenario.issuer.issuer}/` }),
   'under-scoped': await scenario.token({ aud, scope: 'queries:execute' }),
 };
-const certificateOf = {
-  no: undefined,
-  good: certificates.agent,
-  'other-client': certificates.reporting,
-  unlisted: certificates.unlisted,
-  'other-authority': certificates.otherAuthority,
-} as const satisfies Record<CertificateState, unknown>;
+const certificateOf = certificatesByState(certificates);
 
 const policyFile = await openPolicyFile(join(scenario.directory, 'gateway.yaml'), { env: {} });
 t.teardown(() => policyFile.close());

@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { duration, httpUrl } from '../../config/schema/values.ts';
-import { isPlainHttp } from '../../http/host.ts';
+import { isPlainHttp, plainHttpRefused } from '../../http/host.ts';
 import { callerNetwork } from '../../ip-ranges.ts';
 import { authoritiesOf } from '../../oauth/authorities.ts';
 import { checkOAuthClient, oauthClientKeys } from '../../oauth/client-auth.ts';
@@ -36,7 +36,7 @@ export const introspectionType = {
   schema,
   check(config, path, reporter) {
     if (!config.insecure && isPlainHttp(config.endpoint)) {
-      reporter.error([...path, 'endpoint'], 'plain http is accepted on loopback only; use https, or insecure: true');
+      reporter.error([...path, 'endpoint'], plainHttpRefused);
     }
     checkTokenConfig(config, path, reporter);
     checkOAuthClient(config, path, reporter);

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
 import { duration, httpUrl, text, timeout } from '../../config/schema/values.ts';
-import { isPlainHttp } from '../../http/host.ts';
+import { isPlainHttp, plainHttpRefused } from '../../http/host.ts';
 import { authoritiesOf } from '../../oauth/authorities.ts';
 import {
   type RefusalReason,
@@ -81,7 +81,7 @@ function checkIssuer(config: JwtConfig, path: Path, reporter: SectionReporter): 
   for (const key of ['issuer', 'jwksUri'] as const) {
     const url = config[key];
     if (url !== undefined && !config.insecure && isPlainHttp(url)) {
-      reporter.error([...path, key], 'plain http is accepted on loopback only; use https, or insecure: true');
+      reporter.error([...path, key], plainHttpRefused);
     }
   }
   const preset = config.preset && issuerPresets[config.preset];

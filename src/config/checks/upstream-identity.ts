@@ -1,6 +1,6 @@
 // Checks of assertions and token exchange: keys, usernames of all callers, and one credential for the upstream.
 import { alternativesOf } from '../../authn/alternatives.ts';
-import { isPlainHttp } from '../../http/host.ts';
+import { isPlainHttp, plainHttpRefused } from '../../http/host.ts';
 import { checkOAuthClient } from '../../oauth/client-auth.ts';
 import type { ExchangeConfig } from '../../oauth/token-exchange.ts';
 import { parsePrivateKey } from '../../pem.ts';
@@ -68,7 +68,7 @@ function checkAssertion(context: CheckContext, name: string, assertion: Assertio
 function checkExchange(context: CheckContext, name: string, exchange: ExchangeConfig, path: Path): void {
   const { authenticator, endpoint, insecure, audience, resource } = exchange;
   if (!insecure && isPlainHttp(endpoint)) {
-    context.error([...path, 'endpoint'], 'plain http is accepted on loopback only; use https, or insecure: true');
+    context.error([...path, 'endpoint'], plainHttpRefused);
   }
   checkOAuthClient(exchange, path, context);
   checkServerAuthorities(context, path, exchange.caFile);

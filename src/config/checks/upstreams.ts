@@ -1,5 +1,5 @@
 // Checks of `upstreams`: no traffic in clear, certificates that can be used, and identity headers that say one thing each.
-import { isPlainHttp } from '../../http/host.ts';
+import { isPlainHttp, plainHttpRefused } from '../../http/host.ts';
 import { foldHeaderName, isProtocolHeader } from '../../upstream/header-names.ts';
 import { identityHeaderDefaults } from '../../upstream/identity/facts.ts';
 import { buildUpstreamContext } from '../../upstream/tls-context.ts';
@@ -15,7 +15,7 @@ export function checkUpstreams(context: CheckContext): void {
   for (const [name, config] of Object.entries(context.draft.upstreams ?? {})) {
     const path: Path = ['upstreams', name];
     if (!config.insecure && isPlainHttp(config.url)) {
-      context.error([...path, 'url'], 'plain http is accepted on loopback only; use https, or insecure: true');
+      context.error([...path, 'url'], plainHttpRefused);
     }
     checkTls(context, name, config);
     checkIdentityHeaders(context, [...path, 'identity', 'headers'], config.identity.headers);

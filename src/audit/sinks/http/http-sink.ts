@@ -1,7 +1,7 @@
 // Sink http: batches of records for a SIEM, by the Splunk HTTP Event Collector, as JSON lines, ECS or OCSF.
 import { z } from 'zod';
 import { headerName, headerValue, httpUrl } from '../../../config/schema/values.ts';
-import { isPlainHttp } from '../../../http/host.ts';
+import { isPlainHttp, plainHttpRefused } from '../../../http/host.ts';
 import { authoritiesOf } from '../../../oauth/authorities.ts';
 import { checkDelivery, deliveryKey, deliveryKeys } from '../delivery/delivery-config.ts';
 import { createDeliveryTarget } from '../delivery/delivery-target.ts';
@@ -47,8 +47,7 @@ export function checkHttp(
   { error, files, isRead, unusable, warn }: SinkCheck,
 ): void {
   const { caFile, headers, insecure } = config;
-  if (isPlainHttp(url) && !insecure)
-    error(key, 'plain http is accepted on loopback only; use https, or insecure: true');
+  if (isPlainHttp(url) && !insecure) error(key, plainHttpRefused);
   if (isPlainHttp(url) && insecure) warn(key, 'is plain http: records and the headers can be read on the way');
   for (const name of Object.keys(headers)) {
     if (ownHeaders.test(name)) error('headers', `"${name}" is set by the sink`);
