@@ -6,6 +6,8 @@ import { valueAt, without } from './tree.ts';
 
 /** Every round removes something; a file that is not usable by then is not looked at any further. */
 const maxRounds = 40;
+/** A schema runs once or twice in a process: compiled validators cost more than they save. */
+const interpreted = { jitless: true };
 
 /** The valid part of a tree, and the problems of the rest. */
 export interface ValidPart<T> {
@@ -28,7 +30,7 @@ export function validPart<S extends z.ZodType, R extends z.ZodType>(
   tree: unknown,
   rest: R,
 ): ValidPart<z.output<S> | z.output<R>> {
-  const whole = schema.safeParse(tree);
+  const whole = schema.safeParse(tree, interpreted);
   if (whole.success) return { value: whole.data, problems: [], removed: [], originalPath: (path) => path };
   const problems = shapeProblems(whole.error, tree, schema);
   const positions = new Map<unknown, readonly number[]>();
@@ -37,7 +39,7 @@ export function validPart<S extends z.ZodType, R extends z.ZodType>(
   for (let round = 0; round < maxRounds; round++) {
     const current = remainder;
     const originalPath = (path: Path) => translate(current, path, positions);
-    const result = rest.safeParse(current);
+    const result = rest.safeParse(current, interpreted);
     if (result.success) return { value: result.data, problems, removed, originalPath };
     const targets = shapeProblems(result.error, current, rest).map(({ path }) =>
       valueAt(current, path) === undefined ? path.slice(0, -1) : path,
