@@ -27,6 +27,16 @@ function isList(value: Value): value is readonly Value[] {
   return Array.isArray(value);
 }
 
+/** The first parts that fit into so many bytes; one at least. */
+export function fitting<T>(parts: readonly T[], bytes: number, htmlOf: (part: T) => Html): T[] {
+  let left = bytes;
+  const end = parts.findIndex((part) => {
+    left -= Buffer.byteLength(htmlOf(part)[text]);
+    return left < 0;
+  });
+  return parts.slice(0, end === -1 ? parts.length : Math.max(1, end));
+}
+
 /** The text of a whole document. */
 export function documentText(document: Html): string {
   return `<!doctype html>\n${document[text]}`;

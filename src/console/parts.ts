@@ -60,6 +60,14 @@ export function hash(text: string, length = 12): Html {
   return html`<code title="${text}">${text.slice(0, length)}</code>`;
 }
 
+/** Bytes of the list that a page is about: with its files the page weighs less than 100 KB. */
+export const listBytes = 48_000;
+
+/** The beginning of a long text, with its length. */
+export function shorten(text: string, length = 200): string {
+  return text.length <= length ? text : `${text.slice(0, length)}… (${text.length} characters)`;
+}
+
 /** A column of a table. */
 export interface Column {
   readonly name: string;

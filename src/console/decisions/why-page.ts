@@ -6,7 +6,7 @@ import { failure } from '../failure.ts';
 import { type Html, html, type Value } from '../html.ts';
 import { pathOf, workerField } from '../links.ts';
 import type { ConsolePage } from '../page.ts';
-import { badge, card, code, facts, hash, table } from '../parts.ts';
+import { badge, card, code, facts, hash, shorten, table } from '../parts.ts';
 import { callerOf, partOf, routeList, step } from '../policy/explanation-steps.ts';
 import type { RecordReading, Untried } from './reading.ts';
 import type { DecisionFacts, Under } from './why-facts.ts';
@@ -47,7 +47,7 @@ ${workerField({ worker })}
 <div class="grid">${card('Why: under the policy in force', walk(why), 'why')}
 ${under !== undefined && tried !== undefined && ('problems' in tried ? problemsOf(under, tried) : card(`Under ${underWords[under]}`, walk(tried), 'tried'))}</div>`
 }
-${card('Records', html`<p class="muted">As the audit log has them, without their place in its chain.</p>${records.map((record) => html`<details><summary>${record.stage}</summary><pre tabindex="0">${textOf(record)}</pre></details>`)}`, 'records')}
+${card('Records', html`<p class="muted">As the audit log has them, without their place in its chain.</p>${records.map((record) => html`<details><summary>${record.stage}</summary><pre tabindex="0">${textOf(record, records.length)}</pre></details>`)}`, 'records')}
 <p class="muted">Policy in force: ${hash(policy)}</p>`,
     };
   },
@@ -175,18 +175,22 @@ ${notes.map((note) => html`<p class="empty">${note}</p>`)}`;
 function problemsOf(under: Under, { name, problems }: Untried): Html {
   return card(
     `Under ${underWords[under]}`,
-    html`<p>It cannot be used: ${code(name)}</p><ul>${problems.slice(0, 20).map((problem) => html`<li>${code(problem)}</li>`)}</ul>${problems.length > 20 && html`<p>and ${problems.length - 20} more</p>`}`,
+    html`<p>It cannot be used: ${code(name)}</p><ul>${problems.slice(0, 20).map((problem) => html`<li>${code(shorten(problem, maxShown / 4))}</li>`)}</ul>${problems.length > 20 && html`<p>and ${problems.length - 20} more</p>`}`,
     'tried',
   );
 }
 
-function textOf({ seq: _, ...record }: AuditRecord): string {
-  return JSON.stringify(record, undefined, 2);
-}
-
+/** Characters of a text, and of all records. */
 const maxShown = 2000;
+const maxRecords = 6000;
+
+function textOf({ seq: _, ...record }: AuditRecord, count: number): string {
+  const text = JSON.stringify(record, undefined, 2);
+  const whole = shorten(text, Math.ceil(maxRecords / count));
+  return whole === text ? text : `${whole}\nThe whole one: portcullis audit show ${record.id} FILE`;
+}
 
 function shortJson(value: unknown): Html {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return code(text.length > maxShown ? `${text.slice(0, maxShown)}… (${text.length} characters)` : text);
+  return code(shorten(text, maxShown));
 }

@@ -1,6 +1,6 @@
 // Overview page: what needs attention, the last hour, the policy in force, and the health of what the gateway depends on.
 import type { HistoryPoint } from '../../metrics/history.ts';
-import { type Html, html, type Value } from '../html.ts';
+import { fitting, type Html, html, type Value } from '../html.ts';
 import { keySetState } from '../key-sets.ts';
 import { pathOf } from '../links.ts';
 import type { ConsolePage } from '../page.ts';
@@ -16,6 +16,7 @@ import {
   emptyState,
   facts,
   hash,
+  shorten,
   table,
   time,
 } from '../parts.ts';
@@ -66,15 +67,27 @@ function spanOf(history: readonly HistoryPoint[]): string {
   return minutes <= 1 ? 'last minute' : `last ${minutes} minutes`;
 }
 
+/** Bytes of the list, and lines and characters of one matter. */
+const attentionBytes = 10_000;
+const maxLines = 10;
+const maxLineLength = 200;
+
 function attentionList(found: readonly Attention[], now: number, worker: number | undefined): Html {
   if (found.length === 0) return emptyState('Nothing. Ends of certificates and keys show here 30 days before.');
-  return html`<ul class="attention">${found.map(
-    ({ advice, instant, lines, link, title, tone }) => html`<li>
+  const matter = ({ advice, instant, lines, link, title, tone }: Attention) => html`<li>
 <p>${badge(tone === 'bad' ? 'act now' : 'soon', tone)} <strong>${withCode(title)}</strong>${instant !== undefined && html` <span class="muted">${time(instant, now)}</span>`}</p>
-${lines !== undefined && html`<pre tabindex="0" aria-label="Lines of the problem">${lines.join('\n')}</pre>`}
+${lines !== undefined && html`<pre tabindex="0" aria-label="Lines of the problem">${linesOf(lines)}</pre>`}
 <p>${withCode(advice)}${link !== undefined && html` <a href="${pathOf(link[0], { worker })}">${link[1]}</a>`}</p>
-</li>`,
-  )}</ul>`;
+</li>`;
+  const shown = fitting(found, attentionBytes, matter);
+  const left = found.length - shown.length;
+  return html`<ul class="attention">${shown.map(matter)}</ul>${left > 0 && html`<p class="muted">And ${left} more, which are less urgent. <a href="${pathOf('/credentials', { worker })}">Credentials</a> has all ends.</p>`}`;
+}
+
+function linesOf(lines: readonly string[]): string {
+  const shown = lines.slice(0, maxLines).map((line) => shorten(line, maxLineLength));
+  const left = lines.length - shown.length;
+  return [...shown, ...(left > 0 ? [`and ${left} more, which portcullis check prints`] : [])].join('\n');
 }
 
 /** Text in which \`commands\` stand between backquotes. */

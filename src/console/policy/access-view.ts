@@ -2,10 +2,10 @@
 
 import { csvText } from '../../csv.ts';
 import { failure } from '../failure.ts';
-import { type Html, html } from '../html.ts';
+import { fitting, type Html, html } from '../html.ts';
 import { pathOf } from '../links.ts';
 import type { PageRequest } from '../page.ts';
-import { code, hash, time } from '../parts.ts';
+import { code, hash, listBytes, shorten, time } from '../parts.ts';
 import type { CellAnswer } from './access-matrix.ts';
 import type { AccessFacts, AccessQuestion } from './facts.ts';
 import { hiddenFields, numberIn, paging, select, textIn } from './view-parts.ts';
@@ -48,7 +48,10 @@ function matrix(facts: AccessFacts, request: PageRequest, asked: AccessQuestion)
     pathOf('/policy', request, { view: 'who-can', route, tool, client, item: fromItem, caller: fromCaller, ...more });
   if (items.length === 0 || callers.length === 0)
     return html`<p class="empty">No tool is named so, or it only calls others: ask about those.</p>`;
-  const groups = [...Map.groupBy(items, ({ routeName, routePath }) => `${routeName}\n${routePath}`)];
+  const rowOf = (item: AccessFacts['items'][number]) =>
+    html`<tr><th scope="row">${itemName(item)}</th>${item.cells.map((answer) => cell(answers[answer]!))}</tr>\n`;
+  const shown = fitting(items, listBytes, rowOf);
+  const groups = [...Map.groupBy(shown, ({ routeName, routePath }) => `${routeName}\n${routePath}`)];
   return html`<p class="lead">By policy ${hash(policy)}, worked out ${time(at, request.now)}. Open a cell for the rule and the conditions that remain.</p>
 ${!isNamed && html`<p class="empty">No rule, key or certificate names ${code(client)}: it may do what any token may.</p>`}
 ${(cut.callers > 0 || cut.items > 0) && html`<p class="empty">Too large to show whole: ${cut.callers} callers and ${cut.items} items are left out. The command portcullis who-can has them.</p>`}
@@ -61,11 +64,11 @@ ${(cut.callers > 0 || cut.items > 0) && html`<p class="empty">Too large to show 
 ${groups.map(([key, of]) => {
   const [name, path] = key.split('\n');
   return html`<tbody><tr class="group"><th scope="rowgroup" colspan="${callers.length + 1}"><span>${name}${name !== path && html` ${code(path)}`}</span></th></tr>
-${of.map((item) => html`<tr><th scope="row">${itemName(item)}</th>${item.cells.map((answer) => cell(answers[answer]!))}</tr>\n`)}</tbody>`;
+${of.map(rowOf)}</tbody>`;
 })}
 </table></div>
-<div class="pagings">${paging('Items', { count: itemsOnPage, from: fromItem, total: itemTotal }, (item) => linkTo({ item }))}
-${paging('Callers', { count: callersOnPage, from: fromCaller, total: callerTotal }, (caller) => linkTo({ caller }))}</div>`;
+<div class="pagings">${paging('Items', { count: itemsOnPage, from: fromItem, shown: shown.length, total: itemTotal }, (item) => linkTo({ item }))}
+${paging('Callers', { count: callersOnPage, from: fromCaller, shown: callers.length, total: callerTotal }, (caller) => linkTo({ caller }))}</div>`;
 }
 
 function itemName({ kind, name }: AccessFacts['items'][number]): Html {
@@ -81,7 +84,7 @@ function cell({ access, condition, rules }: CellAnswer): Html {
     access === 'unknown'
       ? 'More rules with conditions stand before this than are worked out here; portcullis who-can does it.'
       : (condition ?? 'without condition');
-  return html`<td class="${access}"><details><summary>${words[access]}</summary>${why}${rules !== undefined && html` <span class="muted">[${rules}]</span>`}</details></td>`;
+  return html`<td class="${access}"><details><summary>${words[access]}</summary>${shorten(why, 1000)}${rules !== undefined && html` <span class="muted">[${rules}]</span>`}</details></td>`;
 }
 
 const columns = ['route', 'path', 'kind', 'item', 'caller', 'access', 'condition', 'rules', 'refused'] as const;

@@ -14,8 +14,8 @@ import {
   selectorWords,
 } from '../../review/explain/reading-words.ts';
 import type { RequestExplanation, RouteReading } from '../../review/explain/request-explanation.ts';
-import { type Html, html, type Value } from '../html.ts';
-import { badge, code, facts, hash } from '../parts.ts';
+import { fitting, type Html, html, type Value } from '../html.ts';
+import { badge, code, facts, hash, shorten } from '../parts.ts';
 import type { ExplanationFacts } from './facts.ts';
 
 type Explained = Extract<ExplanationFacts, { readonly explanation: RequestExplanation }>;
@@ -113,6 +113,8 @@ export function routeList(routes: readonly RouteReading[], refusal: string | und
 
 /** Rules that are shown though they did not match. */
 const maxMismatches = 100;
+/** Of the rules that are shown. A page may have two walks. */
+const walkBytes = { matched: 6000, mismatches: 20_000 };
 
 /** The rules for one part of a message: the first ones, and each that matched. */
 export function partOf({ decision, method, otherwise, rules, target, via }: PartReading, notReached: number): Html {
@@ -120,15 +122,20 @@ export function partOf({ decision, method, otherwise, rules, target, via }: Part
     method === undefined
       ? ''
       : ` for ${method}${target === undefined ? '' : ` ${target.name}`}${via === undefined ? '' : ` through ${via}`}`;
-  const shown = rules.filter((rule, index) => index < maxMismatches || mismatchWords(rule, shorten) === undefined);
+  const matched = rules.filter((rule) => mismatchWords(rule, shorten) === undefined);
+  // The governing one is the last of them.
+  const matchedShown = fitting(matched.toReversed(), walkBytes.matched, ruleOf);
+  const mismatches = rules.slice(0, maxMismatches).filter((rule) => !matched.includes(rule));
+  const chosen = new Set([...matchedShown, ...fitting(mismatches, walkBytes.mismatches, ruleOf)]);
+  const shown = rules.filter((rule) => chosen.has(rule));
   const left = rules.length - shown.length;
   return step(
     `Rules${of}`,
     html`<ol class="walk">${shown.map(ruleOf)}</ol>
-${left > 0 && html`<p class="muted">${left === 1 ? '1 more rule' : `${left} more rules`} did not match; <code>portcullis explain</code> shows each</p>`}
+${left > 0 && html`<p class="muted">${left === 1 ? '1 more rule' : `${left} more rules`} ${matchedShown.length === matched.length ? 'did not match' : 'did not decide'}; <code>portcullis explain</code> shows each</p>`}
 ${notReached > 0 && html`<p class="muted">${notReached === 1 ? '1 rule' : `${notReached} rules`} behind it not reached</p>`}
 ${otherwise !== undefined && html`<p>${mark(decision.allow)} ${otherwiseWords[otherwise]}</p>`}
-<p><strong>${rules.some((rule) => rule.mode === 'enforce' && isUntold(rule)) ? 'cannot be told from the record' : decisionWords(decision)}</strong></p>`,
+<p><strong>${rules.some((rule) => rule.mode === 'enforce' && isUntold(rule)) ? 'cannot be told from the record' : shorten(decisionWords(decision), 1000)}</strong></p>`,
   );
 }
 
@@ -137,11 +144,11 @@ function ruleOf(reading: RuleReading): Html {
   const title = html`${code(rule)} ${effect}${mode === 'report' && html` ${badge('report only', 'warn')}`}`;
   const mismatch = mismatchWords(reading, shorten);
   if (mismatch !== undefined)
-    return html`<li>${mark(undefined)} ${title} <span class="muted">no match: ${mismatch}</span></li>\n`;
+    return html`<li>${mark(undefined)} ${title} <span class="muted">no match: ${shorten(mismatch, 400)}</span></li>\n`;
   return html`<li class="governs">${mark(decision?.allow === true)} ${title} <strong>${outcomeWords(reading)}</strong>
 <ul class="plain">${selectors.map((each) => html`<li>${mark(each.matches === true)} ${selectorWords(each, shorten)}</li>`)}${
-    when !== undefined && html`<li>${mark(when.result === true)} ${conditionWords(when)}</li>`
-  }${demands.map((each) => html`<li>${mark(each.met)} requires ${demandWords(each)}</li>`)}</ul></li>\n`;
+    when !== undefined && html`<li>${mark(when.result === true)} ${shorten(conditionWords(when), 1000)}</li>`
+  }${demands.map((each) => html`<li>${mark(each.met)} requires ${shorten(demandWords(each), 1000)}</li>`)}</ul></li>\n`;
 }
 
 function upstreamOf(upstream: RequestExplanation['upstream']): Html {
@@ -154,8 +161,4 @@ function upstreamOf(upstream: RequestExplanation['upstream']): Html {
 
 function headersOf(headers: readonly (readonly [string, string])[]): Html {
   return html`<ul class="plain headers">${headers.map(([name, value]) => html`<li>${code(`${name}: ${shorten(value, 1000)}`)}</li>`)}</ul>`;
-}
-
-function shorten(text: string, length = 200): string {
-  return text.length <= length ? text : `${text.slice(0, length)}… (${text.length} characters)`;
 }

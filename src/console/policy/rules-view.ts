@@ -1,9 +1,9 @@
 // Rules of each route in their order, with what they match and demand, where they stand, and their hits.
 
-import { type Html, html, type Value } from '../html.ts';
+import { fitting, type Html, html, type Value } from '../html.ts';
 import { pathOf } from '../links.ts';
 import type { PageRequest } from '../page.ts';
-import { badge, code, count, hash, table, time } from '../parts.ts';
+import { badge, code, count, hash, listBytes, shorten, table, time } from '../parts.ts';
 import type { RuleRow } from './rule-rows.ts';
 import { hiddenFields, numberIn, paging, select, textIn } from './view-parts.ts';
 
@@ -24,20 +24,27 @@ export async function rulesView(request: PageRequest): Promise<Html> {
     source.policyRules({ route, only: only === '' ? undefined : only, from, count: rowsOnPage }),
     source.policyNames(),
   ]);
-  const groups = [...Map.groupBy(rows, (row) => row.route)];
+  const cells = rows.map((row) => ({ row, cells: cellsOf(row, request) }));
+  const shown = fitting(cells, listBytes, (each) => html`${each.cells}`);
+  const groups = [...Map.groupBy(shown, ({ row }) => row.route)];
   const counted = worker === undefined ? 'this process' : `worker ${worker} alone`;
   return html`<p class="lead">Policy ${hash(policy)}, in force ${time(inForceSince, now)}. The first rule that matches decides. Hits are what ${counted} has counted since it started, or since the rule stands as it does.</p>
 <form class="form" method="get" action="/policy">${hiddenFields(request, 'rules')}
 ${select('route', 'Route', route, [['', 'all routes'], ...routes.map(({ name }) => [name, name] as const)])}
 ${select('only', 'Rules', only, choices)}
 <button>Show</button></form>
-${groups.map(([name, of], index) => routeTable(name, of, request, index))}
+${groups.map(([name, of], index) => routeTable(name, of, index))}
 ${groups.length === 0 && html`<p class="empty">No rule is like that.</p>`}
-${paging('Rules', { count: rowsOnPage, from, total }, (at) => pathOf('/policy', request, { view: 'rules', route, only, from: at }))}`;
+${paging('Rules', { count: rowsOnPage, from, shown: shown.length, total }, (at) => pathOf('/policy', request, { view: 'rules', route, only, from: at }))}`;
 }
 
-function routeTable(name: string, rows: readonly RuleRow[], request: PageRequest, index: number): Html {
-  const path = rows[0]!.routePath;
+interface Cells {
+  readonly row: RuleRow;
+  readonly cells: readonly Value[];
+}
+
+function routeTable(name: string, rows: readonly Cells[], index: number): Html {
+  const path = rows[0]!.row.routePath;
   return html`<section class="card rules" id="route-${index}"><h2>${name}${name !== path && html` ${code(path)}`}</h2>${table(
     {
       caption: `Rules of ${name}`,
@@ -50,7 +57,7 @@ function routeTable(name: string, rows: readonly RuleRow[], request: PageRequest
         { name: 'Denied', isNumber: true },
         'Last hit',
       ],
-      rows: rows.map((row) => cellsOf(row, request)),
+      rows: rows.map(({ cells }) => cells),
     },
   )}</section>`;
 }
@@ -80,10 +87,10 @@ function cellsOf(row: RuleRow, request: PageRequest): Value[] {
   ];
   const where =
     place === undefined ? undefined : html`<span class="muted place">${`${baseName(place.file)}:${place.line}`}</span>`;
-  const told = message === undefined ? undefined : html`<p class="note">tells: ${message}</p>`;
+  const told = message === undefined ? undefined : html`<p class="note">tells: ${shorten(message, maxWhole)}</p>`;
   const limited = limits.length > 0 && html`<p class="note">limits ${limits.join(', ')}</p>`;
   return [
-    html`<span class="rule">${isReported ? code(title) : html`<a href="${decisions}">${code(title)}</a>`} ${where}</span> <span class="marks">${marks}</span>${warnings.map((each) => html`<p class="note">${each}</p>`)}`,
+    html`<span class="rule">${isReported ? code(title) : html`<a href="${decisions}">${code(title)}</a>`} ${where}</span> <span class="marks">${marks}</span>${warnings.map((each) => html`<p class="note">${shorten(each, maxWhole)}</p>`)}`,
     matchesOf(row),
     html`${demands.length === 0 ? muted('nothing') : demands.map(line)}${limited}${told}`,
     count(hits.allowed),

@@ -20,14 +20,14 @@ export function select(
   )}</select></label>`;
 }
 
-/** Links to the parts of a long list. */
+/** Links to the parts of a long list. `shown`: fewer than `count` where more would be too long a page. */
 export function paging(
   label: string,
-  { count, from, total }: { readonly count: number; readonly from: number; readonly total: number },
+  { count, from, shown, total }: Readonly<Record<'count' | 'from' | 'shown' | 'total', number>>,
   linkTo: (from: number) => string,
 ): Html | undefined {
-  if (total <= count && from === 0) return undefined;
-  const last = Math.min(from + count, total);
+  if (total <= shown && from === 0) return undefined;
+  const last = from + shown;
   return html`<nav class="paging" aria-label="${label}">
 ${from > 0 && html`<a class="button" href="${linkTo(Math.max(0, from - count))}" rel="prev">Previous</a>`}
 <span>${label} ${total === 0 ? 0 : from + 1} to ${last} of ${total}</span>

@@ -1,0 +1,78 @@
+// Weight of pages: a policy of 200 rules with long conditions, whose pages stay below 100 KB and lead to all of it.
+import t from 'tap';
+import { configure, yamlOf } from '../support/configuration.ts';
+import { createFakeIssuer } from '../support/issuer.ts';
+import { startScenario } from '../support/scenario.ts';
+import { until } from '../support/until.ts';
+
+const long = (index: number) =>
+  Array.from({ length: 25 }, (_, each) => `has(args.limit) && args.limit == ${index * 1000 + each}`).join(' || ');
+const rules = Array.from({ length: 200 }, (_, index) => ({
+  name: `rule-${index}`,
+  // Every second one matches the call, and goes on.
+  ...(index % 2 === 0 && { mode: 'report' }),
+  allow: {
+    tools: ['list_dashboards', ...Array.from({ length: 1 }, (_, each) => `tool_of_rule_${index}_${each}`)],
+    ...(index % 2 === 1 && { when: long(index) }),
+  },
+  ...(index % 2 === 0 && { require: { when: long(index) } }),
+  message: `Rule ${index} says: ${'no & '.repeat(40)}`,
+}));
+
+t.test('pages of a policy of 200 rules with long conditions', async (t) => {
+  const issuer = await createFakeIssuer();
+  t.teardown(() => issuer.close());
+  const changes = { routes: { '/mcp': { mcp: { audit: { arguments: 'full' }, rules } } } };
+  const next = yamlOf(configure({ upstreamUrl: 'http://127.0.0.1:9', issuer: issuer.issuer }, changes));
+  const { admin, agent, recordOf } = await startScenario(
+    t,
+    { shadow: { file: 'next.yaml' }, ...changes },
+    { issuer, files: { 'next.yaml': next } },
+  );
+  const files = new Map<string, number>();
+  /** The page with its weight: all of its files, uncompressed. */
+  const weigh = async (path: string) => {
+    let text = '';
+    const isWorkedOut = async () => {
+      text = await (await admin(path)).text();
+      return !text.includes('worked out between requests');
+    };
+    await until(isWorkedOut, path, 100_000);
+    let bytes = Buffer.byteLength(text);
+    for (const file of new Set(text.match(/\/assets\/[\w.-]+/g))) {
+      if (!files.has(file)) files.set(file, (await (await admin(file)).arrayBuffer()).byteLength);
+      bytes += files.get(file)!;
+    }
+    return { path, bytes, text };
+  };
+  const call = await agent.call('list_dashboards', { limit: 1, note: 'n"'.repeat(2000) });
+  await recordOf(call);
+  const why = await weigh(`/decisions/${call.id}?under=shadow`);
+  t.match(why.text, `The whole one: portcullis audit show ${call.id} FILE`);
+  const explained = await weigh('/policy?view=explain&kind=tool&client=ai_agent_prod&tool=list_dashboards');
+  t.match(explained.text, /\d+ more rules did not decide; <code>portcullis explain<\/code> shows each/);
+  const overview = await weigh('/');
+  t.match(overview.text, 'more, which portcullis check prints');
+  const matrix = await weigh('/policy?view=who-can');
+  for (const page of [why, explained, overview, matrix, await weigh('/decisions')])
+    t.ok(page.bytes < 100_000, `${page.path}: ${page.bytes} bytes`);
+
+  t.test('links lead from one part of the rules to the next, until each was shown once', async (t) => {
+    const seen: string[] = [];
+    let next: string | undefined = '/policy';
+    while (next !== undefined && seen.length < rules.length) {
+      const { bytes, text } = await weigh(next);
+      t.ok(bytes < 100_000, `${next}: ${bytes} bytes`);
+      seen.push(...[...text.matchAll(/<code>(rule-\d+)<\/code>/g)].map(([, name]) => name!));
+      next = /<a class="button" href="([^"]+)" rel="next">/
+        .exec(text)?.[1]
+        ?.replaceAll('&#38;', '&')
+        .replaceAll('&#61;', '=');
+    }
+    t.equal(next, undefined);
+    t.strictSame(
+      seen,
+      rules.map(({ name }) => name),
+    );
+  });
+});
