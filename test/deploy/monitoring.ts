@@ -30,6 +30,7 @@ const unseen: Readonly<Record<string, readonly string[]>> = {
   portcullis_crl_next_update_timestamp_seconds: ['list'],
   portcullis_introspection_requests_total: ['authenticator', 'outcome'],
   portcullis_limits_refused_total: ['limit'],
+  portcullis_logins_total: ['outcome'],
   portcullis_reported_decisions_total: ['route', 'rule', 'decision'],
   portcullis_shadow_differences_total: ['route', 'live', 'shadow'],
   portcullis_shadow_untold_total: ['route', 'reason'],

@@ -64,9 +64,13 @@ for (const file of [
   });
 }
 
-t.test('the dashboard shows the delay of the event loop and the pauses', async (t) => {
+t.test('the dashboard shows the delay of the event loop, the pauses, and log-ins to the console', async (t) => {
   const named = await namesIn('deploy/grafana/portcullis.json');
-  for (const name of ['nodejs_eventloop_lag_p99_seconds', 'nodejs_gc_duration_seconds_bucket'])
+  for (const name of [
+    'nodejs_eventloop_lag_p99_seconds',
+    'nodejs_gc_duration_seconds_bucket',
+    'portcullis_logins_total',
+  ])
     t.ok(named.includes(name));
 });
 
