@@ -5,15 +5,6 @@ import * as x509 from '@peculiar/x509';
 import fc from 'fast-check';
 import t from 'tap';
 import type { Verification } from '../../src/authn/authenticator.ts';
-import {
-  bitsOf,
-  flagOf,
-  identifierOf,
-  integerOf,
-  readDerElements,
-  textOf,
-  timeOf,
-} from '../../src/authn/certificate/der.ts';
 import { createMtlsAuthenticator, type MtlsConfig } from '../../src/authn/certificate/mtls.ts';
 import {
   createTrustStore,
@@ -22,7 +13,7 @@ import {
   type TrustStore,
   type TrustStoreOptions,
 } from '../../src/authn/certificate/trust-store.ts';
-import { createCertificateReader, parseCertificate } from '../../src/authn/certificate/x509.ts';
+import { createCertificateReader, parseCertificate, readDerElements } from '../../src/authn/certificate/x509.ts';
 import type { PeerCertificate } from '../../src/authn/credential.ts';
 import type { AuthenticatorSet } from '../../src/authn/registry.ts';
 import { createCertificateAuthority } from '../../src/pki/authority.ts';
@@ -474,63 +465,5 @@ t.test('any bytes are read as DER or refused, and never beyond their end', (t) =
     );
   t.doesNotThrow(check);
   t.equal(parseCertificate({ raw: Buffer.from('3000', 'hex') } as X509Certificate), undefined);
-  t.end();
-});
-
-t.test('the types of ASN.1 are read in their one form, and in no other', (t) => {
-  const read = (of: (element: ReturnType<typeof readDerElements>[number]) => unknown, hex: string) => {
-    try {
-      return of(readDerElements(Buffer.from(hex, 'hex'))[0]!);
-    } catch {
-      return 'refused';
-    }
-  };
-  const time = (tag: string, text: string) =>
-    read(timeOf, `${tag}${text.length.toString(16).padStart(2, '0')}${Buffer.from(text).toString('hex')}`);
-  t.same(
-    ['491231235959Z', '500101000000Z', '240229000000Z'].map((text) => time('17', text)),
-    [Date.UTC(2049, 11, 31, 23, 59, 59), Date.UTC(1950, 0, 1), Date.UTC(2024, 1, 29)],
-  );
-  t.equal(time('18', '99991231235959Z'), Date.UTC(9999, 11, 31, 23, 59, 59));
-  for (const text of ['4912312359Z', '491231235959+0100', '491331000000Z', '230229000000Z', '490101240000Z', '', 'Z'])
-    t.equal(time('17', text), 'refused', text);
-  for (const text of ['491231235959Z', '20491231235959.5Z', '20490231000000Z', '20491231235960Z'])
-    t.equal(time('18', text), 'refused', text);
-  t.equal(time('16', '20491231235959Z'), 'refused', 'of another type');
-
-  const table: [typeof bitsOf | typeof flagOf | typeof identifierOf | typeof textOf, string, unknown][] = [
-    [bitsOf, '03020780', 1],
-    [bitsOf, '03020106', 32 + 64],
-    [bitsOf, '0303070080', 256],
-    [bitsOf, '030100', 0],
-    [bitsOf, '0300', 'refused'],
-    [bitsOf, '03020880', 'refused'],
-    [flagOf, '0101ff', true],
-    [flagOf, '010100', false],
-    [flagOf, '010101', 'refused'],
-    [flagOf, '0102ffff', 'refused'],
-    [integerOf, '020103', 3],
-    [integerOf, '02020100', 256],
-    [integerOf, '0201ff', 'refused'],
-    [integerOf, '02020003', 'refused'],
-    [integerOf, '0200', 'refused'],
-    [integerOf, '02050100000000', 'refused'],
-    [identifierOf, '06032a0304', '1.2.3.4'],
-    [identifierOf, '0603883703', '2.999.3'],
-    [identifierOf, '0609608648016503040201', '2.16.840.1.101.3.4.2.1'],
-    [identifierOf, '06042a800304', 'refused'],
-    [identifierOf, '06022a83', 'refused'],
-    [identifierOf, '0600', 'refused'],
-    [textOf, '0c03e282ac', '\u20ac'],
-    [textOf, '0c01e9', 'refused'],
-    [textOf, '1401e9', '\u00e9'],
-    [textOf, '1e0220ac', '\u20ac'],
-    [textOf, '1e0120', 'refused'],
-    [textOf, '1c040001f600', '\u{1f600}'],
-    [textOf, '1c0400110000', 'refused'],
-    [textOf, '1c02f600', 'refused'],
-    [textOf, '1a0161', '1a0161'],
-  ];
-  for (const [of, hex, expected] of table) t.equal(read(of, hex), expected, `${of.name} ${hex}`);
   t.end();
 });

@@ -92,14 +92,6 @@ t.test('pure rooms import the packages that are named for them, and no others', 
   t.end();
 });
 
-t.test('the ASN.1 library, a fifth of all modules, is loaded where certificates are issued, and nowhere else', (t) => {
-  const users = edges.filter(({ to }) => to === 'pki').map(({ from }) => from);
-  const importers = [...files].filter(([, { text }]) => text.includes('@peculiar/')).map(([path]) => path);
-  t.same(importers, ['pki/authority.ts']);
-  t.notOk(users.some((room) => ['config', 'gateway', 'authn', 'policy'].includes(room)));
-  t.end();
-});
-
 t.test('pure rooms reach no builtin module that opens something, by way of other files either', (t) => {
   const reached = new Set<string>();
   for (const path of Object.keys(pureRooms).flatMap(filesOf)) {

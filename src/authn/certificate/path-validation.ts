@@ -22,7 +22,7 @@ const maxAuthorities = 8;
 const maxPaths = 32;
 const clientAuthentication = '1.3.6.1.5.5.7.3.2';
 const anyPurpose = '2.5.29.37.0';
-/** Bits of the key usage extension (RFC 5280 §4.2.1.3), the first of them as 1. */
+/** Bits of the key usage extension (RFC 5280 §4.2.1.3), as @peculiar/x509 numbers them. */
 const usage = { digitalSignature: 1, keyAgreement: 16, keyCertSign: 32, cRLSign: 64 };
 
 /** The first path that holds now, or why none does. `intermediates` are the client's and only trusted by their signatures. */

@@ -1,20 +1,16 @@
 // X.509 certificates (RFC 5280), parsed from their DER and never from a printed name.
 import { hash, type KeyObject, type X509Certificate } from 'node:crypto';
+import { createRequire } from 'node:module';
+import type * as x509 from '@peculiar/x509';
 import { certificateFromDer } from '../../pem.ts';
-import {
-  bitsOf,
-  type DerElement,
-  flagOf,
-  identifierOf,
-  insideOf,
-  integerOf,
-  itemsOf,
-  only,
-  readDerElements,
-  textOf,
-  timeOf,
-} from './der.ts';
-import { parseSignatureAlgorithm } from './signature-algorithm.ts';
+
+const require = createRequire(import.meta.url);
+
+/** The ASN.1 library: loaded with the first certificate that is parsed, since it is a fifth of all modules. */
+export function loadX509(): typeof x509 {
+  require('reflect-metadata');
+  return require('@peculiar/x509') as typeof x509;
+}
 
 /** A certificate, parsed once. Nothing in it is trusted yet. */
 export interface ParsedCertificate {
@@ -49,30 +45,24 @@ export interface ParsedCertificate {
 /** Gives the same parsed object for the same certificate object; undefined when it cannot be read. */
 export type ReadCertificate = (certificate: X509Certificate) => ParsedCertificate | undefined;
 
-const keyUsage = '2.5.29.15';
 const subjectAlternativeName = '2.5.29.17';
-const basicConstraints = '2.5.29.19';
-const extendedKeyUsage = '2.5.29.37';
-const commonName = '2.5.4.3';
-const certificateExtensionsTag = 0xa3;
-const versionTag = 0xa0;
 const dnsNameTag = 0x82;
 const uriTag = 0x86;
 /** Extensions whose meaning is enforced here, or by OpenSSL at the handshake (constraints and policies). */
 const constraints = ['2.5.29.30', '2.5.29.36', '2.5.29.54'];
 const knownExtensions = new Set([
   '2.5.29.14',
-  keyUsage,
+  '2.5.29.15',
   subjectAlternativeName,
   '2.5.29.18',
-  basicConstraints,
+  '2.5.29.19',
   '2.5.29.30',
   '2.5.29.31',
   '2.5.29.32',
   '2.5.29.33',
   '2.5.29.35',
   '2.5.29.36',
-  extendedKeyUsage,
+  '2.5.29.37',
   '2.5.29.54',
 ]);
 
@@ -91,8 +81,9 @@ export function createCertificateReader(): ReadCertificate {
 
 /** Parses a certificate. Undefined when any part of it that matters here is malformed or stands there twice. */
 export function parseCertificate(native: X509Certificate): ParsedCertificate | undefined {
+  const library = loadX509();
   try {
-    return parse(native);
+    return parse(native, library);
   } catch {
     return undefined;
   }
@@ -100,83 +91,76 @@ export function parseCertificate(native: X509Certificate): ParsedCertificate | u
 
 /** Parses the certificate in these bytes. Undefined when they are none, more than one, or one that `parseCertificate` cannot read. */
 export function parseCertificateDer(der: Buffer): ParsedCertificate | undefined {
+  const library = loadX509();
   try {
-    return parse(certificateFromDer(der));
+    return parse(certificateFromDer(der), library);
   } catch {
     return undefined;
   }
 }
 
-/** RFC 5280 §4.1. OpenSSL has read it already, and so knows that every part of it is there. */
-function parse(native: X509Certificate): ParsedCertificate {
-  const [body, algorithm] = itemsOf(only(readDerElements(native.raw)));
-  const parts = itemsOf(body);
-  if (parts[0]?.tag === versionTag) parts.shift();
-  const [serialNumber, , issuer, validity, subject] = parts;
-  const [notBefore, notAfter] = itemsOf(validity);
-  const extensions = parseExtensions(insideOf(parts.find(({ tag }) => tag === certificateExtensionsTag)));
-  const contentOf = (type: string) => extensions.get(type)?.value;
-  const [ca, pathLength] = constraintsOf(contentOf(basicConstraints));
-  const names = alternativeNames(contentOf(subjectAlternativeName));
-  const [usage, purposes] = [contentOf(keyUsage), contentOf(extendedKeyUsage)];
+function parse(native: X509Certificate, library: typeof x509): ParsedCertificate {
+  const certificate = new library.X509Certificate(native.raw);
+  const types = certificate.extensions.map((extension) => extension.type);
+  if (new Set(types).size !== types.length) throw new Error('an extension stands there twice');
+  const basic = certificate.getExtension(library.BasicConstraintsExtension);
+  const names = alternativeNames(certificate);
   return {
     native,
     fingerprint: `sha256:${hash('sha256', native.raw, 'hex')}`,
-    serialNumber: serialNumberOf(serialNumber),
-    subjectDer: nameDer(subject),
-    issuerDer: nameDer(issuer),
-    commonNames: itemsOf(subject).flatMap(commonNamesOf),
+    serialNumber: canonicalSerialNumber(certificate.serialNumber),
+    subjectDer: nameDer(certificate.subjectName),
+    issuerDer: nameDer(certificate.issuerName),
+    commonNames: certificate.subjectName.getField('CN'),
     dnsNames: names.filter(({ tag }) => tag === dnsNameTag).map(({ text }) => text),
     uris: names.filter(({ tag }) => tag === uriTag).map(({ text }) => text),
-    notBefore: timeOf(notBefore),
-    notAfter: timeOf(notAfter),
-    ca: native.ca && ca,
-    pathLength,
-    keyUsage: usage && bitsOf(only(usage)),
-    extendedKeyUsage: purposes && itemsOf(only(purposes)).map(identifierOf),
-    hasUnknownCriticalExtension: [...extensions].some(([type, { critical }]) => critical && !knownExtensions.has(type)),
-    hasConstraints: constraints.some((type) => extensions.has(type)),
-    signatureHash: parseSignatureAlgorithm(algorithm).hash,
+    notBefore: certificate.notBefore.getTime(),
+    notAfter: certificate.notAfter.getTime(),
+    ca: native.ca && basic?.ca === true,
+    pathLength: basic?.pathLength,
+    keyUsage: certificate.getExtension(library.KeyUsagesExtension)?.usages,
+    extendedKeyUsage: certificate.getExtension(library.ExtendedKeyUsageExtension)?.usages.map(String),
+    hasUnknownCriticalExtension: certificate.extensions.some(
+      (extension) => extension.critical && !knownExtensions.has(extension.type),
+    ),
+    hasConstraints: types.some((type) => constraints.includes(type)),
+    signatureHash: signatureHashOf(certificate.signatureAlgorithm as SignatureAlgorithm),
     publicKey: native.publicKey,
   };
 }
 
-/** An extension (RFC 5280 §4.2). */
-export interface Extension {
-  readonly critical: boolean;
-  readonly value: readonly DerElement[];
-}
+/** Contents of their object identifiers: RSA and ECDSA with SHA-256, SHA-384 and SHA-512, Ed25519, Ed448. */
+const strongSignatures = new Set([
+  ...['2a864886f70d01010b', '2a864886f70d01010c', '2a864886f70d01010d'],
+  ...['2a8648ce3d040302', '2a8648ce3d040303', '2a8648ce3d040304'],
+  ...['2b6570', '2b6571'],
+]);
 
-/** By their identifiers. Throws an Error when one stands there twice. */
-export function parseExtensions(sequence: DerElement | undefined): ReadonlyMap<string, Extension> {
-  const extensions = new Map<string, Extension>();
-  for (const extension of sequence === undefined ? [] : itemsOf(sequence)) {
-    const [type, ...parts] = itemsOf(extension);
-    const value = parts.pop();
-    const identifier = identifierOf(type);
-    if (extensions.has(identifier)) throw new Error('an extension stands there twice');
-    if (value?.tag !== 0x04 || parts.length > 1) throw new Error('malformed extension');
-    extensions.set(identifier, {
-      critical: parts.length > 0 && flagOf(parts[0]),
-      value: readDerElements(value.content),
-    });
+/** True for the usual strong algorithms, without the library. False where the bytes are no DER. */
+export function hasStrongSignature({ raw }: X509Certificate): boolean {
+  try {
+    const [certificate] = readDerElements(raw);
+    const [, algorithm] = readDerElements(certificate!.content);
+    const [identifier] = readDerElements(algorithm!.content);
+    return strongSignatures.has(Buffer.from(identifier!.content).toString('hex'));
+  } catch {
+    return false;
   }
-  return extensions;
 }
 
-/** RFC 5280 §4.2.1.9: an authority, and how many may follow. */
-function constraintsOf(value: readonly DerElement[] | undefined): [boolean, number | undefined] {
-  if (value === undefined) return [false, undefined];
-  const parts = itemsOf(only(value));
-  const ca = parts[0]?.tag === 0x01 && flagOf(parts.shift());
-  return [ca, parts.length === 0 ? undefined : integerOf(only(parts))];
+interface SignatureAlgorithm {
+  readonly name: string;
+  readonly hash?: { readonly name: string } | undefined;
 }
 
-function commonNamesOf(relativeName: DerElement): string[] {
-  return readDerElements(relativeName.content).flatMap((attribute) => {
-    const [type, value] = itemsOf(attribute);
-    return identifierOf(type) === commonName ? [textOf(value)] : [];
-  });
+const withBuiltInHash = new Set(['Ed25519', 'Ed448', 'EdDSA']);
+/** An algorithm that the library does not know is named by its object identifier. */
+const md5WithRsa = '1.2.840.113549.1.1.4';
+
+/** The hash function of a signature; undefined where the algorithm has it built in. An algorithm that is not known stands for its own. */
+export function signatureHashOf({ name, hash: used }: SignatureAlgorithm): string | undefined {
+  if (used !== undefined || withBuiltInHash.has(name)) return used?.name;
+  return name === md5WithRsa ? 'MD5' : name;
 }
 
 /** A name of a native certificate as one line; empty for none. */
@@ -185,15 +169,8 @@ export function nameText(name: string | undefined): string {
 }
 
 /** DER of a name in Base64, for comparing. */
-export function nameDer(name: DerElement | undefined): string {
-  itemsOf(name);
-  return Buffer.from(name!.whole).toString('base64');
-}
-
-/** As `canonicalSerialNumber` writes it. */
-export function serialNumberOf(serialNumber: DerElement | undefined): string {
-  if (serialNumber?.tag !== 0x02) throw new Error('malformed serial number');
-  return canonicalSerialNumber(Buffer.from(serialNumber.content).toString('hex'));
+export function nameDer(name: x509.Name): string {
+  return Buffer.from(name.toArrayBuffer()).toString('base64');
 }
 
 /** A serial number in lower-case hexadecimal without leading zeros. */
@@ -202,7 +179,46 @@ export function canonicalSerialNumber(hex: string): string {
 }
 
 /** RFC 5280 §4.2.1.6. Read from the bytes, as kinds of names that a library does not know must not hide the others. */
-function alternativeNames(value: readonly DerElement[] | undefined): { tag: number; text: string }[] {
-  if (value === undefined) return [];
-  return itemsOf(only(value)).map(({ tag, content }) => ({ tag, text: Buffer.from(content).toString('latin1') }));
+function alternativeNames(certificate: x509.X509Certificate): { tag: number; text: string }[] {
+  const extension = certificate.extensions.find(({ type }) => type === subjectAlternativeName);
+  if (extension === undefined) return [];
+  const [sequence, ...rest] = readDerElements(new Uint8Array(extension.value));
+  if (sequence?.tag !== 0x30 || rest.length > 0) throw new Error('malformed alternative names');
+  return readDerElements(sequence.content).map(({ tag, content }) => ({
+    tag,
+    text: Buffer.from(content).toString('latin1'),
+  }));
+}
+
+/** An element of DER (X.690). */
+export interface DerElement {
+  readonly tag: number;
+  readonly content: Uint8Array;
+  /** Tag, length and content. */
+  readonly whole: Uint8Array;
+}
+
+/** The elements that stand one after the other in `bytes`. Throws an Error when a length does not fit, or is longer than it needs to be. */
+export function readDerElements(bytes: Uint8Array): DerElement[] {
+  const elements: DerElement[] = [];
+  for (let start = 0; start < bytes.length; ) {
+    const element = readElement(bytes.subarray(start));
+    elements.push(element);
+    start += element.whole.length;
+  }
+  return elements;
+}
+
+function readElement(bytes: Uint8Array): DerElement {
+  const [tag, first] = bytes;
+  if (tag === undefined || first === undefined || (tag & 0x1f) === 0x1f) throw new Error('malformed DER');
+  const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
+  if (first === 0x80 || lengthBytes > 4 || bytes.length < 2 + lengthBytes) throw new Error('malformed DER length');
+  let length = lengthBytes === 0 ? first : 0;
+  for (let index = 0; index < lengthBytes; index++) length = length * 256 + bytes[2 + index]!;
+  if (lengthBytes > 0 && length < (lengthBytes === 1 ? 0x80 : 256 ** (lengthBytes - 1)))
+    throw new Error('malformed DER length');
+  const start = 2 + lengthBytes;
+  if (bytes.length < start + length) throw new Error('truncated DER');
+  return { tag, content: bytes.subarray(start, start + length), whole: bytes.subarray(0, start + length) };
 }

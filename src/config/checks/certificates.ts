@@ -2,6 +2,7 @@
 import { createTrustStore, parseAuthorities, parseRevocationLists } from '../../authn/certificate/trust-store.ts';
 import {
   createCertificateReader,
+  hasStrongSignature,
   nameText,
   type ParsedCertificate,
   parseCertificate,
@@ -42,7 +43,7 @@ export function warnOfChain(context: CheckContext, path: Path, file: string | un
   const end = chain[0]!.validToDate.getTime();
   if (end <= context.now) context.warn(path, `the certificate expired on ${day(end)}`);
   for (const certificate of chain) {
-    if (certificate.checkIssued(certificate)) continue;
+    if (hasStrongSignature(certificate) || certificate.checkIssued(certificate)) continue;
     const hash = parseCertificate(certificate)?.signatureHash;
     if (hash === undefined || strongHashes.has(hash)) continue;
     const name = context.show(nameText(certificate.subject));
