@@ -1,5 +1,6 @@
 // Trial under the file on the disk: a large policy holds up no request, and each bound has an outcome with a name.
 import { utimes, writeFile } from 'node:fs/promises';
+import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { createFileTrial } from '../../src/console/decisions/file-trial.ts';
 import { openPolicyFile } from '../../src/review/policy-file.ts';
@@ -97,4 +98,18 @@ t.test('a file with mistakes: its problems with their places', async (t) => {
   await writeFile(question.file, `${yaml}\nauditt: 1\n`);
   const found = await createFileTrial({ waitMs: 500_000 })(question);
   t.match(found, { name: 'policy_refused', problems: [/gateway\.yaml:\d+:1 auditt: /] });
+});
+
+t.test('no thread can be started: the question fails in its own words, and the next one is answered', async (t) => {
+  const { question } = await questionUnder(t, [listDashboards]);
+  let starts = 0;
+  const tryFile = createFileTrial({ waitMs: 500_000 }, (script, options) => {
+    starts += 1;
+    if (starts > 1) return new Worker(script, options);
+    throw Object.assign(new Error('Worker initialization failure: EAGAIN'), { code: 'ERR_WORKER_INIT_FAILED' });
+  });
+  const first = await tryFile(question);
+  t.strictSame(first, { name: 'failed', problems: ['Worker initialization failure: EAGAIN'] });
+  t.match(await tryFile(question), { now: { kind: 'allow' } });
+  t.equal(starts, 2);
 });

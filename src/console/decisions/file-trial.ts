@@ -1,7 +1,7 @@
 // Trial of recorded requests under the configuration file on the disk, in a bounded worker thread: a large file holds up no request.
 import { once } from 'node:events';
 import { extname } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import { Worker, type WorkerOptions } from 'node:worker_threads';
 import type { FileQuestion } from './file-thread.ts';
 import type { RecordReading, Untried } from './reading.ts';
 
@@ -30,8 +30,14 @@ const defaults: TrialBounds = {
 /** Reads a recorded request under the file. */
 export type TryFile = (question: FileQuestion) => Promise<RecordReading | Untried>;
 
+/** Starts a thread. Throws where the system has none to give. */
+export type StartWorker = (script: URL, options: WorkerOptions) => Worker;
+
 /** Creates the function. The thread starts with the first question, and answers one at a time. */
-export function createFileTrial(changes: Partial<TrialBounds> = {}): TryFile {
+export function createFileTrial(
+  changes: Partial<TrialBounds> = {},
+  startWorker: StartWorker = (script, options) => new Worker(script, options),
+): TryFile {
   const { heapMegabytes, keepMs, questions, timeoutMs, waitMs } = { ...defaults, ...changes };
   let thread: Worker | undefined;
   let idle: NodeJS.Timeout | undefined;
@@ -40,7 +46,7 @@ export function createFileTrial(changes: Partial<TrialBounds> = {}): TryFile {
 
   function start(): Worker {
     const script = new URL(`./file-thread${extname(import.meta.filename)}`, import.meta.url);
-    const started = new Worker(script, { resourceLimits: { maxOldGenerationSizeMb: heapMegabytes } });
+    const started = startWorker(script, { resourceLimits: { maxOldGenerationSizeMb: heapMegabytes } });
     started.unref();
     // Also between two questions; an event without a listener would end the process.
     return started.on('error', () => end(started));
@@ -53,14 +59,13 @@ export function createFileTrial(changes: Partial<TrialBounds> = {}): TryFile {
 
   async function ask(question: FileQuestion): Promise<RecordReading | Untried> {
     clearTimeout(idle);
-    thread ??= start();
-    const asked = thread;
     try {
-      const answered = once(asked, 'message', { signal: AbortSignal.timeout(timeoutMs) });
-      asked.postMessage(question);
+      thread ??= start();
+      const answered = once(thread, 'message', { signal: AbortSignal.timeout(timeoutMs) });
+      thread.postMessage(question);
       return (await answered)[0];
     } catch (error) {
-      end(asked);
+      end();
       return failureOf(error as NodeJS.ErrnoException);
     } finally {
       idle = setTimeout(end, keepMs).unref();
@@ -81,9 +86,11 @@ export function createFileTrial(changes: Partial<TrialBounds> = {}): TryFile {
       return { name: 'busy', problems: ['Others are trying requests right now. Load the page again.'] };
     waiting += 1;
     const turn = last.then(() => ask(question));
-    last = turn.finally(() => {
+    const done = (): void => {
       waiting -= 1;
-    });
+    };
+    // Never rejected: a question that fails takes none with it.
+    last = turn.then(done, done);
     return Promise.race([turn, stillOpening(waitMs)]);
   };
 }
