@@ -69,7 +69,7 @@ export interface LoadOptions extends Pick<RevocationOptions, 'revocationsInForce
   readonly shadowInForce?: string | undefined;
   /**
    * Takes the stamp of every file on which the outcome depends, from before it is read, whatever the outcome: a file with another stamp may change it.
-   * A revocation list is among them only where it is what is refused: it is watched apart.
+   * A revocation list is among them only where it is what is refused: it is watched apart, and `revocations` has its stamp.
    */
   readonly stamps?: Map<string, string>;
   /** Reads each file but the revocation list; from the disk by default. */

@@ -25,6 +25,9 @@ const settleMs = 500;
 /** A file that keeps changing is taken after this time. */
 const maxUnsettledMs = 5000;
 
+/** A list to follow. The watcher takes stamps of its own. */
+export type FollowedRevocations = Omit<LoadedRevocations, 'stamp'>;
+
 /** The list in force, for `/status`. */
 export interface RevocationState {
   readonly entries: number;
@@ -45,7 +48,7 @@ export interface RevocationWatcher {
   /** Path of the file. */
   readonly path: () => string | undefined;
   /** Changes to the list of another configuration; no effect where it names the same file. */
-  follow(loaded: LoadedRevocations | undefined): void;
+  follow(loaded: FollowedRevocations | undefined): void;
   /** The temporary revocations, which belong to no file and to no configuration. */
   readonly temporary: () => readonly TemporaryRevocation[];
   /** Replaces them. Each ends at the first poll after its end. */
@@ -81,7 +84,7 @@ export interface RevocationWatcherOptions {
  * valid list stays in force, and the log, a `config` record and a metric say so.
  */
 export function createRevocationWatcher(
-  first: LoadedRevocations | undefined,
+  first: FollowedRevocations | undefined,
   options: RevocationWatcherOptions,
 ): RevocationWatcher {
   const now = options.monotonic ?? performance.now.bind(performance);
@@ -125,7 +128,7 @@ export function createRevocationWatcher(
     setTemporary(left);
   }
 
-  function follow(loaded: LoadedRevocations | undefined): void {
+  function follow(loaded: FollowedRevocations | undefined): void {
     if (loaded !== undefined && loaded.path === path) return;
     path = loaded?.path;
     taken = loaded?.list;

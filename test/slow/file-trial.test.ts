@@ -1,10 +1,11 @@
 // Trial under the file on the disk: a large policy holds up no request, and each bound has an outcome with a name.
 import { utimes, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { createFileTrial } from '../../src/console/decisions/file-trial.ts';
 import { openPolicyFile } from '../../src/review/policy-file.ts';
-import { configure, listDashboards, yamlOf } from '../support/configuration.ts';
+import { type Changes, configure, listDashboards, yamlOf } from '../support/configuration.ts';
 
 const rules = Array.from({ length: 1000 }, (_, index) => ({
   name: `rule-${index}`,
@@ -27,9 +28,9 @@ const record = {
 };
 
 /** A question about a file with these rules. */
-async function questionUnder(t: Test, rules: readonly object[]) {
+async function questionUnder(t: Test, rules: readonly object[], more: Changes = {}) {
   const urls = { upstreamUrl: 'http://127.0.0.1:9', issuer: 'https://issuer.example.com/' };
-  const yaml = yamlOf(configure(urls, { routes: { '/mcp': { mcp: { rules } } } }));
+  const yaml = yamlOf(configure(urls, { routes: { '/mcp': { mcp: { rules } } } }, more));
   const file = `${t.testdir({ 'gateway.yaml': yaml })}/gateway.yaml`;
   return { yaml, question: { file, record: record as never, line: JSON.stringify(record), now: Date.now() } };
 }
@@ -69,6 +70,16 @@ t.test('a policy is opened once for a state of its file', async (t) => {
   t.match(await tryFile(question), { now: { kind: 'allow' } }, 'size and time are as before');
   await write(denied, 1_000_001);
   t.match(await tryFile(question), { now: { kind: 'deny' } });
+});
+
+t.test('a caller who is revoked between two views is refused in the second', async (t) => {
+  const { question } = await questionUnder(t, [listDashboards], { revocation: { file: 'revoked.yaml' } });
+  const list = join(dirname(question.file), 'revoked.yaml');
+  const tryFile = createFileTrial({ waitMs: 500_000 });
+  await writeFile(list, '{}');
+  t.match(await tryFile(question), { now: { kind: 'allow' } });
+  await writeFile(list, 'clientIds: [ai_agent_prod]');
+  t.match(await tryFile(question), { now: { kind: 'deny', reason: 'invalid_token' } });
 });
 
 t.test('beyond four viewers others are told to come again, and so is who waits long', async (t) => {

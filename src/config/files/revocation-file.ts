@@ -51,6 +51,8 @@ export interface LoadedRevocations {
   readonly path: string;
   /** Undefined where `revocationsInForce` excused it: the last good one goes on. */
   readonly list: RevokedEntries | undefined;
+  /** From before the file was read. */
+  readonly stamp: string;
 }
 
 /** Options of `loadRevocations`. */
@@ -87,14 +89,14 @@ export async function loadRevocations(
     const file = parseRevocationFile(join(options.named, relative(options.folder, path)), content);
     const context = { authenticators: Object.keys(draft.authenticators ?? {}), now: options.now };
     findings.warnings.push(...warningsOf(file, context));
-    return { path, list: file.list };
+    return { path, list: file.list, stamp };
   } catch (error) {
     if (path !== options.revocationsInForce) {
       options.stamps.set(path, stamp);
       if (error instanceof ConfigError) findings.problems.push(...error.problems);
       else unreadable((error as Error).message);
     }
-    return { path, list: undefined };
+    return { path, list: undefined, stamp };
   }
 }
 

@@ -39,6 +39,9 @@ function answerQuestions(port: MessagePort): void {
     const stamps = new Map<string, string>();
     const note = (sentence: string): void => void notes.push(sentence);
     const policyFile = await openPolicyFile(file, { env, now: () => now, note, stamps });
+    const { revocations } = policyFile.loaded;
+    // Nothing follows the list here, as a gateway does.
+    if (revocations !== undefined) stamps.set(revocations.path, revocations.stamp);
     opened = { policyFile, notes, stamps };
     return opened;
   }
