@@ -31,10 +31,15 @@ function isList(value: Value): value is readonly Value[] {
 export function fitting<T>(parts: readonly T[], bytes: number, htmlOf: (part: T) => Html): T[] {
   let left = bytes;
   const end = parts.findIndex((part) => {
-    left -= Buffer.byteLength(htmlOf(part)[text]);
+    left -= weightOf(htmlOf(part));
     return left < 0;
   });
   return parts.slice(0, end === -1 ? parts.length : Math.max(1, end));
+}
+
+/** Bytes of HTML: those of a text once it is escaped, which are up to six for a character. */
+export function weightOf(value: Value): number {
+  return Buffer.byteLength(textOf(value));
 }
 
 /** The text of a whole document. */

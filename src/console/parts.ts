@@ -1,5 +1,5 @@
 // Parts that pages share: badges, times, tables, cards, charts. Each is a pure function that gives HTML.
-import { type Html, html, type Value } from './html.ts';
+import { type Html, html, type Value, weightOf } from './html.ts';
 
 /** The colours of states. */
 export type Tone = 'good' | 'warn' | 'bad' | 'neutral';
@@ -63,9 +63,13 @@ export function hash(text: string, length = 12): Html {
 /** Bytes of the list that a page is about: with its files the page weighs less than 100 KB. */
 export const listBytes = 48_000;
 
-/** The beginning of a long text, with its length. */
+/** The beginning of a long text, with its length. In HTML it weighs at most two bytes for each character of `length`. */
 export function shorten(text: string, length = 200): string {
-  return text.length <= length ? text : `${text.slice(0, length)}… (${text.length} characters)`;
+  const bytes = 2 * length;
+  let begin = text.slice(0, length);
+  for (let weight = weightOf(begin); weight > bytes; weight = weightOf(begin))
+    begin = begin.slice(0, Math.floor((begin.length * bytes) / weight));
+  return begin === text ? text : `${begin}… (${text.length} characters)`;
 }
 
 /** A column of a table. */
@@ -88,23 +92,27 @@ export interface TableOptions {
   readonly empty?: Html | string;
 }
 
+const named = (column: string | Column): Column => (typeof column === 'string' ? { name: column } : column);
+const kindOf = (column: Column | undefined) => column?.isNumber === true && html` class="num"`;
+
 /** A table. On narrow screens each row becomes a card. */
 export function table({ caption, columns, empty, id, isCaptionHidden, rows }: TableOptions): Html {
   if (rows.length === 0 && empty !== undefined) return emptyState(empty);
-  const named = columns.map((column) => (typeof column === 'string' ? { name: column } : column));
-  const kind = (index: number) => named[index]?.isNumber === true && html` class="num"`;
   return html`<div class="table-box" role="region" aria-label="${caption}" tabindex="0"><table class="cards" role="table"${id !== undefined && html` id="${id}"`}>
 <caption${isCaptionHidden && html` class="hidden"`}>${caption}</caption>
-<thead role="rowgroup"><tr role="row">${named.map(({ name }, index) => html`<th scope="col" role="columnheader"${kind(index)}>${name}</th>`)}</tr></thead>
-<tbody role="rowgroup">${rows.map(
-    (cells) =>
-      html`<tr role="row">${cells.map((cell, index) =>
-        index === 0
-          ? html`<th scope="row" role="rowheader"${kind(index)}>${cell}</th>`
-          : html`<td role="cell" data-label="${named[index]?.name}"${kind(index)}><span>${cell}</span></td>`,
-      )}</tr>\n`,
-  )}</tbody>
+<thead role="rowgroup"><tr role="row">${columns.map(named).map((column) => html`<th scope="col" role="columnheader"${kindOf(column)}>${column.name}</th>`)}</tr></thead>
+<tbody role="rowgroup">${rows.map((cells) => tableRow(columns, cells))}</tbody>
 </table></div>`;
+}
+
+/** A row of a table. */
+export function tableRow(columns: TableOptions['columns'], cells: readonly Value[]): Html {
+  const of = columns.map(named);
+  return html`<tr role="row">${cells.map((cell, index) =>
+    index === 0
+      ? html`<th scope="row" role="rowheader"${kindOf(of[index])}>${cell}</th>`
+      : html`<td role="cell" data-label="${of[index]?.name}"${kindOf(of[index])}><span>${cell}</span></td>`,
+  )}</tr>\n`;
 }
 
 /** A sentence in place of content that is not there; it says what to do, where there is something to do. */

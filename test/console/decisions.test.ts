@@ -67,6 +67,23 @@ t.test('decisions of a gateway', async (t) => {
       t.equal((await admin(`/decisions?before=${before}`)).status, 200);
   });
 
+  t.test('has pages of fewer where texts are long, which lead to each request once', async (t) => {
+    const call = `"mcp":{"method":"tools/call","tool":"${'\\"'.repeat(200)}"},"rule":"${'='.repeat(200)}"`;
+    for (let index = 1000; index < 1101; index += 1) gateway.parts.recent.add(...made(index, 'long', `,${call}`));
+    const seen: string[] = [];
+    let next: string | undefined = '/decisions?client=long';
+    while (next !== undefined && seen.length < 200) {
+      const page = await textOf(next);
+      t.ok(Buffer.byteLength(page) < 80_000, `${Buffer.byteLength(page)} bytes`);
+      seen.push(...idsIn(page));
+      next = /id="older" href="([^"]+)"/.exec(page)?.[1]?.replaceAll('&#38;', '&').replaceAll('&#61;', '=');
+    }
+    t.strictSame(
+      seen,
+      Array.from({ length: 101 }, (_, index) => idOf(1100 - index)),
+    );
+  });
+
   t.test('streams new requests behind a cursor, tells of a gap, and ends with the gateway', async (t) => {
     const { port } = gateway.adminAddress;
     const page = await textOf('/decisions?client=ai_agent_prod');
@@ -108,9 +125,9 @@ function idOf(index: number): string {
 }
 
 /** A record and its text. */
-function made(index: number) {
+function made(index: number, client = 'many', more = '') {
   const id = idOf(index);
-  const body = `"id":"${id}","time":"2026-11-28T12:00:00.000Z","stage":"completed","principal":{"kind":"oauth","clientId":"many"},"policy":"p"`;
+  const body = `"id":"${id}","time":"2026-11-28T12:00:00.000Z","stage":"completed","principal":{"kind":"oauth","clientId":"${client}"}${more},"policy":"p"`;
   return [{ id, time: 0, stage: 'completed', policy: 'p' }, body] as const;
 }
 

@@ -1,7 +1,7 @@
 // Page of one decision: its reading under the policy in force, and the same request under the file on the disk and the shadow.
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
-import { partOf } from '../../src/console/policy/explanation-steps.ts';
+import { partsOf } from '../../src/console/policy/explanation-steps.ts';
 import { createProcessSource } from '../../src/console/process-source.ts';
 import { type Changes, configure, listDashboards, yamlOf } from '../support/configuration.ts';
 import { textOf } from '../support/console.ts';
@@ -101,6 +101,17 @@ t.test('why', async (t) => {
     await write('gateway.yaml', yaml);
   });
 
+  t.test('under a file with long mistakes: the first ones, in bounds after they are escaped', async (t) => {
+    const mistakes = Array.from({ length: 30 }, (_, index) => `"${index}${'='.repeat(1000)}": 1\n`);
+    await write('gateway.yaml', `${yaml}\n${mistakes.join('')}`);
+    const page = await pageOf(listed, '?under=file');
+    const [, tried = ''] = /<section class="card" id="tried">(.*?)<\/section>/s.exec(page) ?? [];
+    t.match(tried, '&#61;&#61;');
+    t.match(tried, /and \d+ more/);
+    t.ok(Buffer.byteLength(tried) < 12_000, `${Buffer.byteLength(tried)} bytes`);
+    await write('gateway.yaml', yaml);
+  });
+
   t.test('an id without records, and texts that are no id', async (t) => {
     for (const id of ['00000000-0000-4000-8000-000000000000', '%3Cb%3E', '%22']) {
       const answer = await admin(`/decisions/${id}`);
@@ -122,11 +133,39 @@ t.test('why', async (t) => {
     });
     const rules = Array.from({ length: 1000 }, (_, index) => rule(index, 'no_match'));
     const part = { decision: { allow: true }, rules: [...rules, rule(1000, 'governs')] };
-    const text = textOf(partOf(part as unknown as Parameters<typeof partOf>[0], 0));
+    const text = textOf(partsOf([part] as unknown as Parameters<typeof partsOf>[0], [0]));
     t.match(text, '<code>rule-99</code>');
     t.notMatch(text, '<code>rule-100</code>');
     t.match(text, '900 more rules did not match');
     t.match(text, '<code>rule-1000</code>');
+    t.end();
+  });
+
+  t.test('of the 17 parts of a message three are shown, which share the bytes of one', (t) => {
+    const rule = (index: number) => ({
+      rule: `rule-${index}`,
+      effect: 'allow',
+      mode: 'enforce',
+      outcome: 'no_match',
+      selectors: [{ selector: 'tools', wanted: ['x'.repeat(100)], matches: false }],
+      demands: [],
+    });
+    const rules = Array.from({ length: 100 }, (_, index) => rule(index));
+    const name = '"'.repeat(2000);
+    const parts = Array.from({ length: 17 }, (_, index) => ({
+      decision: index === 15 ? { allow: false, reason: 'the-denied-one', missingScopes: [] } : { allow: true },
+      method: 'resources/read',
+      target: { name },
+      rules,
+    }));
+    const textOfParts = (count: number) =>
+      textOf(partsOf(parts.slice(-count) as unknown as Parameters<typeof partsOf>[0], []));
+    const text = textOfParts(17);
+    t.match(text, '14 more parts of the message');
+    t.match(text, 'the-denied-one', 'the one that is not allowed is among them');
+    t.equal(text.split('<ol class="walk">').length - 1, 3);
+    const [one, all] = [textOfParts(1), text].map((each) => Buffer.byteLength(each));
+    t.ok(all! < one! + 3000, `${all} bytes of 17 parts, ${one} of one`);
     t.end();
   });
 

@@ -19,6 +19,48 @@ const rules = Array.from({ length: 200 }, (_, index) => ({
   message: `Rule ${index} says: ${'no & '.repeat(40)}`,
 }));
 
+t.test('pages of a policy of 200 short rules, of which a caller decides how often they are walked', async (t) => {
+  const short = Array.from({ length: 200 }, (_, index) => ({
+    name: `rule-${index}`,
+    allow: { tools: [`tool_${index}`] },
+  }));
+  const issuer = await createFakeIssuer();
+  t.teardown(() => issuer.close());
+  const changes = { routes: { '/mcp': { mcp: { audit: { arguments: 'full' }, rules: short } } } };
+  const next = yamlOf(configure({ upstreamUrl: 'http://127.0.0.1:9', issuer: issuer.issuer }, changes));
+  const { admin, agent, recordOf } = await startScenario(
+    t,
+    { shadow: { file: 'next.yaml' }, ...changes },
+    { issuer, files: { 'next.yaml': next } },
+  );
+  const weigh = async (path: string) => {
+    const text = await (await admin(path)).text();
+    let bytes = Buffer.byteLength(text);
+    for (const file of new Set(text.match(/\/assets\/[\w.-]+/g)))
+      bytes += (await (await admin(file)).arrayBuffer()).byteLength;
+    t.ok(bytes < 100_000, `${path}: ${bytes} bytes`);
+    return text;
+  };
+  const headers = { 'user-agent': '"'.repeat(2000) };
+  const listen = (length: number) => {
+    const resourceSubscriptions = Array.from({ length: 8 }, (_, index) => `superset://${index}${'='.repeat(length)}`);
+    const params = { notifications: { resourceSubscriptions } };
+    return agent.post({ jsonrpc: '2.0', id: 1, method: 'subscriptions/listen', params }, { headers });
+  };
+  for (const length of [0, 1500]) {
+    const refused = await listen(length);
+    t.equal(refused.status, 403);
+    await recordOf(refused);
+    for (const query of ['', '?under=shadow'])
+      t.match(await weigh(`/decisions/${refused.id}${query}`), '14 more parts of the message');
+  }
+  for (let index = 0; index < 100; index += 1) await agent.call('"'.repeat(200));
+  await weigh('/decisions');
+  const hostile = await agent.call('tool', { note: '\u202e='.repeat(3000) }, { headers });
+  await recordOf(hostile);
+  await weigh(`/decisions/${hostile.id}?under=shadow`);
+});
+
 t.test('pages of a policy of 200 rules with long conditions', async (t) => {
   const issuer = await createFakeIssuer();
   t.teardown(() => issuer.close());
@@ -49,12 +91,21 @@ t.test('pages of a policy of 200 rules with long conditions', async (t) => {
   await recordOf(call);
   const why = await weigh(`/decisions/${call.id}?under=shadow`);
   t.match(why.text, `The whole one: portcullis audit show ${call.id} FILE`);
+  const headers = { 'user-agent': '"'.repeat(2000) };
+  const hostile = await agent.call('list_dashboards', { limit: 1, note: '='.repeat(6000) }, { headers });
+  await recordOf(hostile);
+  const resourceSubscriptions = Array.from({ length: 8 }, (_, index) => `superset://${index}${'='.repeat(500)}`);
+  const params = { notifications: { resourceSubscriptions } };
+  const listen = await agent.post({ jsonrpc: '2.0', id: 1, method: 'subscriptions/listen', params }, { headers });
+  await recordOf(listen);
+  const escaped = [];
+  for (const { id } of [hostile, listen]) escaped.push(await weigh(`/decisions/${id}?under=shadow`));
   const explained = await weigh('/policy?view=explain&kind=tool&client=ai_agent_prod&tool=list_dashboards');
   t.match(explained.text, /\d+ more rules did not decide; <code>portcullis explain<\/code> shows each/);
   const overview = await weigh('/');
   t.match(overview.text, 'more, which portcullis check prints');
   const matrix = await weigh('/policy?view=who-can');
-  for (const page of [why, explained, overview, matrix, await weigh('/decisions')])
+  for (const page of [why, ...escaped, explained, overview, matrix, await weigh('/decisions')])
     t.ok(page.bytes < 100_000, `${page.path}: ${page.bytes} bytes`);
 
   t.test('links lead from one part of the rules to the next, until each was shown once', async (t) => {

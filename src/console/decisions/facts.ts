@@ -32,6 +32,8 @@ export interface NewDecisions {
 
 /** One request as a row. Texts come from its record; long ones are cut. */
 export interface DecisionRow {
+  /** Of its record: `before` of a page that begins behind this row. */
+  readonly number: number;
   readonly id: string;
   /** RFC 3339. */
   readonly time: string;
@@ -46,8 +48,8 @@ export interface DecisionRow {
   readonly duration: string;
 }
 
-/** Requests on a page without script. */
-export const pageSize = 100;
+/** Requests on a page without script; fewer where their texts are long. */
+const pageSize = 100;
 /** Characters of a text in a row. */
 const maxTextLength = 200;
 /** Requests that are told at once, and records that are looked at for them: the work for a viewer is bounded, whatever the load. */
@@ -85,7 +87,7 @@ export function decisionsFacts(parts: RunningParts): DecisionsSource {
   };
 }
 
-function rowOf({ record }: RecentRecord): DecisionRow {
+function rowOf({ number, record }: RecentRecord): DecisionRow {
   const {
     client,
     cut,
@@ -104,6 +106,7 @@ function rowOf({ record }: RecentRecord): DecisionRow {
   const call =
     requests > 1 ? `${requests} requests, summed up` : cut === 'all' ? 'a record too long to keep' : callText(record);
   return {
+    number,
     id,
     time: time ?? '',
     client: shorten(principal?.clientId ?? principal?.subject ?? client?.address ?? ''),

@@ -1,11 +1,11 @@
 // Decisions page: the last requests, live where there is script, with filters.
 
 import type { RecordFilter } from '../../audit/recent/recent-records.ts';
-import { type Html, html } from '../html.ts';
+import { fitting, type Html, html } from '../html.ts';
 import { pathOf, workerField } from '../links.ts';
 import type { ConsolePage } from '../page.ts';
-import { table } from '../parts.ts';
-import { type DecisionRow, type NewDecisions, pageSize } from './facts.ts';
+import { table, tableRow } from '../parts.ts';
+import type { DecisionRow, NewDecisions } from './facts.ts';
 import { why } from './why-page.ts';
 
 const outcomes = ['completed', 'refused', 'aborted', 'failed', 'unknown'];
@@ -15,6 +15,8 @@ const texts = [
   ['rule', 'Rule'],
   ['reason', 'Reason'],
 ] as const;
+/** With its files the page weighs less than 100 KB. */
+const tableBytes = 72_000;
 const intervalMs = 1000;
 const maxTextLength = 256;
 
@@ -26,6 +28,8 @@ export const decisions: ConsolePage = {
     const filter = filterOf(query);
     const before = numberIn(query, 'before');
     const { cursor, next, rows } = await source.decisions({ filter, ...(before !== undefined && { before }) });
+    const shown = fitting(rows, tableBytes, (row) => tableRow(columns, cellsOf(row, worker)));
+    const older = shown.length < rows.length ? shown.at(-1)?.number : next;
     const linkTo = (more: Readonly<Record<string, number>>, path = '/decisions') =>
       pathOf(path, { worker }, { ...filter, ...more });
     const isNewest = before === undefined;
@@ -43,13 +47,13 @@ export const decisions: ConsolePage = {
         caption: isNewest ? 'Newest requests first' : 'Older requests',
         id: 'decisions',
         columns,
-        rows: rows.map((row) => cellsOf(row, worker)),
+        rows: shown.map((row) => cellsOf(row, worker)),
       })}</div>
 <p class="empty" id="no-decisions"${rows.length > 0 && html` hidden`}>No request that passes the filter. ${isNewest ? 'The next one will be here.' : ''}</p>
 <template id="decision-row">${rowTemplate(worker)}</template>
 <nav class="paging" aria-label="Older and newer requests">
 ${!isNewest && html`<a href="${linkTo({})}">Newest</a>`}
-${next !== undefined && html`<a id="older" href="${linkTo({ before: next })}">Older ${pageSize}</a>`}
+${older !== undefined && html`<a id="older" href="${linkTo({ before: older })}">Older</a>`}
 </nav>`,
     };
   },
@@ -114,6 +118,7 @@ function cellsOf(row: DecisionRow, worker: number | undefined) {
 }
 
 const nothing: DecisionRow = {
+  number: 0,
   id: '',
   time: '',
   client: '',

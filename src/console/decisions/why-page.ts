@@ -3,11 +3,11 @@ import { type AuditRecord, messageWords } from '../../audit/reading/record.ts';
 import type { ReadDecision } from '../../review/replay/recorded-decision.ts';
 import type { Verdict } from '../../review/replay/replay.ts';
 import { failure } from '../failure.ts';
-import { type Html, html, type Value } from '../html.ts';
+import { fitting, type Html, html, type Value } from '../html.ts';
 import { pathOf, workerField } from '../links.ts';
 import type { ConsolePage } from '../page.ts';
 import { badge, card, code, facts, hash, shorten, table } from '../parts.ts';
-import { callerOf, partOf, routeList, step } from '../policy/explanation-steps.ts';
+import { callerOf, partsOf, routeList, step } from '../policy/explanation-steps.ts';
 import type { RecordReading, Untried } from './reading.ts';
 import type { DecisionFacts, Under } from './why-facts.ts';
 
@@ -71,7 +71,7 @@ function recordFacts(records: readonly AuditRecord[]): Html {
     [
       'From',
       client &&
-        html`${client.address}${client.userAgent !== undefined && html` <span class="muted">${client.userAgent}</span>`}`,
+        html`${client.address}${client.userAgent !== undefined && html` <span class="muted">${shorten(client.userAgent, maxFact)}</span>`}`,
     ],
     ['Client', principal?.clientId],
     ['Subject', principal?.subject],
@@ -110,7 +110,8 @@ function recordFacts(records: readonly AuditRecord[]): Html {
     ['Bytes', bytes],
     ['Policy', hash(policy)],
   ];
-  return facts(given.filter(([, value]) => value !== undefined && value !== '' && value !== false && value !== null));
+  const stated = given.filter(([, value]) => value !== undefined && value !== '' && value !== false && value !== null);
+  return facts(stated.map(([name, value]) => [name, typeof value === 'string' ? shorten(value, maxFact) : value]));
 }
 
 /** The decisions side by side. */
@@ -166,23 +167,28 @@ function walk({ caller, decision, notReached, notes, refused, routes, unknown }:
 ${caller !== undefined && step('Caller', callerOf(caller))}
 ${step('Routes', routeList(routes, refused ?? 'not found'))}
 ${refused !== undefined && step('Refused before the rules', html`<p>${code(refused)}</p>`)}
-${decision?.parts.map((part, index) => partOf(part, notReached[index] ?? 0))}
+${decision !== undefined && partsOf(decision.parts, notReached)}
 </ol>
 ${unknown.length > 0 && html`<p class="empty">Not in the record: ${unknown.join(', ')}. A test above that reads this has no answer here, and is shown as an error.</p>`}
 ${notes.map((note) => html`<p class="empty">${note}</p>`)}`;
 }
 
 function problemsOf(under: Under, { name, problems }: Untried): Html {
+  const line = (problem: string) => html`<li>${code(shorten(problem, maxFact))}</li>`;
+  const shown = fitting(problems, problemBytes, line);
+  const left = problems.length - shown.length;
   return card(
     `Under ${underWords[under]}`,
-    html`<p>It cannot be used: ${code(name)}</p><ul>${problems.slice(0, 20).map((problem) => html`<li>${code(shorten(problem, maxShown / 4))}</li>`)}</ul>${problems.length > 20 && html`<p>and ${problems.length - 20} more</p>`}`,
+    html`<p>It cannot be used: ${code(name)}</p><ul>${shown.map(line)}</ul>${left > 0 && html`<p>and ${left} more</p>`}`,
     'tried',
   );
 }
 
-/** Characters of a text, and of all records. */
-const maxShown = 2000;
+/** Characters of a fact, of the arguments, and of all records. */
+const maxFact = 500;
+const maxArguments = 2000;
 const maxRecords = 6000;
+const problemBytes = 10_000;
 
 function textOf({ seq: _, ...record }: AuditRecord, count: number): string {
   const text = JSON.stringify(record, undefined, 2);
@@ -192,5 +198,5 @@ function textOf({ seq: _, ...record }: AuditRecord, count: number): string {
 
 function shortJson(value: unknown): Html {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return code(shorten(text, maxShown));
+  return code(shorten(text, maxArguments));
 }

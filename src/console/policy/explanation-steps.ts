@@ -45,8 +45,8 @@ export function explanationSteps({ explanation, notReached }: Explained): Html {
 <ol class="steps">
 ${step('Credentials', html`${credentials.length === 0 ? html`<p>none</p>` : credentials.map(credentialOf)}${caller !== undefined && callerOf(caller)}`)}
 ${step('Routes', routeList(routes, refusal))}
-${decision?.parts.map((part, index) => partOf(part, notReached[index] ?? 0))}
-${decision !== undefined && decision.parts.length > 1 && step('Together', html`<p>${decisionWords(decision.decision)}</p>`)}
+${decision !== undefined && partsOf(decision.parts, notReached)}
+${decision !== undefined && decision.parts.length > 1 && step('Together', html`<p>${shorten(decisionWords(decision.decision), 1000)}</p>`)}
 ${
   limits.length > 0 &&
   step(
@@ -113,20 +113,41 @@ export function routeList(routes: readonly RouteReading[], refusal: string | und
 
 /** Rules that are shown though they did not match. */
 const maxMismatches = 100;
-/** Of the rules that are shown. A page may have two walks. */
+/** Of the rules of all parts that are shown. A page may have two walks. */
 const walkBytes = { matched: 6000, mismatches: 20_000 };
+/** The caller decides how many parts a message has: each resource that it names is two. */
+const maxParts = 3;
 
-/** The rules for one part of a message: the first ones, and each that matched. */
-export function partOf({ decision, method, otherwise, rules, target, via }: PartReading, notReached: number): Html {
+/** The rules for the parts of a message. Of many parts a few are shown, first of all those that are not allowed. */
+export function partsOf(parts: readonly PartReading[], notReached: readonly number[]): Html {
+  const refused = parts.filter(({ decision }) => !decision.allow);
+  const allowed = parts.filter(({ decision }) => decision.allow);
+  const shown = new Set([...refused, ...allowed].slice(0, maxParts));
+  const left = parts.length - shown.size;
+  return html`${parts.map((part, index) => shown.has(part) && partOf(part, notReached[index] ?? 0, shown.size))}${
+    left > 0 &&
+    step(
+      left === 1 ? '1 more part of the message' : `${left} more parts of the message`,
+      html`<p class="muted"><code>portcullis explain</code> shows each</p>`,
+    )
+  }`;
+}
+
+/** The rules for one of some parts: the first ones, and each that matched. */
+function partOf(
+  { decision, method, otherwise, rules, target, via }: PartReading,
+  notReached: number,
+  parts: number,
+): Html {
   const of =
     method === undefined
       ? ''
-      : ` for ${method}${target === undefined ? '' : ` ${target.name}`}${via === undefined ? '' : ` through ${via}`}`;
+      : ` for ${method}${target === undefined ? '' : ` ${shorten(target.name)}`}${via === undefined ? '' : ` through ${shorten(via)}`}`;
   const matched = rules.filter((rule) => mismatchWords(rule, shorten) === undefined);
   // The governing one is the last of them.
-  const matchedShown = fitting(matched.toReversed(), walkBytes.matched, ruleOf);
+  const matchedShown = fitting(matched.toReversed(), walkBytes.matched / parts, ruleOf);
   const mismatches = rules.slice(0, maxMismatches).filter((rule) => !matched.includes(rule));
-  const chosen = new Set([...matchedShown, ...fitting(mismatches, walkBytes.mismatches, ruleOf)]);
+  const chosen = new Set([...matchedShown, ...fitting(mismatches, walkBytes.mismatches / parts, ruleOf)]);
   const shown = rules.filter((rule) => chosen.has(rule));
   const left = rules.length - shown.length;
   return step(
