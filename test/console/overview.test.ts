@@ -194,6 +194,27 @@ t.test('links lead to pages of the worker that is shown', async (t) => {
     t.match(text, `href="${link.replace('=', '&#61;')}"`);
 });
 
+t.test('what is left out says how much of it is to act on now', async (t) => {
+  const attentionOf = async (facts: OverviewFacts) => {
+    const source = { overview: async () => facts, requestHistory: async () => [] } as unknown as PageRequest['source'];
+    const other = { processes: [], worker: undefined, query: new URLSearchParams(), viewer: undefined, params: {} };
+    return textOf((await overview.render({ source, now, ...other })).body);
+  };
+  const ends = (count: number, days: number) =>
+    Array.from({ length: count }, (_, index) => ({
+      name: `c-${days}-${index}`,
+      expiresAtSeconds: (now + days * day) / 1000,
+    }));
+  const expiring = (certificates: OverviewFacts['expiries']['certificates']) =>
+    attentionOf({ ...healthy, expiries: { certificates, revocationLists: [] } });
+  const badgesIn = (text: string, tone: string) => text.split(`<span class="badge ${tone}">act now</span>`).length - 1;
+  const many = await expiring([...ends(80, 20), ...ends(100, 1)]);
+  const shown = badgesIn(many, 'bad');
+  t.ok(shown > 10 && shown < 100, `${shown} shown`);
+  t.match(many, `And ${180 - shown} more: act now on ${100 - shown} of them.`);
+  t.match(await expiring([...ends(80, 20), ...ends(1, 1)]), /And \d+ more: act now on none of them\./);
+});
+
 /** Bytes that a full history adds to the overview. */
 async function weightOfAnHour(): Promise<number> {
   const render = async (points: number) => {

@@ -68,7 +68,7 @@ function spanOf(history: readonly HistoryPoint[]): string {
 }
 
 /** Bytes of the list, and lines and characters of one matter. */
-const attentionBytes = 10_000;
+const attentionBytes = 8000;
 const maxLines = 10;
 const maxLineLength = 200;
 
@@ -80,8 +80,9 @@ ${lines !== undefined && html`<pre tabindex="0" aria-label="Lines of the problem
 <p>${withCode(advice)}${link !== undefined && html` <a href="${pathOf(link[0], { worker })}">${link[1]}</a>`}</p>
 </li>`;
   const shown = fitting(found, attentionBytes, matter);
-  const left = found.length - shown.length;
-  return html`<ul class="attention">${shown.map(matter)}</ul>${left > 0 && html`<p class="muted">And ${left} more, which are less urgent. <a href="${pathOf('/credentials', { worker })}">Credentials</a> has all ends.</p>`}`;
+  const left = found.slice(shown.length);
+  const urgent = left.filter(({ tone }) => tone === 'bad').length;
+  return html`<ul class="attention">${shown.map(matter)}</ul>${left.length > 0 && html`<p class="muted">And ${left.length} more: act now on ${urgent === 0 ? 'none' : urgent} of them. <a href="${pathOf('/credentials', { worker })}">Credentials</a> has all ends.</p>`}`;
 }
 
 function linesOf(lines: readonly string[]): string {
