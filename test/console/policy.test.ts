@@ -1,5 +1,8 @@
 // Policy page: rules with hits, the matrix of who can do what, explanations, as a browser without script gets them.
 import t from 'tap';
+import { html } from '../../src/console/html.ts';
+import { paging } from '../../src/console/policy/view-parts.ts';
+import { textOf } from '../support/console.ts';
 import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
 
@@ -15,6 +18,18 @@ const rules = [
   { name: 'late', allow: { tools: ['list_charts'] }, require: { scopes: ['dashboards:read'] } },
   { name: 'probe', mode: 'report', allow: { tools: ['list_dash*'] } },
 ];
+
+t.test('a part of a list leads on to the next, and back to the first, as parts are not of one length', (t) => {
+  const linksOf = (from: number, shown: number) => {
+    const links = textOf(paging('Rules', { from, shown, total: 50 }, (at) => `/at/${at}`) ?? html``);
+    return [...links.matchAll(/href="([^"]+)"[^>]*>(\w+)</g)].map(([, href, word]) => `${word} ${href}`);
+  };
+  t.strictSame(linksOf(0, 50), []);
+  t.strictSame(linksOf(0, 12), ['Next /at/12']);
+  t.strictSame(linksOf(24, 12), ['First /at/0', 'Next /at/36']);
+  t.strictSame(linksOf(36, 14), ['First /at/0']);
+  t.end();
+});
 
 t.test('a gateway with rules', async (t) => {
   const { admin, agent, frontend, readiness, records, upstream } = await startScenario(

@@ -67,8 +67,8 @@ ${groups.map(([key, of]) => {
 ${of.map(rowOf)}</tbody>`;
 })}
 </table></div>
-<div class="pagings">${paging('Items', { count: itemsOnPage, from: fromItem, shown: shown.length, total: itemTotal }, (item) => linkTo({ item }))}
-${paging('Callers', { count: callersOnPage, from: fromCaller, shown: callers.length, total: callerTotal }, (caller) => linkTo({ caller }))}</div>`;
+<div class="pagings">${paging('Items', { from: fromItem, shown: shown.length, total: itemTotal }, (item) => linkTo({ item }))}
+${paging('Callers', { from: fromCaller, shown: callers.length, total: callerTotal }, (caller) => linkTo({ caller }))}</div>`;
 }
 
 function itemName({ kind, name }: AccessFacts['items'][number]): Html {

@@ -35,7 +35,7 @@ ${select('only', 'Rules', only, choices)}
 <button>Show</button></form>
 ${groups.map(([name, of], index) => routeTable(name, of, index))}
 ${groups.length === 0 && html`<p class="empty">No rule is like that.</p>`}
-${paging('Rules', { count: rowsOnPage, from, shown: shown.length, total }, (at) => pathOf('/policy', request, { view: 'rules', route, only, from: at }))}`;
+${paging('Rules', { from, shown: shown.length, total }, (at) => pathOf('/policy', request, { view: 'rules', route, only, from: at }))}`;
 }
 
 interface Cells {

@@ -20,16 +20,16 @@ export function select(
   )}</select></label>`;
 }
 
-/** Links to the parts of a long list. `shown`: fewer than `count` where more would be too long a page. */
+/** Links to the parts of a long list. A part ends where its page is full, so that where the one before begins is not known: a link leads to the first. */
 export function paging(
   label: string,
-  { count, from, shown, total }: Readonly<Record<'count' | 'from' | 'shown' | 'total', number>>,
+  { from, shown, total }: Readonly<Record<'from' | 'shown' | 'total', number>>,
   linkTo: (from: number) => string,
 ): Html | undefined {
   if (total <= shown && from === 0) return undefined;
   const last = from + shown;
   return html`<nav class="paging" aria-label="${label}">
-${from > 0 && html`<a class="button" href="${linkTo(Math.max(0, from - count))}" rel="prev">Previous</a>`}
+${from > 0 && html`<a class="button" href="${linkTo(0)}">First</a>`}
 <span>${label} ${total === 0 ? 0 : from + 1} to ${last} of ${total}</span>
 ${last < total && html`<a class="button" href="${linkTo(last)}" rel="next">Next</a>`}
 </nav>`;
