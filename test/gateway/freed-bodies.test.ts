@@ -1,10 +1,9 @@
 // Memory of request bodies on MCP routes: freed behind a complete request, and kept while a connection to the upstream may still read it.
-import { once } from 'node:events';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import type { RequestContext } from '../../src/gateway/request/context.ts';
 import { pipeline, type Step } from '../../src/gateway/request/pipeline.ts';
 import type { Changes } from '../support/configuration.ts';
+import { startEarlyUpstream } from '../support/early-upstream.ts';
 import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';
 
@@ -43,23 +42,10 @@ t.test('behind an answer, and behind a refusal', async (t) => {
 });
 
 t.test('not where the upstream has answered before it took the whole body', async (t) => {
-  const sockets: Socket[] = [];
-  const server = createServer((socket) => {
-    sockets.push(socket.on('error', () => {}));
-    socket.once('data', () => {
-      socket.write('HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}');
-      socket.pause();
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
+  const upstream = await startEarlyUpstream(t);
   const { agent, seen, completed } = await startSeen(t, {
     server: { limits: { bodyBytes: '16MiB' } },
-    upstreams: { superset: { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` } },
+    upstreams: { superset: { url: upstream.url } },
   });
   t.match(await agent.call('list_dashboards', { padding: 'x'.repeat(12 * 1024 * 1024) }), { status: 200 });
   await completed();
