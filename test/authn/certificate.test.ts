@@ -5,6 +5,7 @@ import * as x509 from '@peculiar/x509';
 import fc from 'fast-check';
 import t from 'tap';
 import type { Verification } from '../../src/authn/authenticator.ts';
+import { readDerElements } from '../../src/authn/certificate/asn1.ts';
 import { createMtlsAuthenticator, type MtlsConfig } from '../../src/authn/certificate/mtls.ts';
 import {
   createTrustStore,
@@ -13,11 +14,17 @@ import {
   type TrustStore,
   type TrustStoreOptions,
 } from '../../src/authn/certificate/trust-store.ts';
-import { createCertificateReader, parseCertificate, readDerElements } from '../../src/authn/certificate/x509.ts';
+import { createCertificateReader, parseCertificate } from '../../src/authn/certificate/x509.ts';
 import type { PeerCertificate } from '../../src/authn/credential.ts';
 import type { AuthenticatorSet } from '../../src/authn/registry.ts';
 import { createCertificateAuthority } from '../../src/pki/authority.ts';
-import { createCertificate, createRevocationList, type SubjectName, type TestCertificate } from './certificates.ts';
+import {
+  createCertificate,
+  createRevocationList,
+  createRsaPssKeys,
+  type SubjectName,
+  type TestCertificate,
+} from './certificates.ts';
 import { createRuntime, createSet, parseAuthenticators, peerOf, requestWith, type TestRuntime } from './fixture.ts';
 
 const day = 86_400_000;
@@ -426,6 +433,29 @@ t.test('lists and authorities that cannot be used are refused when they are load
     t.throws(open(root.pem, await list({ extensions: [extension] })), /partial or indirect/);
   const rsa = await createCertificate({ ca: true, rsaBits: 2048 });
   t.doesNotThrow(open(rsa.pem, await createRevocationList({ issuer: rsa })));
+});
+
+t.test('a signature of RSA-PSS is judged by the hash function that it names', async (t) => {
+  const rootOf = async (hash: string) =>
+    createCertificate({ ca: true, keys: await createRsaPssKeys(hash), hash, name: [{ CN: [{ utf8String: hash }] }] });
+  for (const hash of ['SHA-256', 'SHA-384', 'SHA-512']) {
+    const issuer = await rootOf(hash);
+    const crl = await createRevocationList({ issuer, hash });
+    t.equal(judge(await createCertificate({ issuer, hash }), { ca: issuer.pem, crl }), 'trusted', hash);
+  }
+  const issuer = await rootOf('SHA-1');
+  const leaf = await createCertificate({ issuer, hash: 'SHA-1' });
+  t.equal(judge(leaf, { ca: issuer.pem }), 'algorithm');
+  const crl = await createRevocationList({ issuer, hash: 'SHA-1' });
+  t.throws(() => judge(leaf, { ca: issuer.pem, crl }), /signed with SHA-1/);
+});
+
+t.test('a certificate with a malformed extension of a usual type is refused', async (t) => {
+  const garbage = Buffer.from('020101', 'hex');
+  for (const type of ['2.5.29.14', '2.5.29.18', '2.5.29.31', '2.5.29.32', '2.5.29.35', '1.3.6.1.5.5.7.1.1']) {
+    const leaf = await createCertificate({ issuer: root, extensions: [new x509.Extension(type, false, garbage)] });
+    t.equal(judge(leaf), 'format', type);
+  }
 });
 
 t.test('an authenticator with a caFile takes certificates of that authority only', async (t) => {

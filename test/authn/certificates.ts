@@ -12,7 +12,8 @@ export interface TestCertificate {
 
 export type SigningAlgorithm =
   | { readonly name: 'ECDSA'; readonly hash: string }
-  | { readonly name: 'RSASSA-PKCS1-v1_5'; readonly hash: string };
+  | { readonly name: 'RSASSA-PKCS1-v1_5'; readonly hash: string }
+  | { readonly name: 'RSA-PSS'; readonly hash: string; readonly saltLength: number };
 
 export type SubjectName = ConstructorParameters<typeof x509.Name>[0];
 
@@ -41,7 +42,7 @@ export async function createCertificate(options: TestCertificateOptions = {}): P
   const keys = options.keys ?? (await createKeys(options.rsaBits));
   const signer = options.issuer?.keys ?? keys;
   const hash = options.hash ?? 'SHA-256';
-  const signingAlgorithm = { name: signer.privateKey.algorithm.name, hash } as SigningAlgorithm;
+  const signingAlgorithm = signatureBy(signer, hash);
   const subject = new x509.Name(options.name ?? [{ CN: [{ utf8String: 'test' }] }]);
   const extensions = [
     ...(options.ca === undefined ? [] : [new x509.BasicConstraintsExtension(options.ca, options.pathLength, true)]),
@@ -91,10 +92,7 @@ export async function createRevocationList(options: RevocationOptions): Promise<
       ...('nextUpdate' in options && options.nextUpdate === undefined
         ? {}
         : { nextUpdate: options.nextUpdate ?? new Date(Date.now() + day) }),
-      signingAlgorithm: {
-        name: signer.keys.privateKey.algorithm.name,
-        hash: options.hash ?? 'SHA-256',
-      } as SigningAlgorithm,
+      signingAlgorithm: signatureBy(signer.keys, options.hash ?? 'SHA-256'),
       signingKey: signer.keys.privateKey,
       entries: (options.serialNumbers ?? []).map((serialNumber) => ({ serialNumber, revocationDate: new Date() })),
       extensions: [...(options.extensions ?? [])],
@@ -102,6 +100,20 @@ export async function createRevocationList(options: RevocationOptions): Promise<
     webcrypto,
   );
   return x509.PemConverter.encode(list.rawData, 'X509 CRL');
+}
+
+function signatureBy({ privateKey }: webcrypto.CryptoKeyPair, hash: string): SigningAlgorithm {
+  return { name: privateKey.algorithm.name, hash, saltLength: 32 } as SigningAlgorithm;
+}
+
+export function createRsaPssKeys(hash: string): Promise<webcrypto.CryptoKeyPair> {
+  const algorithm = {
+    name: 'RSA-PSS',
+    modulusLength: 2048,
+    publicExponent: new Uint8Array([1, 0, 1]),
+    hash,
+  };
+  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']) as Promise<webcrypto.CryptoKeyPair>;
 }
 
 function createKeys(rsaBits: number | undefined): Promise<webcrypto.CryptoKeyPair> {

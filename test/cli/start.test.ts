@@ -30,7 +30,7 @@ const certified = {
 };
 
 const conditions = '@marcbachmann/cel-js';
-const certificates = '@peculiar/x509';
+const certificates = '@peculiar/asn1-x509';
 const serving = ['fastify', 'undici', 'pino', 'prom-client'];
 
 /** Runs a command on a configuration; `serve` until it is ready. */

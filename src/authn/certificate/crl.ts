@@ -1,8 +1,10 @@
 // Certificate revocation lists (RFC 5280 §5): complete, direct ones; anything else is refused when it is loaded.
 import { constants, type KeyObject, verify } from 'node:crypto';
-import type * as x509 from '@peculiar/x509';
+import type * as asn1 from '@peculiar/asn1-x509';
 import { strongHashes } from '../../key-strength.ts';
-import { canonicalSerialNumber, loadX509, nameDer, readDerElements, signatureHashOf } from './x509.ts';
+import { loadAsn1, readDerElements } from './asn1.ts';
+import { type SignatureAlgorithm, signatureAlgorithmOf } from './signature-algorithm.ts';
+import { canonicalSerialNumber, nameDer, readExtensions } from './x509.ts';
 
 /** A certificate revocation list. */
 export interface RevocationList {
@@ -20,36 +22,41 @@ const knownExtensions = new Set(['2.5.29.20', '2.5.29.35', '1.3.6.1.5.5.7.1.1', 
 
 /** Parses one list. Throws an Error when it is malformed, partial, indirect, weakly signed or has no end. */
 export function parseRevocationList(der: Buffer): RevocationList {
-  const list = new (loadX509().X509Crl)(der);
-  const critical = list.extensions.find((extension) => extension.critical && !knownExtensions.has(extension.type));
+  const library = loadAsn1();
+  const list = library.AsnConvert.parse(der, library.types.CertificateList);
+  const { crlExtensions, issuer, thisUpdate, nextUpdate, revokedCertificates: entries = [] } = list.tbsCertList;
+  const critical = readExtensions(crlExtensions, library).all.find(
+    (extension) => extension.critical && !knownExtensions.has(extension.extnID),
+  );
   if (critical !== undefined)
-    throw new Error(`the revocation list is partial or indirect (extension ${critical.type})`);
-  if (list.nextUpdate === undefined) throw new Error('the revocation list has no nextUpdate');
-  const entries = list.entries;
-  if (entries.some((entry) => entry.extensions.some((extension) => extension.critical))) {
+    throw new Error(`the revocation list is partial or indirect (extension ${critical.extnID})`);
+  if (nextUpdate === undefined) throw new Error('the revocation list has no nextUpdate');
+  if (entries.some(({ crlEntryExtensions = [] }) => crlEntryExtensions.some((extension) => extension.critical))) {
     throw new Error('the revocation list has entries with critical extensions');
   }
   return {
-    issuerDer: nameDer(list.issuerName),
-    serialNumbers: new Set(entries.map((entry) => canonicalSerialNumber(entry.serialNumber))),
-    thisUpdate: list.thisUpdate.getTime(),
-    nextUpdate: list.nextUpdate.getTime(),
-    isSignedBy: signatureCheck(der, list),
+    issuerDer: nameDer(issuer, library),
+    serialNumbers: new Set(
+      entries.map(({ userCertificate }) => canonicalSerialNumber(Buffer.from(userCertificate).toString('hex'))),
+    ),
+    thisUpdate: thisUpdate.getTime().getTime(),
+    nextUpdate: nextUpdate.getTime().getTime(),
+    isSignedBy: signatureCheck(der, list, signatureAlgorithmOf(list.signatureAlgorithm, library)),
   };
 }
 
-function signatureCheck(der: Buffer, list: x509.X509Crl): (key: KeyObject) => boolean {
+function signatureCheck(
+  der: Buffer,
+  list: asn1.CertificateList,
+  { hash, isPss }: SignatureAlgorithm,
+): (key: KeyObject) => boolean {
   const [whole, ...rest] = readDerElements(der);
   const signed = whole && readDerElements(whole.content)[0]?.whole;
   if (signed === undefined || rest.length > 0) throw new Error('the revocation list is malformed');
-  const { name, hash } = list.signatureAlgorithm as { name: string; hash?: { name: string } };
-  const hashName = signatureHashOf({ name, hash });
-  if (hashName !== undefined && !strongHashes.has(hashName))
-    throw new Error(`the revocation list is signed with ${hashName}`);
+  if (hash !== undefined && !strongHashes.has(hash)) throw new Error(`the revocation list is signed with ${hash}`);
   const signature = new Uint8Array(list.signature);
-  const digest = hash?.name.replace('-', '').toLowerCase() ?? null;
-  const padding =
-    name === 'RSA-PSS' ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_AUTO } : {};
+  const digest = hash?.replace('-', '').toLowerCase() ?? null;
+  const padding = isPss ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_AUTO } : {};
   return (key) => {
     try {
       return verify(digest, signed, { key, ...padding }, signature);

@@ -1,16 +1,9 @@
 // X.509 certificates (RFC 5280), parsed from their DER and never from a printed name.
 import { hash, type KeyObject, type X509Certificate } from 'node:crypto';
-import { createRequire } from 'node:module';
-import type * as x509 from '@peculiar/x509';
+import type * as asn1 from '@peculiar/asn1-x509';
 import { certificateFromDer } from '../../pem.ts';
-
-const require = createRequire(import.meta.url);
-
-/** The ASN.1 library: loaded with the first certificate that is parsed, since it is a fifth of all modules. */
-export function loadX509(): typeof x509 {
-  require('reflect-metadata');
-  return require('@peculiar/x509') as typeof x509;
-}
+import { type Asn1, loadAsn1, readDerElements } from './asn1.ts';
+import { signatureAlgorithmOf } from './signature-algorithm.ts';
 
 /** A certificate, parsed once. Nothing in it is trusted yet. */
 export interface ParsedCertificate {
@@ -37,7 +30,7 @@ export interface ParsedCertificate {
   readonly hasUnknownCriticalExtension: boolean;
   /** Constraints on names or policies, which only OpenSSL enforces, at the handshake. */
   readonly hasConstraints: boolean;
-  /** `signatureHashOf` its signature. */
+  /** `hash` of its `SignatureAlgorithm`. */
   readonly signatureHash: string | undefined;
   readonly publicKey: KeyObject;
 }
@@ -45,6 +38,7 @@ export interface ParsedCertificate {
 /** Gives the same parsed object for the same certificate object; undefined when it cannot be read. */
 export type ReadCertificate = (certificate: X509Certificate) => ParsedCertificate | undefined;
 
+const commonName = '2.5.4.3';
 const subjectAlternativeName = '2.5.29.17';
 const dnsNameTag = 0x82;
 const uriTag = 0x86;
@@ -81,7 +75,7 @@ export function createCertificateReader(): ReadCertificate {
 
 /** Parses a certificate. Undefined when any part of it that matters here is malformed or stands there twice. */
 export function parseCertificate(native: X509Certificate): ParsedCertificate | undefined {
-  const library = loadX509();
+  const library = loadAsn1();
   try {
     return parse(native, library);
   } catch {
@@ -91,7 +85,7 @@ export function parseCertificate(native: X509Certificate): ParsedCertificate | u
 
 /** Parses the certificate in these bytes. Undefined when they are none, more than one, or one that `parseCertificate` cannot read. */
 export function parseCertificateDer(der: Buffer): ParsedCertificate | undefined {
-  const library = loadX509();
+  const library = loadAsn1();
   try {
     return parse(certificateFromDer(der), library);
   } catch {
@@ -99,68 +93,65 @@ export function parseCertificateDer(der: Buffer): ParsedCertificate | undefined 
   }
 }
 
-function parse(native: X509Certificate, library: typeof x509): ParsedCertificate {
-  const certificate = new library.X509Certificate(native.raw);
-  const types = certificate.extensions.map((extension) => extension.type);
-  if (new Set(types).size !== types.length) throw new Error('an extension stands there twice');
-  const basic = certificate.getExtension(library.BasicConstraintsExtension);
-  const names = alternativeNames(certificate);
+function parse(native: X509Certificate, library: Asn1): ParsedCertificate {
+  const { tbsCertificate, signatureAlgorithm } = library.AsnConvert.parse(native.raw, library.types.Certificate);
+  const { subject, issuer, serialNumber, validity } = tbsCertificate;
+  const extensions = readExtensions(tbsCertificate.extensions, library);
+  const basic = extensions.value(library.types.BasicConstraints);
+  const names = alternativeNames(extensions.all);
   return {
     native,
     fingerprint: `sha256:${hash('sha256', native.raw, 'hex')}`,
-    serialNumber: canonicalSerialNumber(certificate.serialNumber),
-    subjectDer: nameDer(certificate.subjectName),
-    issuerDer: nameDer(certificate.issuerName),
-    commonNames: certificate.subjectName.getField('CN'),
+    serialNumber: canonicalSerialNumber(Buffer.from(serialNumber).toString('hex')),
+    subjectDer: nameDer(subject, library),
+    issuerDer: nameDer(issuer, library),
+    commonNames: subject.flatMap((attributes) =>
+      attributes.filter(({ type }) => type === commonName).map(({ value }) => value.toString()),
+    ),
     dnsNames: names.filter(({ tag }) => tag === dnsNameTag).map(({ text }) => text),
     uris: names.filter(({ tag }) => tag === uriTag).map(({ text }) => text),
-    notBefore: certificate.notBefore.getTime(),
-    notAfter: certificate.notAfter.getTime(),
-    ca: native.ca && basic?.ca === true,
-    pathLength: basic?.pathLength,
-    keyUsage: certificate.getExtension(library.KeyUsagesExtension)?.usages,
-    extendedKeyUsage: certificate.getExtension(library.ExtendedKeyUsageExtension)?.usages.map(String),
-    hasUnknownCriticalExtension: certificate.extensions.some(
-      (extension) => extension.critical && !knownExtensions.has(extension.type),
+    notBefore: validity.notBefore.getTime().getTime(),
+    notAfter: validity.notAfter.getTime().getTime(),
+    ca: native.ca && basic?.cA === true,
+    pathLength: basic?.pathLenConstraint,
+    keyUsage: extensions.value(library.types.KeyUsage)?.toNumber(),
+    extendedKeyUsage: extensions.value(library.types.ExtendedKeyUsage)?.map(String),
+    hasUnknownCriticalExtension: extensions.all.some(
+      ({ extnID, critical }) => critical && !knownExtensions.has(extnID),
     ),
-    hasConstraints: types.some((type) => constraints.includes(type)),
-    signatureHash: signatureHashOf(certificate.signatureAlgorithm as SignatureAlgorithm),
+    hasConstraints: extensions.all.some(({ extnID }) => constraints.includes(extnID)),
+    signatureHash: signatureAlgorithmOf(signatureAlgorithm, library).hash,
     publicKey: native.publicKey,
   };
 }
 
-/** Contents of their object identifiers: RSA and ECDSA with SHA-256, SHA-384 and SHA-512, Ed25519, Ed448. */
-const strongSignatures = new Set([
-  ...['2a864886f70d01010b', '2a864886f70d01010c', '2a864886f70d01010d'],
-  ...['2a8648ce3d040302', '2a8648ce3d040303', '2a8648ce3d040304'],
-  ...['2b6570', '2b6571'],
-]);
+interface Extensions {
+  readonly all: readonly asn1.Extension[];
+  /** The value of the extension of this type; undefined where there is none. */
+  value<T>(type: new () => T): T | undefined;
+}
 
-/** True for the usual strong algorithms, without the library. False where the bytes are no DER. */
-export function hasStrongSignature({ raw }: X509Certificate): boolean {
-  try {
-    const [certificate] = readDerElements(raw);
-    const [, algorithm] = readDerElements(certificate!.content);
-    const [identifier] = readDerElements(algorithm!.content);
-    return strongSignatures.has(Buffer.from(identifier!.content).toString('hex'));
-  } catch {
-    return false;
+/** Extensions, each of a usual type read to its end. Throws where one is malformed or stands there twice. */
+export function readExtensions(all: readonly asn1.Extension[] = [], { types, AsnConvert }: Asn1): Extensions {
+  const usual: Readonly<Record<string, new () => unknown>> = {
+    [types.id_ce_subjectKeyIdentifier]: types.SubjectKeyIdentifier,
+    [types.id_ce_keyUsage]: types.KeyUsage,
+    [types.id_ce_subjectAltName]: types.SubjectAlternativeName,
+    [types.id_ce_issuerAltName]: types.IssueAlternativeName,
+    [types.id_ce_basicConstraints]: types.BasicConstraints,
+    [types.id_ce_cRLDistributionPoints]: types.CRLDistributionPoints,
+    [types.id_ce_certificatePolicies]: types.CertificatePolicies,
+    [types.id_ce_authorityKeyIdentifier]: types.AuthorityKeyIdentifier,
+    [types.id_ce_extKeyUsage]: types.ExtendedKeyUsage,
+    [types.id_pe_authorityInfoAccess]: types.AuthorityInfoAccessSyntax,
+  };
+  const values = new Map<unknown, unknown>();
+  for (const { extnID, extnValue } of all) {
+    const type = usual[extnID];
+    if (type !== undefined) values.set(type, AsnConvert.parse(extnValue.buffer, type));
   }
-}
-
-interface SignatureAlgorithm {
-  readonly name: string;
-  readonly hash?: { readonly name: string } | undefined;
-}
-
-const withBuiltInHash = new Set(['Ed25519', 'Ed448', 'EdDSA']);
-/** An algorithm that the library does not know is named by its object identifier. */
-const md5WithRsa = '1.2.840.113549.1.1.4';
-
-/** The hash function of a signature; undefined where the algorithm has it built in. An algorithm that is not known stands for its own. */
-export function signatureHashOf({ name, hash: used }: SignatureAlgorithm): string | undefined {
-  if (used !== undefined || withBuiltInHash.has(name)) return used?.name;
-  return name === md5WithRsa ? 'MD5' : name;
+  if (new Set(all.map(({ extnID }) => extnID)).size !== all.length) throw new Error('an extension stands there twice');
+  return { all, value: <T>(type: new () => T) => values.get(type) as T | undefined };
 }
 
 /** A name of a native certificate as one line; empty for none. */
@@ -169,8 +160,8 @@ export function nameText(name: string | undefined): string {
 }
 
 /** DER of a name in Base64, for comparing. */
-export function nameDer(name: x509.Name): string {
-  return Buffer.from(name.toArrayBuffer()).toString('base64');
+export function nameDer(name: asn1.Name, { AsnConvert }: Asn1): string {
+  return Buffer.from(AsnConvert.serialize(name)).toString('base64');
 }
 
 /** A serial number in lower-case hexadecimal without leading zeros. */
@@ -179,46 +170,13 @@ export function canonicalSerialNumber(hex: string): string {
 }
 
 /** RFC 5280 §4.2.1.6. Read from the bytes, as kinds of names that a library does not know must not hide the others. */
-function alternativeNames(certificate: x509.X509Certificate): { tag: number; text: string }[] {
-  const extension = certificate.extensions.find(({ type }) => type === subjectAlternativeName);
+function alternativeNames(extensions: readonly asn1.Extension[]): { tag: number; text: string }[] {
+  const extension = extensions.find(({ extnID }) => extnID === subjectAlternativeName);
   if (extension === undefined) return [];
-  const [sequence, ...rest] = readDerElements(new Uint8Array(extension.value));
+  const [sequence, ...rest] = readDerElements(new Uint8Array(extension.extnValue.buffer));
   if (sequence?.tag !== 0x30 || rest.length > 0) throw new Error('malformed alternative names');
   return readDerElements(sequence.content).map(({ tag, content }) => ({
     tag,
     text: Buffer.from(content).toString('latin1'),
   }));
-}
-
-/** An element of DER (X.690). */
-export interface DerElement {
-  readonly tag: number;
-  readonly content: Uint8Array;
-  /** Tag, length and content. */
-  readonly whole: Uint8Array;
-}
-
-/** The elements that stand one after the other in `bytes`. Throws an Error when a length does not fit, or is longer than it needs to be. */
-export function readDerElements(bytes: Uint8Array): DerElement[] {
-  const elements: DerElement[] = [];
-  for (let start = 0; start < bytes.length; ) {
-    const element = readElement(bytes.subarray(start));
-    elements.push(element);
-    start += element.whole.length;
-  }
-  return elements;
-}
-
-function readElement(bytes: Uint8Array): DerElement {
-  const [tag, first] = bytes;
-  if (tag === undefined || first === undefined || (tag & 0x1f) === 0x1f) throw new Error('malformed DER');
-  const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
-  if (first === 0x80 || lengthBytes > 4 || bytes.length < 2 + lengthBytes) throw new Error('malformed DER length');
-  let length = lengthBytes === 0 ? first : 0;
-  for (let index = 0; index < lengthBytes; index++) length = length * 256 + bytes[2 + index]!;
-  if (lengthBytes > 0 && length < (lengthBytes === 1 ? 0x80 : 256 ** (lengthBytes - 1)))
-    throw new Error('malformed DER length');
-  const start = 2 + lengthBytes;
-  if (bytes.length < start + length) throw new Error('truncated DER');
-  return { tag, content: bytes.subarray(start, start + length), whole: bytes.subarray(0, start + length) };
 }

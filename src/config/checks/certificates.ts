@@ -1,8 +1,8 @@
 // Checks of the certificates, keys and revocation lists that the configuration names.
+import { hasStrongSignature } from '../../authn/certificate/signature-algorithm.ts';
 import { createTrustStore, parseAuthorities, parseRevocationLists } from '../../authn/certificate/trust-store.ts';
 import {
   createCertificateReader,
-  hasStrongSignature,
   nameText,
   type ParsedCertificate,
   parseCertificate,
