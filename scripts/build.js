@@ -1,4 +1,4 @@
-// Build of dist: the program in chunks, loaded on use, and the packages of the demo in dist/vendor. Types are checked apart (`npm run typecheck`).
+// Build of dist: the program and the packages that are no dependencies, in chunks, loaded on use; those of the demo in dist/vendor. Types are checked apart (`npm run typecheck`).
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -34,6 +34,11 @@ const common = {
   external: installed.flatMap((name) => [name, `${name}/*`]),
 };
 
+/** Packages in CommonJS require modules of Node. */
+const requireOfNode = {
+  js: "import { createRequire as requireOf } from 'node:module';const require = requireOf(import.meta.url);",
+};
+
 /** Leads from the program to the files in dist/vendor. */
 const toVendor = {
   name: 'vendor',
@@ -52,28 +57,28 @@ const toVendor = {
 };
 
 rmSync(dist, { recursive: true, force: true });
-await build({
-  ...common,
-  entryPoints: {
-    main: 'src/main.ts',
-    'file-thread': 'src/console/decisions/file-thread.ts',
-    'query-process': 'src/dev/superset/query-process.ts',
-  },
-  format: 'esm',
-  splitting: true,
-  sourcemap: true,
-  sourcesContent: false,
-  plugins: [toVendor],
-});
 const bundles = [
+  await build({
+    ...common,
+    entryPoints: {
+      main: 'src/main.ts',
+      'file-thread': 'src/console/decisions/file-thread.ts',
+      'query-process': 'src/dev/superset/query-process.ts',
+    },
+    format: 'esm',
+    splitting: true,
+    sourcemap: true,
+    sourcesContent: false,
+    plugins: [toVendor],
+    banner: requireOfNode,
+  }),
   await build({
     ...common,
     entryPoints: Object.fromEntries(vendored.map((name) => [fileOf(name, 'js').slice(0, -3), name])),
     format: 'esm',
     splitting: true,
     chunkNames: 'vendor/[name]-[hash]',
-    // Packages in CommonJS require modules of Node.
-    banner: { js: "import { createRequire } from 'node:module';const require = createRequire(import.meta.url);" },
+    banner: requireOfNode,
   }),
   await build({
     ...common,
@@ -90,7 +95,7 @@ const man = spawnSync(process.execPath, [join(dist, 'main.js'), 'man'], { encodi
 if (man.status !== 0) throw new Error(man.stderr);
 writeFileSync(join(dist, 'portcullis.1'), man.stdout);
 
-/** The packages in dist/vendor with their versions, and the texts of their licences. */
+/** The packages in dist with their versions, and the texts of their licences. */
 function writeLicenses(inputs) {
   const folders = new Set(inputs.flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []));
   const sections = [...folders].sort().map((folder) => {
@@ -99,5 +104,5 @@ function writeLicenses(inputs) {
     const texts = files.map((file) => readFileSync(join(folder, file), 'utf8').trim());
     return [`${name} ${version}: ${license}`, ...texts].join('\n\n');
   });
-  writeFileSync(join(dist, 'vendor/LICENSES.txt'), `${sections.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`);
+  writeFileSync(join(dist, 'LICENSES.txt'), `${sections.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`);
 }

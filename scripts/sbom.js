@@ -1,12 +1,12 @@
-// Software bill of materials of the package in CycloneDX, on standard output: what an install has, and what dist/vendor holds.
+// Software bill of materials of the package in CycloneDX, on standard output: what an install has, and what dist holds.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 const manifest = JSON.parse(read('package.json'));
-/** The sections of dist/vendor/LICENSES.txt begin with a name, a version and a licence. */
-const vendored = [...read('dist/vendor/LICENSES.txt').matchAll(/^(\S+) (\d\S*): .+$/gm)].map(
+/** The sections of dist/LICENSES.txt begin with a name, a version and a licence. */
+const bundled = [...read('dist/LICENSES.txt').matchAll(/^(\S+) (\d\S*): .+$/gm)].map(
   ([, name, version]) => `${name}@${version}`,
 );
 
@@ -17,7 +17,7 @@ self.name = manifest.name;
 const needs = new Map(all.dependencies.map(({ ref, dependsOn = [] }) => [ref, dependsOn]));
 const kept = new Set();
 for (const ref of needs.get(self['bom-ref'])) if (nameOf(ref) in manifest.dependencies) keep(ref);
-for (const ref of vendored) kept.add(ref);
+for (const ref of bundled) kept.add(ref);
 const components = all.components.filter((each) => kept.has(each['bom-ref']));
 const dependencies = [
   { ref: self['bom-ref'], dependsOn: [...kept] },

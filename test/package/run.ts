@@ -26,6 +26,8 @@ try {
   const bytes = run(app, 'du', ['-sk', 'node_modules']).split('\t')[0];
   say(`an install has ${packages.length} packages, ${bytes} KB`);
   for (const name of [
+    'commander',
+    'zod',
     'oidc-provider',
     '@modelcontextprotocol/sdk',
     'pino-pretty',
@@ -82,7 +84,7 @@ function checkFiles(files: readonly string[]): void {
     ...named,
     'dist/main.js',
     'dist/file-thread.js',
-    'dist/vendor/LICENSES.txt',
+    'dist/LICENSES.txt',
     'dist/assets/console.css',
     'dist/portcullis.1',
   ]) {
@@ -207,7 +209,7 @@ function checkBillOfMaterials(): void {
     .filter(([path, { dev, devOptional }]) => path !== '' && !dev && !devOptional)
     .map(([path]) => path.slice(path.lastIndexOf('node_modules/') + 13));
   assert.ok(production.length > 60, `${production.length} packages for production`);
-  const bundled = ['oidc-provider', '@modelcontextprotocol/sdk', 'pino-pretty'];
+  const bundled = ['commander', 'zod', 'oidc-provider', '@modelcontextprotocol/sdk', 'pino-pretty'];
   const missing = [...production, ...bundled].filter((name) => !rows.has(name));
   assert.deepEqual(missing, [], 'each package has a row');
   const references = new Set([
