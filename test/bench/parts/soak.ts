@@ -25,6 +25,8 @@ interface Period {
 }
 
 const gateway = 'dist/main.js';
+/** As the image and the systemd units start it. */
+const deployedOptions = ['--max-semi-space-size=16'];
 const connections = 32;
 /** Rows of the table. The first of them is the time in which caches fill and compilers work, and does not count. */
 const groups = 6;
@@ -37,7 +39,7 @@ export async function measureSoak(settings: Settings): Promise<Report> {
   const scene = await prepareScene(settings.pinning, { auditFile: { rotateAt: '256MiB', keepBytes: '1GiB' } });
   try {
     const collections = countFullCollections();
-    const nodeOptions = ['--trace-gc', ...collectOnSignal];
+    const nodeOptions = ['--trace-gc', ...collectOnSignal, ...deployedOptions];
     const child = scene.start(gateway, { nodeOptions, onOutput: collections.onOutput });
     await untilReady(scene, gateway);
     const port = scene.portOf(gateway);
@@ -186,7 +188,7 @@ function reportOf(soaked: Soaked, { minutes, pinning }: Settings): Report {
   const failed = failure === undefined ? '' : `. It ended early: ${failure.message}`;
   return {
     part: 'soak',
-    told: `Node ${process.versions.node}, ${minutes} minutes of ${perSecond.toFixed(0)} requests a second at intended times on ${connections} connections, half of what saturates it, ${periods} reloads, TLS on both sides, ${pinning.described}. Latency: median ${ms(0.5)} ms, 99th percentile ${ms(0.99)} ms, longest ${ms(1)} ms. Slope of the lowest sample of each period: ${perHour(({ lowest }) => lowest).toFixed(1)} MB/h${failed}`,
+    told: `Node ${process.versions.node}, ${minutes} minutes of ${perSecond.toFixed(0)} requests a second at intended times on ${connections} connections, half of what saturates it, ${periods} reloads, with ${deployedOptions.join(' ')}, TLS on both sides, ${pinning.described}. Latency: median ${ms(0.5)} ms, 99th percentile ${ms(0.99)} ms, longest ${ms(1)} ms. Slope of the lowest sample of each period: ${perHour(({ lowest }) => lowest).toFixed(1)} MB/h${failed}`,
     header: [
       'minutes',
       'requests',
