@@ -14,7 +14,7 @@ export function manCommand(wholeProgram: () => Promise<Command>, output: Command
 
 /** The page of all commands. */
 export function manualPage([program, ...commands]: readonly CommandWords[], version: string): string {
-  const runnable = commands.filter(({ subcommands }) => subcommands.length === 0);
+  const runnable = commands.filter(({ path }) => commandHelp[path] !== undefined);
   return `.TH PORTCULLIS 1 "" "mcp\\-portcullis ${roff(version)}" "User Commands"
 .SH NAME
 portcullis \\- ${roff(program?.does ?? '')}

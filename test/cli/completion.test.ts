@@ -20,9 +20,12 @@ const folder = t.testdir({
   'portcullis.fish': fishCompletion(vocabulary),
   'portcullis.1': manualPage(vocabulary, '1.2.3'),
   'gate way.yaml':
-    'routes: [{name: superset-mcp, path: /mcp, mcp: {}}, {name: rest, path: /api/*}, {path: /two, mcp: {}}]\n',
+    'routes: [{name: superset-mcp, path: /mcp, mcp: {}}, {name: rest, path: /api/*}, {path: /two, mcp: {}}, {name: "$(touch ran)", path: /3, mcp: {}}]\n',
   pki: {},
 });
+
+/** `help`, or that of a group. */
+const isHelp = (path: string): boolean => /(^| )help$/.test(path);
 
 /** Command lines, each with the words that a tab offers at its end. */
 const lines: readonly (readonly [line: readonly string[], offered: RegExp | readonly string[]])[] = [
@@ -47,9 +50,17 @@ const lines: readonly (readonly [line: readonly string[], offered: RegExp | read
   [['audit', 'verify', 'portcullis.b'], ['portcullis.bash']],
   [['certs', 'list', '--ca', 'p'], ['pki']],
   [
-    ['explain', '-c', 'gate way.yaml', '--route', ''],
-    ['/two', 'superset-mcp'],
+    ['explain', '-c', 'gate\\ way.yaml', '--route', ''],
+    ['/two', '\\$\\(touch\\ ran\\)', 'superset-mcp'],
   ],
+  [['explain', '--config', '=', '"gate way.yaml"', '--route', 's'], ['superset-mcp']],
+  [['explain', '-cgate\\ way.yaml', '--route', '=', 's'], ['superset-mcp']],
+  [
+    ['keys', 'help', ''],
+    ['list', 'new', 'report', 'rotate'],
+  ],
+  [['help', 'who'], ['who-can']],
+  [['unknown', ''], []],
   [['who-can', '--client', ''], []],
   [
     ['completion', ''],
@@ -81,6 +92,7 @@ ${lines.map(([words]) => `try ${words.map((word) => `'${word}'`).join(' ')}`).jo
       words.join(' '),
     );
   }
+  t.notOk(existsSync(join(folder, 'ran')), 'a route with the name of a command is not run');
 });
 
 t.test('the scripts of zsh and fish have every command and option, and their shells read them', async (t) => {
@@ -92,6 +104,8 @@ t.test('the scripts of zsh and fish have every command and option, and their she
       for (const { name } of subcommands) t.match(script, name);
       for (const { flags } of options) t.match(script, flags.at(-1)!.replace('--', shell === 'fish' ? ' ' : '--'));
     }
+    const functions = script.match(/^(function \w+|\w+\(\))/gm) ?? [];
+    t.same([...new Set(functions)], functions, 'no function takes the place of another');
     const { error, status, stderr } = spawnSync(shell, ['-n', join(folder, `portcullis.${shell}`)], {
       encoding: 'utf8',
     });
@@ -114,8 +128,9 @@ t.test('completion without a shell', async (t) => {
 
 t.test('the manual page has every command and option, and groff has no complaint', async (t) => {
   const page = manualPage(vocabulary, '1.2.3');
+  t.equal(page.match(/^\.SS /gm)?.length, Object.keys(commandHelp).length);
   for (const { options, path, subcommands } of vocabulary) {
-    if (subcommands.length > 0) continue;
+    if (subcommands.length > 0 || isHelp(path)) continue;
     t.match(page, `.SS "portcullis ${path.replaceAll('-', '\\-')}`);
     for (const { flags } of options)
       t.match(page, `\\fB${flags.at(-1)!.replaceAll('-', '\\-')}\\fR`.replace(/^\\fB/, ''));
@@ -133,7 +148,7 @@ t.test('every command has examples, and each of them is a command line that the 
     Object.keys(commandHelp).sort(),
     leaves
       .map(({ path }) => path)
-      .filter((path) => path !== 'help')
+      .filter((path) => !isHelp(path))
       .sort(),
   );
   const program = await wholeProgram();

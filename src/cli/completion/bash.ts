@@ -20,13 +20,26 @@ _portcullis_words() {
   while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen -W "$2" -- "$1")
 }
 
+# the lines of standard input that begin with this; 'compgen -W' would run a command that a line has
+_portcullis_lines() {
+  local line
+  while IFS= read -r line; do
+    if [ "\${line:0:\${#1}}" = "$1" ]; then COMPREPLY+=("$(printf '%q' "$line")"); fi
+  done
+}
+
 # the routes of the file that -c names
 _portcullis_routes() {
-  local at
+  local at file
   for ((at = 1; at < COMP_CWORD; at++)); do
     case \${COMP_WORDS[at]} in
-      -c | --config) _portcullis_words "$1" "$("\${COMP_WORDS[0]}" completion --routes "\${COMP_WORDS[at + 1]}" 2> /dev/null)" ;;
+      -c | --config) file=\${COMP_WORDS[at + 1]} ;;
+      -c*) file=\${COMP_WORDS[at]:2} ;;
+      *) continue ;;
     esac
+    if [ "$file" = = ]; then file=\${COMP_WORDS[at + 2]}; fi
+    file=\${file//[\\\\\\'\\"]/}
+    _portcullis_lines "$1" < <("\${COMP_WORDS[0]}" completion --routes "\${file/#\\~\\//$HOME/}" 2> /dev/null)
   done
 }
 
@@ -69,7 +82,7 @@ function commandCase({ arguments: values, options, path, subcommands }: CommandW
   const flags = options.flatMap(({ flags }) => flags).join(' ');
   const others =
     subcommands.length > 0
-      ? `_portcullis_words "$current" '${subcommands.map(({ name }) => name).join(' ')}'`
+      ? `if ((depth + 1 == COMP_CWORD)); then _portcullis_words "$current" '${subcommands.map(({ name }) => name).join(' ')}'; fi`
       : (values
           .map(offer)
           .find((offered) => offered !== '')

@@ -22,8 +22,17 @@ end
 function __portcullis_routes
     set -l words (commandline -opc)
     for at in (seq (count $words))
-        if contains -- $words[$at] -c --config
-            portcullis completion --routes $words[(math $at + 1)] 2> /dev/null
+        set -l file
+        switch $words[$at]
+            case -c --config
+                set file $words[(math $at + 1)]
+            case '--config=*'
+                set file (string sub -s 10 -- $words[$at])
+            case '-c*'
+                set file (string sub -s 3 -- $words[$at])
+        end
+        if set -q file[1]; and command -q $words[1]
+            $words[1] completion --routes (string replace -r '^~/' "$HOME/" -- $file) 2> /dev/null
         end
     end
 end

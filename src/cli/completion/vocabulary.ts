@@ -32,8 +32,23 @@ export interface Value {
 
 /** All commands, the program first. */
 export function vocabularyOf(program: Command): readonly CommandWords[] {
-  const shown = program.createHelp().visibleCommands(program);
-  return [wordsOf(program), ...shown.flatMap((command) => [command, ...command.commands]).map(wordsOf)];
+  const commands = [program, ...program.commands.flatMap((command) => [command, ...command.commands])];
+  return commands.flatMap((command) => [wordsOf(command), ...helpOf(command)]);
+}
+
+/** The command `help` of a group, which commander does not have among the commands of it. */
+function helpOf(group: Command): readonly CommandWords[] {
+  if (group.commands.length === 0) return [];
+  const choices = group.commands.map((command) => command.name());
+  return [
+    {
+      path: `${pathOf(group)} help`.trim(),
+      does: 'display help for command',
+      subcommands: [],
+      options: [],
+      arguments: [{ name: 'command', kind: 'choice', choices, variadic: false }],
+    },
+  ];
 }
 
 function wordsOf(command: Command): CommandWords {
@@ -41,7 +56,7 @@ function wordsOf(command: Command): CommandWords {
   return {
     path: pathOf(command),
     does: command.description(),
-    subcommands: command.parent === null || command.commands.length > 0 ? help.visibleCommands(command).map(named) : [],
+    subcommands: help.visibleCommands(command).map(named),
     options: help.visibleOptions(command).map(optionOf),
     arguments: command.registeredArguments.map(valueOfArgument),
   };

@@ -8,13 +8,14 @@ export function zshCompletion(vocabulary: readonly CommandWords[]): string {
 
 # the routes of the file that -c names
 _portcullis_routes() {
-  local file=\${opt_args[-c]:-\${opt_args[--config]}}
+  local file=\${(Q)\${(Q)opt_args[-c]:-$opt_args[--config]}}
   local -a routes
-  routes=(\${(f)"$(portcullis completion --routes \${(Q)file} 2> /dev/null)"})
+  routes=(\${(f)"$(\${(Q)program} completion --routes "\${file/#\\~\\//$HOME/}" 2> /dev/null)"})
   compadd -a routes
 }
 
 ${vocabulary.map(functionOf).join('\n')}
+# fpath has the body of this function here, and 'source' none
 if [ "$funcstack[1]" = _portcullis ]; then
   _portcullis "$@"
 else
@@ -33,21 +34,18 @@ function functionOf({ arguments: values, options, path, subcommands }: CommandWo
     const all = [...specs, ...values.map(argumentSpec)].map((spec) => ` \\\n    ${spec}`).join('');
     return `${nameOf(path)}() {\n  _arguments -s${all}\n}\n`;
   }
-  const rows = subcommands.map(({ does, name }) => `      ${quoted(`${name}:${escaped(does)}`)}`).join('\n');
-  const cases = subcommands
-    .filter(({ name }) => name !== 'help')
-    .map(({ name }) => `      ${name}) ${nameOf(`${path} ${name}`.trim())} ;;`)
-    .join('\n');
+  const rows = subcommands.map(({ does, name }) => `    ${quoted(`${name}:${does}`)}`).join('\n');
+  const cases = subcommands.map(({ name }) => `      ${name}) ${nameOf(`${path} ${name}`.trim())} ;;`).join('\n');
   return `${nameOf(path)}() {
-  local line state
-  local -a commands
+  local curcontext=$curcontext state state_descr${path === '' ? ' program=$words[1]' : ''}
+  local -a line offered
+  local -A opt_args
+  offered=(
+${rows}
+  )
   _arguments -C ${specs.join(' ')} '1: :->command' '*:: :->rest'
   case $state in
-    command)
-      commands=(
-${rows}
-      )
-      _describe command commands ;;
+    command) _describe -t commands command offered ;;
     rest)
       case $line[1] in
 ${cases}
@@ -57,10 +55,11 @@ ${cases}
 `;
 }
 
+/** `-c` and `--config` in each form that commander takes: `-c FILE`, `-cFILE`, `--config FILE`, `--config=FILE`. */
 function optionSpec({ does, flags, value }: OptionWords): string {
   const text = `[${escaped(does)}]${value === undefined ? '' : valueSpec(value)}`;
-  if (flags.length === 1) return quoted(`*${flags[0]}${text}`);
-  return `{${flags.map((flag) => `'*${flag}'`).join()}}${quoted(text)}`;
+  const joined = (flag: string) => (value === undefined ? '' : flag.startsWith('--') ? '=' : '+');
+  return flags.map((flag) => quoted(`*${flag}${joined(flag)}${text}`)).join(' ');
 }
 
 function argumentSpec(value: Value): string {
