@@ -1,16 +1,17 @@
 // Waiting for a condition, within a bound.
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Looks again and again until it holds. Throws an Error that says `what` when it does not come about within `timeoutMs`. */
+/** Looks again and again until it holds, after a long wait more seldom. Throws an Error that says `what` when it does not come about within `timeoutMs`. */
 export async function until(
   holds: () => boolean | Promise<boolean>,
   what = String(holds),
   timeoutMs = 60_000,
 ): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
+  const start = performance.now();
   while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
-    await delay(5);
+    const waitedMs = performance.now() - start;
+    if (waitedMs > timeoutMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await delay(Math.min(5 + waitedMs / 8, 100));
   }
 }
 
