@@ -23,6 +23,6 @@ export async function untilAtRest(value: () => number | Promise<number>, what: s
     const current = await value();
     looks = current === last ? looks + 1 : 0;
     last = current;
-    return looks === 20;
+    return looks === 12;
   }, `${what} comes to rest`);
 }
