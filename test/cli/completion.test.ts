@@ -1,4 +1,4 @@
-// Completion and the manual page: made from the commands, tried in a real bash, and checked by groff where that is installed.
+// Completion and the manual page: made from the commands, tried in a real bash, and checked by groff where that is installed. test/package presses the key.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

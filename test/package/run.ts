@@ -1,4 +1,4 @@
-// `npm run test:package`: the tarball as its users get it: packed, installed into an empty folder, each kind of command run, by its name and by npx.
+// `npm run test:package`: the tarball as its users get it: packed, installed into an empty folder, each kind of command run, by its name, by npx, and completed by shells.
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,6 +8,7 @@ import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { callOf, freePort, launch, type Running, startScene, untilAnswers, untilRuns } from '../deploy/scene.ts';
+import { checkCompletion } from './completion.ts';
 
 const root = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'portcullis-package-'));
@@ -48,6 +49,7 @@ try {
   await checkDev([bin, 'dev']);
   // From the tarball alone, as `npx mcp-portcullis dev` does from the registry.
   await checkDev(['npx', '--yes', `file:${tarball}`, 'dev']);
+  await checkCompletion(bin, mkdtempSync(join(folder, 'completion-')));
   console.log('package: ok');
 } finally {
   await Promise.all(started.map((running) => running.stop('SIGKILL')));

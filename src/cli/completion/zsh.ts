@@ -5,6 +5,7 @@ import type { CommandWords, OptionWords, Value } from './vocabulary.ts';
 export function zshCompletion(vocabulary: readonly CommandWords[]): string {
   return `#compdef portcullis
 # zsh completion for portcullis: portcullis completion zsh > "\${fpath[1]}/_portcullis"
+# or behind compinit in ~/.zshrc: source <(portcullis completion zsh)
 
 # the routes of the file that -c names
 _portcullis_routes() {
