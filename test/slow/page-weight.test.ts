@@ -2,8 +2,8 @@
 import t from 'tap';
 import { configure, yamlOf } from '../support/configuration.ts';
 import { createFakeIssuer } from '../support/issuer.ts';
+import { createScale, linksIn } from '../support/page-weight.ts';
 import { startScenario } from '../support/scenario.ts';
-import { until } from '../support/until.ts';
 
 const long = (index: number) =>
   Array.from({ length: 25 }, (_, each) => `has(args.limit) && args.limit == ${index * 1000 + each}`).join(' || ');
@@ -33,14 +33,7 @@ t.test('pages of a policy of 200 short rules, of which a caller decides how ofte
     { shadow: { file: 'next.yaml' }, ...changes },
     { issuer, files: { 'next.yaml': next } },
   );
-  const weigh = async (path: string) => {
-    const text = await (await admin(path)).text();
-    let bytes = Buffer.byteLength(text);
-    for (const file of new Set(text.match(/\/assets\/[\w.-]+/g)))
-      bytes += (await (await admin(file)).arrayBuffer()).byteLength;
-    t.ok(bytes < 100_000, `${path}: ${bytes} bytes`);
-    return text;
-  };
+  const weigh = createScale(admin);
   const headers = { 'user-agent': '"'.repeat(2000) };
   const listen = (length: number) => {
     const resourceSubscriptions = Array.from({ length: 8 }, (_, index) => `superset://${index}${'='.repeat(length)}`);
@@ -52,13 +45,13 @@ t.test('pages of a policy of 200 short rules, of which a caller decides how ofte
     t.equal(refused.status, 403);
     await recordOf(refused);
     for (const query of ['', '?under=shadow'])
-      t.match(await weigh(`/decisions/${refused.id}${query}`), '14 more parts of the message');
+      t.match(await weigh(t, `/decisions/${refused.id}${query}`), '14 more parts of the message');
   }
   for (let index = 0; index < 100; index += 1) await agent.call('"'.repeat(200));
-  await weigh('/decisions');
+  await weigh(t, '/decisions');
   const hostile = await agent.call('tool', { note: '\u202e='.repeat(3000) }, { headers });
   await recordOf(hostile);
-  await weigh(`/decisions/${hostile.id}?under=shadow`);
+  await weigh(t, `/decisions/${hostile.id}?under=shadow`);
 });
 
 t.test('pages of a policy of 200 rules with long conditions', async (t) => {
@@ -71,26 +64,11 @@ t.test('pages of a policy of 200 rules with long conditions', async (t) => {
     { shadow: { file: 'next.yaml' }, ...changes },
     { issuer, files: { 'next.yaml': next } },
   );
-  const files = new Map<string, number>();
-  /** The page with its weight: all of its files, uncompressed. */
-  const weigh = async (path: string) => {
-    let text = '';
-    const isWorkedOut = async () => {
-      text = await (await admin(path)).text();
-      return !text.includes('worked out between requests');
-    };
-    await until(isWorkedOut, path, 100_000);
-    let bytes = Buffer.byteLength(text);
-    for (const file of new Set(text.match(/\/assets\/[\w.-]+/g))) {
-      if (!files.has(file)) files.set(file, (await (await admin(file)).arrayBuffer()).byteLength);
-      bytes += files.get(file)!;
-    }
-    return { path, bytes, text };
-  };
+  const weigh = createScale(admin);
   const call = await agent.call('list_dashboards', { limit: 1, note: 'n"'.repeat(2000) });
   await recordOf(call);
-  const why = await weigh(`/decisions/${call.id}?under=shadow`);
-  t.match(why.text, `The whole one: portcullis audit show ${call.id} FILE`);
+  const why = await weigh(t, `/decisions/${call.id}?under=shadow`);
+  t.match(why, `The whole one: portcullis audit show ${call.id} FILE`);
   const headers = { 'user-agent': '"'.repeat(2000) };
   const hostile = await agent.call('list_dashboards', { limit: 1, note: '='.repeat(6000) }, { headers });
   await recordOf(hostile);
@@ -98,27 +76,21 @@ t.test('pages of a policy of 200 rules with long conditions', async (t) => {
   const params = { notifications: { resourceSubscriptions } };
   const listen = await agent.post({ jsonrpc: '2.0', id: 1, method: 'subscriptions/listen', params }, { headers });
   await recordOf(listen);
-  const escaped = [];
-  for (const { id } of [hostile, listen]) escaped.push(await weigh(`/decisions/${id}?under=shadow`));
-  const explained = await weigh('/policy?view=explain&kind=tool&client=ai_agent_prod&tool=list_dashboards');
-  t.match(explained.text, /\d+ more rules did not decide; <code>portcullis explain<\/code> shows each/);
-  const overview = await weigh('/');
-  t.match(overview.text, 'more, which portcullis check prints');
-  const matrix = await weigh('/policy?view=who-can');
-  for (const page of [why, ...escaped, explained, overview, matrix, await weigh('/decisions')])
-    t.ok(page.bytes < 100_000, `${page.path}: ${page.bytes} bytes`);
+  for (const { id } of [hostile, listen]) await weigh(t, `/decisions/${id}?under=shadow`);
+  const explained = await weigh(t, '/policy?view=explain&kind=tool&client=ai_agent_prod&tool=list_dashboards');
+  t.match(explained, /\d+ more rules did not decide; <code>portcullis explain<\/code> shows each/);
+  const overview = await weigh(t, '/');
+  t.match(overview, 'more, which portcullis check prints');
+  await weigh(t, '/policy?view=who-can');
+  await weigh(t, '/decisions');
 
   t.test('links lead from one part of the rules to the next, until each was shown once', async (t) => {
     const seen: string[] = [];
     let next: string | undefined = '/policy';
     while (next !== undefined && seen.length < rules.length) {
-      const { bytes, text } = await weigh(next);
-      t.ok(bytes < 100_000, `${next}: ${bytes} bytes`);
+      const text: string = await weigh(t, next);
       seen.push(...[...text.matchAll(/<code>(rule-\d+)<\/code>/g)].map(([, name]) => name!));
-      next = /<a class="button" href="([^"]+)" rel="next">/
-        .exec(text)?.[1]
-        ?.replaceAll('&#38;', '&')
-        .replaceAll('&#61;', '=');
+      next = linksIn(text, ' rel="next"')[0];
     }
     t.equal(next, undefined);
     t.strictSame(

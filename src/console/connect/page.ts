@@ -1,27 +1,38 @@
 // Connect page: what to put into each MCP client, and what a client sees.
 
+import { optionsOf, select } from '../choice.ts';
 import { type Html, html } from '../html.ts';
 import { workerField } from '../links.ts';
+import { aloneIn, partOf } from '../list-part.ts';
+import { shownOf } from '../long-list.ts';
 import type { ConsolePage } from '../page.ts';
-import { badge, card, code, emptyState, facts } from '../parts.ts';
+import { badge, card, code, emptyState, facts, listBytes, shorten } from '../parts.ts';
+import { textIn } from '../query.ts';
 import type { ClientCheck } from './client-check.ts';
 import { clientFiles } from './client-files.ts';
 import type { AuthorityFacts, EndpointFacts } from './facts.ts';
 
-/** Endpoints for clients. `?check=ROUTE` asks the listener as a client does. */
+/** Endpoints for clients. `?route=ROUTE` shows one of them; `?check=ROUTE` also asks the listener as a client does. */
 export const connect: ConsolePage = {
   path: '/connect',
   name: 'Connect',
-  async render({ query, source, worker }) {
+  async render(request) {
+    const { query, source, worker } = request;
     const { authority, endpoints } = await source.connect();
-    const asked = query.get('check');
-    const check = asked === null ? undefined : await source.checkAsClient(asked);
+    const asked = textIn(query, 'check');
+    const check = asked === undefined ? undefined : await source.checkAsClient(asked);
+    const route = asked ?? textIn(query, 'route');
+    const chosen = endpoints.filter((each) => route === undefined || each.route === route);
+    const alone = aloneIn(query, ['endpoints']);
+    const cards = chosen.map((endpoint) => endpointCard(endpoint, authority, check, worker));
+    const list = { name: 'endpoints', label: 'Endpoints', bytes: listBytes, path: '/connect', request, alone };
+    const { links, shown } = shownOf(partOf(cards, 'endpoints', alone), list, (each) => each);
     return {
       lead: 'What to put into each client, the authority to trust, and what a client sees at this gateway.',
       scripts: ['copy.js'],
-      body: html`${endpoints.map((endpoint) => endpointCard(endpoint, authority, asked === endpoint.route ? check : undefined, worker))}${
+      body: html`${endpoints.length > 1 && routeForm(endpoints, route, worker)}${shown}${links}${
         endpoints.length === 0 && emptyState(html`No route is an MCP route: give one an <code>mcp</code> section.`)
-      }${authorityCard(authority)}`,
+      }${endpoints.length > 0 && chosen.length === 0 && emptyState('No MCP route has this name.')}${authorityCard(authority)}`,
     };
   },
   routes(app, read) {
@@ -36,12 +47,22 @@ export const connect: ConsolePage = {
   },
 };
 
+function routeForm(endpoints: readonly EndpointFacts[], route: string | undefined, worker: number | undefined): Html {
+  const routes = optionsOf(endpoints.map((each) => each.route));
+  return html`<form class="form" method="get" action="/connect">${workerField({ worker })}${select('route', 'Route', route, 'all routes', routes)}
+<button>Show</button></form>`;
+}
+
 const kinds: Readonly<Record<string, string>> = {
   jwt: 'access tokens',
   introspection: 'access tokens (introspected)',
   apiKey: 'API keys',
   mtls: 'client certificates',
 };
+
+/** Characters of a fact of an endpoint, and of an answer to the check. */
+const maxFact = 1000;
+const maxSeen = 4000;
 
 function endpointCard(
   { accepts, authorizationServers, route, scopes, upstream, url }: EndpointFacts,
@@ -58,9 +79,11 @@ function endpointCard(
       ['Takes', accepts.map((kind) => kinds[kind] ?? kind).join(', ')],
       [
         'Log-in at',
-        authorizationServers.length === 0 ? 'nowhere: no tokens are taken' : authorizationServers.join(', '),
+        authorizationServers.length === 0
+          ? 'nowhere: no tokens are taken'
+          : shorten(authorizationServers.join(', '), maxFact),
       ],
-      ['Asks for', scopes.length === 0 ? 'no scope' : scopes.join(' ')],
+      ['Asks for', scopes.length === 0 ? 'no scope' : shorten(scopes.join(' '), maxFact)],
     ])}
 <form method="get" action="/connect" class="inline"><input type="hidden" name="check" value="${route}">${workerField({ worker })}<button>Check as a client sees it</button></form>
 ${check !== undefined && checkPart(check)}
@@ -88,7 +111,7 @@ function checkPart({ steps, url }: ClientCheck): Html {
     ({ name, says, seen, state }) =>
       html`<li><p><strong>${name}</strong> ${badge(tones[state], state)} ${says}</p>${
         seen !== undefined &&
-        html`<details><summary>As it came</summary><pre tabindex="0" aria-label="${`${name}, as it came`}">${seen}</pre></details>`
+        html`<details><summary>As it came</summary><pre tabindex="0" aria-label="${`${name}, as it came`}">${shorten(seen, maxSeen)}</pre></details>`
       }</li>`,
   )}</ol><p class="muted">The listener of this gateway was asked. What stands in front of it is not seen.</p></section>`;
 }

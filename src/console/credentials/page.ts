@@ -1,23 +1,53 @@
 // Credentials page: what callers and the gateway show, and when it ends.
 import { type Html, html } from '../html.ts';
 import { keySetState } from '../key-sets.ts';
-import type { ConsolePage } from '../page.ts';
-import { badge, card, code, count, emptyState, facts, relativeTime, type Tone, table, time } from '../parts.ts';
-import type { ConfiguredCredentials, KeyAuthenticatorFacts, KeyInUse } from './facts.ts';
+import { pathOf } from '../links.ts';
+import { aloneIn } from '../list-part.ts';
+import { type LongList, longTable } from '../long-list.ts';
+import type { ConsolePage, PageRequest } from '../page.ts';
+import { badge, card, code, count, emptyState, relativeTime, shorten, type Tone, time } from '../parts.ts';
+import { type ConfiguredCredentials, type CredentialsQuestion, credentialLists, type KeyInUse } from './facts.ts';
 import { createTimeline, type Timeline } from './timeline.ts';
 
 /** Credentials with their ends. */
 export const credentials: ConsolePage = {
   path: '/credentials',
   name: 'Credentials',
-  async render({ now, source }) {
-    const all = await source.credentials();
+  async render(request) {
+    const alone = aloneIn(request.query, credentialLists);
+    const all = await request.source.credentials(alone);
+    const shown: Shown = { alone, request };
+    if (alone !== undefined)
+      return {
+        lead: html`<a href="${pathOf('/credentials', request)}">All credentials</a>`,
+        body: html`${cards[alone.list](all, shown)}`,
+      };
     return {
       lead: 'What callers show, what the gateway shows, and when each of them ends.',
-      body: html`${keysCard(all, now)}${certificatesCard(all, now)}${clientCertificatesCard(all)}${issuersCard(all)}${revocationsCard(all)}`,
+      body: html`${credentialLists.map((list) => cards[list](all, shown))}`,
     };
   },
 };
+
+interface Shown {
+  readonly alone: CredentialsQuestion | undefined;
+  readonly request: PageRequest;
+}
+
+type Card = (all: ConfiguredCredentials, shown: Shown) => Html | undefined;
+
+const cards: Readonly<Record<CredentialsQuestion['list'], Card>> = {
+  keys: keysCard,
+  dates: datesCard,
+  certificates: certificatesCard,
+  clients: clientCertificatesCard,
+  issuers: issuersCard,
+  revoked: revocationsCard,
+};
+
+function longList(name: CredentialsQuestion['list'], label: string, bytes: number, shown: Shown): LongList {
+  return { ...shown, name, label, bytes, path: '/credentials' };
+}
 
 const dayMs = 86_400_000;
 
@@ -46,137 +76,148 @@ const advices: Readonly<Record<KeyInUse['advice'], readonly [words: string, tone
   gone: ['used, and not in the file any more', 'bad'],
 };
 
-function keysCard({ keyAuthenticators, keys, period }: ConfiguredCredentials, now: number): Html {
-  if (keys.length === 0 && keyAuthenticators.length === 0)
+function keysCard({ keyAuthenticators, keys, period, usedKeys }: ConfiguredCredentials, shown: Shown): Html {
+  const { now } = shown.request;
+  if (keys.total === 0 && keyAuthenticators.total === 0)
     return card('API keys', emptyState('No authenticator takes API keys: there is nothing to migrate.'), 'keys');
-  const sunsets = keyAuthenticators.map(({ sunset }) => sunset).filter((date) => date !== undefined);
-  const timeline = createTimeline([...keys.map(({ end }) => end).filter((end) => end !== undefined), ...sunsets], now);
-  const used = keys.filter(({ requests }) => requests > 0).length;
+  const ends = keys.rows.flatMap(({ end, sunset }) => [end, sunset]).filter((end) => end !== undefined);
+  const timeline = createTimeline(ends, now);
   const lead =
     period === undefined
       ? 'No request has been seen since the start of this process.'
-      : `${used} of ${keys.length} keys used among the last requests, which began ${relativeTime(period.first, now)}.`;
+      : `${usedKeys} of ${keys.total} keys used among the last requests, which began ${relativeTime(period.first, now)}.`;
+  const options = {
+    caption: `Keys from now to ${timeline.until}`,
+    id: 'migration',
+    columns: [
+      'Key',
+      'Client',
+      'State',
+      { name: 'Requests', isNumber: true },
+      'Last used',
+      'Time left',
+      'Ends',
+      'Migration',
+    ],
+    empty: 'The authenticator has no keys.',
+  };
   return card(
     'API keys and their migration to tokens',
     html`<p>${lead} Over days, <code>portcullis keys report</code> reads the audit log.</p>
-${keyAuthenticators.map((each) => datesOf(each, now))}
-${table({
-  caption: `Keys from now to ${timeline.until}`,
-  id: 'migration',
-  columns: [
-    'Key',
-    'Client',
-    'State',
-    { name: 'Requests', isNumber: true },
-    'Last used',
-    'Time left',
-    'Ends',
-    'Migration',
-  ],
-  rows: keys.map((key) => rowOf(key, timeline, keyAuthenticators, now)),
-  empty: 'The authenticator has no keys.',
-})}`,
+${longTable(keys, longList('keys', 'Keys', 20_000, shown), options, (key) => rowOf(key, timeline, now))}`,
     'keys',
   );
 }
 
-function datesOf({ deprecation, guide, name, sunset }: KeyAuthenticatorFacts, now: number): Html {
-  return facts([
-    ['Authenticator', code(name)],
-    ['Deprecation', deprecation === undefined ? 'not announced' : time(deprecation, now)],
-    ['Sunset', sunset === undefined ? 'none: each key has its own end' : time(sunset, now)],
-    ['Guide', guide === undefined ? 'none' : html`<a href="${guide}" rel="noreferrer">${guide}</a>`],
-  ]);
-}
-
-function rowOf(key: KeyInUse, timeline: Timeline, all: readonly KeyAuthenticatorFacts[], now: number) {
+function rowOf(key: KeyInUse, timeline: Timeline, now: number) {
   const [words, tone] = advices[key.advice];
-  const sunset = all.find(({ name }) => name === key.authenticator)?.sunset;
   return [
     code(key.key),
     key.client,
     badge(key.state, keyTones[key.state]),
     count(key.requests),
     key.lastUsed === undefined ? '–' : time(key.lastUsed, now),
-    timeline.bar(key.end, sunset),
+    timeline.bar(key.end, key.sunset),
     endOf(key.end, now),
     badge(words, tone),
   ];
 }
 
-function certificatesCard({ certificates }: ConfiguredCredentials, now: number): Html {
-  const rows = certificates
-    .toSorted((one, other) => one.end - other.end)
-    .map(({ end, isList, name, path, subject }) => [
-      ...[code(name), code(path), subject],
-      endOf(end, now, isList ? dayMs : undefined),
-    ]);
-  return card(
-    'Certificates and revocation lists',
-    table({
+function datesCard({ keyAuthenticators }: ConfiguredCredentials, shown: Shown): Html | undefined {
+  const { now } = shown.request;
+  if (keyAuthenticators.total === 0) return undefined;
+  const table = longTable(
+    keyAuthenticators,
+    longList('dates', 'Authenticators', 6000, shown),
+    { caption: 'Authenticators of keys', columns: ['Authenticator', 'Deprecation', 'Sunset', 'Guide'] },
+    ({ deprecation, guide, name, sunset }) => [
+      code(name),
+      deprecation === undefined ? 'not announced' : time(deprecation, now),
+      sunset === undefined ? 'none: each key has its own end' : time(sunset, now),
+      guide === undefined ? 'none' : html`<a href="${guide}" rel="noreferrer">${guide}</a>`,
+    ],
+  );
+  return card('Dates of the migration', table, 'dates');
+}
+
+function certificatesCard({ certificates }: ConfiguredCredentials, shown: Shown): Html {
+  const table = longTable(
+    certificates,
+    longList('certificates', 'Files', 6000, shown),
+    {
       caption: 'The first certificate of each file, the first to end first',
       columns: ['Key of the configuration', 'File', 'Subject', 'Ends'],
-      rows,
       empty: 'The configuration names no certificate: TLS is ended in front of this gateway.',
-    }),
-    'certificates',
+    },
+    ({ end, isList, name, path, subject }) => [
+      ...[code(name), code(path), shorten(subject)],
+      endOf(end, shown.request.now, isList ? dayMs : undefined),
+    ],
   );
+  return card('Certificates and revocation lists', table, 'certificates');
 }
 
-function clientCertificatesCard({ clientCertificates }: ConfiguredCredentials): Html {
-  return card(
-    'Client certificates that are let in',
-    table({
+function clientCertificatesCard({ clientCertificates }: ConfiguredCredentials, shown: Shown): Html {
+  const table = longTable(
+    clientCertificates,
+    longList('clients', 'Entries', 8000, shown),
+    {
       caption: 'Allowlists of the mtls authenticators',
       columns: ['Identity', 'Client', 'Authenticator', 'Scopes'],
-      rows: clientCertificates.map(({ authenticator, client, identity, scopes }) => [
-        code(identity),
-        client,
-        code(authenticator),
-        scopes.length === 0 ? html`<span class="muted">none of its own</span>` : scopes.join(' '),
-      ]),
       empty: 'No authenticator takes client certificates.',
-    }),
-    'client-certificates',
+    },
+    ({ authenticator, client, identity, scopes }) => [
+      code(identity),
+      client,
+      code(authenticator),
+      scopes.length === 0 ? html`<span class="muted">none of its own</span>` : shorten(scopes.join(' '), 1000),
+    ],
   );
+  return card('Client certificates that are let in', table, 'client-certificates');
 }
 
-function issuersCard({ issuers }: ConfiguredCredentials): Html {
-  return card(
-    'Issuers of tokens',
-    table({
+function issuersCard({ issuers }: ConfiguredCredentials, shown: Shown): Html {
+  const table = longTable(
+    issuers,
+    longList('issuers', 'Issuers', 8000, shown),
+    {
       caption: 'Authorization servers whose tokens are taken',
       columns: ['Issuer', 'Authenticator', 'Verified by', 'State'],
-      rows: issuers.map(({ authenticator, issuer, keySet, type }) => [
-        code(issuer),
-        code(authenticator),
-        type === 'jwt' ? 'its key set' : 'introspection',
-        keySet === undefined
-          ? html`<span class="muted">asked for each token</span>`
-          : keySetState(keySet).map((each) => html`${each} `),
-      ]),
       empty: 'No authenticator takes tokens.',
-    }),
-    'issuers',
+    },
+    ({ authenticator, issuer, keySet, type }) => [
+      code(issuer),
+      code(authenticator),
+      type === 'jwt' ? 'its key set' : 'introspection',
+      keySet === undefined
+        ? html`<span class="muted">asked for each token</span>`
+        : keySetState(keySet).map((each) => html`${each} `),
+    ],
   );
+  return card('Issuers of tokens', table, 'issuers');
 }
 
-function revocationsCard({ revocations: { count: all, entries, path, problem } }: ConfiguredCredentials): Html {
+function revocationsCard({ revocations: { entries, path, problem } }: ConfiguredCredentials, shown: Shown): Html {
   if (path === undefined)
     return card(
       'Revoked',
       emptyState(html`No list is configured: set <code>revocation.file</code> to revoke without a reload.`),
       'revocations',
     );
+  const table = longTable(
+    entries,
+    longList('revoked', 'Entries', 6000, shown),
+    {
+      caption: 'Entries of the revocation list',
+      columns: ['Id', 'Kind'],
+      empty: html`Nothing is revoked by <code>${path}</code>. <code>portcullis revoke</code> adds to it.`,
+    },
+    ({ id, kind }) => [code(id), kind],
+  );
   return card(
     'Revoked',
     html`${problem !== undefined && html`<p>${badge('not taken', 'bad')} ${problem}. The list before it stays in force.</p>`}
-${table({
-  caption: entries.length < all ? `The first ${entries.length} of ${all} entries` : 'Entries of the revocation list',
-  columns: ['Id', 'Kind'],
-  rows: entries.map(({ id, kind }) => [code(id), kind]),
-  empty: html`Nothing is revoked by <code>${path}</code>. <code>portcullis revoke</code> adds to it.`,
-})}`,
+${table}`,
     'revocations',
   );
 }

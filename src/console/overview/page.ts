@@ -1,9 +1,11 @@
 // Overview page: what needs attention, the last hour, the policy in force, and the health of what the gateway depends on.
 import type { HistoryPoint } from '../../metrics/history.ts';
-import { fitting, type Html, html, type Value } from '../html.ts';
+import { type Html, html, type Value } from '../html.ts';
 import { keySetState } from '../key-sets.ts';
 import { pathOf } from '../links.ts';
-import type { ConsolePage } from '../page.ts';
+import { type AloneList, aloneIn, partOf } from '../list-part.ts';
+import { longTable, shownOf } from '../long-list.ts';
+import type { ConsolePage, PageRequest } from '../page.ts';
 import {
   badge,
   bytes,
@@ -17,7 +19,6 @@ import {
   facts,
   hash,
   shorten,
-  table,
   time,
 } from '../parts.ts';
 import { type Attention, findAttention } from './attention.ts';
@@ -27,21 +28,34 @@ import type { OverviewFacts } from './facts.ts';
 export const overview: ConsolePage = {
   path: '/',
   name: 'Overview',
-  async render({ now, processes, source, worker }) {
+  async render(request) {
+    const { now, processes, query, source, worker } = request;
     const [state, history] = await Promise.all([source.overview(), source.requestHistory()]);
-    const attention = findAttention(state, processes, now);
+    const lists: Lists = { request, alone: aloneIn(query, ['attention', 'health']) };
+    const attention = () =>
+      html`<div id="attention" data-refresh>${card('Needs attention', attentionList(findAttention(state, processes, now), lists))}</div>`;
+    const health = () => html`<div id="health" data-refresh>${card('Health', healthTable(state, lists))}</div>`;
+    if (lists.alone !== undefined) {
+      const lead = html`<a href="${pathOf('/', request)}">The whole overview</a>`;
+      return { lead, body: { attention, health }[lists.alone.list](), scripts: ['refresh.js'] };
+    }
     return {
       body: html`
 <div id="figures" data-refresh>${figures(state, history, worker)}</div>
-<div id="attention" data-refresh>${card('Needs attention', attentionList(attention, now, worker))}</div>
+${attention()}
 <div class="grid">${requestChart(history)}${latencyChart(history)}</div>
 <div id="in-force" data-refresh>${card('In force', policyFacts(state, now))}</div>
-<div id="health" data-refresh>${card('Health', healthTable(state))}</div>`,
+${health()}`,
       scripts: [...chartScripts, 'refresh.js'],
       styles: chartStyles,
     };
   },
 };
+
+interface Lists {
+  readonly request: PageRequest;
+  readonly alone: (AloneList & { readonly list: 'attention' | 'health' }) | undefined;
+}
 
 function figures(
   { notReady, openRequests, openStreams }: OverviewFacts,
@@ -67,22 +81,26 @@ function spanOf(history: readonly HistoryPoint[]): string {
   return minutes <= 1 ? 'last minute' : `last ${minutes} minutes`;
 }
 
-/** Bytes of the list, and lines and characters of one matter. */
-const attentionBytes = 8000;
+/** Bytes of the lists beside the charts, and lines and characters of one matter. */
+const attentionBytes = 5000;
+const healthBytes = 3500;
 const maxLines = 10;
 const maxLineLength = 200;
 
-function attentionList(found: readonly Attention[], now: number, worker: number | undefined): Html {
+function attentionList(found: readonly Attention[], { alone, request }: Lists): Html {
+  const { now } = request;
   if (found.length === 0) return emptyState('Nothing. Ends of certificates and keys show here 30 days before.');
   const matter = ({ advice, instant, lines, link, title, tone }: Attention) => html`<li>
-<p>${badge(tone === 'bad' ? 'act now' : 'soon', tone)} <strong>${withCode(title)}</strong>${instant !== undefined && html` <span class="muted">${time(instant, now)}</span>`}</p>
+<p>${badge(tone === 'bad' ? 'act now' : 'soon', tone)} <strong>${withCode(shorten(title, maxLineLength * 2))}</strong>${instant !== undefined && html` <span class="muted">${time(instant, now)}</span>`}</p>
 ${lines !== undefined && html`<pre tabindex="0" aria-label="Lines of the problem">${linesOf(lines)}</pre>`}
-<p>${withCode(advice)}${link !== undefined && html` <a href="${pathOf(link[0], { worker })}">${link[1]}</a>`}</p>
+<p>${withCode(advice)}${link !== undefined && html` <a href="${pathOf(link[0], request)}">${link[1]}</a>`}</p>
 </li>`;
-  const shown = fitting(found, attentionBytes, matter);
-  const left = found.slice(shown.length);
+  const list = { name: 'attention', label: 'Matters', bytes: attentionBytes, path: '/', request, alone };
+  const part = partOf(found, 'attention', alone);
+  const { links, shown } = shownOf(part, list, matter);
+  const left = found.slice(part.from + shown.length);
   const urgent = left.filter(({ tone }) => tone === 'bad').length;
-  return html`<ul class="attention">${shown.map(matter)}</ul>${left.length > 0 && html`<p class="muted">And ${left.length} more: act now on ${urgent === 0 ? 'none' : urgent} of them. <a href="${pathOf('/credentials', { worker })}">Credentials</a> has all ends.</p>`}`;
+  return html`<ul class="attention">${shown.map(matter)}</ul>${left.length > 0 && html`<p class="muted">And ${left.length} more: act now on ${urgent === 0 ? 'none' : urgent} of them.</p>`}${links}`;
 }
 
 function linesOf(lines: readonly string[]): string {
@@ -149,7 +167,10 @@ function policyFacts({ configFile, inForceSince, policy, shadow, version }: Over
   ]);
 }
 
-function healthTable({ audit, definitions, issuers, revocation, state, upstreams }: OverviewFacts): Html {
+function healthTable(
+  { audit, definitions, issuers, revocation, state, upstreams }: OverviewFacts,
+  { alone, request }: Lists,
+): Html {
   const rows: Value[][] = [
     ...issuers.map((each): Value[] => [html`Issuer ${code(each.issuer)}`, ...keySetState(each)]),
     ...upstreams.map(({ name, probe, url }): Value[] => [
@@ -191,13 +212,13 @@ function healthTable({ audit, definitions, issuers, revocation, state, upstreams
     rows.push([
       html`Definitions of ${code(route)}`,
       changed.length > 0 ? badge('changed', 'bad') : badge('as recorded', 'good'),
-      problem ?? html`${count(changed.length)} changed`,
+      problem === undefined ? html`${count(changed.length)} changed` : shorten(problem),
     ]);
   }
-  return table({
-    caption: 'Health of what the gateway depends on',
-    isCaptionHidden: true,
-    columns: ['Part', 'State', 'More'],
-    rows,
-  });
+  return longTable(
+    partOf(rows, 'health', alone),
+    { name: 'health', label: 'Parts', bytes: healthBytes, path: '/', request, alone },
+    { caption: 'Health of what the gateway depends on', isCaptionHidden: true, columns: ['Part', 'State', 'More'] },
+    (row) => row,
+  );
 }

@@ -1,14 +1,17 @@
 // Matrix of callers and tools: who can do what by the policy in force, and under which conditions.
 
 import { csvText } from '../../csv.ts';
+import { optionsOf, select } from '../choice.ts';
 import { failure } from '../failure.ts';
 import { fitting, type Html, html } from '../html.ts';
 import { pathOf } from '../links.ts';
+import { paging } from '../long-list.ts';
 import type { PageRequest } from '../page.ts';
 import { code, hash, listBytes, shorten, time } from '../parts.ts';
+import { numberIn, textIn } from '../query.ts';
 import type { CellAnswer } from './access-matrix.ts';
 import type { AccessFacts, AccessQuestion } from './facts.ts';
-import { hiddenFields, numberIn, paging, select, textIn } from './view-parts.ts';
+import { hiddenFields } from './view-parts.ts';
 
 const itemsOnPage = 40;
 const callersOnPage = 10;
@@ -28,7 +31,7 @@ export async function accessView(request: PageRequest): Promise<Html> {
   const [found, { routes }] = await Promise.all([source.policyAccess(asked), source.policyNames()]);
   const { client, route, tool } = filter;
   return html`<form class="form" method="get" action="/policy">${hiddenFields(request, 'who-can')}
-${select('route', 'Route', route, [['', 'all routes'], ...routes.map(({ name }) => [name, name] as const)])}
+${select('route', 'Route', route, 'all routes', optionsOf(routes.map(({ name }) => name)))}
 <label>Tool (* is any text)<input name="tool" value="${tool}" maxlength="256" autocomplete="off" spellcheck="false"></label>
 <label>Client<input name="client" value="${client}" maxlength="256" autocomplete="off" spellcheck="false"></label>
 <button>Show</button>
@@ -50,8 +53,14 @@ function matrix(facts: AccessFacts, request: PageRequest, asked: AccessQuestion)
     return html`<p class="empty">No tool is named so, or it only calls others: ask about those.</p>`;
   const rowOf = (item: AccessFacts['items'][number]) =>
     html`<tr><th scope="row">${itemName(item)}</th>${item.cells.map((answer) => cell(answers[answer]!))}</tr>\n`;
-  const shown = fitting(items, listBytes, rowOf);
-  const groups = [...Map.groupBy(shown, ({ routeName, routePath }) => `${routeName}\n${routePath}`)];
+  const titleOf = ({ routeName: name, routePath: path }: AccessFacts['items'][number]) =>
+    html`<tr class="group"><th scope="rowgroup" colspan="${callers.length + 1}"><span>${name}${name !== path && html` ${code(path)}`}</span></th></tr>\n`;
+  const weighed = items.map((item, index) => {
+    const isFirst = item.routeName !== items[index - 1]?.routeName;
+    return { item, html: html`${isFirst && titleOf(item)}${rowOf(item)}` };
+  });
+  const shown = fitting(weighed, listBytes, (each) => each.html);
+  const groups = [...Map.groupBy(shown, ({ item }) => item.routeName).values()];
   return html`<p class="lead">By policy ${hash(policy)}, worked out ${time(at, request.now)}. Open a cell for the rule and the conditions that remain.</p>
 ${!isNamed && html`<p class="empty">No rule, key or certificate names ${code(client)}: it may do what any token may.</p>`}
 ${(cut.callers > 0 || cut.items > 0) && html`<p class="empty">Too large to show whole: ${cut.callers} callers and ${cut.items} items are left out. The command portcullis who-can has them.</p>`}
@@ -59,13 +68,9 @@ ${(cut.callers > 0 || cut.items > 0) && html`<p class="empty">Too large to show 
 <caption class="hidden">Callers and what they may do</caption>
 <thead><tr><th scope="col">Tool or request</th>${callers.map(
     ({ name, refused }) =>
-      html`<th scope="col">${name}${refused !== undefined && html`<small>refused: ${refused}</small>`}</th>`,
+      html`<th scope="col">${shorten(name)}${refused !== undefined && html`<small>refused: ${refused}</small>`}</th>`,
   )}</tr></thead>
-${groups.map(([key, of]) => {
-  const [name, path] = key.split('\n');
-  return html`<tbody><tr class="group"><th scope="rowgroup" colspan="${callers.length + 1}"><span>${name}${name !== path && html` ${code(path)}`}</span></th></tr>
-${of.map(rowOf)}</tbody>`;
-})}
+${groups.map((of) => html`<tbody>${of.map((each) => each.html)}</tbody>`)}
 </table></div>
 <div class="pagings">${paging('Items', { from: fromItem, shown: shown.length, total: itemTotal }, (item) => linkTo({ item }))}
 ${paging('Callers', { from: fromCaller, shown: callers.length, total: callerTotal }, (caller) => linkTo({ caller }))}</div>`;

@@ -47,21 +47,20 @@ ${step('Credentials', html`${credentials.length === 0 ? html`<p>none</p>` : cred
 ${step('Routes', routeList(routes, refusal))}
 ${decision !== undefined && partsOf(decision.parts, notReached)}
 ${decision !== undefined && decision.parts.length > 1 && step('Together', html`<p>${shorten(decisionWords(decision.decision), 1000)}</p>`)}
-${
-  limits.length > 0 &&
-  step(
-    'Limits',
-    limits.map(
-      ({ bucket, name, size }) =>
-        html`<p>${code(name)} ${size}, counted for ${Object.entries(bucket)
-          .map(([key, value]) => `${key} ${value ?? 'none'}`)
-          .join(', ')}</p>`,
-    ),
-  )
-}
+${limits.length > 0 && step('Limits', limitList(limits))}
 ${step('Upstream', upstreamOf(upstream))}
 ${step('Answer', answer === undefined ? html`<p>that of the upstream</p>` : html`<p>HTTP ${answer.status}</p>${headersOf(Object.entries(answer.headers))}<pre tabindex="0" aria-label="Body of the answer">${shorten(answer.body, 4000)}</pre>`)}
 </ol>${notes.map((note) => html`<p class="empty">${note}</p>`)}`;
+}
+
+function limitList(limits: RequestExplanation['limits']): Html {
+  const lineOf = ({ bucket, name, size }: RequestExplanation['limits'][number]): Html => {
+    const values = Object.entries(bucket).map(([key, value]) => `${key} ${value ?? 'none'}`);
+    return html`<p>${code(name)} ${size}, counted for ${shorten(values.join(', '), 1000)}</p>`;
+  };
+  const shown = fitting(limits, stepBytes, lineOf);
+  const left = limits.length - shown.length;
+  return html`${shown.map(lineOf)}${left > 0 && html`<p class="muted">${left === 1 ? '1 more limit' : `${left} more limits`}; <code>portcullis explain</code> shows each</p>`}`;
 }
 
 /** A step with its heading. */
@@ -95,20 +94,27 @@ export function callerOf({
     ['Client', clientId ?? 'none'],
     ['Subject', subject],
     ['By', `${method} (${authenticatedBy.join(' and ')})${senderConstrained ? ', sender-constrained' : ''}`],
-    ['Scopes', scopes.join(' ') || 'none'],
+    ['Scopes', shorten(scopes.join(' '), 1000) || 'none'],
     ...(Object.keys(claims).length === 0 ? [] : [['Claims', shorten(JSON.stringify(claims))] as const]),
   ]);
 }
 
-/** The routes that were looked at. */
+/** Bytes of the routes that did not match, and of the limits. */
+const stepBytes = 6000;
+
+/** The routes that were looked at: the first ones, and the one that matched. */
 export function routeList(routes: readonly RouteReading[], refusal: string | undefined): Html {
   const words = ({ methods, outcome }: RouteReading): string =>
     ({ matched: 'matches', other_path: 'another path', other_method: `takes ${methods?.join(', ')} only` })[outcome];
-  const isMatched = routes.some(({ outcome }) => outcome === 'matched');
-  return html`<ul class="plain">${routes.map(
-    (route) =>
-      html`<li>${mark(route.outcome === 'matched' || undefined)} ${route.name} ${code(route.path)} <span class="muted">${words(route)}</span></li>`,
-  )}${!isMatched && html`<li>${mark(false)} no route: ${refusal}</li>`}</ul>`;
+  const lineOf = (route: RouteReading): Html =>
+    html`<li>${mark(route.outcome === 'matched' || undefined)} ${route.name} ${code(route.path)} <span class="muted">${words(route)}</span></li>\n`;
+  const matched = routes.filter(({ outcome }) => outcome === 'matched');
+  const others = routes.filter((route) => !matched.includes(route));
+  const shown = fitting(others, stepBytes, lineOf);
+  const left = others.length - shown.length;
+  return html`<ul class="plain">${shown.map(lineOf)}${left > 0 && html`<li class="muted">${left === 1 ? '1 more route' : `${left} more routes`} did not match; <code>portcullis explain</code> shows each</li>`}${matched.map(lineOf)}${
+    matched.length === 0 && html`<li>${mark(false)} no route: ${refusal}</li>`
+  }</ul>`;
 }
 
 /** Rules that are shown though they did not match. */

@@ -1,4 +1,5 @@
 // Explanation of a made-up request by the policy in force: its form, and the walk through credentials, routes and rules.
+import { choice, type Option, optionsOf } from '../choice.ts';
 import { type Html, html } from '../html.ts';
 import type { PageRequest } from '../page.ts';
 import { type FieldName, type FieldProblem, fieldLengths, fieldProblems, readFields } from './explanation-form.ts';
@@ -20,31 +21,30 @@ ${found !== undefined && 'explanation' in found && explanationSteps(found)}
 ${explanationForm(request, names, field, values.kind ?? 'tool', isAsked ? wrong : [])}`;
 }
 
-type Field = (name: FieldName, label: string, input: (attributes: Html, value: string | undefined) => Html) => Html;
+type Input = (attributes: Html, value: string | undefined, name: FieldName) => Html;
+type Field = (name: FieldName, label: string, input: Input) => Html;
 
 /** A field with its label, and its mistakes below it. */
 function fieldsWith(values: Readonly<Partial<Record<FieldName, string>>>, problems: readonly FieldProblem[]): Field {
   return (name, label, input) => {
     const own = problems.filter(({ field }) => field === name);
     const described = own.length > 0 && html` aria-invalid="true" aria-describedby="${name}-problem"`;
-    const attributes = html`id="field-${name}" name="${name}" maxlength="${fieldLengths[name]}" autocomplete="off" spellcheck="false"${described}`;
-    return html`<div class="field"><label for="field-${name}">${label}</label>${input(attributes, values[name])}${
+    const attributes = html`id="field-${name}" maxlength="${fieldLengths[name]}"${described}`;
+    return html`<div class="field"><label for="field-${name}">${label}</label>${input(attributes, values[name], name)}${
       own.length > 0 &&
       html`<p class="problem" id="${name}-problem">${own.map(({ message }) => message).join('; ')}</p>`
     }</div>`;
   };
 }
 
-const line = (attributes: Html, value: string | undefined): Html => html`<input ${attributes} value="${value}">`;
-const area = (attributes: Html, value: string | undefined): Html =>
-  html`<textarea ${attributes} rows="4">${value}</textarea>`;
-
-function choice(options: readonly (readonly [value: string, text: string])[]) {
-  return (attributes: Html, chosen: string | undefined): Html =>
-    html`<select ${attributes}>${options.map(
-      ([value, text]) => html`<option value="${value}"${value === (chosen ?? '') && html` selected`}>${text}</option>`,
-    )}</select>`;
-}
+const plain = html`autocomplete="off" spellcheck="false"`;
+const line: Input = (attributes, value, name) => html`<input name="${name}" ${attributes} ${plain} value="${value}">`;
+const area: Input = (attributes, value, name) =>
+  html`<textarea name="${name}" ${attributes} ${plain} rows="4">${value}</textarea>`;
+const oneOf =
+  (none: string, options: readonly Option[]): Input =>
+  (attributes, chosen, name) =>
+    choice({ name, chosen, none, options, attributes });
 
 function explanationForm(
   request: PageRequest,
@@ -62,25 +62,25 @@ ${problems.length > 0 && html`<p class="problem" role="alert">The request cannot
 <fieldset><legend>Caller</legend><div class="fields">
 ${field('client', 'Client', line)}
 ${field('scopes', 'Scopes of its token, with spaces between', line)}
-${field('authenticator', 'Credential of', choice([['', 'the first of the route that fits'], ...authenticators.map(({ name, type }) => [name, `${name} (${type})`] as const)]))}
+${field(
+  'authenticator',
+  'Credential of',
+  oneOf(
+    'the first of the route that fits',
+    authenticators.map(({ name, type }) => [name, `${name} (${type})`]),
+  ),
+)}
 ${field('subject', 'Subject', line)}
 ${field('claims', 'Claims, as JSON by our names', line)}
 ${field('certificate', 'Client certificate: a name, URI or fingerprint', line)}
 ${field('key', 'Id of its API key', line)}
-${field(
-  'bound',
-  'Its token is bound to its sender',
-  choice([
-    ['', 'no'],
-    ['on', 'yes'],
-  ]),
-)}
+${field('bound', 'Its token is bound to its sender', oneOf('no', [['on', 'yes']]))}
 ${field('from', 'Address', line)}
 ${field('at', 'Time, such as 2026-12-31T12:00:00Z', line)}
 </div><p class="muted">A caller with nothing stated shows no credential.</p></fieldset>
 <fieldset><legend>Request</legend><div class="kinds">${radio('tool', 'A tool')} ${radio('mcp', 'Another MCP message')} ${radio('path', 'A method and path')}</div>
 <div class="fields">
-<div class="of tool mcp">${field('route', 'MCP route', choice([['', mcpRoutes.length === 1 ? mcpRoutes[0]!.name : 'choose one'], ...mcpRoutes.map(({ name }) => [name, name] as const)]))}</div>
+<div class="of tool mcp">${field('route', 'MCP route', oneOf(mcpRoutes.length === 1 ? mcpRoutes[0]!.name : 'choose one', optionsOf(mcpRoutes.map(({ name }) => name))))}</div>
 <div class="of tool">${field('tool', 'Tool', line)}</div>
 <div class="of tool">${field('via', 'Called through the meta-tool', line)}</div>
 <div class="of tool wide">${field('args', 'Arguments, as JSON', area)}</div>

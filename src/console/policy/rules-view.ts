@@ -1,15 +1,17 @@
 // Rules of each route in their order, with what they match and demand, where they stand, and their hits.
 
+import { optionsOf, select } from '../choice.ts';
 import { fitting, type Html, html, type Value } from '../html.ts';
 import { pathOf } from '../links.ts';
+import { paging } from '../long-list.ts';
 import type { PageRequest } from '../page.ts';
-import { badge, code, count, hash, listBytes, shorten, table, time } from '../parts.ts';
+import { badge, code, count, hash, listBytes, shorten, table, tableRow, time } from '../parts.ts';
+import { numberIn, textIn } from '../query.ts';
 import type { RuleRow } from './rule-rows.ts';
-import { hiddenFields, numberIn, paging, select, textIn } from './view-parts.ts';
+import { hiddenFields } from './view-parts.ts';
 
 const rowsOnPage = 60;
 const choices = [
-  ['', 'all'],
   ['never', 'never hit'],
   ['unreachable', 'unreachable'],
 ] as const;
@@ -18,20 +20,26 @@ const choices = [
 export async function rulesView(request: PageRequest): Promise<Html> {
   const { now, query, source, worker } = request;
   const route = textIn(query, 'route');
-  const only = choices.map(([value]) => value).find((value) => value !== '' && value === query.get('only'));
+  const only = choices.map(([value]) => value).find((value) => value === query.get('only'));
   const from = numberIn(query, 'from');
   const [{ inForceSince, policy, rows, total }, { routes }] = await Promise.all([
-    source.policyRules({ route, only: only === '' ? undefined : only, from, count: rowsOnPage }),
+    source.policyRules({ route, only, from, count: rowsOnPage }),
     source.policyNames(),
   ]);
-  const cells = rows.map((row) => ({ row, cells: cellsOf(row, request) }));
-  const shown = fitting(cells, listBytes, (each) => html`${each.cells}`);
+  const cells = rows.map((row, index) => {
+    const isFirst = row.route !== rows[index - 1]?.route;
+    return { row, cells: cellsOf(row, request), isFirst };
+  });
+  // A route has a table of its own, which weighs more than a rule of it.
+  const weighed = (each: Cells) =>
+    each.isFirst ? routeTable(each.row.route, [each], 0) : tableRow(columns, each.cells);
+  const shown = fitting(cells, listBytes, weighed);
   const groups = [...Map.groupBy(shown, ({ row }) => row.route)];
   const counted = worker === undefined ? 'this process' : `worker ${worker} alone`;
   return html`<p class="lead">Policy ${hash(policy)}, in force ${time(inForceSince, now)}. The first rule that matches decides. Hits are what ${counted} has counted since it started, or since the rule stands as it does.</p>
 <form class="form" method="get" action="/policy">${hiddenFields(request, 'rules')}
-${select('route', 'Route', route, [['', 'all routes'], ...routes.map(({ name }) => [name, name] as const)])}
-${select('only', 'Rules', only, choices)}
+${select('route', 'Route', route, 'all routes', optionsOf(routes.map(({ name }) => name)))}
+${select('only', 'Rules', only, 'all', choices)}
 <button>Show</button></form>
 ${groups.map(([name, of], index) => routeTable(name, of, index))}
 ${groups.length === 0 && html`<p class="empty">No rule is like that.</p>`}
@@ -41,7 +49,18 @@ ${paging('Rules', { from, shown: shown.length, total }, (at) => pathOf('/policy'
 interface Cells {
   readonly row: RuleRow;
   readonly cells: readonly Value[];
+  /** The first of its route on the page. */
+  readonly isFirst: boolean;
 }
+
+const columns = [
+  'Rule',
+  'Matches',
+  'Demands',
+  { name: 'Allowed', isNumber: true },
+  { name: 'Denied', isNumber: true },
+  'Last hit',
+];
 
 function routeTable(name: string, rows: readonly Cells[], index: number): Html {
   const path = rows[0]!.row.routePath;
@@ -49,14 +68,7 @@ function routeTable(name: string, rows: readonly Cells[], index: number): Html {
     {
       caption: `Rules of ${name}`,
       isCaptionHidden: true,
-      columns: [
-        'Rule',
-        'Matches',
-        'Demands',
-        { name: 'Allowed', isNumber: true },
-        { name: 'Denied', isNumber: true },
-        'Last hit',
-      ],
+      columns,
       rows: rows.map(({ cells }) => cells),
     },
   )}</section>`;
@@ -88,7 +100,7 @@ function cellsOf(row: RuleRow, request: PageRequest): Value[] {
   const where =
     place === undefined ? undefined : html`<span class="muted place">${`${baseName(place.file)}:${place.line}`}</span>`;
   const told = message === undefined ? undefined : html`<p class="note">tells: ${shorten(message, maxWhole)}</p>`;
-  const limited = limits.length > 0 && html`<p class="note">limits ${limits.join(', ')}</p>`;
+  const limited = limits.length > 0 && html`<p class="note">limits ${shorten(limits.join(', '), maxWhole)}</p>`;
   return [
     html`<span class="rule">${isReported ? code(title) : html`<a href="${decisions}">${code(title)}</a>`} ${where}</span> <span class="marks">${marks}</span>${warnings.map((each) => html`<p class="note">${shorten(each, maxWhole)}</p>`)}`,
     matchesOf(row),

@@ -1,10 +1,26 @@
 // Streams page: what is open now, for whom and until when, the sessions of it, and the two orders of an operator.
 
-import { type Html, html } from '../html.ts';
+import { optionsOf, select } from '../choice.ts';
+import { fitting, type Html, html } from '../html.ts';
 import { pathOf, workerField } from '../links.ts';
+import { aloneIn } from '../list-part.ts';
 import type { ConsolePage, PageRequest } from '../page.ts';
-import { badge, bytes, card, code, emptyState, facts, hash, table, time } from '../parts.ts';
-import { maxStreams, type Sorting, type StreamEnd, type StreamFacts, type StreamsFacts, sortings } from './facts.ts';
+import {
+  badge,
+  bytes,
+  card,
+  code,
+  emptyState,
+  facts,
+  hash,
+  listBytes,
+  shorten,
+  table,
+  tableRow,
+  time,
+} from '../parts.ts';
+import { type Sorting, type StreamEnd, type StreamFacts, type StreamsFacts, sortings } from './facts.ts';
+import { credentialKinds, otherInstances, revocationPart, sessionPart, streamLists } from './lists.ts';
 import { answerOrders, noticeOf } from './order-routes.ts';
 
 /** The page, and the forms that it posts. */
@@ -20,14 +36,21 @@ export const streams: ConsolePage = {
     const id = query.get('stream');
     const chosen = id === null ? undefined : await source.stream(id);
     const notice = noticeOf(query);
+    const alone = aloneIn(query, streamLists);
+    const sessions = () => card('Sessions', sessionPart(found, { request, alone }), 'sessions');
+    const revocations = () => card('Revoked for an hour', revocationPart(found, { request, alone }), 'revocations');
+    if (alone !== undefined) {
+      const lead = html`<a href="${pathOf('/streams', request)}">All streams and sessions</a>`;
+      return { lead, body: { issuing: sessions, revocations }[alone.list]() };
+    }
     return {
       lead: 'Event streams and WebSockets that are open now, until when they may be, and the sessions that they belong to.',
       body: html`
 ${notice !== undefined && html`<p class="notice" role="status" id="notice">${notice}</p>`}
 ${id !== null && (chosen === undefined ? emptyState('That stream is not open any more.') : streamCard(chosen, found, request))}
 ${card('Open streams', html`${filterForm({ client, route, sort }, found, request)}${streamTable(found, request)}`, 'open-streams')}
-${card('Sessions', sessionPart(found), 'sessions')}
-${card('Revoked for an hour', revocationPart(found, request), 'revocations')}`,
+${sessions()}
+${revocations()}`,
     };
   },
   routes: answerOrders,
@@ -46,8 +69,6 @@ const ends: Readonly<Record<StreamEnd['why'], string>> = {
   certificate: 'certificate expires',
   trust: 'authority or CRL of the certificate ends',
 };
-
-const credentialKinds = { oauth: 'token', 'api-key': 'key', mtls: 'certificate' } as const;
 
 const sortingNames: Readonly<Record<Sorting, string>> = {
   since: 'longest open first',
@@ -68,7 +89,7 @@ function filterForm(
   return html`<form class="form" action="/streams" id="filter">
 ${workerField({ worker })}
 <label>Client <input name="client" value="${client}" autocomplete="off" placeholder="part of its id"></label>
-<label>Route <select name="route">${options([['', 'all'], ...routes.map(({ name }) => [name, name] as const)], route)}</select></label>
+${select('route', 'Route', route, 'all', optionsOf(routes.map(({ name }) => name)))}
 <label>Order <select name="sort">${options(
     sortings.map((each) => [each, sortingNames[each]]),
     sort,
@@ -79,11 +100,22 @@ ${workerField({ worker })}
 
 function streamTable({ matching, open, streams: shown }: StreamsFacts, request: PageRequest): Html {
   const { now, viewer } = request;
-  const rows = shown.map((stream) => [
-    html`${stream.client ?? stream.subject ?? 'anonymous'}${
+  const columns = [
+    'Client',
+    'Address',
+    'Credential',
+    'Route',
+    'Open since',
+    { name: 'Bytes', isNumber: true },
+    'Ends by itself',
+    'Session',
+    ...(viewer === undefined ? [] : ['Order']),
+  ];
+  const cells = shown.map((stream) => [
+    html`${shorten(stream.client ?? stream.subject ?? 'anonymous')}${
       stream.subject !== undefined &&
       stream.subject !== stream.client &&
-      html`<br><span class="muted">${stream.subject}</span>`
+      html`<br><span class="muted">${shorten(stream.subject)}</span>`
     }`,
     stream.address,
     credentialPart(stream),
@@ -95,24 +127,15 @@ function streamTable({ matching, open, streams: shown }: StreamsFacts, request: 
     ...(viewer === undefined
       ? []
       : [
-          html`<a class="button" href="${pathOf('/streams', request, { stream: stream.id })}#chosen" aria-label="End or revoke: stream of ${stream.client ?? stream.subject ?? stream.address}">End…</a>`,
+          html`<a class="button" href="${pathOf('/streams', request, { stream: stream.id })}#chosen" aria-label="End or revoke: stream of ${shorten(stream.client ?? stream.subject ?? stream.address)}">End…</a>`,
         ]),
   ]);
-  const left = matching - shown.length;
+  const rows = fitting(cells, listBytes, (row) => tableRow(columns, row));
+  const left = matching - rows.length;
   return html`${table({
-    caption: `${open} open${matching === open ? '' : `, ${matching} of them as asked for`}${left > 0 ? `; ${left} are left out, as a page shows ${maxStreams}` : ''}`,
+    caption: `${open} open${matching === open ? '' : `, ${matching} of them as asked for`}${left > 0 ? `; ${left} are left out, as the page shows ${rows.length}` : ''}`,
     id: 'streams',
-    columns: [
-      'Client',
-      'Address',
-      'Credential',
-      'Route',
-      'Open since',
-      { name: 'Bytes', isNumber: true },
-      'Ends by itself',
-      'Session',
-      ...(viewer === undefined ? [] : ['Order']),
-    ],
+    columns,
     rows,
     empty: open === 0 ? 'No stream is open.' : 'No open stream is as asked for.',
   })}
@@ -139,7 +162,7 @@ function endPart(end: StreamEnd | undefined, now: number): Html {
 function streamCard(stream: StreamFacts, { hasSharedState }: StreamsFacts, request: PageRequest): Html {
   const { now, viewer } = request;
   const { address, client, credential, id, subject } = stream;
-  const whose = [client ?? subject ?? 'anonymous', `from ${address}`].join(' ');
+  const whose = [shorten(client ?? subject ?? 'anonymous'), `from ${address}`].join(' ');
   const hidden = html`<input type="hidden" name="csrf" value="${viewer?.csrfToken}">`;
   return card(
     'One stream',
@@ -174,52 +197,4 @@ ${
 }`,
     'chosen',
   );
-}
-
-const otherInstances = html`Other instances, also those with the same ${code('state.redis')}, have consoles of their own; the revocation file of ${code('portcullis revoke')} reaches all.`;
-
-function sessionPart({ routes, sessions, streams: shown }: StreamsFacts): Html {
-  const issuing = routes.filter(({ issuesSessions }) => issuesSessions !== undefined);
-  return html`<p class="muted">The gateway seals each session id for its owner and keeps no list of them, so it knows those with a stream${
-    shown.length === maxStreams && html` in the table above`
-  }. The records of a session have the same mark.</p>
-${table({
-  caption: 'Sessions with open streams',
-  isCaptionHidden: true,
-  columns: ['Session', 'Route', 'Client', 'Subject', { name: 'Streams', isNumber: true }],
-  rows: sessions.map(({ client, mark, route, streams: count, subject }) => [
-    code(mark),
-    route,
-    client ?? '–',
-    subject ?? '–',
-    count,
-  ]),
-  empty: 'No open stream belongs to a session.',
-})}
-${
-  issuing.length > 0 &&
-  html`<p class="muted">Session ids were given out on ${
-    issuing.some(({ issuesSessions }) => issuesSessions)
-      ? issuing
-          .filter(({ issuesSessions }) => issuesSessions)
-          .map(({ name }, index) => html`${index > 0 && ', '}${code(name)}`)
-      : 'no route'
-  } since the start.</p>`
-}`;
-}
-
-function revocationPart({ hasSharedState, revocations }: StreamsFacts, { now }: PageRequest): Html {
-  return html`${table({
-    caption: 'Credentials that an operator has revoked',
-    isCaptionHidden: true,
-    columns: ['Credential', 'Authenticator', 'By', 'Until'],
-    rows: revocations.map(({ authenticator, by, id, kind, until }) => [
-      html`${credentialKinds[kind]} ${code(id)}`,
-      authenticator,
-      by,
-      time(until, now),
-    ]),
-    empty: 'No credential is revoked for an hour.',
-  })}
-<p class="muted">They hold in all workers of this instance, in memory. None can be taken back; a restart of the gateway ends all.${hasSharedState && html` ${otherInstances}`}</p>`;
 }
