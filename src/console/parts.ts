@@ -55,9 +55,9 @@ export function code(text: Value): Html {
   return html`<code>${text}</code>`;
 }
 
-/** A hash, of which the first letters are shown and all are in `title`. */
+/** A hash, of which the first letters are shown and all are in `title`, unless it is a long text. */
 export function hash(text: string, length = 12): Html {
-  return html`<code title="${text}">${text.slice(0, length)}</code>`;
+  return html`<code title="${shorten(text)}">${text.slice(0, length)}</code>`;
 }
 
 /** Bytes of the list that a page is about: with its files the page weighs less than 100 KB. */

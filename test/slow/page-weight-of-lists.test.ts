@@ -1,7 +1,11 @@
 // Weight of the pages of a configuration with hundreds of each thing: they stay below 100 KB and lead to all of it.
 import t, { type Test } from 'tap';
+import type { PageRequest, Viewer } from '../../src/console/page.ts';
+import type { StreamFacts, StreamsFacts } from '../../src/console/streams/facts.ts';
+import { streams } from '../../src/console/streams/page.ts';
 import { createTestCertificates } from '../support/certificates.ts';
 import { hashOf, yamlOf } from '../support/configuration.ts';
+import { textOf } from '../support/console.ts';
 import { createScale, linksIn } from '../support/page-weight.ts';
 import { startScenario } from '../support/scenario.ts';
 
@@ -53,6 +57,13 @@ const routes = each(400, (index) => ({
   ...{ upstream: nameOf('upstream', index % 100), authenticate: { anyOf: names('jwt', 4) } },
   ...(index % 2 === 0 ? { mcp: ruled(index) } : { scopes: scopesOf() }),
 }));
+const allRoutes = names('route', 400);
+const leadsTo = (t: Test, text: string, wanted: readonly string[]) =>
+  t.same(
+    wanted.filter((each) => !text.includes(`${each}<`)),
+    [],
+    'none is left out',
+  );
 
 t.test('pages of hundreds of routes, upstreams, authenticators, keys, certificates and revocations', async (t) => {
   const certificates = await createTestCertificates();
@@ -89,14 +100,7 @@ t.test('pages of hundreds of routes, upstreams, authenticators, keys, certificat
     }
     return all;
   };
-  const leadsTo = (t: Test, text: string, wanted: readonly string[]) =>
-    t.same(
-      wanted.filter((each) => !text.includes(`${each}<`)),
-      [],
-      'none is left out',
-    );
   const keyIds = each(1000, (index) => `key-${Math.floor(index / 100)}-${index % 100}`);
-  const allRoutes = names('route', 400);
 
   t.test('the overview has all matters and all of the health', async (t) => {
     const text = await walk(t, '/');
@@ -126,6 +130,8 @@ t.test('pages of hundreds of routes, upstreams, authenticators, keys, certificat
     t.match(text, /\d+ more routes did not match/);
     t.match(text, /<label for="field-route">MCP route<\/label><input name="route" value="route-398-/);
     await weigh(t, '/policy?view=explain');
+    for (const wrong of ['route=nowhere', 'authenticator=nobody', 'key=none', 'certificate=none', ''])
+      t.match(await weigh(t, `/policy?view=explain&kind=tool&client=one&tool=x&${wrong}`), 'cannot be explained');
     await weigh(t, '/policy?view=explain&kind=path&method=GET&path=%2Fapi%2F399%2Fx&client=one');
     t.match(await weigh(t, `/decisions/${call.id}?under=file`), /\d+ more routes did not match/);
   });
@@ -150,6 +156,49 @@ t.test('pages of hundreds of routes, upstreams, authenticators, keys, certificat
 
   await walk(t, '/decisions');
   await walk(t, '/streams');
+});
+
+t.test('streams of callers with long names, beside hundreds of revocations and routes', async (t) => {
+  const stream = (index: number): StreamFacts => ({
+    ...{ id: `stream-${index}`, route: nameOf('route', index), kind: 'listening', client: '"'.repeat(5000) },
+    ...{ subject: '='.repeat(5000), credential: { kind: 'oauth', authenticator: 'corp', id: '&'.repeat(5000) } },
+    ...{ certificate: 'c'.repeat(64), address: '127.0.0.1', since: 0, bytes: 5, end: { at: 9e12, why: 'token' } },
+    ...{ isEnding: false, session: `session-${index}` },
+  });
+  const facts: StreamsFacts = {
+    ...{ open: 900, matching: 900, streams: each(50, stream), hasSharedState: true },
+    sessions: each(50, (index) => ({
+      mark: `m-${index}`,
+      route: 'r',
+      client: '"'.repeat(5000),
+      subject: '=',
+      streams: 1,
+    })),
+    routes: allRoutes.map((name) => ({ name, issuesSessions: true })),
+    revocations: each(1000, (index) => ({
+      ...{ kind: 'api-key' as const, authenticator: 'keys', id: `revoked-${index}`, until: 9e12, by: 'somebody' },
+    })),
+  };
+  const source = { streams: async () => facts, stream: async () => stream(0) } as unknown as PageRequest['source'];
+  const of = { source, worker: undefined, processes: [], params: {}, now: 0 };
+  const operator = { name: 'somebody' } as unknown as Viewer['operator'];
+  const render = async (query: string) => {
+    const viewer = { name: 'somebody', csrfToken: 'token', operator };
+    const { body } = await streams.render({ ...of, query: new URLSearchParams(query), viewer });
+    const bytes = Buffer.byteLength(textOf(body));
+    t.ok(bytes < 80_000, `${query}: ${bytes} bytes`);
+    return textOf(body);
+  };
+  const text = await render('stream=stream-0');
+  t.match(text, /900 open; \d+ are left out/);
+  const paths = new Set(linksIn(text, ' rel="next"'));
+  let all = text;
+  for (const path of paths) {
+    const part = await render(path.replace('/streams?', ''));
+    for (const next of linksIn(part, ' rel="next"')) paths.add(next);
+    all += part;
+  }
+  leadsTo(t, all, [...allRoutes, ...facts.revocations.map(({ id }) => id)]);
 });
 
 t.test('matrix of hundreds of routes', async (t) => {

@@ -82,8 +82,8 @@ function spanOf(history: readonly HistoryPoint[]): string {
 }
 
 /** Bytes of the lists beside the charts, and lines and characters of one matter. */
-const attentionBytes = 5000;
-const healthBytes = 3500;
+const attentionBytes = 4500;
+const healthBytes = 3000;
 const maxLines = 10;
 const maxLineLength = 200;
 

@@ -182,7 +182,8 @@ function upstreamOf(upstream: RequestExplanation['upstream']): Html {
   if (upstream === undefined) return html`<p>gets nothing</p>`;
   const { assertion, headers, method, name, url } = upstream;
   return html`<p>${name} gets ${code(`${method} ${url}`)}</p>${headersOf(headers)}${
-    assertion !== undefined && html`<p>assertion ${code(JSON.stringify(assertion))}, with iat, exp and jti</p>`
+    assertion !== undefined &&
+    html`<p>assertion ${code(shorten(JSON.stringify(assertion), 2000))}, with iat, exp and jti</p>`
   }`;
 }
 

@@ -3,11 +3,11 @@ import { type Html, html } from '../html.ts';
 import { type AloneList, partOf } from '../list-part.ts';
 import { longTable, shownOf } from '../long-list.ts';
 import type { PageRequest } from '../page.ts';
-import { code, shorten, table, time } from '../parts.ts';
+import { code, shorten, time } from '../parts.ts';
 import { maxStreams, type StreamsFacts } from './facts.ts';
 
 /** Lists that the page may show alone. */
-export const streamLists = ['issuing', 'revocations'] as const;
+export const streamLists = ['sessions', 'issuing', 'revocations'] as const;
 
 /** The request, and the list that it asks for. */
 export interface Shown {
@@ -34,19 +34,23 @@ export function sessionPart({ routes, sessions, streams: shown }: StreamsFacts, 
   return html`<p class="muted">The gateway seals each session id for its owner and keeps no list of them, so it knows those with a stream${
     shown.length === maxStreams && html` in the table above`
   }. The records of a session have the same mark.</p>
-${table({
-  caption: 'Sessions with open streams',
-  isCaptionHidden: true,
-  columns: ['Session', 'Route', 'Client', 'Subject', { name: 'Streams', isNumber: true }],
-  rows: sessions.map(({ client, mark, route, streams: count, subject }) => [
+${longTable(
+  partOf(sessions, 'sessions', alone),
+  { name: 'sessions', label: 'Sessions', bytes: 6000, path: '/streams', request, alone },
+  {
+    caption: 'Sessions with open streams',
+    isCaptionHidden: true,
+    columns: ['Session', 'Route', 'Client', 'Subject', { name: 'Streams', isNumber: true }],
+    empty: 'No open stream belongs to a session.',
+  },
+  ({ client, mark, route, streams: count, subject }) => [
     code(mark),
     route,
-    client ?? '–',
-    subject ?? '–',
+    shorten(client ?? '–'),
+    shorten(subject ?? '–'),
     count,
-  ]),
-  empty: 'No open stream belongs to a session.',
-})}
+  ],
+)}
 ${
   couldIssue &&
   html`<p class="muted">Session ids were given out on ${

@@ -1,7 +1,7 @@
 // Streams page: what is open now, for whom and until when, the sessions of it, and the two orders of an operator.
 
 import { optionsOf, select } from '../choice.ts';
-import { fitting, type Html, html } from '../html.ts';
+import { fitting, type Html, html, weightOf } from '../html.ts';
 import { pathOf, workerField } from '../links.ts';
 import { aloneIn } from '../list-part.ts';
 import type { ConsolePage, PageRequest } from '../page.ts';
@@ -41,14 +41,17 @@ export const streams: ConsolePage = {
     const revocations = () => card('Revoked for an hour', revocationPart(found, { request, alone }), 'revocations');
     if (alone !== undefined) {
       const lead = html`<a href="${pathOf('/streams', request)}">All streams and sessions</a>`;
-      return { lead, body: { issuing: sessions, revocations }[alone.list]() };
+      return { lead, body: { sessions, issuing: sessions, revocations }[alone.list]() };
     }
+    const one =
+      id !== null &&
+      (chosen === undefined ? emptyState('That stream is not open any more.') : streamCard(chosen, found, request));
     return {
       lead: 'Event streams and WebSockets that are open now, until when they may be, and the sessions that they belong to.',
       body: html`
 ${notice !== undefined && html`<p class="notice" role="status" id="notice">${notice}</p>`}
-${id !== null && (chosen === undefined ? emptyState('That stream is not open any more.') : streamCard(chosen, found, request))}
-${card('Open streams', html`${filterForm({ client, route, sort }, found, request)}${streamTable(found, request)}`, 'open-streams')}
+${one}
+${card('Open streams', html`${filterForm({ client, route, sort }, found, request)}${streamTable(found, request, listBytes - weightOf(one))}`, 'open-streams')}
 ${sessions()}
 ${revocations()}`,
     };
@@ -98,7 +101,7 @@ ${select('route', 'Route', route, 'all', optionsOf(routes.map(({ name }) => name
 </form>`;
 }
 
-function streamTable({ matching, open, streams: shown }: StreamsFacts, request: PageRequest): Html {
+function streamTable({ matching, open, streams: shown }: StreamsFacts, request: PageRequest, bytesLeft: number): Html {
   const { now, viewer } = request;
   const columns = [
     'Client',
@@ -130,7 +133,7 @@ function streamTable({ matching, open, streams: shown }: StreamsFacts, request: 
           html`<a class="button" href="${pathOf('/streams', request, { stream: stream.id })}#chosen" aria-label="End or revoke: stream of ${shorten(stream.client ?? stream.subject ?? stream.address)}">End…</a>`,
         ]),
   ]);
-  const rows = fitting(cells, listBytes, (row) => tableRow(columns, row));
+  const rows = fitting(cells, bytesLeft, (row) => tableRow(columns, row));
   const left = matching - rows.length;
   return html`${table({
     caption: `${open} open${matching === open ? '' : `, ${matching} of them as asked for`}${left > 0 ? `; ${left} are left out, as the page shows ${rows.length}` : ''}`,
