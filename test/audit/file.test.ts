@@ -59,7 +59,7 @@ t.test('what stands at the path and is no audit file stops the start and stays u
   await t.rejects(openLog(configOf([fileSink('/proc/nowhere/audit.jsonl')])), { message: /ENOENT/ });
 });
 
-t.test('a last line torn at any byte is cut, recorded, and the chain goes on', async (t) => {
+t.test('a last line torn near its ends or within is cut, recorded, and the chain goes on', async (t) => {
   const dir = t.testdir({});
   const whole = join(dir, 'whole.jsonl');
   const log = await openLog(configOf([fileSink(whole)]));
@@ -67,7 +67,12 @@ t.test('a last line torn at any byte is cut, recorded, and the chain goes on', a
   await log.close();
   const bytes = fs.readFileSync(whole);
   const firstEnd = bytes.indexOf(10) + 1;
-  for (let length = 0; length <= bytes.length; length += 1) {
+  const isNearEnd = (length: number) => [0, firstEnd, bytes.length].some((end) => Math.abs(length - end) < 16);
+  // Between the ends of the lines, one byte is like the next.
+  const cuts = Array.from({ length: bytes.length + 1 }, (_, length) => length).filter(
+    (length) => isNearEnd(length) || length % 5 === 0,
+  );
+  for (const length of cuts) {
     const path = join(dir, 'torn.jsonl');
     fs.writeFileSync(path, bytes.subarray(0, length));
     const again = await openLog(configOf([fileSink(path)]));
@@ -86,7 +91,7 @@ t.test('a last line torn at any byte is cut, recorded, and the chain goes on', a
     if (JSON.stringify(found) !== JSON.stringify(wanted)) t.strictSame(found, wanted, `cut at ${length}`);
     fs.rmSync(path);
   }
-  t.pass(`${bytes.length + 1} cuts`);
+  t.pass(`${cuts.length} cuts`);
 });
 
 t.test('a last line of garbage is cut with its text as evidence; zeros after a power loss too', async (t) => {

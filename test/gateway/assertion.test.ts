@@ -312,8 +312,8 @@ t.test('keys change under a stream of requests, and not one of them fails', asyn
     }
   });
   const settled = async (): Promise<void> => {
-    const goal = statuses.length + 40;
-    await until(() => statuses.length >= goal, '40 more requests');
+    const goal = statuses.length + 16;
+    await until(() => statuses.length >= goal, '16 more requests');
   };
   const fetches = upstream.fetches();
   await settled();
