@@ -5,8 +5,9 @@ import * as x509 from '@peculiar/x509';
 import fc from 'fast-check';
 import t from 'tap';
 import type { Verification } from '../../src/authn/authenticator.ts';
-import { readDerElements } from '../../src/authn/certificate/asn1.ts';
+import { loadAsn1, readDerElements } from '../../src/authn/certificate/asn1.ts';
 import { createMtlsAuthenticator, type MtlsConfig } from '../../src/authn/certificate/mtls.ts';
+import { signatureAlgorithmOf } from '../../src/authn/certificate/signature-algorithm.ts';
 import {
   createTrustStore,
   parseAuthorities,
@@ -431,6 +432,14 @@ t.test('lists and authorities that cannot be used are refused when they are load
   const delta = new x509.Extension('2.5.29.27', true, Buffer.from('020101', 'hex'));
   for (const extension of [partial, delta])
     t.throws(open(root.pem, await list({ extensions: [extension] })), /partial or indirect/);
+  const number = new x509.Extension('2.5.29.20', false, Buffer.from('020101', 'hex'));
+  t.throws(open(root.pem, await list({ extensions: [number, number] })), /can be read/);
+  t.doesNotThrow(open(root.pem, await list({ extensions: [number] })));
+  const bytes = Buffer.from(x509.PemConverter.decode(await list({}))[0]!);
+  for (const tag of [0xa0, 0xbb, 0x31, 0x04]) {
+    bytes[0] = tag;
+    t.throws(open(root.pem, x509.PemConverter.encode(bytes, 'X509 CRL')), /revocation list/, `tag ${tag}`);
+  }
   const rsa = await createCertificate({ ca: true, rsaBits: 2048 });
   t.doesNotThrow(open(rsa.pem, await createRevocationList({ issuer: rsa })));
 });
@@ -448,6 +457,33 @@ t.test('a signature of RSA-PSS is judged by the hash function that it names', as
   t.equal(judge(leaf, { ca: issuer.pem }), 'algorithm');
   const crl = await createRevocationList({ issuer, hash: 'SHA-1' });
   t.throws(() => judge(leaf, { ca: issuer.pem, crl }), /signed with SHA-1/);
+});
+
+t.test('parameters of RSA-PSS are read whole, or not at all', async (t) => {
+  const library = loadAsn1();
+  const hashOf = (hex: string) => {
+    const parameters = new Uint8Array(Buffer.from(hex, 'hex')).buffer;
+    const identifier = new library.types.AlgorithmIdentifier({ algorithm: '1.2.840.113549.1.1.10', parameters });
+    return signatureAlgorithmOf(identifier, library).hash;
+  };
+  const sha256 = 'a00f300d06096086480165030402010500';
+  t.equal(hashOf(`3011${sha256}`), 'SHA-256');
+  t.equal(hashOf('3000'), 'SHA-1', 'the hash function of RFC 4055 where none is named');
+  t.equal(hashOf('3005a203020120'), 'SHA-1');
+  for (const [what, hex] of Object.entries({
+    nothing: '',
+    null: '0500',
+    'a set': `3111${sha256}`,
+    'a second element': `3011${sha256}0500`,
+    'two hash functions': `3022${sha256}${sha256}`,
+    'fields out of order': `3016a203020120${sha256}`,
+    'a field of another tag': `3013${sha256}0500`,
+    'an end too soon': `3012${sha256}`,
+  })) {
+    t.throws(() => hashOf(hex), what);
+  }
+  const digest = new library.types.AlgorithmIdentifier({ algorithm: '2.16.840.1.101.3.4.2.1' });
+  t.equal(signatureAlgorithmOf(digest, library).hash, '2.16.840.1.101.3.4.2.1', 'a digest is no signature');
 });
 
 t.test('a certificate with a malformed extension of a usual type is refused', async (t) => {

@@ -51,7 +51,7 @@ function signatureCheck(
   { hash, isPss }: SignatureAlgorithm,
 ): (key: KeyObject) => boolean {
   const [whole, ...rest] = readDerElements(der);
-  const signed = whole && readDerElements(whole.content)[0]?.whole;
+  const signed = whole?.tag === 0x30 ? readDerElements(whole.content)[0]?.whole : undefined;
   if (signed === undefined || rest.length > 0) throw new Error('the revocation list is malformed');
   if (hash !== undefined && !strongHashes.has(hash)) throw new Error(`the revocation list is signed with ${hash}`);
   const signature = new Uint8Array(list.signature);

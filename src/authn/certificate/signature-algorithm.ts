@@ -30,11 +30,11 @@ export interface SignatureAlgorithm {
 }
 
 const pss = '1.2.840.113549.1.1.10';
-/** The hash function in the parameters of RSA-PSS (RFC 4055 §3.1), and the one where they name none. */
-const pssHashTag = 0xa0;
 const sha1 = '1.3.14.3.2.26';
-/** By object identifiers: RSA, ECDSA, and the hash functions that RSA-PSS names beside its own. */
-const hashes: Readonly<Record<string, string | undefined>> = {
+/** Ed25519 and Ed448. */
+const withBuiltInHash = new Set(['1.3.101.112', '1.3.101.113']);
+/** RSA and ECDSA, by object identifier. */
+const signatureHashes: Readonly<Record<string, string | undefined>> = {
   '1.2.840.113549.1.1.4': 'MD5',
   '1.2.840.113549.1.1.5': 'SHA-1',
   '1.2.840.113549.1.1.11': 'SHA-256',
@@ -44,23 +44,36 @@ const hashes: Readonly<Record<string, string | undefined>> = {
   '1.2.840.10045.4.3.2': 'SHA-256',
   '1.2.840.10045.4.3.3': 'SHA-384',
   '1.2.840.10045.4.3.4': 'SHA-512',
+};
+/** Hash functions that the parameters of RSA-PSS may name. */
+const pssHashes: Readonly<Record<string, string | undefined>> = {
   [sha1]: 'SHA-1',
   '2.16.840.1.101.3.4.2.1': 'SHA-256',
   '2.16.840.1.101.3.4.2.2': 'SHA-384',
   '2.16.840.1.101.3.4.2.3': 'SHA-512',
 };
-/** Ed25519 and Ed448. */
-const withBuiltInHash = new Set(['1.3.101.112', '1.3.101.113']);
 
 /** Throws where the parameters of RSA-PSS are malformed. */
 export function signatureAlgorithmOf(
   { algorithm, parameters }: asn1.AlgorithmIdentifier,
-  { types, AsnConvert }: Asn1,
+  library: Asn1,
 ): SignatureAlgorithm {
   if (withBuiltInHash.has(algorithm)) return { hash: undefined, isPss: false };
-  if (algorithm !== pss || !parameters) return { hash: hashes[algorithm] ?? algorithm, isPss: algorithm === pss };
-  const [sequence] = readDerElements(new Uint8Array(parameters));
-  const stated = readDerElements(sequence!.content).find(({ tag }) => tag === pssHashTag);
-  const hash = stated === undefined ? sha1 : AsnConvert.parse(stated.content, types.AlgorithmIdentifier).algorithm;
-  return { hash: hashes[hash] ?? hash, isPss: true };
+  if (algorithm !== pss) return { hash: signatureHashes[algorithm] ?? algorithm, isPss: false };
+  const hash = parameters ? pssHashOf(new Uint8Array(parameters), library) : pss;
+  return { hash: pssHashes[hash] ?? hash, isPss: true };
+}
+
+/** The hash function of RSASSA-PSS-params (RFC 4055 §3.1): a sequence of up to four fields with the tags [0] to [3], the first of them the hash. */
+function pssHashOf(parameters: Uint8Array, { types, AsnConvert }: Asn1): string {
+  const [sequence, ...rest] = readDerElements(parameters);
+  if (sequence?.tag !== 0x30 || rest.length > 0) throw new Error('malformed parameters of RSA-PSS');
+  const fields = readDerElements(sequence.content);
+  for (const [index, { tag }] of fields.entries()) {
+    if (tag < 0xa0 || tag > 0xa3 || tag <= (fields[index - 1]?.tag ?? 0)) {
+      throw new Error('malformed parameters of RSA-PSS');
+    }
+  }
+  const stated = fields.find(({ tag }) => tag === 0xa0);
+  return stated === undefined ? sha1 : AsnConvert.parse(stated.content, types.AlgorithmIdentifier).algorithm;
 }
