@@ -95,6 +95,20 @@ ${lines.map(([words]) => `try ${words.map((word) => `'${word}'`).join(' ')}`).jo
   t.notOk(existsSync(join(folder, 'ran')), 'a route with the name of a command is not run');
 });
 
+t.test('a tab in a bash without compopt (3.2) quotes the names of files and folders', (t) => {
+  const names = t.testdir({ '$(touch ran)': {}, 'a b.yaml': '', 'portcullis.bash': bashCompletion(vocabulary) });
+  const script = `enable -n compopt
+source portcullis.bash
+try() { COMP_WORDS=(portcullis "$@"); COMP_CWORD=$#; _portcullis; printf '%s\\n' "\${COMPREPLY[@]}"; }
+try certs list --ca '$'
+try check -c a
+`;
+  const { stderr, stdout } = spawnSync('bash', ['--norc'], { cwd: names, input: script, encoding: 'utf8' });
+  t.same([stderr, stdout], ['', '\\$\\(touch\\ ran\\)\na\\ b.yaml\n']);
+  t.notOk(existsSync(join(names, 'ran')));
+  t.end();
+});
+
 t.test('the scripts of zsh and fish have every command and option, and their shells read them', async (t) => {
   for (const [shell, script] of [
     ['zsh', zshCompletion(vocabulary)],

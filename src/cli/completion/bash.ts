@@ -6,11 +6,15 @@ export function bashCompletion(vocabulary: readonly CommandWords[]): string {
   const groups = vocabulary.filter(({ subcommands }) => subcommands.length > 0);
   return `# bash completion for portcullis: source <(portcullis completion bash)
 _portcullis_files() {
-  if type compopt > /dev/null 2>&1; then compopt -o default; else COMPREPLY=($(compgen -f -- "$1")); fi
+  if type compopt > /dev/null 2>&1; then compopt -o default; else _portcullis_lines "$1" < <(compgen -f -- "$1"); fi
 }
 
 _portcullis_directories() {
-  if type compopt > /dev/null 2>&1; then compopt -o filenames; fi
+  if ! type compopt > /dev/null 2>&1; then
+    _portcullis_lines "$1" < <(compgen -d -- "$1")
+    return
+  fi
+  compopt -o filenames
   local name
   while IFS= read -r name; do COMPREPLY+=("$name"); done < <(compgen -d -- "$1")
 }
