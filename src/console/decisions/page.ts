@@ -26,7 +26,7 @@ export const decisions: ConsolePage = {
   name: 'Decisions',
   async render({ query, source, worker }) {
     const filter = filterOf(query);
-    const before = numberIn(query, 'before');
+    const before = recordNumberIn(query, 'before');
     const { cursor, next, rows } = await source.decisions({ filter, ...(before !== undefined && { before }) });
     const shown = fitting(rows, tableBytes, (row) => tableRow(columns, cellsOf(row, worker)));
     const older = shown.length < rows.length ? shown.at(-1)?.number : next;
@@ -165,7 +165,8 @@ function filterOf(query: URLSearchParams): RecordFilter {
   };
 }
 
-function numberIn(query: URLSearchParams, name: string): number | undefined {
+/** The number of a record; undefined where it is none. */
+function recordNumberIn(query: URLSearchParams, name: string): number | undefined {
   const text = query.get(name) ?? '';
   return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
