@@ -26,8 +26,13 @@ export function aloneIn<Name extends string>(
   return list && { list, from: numberIn(query, 'from') };
 }
 
-/** The part of a list that is asked for: its beginning, unless it stands alone. A place behind the end is the last row. */
+/** The part of a list that is asked for: its beginning, unless it stands alone. */
 export function partOf<T>(rows: readonly T[], name: string, alone: AloneList | undefined): ListPart<T> {
-  const from = alone?.list === name ? Math.min(alone.from, Math.max(0, rows.length - 1)) : 0;
+  const from = alone?.list === name ? placeIn(rows.length, alone.from) : 0;
   return { rows: rows.slice(from, from + maxRows), from, total: rows.length };
+}
+
+/** The place of a row in a list of this length. A place behind the end is the last row. */
+export function placeIn(total: number, from: number): number {
+  return Math.min(from, Math.max(0, total - 1));
 }

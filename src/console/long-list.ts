@@ -2,10 +2,19 @@
 import { fitting, type Html, html, type Value } from './html.ts';
 import { pathOf } from './links.ts';
 import type { AloneList, ListPart } from './list-part.ts';
+import type { PageRequest } from './page.ts';
 import { listBytes, type TableOptions, table, tableRow } from './parts.ts';
 
+/** The request of a page, and the list that it asks for. */
+export interface ListRequest {
+  readonly request: PageRequest;
+  readonly alone: AloneList | undefined;
+  /** Filters of the page, which the links to the other rows keep. */
+  readonly filter?: Readonly<Record<string, string>>;
+}
+
 /** A list of a page. */
-export interface LongList {
+export interface LongList extends Omit<ListRequest, 'request'> {
   /** In the address. */
   readonly name: string;
   /** Read before the numbers of the rows. */
@@ -15,17 +24,16 @@ export interface LongList {
   /** The page. */
   readonly path: string;
   readonly request: { readonly worker?: number | undefined };
-  readonly alone: AloneList | undefined;
 }
 
 /** The rows for which there is room, with links to the others, which show the list alone. */
 export function shownOf<T>(
   { from, rows, total }: ListPart<T>,
-  { alone, bytes, label, name, path, request }: LongList,
+  { alone, bytes, filter, label, name, path, request }: LongList,
   htmlOf: (row: T) => Html,
 ): { readonly shown: readonly T[]; readonly links: Html | undefined } {
   const shown = fitting(rows, alone?.list === name ? listBytes : bytes, htmlOf);
-  const linkTo = (at: number) => pathOf(path, request, { list: name, from: at });
+  const linkTo = (at: number) => pathOf(path, request, { ...filter, list: name, from: at });
   return { shown, links: paging(label, { from, shown: shown.length, total }, linkTo) };
 }
 

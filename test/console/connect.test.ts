@@ -61,3 +61,16 @@ t.test('a listener that demands a certificate of the client', async (t) => {
   const { admin } = await startScenario(t, { server: { tls: { clientCertificates: 'required' } } }, { tls: true });
   t.match(await (await admin('/connect?check=%2Fmcp')).text(), /demands a client certificate|did not answer/);
 });
+
+t.test('a route whose name is a long path is checked and shown by it', async (t) => {
+  const path = `/${'long-'.repeat(60)}/mcp`;
+  const { admin } = await startScenario(t, { routes: ['/mcp', path].map((each) => ({ path: each, mcp: {} })) });
+  const ask = async (parameter: string) =>
+    (await admin(`/connect?${new URLSearchParams({ [parameter]: path })}`)).text();
+  for (const parameter of ['route', 'check']) {
+    const page = await ask(parameter);
+    t.match(page, `<h2>${path}</h2>`);
+    t.notMatch(page, '<h2>/mcp</h2>', 'the other one is not shown');
+  }
+  t.match(await ask('check'), 'What a client sees at');
+});

@@ -45,6 +45,19 @@ t.test('keys in use, ended, revoked and unused, beside certificates and an issue
   t.match(page, '&#60;i&#62;j&#60;/i&#62;');
 });
 
+t.test('long lists have names of their own among the landmarks', async (t) => {
+  const entries = Array.from({ length: 300 }, (_, index) => `entry-${index}`);
+  const allow = entries.map((name) => ({ commonName: name, clientId: name }));
+  const { admin } = await startScenario(
+    t,
+    { revocation: { file: 'revoked.yaml' }, authenticators: { workloads: { type: 'mtls', allow } } },
+    { tls: true, files: { 'revoked.yaml': `jti: [${entries}]\n` } },
+  );
+  const page = await (await admin('/credentials')).text();
+  const names = [...page.matchAll(/<nav class="paging" aria-label="([^"]*)"/g)].map(([, name]) => name);
+  t.strictSame(names, ['Client certificates', 'Revoked ids']);
+});
+
 t.test('without keys, certificates and a list the page says what that means', async (t) => {
   const { admin } = await startScenario(t, {
     authenticators: { keys: undefined },

@@ -10,9 +10,9 @@ import { linksIn } from '../support/page-weight.ts';
 const names = (count: number) => Array.from({ length: count }, (_, index) => `name-${index}`);
 
 t.test('a table among others has room for some rows, and the next ones stand alone', (t) => {
-  const tableOf = (count: number, query = '') => {
+  const tableOf = (count: number, query = '', filter = {}) => {
     const alone = aloneIn(new URLSearchParams(query), ['keys', 'others']);
-    const list = { name: 'keys', label: 'Keys', bytes: 1000, path: '/page', request: { worker: 2 }, alone };
+    const list = { name: 'keys', label: 'Keys', bytes: 1000, path: '/page', request: { worker: 2 }, alone, filter };
     const options = { caption: 'Keys', columns: ['Key'], empty: 'There is none.' };
     const text = textOf(longTable(partOf(names(count), 'keys', alone), list, options, (name) => [name]));
     const shown = [...text.matchAll(/name-\d+/g)].map(([name]) => name);
@@ -23,6 +23,9 @@ t.test('a table among others has room for some rows, and the next ones stand alo
   const { count, links } = tableOf(500);
   t.ok(count > 5 && count < 20, `${count}`);
   t.strictSame(links, [`/page?list=keys&from=${count}&worker=2`]);
+  t.match(tableOf(500, '', { client: 'a b' }), {
+    links: [`/page?client=a+b&list=keys&from=${count}&worker=2`],
+  });
   t.match(tableOf(500, `list=keys&from=${count}`), { first: `name-${count}`, count: 200 });
   t.match(tableOf(500, 'list=others&from=7'), { first: 'name-0' }, 'another list stands alone');
   t.match(tableOf(500, 'list=keys&from=9999'), { first: 'name-499', links: ['/page?list=keys&from=0&worker=2'] });

@@ -101,6 +101,17 @@ t.test('a gateway with rules', async (t) => {
     t.match(none, 'No tool is named so');
   });
 
+  t.test('a place behind the end is the last row', async (t) => {
+    const { text: last } = await page({ from: '9999' });
+    t.match(plain(last), /Rules (\d+) to \1 of \1 /);
+    t.notMatch(last, 'No rule is like that.');
+    const asked = { view: 'who-can', tool: 'execute_*', item: '9999', caller: '9999' };
+    let { text } = await page(asked);
+    while (text.includes('is worked out between requests')) ({ text } = await page(asked));
+    t.match(plain(text), / Callers (\d+) to \1 of \1 /);
+    t.match(text, '<code>execute_sql</code>');
+  });
+
   t.test('a download has the columns and cells of the command, and no cell is a formula', async (t) => {
     const csv = await admin('/policy/who-can.csv?tool=execute_sql');
     t.match(csv.headers.get('content-disposition'), 'attachment; filename="who-can.csv"');

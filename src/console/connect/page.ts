@@ -7,7 +7,6 @@ import { aloneIn, partOf } from '../list-part.ts';
 import { shownOf } from '../long-list.ts';
 import type { ConsolePage } from '../page.ts';
 import { badge, card, code, emptyState, facts, listBytes, shorten } from '../parts.ts';
-import { textIn } from '../query.ts';
 import type { ClientCheck } from './client-check.ts';
 import { clientFiles } from './client-files.ts';
 import type { AuthorityFacts, EndpointFacts } from './facts.ts';
@@ -19,14 +18,17 @@ export const connect: ConsolePage = {
   async render(request) {
     const { query, source, worker } = request;
     const { authority, endpoints } = await source.connect();
-    const asked = textIn(query, 'check');
+    // The default name of a route is its path, which may be of any length.
+    const nameIn = (parameter: string) => query.get(parameter)?.trim() || undefined;
+    const asked = nameIn('check');
     const check = asked === undefined ? undefined : await source.checkAsClient(asked);
-    const route = asked ?? textIn(query, 'route');
+    const route = asked ?? nameIn('route');
     const chosen = endpoints.filter((each) => route === undefined || each.route === route);
     const alone = aloneIn(query, ['endpoints']);
-    const cards = chosen.map((endpoint) => endpointCard(endpoint, authority, check, worker));
+    const part = partOf(chosen, 'endpoints', alone);
+    const cards = part.rows.map((endpoint) => endpointCard(endpoint, authority, check, worker));
     const list = { name: 'endpoints', label: 'Endpoints', bytes: listBytes, path: '/connect', request, alone };
-    const { links, shown } = shownOf(partOf(cards, 'endpoints', alone), list, (each) => each);
+    const { links, shown } = shownOf({ ...part, rows: cards }, list, (each) => each);
     return {
       lead: 'What to put into each client, the authority to trust, and what a client sees at this gateway.',
       scripts: ['copy.js'],

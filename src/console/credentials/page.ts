@@ -3,8 +3,8 @@ import { type Html, html } from '../html.ts';
 import { keySetState } from '../key-sets.ts';
 import { pathOf } from '../links.ts';
 import { aloneIn } from '../list-part.ts';
-import { type LongList, longTable } from '../long-list.ts';
-import type { ConsolePage, PageRequest } from '../page.ts';
+import { type ListRequest, type LongList, longTable } from '../long-list.ts';
+import type { ConsolePage } from '../page.ts';
 import { badge, card, code, count, emptyState, relativeTime, shorten, type Tone, time } from '../parts.ts';
 import { type ConfiguredCredentials, type CredentialsQuestion, credentialLists, type KeyInUse } from './facts.ts';
 import { createTimeline, type Timeline } from './timeline.ts';
@@ -16,25 +16,20 @@ export const credentials: ConsolePage = {
   async render(request) {
     const alone = aloneIn(request.query, credentialLists);
     const all = await request.source.credentials(alone);
-    const shown: Shown = { alone, request };
+    const lists: ListRequest = { alone, request };
     if (alone !== undefined)
       return {
         lead: html`<a href="${pathOf('/credentials', request)}">All credentials</a>`,
-        body: html`${cards[alone.list](all, shown)}`,
+        body: html`${cards[alone.list](all, lists)}`,
       };
     return {
       lead: 'What callers show, what the gateway shows, and when each of them ends.',
-      body: html`${credentialLists.map((list) => cards[list](all, shown))}`,
+      body: html`${credentialLists.map((list) => cards[list](all, lists))}`,
     };
   },
 };
 
-interface Shown {
-  readonly alone: CredentialsQuestion | undefined;
-  readonly request: PageRequest;
-}
-
-type Card = (all: ConfiguredCredentials, shown: Shown) => Html | undefined;
+type Card = (all: ConfiguredCredentials, lists: ListRequest) => Html | undefined;
 
 const cards: Readonly<Record<CredentialsQuestion['list'], Card>> = {
   keys: keysCard,
@@ -45,8 +40,8 @@ const cards: Readonly<Record<CredentialsQuestion['list'], Card>> = {
   revoked: revocationsCard,
 };
 
-function longList(name: CredentialsQuestion['list'], label: string, bytes: number, shown: Shown): LongList {
-  return { ...shown, name, label, bytes, path: '/credentials' };
+function longList(name: CredentialsQuestion['list'], label: string, bytes: number, lists: ListRequest): LongList {
+  return { ...lists, name, label, bytes, path: '/credentials' };
 }
 
 const dayMs = 86_400_000;
@@ -76,8 +71,8 @@ const advices: Readonly<Record<KeyInUse['advice'], readonly [words: string, tone
   gone: ['used, and not in the file any more', 'bad'],
 };
 
-function keysCard({ keyAuthenticators, keys, period, usedKeys }: ConfiguredCredentials, shown: Shown): Html {
-  const { now } = shown.request;
+function keysCard({ keyAuthenticators, keys, period, usedKeys }: ConfiguredCredentials, lists: ListRequest): Html {
+  const { now } = lists.request;
   if (keys.total === 0 && keyAuthenticators.total === 0)
     return card('API keys', emptyState('No authenticator takes API keys: there is nothing to migrate.'), 'keys');
   const ends = keys.rows.flatMap(({ end, sunset }) => [end, sunset]).filter((end) => end !== undefined);
@@ -104,7 +99,7 @@ function keysCard({ keyAuthenticators, keys, period, usedKeys }: ConfiguredCrede
   return card(
     'API keys and their migration to tokens',
     html`<p>${lead} Over days, <code>portcullis keys report</code> reads the audit log.</p>
-${longTable(keys, longList('keys', 'Keys', 20_000, shown), options, (key) => rowOf(key, timeline, now))}`,
+${longTable(keys, longList('keys', 'Keys', 20_000, lists), options, (key) => rowOf(key, timeline, now))}`,
     'keys',
   );
 }
@@ -123,12 +118,12 @@ function rowOf(key: KeyInUse, timeline: Timeline, now: number) {
   ];
 }
 
-function datesCard({ keyAuthenticators }: ConfiguredCredentials, shown: Shown): Html | undefined {
-  const { now } = shown.request;
+function datesCard({ keyAuthenticators }: ConfiguredCredentials, lists: ListRequest): Html | undefined {
+  const { now } = lists.request;
   if (keyAuthenticators.total === 0) return undefined;
   const table = longTable(
     keyAuthenticators,
-    longList('dates', 'Authenticators', 6000, shown),
+    longList('dates', 'Authenticators', 6000, lists),
     { caption: 'Authenticators of keys', columns: ['Authenticator', 'Deprecation', 'Sunset', 'Guide'] },
     ({ deprecation, guide, name, sunset }) => [
       code(name),
@@ -140,10 +135,10 @@ function datesCard({ keyAuthenticators }: ConfiguredCredentials, shown: Shown): 
   return card('Dates of the migration', table, 'dates');
 }
 
-function certificatesCard({ certificates }: ConfiguredCredentials, shown: Shown): Html {
+function certificatesCard({ certificates }: ConfiguredCredentials, lists: ListRequest): Html {
   const table = longTable(
     certificates,
-    longList('certificates', 'Files', 6000, shown),
+    longList('certificates', 'Files', 6000, lists),
     {
       caption: 'The first certificate of each file, the first to end first',
       columns: ['Key of the configuration', 'File', 'Subject', 'Ends'],
@@ -151,16 +146,16 @@ function certificatesCard({ certificates }: ConfiguredCredentials, shown: Shown)
     },
     ({ end, isList, name, path, subject }) => [
       ...[code(name), code(path), shorten(subject)],
-      endOf(end, shown.request.now, isList ? dayMs : undefined),
+      endOf(end, lists.request.now, isList ? dayMs : undefined),
     ],
   );
   return card('Certificates and revocation lists', table, 'certificates');
 }
 
-function clientCertificatesCard({ clientCertificates }: ConfiguredCredentials, shown: Shown): Html {
+function clientCertificatesCard({ clientCertificates }: ConfiguredCredentials, lists: ListRequest): Html {
   const table = longTable(
     clientCertificates,
-    longList('clients', 'Entries', 8000, shown),
+    longList('clients', 'Client certificates', 8000, lists),
     {
       caption: 'Allowlists of the mtls authenticators',
       columns: ['Identity', 'Client', 'Authenticator', 'Scopes'],
@@ -176,10 +171,10 @@ function clientCertificatesCard({ clientCertificates }: ConfiguredCredentials, s
   return card('Client certificates that are let in', table, 'client-certificates');
 }
 
-function issuersCard({ issuers }: ConfiguredCredentials, shown: Shown): Html {
+function issuersCard({ issuers }: ConfiguredCredentials, lists: ListRequest): Html {
   const table = longTable(
     issuers,
-    longList('issuers', 'Issuers', 8000, shown),
+    longList('issuers', 'Issuers', 8000, lists),
     {
       caption: 'Authorization servers whose tokens are taken',
       columns: ['Issuer', 'Authenticator', 'Verified by', 'State'],
@@ -197,7 +192,7 @@ function issuersCard({ issuers }: ConfiguredCredentials, shown: Shown): Html {
   return card('Issuers of tokens', table, 'issuers');
 }
 
-function revocationsCard({ revocations: { entries, path, problem } }: ConfiguredCredentials, shown: Shown): Html {
+function revocationsCard({ revocations: { entries, path, problem } }: ConfiguredCredentials, lists: ListRequest): Html {
   if (path === undefined)
     return card(
       'Revoked',
@@ -206,7 +201,7 @@ function revocationsCard({ revocations: { entries, path, problem } }: Configured
     );
   const table = longTable(
     entries,
-    longList('revoked', 'Entries', 6000, shown),
+    longList('revoked', 'Revoked ids', 6000, lists),
     {
       caption: 'Entries of the revocation list',
       columns: ['Id', 'Kind'],

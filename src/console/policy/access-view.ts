@@ -37,16 +37,16 @@ ${select('route', 'Route', route, 'all routes', optionsOf(routes.map(({ name }) 
 <button>Show</button>
 <a class="button" href="${pathOf('/policy/who-can.csv', request, { ...filter })}" download>CSV</a>
 <a class="button" href="${pathOf('/policy/who-can.json', request, { ...filter })}" download>JSON</a></form>
-${found === undefined ? waiting() : matrix(found, request, asked)}`;
+${found === undefined ? waiting() : matrix(found, request, filter)}`;
 }
 
 function waiting(): Html {
   return html`<p class="empty" role="status">The matrix is worked out between requests. <a href="">Look again</a> in a few seconds.</p>`;
 }
 
-function matrix(facts: AccessFacts, request: PageRequest, asked: AccessQuestion): Html {
-  const { answers, at, callerTotal, callers, cut, isNamed, items, itemTotal, policy } = facts;
-  const { client, fromCaller, fromItem, route, tool } = asked;
+function matrix(facts: AccessFacts, request: PageRequest, filter: Filter): Html {
+  const { answers, at, callerTotal, callers, cut, fromCaller, fromItem, isNamed, items, itemTotal, policy } = facts;
+  const { client, route, tool } = filter;
   const linkTo = (more: Readonly<Record<string, number>>) =>
     pathOf('/policy', request, { view: 'who-can', route, tool, client, item: fromItem, caller: fromCaller, ...more });
   if (items.length === 0 || callers.length === 0)

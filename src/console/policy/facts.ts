@@ -5,6 +5,7 @@ import { explainRequest } from '../../review/explain/explain-request.ts';
 import type { RequestExplanation } from '../../review/explain/request-explanation.ts';
 import type { PolicyFile } from '../../review/policy-file.ts';
 import { FormError, type FormProblem, readForm, requestForm } from '../../review/request-form.ts';
+import { placeIn } from '../list-part.ts';
 import { type AccessMatrix, type AskMatrix, type CellAnswer, createMatrixKeeper } from './access-matrix.ts';
 import { reachedRules } from './reached-rules.ts';
 import { listRules, type RuleRow, rowOf } from './rule-rows.ts';
@@ -32,6 +33,8 @@ export interface RulesFacts {
   readonly policy: string;
   readonly inForceSince: number;
   readonly rows: readonly RuleRow[];
+  /** The place of the first of them, which is never behind the end. */
+  readonly from: number;
   /** Of those that are asked about. */
   readonly total: number;
 }
@@ -56,6 +59,9 @@ export interface AccessFacts extends Pick<AccessMatrix, 'at' | 'cut' | 'policy'>
     readonly cells: readonly number[];
   })[];
   readonly answers: Readonly<Record<number, CellAnswer>>;
+  /** Places of the first of each, which are never behind the end. */
+  readonly fromCaller: number;
+  readonly fromItem: number;
   /** Of those that are asked about. */
   readonly callerTotal: number;
   readonly itemTotal: number;
@@ -89,7 +95,7 @@ export function policyFacts({ current, now, reloads, revocations }: RunningParts
   };
   const ask = createMatrixKeeper({ now });
   return {
-    async policyRules({ count, from, only, route }) {
+    async policyRules({ count, from: asked, only, route }) {
       const { loaded, snapshot } = current();
       const rows = listRules(loaded, snapshot).filter(
         (row) =>
@@ -98,7 +104,9 @@ export function policyFacts({ current, now, reloads, revocations }: RunningParts
           (only !== 'unreachable' || row.isUnreachable),
       );
       const { inForceSince } = reloads;
-      return { policy: loaded.hash, inForceSince, rows: rows.slice(from, from + count).map(rowOf), total: rows.length };
+      const from = placeIn(rows.length, asked);
+      const shown = rows.slice(from, from + count).map(rowOf);
+      return { policy: loaded.hash, inForceSince, rows: shown, from, total: rows.length };
     },
     policyAccess: (question) => accessFacts(question, inForce(), ask),
     async policyNames() {
@@ -121,13 +129,15 @@ async function accessFacts(
 ): Promise<AccessFacts | undefined> {
   const matrix = await ask(file, waitMs);
   if (matrix === undefined) return undefined;
-  const { client, fromCaller, fromItem, route, tool } = question;
+  const { client, route, tool } = question;
   const matches = tool === undefined ? undefined : compileGlob(tool);
   const rows = [...matrix.items.entries()].filter(
     ([, { kind, name, routeName }]) =>
       (route === undefined || routeName === route) && (matches === undefined || (kind === 'tool' && matches(name))),
   );
   const columns = columnsOf(matrix, client);
+  const fromCaller = placeIn(columns.shown.length, question.fromCaller);
+  const fromItem = placeIn(rows.length, question.fromItem);
   const callers = columns.shown.slice(fromCaller, fromCaller + question.callers);
   const shown = rows.slice(fromItem, fromItem + Math.min(question.items, Math.floor(maxCells / callers.length)));
   const items = shown.map(([row, item]) => ({
@@ -143,7 +153,9 @@ async function accessFacts(
       name: matrix.callers[column]!.name,
       refused: matrix.callers[column]!.refused,
     })),
+    fromCaller,
     items,
+    fromItem,
     answers: Object.fromEntries([...used].map((position) => [position, matrix.answers[position]!])),
     callerTotal: columns.shown.length,
     itemTotal: rows.length,

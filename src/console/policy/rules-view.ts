@@ -21,9 +21,8 @@ export async function rulesView(request: PageRequest): Promise<Html> {
   const { now, query, source, worker } = request;
   const route = textIn(query, 'route');
   const only = choices.map(([value]) => value).find((value) => value === query.get('only'));
-  const from = numberIn(query, 'from');
-  const [{ inForceSince, policy, rows, total }, { routes }] = await Promise.all([
-    source.policyRules({ route, only, from, count: rowsOnPage }),
+  const [{ from, inForceSince, policy, rows, total }, { routes }] = await Promise.all([
+    source.policyRules({ route, only, from: numberIn(query, 'from'), count: rowsOnPage }),
     source.policyNames(),
   ]);
   const cells = rows.map((row, index) => {

@@ -1,19 +1,12 @@
-// Lists below the open streams: their sessions, and the credentials that are revoked for a time.
+// Lists below the open streams: their sessions, the routes that gave session ids out, and the credentials that are revoked for a time.
 import { type Html, html } from '../html.ts';
-import { type AloneList, partOf } from '../list-part.ts';
-import { longTable, shownOf } from '../long-list.ts';
-import type { PageRequest } from '../page.ts';
+import { partOf } from '../list-part.ts';
+import { type ListRequest, longTable, shownOf } from '../long-list.ts';
 import { code, shorten, time } from '../parts.ts';
 import { maxStreams, type StreamsFacts } from './facts.ts';
 
 /** Lists that the page may show alone. */
 export const streamLists = ['sessions', 'issuing', 'revocations'] as const;
-
-/** The request, and the list that it asks for. */
-export interface Shown {
-  readonly request: PageRequest;
-  readonly alone: AloneList | undefined;
-}
 
 /** Kinds of credentials in a word. */
 export const credentialKinds = { oauth: 'token', 'api-key': 'key', mtls: 'certificate' } as const;
@@ -21,22 +14,14 @@ export const credentialKinds = { oauth: 'token', 'api-key': 'key', mtls: 'certif
 /** The reach of a temporary revocation. */
 export const otherInstances = html`Other instances, also those with the same ${code('state.redis')}, have consoles of their own; the revocation file of ${code('portcullis revoke')} reaches all.`;
 
-/** Sessions with open streams, and the routes that give session ids out. */
-export function sessionPart({ routes, sessions, streams: shown }: StreamsFacts, { alone, request }: Shown): Html {
-  const couldIssue = routes.some(({ issuesSessions }) => issuesSessions !== undefined);
-  const issuing = partOf(
-    routes.filter(({ issuesSessions }) => issuesSessions),
-    'issuing',
-    alone,
-  );
-  const list = { name: 'issuing', label: 'Routes', bytes: 2000, path: '/streams', request, alone };
-  const issued = shownOf(issuing, list, ({ name }) => html`, ${code(name)}`);
+/** Sessions with open streams. */
+export function sessionPart({ sessions, streams }: StreamsFacts, lists: ListRequest): Html {
   return html`<p class="muted">The gateway seals each session id for its owner and keeps no list of them, so it knows those with a stream${
-    shown.length === maxStreams && html` in the table above`
+    streams.length === maxStreams && html` in the table above`
   }. The records of a session have the same mark.</p>
 ${longTable(
-  partOf(sessions, 'sessions', alone),
-  { name: 'sessions', label: 'Sessions', bytes: 6000, path: '/streams', request, alone },
+  partOf(sessions, 'sessions', lists.alone),
+  { ...lists, name: 'sessions', label: 'Sessions', bytes: 6000, path: '/streams' },
   {
     caption: 'Sessions with open streams',
     isCaptionHidden: true,
@@ -50,20 +35,29 @@ ${longTable(
     shorten(subject ?? '–'),
     count,
   ],
-)}
-${
-  couldIssue &&
-  html`<p class="muted">Session ids were given out on ${
-    issuing.total > 0 ? issued.shown.map(({ name }, index) => html`${index > 0 && ', '}${code(name)}`) : 'no route'
-  } since the start.</p>${issued.links}`
-}`;
+)}`;
+}
+
+/** Routes that have given session ids out; undefined where none could. */
+export function issuingPart({ routes }: StreamsFacts, lists: ListRequest): Html | undefined {
+  if (routes.every(({ issuesSessions }) => issuesSessions === undefined)) return undefined;
+  const issuing = partOf(
+    routes.filter(({ issuesSessions }) => issuesSessions),
+    'issuing',
+    lists.alone,
+  );
+  const list = { ...lists, name: 'issuing', label: 'Routes', bytes: 2000, path: '/streams' };
+  const { links, shown } = shownOf(issuing, list, ({ name }) => html`, ${code(name)}`);
+  return html`<p class="muted">Session ids were given out on ${
+    issuing.total > 0 ? shown.map(({ name }, index) => html`${index > 0 && ', '}${code(name)}`) : 'no route'
+  } since the start.</p>${links}`;
 }
 
 /** Credentials that are revoked for an hour. */
-export function revocationPart({ hasSharedState, revocations }: StreamsFacts, { alone, request }: Shown): Html {
+export function revocationPart({ hasSharedState, revocations }: StreamsFacts, lists: ListRequest): Html {
   const revoked = longTable(
-    partOf(revocations, 'revocations', alone),
-    { name: 'revocations', label: 'Credentials', bytes: 6000, path: '/streams', request, alone },
+    partOf(revocations, 'revocations', lists.alone),
+    { ...lists, name: 'revocations', label: 'Credentials', bytes: 6000, path: '/streams' },
     {
       caption: 'Credentials that an operator has revoked',
       isCaptionHidden: true,
@@ -74,7 +68,7 @@ export function revocationPart({ hasSharedState, revocations }: StreamsFacts, { 
       html`${credentialKinds[kind]} ${code(shorten(id))}`,
       authenticator,
       shorten(by),
-      time(until, request.now),
+      time(until, lists.request.now),
     ],
   );
   return html`${revoked}

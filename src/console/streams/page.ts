@@ -20,7 +20,7 @@ import {
   time,
 } from '../parts.ts';
 import { type Sorting, type StreamEnd, type StreamFacts, type StreamsFacts, sortings } from './facts.ts';
-import { credentialKinds, otherInstances, revocationPart, sessionPart, streamLists } from './lists.ts';
+import { credentialKinds, issuingPart, otherInstances, revocationPart, sessionPart, streamLists } from './lists.ts';
 import { answerOrders, noticeOf } from './order-routes.ts';
 
 /** The page, and the forms that it posts. */
@@ -32,16 +32,19 @@ export const streams: ConsolePage = {
     const client = query.get('client')?.trim() ?? '';
     const route = query.get('route') ?? '';
     const sort = sortings.find((each) => each === query.get('sort')) ?? 'since';
-    const found = await source.streams({ client, route, sort });
+    const filter = { client, route, sort };
+    const found = await source.streams(filter);
     const id = query.get('stream');
     const chosen = id === null ? undefined : await source.stream(id);
     const notice = noticeOf(query);
     const alone = aloneIn(query, streamLists);
-    const sessions = () => card('Sessions', sessionPart(found, { request, alone }), 'sessions');
-    const revocations = () => card('Revoked for an hour', revocationPart(found, { request, alone }), 'revocations');
+    const lists = { request, alone, filter };
+    const revocations = () => card('Revoked for an hour', revocationPart(found, lists), 'revocations');
     if (alone !== undefined) {
-      const lead = html`<a href="${pathOf('/streams', request)}">All streams and sessions</a>`;
-      return { lead, body: { sessions, issuing: sessions, revocations }[alone.list]() };
+      const lead = html`<a href="${pathOf('/streams', request, filter)}">All streams and sessions</a>`;
+      const sessions = () => card('Sessions', sessionPart(found, lists), 'sessions');
+      const issuing = () => card('Sessions', issuingPart(found, lists), 'sessions');
+      return { lead, body: { sessions, issuing, revocations }[alone.list]() };
     }
     const one =
       id !== null &&
@@ -51,8 +54,8 @@ export const streams: ConsolePage = {
       body: html`
 ${notice !== undefined && html`<p class="notice" role="status" id="notice">${notice}</p>`}
 ${one}
-${card('Open streams', html`${filterForm({ client, route, sort }, found, request)}${streamTable(found, request, listBytes - weightOf(one))}`, 'open-streams')}
-${sessions()}
+${card('Open streams', html`${filterForm(filter, found, request)}${streamTable(found, request, listBytes - weightOf(one))}`, 'open-streams')}
+${card('Sessions', html`${sessionPart(found, lists)}\n${issuingPart(found, lists)}`, 'sessions')}
 ${revocations()}`,
     };
   },
