@@ -14,13 +14,15 @@ export function outageTests(world: World): void {
 
   test('a token ends when it says so', async () => {
     // On a busy machine Keycloak and Superset take seconds for an answer each, so the token lives longer than that.
-    await keycloak.setTokenLifetime(15);
+    await keycloak.setTokenLifetime(20);
     const token = await keycloak.clientToken(agent, viewing).finally(() => keycloak.setTokenLifetime(300));
     const endsMs = decodeJwt(token).exp! * 1000;
     let accepted = 0;
     for (let last = await instance(token); last.answer.status !== 401; last = await instance(token)) {
-      assert.match(last.text, /service-account-ai_agent_prod/, JSON.stringify(last.answer));
       assert.ok(Date.now() < endsMs + 60_000, 'it ends');
+      // The stream of an answer that is under way then is broken off.
+      if (Date.now() > endsMs - 1000) continue;
+      assert.match(last.text, /service-account-ai_agent_prod/, JSON.stringify(last.answer));
       accepted += 1;
     }
     assert.ok(accepted > 0, 'it was good before');
