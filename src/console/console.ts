@@ -9,7 +9,7 @@ import { type Assets, readAssets } from './assets.ts';
 import { createEventStreams } from './events.ts';
 import { failure } from './failure.ts';
 import { acceptForms } from './form.ts';
-import { html } from './html.ts';
+import { html } from './html/html.ts';
 import { type Layout, type PageRequest, renderPage, type Viewer } from './page.ts';
 import { pages } from './pages.ts';
 import type { ConsoleProcess, ConsoleSource } from './source.ts';

@@ -1,7 +1,7 @@
 // Key sets of the issuers (JWKS, RFC 7517): their facts, and how pages show them.
 import type { Runtime } from '../gateway/runtime.ts';
-import type { Html } from './html.ts';
-import { badge } from './parts.ts';
+import type { Html } from './html/html.ts';
+import { badge } from './html/parts.ts';
 
 /** The key set of an issuer. */
 export interface KeySetFacts {

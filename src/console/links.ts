@@ -1,5 +1,5 @@
 // Links and forms that stay on the worker that is shown.
-import { type Html, html } from './html.ts';
+import { type Html, html } from './html/html.ts';
 
 /** The worker that is shown; undefined for a gateway of one process. */
 interface Shown {

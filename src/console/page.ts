@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Assets } from './assets.ts';
 import type { OpenEventStream } from './events.ts';
-import { documentText, type Html, html } from './html.ts';
+import { documentText, type Html, html } from './html/html.ts';
 import { pathOf } from './links.ts';
 import type { ConsoleProcess, ConsoleSource } from './source.ts';
 import type { Operator } from './streams/orders.ts';

@@ -1,9 +1,9 @@
 // Long lists and choices of the console: as much as a page has room for, and a way to the rest.
 import t from 'tap';
-import { optionsOf, select } from '../../src/console/choice.ts';
-import { html } from '../../src/console/html.ts';
-import { aloneIn, partOf } from '../../src/console/list-part.ts';
-import { longTable } from '../../src/console/long-list.ts';
+import { optionsOf, select } from '../../src/console/html/choice.ts';
+import { html } from '../../src/console/html/html.ts';
+import { aloneIn, partOf } from '../../src/console/html/list-part.ts';
+import { longTable } from '../../src/console/html/long-list.ts';
 import { textOf } from '../support/console.ts';
 import { linksIn } from '../support/page-weight.ts';
 

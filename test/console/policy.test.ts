@@ -1,7 +1,7 @@
 // Policy page: rules with hits, the matrix of who can do what, explanations, as a browser without script gets them.
 import t from 'tap';
-import { html } from '../../src/console/html.ts';
-import { paging } from '../../src/console/long-list.ts';
+import { html } from '../../src/console/html/html.ts';
+import { paging } from '../../src/console/html/long-list.ts';
 import { textOf } from '../support/console.ts';
 import { startScenario } from '../support/scenario.ts';
 import { until } from '../support/until.ts';

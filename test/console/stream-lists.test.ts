@@ -1,6 +1,6 @@
 // Lists below the open streams: their next parts stand alone, and under the filter of the page.
 import t from 'tap';
-import { html } from '../../src/console/html.ts';
+import { html } from '../../src/console/html/html.ts';
 import type { PageRequest } from '../../src/console/page.ts';
 import type { StreamsFacts, StreamsQuery } from '../../src/console/streams/facts.ts';
 import { streams } from '../../src/console/streams/page.ts';

@@ -1,6 +1,6 @@
 // Console of a real gateway, asked without a socket.
-import type { Html } from '../../src/console/html.ts';
-import { documentText } from '../../src/console/html.ts';
+import type { Html } from '../../src/console/html/html.ts';
+import { documentText } from '../../src/console/html/html.ts';
 import type { RunningParts } from '../../src/gateway/admin/admin-source.ts';
 
 /** The console as `serve` gives it to a gateway. */

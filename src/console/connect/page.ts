@@ -1,12 +1,12 @@
 // Connect page: what to put into each MCP client, and what a client sees.
 
-import { optionsOf, select } from '../choice.ts';
-import { type Html, html } from '../html.ts';
+import { optionsOf, select } from '../html/choice.ts';
+import { type Html, html } from '../html/html.ts';
+import { aloneIn, partOf } from '../html/list-part.ts';
+import { shownOf } from '../html/long-list.ts';
+import { badge, card, code, emptyState, facts, listBytes, shorten } from '../html/parts.ts';
 import { workerField } from '../links.ts';
-import { aloneIn, partOf } from '../list-part.ts';
-import { shownOf } from '../long-list.ts';
 import type { ConsolePage } from '../page.ts';
-import { badge, card, code, emptyState, facts, listBytes, shorten } from '../parts.ts';
 import type { ClientCheck } from './client-check.ts';
 import { clientFiles } from './client-files.ts';
 import type { AuthorityFacts, EndpointFacts } from './facts.ts';

@@ -9,8 +9,8 @@ import type { Config } from '../../config/schema/config.ts';
 import type { RunningParts } from '../../gateway/admin/admin-source.ts';
 import { configuredKeys, revocationsOfKeys } from '../../review/configured-keys.ts';
 import { type KeyRow, keyRows } from '../../review/key-rows.ts';
+import { type AloneList, type ListPart, partOf } from '../html/list-part.ts';
 import { type KeySetFacts, keySetFacts } from '../key-sets.ts';
-import { type AloneList, type ListPart, partOf } from '../list-part.ts';
 
 /** Functions of the console source that the page asks. */
 export interface CredentialsSource {

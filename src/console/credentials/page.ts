@@ -1,11 +1,11 @@
 // Credentials page: what callers and the gateway show, and when it ends.
-import { type Html, html } from '../html.ts';
+import { type Html, html } from '../html/html.ts';
+import { aloneIn } from '../html/list-part.ts';
+import { type ListRequest, type LongList, longTable } from '../html/long-list.ts';
+import { badge, card, code, count, emptyState, relativeTime, shorten, type Tone, time } from '../html/parts.ts';
 import { keySetState } from '../key-sets.ts';
 import { pathOf } from '../links.ts';
-import { aloneIn } from '../list-part.ts';
-import { type ListRequest, type LongList, longTable } from '../long-list.ts';
 import type { ConsolePage } from '../page.ts';
-import { badge, card, code, count, emptyState, relativeTime, shorten, type Tone, time } from '../parts.ts';
 import { type ConfiguredCredentials, type CredentialsQuestion, credentialLists, type KeyInUse } from './facts.ts';
 import { createTimeline, type Timeline } from './timeline.ts';
 

@@ -1,5 +1,5 @@
 // Timeline of ends: one bar for each row of a table, all on the same scale from now on.
-import { type Html, html } from '../html.ts';
+import { type Html, html } from '../html/html.ts';
 
 /** Bars on one scale. */
 export interface Timeline {

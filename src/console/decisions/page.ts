@@ -1,10 +1,10 @@
 // Decisions page: the last requests, live where there is script, with filters.
 
 import type { RecordFilter } from '../../audit/recent/recent-records.ts';
-import { fitting, type Html, html } from '../html.ts';
+import { fitting, type Html, html } from '../html/html.ts';
+import { table, tableRow } from '../html/parts.ts';
 import { pathOf, workerField } from '../links.ts';
 import type { ConsolePage } from '../page.ts';
-import { table, tableRow } from '../parts.ts';
 import type { DecisionRow, NewDecisions } from './facts.ts';
 import { why } from './why-page.ts';
 

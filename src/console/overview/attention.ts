@@ -1,6 +1,6 @@
 // Matters that need attention, worst first, each with the thing to do.
 import type { Expiry } from '../../config/expiries.ts';
-import type { Tone } from '../parts.ts';
+import type { Tone } from '../html/parts.ts';
 import type { ConsoleProcess } from '../source.ts';
 import type { EndingKey, OverviewFacts } from './facts.ts';
 

@@ -1,11 +1,8 @@
 // Overview page: what needs attention, the last hour, the policy in force, and the health of what the gateway depends on.
 import type { HistoryPoint } from '../../metrics/history.ts';
-import { type Html, html, type Value } from '../html.ts';
-import { keySetState } from '../key-sets.ts';
-import { pathOf } from '../links.ts';
-import { type AloneList, aloneIn, partOf } from '../list-part.ts';
-import { longTable, shownOf } from '../long-list.ts';
-import type { ConsolePage, PageRequest } from '../page.ts';
+import { type Html, html, type Value } from '../html/html.ts';
+import { type AloneList, aloneIn, partOf } from '../html/list-part.ts';
+import { longTable, shownOf } from '../html/long-list.ts';
 import {
   badge,
   bytes,
@@ -20,7 +17,10 @@ import {
   hash,
   shorten,
   time,
-} from '../parts.ts';
+} from '../html/parts.ts';
+import { keySetState } from '../key-sets.ts';
+import { pathOf } from '../links.ts';
+import type { ConsolePage, PageRequest } from '../page.ts';
 import { type Attention, findAttention } from './attention.ts';
 import type { OverviewFacts } from './facts.ts';
 

@@ -1,13 +1,13 @@
 // Matrix of callers and tools: who can do what by the policy in force, and under which conditions.
 
 import { csvText } from '../../csv.ts';
-import { optionsOf, select } from '../choice.ts';
 import { failure } from '../failure.ts';
-import { fitting, type Html, html } from '../html.ts';
+import { optionsOf, select } from '../html/choice.ts';
+import { fitting, type Html, html } from '../html/html.ts';
+import { paging } from '../html/long-list.ts';
+import { code, hash, listBytes, shorten, time } from '../html/parts.ts';
 import { pathOf } from '../links.ts';
-import { paging } from '../long-list.ts';
 import type { PageRequest } from '../page.ts';
-import { code, hash, listBytes, shorten, time } from '../parts.ts';
 import { numberIn, textIn } from '../query.ts';
 import type { CellAnswer } from './access-matrix.ts';
 import type { AccessFacts, AccessQuestion } from './facts.ts';

@@ -14,8 +14,8 @@ import {
   selectorWords,
 } from '../../review/explain/reading-words.ts';
 import type { RequestExplanation, RouteReading } from '../../review/explain/request-explanation.ts';
-import { fitting, type Html, html, type Value } from '../html.ts';
-import { badge, code, facts, hash, shorten } from '../parts.ts';
+import { fitting, type Html, html, type Value } from '../html/html.ts';
+import { badge, code, facts, hash, shorten } from '../html/parts.ts';
 import type { ExplanationFacts } from './facts.ts';
 
 type Explained = Extract<ExplanationFacts, { readonly explanation: RequestExplanation }>;

@@ -1,6 +1,6 @@
 // Explanation of a made-up request by the policy in force: its form, and the walk through credentials, routes and rules.
-import { choice, type Option, optionsOf } from '../choice.ts';
-import { type Html, html } from '../html.ts';
+import { choice, type Option, optionsOf } from '../html/choice.ts';
+import { type Html, html } from '../html/html.ts';
 import type { PageRequest } from '../page.ts';
 import { type FieldName, type FieldProblem, fieldLengths, fieldProblems, readFields } from './explanation-form.ts';
 import { explanationSteps } from './explanation-steps.ts';

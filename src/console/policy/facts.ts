@@ -5,7 +5,7 @@ import { explainRequest } from '../../review/explain/explain-request.ts';
 import type { RequestExplanation } from '../../review/explain/request-explanation.ts';
 import type { PolicyFile } from '../../review/policy-file.ts';
 import { FormError, type FormProblem, readForm, requestForm } from '../../review/request-form.ts';
-import { placeIn } from '../list-part.ts';
+import { placeIn } from '../html/list-part.ts';
 import { type AccessMatrix, type AskMatrix, type CellAnswer, createMatrixKeeper } from './access-matrix.ts';
 import { reachedRules } from './reached-rules.ts';
 import { listRules, type RuleRow, rowOf } from './rule-rows.ts';

@@ -1,7 +1,7 @@
 // Policy page: three views of the policy in force. Rules with their hits, who can do what, and an explanation.
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { html } from '../html.ts';
+import { html } from '../html/html.ts';
 import { pathOf } from '../links.ts';
 import type { ConsolePage, PageRequest } from '../page.ts';
 import { accessDownload, accessView } from './access-view.ts';

@@ -1,11 +1,11 @@
 // Rules of each route in their order, with what they match and demand, where they stand, and their hits.
 
-import { optionsOf, select } from '../choice.ts';
-import { fitting, type Html, html, type Value } from '../html.ts';
+import { optionsOf, select } from '../html/choice.ts';
+import { fitting, type Html, html, type Value } from '../html/html.ts';
+import { paging } from '../html/long-list.ts';
+import { badge, code, count, hash, listBytes, shorten, table, tableRow, time } from '../html/parts.ts';
 import { pathOf } from '../links.ts';
-import { paging } from '../long-list.ts';
 import type { PageRequest } from '../page.ts';
-import { badge, code, count, hash, listBytes, shorten, table, tableRow, time } from '../parts.ts';
 import { numberIn, textIn } from '../query.ts';
 import type { RuleRow } from './rule-rows.ts';
 import { hiddenFields } from './view-parts.ts';

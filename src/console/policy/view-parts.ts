@@ -1,5 +1,5 @@
 // Parts that the views of the policy share.
-import { type Html, html } from '../html.ts';
+import { type Html, html } from '../html/html.ts';
 import { workerField } from '../links.ts';
 import type { PageRequest } from '../page.ts';
 

@@ -1,8 +1,8 @@
 // Lists below the open streams: their sessions, the routes that gave session ids out, and the credentials that are revoked for a time.
-import { type Html, html } from '../html.ts';
-import { partOf } from '../list-part.ts';
-import { type ListRequest, longTable, shownOf } from '../long-list.ts';
-import { code, shorten, time } from '../parts.ts';
+import { type Html, html } from '../html/html.ts';
+import { partOf } from '../html/list-part.ts';
+import { type ListRequest, longTable, shownOf } from '../html/long-list.ts';
+import { code, shorten, time } from '../html/parts.ts';
 import { maxStreams, type StreamsFacts } from './facts.ts';
 
 /** Lists that the page may show alone. */

@@ -1,10 +1,8 @@
 // Streams page: what is open now, for whom and until when, the sessions of it, and the two orders of an operator.
 
-import { optionsOf, select } from '../choice.ts';
-import { fitting, type Html, html, weightOf } from '../html.ts';
-import { pathOf, workerField } from '../links.ts';
-import { aloneIn } from '../list-part.ts';
-import type { ConsolePage, PageRequest } from '../page.ts';
+import { optionsOf, select } from '../html/choice.ts';
+import { fitting, type Html, html, weightOf } from '../html/html.ts';
+import { aloneIn } from '../html/list-part.ts';
 import {
   badge,
   bytes,
@@ -18,7 +16,9 @@ import {
   table,
   tableRow,
   time,
-} from '../parts.ts';
+} from '../html/parts.ts';
+import { pathOf, workerField } from '../links.ts';
+import type { ConsolePage, PageRequest } from '../page.ts';
 import { type Sorting, type StreamEnd, type StreamFacts, type StreamsFacts, sortings } from './facts.ts';
 import { credentialKinds, issuingPart, otherInstances, revocationPart, sessionPart, streamLists } from './lists.ts';
 import { answerOrders, noticeOf } from './order-routes.ts';

@@ -1,5 +1,5 @@
 // Part of a long list: the beginning, or the rows from one of them on, as the address of a page asks for. Pure.
-import { numberIn } from './query.ts';
+import { numberIn } from '../query.ts';
 
 /** The one list that a page shows, from a row on. */
 export interface AloneList {

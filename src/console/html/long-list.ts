@@ -1,8 +1,9 @@
 // Long lists of a page: as much of each as there is room for, and links to the rest of it.
+
+import { pathOf } from '../links.ts';
+import type { PageRequest } from '../page.ts';
 import { fitting, type Html, html, type Value } from './html.ts';
-import { pathOf } from './links.ts';
 import type { AloneList, ListPart } from './list-part.ts';
-import type { PageRequest } from './page.ts';
 import { listBytes, type TableOptions, table, tableRow } from './parts.ts';
 
 /** The request of a page, and the list that it asks for. */

@@ -1,6 +1,6 @@
 // HTML templates (ghtml): every value is escaped unless it is HTML already, and no text from outside can make another one look different.
 import { html as escapeAll } from 'ghtml';
-import { printableText } from '../printable.ts';
+import { printableText } from '../../printable.ts';
 
 /** HTML that a template made. Only `html` makes it. */
 export interface Html {
