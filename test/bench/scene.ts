@@ -81,6 +81,9 @@ export const collectOnSignal: readonly string[] = [
   "--import=data:text/javascript,process.on('SIGUSR2',()=>gc())",
 ];
 
+/** Node options with which the image and the systemd units start the gateway. */
+export const deployedOptions: readonly string[] = ['--max-semi-space-size=16'];
+
 /** Of the upstream, unless the query of the request says another number. */
 export const defaultAnswerBytes = 1024;
 const opaqueToken = 'opaque-bench-token';

@@ -10,7 +10,7 @@ import { residentKilobytes } from '../proc.ts';
 import { untilReady } from '../ready.ts';
 import { quantile, type Report, slopeOf } from '../report.ts';
 import { callOf } from '../requests.ts';
-import { collectOnSignal, prepareScene, type Scene } from '../scene.ts';
+import { collectOnSignal, deployedOptions, prepareScene, type Scene } from '../scene.ts';
 import type { Settings } from '../settings.ts';
 
 /** A minute, ended by a collection and a reload; a sixth of a soak that is shorter than six. */
@@ -25,8 +25,8 @@ interface Period {
 }
 
 const gateway = 'dist/main.js';
-/** As the image and the systemd units start it. */
-const deployedOptions = ['--max-semi-space-size=16'];
+/** Before it begins: V8 compiles the code of a reload anew as it is used more often, which is growth that ends. */
+const warmupReloads = 300;
 const connections = 32;
 /** Rows of the table. The first of them is the time in which caches fill and compilers work, and does not count. */
 const groups = 6;
@@ -46,6 +46,7 @@ export async function measureSoak(settings: Settings): Promise<Report> {
     const load = await openLoad({ port, ca: scene.caPem, token: scene.token, body: callOf(), connections });
     try {
       const capacity = await saturate(load, settings);
+      for (let index = 0; index < warmupReloads; index++) await reload(scene, child, `warmup-${index}`);
       return reportOf(await soak({ scene, child, load, collections, perSecond: capacity / 2 }, settings), settings);
     } finally {
       load.close();
@@ -107,7 +108,7 @@ async function soak(
     if (index === settling) await loopDelayMs(scene);
     const sentBefore = state.sent;
     const memory = await memoryOfPeriod(child, collections, (minutes * 60_000) / periods);
-    await reload(scene, child, index);
+    await reload(scene, child, String(index));
     done.push({ requests: state.sent - sentBefore, ...memory });
     progress(`soak: ${done.length} of ${periods}, ${memory.collected.toFixed(1)} MB behind a collection`);
   }
@@ -153,13 +154,13 @@ async function loopDelayMs({ adminUrl }: Scene): Promise<number> {
 }
 
 /** A rule that no call meets has another name each time. Resolves when it is in force. */
-async function reload({ configFile, adminUrl }: Scene, child: ChildProcess, index: number): Promise<void> {
+async function reload({ configFile, adminUrl }: Scene, child: ChildProcess, suffix: string): Promise<void> {
   const policy = async () => ((await (await fetch(`${adminUrl}/status`)).json()) as { policy: string }).policy;
   const before = await policy();
   const { routes, ...rest } = JSON.parse(readFileSync(configFile, 'utf8'));
   const [{ mcp, ...route }, ...others] = routes as [{ mcp: { rules: Configuration[] } }, ...Configuration[]];
   const rules = mcp.rules.filter(({ name }) => !String(name).startsWith('reload-'));
-  rules.push({ name: `reload-${index}`, deny: { tools: [`none_${index}`] } });
+  rules.push({ name: `reload-${suffix}`, deny: { tools: [`none_${suffix}`] } });
   writeFileSync(`${configFile}.next`, JSON.stringify({ ...rest, routes: [{ ...route, mcp: { rules } }, ...others] }));
   renameSync(`${configFile}.next`, configFile);
   child.kill('SIGHUP');
@@ -188,7 +189,7 @@ function reportOf(soaked: Soaked, { minutes, pinning }: Settings): Report {
   const failed = failure === undefined ? '' : `. It ended early: ${failure.message}`;
   return {
     part: 'soak',
-    told: `Node ${process.versions.node}, ${minutes} minutes of ${perSecond.toFixed(0)} requests a second at intended times on ${connections} connections, half of what saturates it, ${periods} reloads, with ${deployedOptions.join(' ')}, TLS on both sides, ${pinning.described}. Latency: median ${ms(0.5)} ms, 99th percentile ${ms(0.99)} ms, longest ${ms(1)} ms. Slope of the lowest sample of each period: ${perHour(({ lowest }) => lowest).toFixed(1)} MB/h${failed}`,
+    told: `Node ${process.versions.node}, ${minutes} minutes of ${perSecond.toFixed(0)} requests a second at intended times on ${connections} connections, half of what saturates it, ${periods} reloads behind ${warmupReloads} of warm-up, with ${deployedOptions.join(' ')}, TLS on both sides, ${pinning.described}. Latency: median ${ms(0.5)} ms, 99th percentile ${ms(0.99)} ms, longest ${ms(1)} ms. Slope of the lowest sample of each period: ${perHour(({ lowest }) => lowest).toFixed(1)} MB/h${failed}`,
     header: [
       'minutes',
       'requests',

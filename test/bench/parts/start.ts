@@ -9,7 +9,7 @@ import { cpuMsSinceStart, settledKilobytes } from '../proc.ts';
 import { untilReady } from '../ready.ts';
 import { median, type Report, spread } from '../report.ts';
 import { callOf } from '../requests.ts';
-import { prepareScene, type Script } from '../scene.ts';
+import { deployedOptions, prepareScene, type Script } from '../scene.ts';
 import type { Settings } from '../settings.ts';
 import { plain } from './calls.ts';
 
@@ -45,7 +45,7 @@ export async function measureStart(settings: Settings): Promise<Report> {
   ];
   return {
     part: 'start',
-    told: `Node ${process.versions.node}, ${settings.starts} starts of each, ready when it answers, idle for ${settings.idle} s, then ${settings.warmup} requests on ${settings.connections} connections as load, ${settings.pinning.described}; medians and quartiles`,
+    told: `Node ${process.versions.node}, ${settings.starts} starts of each, ready when it answers, idle for ${settings.idle} s, then ${settings.warmup} requests on ${settings.connections} connections as load, with ${deployedOptions.join(' ')}, ${settings.pinning.described}; medians and quartiles`,
     header: ['target', 'ready, or done, after ms', 'CPU ms until then', 'resident MB, idle', 'resident MB, after load'],
     rows: [
       ...targets.map(([target]) => [target, ...columns.map((get) => spread(of(target, get), 0))]),
@@ -69,7 +69,7 @@ async function measure(target: string, script: Script, settings: Settings): Prom
   const scene = await prepareScene(settings.pinning);
   try {
     const started = performance.now();
-    const { pid } = scene.start(script);
+    const { pid } = scene.start(script, { nodeOptions: deployedOptions });
     await untilReady(scene, script);
     const [readyMs, cpuMs] = [performance.now() - started, cpuMsSinceStart(pid!)];
     const idle = await settledKilobytes(pid!, settings.idle);
