@@ -6,7 +6,7 @@ import {
   processGenericTokenEndpointResponse,
   ResponseBodyError,
 } from 'oauth4webapi';
-import { z } from 'zod';
+import * as z from 'zod';
 import { authenticatorName, filePath, httpUrl, scopes, text } from '../config/schema/values.ts';
 import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -216,5 +216,5 @@ function parametersOf({ audience, resource, scopes }: ExchangeConfig): Record<st
 
 /** Text of the issuer, made fit for one line of the log. */
 function printable(text: string): string {
-  return text.replace(/[^\x20-\x7e…]/g, '?').slice(0, 200);
+  return text.replace(/[^\x20-\x7e\u2026]/g, '?').slice(0, 200);
 }
