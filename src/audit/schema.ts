@@ -1,5 +1,5 @@
 // The schema of the `audit` section.
-import { z } from 'zod';
+import * as z from 'zod';
 import { filePath, timeout, writtenFilePath } from '../config/schema/values.ts';
 import { sinkTypes } from './sinks/sink-types.ts';
 

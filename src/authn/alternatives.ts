@@ -1,5 +1,5 @@
 // Alternatives of credentials that a route accepts: the three forms of `authenticate` as one.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Path } from '../config/schema/reporter.ts';
 import { authenticatorName } from '../config/schema/values.ts';
 

@@ -1,6 +1,6 @@
 // Authenticator of API keys, by their hashes, with the announcement of their end (RFC 9745, RFC 8594).
 import { hash, timingSafeEqual } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Path, SectionReporter } from '../config/schema/reporter.ts';
 import { date, filePath, headerName, httpUrl, networks, scopes, text } from '../config/schema/values.ts';
 import { compileNetworks, type NetworkMatcher } from '../ip-ranges.ts';

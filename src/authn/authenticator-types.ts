@@ -1,5 +1,5 @@
 // The types of authenticators by the name that a configuration gives them.
-import { z } from 'zod';
+import * as z from 'zod';
 import { apiKeyType } from './api-key.ts';
 import type { AuthenticatorType } from './authenticator-type.ts';
 import { mtlsType } from './certificate/mtls.ts';

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { text as textOf } from 'node:stream/consumers';
 import { Command, InvalidArgumentError } from 'commander';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { authenticatorNamesOf } from '../authn/alternatives.ts';
 import { ConfigError } from '../config/problem.ts';
 import { suggestion } from '../config/schema/suggestion.ts';

@@ -1,5 +1,5 @@
 // The JSON Schema of the configuration file, for editors: what `portcullis schema` prints.
-import { z } from 'zod';
+import * as z from 'zod';
 import { fileSchema } from './schema/config.ts';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;

@@ -1,5 +1,5 @@
 // Limits of calls: their schema, and their size as a token bucket or a quota in fixed windows of UTC.
-import { z } from 'zod';
+import * as z from 'zod';
 import { quota, rate, text } from '../config/schema/values.ts';
 import type { KeyOrigin, LimitSize } from '../state/shared-state.ts';
 import { compileBucketKey, compileKeyOrigin, type LimitedCall } from './bucket-key.ts';

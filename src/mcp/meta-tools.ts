@@ -1,5 +1,5 @@
 // Meta-tools: tools that call the tool that their arguments name, and tools that search the catalogue of tools.
-import { z } from 'zod';
+import * as z from 'zod';
 import { jsonPointer } from '../config/schema/values.ts';
 import { bytesOf, isGiven, isObject, stringOf } from '../json/members.ts';
 import { parsePointer } from '../json/pointer.ts';

@@ -9,7 +9,7 @@ import {
   customFetch,
   PrivateKeyJwt,
 } from 'oauth4webapi';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Path, readAt, type SectionReporter } from '../config/schema/reporter.ts';
 import { filePath, text } from '../config/schema/values.ts';
 import { parseClientKey } from './client-key.ts';

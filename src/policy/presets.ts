@@ -1,5 +1,5 @@
 // Presets: rules and meta-tools for a well-known MCP server. The operator's rules come first, the operator's meta-tools override.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { MetaToolConfig } from '../mcp/meta-tools.ts';
 import type { McpRuleConfig } from './rule.ts';
 

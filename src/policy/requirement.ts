@@ -1,5 +1,5 @@
 // The requirement of a rule: what it demands of a call that it governs and would allow.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Caller } from '../authn/caller/principal.ts';
 import { suggestion } from '../config/schema/suggestion.ts';
 import { authenticatorName, condition, scopes } from '../config/schema/values.ts';

@@ -1,5 +1,5 @@
 // Rules: their schema, and the compiled policy of a route, which is immutable and shared by all its requests.
-import { z } from 'zod';
+import * as z from 'zod';
 import { limitNames } from '../limits/limit.ts';
 import type { MetaTools } from '../mcp/meta-tools.ts';
 import type { Condition } from './condition/condition.ts';

@@ -1,6 +1,6 @@
 // Request forms: a made-up caller and call, as cases of policy tests and `explain --as` write them.
 import { isIP } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Path } from '../config/schema/reporter.ts';
 import { authenticatorName, date, method, scopes, text } from '../config/schema/values.ts';
 import { shapeProblems } from '../config/schema-errors.ts';

@@ -1,5 +1,5 @@
 // The schema of the `state` section, and the addresses that it names.
-import { z } from 'zod';
+import * as z from 'zod';
 import { filePath, oneOrMore, text } from '../config/schema/values.ts';
 
 const expected = 'expected redis:// or rediss:// and a host, such as rediss://valkey:6379/0';

@@ -1,5 +1,5 @@
 // Schema and checks of `tracing`.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { SectionReporter } from '../config/schema/reporter.ts';
 import { filePath, headerName, httpUrl } from '../config/schema/values.ts';
 import { isPlainHttp, plainHttpRefused } from '../http/host.ts';

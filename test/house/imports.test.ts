@@ -107,6 +107,12 @@ t.test('pure rooms read no clock, no process and no network by global names', (t
   t.end();
 });
 
+t.test('zod is imported as a namespace, of which the build keeps what is used', (t) => {
+  const whole = [...files].filter(([, { text }]) => /import (?!type)[^*;]*from 'zod'/.test(text)).map(([path]) => path);
+  t.same(whole, []);
+  t.end();
+});
+
 t.test('an import is seen in each of its forms', (t) => {
   const forms: [text: string, specifier: string | undefined, typeOnly: boolean][] = [
     [`import { b } from './b.ts';`, './b.ts', false],

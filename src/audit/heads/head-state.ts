@@ -1,7 +1,7 @@
 // State file of signed heads (`audit.sign.stateFile`): the last head of each chain, replaced atomically.
 import { createPublicKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { fileProblem } from '../../errors.ts';
 import { replaceFile } from '../../replace-file.ts';
 import type { ChainHead } from '../hash-chain.ts';

@@ -1,5 +1,5 @@
 // Audit record as read back from its line (RFC 8259): the members of an `AuditEvent`, and the sequence number of its chain. Pure.
-import { z } from 'zod';
+import * as z from 'zod';
 
 const texts = z.array(z.string());
 

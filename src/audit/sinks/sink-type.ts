@@ -1,5 +1,5 @@
 // Contract of a sink type: its configuration, its checks, and the target that takes the bytes.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Log } from '../../log.ts';
 import type { NamedFiles } from '../../named-files.ts';
 import type { Egress } from '../../oauth/egress.ts';

@@ -1,5 +1,5 @@
 // Audit lines on standard output, or another open descriptor, as a chain of its own that begins with the process.
-import { z } from 'zod';
+import * as z from 'zod';
 import { genesis } from '../hash-chain.ts';
 import { createLineWriter } from './line-writer.ts';
 import { commonKeys, type LineOutput, type SinkTarget, type SinkType } from './sink-type.ts';

@@ -1,5 +1,5 @@
 // Header in which a TLS-terminating proxy states the client certificate: its configuration and its reading.
-import { z } from 'zod';
+import * as z from 'zod';
 import { createBoundedCache } from '../../bounded-cache.ts';
 import { filePath, peers } from '../../config/schema/values.ts';
 import { GatewayError } from '../../errors.ts';

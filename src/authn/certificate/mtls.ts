@@ -1,5 +1,5 @@
 // Authenticator of TLS client certificates: trusted at this moment, and on its allowlist.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
 import { filePath, scopes, text } from '../../config/schema/values.ts';
 import { type CertificateAuthenticator, refused, type Verification, type Verified } from '../authenticator.ts';

@@ -1,6 +1,6 @@
 // Authenticator of access tokens that their authorization server introspects (RFC 7662); its answer is verified like the claims of a JWT.
 import { hash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { duration, httpUrl } from '../../config/schema/values.ts';
 import { isPlainHttp, plainHttpRefused } from '../../http/host.ts';
 import { callerNetwork } from '../../ip-ranges.ts';

@@ -1,6 +1,6 @@
 // JSON Web Keys that may verify signatures (RFC 7517): weak, private and foreign ones of a key set are left out.
 import { createPublicKey, hash, type KeyObject } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { rsaNumbersWeakness } from '../../key-strength.ts';
 import { isJsonObject } from './compact-jws.ts';
 

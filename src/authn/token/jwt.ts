@@ -1,5 +1,5 @@
 // Authenticator of access tokens in JWT form (RFC 9068, RFC 8725), verified with the keys of their issuer.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
 import { duration, httpUrl, text, timeout } from '../../config/schema/values.ts';
 import { isPlainHttp, plainHttpRefused } from '../../http/host.ts';

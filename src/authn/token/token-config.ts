@@ -1,5 +1,5 @@
 // Configuration keys that all authenticators of access tokens share.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Path, SectionReporter } from '../../config/schema/reporter.ts';
 import { duration, filePath, oneOrMore, scopes, text } from '../../config/schema/values.ts';
 import { dpopSchema } from './binding/dpop.ts';

@@ -1,7 +1,7 @@
 // Open streams of the running gateway, asked of its admin listener.
 import { request } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { z } from 'zod';
+import * as z from 'zod';
 import { isWildcard, parseListenAddress } from '../../http/connection/listen-address.ts';
 
 const stream = z.object({

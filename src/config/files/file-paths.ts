@@ -1,6 +1,6 @@
 // Paths of files in the configuration: the schema says which values are such.
 import { resolve } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { fileSchema } from '../schema/config.ts';
 import type { Path } from '../schema/reporter.ts';
 import { schemasAt } from '../schema-paths.ts';

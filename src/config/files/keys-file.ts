@@ -1,6 +1,6 @@
 // `keysFile` of API key authenticators: a YAML list of keys, merged into `keys`, with problems placed in that file.
 import { dirname, join, relative } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type ApiKeyEntry, apiKeyEntry } from '../../authn/api-key.ts';
 import type { Draft, Findings, Where } from '../checks/context.ts';
 import { type Interpolated, interpolate } from '../interpolate.ts';

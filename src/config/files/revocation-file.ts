@@ -1,7 +1,7 @@
 // Revocation file (`revocation.file`): read as strictly as the configuration, with problems placed in it.
 import { hash } from 'node:crypto';
 import { join, relative } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { countEntries, noEntries, type RevocationEntries } from '../../authn/caller/revocations.ts';
 import { canonicalSerialNumber } from '../../authn/certificate/x509.ts';
 import type { Draft, Findings } from '../checks/context.ts';

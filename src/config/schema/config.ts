@@ -1,5 +1,5 @@
 // Schema of the configuration file: the one source of its types, its defaults and its JSON Schema.
-import { z } from 'zod';
+import * as z from 'zod';
 import { audit } from '../../audit/schema.ts';
 import { type AuthenticatorConfig, authenticatorSchema } from '../../authn/authenticator-types.ts';
 import { limit, limitName } from '../../limits/limit.ts';

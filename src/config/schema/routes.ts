@@ -1,5 +1,5 @@
 // Schema of `routes`: paths, the credentials that they need, and rules for what callers may do there.
-import { z } from 'zod';
+import * as z from 'zod';
 import { authenticateSchema } from '../../authn/alternatives.ts';
 import { limitNames } from '../../limits/limit.ts';
 import { metaTool } from '../../mcp/meta-tools.ts';

@@ -1,5 +1,5 @@
 // Schema of `server`, `admin` and `revocation`.
-import { z } from 'zod';
+import * as z from 'zod';
 import { certificateHeaderSchema } from '../../authn/certificate/header.ts';
 import { oauthClientKeys } from '../../oauth/client-auth.ts';
 import { isProxyUrl } from '../../oauth/egress.ts';

@@ -1,5 +1,5 @@
 // Schema of `upstreams`: addresses, TLS, identity, timeouts and limits.
-import { z } from 'zod';
+import * as z from 'zod';
 import { exchangeSchema } from '../../oauth/token-exchange.ts';
 import { assertionAlgorithms } from '../../upstream/identity/facts.ts';
 import { duration, filePath, headerName, httpUrl, plainPath, positiveSize, scopes, text, timeout } from './values.ts';

@@ -1,5 +1,5 @@
 // Schemas of values that several sections share: durations, sizes, dates, names, addresses, paths.
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseHost } from '../../http/host.ts';
 import { isPlainPath } from '../../http/path.ts';
 import { compileNetworks, unixPeer } from '../../ip-ranges.ts';

@@ -1,5 +1,5 @@
 // SQL of a chart's configuration. Names are checked against the dataset, values are quoted.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Dataset } from './dataset.ts';
 
 const aggregate = z.enum(['SUM', 'COUNT', 'AVG', 'MIN', 'MAX', 'COUNT_DISTINCT']);

@@ -1,5 +1,5 @@
 // Lists of the list_* tools: filters, search, order, pages and choice of columns.
-import { z } from 'zod';
+import * as z from 'zod';
 
 const operators = ['eq', 'ne', 'sw', 'ew', 'in', 'nin', 'gt', 'gte', 'lt', 'lte', 'like', 'ilike'] as const;
 const scalar = z.union([z.string(), z.number(), z.boolean()]);

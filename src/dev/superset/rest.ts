@@ -1,7 +1,7 @@
 // REST API of the demo, for the gateway's path routes: dashboards, a query and an export.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { json } from 'node:stream/consumers';
-import { z } from 'zod';
+import * as z from 'zod';
 import { QueryError } from './query-engine.ts';
 import { csv } from './table-text.ts';
 import type { ToolContext } from './tool.ts';

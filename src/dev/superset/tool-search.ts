@@ -1,5 +1,5 @@
 // Tool search, which Superset turns on by default: one tool finds tools, another calls them.
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Tool, ToolFailure } from './tool.ts';
 
 const maxResults = 5;

@@ -1,5 +1,5 @@
 // Tool interface of the demo Superset, and the context of a call.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Catalog } from './catalog.ts';
 import type { QueryEngine } from './query-engine.ts';
 

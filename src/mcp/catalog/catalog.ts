@@ -1,5 +1,5 @@
 // Catalogue of an MCP server: the recorded definitions of its tools, resources, templates and prompts, and the file that holds them.
-import { z } from 'zod';
+import * as z from 'zod';
 import { responseLimits, scanJson } from '../../json/scanner.ts';
 import { compileShape } from '../../json/shape.ts';
 import { type ListMember, listings } from '../methods.ts';

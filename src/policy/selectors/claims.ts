@@ -1,5 +1,5 @@
 // The `claims` selector: accepted values of the claims that a token carries.
-import { z } from 'zod';
+import * as z from 'zod';
 import { suggestion } from '../../config/schema/suggestion.ts';
 import { claimValue, text } from '../../config/schema/values.ts';
 import { type ConfigOf, listCovers, type SelectorType, selectorOf } from './selector-type.ts';

@@ -1,5 +1,5 @@
 // The `clients` selector: the client that acts, as `ai_agent_prod` or, qualified, as `corp-oauth/ai_agent_prod`.
-import { z } from 'zod';
+import * as z from 'zod';
 import { nearest, suggestion } from '../../config/schema/suggestion.ts';
 import { text } from '../../config/schema/values.ts';
 import { type ConfigOf, listCovers, type SelectorType, selectorOf } from './selector-type.ts';

@@ -1,5 +1,5 @@
 // The selectors of path routes for the request itself: `methods` and `paths`.
-import { z } from 'zod';
+import * as z from 'zod';
 import { method, routePath } from '../../config/schema/values.ts';
 import { compilePathPattern, pathPatternCovers } from '../../http/path-pattern.ts';
 import { acceptsMethod } from '../../http/route-matcher.ts';

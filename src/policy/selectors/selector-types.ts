@@ -1,5 +1,5 @@
 // Tables of the selector types, in the order in which they are tried: the cheapest first, the condition last.
-import { z } from 'zod';
+import * as z from 'zod';
 import { claims } from './claims.ts';
 import { clients } from './clients.ts';
 import { httpMethods, paths } from './http.ts';

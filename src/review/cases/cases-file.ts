@@ -1,6 +1,6 @@
 // Files of policy tests: named requests of made-up callers, each with the answer that is expected. Read as strictly as the configuration.
 import { dirname, isAbsolute, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { readRegularFile } from '../../config/files/files.ts';
 import { ConfigError, inOrder, type Problem } from '../../config/problem.ts';
 import type { Path } from '../../config/schema/reporter.ts';

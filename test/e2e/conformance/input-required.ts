@@ -10,7 +10,7 @@ import {
   type McpServer,
   type ServerContext,
 } from '@modelcontextprotocol/server';
-import { z } from 'zod';
+import * as z from 'zod';
 import { answer } from './tools.ts';
 
 type Step = { readonly step: number };

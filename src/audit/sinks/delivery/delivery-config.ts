@@ -1,5 +1,5 @@
 // Keys of every sink with a receiver elsewhere, and their checks.
-import { z } from 'zod';
+import * as z from 'zod';
 import { filePath, positiveSize, writtenFilePath } from '../../../config/schema/values.ts';
 import { type CommonSinkConfig, commonKeys, type SinkCheck } from '../sink-type.ts';
 import type { SpoolConfig } from './spool.ts';

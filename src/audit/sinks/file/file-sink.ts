@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { rename, rmdir, stat, truncate, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { duration, positiveSize, writtenFilePath } from '../../../config/schema/values.ts';
 import { type ChainedLines, type ChainHead, genesis } from '../../hash-chain.ts';
 import { commonKeys, type LogEvent, type SinkTarget, type SinkType, type TargetRuntime } from '../sink-type.ts';

@@ -1,5 +1,5 @@
 // Sink http: batches of records for a SIEM, by the Splunk HTTP Event Collector, as JSON lines, ECS or OCSF.
-import { z } from 'zod';
+import * as z from 'zod';
 import { headerName, headerValue, httpUrl } from '../../../config/schema/values.ts';
 import { isPlainHttp, plainHttpRefused } from '../../../http/host.ts';
 import { authoritiesOf } from '../../../oauth/authorities.ts';

@@ -1,5 +1,5 @@
 // OTLP sink: audit records as log records for an OpenTelemetry collector, in JSON over HTTP (OpenTelemetry protocol 1.x).
-import { z } from 'zod';
+import * as z from 'zod';
 import { headerName, headerValue, httpUrl } from '../../../config/schema/values.ts';
 import { otlpUrl } from '../../../http/otlp-url.ts';
 import { checkDelivery, deliveryKey, deliveryKeys } from '../delivery/delivery-config.ts';

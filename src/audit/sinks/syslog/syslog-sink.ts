@@ -1,6 +1,6 @@
 // Syslog sink: audit records as messages of RFC 5424, over TLS (RFC 5425), or over TCP (RFC 6587) where that is allowed.
 import { hostname } from 'node:os';
-import { z } from 'zod';
+import * as z from 'zod';
 import { filePath } from '../../../config/schema/values.ts';
 import { buildClientContext } from '../../../http/connection/client-context.ts';
 import { SecureContextError } from '../../../http/connection/secure-context.ts';

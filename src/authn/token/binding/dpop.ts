@@ -1,6 +1,6 @@
 // DPoP proofs (RFC 9449 §4.3): the sender of a request possesses the key that its token is bound to.
 import { hash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { timeout } from '../../../config/schema/values.ts';
 import { createSharedCache, type SharedCache } from '../../../oauth/shared-cache.ts';
 import type { SharedState } from '../../../state/shared-state.ts';

@@ -1,5 +1,5 @@
 // Chart tools: list, show, run and edit.
-import { z } from 'zod';
+import * as z from 'zod';
 import { addChart, type Chart, vizType } from '../catalog.ts';
 import { type ChartConfig, ChartError, chartConfigSchema, chartQuery } from '../chart-query.ts';
 import { listPage, listRequest } from '../listing.ts';

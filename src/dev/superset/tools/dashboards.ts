@@ -1,5 +1,5 @@
 // Dashboard tools: list, show and edit.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Catalog, Dashboard } from '../catalog.ts';
 import { listPage, listRequest } from '../listing.ts';
 import { defineTool, found, identifier, type Tool, type ToolContext } from '../tool.ts';

@@ -1,5 +1,5 @@
 // Instance tools: health, counts with the current caller, and columns of the lists.
-import { z } from 'zod';
+import * as z from 'zod';
 import { listOperators } from '../listing.ts';
 import { defineTool, type Tool, type ToolContext } from '../tool.ts';
 

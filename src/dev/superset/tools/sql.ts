@@ -1,5 +1,5 @@
 // SQL tools: databases, datasets, queries and saved queries.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Catalog } from '../catalog.ts';
 import type { Database, Dataset } from '../dataset.ts';
 import { listPage, listRequest } from '../listing.ts';

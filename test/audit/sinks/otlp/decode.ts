@@ -1,5 +1,5 @@
 // Reader of an ExportLogsServiceRequest in JSON, by the rules of the OTLP specification: strict about names, 64-bit numbers and values.
-import { z } from 'zod';
+import * as z from 'zod';
 
 const uint64 = z.string().regex(/^\d{1,20}$/);
 const value = z.union([z.strictObject({ stringValue: z.string() }), z.strictObject({ intValue: uint64 })]);
