@@ -227,10 +227,15 @@ async function writeCertificates(directory: string) {
   return { ca: authority.certificatePem, cert: certificatePem, key: keyPem };
 }
 
+const clientKeepAliveMs = 2000;
+
 async function load(publicUrl: string, key: string, ca: string | undefined, options: LoadOptions): Promise<LoadResult> {
   const pool = new Pool(publicUrl, {
     connections: options.connections,
     pipelining: 1,
+    // Shorter than the drain, at whose end silent connections are cut: nobody takes one up in that very moment.
+    keepAliveTimeout: clientKeepAliveMs,
+    keepAliveMaxTimeout: clientKeepAliveMs,
     ...(ca !== undefined && { connect: { ca } }),
   });
   const answered = new Map<number, number>();
